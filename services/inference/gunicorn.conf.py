@@ -1,0 +1,44 @@
+"""How gunicorn runs the inference service: one process that holds the model once, threads that hold requests.
+
+`prometheus_client` gathers counts of all processes in a directory, which is made anew at every start.
+"""
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from prometheus_client import multiprocess
+
+from shared.settings import settings
+
+_config = settings()
+_own_directory = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+if _own_directory:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-")
+_metrics_directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+os.makedirs(_metrics_directory, exist_ok=True)
+for _leftover in os.scandir(_metrics_directory):
+    if _leftover.name.endswith(".db"):
+        os.unlink(_leftover.path)
+
+bind = f"{_config.serve_host}:{_config.serve_port}"
+worker_class = "gthread"
+workers = 1
+threads = _config.serve_threads
+timeout = 60
+graceful_timeout = 20
+keepalive = 5
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  heartbeats must not wait for a disk
+loglevel = _config.log_level.lower()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Drops the gauges of a process that ended; its counters stay in the sums."""
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    """Leaves no directory behind."""
+    if _own_directory:
+        shutil.rmtree(_metrics_directory, ignore_errors=True)

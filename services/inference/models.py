@@ -1,0 +1,106 @@
+"""Keeps the promoted model loaded: looks for a promotion, loads it beside the old one, checks it, swaps it in."""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from services.inference.engine import Engine
+from shared import metrics
+from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady
+from shared.imaging.preprocess import Preprocessing
+from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.modelling.card import ModelCard
+from shared.modelling.golden import check_golden
+from shared.store import registry
+from shared.store.objects import ObjectStore
+
+ONNX, GOLDEN = "model.onnx", "golden.json"
+_TOLERANCE = 1e-3
+_log = logging.getLogger("mammostack.inference")
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A version that was loaded and passed its golden inputs."""
+
+    card: ModelCard
+    engine: Engine
+    preprocessing: Preprocessing
+
+
+class ModelKeeper:
+    """Holds what `alias` of `network` points to. Requests take `current` once and keep it to their end."""
+
+    def __init__(self, store: ObjectStore, network: str, alias: str, threads: int) -> None:
+        self._store = store
+        self._network = network
+        self._alias = alias
+        self._threads = threads
+        self._model: ServedModel | None = None
+        self._reason = "the first look at the registry is still to come"
+        self._refused: str | None = None
+
+    @property
+    def current(self) -> ServedModel:
+        """Raises ModelNotReady, with the reason, while nothing could be loaded."""
+        if self._model is None:
+            raise ModelNotReady(self._reason)
+        return self._model
+
+    def refresh(self) -> None:
+        """Loads the version that the alias points to, if it is another one; whatever fails, the old one stays."""
+        try:
+            version = registry.read_alias(self._store, self._network, self._alias).version
+            if version in (self._refused, self._model and self._model.card.version):
+                return
+            self._swap(load_model(self._store, self._network, version, self._threads))
+        except ModelCorrupt as error:
+            self._refused = version  # damaged for good: no use in loading it again every two seconds
+            self._keep_old(error, "corrupt")
+        except ModelNotFound as error:
+            self._reason = str(error)
+        except MammoError as error:
+            self._keep_old(error, error.code)
+
+    def watch(self, interval_s: float) -> None:
+        """Refreshes now and then every `interval_s`, in a thread of its own that ends with the process."""
+        threading.Thread(target=self._loop, args=(interval_s,), name="model-keeper", daemon=True).start()
+
+    def _loop(self, interval_s: float) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                self.refresh()
+            except Exception:  # noqa: BLE001  the keeper must outlive whatever the store or the runtime raises
+                _log.exception("looking for a promotion failed")
+            pause.wait(interval_s)
+
+    def _swap(self, model: ServedModel) -> None:
+        old, self._model, self._refused = self._model, model, None
+        if old:
+            metrics.MODEL_INFO.labels(old.card.network, old.card.version).set(0)
+        metrics.MODEL_INFO.labels(model.card.network, model.card.version).set(1)
+        metrics.MODEL_LOADS.labels("loaded").inc()
+        _log.info("model loaded", extra={"network": model.card.network, "version": model.card.version})
+
+    def _keep_old(self, error: MammoError, outcome: str) -> None:
+        self._reason = str(error)
+        metrics.MODEL_LOADS.labels(outcome).inc()
+        _log.error("model not loaded", extra={"reason": str(error)})
+
+
+def load_model(store: ObjectStore, network: str, version: str, threads: int) -> ServedModel:
+    """Loads and checks one version.
+
+    Raises:
+        ModelCorrupt: a digest is wrong, the golden inputs give other answers, or it wants another preprocessing.
+    """
+    card = registry.read_card(store, network, version)
+    if card.preprocessing.segmentation != SEGMENTATION_VERSION:
+        raise ModelCorrupt(
+            f"{network} {version} was trained with segmentation {card.preprocessing.segmentation}, this service has "
+            f"{SEGMENTATION_VERSION}; deploy the release that trained it, or train it again"
+        )
+    engine = Engine(registry.read_file(store, card, ONNX), threads)
+    check_golden(registry.read_file(store, card, GOLDEN), engine.logits, _TOLERANCE)
+    return ServedModel(card, engine, Preprocessing(size=card.preprocessing.size))

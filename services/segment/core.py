@@ -1,0 +1,32 @@
+"""One film in, the breast alone out, the chest wall on the left, with the mask that says where it is.
+
+The method is `shared.imaging.segment`, which inference uses too: what training saw, serving does.
+"""
+
+from dataclasses import dataclass
+
+from shared.imaging.decode import decode, encode_png, to_8bit
+from shared.imaging.segment import segment
+
+
+@dataclass(frozen=True)
+class SegmentedImage:
+    """PNG files, H x W, 8 bits: the oriented film with all but the parenchyma at 0, and the mask with 255 inside.
+
+    `flipped` says that left and right were exchanged to get the chest wall to the left.
+    """
+
+    film_png: bytes
+    mask_png: bytes
+    flipped: bool
+    width: int
+
+
+def segment_image(data: bytes) -> SegmentedImage:
+    """Segments one image file.
+
+    Raises:
+        ImageError: it can't be decoded, or no breast is found in it.
+    """
+    result = segment(to_8bit(decode(data)))
+    return SegmentedImage(encode_png(result.film), encode_png(result.mask), result.flipped, result.film.shape[1])

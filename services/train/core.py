@@ -1,0 +1,191 @@
+"""One training job, straight down: model and recipe in, the weights of the best epoch and the history out.
+
+Arrays and values only; the queue, the store and the settings stay in `tasks`.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from shared.datasets.manifest import CLASSES
+from shared.errors import MammoError
+from shared.modelling.evaluation import EpochRecord
+from shared.modelling.networks import MammogramNetwork, head_layers
+from shared.modelling.recipes import TrainingRecipe
+
+Floats = npt.NDArray[np.float32]
+_WARM_UP = 0.1
+_CLIP_NORM = 5.0
+
+
+class TrainingDiverged(MammoError):
+    """The loss stopped being a number."""
+
+    code = "training-diverged"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Network inputs, float32 N x 1 x S x S in [0, 1], and the index of each one's class, int64 N."""
+
+    inputs: Floats
+    labels: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """`network` holds the weights of the best epoch."""
+
+    network: MammogramNetwork
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int
+    best_auc: float | None
+
+
+def fit(
+    network: MammogramNetwork,
+    recipe: TrainingRecipe,
+    train: Examples,
+    validation: Examples,
+    *,
+    pretrained: bool,
+    seed: int,
+    device: torch.device,
+    on_epoch: Callable[[EpochRecord], None],
+) -> Fitted:
+    """Trains `network` by `recipe`; validation films choose the epoch (macro AUC, then loss).
+
+    A pretrained network learns in two stages: its new head alone, then all of it, the trunk at a lower rate.
+    The same seed on the same machine gives the same weights.
+
+    Raises:
+        TrainingDiverged: the loss is not a number any more.
+    """
+    torch.manual_seed(seed)
+    shuffle = np.random.default_rng(seed)
+    network = network.to(device)
+    optimiser = _optimiser(network, recipe, pretrained)
+    steps = math.ceil(len(train.labels) / recipe.batch_size) * recipe.epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
+    weights = _class_weights(train.labels).to(device)
+    epochs: list[EpochRecord] = []
+    best_score, best_state = (-1.0, -math.inf), network.state_dict()
+
+    for epoch in range(1, recipe.epochs + 1):
+        began = time.perf_counter()
+        _freeze_trunk(network, pretrained and epoch <= recipe.head_epochs)
+        losses = []
+        for films, labels in _batches(train, recipe.batch_size, shuffle, device):
+            logits, _ = network(films)
+            loss = cross_entropy(logits, labels, weight=weights, label_smoothing=recipe.label_smoothing)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), _CLIP_NORM)
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.item())
+        seconds = time.perf_counter() - began
+        probabilities = predict(network, validation.inputs, recipe.batch_size, device)
+        record = EpochRecord(
+            epoch=epoch,
+            train_loss=_finite(float(np.mean(losses)), epoch),
+            validation_loss=_finite(_log_loss(probabilities, validation.labels), epoch),
+            validation_auc=macro_auc(validation.labels, probabilities),
+            learning_rate=schedule.get_last_lr()[-1],
+            images_per_second=len(train.labels) / seconds,
+        )
+        epochs.append(record)
+        score = (record.validation_auc or 0.0, -record.validation_loss)
+        if score > best_score:
+            best_score, best_state = score, copy.deepcopy(network.state_dict())
+        on_epoch(record)
+
+    network.load_state_dict(best_state)
+    best = max(epochs, key=lambda record: (record.validation_auc or 0.0, -record.validation_loss))
+    return Fitted(network, tuple(epochs), best.epoch, best.validation_auc)
+
+
+@torch.inference_mode()
+def predict(
+    network: MammogramNetwork, inputs: Floats, batch_size: int, device: torch.device
+) -> npt.NDArray[np.float64]:
+    """Class probabilities, float64 N x 3; each row sums to 1."""
+    network.eval()
+    parts = [
+        network(torch.from_numpy(inputs[first : first + batch_size]).to(device))[0].double().softmax(1).cpu().numpy()
+        for first in range(0, len(inputs), batch_size)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, len(CLASSES)))
+
+
+def _optimiser(network: MammogramNetwork, recipe: TrainingRecipe, pretrained: bool) -> torch.optim.AdamW:
+    head = set(head_layers(network).parameters()) if pretrained else set(network.parameters())
+    new = [parameter for parameter in network.parameters() if parameter in head]
+    old = [parameter for parameter in network.parameters() if parameter not in head]
+    groups = [{"params": old, "lr": recipe.learning_rate * recipe.trunk_rate}] if old else []
+    groups.append({"params": new, "lr": recipe.learning_rate})
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _rate(step: int, steps: int) -> float:
+    """The part of the full rate at `step`: a linear warm-up, then half a cosine down to 0."""
+    warm_up = max(1, int(steps * _WARM_UP))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+def _freeze_trunk(network: MammogramNetwork, frozen: bool) -> None:
+    """Sets train mode; a frozen trunk also keeps the statistics of its batch norms."""
+    network.train()
+    last = set(head_layers(network).parameters())
+    for parameter in network.parameters():
+        parameter.requires_grad_(not frozen or parameter in last)
+    if frozen:
+        network.trunk.eval()
+
+
+def _class_weights(labels: npt.NDArray[np.int64]) -> Tensor:
+    """Inverse frequencies with mean 1 over the images, so that rare classes weigh as much as frequent ones."""
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    return torch.tensor(len(labels) / (len(CLASSES) * np.maximum(counts, 1)), dtype=torch.float32)
+
+
+def _batches(
+    examples: Examples, size: int, shuffle: np.random.Generator, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    order = shuffle.permutation(len(examples.labels))
+    for first in range(0, len(order), size):
+        chosen = order[first : first + size]
+        if len(chosen) == 1 and len(order) > 1:
+            return  # batch norm can't learn from a single image
+        yield (
+            torch.from_numpy(examples.inputs[chosen]).to(device),
+            torch.from_numpy(examples.labels[chosen]).to(device),
+        )
+
+
+def _log_loss(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
+    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean())
+
+
+def macro_auc(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64]) -> float | None:
+    """Mean one-vs-rest area under the ROC curve; None where a class has no film, or all of them."""
+    if len(set(labels.tolist())) < len(CLASSES):
+        return None
+    return float(np.mean([roc_auc_score(labels == index, probabilities[:, index]) for index in range(len(CLASSES))]))
+
+
+def _finite(loss: float, epoch: int) -> float:
+    if not math.isfinite(loss):
+        raise TrainingDiverged(f"the loss is not a number after epoch {epoch}; lower the recipe's learning_rate")
+    return loss

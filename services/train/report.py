@@ -1,0 +1,86 @@
+"""The report of a run: a page for people, metrics.json for programs, and the pictures one by one.
+
+The page is one file that asks nothing of any other host: its pictures are embedded, its style is inline, it has no
+script, and a content security policy holds it to that. It can be mailed, printed or served from a bucket.
+"""
+
+from base64 import b64encode
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.train import figures
+from shared.datasets.manifest import CLASSES
+from shared.modelling.evaluation import Evaluation, NetworkResult
+
+# What was published for ResNet-50 with images augmented first and split afterwards.
+PUBLISHED = {"accuracy": 0.986, "precision": 0.97, "recall": 1.0, "f1": 0.99}
+
+
+def render(evaluation: Evaluation) -> dict[str, bytes]:
+    """File name -> content: index.html, metrics.json, comparison.png and three pictures a result.
+
+    The same evaluation gives the same bytes.
+    """
+    pictures = {"comparison.png": figures.comparison(evaluation)}
+    for result in evaluation.results:
+        pictures[picture_name(result, "confusion")] = figures.confusion_matrix(result, evaluation.synthetic)
+        pictures[picture_name(result, "roc")] = figures.roc_curves(result, evaluation.synthetic)
+        pictures[picture_name(result, "training")] = figures.training_curves(result, evaluation.synthetic)
+    return {
+        "index.html": page(evaluation, pictures).encode(),
+        "metrics.json": evaluation.model_dump_json(indent=1).encode(),
+        **pictures,
+    }
+
+
+def picture_name(result: NetworkResult, kind: str) -> str:
+    return f"{result.network}-{result.protocol}-{kind}.png"
+
+
+def page(evaluation: Evaluation, pictures: dict[str, bytes]) -> str:
+    """The HTML page. Results under the patient protocol come first: they are the ones that count."""
+    results = sorted(evaluation.results, key=lambda result: result.leaky)
+    honest = [result for result in results if not result.leaky]
+    best = max(honest, key=lambda result: result.metrics.macro_auc.value or 0.0, default=None)
+    leaky_twin = next((result for result in results if result.leaky and best and result.network == best.network), None)
+    return _TEMPLATE.render(
+        evaluation=evaluation,
+        results=results,
+        best=best,
+        leaky_twin=leaky_twin,
+        networks=list(dict.fromkeys(figures.name(result.network) for result in results)),
+        pictures={name: f"data:image/png;base64,{b64encode(png).decode()}" for name, png in pictures.items()},
+    )
+
+
+def percent(number: float) -> str:
+    return f"{number:.1%}"
+
+
+def share(number: float) -> str:
+    """Areas under a curve are written as 0.71, not as a percentage."""
+    return f"{number:.2f}"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.globals.update(
+    percent=percent,
+    share=share,
+    duration=duration,
+    network_name=figures.name,
+    picture_name=picture_name,
+    published=PUBLISHED,
+    classes=CLASSES,
+)
+_TEMPLATE = _ENVIRONMENT.get_template("report.html.j2")

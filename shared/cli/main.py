@@ -1,0 +1,41 @@
+"""Assembles the command line and turns every expected error into one line that says what to do next."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.console import Console
+
+from shared.cli import models, runs, serving
+from shared.errors import MammoError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Mammostack: breast-cancer detection from mammograms as a set of services. Research only; no medical device.",
+    epilog="Settings come from the environment or .env (see .env.example). A first tour: `make demo`.",
+    pretty_exceptions_enable=False,
+)
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Runs": (runs.ingest, runs.run, runs.train, runs.status, runs.resume),
+    "Services": (serving.predict, serving.serve, serving.worker),
+    "Try it": (serving.demo, serving.synthesize),
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(models.app, name="models", rich_help_panel="Models")
+
+FAILURE, INTERRUPTED = 1, 130
+
+
+def main() -> None:
+    """Runs the command line and exits with its status."""
+    try:
+        app(prog_name="mammo")
+    except MammoError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"mammo: {error}", markup=False)
+        sys.exit(FAILURE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,88 @@
+"""Commands on published models."""
+
+import getpass
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from shared.console import console
+from shared.errors import ModelNotFound
+from shared.settings import settings
+from shared.store import registry
+from shared.store.objects import ObjectStore, open_store
+
+app = typer.Typer(no_args_is_help=True, help="List, promote and roll back published models.")
+Network = Annotated[str, typer.Argument(help="modified_cnn, alexnet or resnet50.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the audit trail.")]
+
+
+@app.command("list")
+def list_models() -> None:
+    """All published versions, with their figures, and which is in production."""
+    store = _store()
+    table = Table("network", "version", "data set", "protocol", "macro AUC", "")
+    for network in registry.networks(store):
+        current = _production(store, network)
+        for version in registry.versions(store, network):
+            card = registry.read_card(store, network, version)
+            dataset = f"{card.dataset} (SYNTHETIC)" if card.synthetic else card.dataset
+            auc = card.metrics.macro_auc
+            figure = "not defined" if auc.value is None else f"{auc.value:.3f}"
+            table.add_row(network, version, dataset, card.protocol, figure, "production" if version == current else "")
+    if not table.row_count:
+        console.print("no model is published yet; start a run with `mammo run`")
+        return
+    console.print(table)
+
+
+@app.command()
+def card(
+    network: Network, version: Annotated[str, typer.Argument(help="A version, from `mammo models list`.")]
+) -> None:
+    """Print a model's card: what it is for, how it was made, how good it is."""
+    console.print_json(registry.read_card(_store(), network, version).model_dump_json())
+
+
+@app.command()
+def promote(
+    network: Network,
+    version: Annotated[str, typer.Argument(help="A version, from `mammo models list`.")],
+    why: Why = "promoted by hand",
+    force: Annotated[bool, typer.Option("--force", help="Pass the comparison with the model in production.")] = False,
+) -> None:
+    """Put a version into production. Inference picks it up without a restart."""
+    move = registry.promote(_store(), network, version, by=getpass.getuser(), why=why, force=force)
+    console.print(f"{network} {move.version} is in production{_before(move)}")
+
+
+@app.command()
+def rollback(network: Network, why: Why = "rolled back by hand") -> None:
+    """Put the version before the present one back into production."""
+    move = registry.rollback(_store(), network, by=getpass.getuser(), why=why)
+    console.print(f"{network} {move.version} is in production{_before(move)}")
+
+
+@app.command()
+def history(network: Network) -> None:
+    """Who moved what, when and why."""
+    for move in registry.history(_store(), network):
+        forced = " (forced)" if move.forced else ""
+        console.print(
+            f"{move.when}  {move.alias}: {move.previous or 'nothing'} -> {move.version}{forced}, {move.by}: {move.why}"
+        )
+
+
+def _production(store: ObjectStore, network: str) -> str | None:
+    try:
+        return registry.read_alias(store, network).version
+    except ModelNotFound:
+        return None
+
+
+def _before(move: registry.AliasMove) -> str:
+    return f"; before: {move.previous}" if move.previous else ""
+
+
+def _store() -> ObjectStore:
+    return open_store(settings())

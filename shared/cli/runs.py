@@ -1,0 +1,191 @@
+"""Commands that bring films in and set the pipeline to work."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from shared.console import (
+    console,
+    evaluation_table,
+    failure_line,
+    follow,
+    read_evaluation,
+    reporting,
+    status_table,
+    weights_line,
+)
+from shared.datasets.mias import Source
+from shared.errors import ObjectNotFound, PlanError, RunError
+from shared.modelling.recipes import NETWORKS, PROFILES, PROTOCOLS, Network, Protocol, as_network, as_protocol, profile
+from shared.pretrained import TRANSFER_NETWORKS, choose_weights
+from shared.queue import pipeline
+from shared.queue.messages import Enqueue
+from shared.queue.plan import TORCHVISION, Plan, make_plan, read_plan
+from shared.queue.worker import enqueue_with, make_app
+from shared.settings import settings
+from shared.store import ingest as ingestion
+from shared.store import keys
+from shared.store.objects import ObjectStore, open_store
+
+Dataset = Annotated[str, typer.Option(help="Name of the data set in the store.")]
+ProfileName = Annotated[str, typer.Option("--profile", help=f"How much work: {', '.join(PROFILES)}.")]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(help="Where a network starts, NETWORK=FILE or NETWORK=KEY; otherwise torchvision's ImageNet weights."),
+]
+Scratch = Annotated[bool, typer.Option("--from-scratch", help="Train without pretrained weights where none are given.")]
+Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same weights.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Stay and show the progress until the run ends.")]
+
+
+def ingest(
+    source: Annotated[
+        Path, typer.Argument(help="Folder or archive with mdbNNN.pgm and Info.txt, as MIAS is distributed.")
+    ],
+    dataset: Dataset = "mias",
+) -> None:
+    """Check a data set film by film and bring it into the store. Doing it twice changes nothing."""
+    with reporting() as report:
+        done = ingestion.ingest(_store(), Source(source), dataset, report)
+    what = f"{done.written} films written" if done.written else "nothing had changed"
+    kind = " (SYNTHETIC)" if done.manifest.synthetic else ""
+    console.print(
+        f"data set {dataset}{kind}: {len(done.manifest.films)} films, {what}. Next: mammo run --dataset {dataset}"
+    )
+
+
+def run(
+    dataset: Dataset = "mias",
+    profile_name: ProfileName = "quick",
+    network: Annotated[list[str] | None, typer.Option(help="Train this network only; may be given again.")] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="patient, paper (leaky), or both by giving it twice.")
+    ] = None,
+    weights: Weights = None,
+    from_scratch: Scratch = False,
+    promote: Annotated[bool, typer.Option(help="Offer the new resnet50 to the promotion gate at the end.")] = True,
+    seed: Seed = 7,
+    wait: Wait = False,
+) -> None:
+    """Start the whole pipeline: augment, segment, train, evaluate, publish, promote."""
+    networks = [as_network(name) for name in network or NETWORKS]
+    protocols = [as_protocol(name) for name in protocol or PROTOCOLS]
+    promoted = [name for name in networks if name == "resnet50" and promote]
+    _start(
+        dataset,
+        profile_name,
+        networks,
+        protocols,
+        weights,
+        from_scratch,
+        promoted,
+        seed,
+        wait,
+    )
+
+
+def train(
+    network: Annotated[str, typer.Option(help=f"The network to train: {', '.join(NETWORKS)}.")] = "resnet50",
+    dataset: Dataset = "mias",
+    profile_name: ProfileName = "quick",
+    weights: Weights = None,
+    from_scratch: Scratch = False,
+    promote: Annotated[bool, typer.Option(help="Offer the result to the promotion gate.")] = False,
+    seed: Seed = 7,
+    wait: Wait = False,
+) -> None:
+    """Enqueue a retraining job of one network, by the honest protocol; its result is published as a new version."""
+    networks = [as_network(network)]
+    _start(
+        dataset, profile_name, networks, ("patient",), weights, from_scratch, networks if promote else (), seed, wait
+    )
+
+
+def status(
+    run: Annotated[str | None, typer.Argument(help="A run; without one, all runs are listed.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until the run ends.")] = False,
+) -> None:
+    """Show how far a run is, from what the store holds."""
+    store = _store()
+    if run is None:
+        runs = pipeline.list_runs(store)
+        for name in runs:
+            console.print(f"{name}  {pipeline.status(store, name).state}")
+        if not runs:
+            console.print("there are no runs yet; start one with `mammo run`")
+        return
+    current = pipeline.status(store, run)
+    with Live(status_table(current), console=console) as live:
+        while watch and current.state == "running":
+            time.sleep(1)
+            current = pipeline.status(store, run)
+            live.update(status_table(current))
+    if current.failures:
+        raise RunError(failure_line(run, current))
+    if current.state == "finished":
+        console.print(f"report: {store.locate(keys.report_file(run, 'index.html'))}")
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="The run to finish.")],
+    wait: Wait = False,
+) -> None:
+    """Enqueue what a run still misses, and nothing else; what was given up is tried again."""
+    store, enqueue = _store(), _enqueue()
+    count = pipeline.resume(store, enqueue, run)
+    console.print(f"{count} units of work enqueued" if count else f"run {run} is finished; nothing was enqueued")
+    if wait:
+        _show(store, read_plan(store, run))
+
+
+def _start(
+    dataset: str,
+    profile_name: str,
+    networks: Sequence[Network],
+    protocols: Sequence[Protocol],
+    weights: list[str] | None,
+    from_scratch: bool,
+    promote: Sequence[Network],
+    seed: int,
+    wait: bool,
+) -> None:
+    store, enqueue, chosen_profile = _store(), _enqueue(), profile(profile_name)
+    try:
+        manifest = ingestion.read_dataset(store, dataset)
+    except ObjectNotFound:
+        raise PlanError(
+            f"there is no data set '{dataset}'; bring it in with `mammo ingest FOLDER --dataset {dataset}`"
+        ) from None
+    chosen = choose_weights(store, weights or [])
+    if not from_scratch:
+        chosen |= {name: TORCHVISION for name in networks if name in TRANSFER_NETWORKS and name not in chosen}
+    plan = make_plan(
+        manifest, chosen_profile, networks=networks, protocols=protocols, weights=chosen, promote=promote, seed=seed
+    )
+    pipeline.start(store, enqueue, plan)
+    films = "SYNTHETIC films" if plan.synthetic else "films"
+    console.print(
+        f"run {plan.run} over {plan.films} {films} of {dataset} is enqueued. Follow it: mammo status {plan.run} --watch"
+    )
+    if wait:
+        _show(store, plan)
+
+
+def _show(store: ObjectStore, plan: Plan) -> None:
+    follow(store, plan)
+    evaluation = read_evaluation(store, plan.run)
+    console.print(evaluation_table(evaluation))
+    console.print(weights_line(evaluation))
+    console.print(f"report: {store.locate(keys.report_file(plan.run, 'index.html'))}")
+
+
+def _store() -> ObjectStore:
+    return open_store(settings())
+
+
+def _enqueue() -> Enqueue:
+    return enqueue_with(make_app(settings()), patient=False)

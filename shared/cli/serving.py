@@ -1,0 +1,81 @@
+"""Commands that run services, ask them, and show the whole on one machine."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.client import InferenceClient, read_image
+from shared.console import console, reporting, show_prediction
+from shared.embedded.commands import WORKERS, inference_command, worker_command
+from shared.errors import InputError
+from shared.settings import settings
+
+
+def predict(
+    file: Annotated[Path, typer.Argument(help="A mammogram: PGM, PNG, JPEG or TIFF.")],
+    url: Annotated[str, typer.Option(help="Address of the inference service.")] = "http://127.0.0.1:8080",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer.")] = False,
+) -> None:
+    """Send a film to the inference service and print what it answers."""
+    answer = InferenceClient(url).predict(read_image(file))
+    if as_json:
+        console.print_json(data=answer)
+    else:
+        show_prediction(file.name, answer)
+
+
+def serve() -> None:
+    """Run the inference service (gunicorn) in the foreground; address and model come from the settings."""
+    config = settings()
+    console.print(
+        f"serving {config.serve_network} ({config.serve_alias}) on http://{config.serve_host}:{config.serve_port}"
+    )
+    _become(inference_command())
+
+
+def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKERS)}.")]) -> None:
+    """Run one worker in the foreground."""
+    if service not in WORKERS:
+        raise InputError(f"there is no worker '{service}'; choose one of {', '.join(WORKERS)}")
+    settings()
+    _become(worker_command(service))
+
+
+def demo(
+    mias: Annotated[
+        Path | None, typer.Option(help="MIAS: its folder or all-mias.tar.gz. Without it, films are generated.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="A file of ImageNet weights for resnet50.")] = None,
+    profile: Annotated[str | None, typer.Option(help="How much work; demo for generated films, else quick.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after the prediction in place of serving on.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its store and logs; emptied at the start.")] = Path(
+        "var/demo"
+    ),
+    port: Annotated[int, typer.Option(help="Port of the inference service; 0 takes a free one.")] = 0,
+) -> None:
+    """Run the main job on this machine with all services, then serve. Leaves no process behind."""
+    from shared.demo import run_demo  # noqa: PLC0415  it takes the synthetic films and all of the queue along
+
+    run_demo(folder, mias, weights, profile, once=once, port=port)
+
+
+def synthesize(
+    folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
+    patients: Annotated[int, typer.Option(min=4, help="Two films each.")] = 32,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 7,
+) -> None:
+    """Generate SYNTHETIC films with an Info.txt, in the form of MIAS, to try things with."""
+    from shared.datasets.synthetic import write_dataset  # noqa: PLC0415  only here
+
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty; give a new folder")
+    with reporting() as report:
+        write_dataset(folder, patients, seed=seed, progress=lambda done: report("generating films", done, 2 * patients))
+    console.print(f"{2 * patients} SYNTHETIC films in {folder}. Next: mammo ingest {folder} --dataset synthetic")
+
+
+def _become(command: tuple[str, ...]) -> None:
+    """Replaces this process, so that signals reach the service itself."""
+    os.execvp(command[0], command)  # noqa: S606  no shell is meant

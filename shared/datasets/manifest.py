@@ -1,0 +1,104 @@
+"""What is known of a film and of a data set: the records that travel through every stage.
+
+Coordinates have their origin at the top left edge of the film, x to the right and y downwards, in pixels.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Label(StrEnum):
+    """The three classes, from the least to the most severe."""
+
+    NORMAL = "normal"
+    BENIGN = "benign"
+    MALIGNANT = "malignant"
+
+
+CLASSES: tuple[Label, ...] = tuple(Label)
+
+
+class Record(BaseModel):
+    """A frozen model that refuses fields it does not know, so that a stale object is noticed when it is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Lesion(Record):
+    """One abnormality: the class of MIAS (CALC, CIRC, ...) and, where it was localised, its enclosing circle."""
+
+    kind: str
+    label: Label
+    x: float | None = None
+    y: float | None = None
+    radius: float | None = None
+
+
+class Film(Record):
+    """One mammogram of a data set. `label` is that of its worst lesion."""
+
+    id: str
+    patient: str
+    side: Literal["left", "right"]
+    density: Literal["F", "G", "D"] = Field(description="fatty, fatty-glandular or dense-glandular")
+    label: Label
+    lesions: tuple[Lesion, ...]
+    sha256: str = Field(description="of the image file as it was ingested")
+    width: int
+    height: int
+
+
+class Manifest(Record):
+    """All films of a data set, in the order of their ids."""
+
+    dataset: str
+    synthetic: bool
+    films: tuple[Film, ...]
+
+
+class Transform(Record):
+    """How a variant was made from its film; the defaults leave the film as it is."""
+
+    rotation_deg: float = Field(0.0, description="counter-clockwise about the film's centre")
+    mirrored: bool = Field(False, description="left and right exchanged")
+    upside_down: bool = False
+    shift_x: float = Field(0.0, description="pixels to the right")
+    shift_y: float = Field(0.0, description="pixels downwards")
+    brightness: float = Field(1.0, description="gain of the grey values")
+    contrast: float = Field(1.0, description="exponent on the grey values; the background stays at 0")
+
+
+class Variant(Record):
+    """One image of a stage, with all that ties it to its film, so that no later stage can mix patients.
+
+    Variant 0 is the film itself. `mask_key` and `mask_sha256` are there once it was segmented.
+    """
+
+    film: str
+    patient: str
+    side: Literal["left", "right"]
+    density: Literal["F", "G", "D"]
+    label: Label
+    variant: int
+    transform: Transform
+    lesions: tuple[Lesion, ...]
+    key: str
+    sha256: str
+    mask_key: str | None = None
+    mask_sha256: str | None = None
+    flipped: bool = Field(False, description="left and right were exchanged to get the chest wall to the left")
+
+    @property
+    def id(self) -> str:
+        return f"{self.film}/{self.variant:03d}"
+
+
+class Shard(Record):
+    """What one finished unit of work of a stage wrote."""
+
+    dataset: str
+    recipe: str
+    shard: str
+    variants: tuple[Variant, ...]

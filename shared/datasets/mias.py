@@ -1,0 +1,205 @@
+"""Reads the mini-MIAS distribution (Suckling et al. 1994): a folder, or its archive, of mdbNNN.pgm and Info.txt.
+
+Info.txt holds free text and one row for each lesion, or for each normal film:
+
+    mdb001 G CIRC B 535 425 197      density, class, severity, x, y from the bottom edge, radius
+    mdb003 D NORM                    nothing found
+    mdb059 F CIRC B                  a lesion whose place was left out
+    mdb216 D CALC M *NOTE 3*         calcifications all over the film
+
+Films 2k-1 (right) and 2k (left) are the two breasts of patient k.
+"""
+
+import hashlib
+import re
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple, cast
+
+from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest
+from shared.errors import DatasetError, ImageError
+from shared.imaging.decode import decode
+
+KINDS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
+SYNTHETIC_MARK = "SYNTHETIC FILMS"
+_DENSITIES = ("F", "G", "D")
+_SEVERITIES = {"B": Label.BENIGN, "M": Label.MALIGNANT}
+_FILM_ID = re.compile(r"mdb(\d{3,})", re.IGNORECASE)
+
+
+class ImageFile(NamedTuple):
+    """One image of the distribution: its film, its name in the folder or archive, its bytes."""
+
+    film: str
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of Info.txt; y still counts from the bottom edge."""
+
+    where: str
+    film: str
+    density: Literal["F", "G", "D"]
+    lesion: Lesion | None
+
+
+class Source:
+    """The distribution on disk. `images` may be gone through more than once."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises DatasetError when `path` is neither a folder nor a tar archive, or has no Info.txt."""
+        self.path = path
+        if not path.exists():
+            raise DatasetError(str(path), "there is no such folder or archive")
+        if not path.is_dir() and not tarfile.is_tarfile(path):
+            raise DatasetError(str(path), "is neither a folder nor a tar archive; give the folder or all-mias.tar.gz")
+        infos = [(name, data()) for name, data in self._files() if PurePosixPath(name).name.lower() == "info.txt"]
+        if len(infos) != 1:
+            raise DatasetError(str(path), f"holds {len(infos)} files Info.txt; one is needed")
+        self.info_name, info = infos[0]
+        self.info = info.decode("ascii", errors="replace")
+        self.synthetic = SYNTHETIC_MARK in self.info
+
+    def images(self) -> Iterator[ImageFile]:
+        for name, data in self._files():
+            stem, _, ending = PurePosixPath(name).name.lower().rpartition(".")
+            if ending == "pgm" and _FILM_ID.fullmatch(stem):
+                yield ImageFile(stem, name, data())
+
+    def _files(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        if self.path.is_dir():
+            for file in sorted(self.path.rglob("*")):
+                if file.is_file():
+                    yield file.relative_to(self.path).as_posix(), file.read_bytes
+            return
+        try:
+            with tarfile.open(self.path) as archive:
+                for member in archive:
+                    content = archive.extractfile(member) if member.isfile() else None
+                    if content:
+                        yield member.name, content.read
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise DatasetError(str(self.path), f"the archive is damaged ({error}); fetch it again") from error
+
+
+def parse_info(text: str, name: str = "Info.txt") -> list[Row]:
+    """The rows of Info.txt, in its order.
+
+    Raises:
+        DatasetError: a row is malformed; names the file and the line.
+    """
+    return [
+        _row(line.split(), f"{name}:{number}")
+        for number, line in enumerate(text.splitlines(), 1)
+        if _FILM_ID.match(line)
+    ]
+
+
+def _row(words: list[str], where: str) -> Row:
+    film, density, kind = (*words, "", "")[:3]
+    film = film.lower()
+    if not _FILM_ID.fullmatch(film):
+        raise DatasetError(where, f"'{film}' is not a film's number; expected mdbNNN")
+    if density not in _DENSITIES:
+        raise DatasetError(
+            where, f"unknown density '{density}' of film {film}; expected one of {', '.join(_DENSITIES)}"
+        )
+    row_density = cast('Literal["F", "G", "D"]', density)
+    if kind == "NORM" and len(words) == 3:
+        return Row(where, film, row_density, None)
+    if kind not in KINDS:
+        expected = ", ".join(("NORM", *KINDS))
+        raise DatasetError(where, f"unknown class '{' '.join(words[2:])}' of film {film}; expected one of {expected}")
+    severity, place = words[3:4], words[4:]
+    if not severity or severity[0] not in _SEVERITIES:
+        raise DatasetError(where, f"unknown severity '{''.join(severity)}' of film {film}; expected B or M")
+    label = _SEVERITIES[severity[0]]
+    if not place or place[0].startswith("*"):
+        return Row(where, film, row_density, Lesion(kind=kind, label=label))
+    if len(place) != 3 or not all(number.isdecimal() for number in place) or place[2] == "0":
+        raise DatasetError(where, f"'{' '.join(place)}' of film {film} is not x, y and radius in pixels")
+    x, y, radius = (float(number) for number in place)
+    return Row(where, film, row_density, Lesion(kind=kind, label=label, x=x, y=y, radius=radius))
+
+
+def read_manifest(source: Source, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
+    """Checks the whole distribution, every image included, and says what it holds.
+
+    Args:
+        progress: called with the number of images checked so far.
+
+    Raises:
+        DatasetError: naming the file, and the line where there is one, of the first thing that is wrong.
+    """
+    rows = {film: list(group) for film, group in groupby(sorted(_rows(source), key=_film_of), key=_film_of)}
+    films: dict[str, Film] = {}
+    names: dict[str, str] = {}
+    for count, image in enumerate(source.images(), 1):
+        if image.film in names:
+            raise DatasetError(image.name, f"film {image.film} has a second image, {names[image.film]}; remove one")
+        if image.film not in rows:
+            raise DatasetError(image.name, f"film {image.film} has no row in {source.info_name}")
+        names[image.film] = image.name
+        films[image.film] = _film(image, rows[image.film])
+        if progress:
+            progress(count)
+    for film, of_film in rows.items():
+        if film not in films:
+            raise DatasetError(of_film[0].where, f"film {film} has no image; {film}.pgm is missing")
+    ordered = tuple(films[film] for film in sorted(films))
+    return Manifest(dataset=dataset, synthetic=source.synthetic, films=ordered)
+
+
+def _rows(source: Source) -> list[Row]:
+    rows = parse_info(source.info, source.info_name)
+    if not rows:
+        raise DatasetError(source.info_name, "holds no row such as 'mdb001 G CIRC B 535 425 197'")
+    return rows
+
+
+def _film_of(row: Row) -> str:
+    return row.film
+
+
+def _film(image: ImageFile, rows: list[Row]) -> Film:
+    try:
+        pixels = decode(image.data).pixels
+    except ImageError as error:
+        raise DatasetError(image.name, str(error)) from error
+    height, width = pixels.shape
+    lesions = []
+    for row in rows:
+        if row.density != rows[0].density:
+            raise DatasetError(row.where, f"film {image.film} has density {rows[0].density} at {rows[0].where}")
+        if row.lesion is None and len(rows) > 1:
+            raise DatasetError(row.where, f"film {image.film} is normal here and has another row")
+        if row.lesion is not None:
+            lesions.append(_from_top(row, row.lesion, width, height))
+    number = int(image.film.removeprefix("mdb"))
+    return Film(
+        id=image.film,
+        patient=f"p{(number + 1) // 2:03d}",
+        side="right" if number % 2 else "left",
+        density=rows[0].density,
+        label=max((lesion.label for lesion in lesions), key=CLASSES.index, default=Label.NORMAL),
+        lesions=tuple(lesions),
+        sha256=hashlib.sha256(image.data).hexdigest(),
+        width=width,
+        height=height,
+    )
+
+
+def _from_top(row: Row, lesion: Lesion, width: int, height: int) -> Lesion:
+    """The lesion with y measured from the top edge: both are distances, so they add up to the height."""
+    if lesion.x is None or lesion.y is None:
+        return lesion
+    if not (0 <= lesion.x <= width and 0 <= lesion.y <= height):
+        raise DatasetError(
+            row.where, f"({lesion.x:.0f}, {lesion.y:.0f}) is outside film {row.film}, {width} x {height}"
+        )
+    return lesion.model_copy(update={"y": height - lesion.y})

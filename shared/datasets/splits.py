@@ -1,0 +1,66 @@
+"""Who is trained on, who chooses the epoch, who is held out: by patient, and as the published pipeline did it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+from shared.datasets.manifest import Label, Variant
+from shared.errors import PlanError
+
+_VALIDATION_PARTS = 5
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into the images of a data set; no index stands in two of the three."""
+
+    train: npt.NDArray[np.intp]
+    validation: npt.NDArray[np.intp]
+    test: npt.NDArray[np.intp]
+
+
+def patient_split(images: Sequence[Variant], folds: int, fold: int, seed: int) -> Split:
+    """Fold `fold` of `folds`, grouped by patient and stratified by label.
+
+    All variants of the training patients' films train; validation and test are films as they are (variant 0), and no
+    patient stands on two sides.
+
+    Raises:
+        PlanError: there are too few patients with one of the labels.
+    """
+    films = np.array([index for index, image in enumerate(images) if image.variant == 0])
+    labels = np.array([images[index].label for index in films])
+    patients = np.array([images[index].patient for index in films])
+    _check_enough(labels, patients, folds)
+    held_out = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(films, labels, patients))
+    rest, test = held_out[fold]
+    parts = StratifiedGroupKFold(min(_VALIDATION_PARTS, len(rest) // 2), shuffle=True, random_state=seed + fold)
+    train, validation = next(iter(parts.split(films[rest], labels[rest], patients[rest])))
+    training_patients = set(patients[rest][train])
+    return Split(
+        train=np.array([index for index, image in enumerate(images) if image.patient in training_patients]),
+        validation=films[rest][validation],
+        test=films[test],
+    )
+
+
+def paper_split(images: Sequence[Variant], seed: int) -> Split:
+    """70 / 15 / 15% of all images at random, augmented ones included, whoever's they are.
+
+    This leaks: turned copies of one film stand on both sides. It is here to reproduce what was published.
+    """
+    everything = np.arange(len(images))
+    labels = np.array([image.label for image in images])
+    train, rest = train_test_split(everything, test_size=0.3, stratify=labels, random_state=seed)
+    validation, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=seed)
+    return Split(train=np.sort(train), validation=np.sort(validation), test=np.sort(test))
+
+
+def _check_enough(labels: npt.NDArray[np.str_], patients: npt.NDArray[np.str_], folds: int) -> None:
+    for label in Label:
+        count = len(set(patients[labels == label]))
+        if count < folds:
+            raise PlanError(f"{count} patients have a film that is {label}, too few for {folds} folds; use fewer folds")

@@ -1,0 +1,148 @@
+"""`mammo demo`: the whole main job on one machine, from films to an answer over HTTP, with real parts throughout."""
+
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from shared.client import InferenceClient
+from shared.console import console, evaluation_table, follow, read_evaluation, reporting, show_prediction, weights_line
+from shared.datasets.manifest import Label, Manifest
+from shared.datasets.mias import Source
+from shared.datasets.synthetic import write_dataset
+from shared.embedded.stack import Stack, running_stack, wait_for
+from shared.errors import InputError
+from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
+from shared.pretrained import TRANSFER_NETWORKS, choose_weights, fetch_imagenet
+from shared.queue import pipeline
+from shared.queue.plan import TORCHVISION, Plan, make_plan
+from shared.queue.worker import enqueue_with, make_app
+from shared.store import keys
+from shared.store.ingest import ingest
+from shared.store.objects import ObjectStore, open_store
+
+SYNTHETIC_PATIENTS = 32
+_SEED = 7
+
+
+def run_demo(
+    folder: Path, mias: Path | None, weights: Path | None, profile_name: str | None, *, once: bool, port: int
+) -> None:
+    """Runs the main job below `folder` and keeps serving until Ctrl-C, unless `once`.
+
+    Raises:
+        MammoError: something is wrong with what was handed in, or a step failed; every process is ended first.
+    """
+    folder = folder.resolve()
+    console.print("[bold]Mammostack demo[/]: films -> augment -> segment -> train -> evaluate -> promote -> predict")
+    console.print("For research only; not a medical device.")
+    with _ending_on_signals(), tempfile.TemporaryDirectory(prefix="mammostack-films-") as scratch:
+        source = Source(mias) if mias else _synthetic_films(Path(scratch))
+        with _stack_of_demo(folder, port) as stack:
+            console.print(f"broker, three workers and the inference service are up; their logs: {folder / 'logs'}")
+            _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"))
+            if once:
+                return
+            console.print(f"\n[bold]Serving on {stack.url}[/] until Ctrl-C. Try:")
+            console.print(f"  ./mammo predict FILE --url {stack.url}")
+            console.print(f"  curl --data-binary @FILE {stack.url}/v1/predictions")
+            while True:
+                stack.processes.check()
+                time.sleep(1)
+
+
+def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: str) -> None:
+    store = open_store(stack.settings)
+    with reporting() as report:
+        manifest = ingest(store, source, "synthetic" if source.synthetic else "mias", report).manifest
+    films = "SYNTHETIC films" if manifest.synthetic else "films"
+    counts = Counter(film.label.value for film in manifest.films)
+    console.print(f"{len(manifest.films)} {films}: " + ", ".join(f"{counts[label]} {label}" for label in Label))
+
+    plan = _plan(store, manifest, weights, profile_name)
+    console.print(f"run {plan.run}, profile {plan.profile}")
+    pipeline.start(store, enqueue_with(make_app(stack.settings), patient=False), plan)
+    follow(store, plan, stack.processes.check)
+
+    client = InferenceClient(stack.url)
+    wait_for("loading the promoted model", client.ready, stack.processes)
+    film = next((film for film in manifest.films if film.label is Label.MALIGNANT), manifest.films[0])
+    answer = client.predict(store.get(keys.raw_film(manifest.dataset, film.id)))
+    console.print()
+    evaluation = read_evaluation(store, plan.run)
+    console.print(evaluation_table(evaluation))
+    console.print(weights_line(evaluation))
+    console.print(
+        "paper (leaky) augments first and then splits the images: turned copies of a film stand on both sides."
+    )
+    console.print("Those figures are inflated, and such a model is never promoted; patient is the honest protocol.\n")
+    show_prediction(f"{'synthetic film' if manifest.synthetic else 'film'} {film.id}, in truth {film.label}", answer)
+    console.print(f"\nReport with its pictures: {store.locate(keys.report_file(plan.run, 'index.html'))}")
+
+
+def _plan(store: ObjectStore, manifest: Manifest, weights: Path | None, profile_name: str) -> Plan:
+    chosen = choose_weights(store, [f"resnet50={weights}"] if weights else [])
+    with console.status("looking for ImageNet weights"):
+        reasons = fetch_imagenet([network for network in TRANSFER_NETWORKS if network not in chosen])
+    for network, reason in reasons.items():
+        if reason is None:
+            chosen[network] = TORCHVISION
+        else:
+            console.print(f"[yellow]{network} is trained FROM SCRATCH: its ImageNet weights can't be had ({reason})[/]")
+    return make_plan(
+        manifest,
+        profile(profile_name),
+        networks=NETWORKS,
+        protocols=PROTOCOLS,
+        weights=chosen,
+        promote=("resnet50",),
+        seed=_SEED,
+    )
+
+
+def _synthetic_films(folder: Path) -> Source:
+    console.print("No data set was given: films are generated. Everything below is of SYNTHETIC films.")
+    with reporting() as report:
+        write_dataset(
+            folder,
+            SYNTHETIC_PATIENTS,
+            seed=_SEED,
+            progress=lambda done: report("generating films", done, 2 * SYNTHETIC_PATIENTS),
+        )
+    return Source(folder)
+
+
+@contextmanager
+def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
+    """The stack over an empty store; what an earlier demo left is removed once its processes are known to be gone."""
+    store, mark = folder / "store", folder / "made-by-mammo-demo"
+
+    def empty() -> None:
+        if store.exists() and not mark.exists():
+            raise InputError(f"{store} was not made by a demo, and a demo would empty it; choose another --folder")
+        shutil.rmtree(store, ignore_errors=True)
+        mark.touch()
+
+    with running_stack(folder, str(store), port, prepare=empty) as stack:
+        yield stack
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """A polite end (SIGTERM, a closed terminal) takes the same way out as Ctrl-C, so that nothing is left running."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {sign: signal.signal(sign, leave) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)

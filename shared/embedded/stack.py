@@ -1,0 +1,109 @@
+"""The whole system on this machine: broker, three workers, inference; ended together, whatever happens."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from shared.embedded import broker
+from shared.embedded.commands import ROOT, WORKERS, inference_command, worker_command
+from shared.embedded.processes import Processes
+from shared.errors import MammoError
+from shared.settings import Settings
+
+_READY_S = 60.0
+
+
+class AlreadyRunning(MammoError):
+    """Another demo holds the folder."""
+
+    code = "already-running"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What runs: the settings that reach it, the address of the inference service, and its processes."""
+
+    settings: Settings
+    url: str
+    processes: Processes
+
+
+@contextmanager
+def running_stack(
+    folder: Path,
+    store: str,
+    port: int = 0,
+    extra: dict[str, str] | None = None,
+    prepare: Callable[[], None] = lambda: None,
+) -> Iterator[Stack]:
+    """Starts everything and ends it with the block; logs are in `folder/logs`.
+
+    Args:
+        folder: where the broker's data, logs and notes live; one stack at a time.
+        store: as in MAMMO_STORE.
+        port: of the inference service; 0 takes a free one.
+        extra: more environment variables for every process.
+        prepare: called when what an earlier stack left running is gone, and before anything starts.
+
+    Raises:
+        AlreadyRunning: another stack uses `folder`.
+        ProcessDied: a service ended while it started.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_one(folder), Processes(folder) as processes:
+        prepare()
+        config = broker.configure(folder / "broker")
+        processes.start("broker", config.command, _environment({}), stdin=config.configuration)
+        broker.wait_until_up(config.url, processes.check)
+        port = port or broker.free_port()
+        variables = {
+            "MAMMO_STORE": store,
+            "MAMMO_REDIS_URL": config.url,
+            "MAMMO_SERVE_PORT": str(port),
+            **(extra or {}),
+        }
+        environment = _environment(variables)
+        for name in WORKERS:
+            processes.start(name, worker_command(name), environment)
+        processes.start("inference", inference_command(), environment)
+        settings = Settings(
+            _env_file=None,
+            store=store,
+            redis_url=SecretStr(config.url),
+            s3_endpoint_url=(extra or {}).get("MAMMO_S3_ENDPOINT_URL"),
+            serve_port=port,
+        )
+        yield Stack(settings, f"http://127.0.0.1:{port}", processes)
+
+
+def wait_for(what: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
+    """Returns when `condition()` is true. Raises MammoError after `seconds`, ProcessDied when a process has ended."""
+    until = time.monotonic() + seconds
+    while not condition():
+        processes.check()
+        if time.monotonic() > until:
+            raise MammoError(f"{what} took more than {seconds:.0f} s; the logs say why")
+        time.sleep(0.1)
+
+
+def _environment(variables: dict[str, str]) -> dict[str, str]:
+    """This process's environment without its own MAMMO_ settings: a demo must not touch what they point to."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAMMO_", "PROMETHEUS_"))}
+    return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **variables}
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(f"another demo is running in {folder}; end it with Ctrl-C first") from None
+        yield

@@ -1,0 +1,152 @@
+"""Every error that Mammostack raises on purpose.
+
+    MammoError
+    ├── InputError                 what was handed in is wrong; the sender can mend it
+    │   ├── DatasetError           a data set folder or archive (names the file and the line)
+    │   ├── PlanError              a run or a retraining job asks for something that can't be
+    │   └── ImageError             an image that can't be worked on
+    │       ├── UnsupportedImage   not a format that is read
+    │       ├── UndecodableImage   truncated or corrupt
+    │       ├── ImageTooLarge      refused before memory is taken
+    │       └── NotAMammogram      no breast was found in it
+    ├── StoreError                 the object store
+    │   ├── ObjectNotFound
+    │   ├── PreconditionFailed     a conditional write lost against another writer
+    │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
+    │   └── StoreMisconfigured     access denied, no such bucket: names the setting
+    ├── QueueUnavailable           the broker can't be reached
+    ├── RunError                   a run is unknown or has failed
+    │   └── RunNotFound
+    ├── WeightsUnavailable         pretrained weights can't be had
+    └── ModelError                 the registry of models
+        ├── ModelNotFound
+        ├── ModelCorrupt           a file's SHA-256 is not the card's
+        ├── ModelNotReady          nothing is loaded yet
+        └── PromotionRefused       the gate said no
+
+Each class carries `code` (stable, for programs), `retryable` (does the same call stand a chance later?) and
+`http_status`. The message is one line for a person and ends with what to do next.
+"""
+
+from typing import ClassVar
+
+
+class MammoError(Exception):
+    """The root of the tree."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 500
+
+
+class InputError(MammoError):
+    code = "invalid-input"
+    http_status = 400
+
+
+class DatasetError(InputError):
+    """`where` is the file, with `:line` behind it when a line is at fault."""
+
+    code = "invalid-dataset"
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+        self.where = where
+
+
+class PlanError(InputError):
+    code = "invalid-plan"
+
+
+class ImageError(InputError):
+    code = "invalid-image"
+    http_status = 422
+
+
+class UnsupportedImage(ImageError):
+    code = "unsupported-image"
+    http_status = 415
+
+
+class UndecodableImage(ImageError):
+    code = "undecodable-image"
+
+
+class ImageTooLarge(ImageError):
+    code = "image-too-large"
+    http_status = 413
+
+
+class NotAMammogram(ImageError):
+    code = "not-a-mammogram"
+
+
+class StoreError(MammoError):
+    code = "store"
+
+
+class ObjectNotFound(StoreError):
+    code = "object-not-found"
+    http_status = 404
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key}: there is no such object in the store")
+        self.key = key
+
+
+class PreconditionFailed(StoreError):
+    code = "precondition-failed"
+    http_status = 409
+
+
+class StoreUnavailable(StoreError):
+    code = "store-unavailable"
+    retryable = True
+    http_status = 503
+
+
+class StoreMisconfigured(StoreError):
+    code = "store-misconfigured"
+
+
+class QueueUnavailable(MammoError):
+    code = "queue-unavailable"
+    retryable = True
+    http_status = 503
+
+
+class RunError(MammoError):
+    code = "run"
+
+
+class RunNotFound(RunError):
+    code = "run-not-found"
+    http_status = 404
+
+
+class WeightsUnavailable(MammoError):
+    code = "weights-unavailable"
+
+
+class ModelError(MammoError):
+    code = "model"
+
+
+class ModelNotFound(ModelError):
+    code = "model-not-found"
+    http_status = 404
+
+
+class ModelCorrupt(ModelError):
+    code = "model-corrupt"
+
+
+class ModelNotReady(ModelError):
+    code = "model-not-ready"
+    retryable = True
+    http_status = 503
+
+
+class PromotionRefused(ModelError):
+    code = "promotion-refused"
+    http_status = 409

@@ -1,0 +1,137 @@
+"""Finds the breast on a film: everything that is brighter than the film's own background and hangs together.
+
+Scanned films have no fixed background: its grey level differs between films and drifts across one, while the skin line
+is only two or three grey levels brighter. So the background is measured twice, once for the whole film, which gives a
+rough breast, and then around that breast as a local mean of what lies outside it.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import NotAMammogram
+
+Grey: TypeAlias = npt.NDArray[np.uint8]
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+WORK_EDGE = 512
+"""Longest edge, in pixels, of the reduced film on which the outline is found."""
+
+COARSE_EDGE = 256
+"""... of the film on which the background is measured."""
+
+ROUGH_CONTRAST = 6  # grey levels above the film's background that are breast beyond doubt
+FINE_CONTRAST = 1.5  # grey levels above the local background where the skin line is, on a film without noise
+REACH = 12  # coarse pixels that the skin line may lie outside the rough breast
+BACKGROUND_WINDOW = 41  # coarse pixels: wide enough to see past the skin
+DETACH = 10  # reduced pixels: labels, tape and scratches narrower than twice this are not breast
+SMOOTH = 3.0  # reduced pixels: standard deviation of the outline's final smoothing
+AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A reduced film: `grey` is smoothed, `breast` is 0..255 and crosses 127.5 at the outline, so that it can be
+    enlarged without steps."""
+
+    grey: Grey
+    breast: Grey
+
+
+def find_breast(pixels: Grey) -> Work:
+    """Finds the breast, with the pectoral muscle, on a film (uint8, H x W).
+
+    Raises NotAMammogram where nothing on the film has the contrast and the area of a breast.
+    """
+    film = _reduce(pixels, WORK_EDGE)
+    grey = _blurred(film, 1.5)
+    threshold = _skin_threshold(_reduce(film, COARSE_EDGE))
+    above = _u8(grey >= cv2.resize(threshold, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    core = _largest(_open(above, DETACH))
+    # Opening has also taken the nipple off: what lies within the same reach of the core is given back.
+    outline = _u8(cv2.GaussianBlur((above & _grow(core, DETACH) | core) * 255, (0, 0), SMOOTH))
+    breast = _largest(_u8(outline > 127))
+    area = float(breast.mean())
+    if not AREA[0] <= area <= AREA[1]:
+        raise NotAMammogram(f"no breast was found ({area:.0%} of the frame stands out); send one whole mammogram")
+    return Work(_u8(grey), _u8(cv2.copyTo(outline, breast)))
+
+
+def _skin_threshold(film: Grey) -> Floats:
+    """The grey level of the skin line everywhere on the coarse film; infinite where no breast can be."""
+    grey = _blurred(film, 0.8)
+    level = _background_level(grey, film)
+    certain = grey >= level + ROUGH_CONTRAST
+    rough = _largest(_open(_u8(certain), DETACH // 2))
+    # Padding is exactly 0 and would pull the mean down; a black film still has specks that tell it from padding.
+    scanned = cv2.blur((film > 0).astype(np.float32), (7, 7)) > 0.1
+    outside = scanned & ~certain & (_grow(rough, 2) == 0)
+    background = _local_mean(grey, outside, level)
+    near = _grow(rough, REACH) > 0
+    noise = (grey - background)[outside & ~near]
+    spread = float(np.sqrt(np.mean(noise**2))) if noise.size else 0.0
+    return np.where(near, background + FINE_CONTRAST + min(spread, 2.5), np.float32(1e6)).astype(np.float32)
+
+
+def _reduce(pixels: Grey, edge: int) -> Grey:
+    """The film resized so that its longest edge is `edge` pixels."""
+    height, width = pixels.shape
+    scale = edge / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return _u8(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+
+
+def _blurred(film: Grey, sigma: float) -> Floats:
+    """Smoothed in floating point: the skin line is less than one grey level a pixel."""
+    return np.asarray(cv2.GaussianBlur(film.astype(np.float32), (0, 0), sigma), np.float32)
+
+
+def _background_level(grey: Floats, film: Grey) -> int:
+    """The commonest grey level of the film's dark part, padding aside.
+
+    Otsu's threshold may fall inside the breast; half of it does not.
+    """
+    values = grey[film > 0].astype(np.uint8)
+    if values.size == 0:
+        raise NotAMammogram("the frame is blank; send one whole mammogram")
+    dark_end, _ = cv2.threshold(values, 0, 255, cv2.THRESH_OTSU)
+    counts = np.bincount(values, minlength=256)[: max(2, int(dark_end) // 2)].astype(np.float64)
+    counts[0] = 0
+    return int(np.convolve(counts, [0.25, 0.5, 0.25], "same").argmax())
+
+
+def _local_mean(grey: Floats, where: npt.NDArray[np.bool_], level: int) -> Floats:
+    """The mean of `grey` over the pixels `where` within the window, leaning on `level` where there are few."""
+    window = (BACKGROUND_WINDOW, BACKGROUND_WINDOW)
+    weight = where.astype(np.float32)
+    total = cv2.blur(grey * weight, window)
+    return np.asarray((total + 0.02 * level) / (cv2.blur(weight, window) + 0.02), np.float32)
+
+
+def _open(mask: Grey, radius: int) -> Grey:
+    """Removes what is narrower than twice the radius."""
+    return _u8(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(radius)))
+
+
+def _grow(mask: Grey, radius: int) -> Grey:
+    return _u8(cv2.dilate(mask, _disc(radius)))
+
+
+def _disc(radius: int) -> Grey:
+    return _u8(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
+
+
+def _largest(mask: Grey) -> Grey:
+    """The largest connected region, without holes (0/1)."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        raise NotAMammogram("nothing on the frame stands out from its background; send one whole mammogram")
+    filled = np.zeros(mask.shape, np.uint8)
+    return _u8(cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED))
+
+
+def _u8(array: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Grey:
+    return np.asarray(array, np.uint8)

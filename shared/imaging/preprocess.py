@@ -1,0 +1,74 @@
+"""The one way from a film to a network's input: training and inference both go through `network_input`."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.errors import NotAMammogram
+from shared.imaging.decode import decode, to_8bit
+from shared.imaging.segment import SEGMENTATION_VERSION, Segmentation, segment
+
+DARK, BRIGHT = 1.0, 99.5
+"""Percentiles of the grey levels inside the mask that become 0 and 1: exposure differs from film to film."""
+
+
+class Preprocessing(BaseModel):
+    """What a model was trained with. It travels in the model's card, and inference repeats it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(gt=0, description="edge of the square network input, pixels")
+    segmentation: int = Field(default=SEGMENTATION_VERSION, description="version of the segmentation")
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """`input` (float32, 1 x size x size, 0..1) is what the network sees; `bits` the depth of the file's pixels."""
+
+    input: npt.NDArray[np.float32]
+    segmentation: Segmentation
+    bits: int
+
+
+def prepare(data: bytes, preprocessing: Preprocessing) -> Prepared:
+    """From an image file to the network's input. Raises ImageError."""
+    image = decode(data)
+    segmentation = segment(to_8bit(image))
+    return Prepared(network_input(segmentation.film, segmentation.mask, preprocessing), segmentation, image.bits)
+
+
+def network_input(
+    film: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], preprocessing: Preprocessing
+) -> npt.NDArray[np.float32]:
+    """The network's input (float32, 1 x size x size, 0..1) of a segmented film and its mask (uint8, H x W, oriented).
+
+    The mask's box is padded to a square, the chest wall staying at the left edge and the breast centred in height, and
+    resized; grey levels are stretched between two percentiles of those inside the mask; outside it the input is 0.
+    Raises NotAMammogram when the mask is empty.
+    """
+    x, y, width, height = cv2.boundingRect(mask)
+    if width == 0:
+        raise NotAMammogram("the mask is empty; segment the film first")
+    film, mask = film[y : y + height, x : x + width], mask[y : y + height, x : x + width]
+    dark, bright = _percentiles(film, mask)
+    stretched = ((film.astype(np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
+    stretched[mask == 0] = 0
+
+    edge = max(width, height)
+    above = (edge - height) // 2
+    square = np.zeros((edge, edge), np.float32)
+    square[above : above + height, :width] = stretched
+    size = (preprocessing.size, preprocessing.size)
+    method = cv2.INTER_AREA if edge > preprocessing.size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(square, size, interpolation=method), np.float32)[None]
+
+
+def _percentiles(film: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """The grey levels at DARK and BRIGHT per cent of the film inside the mask, from its histogram."""
+    histogram = cv2.calcHist([film], [0], mask, [256], [0, 256]).ravel()
+    share = histogram.cumsum(dtype=np.float64) / histogram.sum()
+    dark, bright = np.searchsorted(share, [DARK / 100, BRIGHT / 100])
+    return int(dark), int(bright)

@@ -1,0 +1,74 @@
+"""Breast segmentation: turns a film so that its chest wall is on the left and blacks out all that is not parenchyma."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import NotAMammogram
+from shared.imaging.breast import Work, find_breast
+from shared.imaging.pectoral import find_pectoral
+
+SEGMENTATION_VERSION: int = 1
+"""Raised whenever `segment` gives other masks than before: models remember which one they were trained on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A segmented film. All arrays are uint8, H x W, in the oriented frame: the chest wall is on the left."""
+
+    film: npt.NDArray[np.uint8]
+    """The film, 0 outside `mask`."""
+    mask: npt.NDArray[np.uint8]
+    """255 inside the parenchyma: the breast without the pectoral muscle."""
+    breast: npt.NDArray[np.uint8]
+    """255 inside the breast, with the pectoral muscle."""
+    flipped: bool
+    """Whether the film was mirrored to bring its chest wall to the left."""
+    box: tuple[int, int, int, int]
+    """x, y, width and height of `mask`, pixels."""
+
+
+def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
+    """Segments a film (uint8, H x W, any size, either laterality, also rotated by up to 30 degrees).
+
+    Raises NotAMammogram where no breast is found on it.
+    """
+    work = find_breast(pixels)
+    flipped = _chest_wall_is_right(work)
+    if flipped:
+        work = Work(_mirror(work.grey), _mirror(work.breast))
+        pixels = _mirror(pixels)
+    height, width = pixels.shape
+    enlarged = cv2.resize(work.breast, (width, height), interpolation=cv2.INTER_LINEAR)
+    breast = np.asarray(cv2.threshold(enlarged, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+
+    mask = breast.copy()
+    pectoral = find_pectoral(work.grey, (work.breast > 127).astype(np.uint8))
+    if len(pectoral):
+        scale = np.array([width, height]) / work.grey.shape[::-1]
+        cv2.fillPoly(mask, [np.round((pectoral + 0.5) * scale - 0.5).astype(np.int32)], 0)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        raise NotAMammogram("only muscle was found on the film; send one whole mammogram")
+    largest = max(contours, key=cv2.contourArea)
+    mask = np.zeros(breast.shape, np.uint8)
+    cv2.drawContours(mask, [largest], -1, 255, cv2.FILLED)
+    x, y, box_width, box_height = cv2.boundingRect(largest)
+    film = np.asarray(cv2.bitwise_and(pixels, mask), np.uint8)
+    return Segmentation(film, mask, breast, flipped, (x, y, box_width, box_height))
+
+
+def _chest_wall_is_right(work: Work) -> bool:
+    """The chest wall cuts the breast where it is bright; towards the skin it fades. The brighter side is the wall."""
+    breast = work.breast > 127
+    rows = np.flatnonzero(breast.any(axis=1))
+    last = breast.shape[1] - 1
+    left = np.minimum(breast[rows].argmax(axis=1) + 4, last)
+    right = np.maximum(last - breast[rows, ::-1].argmax(axis=1) - 4, 0)
+    return bool(work.grey[rows, right].sum(dtype=np.int64) > work.grey[rows, left].sum(dtype=np.int64))
+
+
+def _mirror(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(array[:, ::-1])

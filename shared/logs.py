@@ -1,0 +1,37 @@
+"""Structured logs: one JSON object a line on standard error, with the ids of run, stage and unit or of the request.
+
+Nothing that could identify a patient is ever passed in: films appear by their id in the data set, requests by theirs.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+_PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a record: time, level, logger, message, and whatever was given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def configure_logs(level: str) -> None:
+    """Sends all logging of this process to standard error as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "matplotlib", "PIL", "kombu", "fontTools"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""Networks, weights, recipes, metrics. Pure: no store, no queue. Only `networks` and `weights` import torch."""

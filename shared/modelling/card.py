@@ -1,0 +1,53 @@
+"""The card of a published model: what it is, what it is for, how it was made, how good it is, what its files are."""
+
+from pydantic import Field
+
+from shared.datasets.manifest import Label, Record
+from shared.modelling.evaluation import Protocol, WeightsReport
+from shared.modelling.metrics import ModelMetrics
+from shared.modelling.recipes import Network, TrainingRecipe
+
+INTENDED_USE = (
+    "Research on computer-aided reading of digitised screening mammograms. Not a medical device: no decision about a "
+    "person may rest on its answers."
+)
+LIMITS = (
+    "Trained on one data set of digitised films from one country and time; it has seen no digital mammography.",
+    "It answers for a single film: no comparison of sides, views or earlier films.",
+    "Probabilities are not calibrated, and the data hold far more cancers than screening does.",
+)
+
+
+class PreprocessingCard(Record):
+    """What has to happen to a film before the network; the parameters of `shared.imaging.preprocess`."""
+
+    size: int
+    segmentation: int
+
+
+class ModelCard(Record):
+    """`metrics` are those of the recipe under `protocol`, over all folds: every film judged by a model that had not
+    seen its patient. The published weights are those of `fold`, chosen by its validation films."""
+
+    network: Network
+    version: str
+    created: str
+    code_version: str
+    run: str
+    dataset: str
+    synthetic: bool
+    protocol: Protocol
+    fold: int
+    seed: int
+    classes: tuple[Label, ...]
+    preprocessing: PreprocessingCard
+    recipe: TrainingRecipe
+    augmentation: str
+    weights: WeightsReport
+    parameters: int
+    metrics: ModelMetrics
+    explainable: bool = Field(description="the class-activation map is one product with the last feature map")
+    intended_use: str = INTENDED_USE
+    limits: tuple[str, ...] = LIMITS
+    data_terms: str
+    files: dict[str, str] = Field(description="SHA-256 of every file beside this card")

@@ -1,0 +1,99 @@
+"""The evaluation of a run: what was trained, on what, how it went and how good it is. The content of metrics.json."""
+
+from typing import Literal, Self, TypeAlias
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from shared.datasets.manifest import Record
+from shared.modelling.metrics import ModelMetrics
+
+Protocol: TypeAlias = Literal["patient", "paper"]
+
+
+class EpochRecord(Record):
+    """One pass over the training films. A loss that is not finite is refused: JSON can't hold it."""
+
+    epoch: int
+    train_loss: FiniteFloat
+    validation_loss: FiniteFloat
+    validation_auc: float | None = Field(description="macro, one-vs-rest; None where a class has no validation film")
+    learning_rate: float
+    images_per_second: float
+
+
+class FoldHistory(Record):
+    """The training of one fold, and which epoch's weights its test films were given."""
+
+    fold: int
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int
+    train_images: int = Field(description="with augmented variants")
+    validation_films: int
+    test_films: int
+    seconds: float
+
+    @model_validator(mode="after")
+    def _best_epoch_was_run(self) -> Self:
+        if self.best_epoch not in {epoch.epoch for epoch in self.epochs}:
+            raise ValueError(f"fold {self.fold}: best_epoch {self.best_epoch} is not among its epochs")
+        return self
+
+
+class WeightsReport(Record):
+    """Where a network's initial weights came from, layer by layer."""
+
+    source: str = Field(description="'torchvision IMAGENET1K_V2', 'file resnet50_imagenet_trunk.pth', 'from scratch'")
+    loaded: tuple[str, ...] = Field(description="layers that were loaded")
+    missing: tuple[str, ...] = Field(description="layers left at random initialisation")
+    unexpected: tuple[str, ...] = Field(description="layers in the source that the network does not have")
+
+
+class NetworkResult(Record):
+    """One network under one protocol.
+
+    `patient`: folds keep a patient's films together and held-out films are not augmented.
+    `paper`: films are augmented first and the images then split at random, as the published pipeline did.
+    """
+
+    network: str = Field(pattern="^[a-z0-9_]+$", description="modified_cnn, alexnet or resnet50; part of file names")
+    protocol: Protocol
+    parameters: int
+    input_size: int = Field(description="side of the square input, pixels")
+    weights: WeightsReport
+    histories: tuple[FoldHistory, ...]
+    metrics: ModelMetrics
+
+    @property
+    def leaky(self) -> bool:
+        """Whether copies of one film stand among both the training and the test images."""
+        return self.protocol == "paper"
+
+
+class Evaluation(Record):
+    """A whole run."""
+
+    run: str
+    dataset: str
+    synthetic: bool
+    profile: str
+    seed: int
+    created: str = Field(description="ISO 8601")
+    films: int
+    patients: int
+    class_counts: dict[str, int] = Field(min_length=1, description="films by the value of their label")
+    augmentation: str = Field(description="name of the recipe")
+    augmentation_variants: int = Field(description="images made of each film")
+    code_version: str
+    results: tuple[NetworkResult, ...]
+
+    @property
+    def commonest(self) -> tuple[str, float]:
+        """The class with the most films and its share: the accuracy of a network that always answers it."""
+        label = max(self.class_counts, key=lambda label: self.class_counts[label])
+        return label, self.class_counts[label] / sum(self.class_counts.values())
+
+    @model_validator(mode="after")
+    def _one_result_each(self) -> Self:
+        if len({(result.network, result.protocol) for result in self.results}) < len(self.results):
+            raise ValueError("a network has two results under the same protocol")
+        return self

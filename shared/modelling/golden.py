@@ -1,0 +1,42 @@
+"""Golden inputs: films that anyone can make again, whose logits are kept with a model, to know it when it is loaded."""
+
+import json
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import ModelCorrupt
+
+Floats = npt.NDArray[np.float32]
+_COUNT = 2
+_COARSE = 8
+
+
+def golden_inputs(size: int, seed: int) -> Floats:
+    """Smooth random fields as network inputs, float32 2 x 1 x size x size in [0, 1]."""
+    coarse = np.random.default_rng(seed).random((_COUNT, _COARSE, _COARSE), np.float32)
+    return np.stack([cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR)[None] for field in coarse])
+
+
+def golden_answers(size: int, seed: int, logits: npt.NDArray[Any]) -> bytes:
+    """The document that is published beside the model; `logits` (2 x 3) are the reference's."""
+    return json.dumps({"size": size, "seed": seed, "logits": logits.tolist()}).encode()
+
+
+def check_golden(document: bytes, run: Any, tolerance: float) -> None:
+    """Compares what `run` (float32 N x 1 x S x S to logits N x 3) gives with the document's logits.
+
+    Raises:
+        ModelCorrupt: they differ by more than `tolerance`, as a part of the largest logit or of 1.
+    """
+    golden = json.loads(document)
+    expected = np.array(golden["logits"], np.float32)
+    answered = run(golden_inputs(golden["size"], golden["seed"]))
+    difference = float(np.abs(answered - expected).max() / max(1.0, float(np.abs(expected).max())))
+    if not difference <= tolerance:
+        raise ModelCorrupt(
+            f"the model answers its golden inputs otherwise than when it was published (by {difference:.2g}); "
+            "publish it again"
+        )

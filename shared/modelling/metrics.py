@@ -1,0 +1,225 @@
+"""How good a network is on films it was not trained on: every number with the uncertainty that comes from few patients.
+
+`evaluate` takes the predictions for held-out films and gives accuracy, precision, recall, F1, areas under the ROC curve
+and the confusion matrix, each headline number with a 95% interval.
+
+Conventions:
+- The predicted class is the one with the highest probability; an exact tie goes to the less severe class.
+- Precision, recall and F1 are 0.0 where their denominator is zero, as in scikit-learn with `zero_division=0`, and macro
+  averages are over all three classes. Balanced accuracy is over the classes that are present.
+- An area under the ROC curve is None where one side has no films.
+- Films of several folds are pooled before ranking. Each fold has its own network, so the pooled area also pays for
+  differences of calibration between folds.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from shared.datasets.manifest import CLASSES, Label, Record
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+SUM_TOLERANCE = 1e-3  # a softmax in half precision is off by this much
+ROC_POINTS = 200  # more can't be told apart in a picture
+BLOCK = 4_000_000  # weights held at once (32 MB), so that augmented films by the ten thousand need no gigabytes
+
+
+class Predictions(Record):
+    """What the held-out films of one or more folds were given: row i of each field is about the same film.
+
+    Raises a pydantic ValidationError if the fields differ in length, if there is no film, or if a row of probabilities
+    is not a distribution.
+    """
+
+    films: tuple[str, ...] = Field(min_length=1, description="id of the film, or of its augmented variant")
+    patients: tuple[str, ...]
+    labels: tuple[Label, ...]
+    probabilities: tuple[tuple[float, float, float], ...] = Field(description="in the order of CLASSES")
+    folds: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        lengths = {len(self.films), len(self.patients), len(self.labels), len(self.probabilities), len(self.folds)}
+        if len(lengths) > 1:
+            raise ValueError("films, patients, labels, probabilities and folds must be of the same length")
+        rows = np.asarray(self.probabilities)
+        distribution = (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)
+        if not distribution.all():
+            film = self.films[int(np.argmin(distribution))]
+            raise ValueError(f"{film}: probabilities must not be negative and must sum to 1")
+        return self
+
+
+class Interval(Record):
+    """A number and its 95% interval; None where it is undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class RocCurve(Record):
+    """A ROC curve from (0, 0) to (1, 1), thinned to at most ROC_POINTS points."""
+
+    false_positive_rate: tuple[float, ...]
+    true_positive_rate: tuple[float, ...]
+
+
+class ClassMetrics(Record):
+    """One class against the two others."""
+
+    support: int = Field(description="held-out films that are of this class")
+    precision: Interval
+    recall: Interval
+    f1: Interval
+    auc: Interval
+    roc: RocCurve | None
+
+
+class ModelMetrics(Record):
+    """Everything that is reported of a network under a protocol."""
+
+    n_films: int
+    n_patients: int
+    accuracy: Interval
+    balanced_accuracy: Interval
+    macro_precision: Interval
+    macro_recall: Interval
+    macro_f1: Interval
+    macro_auc: Interval = Field(description="mean of the three one-vs-rest areas")
+    abnormal_auc: Interval = Field(
+        description="benign or malignant against normal, ranked by 1 - P(normal): the same area as normal-vs-rest"
+    )
+    per_class: dict[str, ClassMetrics] = Field(description="by the value of the label")
+    confusion: tuple[tuple[int, int, int], ...] = Field(
+        description="rows are the truth, columns the prediction, both in the order of CLASSES"
+    )
+
+
+def merge(parts: Sequence[Predictions]) -> Predictions:
+    """The predictions of several folds as one. Raises a ValidationError if `parts` is empty."""
+    return Predictions(
+        films=tuple(film for part in parts for film in part.films),
+        patients=tuple(patient for part in parts for patient in part.patients),
+        labels=tuple(label for part in parts for label in part.labels),
+        probabilities=tuple(row for part in parts for row in part.probabilities),
+        folds=tuple(fold for part in parts for fold in part.folds),
+    )
+
+
+def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> ModelMetrics:
+    """The metrics of `predictions`, with 95% percentile bootstrap intervals by patient.
+
+    Patients are resampled, not films: the two films of a patient are alike, and counting them as independent would make
+    the intervals too narrow (the cluster bootstrap; Field and Welsh, J. R. Statist. Soc. B 69, 2007). Resamples in
+    which a number is undefined are left out of its interval. With fewer than two patients there is no interval, and
+    where every film is right the interval has no width, though the uncertainty is not nil.
+    """
+    truth = np.array([CLASSES.index(label) for label in predictions.labels])
+    probabilities = np.asarray(predictions.probabilities)
+    names, patient = np.unique(predictions.patients, return_inverse=True)
+    patients, films = len(names), len(truth)
+
+    point = _statistics(truth, probabilities, np.ones((1, films)))
+    draws = np.random.default_rng(seed).multinomial(patients, np.full(patients, 1 / patients), size=resamples)
+    blocks = np.array_split(draws, ceil(resamples * films / BLOCK) or 1)
+    parts = [_statistics(truth, probabilities, block[:, patient].astype(np.float64)) for block in blocks]
+
+    def interval(name: str) -> Interval:
+        spread = np.concatenate([part[name] for part in parts])
+        return _interval(float(point[name][0]), spread if patients > 1 else spread[:0])
+
+    per_class = {
+        label.value: ClassMetrics(
+            support=int((truth == c).sum()),
+            precision=interval(f"{label}_precision"),
+            recall=interval(f"{label}_recall"),
+            f1=interval(f"{label}_f1"),
+            auc=interval(f"{label}_auc"),
+            roc=roc_curve(probabilities[:, c], truth == c),
+        )
+        for c, label in enumerate(CLASSES)
+    }
+    confusion = np.bincount(3 * truth + probabilities.argmax(axis=1), minlength=9).reshape(3, 3)
+    return ModelMetrics(
+        n_films=films,
+        n_patients=patients,
+        accuracy=interval("accuracy"),
+        balanced_accuracy=interval("balanced_accuracy"),
+        macro_precision=interval("macro_precision"),
+        macro_recall=interval("macro_recall"),
+        macro_f1=interval("macro_f1"),
+        macro_auc=interval("macro_auc"),
+        abnormal_auc=per_class[Label.NORMAL].auc,
+        per_class=per_class,
+        confusion=tuple((int(row[0]), int(row[1]), int(row[2])) for row in confusion),
+    )
+
+
+def roc_curve(scores: Floats, positive: npt.NDArray[np.bool_]) -> RocCurve | None:
+    """The ROC curve of n scores (n,) against the truth (n,); None where one side has no films."""
+    if positive.all() or not positive.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
+    hits = np.append(0, np.cumsum(positive[order])[last_of_tie])
+    alarms = np.append(0, np.cumsum(~positive[order])[last_of_tie])
+    kept = np.unique(np.linspace(0, len(hits) - 1, ROC_POINTS).round().astype(int))
+    return RocCurve(
+        false_positive_rate=tuple((alarms[kept] / alarms[-1]).tolist()),
+        true_positive_rate=tuple((hits[kept] / hits[-1]).tolist()),
+    )
+
+
+def _statistics(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str, Floats]:
+    """Every number for every row of `weights`: how often each of n films counts, (rows, n). Values are (rows,)."""
+    cell = np.eye(9)[3 * truth + probabilities.argmax(axis=1)]
+    confusion = (weights @ cell).reshape(-1, 3, 3)
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    actual, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+    recall = _ratio(hits, actual)
+    by_class = {
+        "precision": _ratio(hits, predicted),
+        "recall": recall,
+        "f1": _ratio(2 * hits, actual + predicted),
+        "auc": np.stack([_auc(probabilities[:, c], truth == c, weights) for c in range(3)], axis=1),
+    }
+    numbers = {
+        "accuracy": hits.sum(axis=1) / actual.sum(axis=1),
+        "balanced_accuracy": recall.sum(axis=1) / (actual > 0).sum(axis=1),
+    }
+    for name, columns in by_class.items():
+        numbers[f"macro_{name}"] = columns.mean(axis=1)
+        numbers |= {f"{label}_{name}": columns[:, c] for c, label in enumerate(CLASSES)}
+    return numbers
+
+
+def _auc(scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats) -> Floats:
+    """Area under the ROC curve (rows,) by the Mann-Whitney count, ties as one half; NaN where one side is empty."""
+    order = np.argsort(scores, kind="stable")
+    ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
+    ordered = weights[:, order]
+    above = np.add.reduceat(ordered * positive[order], ties, axis=1)
+    below = np.add.reduceat(ordered * ~positive[order], ties, axis=1)
+    wins = (above * (np.cumsum(below, axis=1) - below / 2)).sum(axis=1)
+    return _ratio(wins, above.sum(axis=1) * below.sum(axis=1), empty=np.nan)
+
+
+def _ratio(part: Floats, whole: Floats, empty: float = 0.0) -> Floats:
+    quotient = np.full(part.shape, empty)
+    np.divide(part, whole, out=quotient, where=whole > 0)
+    return quotient
+
+
+def _interval(value: float, spread: Floats) -> Interval:
+    defined = spread[~np.isnan(spread)]
+    if np.isnan(value) or not defined.size:
+        return Interval(value=None if np.isnan(value) else value, low=None, high=None)
+    low, high = np.percentile(defined, (2.5, 97.5)).tolist()
+    return Interval(value=value, low=low, high=high)

@@ -1,0 +1,129 @@
+"""The three networks: films, float32 N x 1 x S x S in [0, 1], to logits N x 3 and the last feature map.
+
+What ImageNet's weights expect of an image (three channels, mean and deviation) happens inside the network, so that it
+goes wherever the weights go. `GAP` networks end in global average pooling and one linear layer: their class-activation
+map (Zhou et al. 2016) is the product of that layer's weights with the feature map.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from shared.datasets.manifest import CLASSES
+from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
+from shared.modelling.recipes import Network
+
+from torchvision import models  # isort: skip
+
+_IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class MammogramNetwork(nn.Module):
+    """Normalisation, a trunk that ends in a feature map N x C x h x w, and a head that ends in three logits."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(_IMAGENET_DEVIATION).view(1, 3, 1, 1))
+        self.trunk = trunk
+        self.head = head
+
+    def forward(self, films: Tensor) -> tuple[Tensor, Tensor]:
+        features = cast("Tensor", self.trunk((films - self.mean) / self.deviation))
+        return cast("Tensor", self.head(features)), features
+
+
+def build(network: Network) -> MammogramNetwork:
+    """The network with random weights, as the current seed of torch gives them."""
+    match network:
+        case "modified_cnn":
+            return _modified_cnn()
+        case "alexnet":
+            return _alexnet()
+        case "resnet50":
+            return _resnet50()
+
+
+def _modified_cnn() -> MammogramNetwork:
+    """Our own, for few and small images; 1.2 million weights.
+
+    | layer   | what                                              | out, of an input of S |
+    | ------- | ------------------------------------------------- | --------------------- |
+    | stem    | 5x5 convolution, stride 2, batch norm, ReLU       | 32 x S/2              |
+    | stage 1 | residual block of two 3x3 convolutions, stride 2  | 48 x S/4              |
+    | stage 2 | the same                                          | 96 x S/8              |
+    | stage 3 | the same                                          | 192 x S/16            |
+    | stage 4 | the same, without a stride                        | 192 x S/16            |
+    | head    | global average pooling, dropout 0.3, linear       | 3                     |
+
+    Against the plain stack of convolutions, pooling and wide dense layers of the classic small CNN: residual blocks
+    with batch norm learn from scratch in a few hundred steps; strided convolutions see a faint mass that max pooling
+    would trade for the brightest pixel of the texture; average pooling in place of dense layers has nothing that could
+    memorise where in 322 films a lesion was, takes any input size, and gives the class-activation map. The last stage
+    keeps its resolution, so that the map is fine enough to point at a lesion.
+    """
+    widths = (32, 48, 96, 192, 192)
+    stem = nn.Sequential(
+        nn.Conv2d(3, widths[0], 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
+    )
+    stages = [
+        _ResidualBlock(before, after, stride)
+        for before, after, stride in zip(widths, widths[1:], (2, 2, 2, 1), strict=False)
+    ]
+    return MammogramNetwork(nn.Sequential(stem, *stages), _gap_head(widths[-1], dropout=0.3))
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(after, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or before != after:
+            self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride=stride, bias=False), nn.BatchNorm2d(after))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(self.body(features) + self.shortcut(features))
+
+
+def _alexnet() -> MammogramNetwork:
+    """AlexNet (Krizhevsky 2014, torchvision) with its last layer replaced by one for three classes."""
+    reference = models.alexnet(weights=None)
+    *hidden, last = reference.classifier
+    head = nn.Sequential(
+        reference.avgpool, nn.Flatten(1), nn.Sequential(*hidden, nn.Linear(last.in_features, len(CLASSES)))
+    )
+    return MammogramNetwork(reference.features, head)
+
+
+def _resnet50() -> MammogramNetwork:
+    """ResNet-50 (He et al. 2015, torchvision) with its last layer replaced by one for three classes."""
+    reference = models.resnet50(weights=None)
+    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    trunk = nn.Sequential()
+    for name in names:
+        trunk.add_module(name, getattr(reference, name))
+    return MammogramNetwork(trunk, _gap_head(reference.fc.in_features))
+
+
+def _gap_head(features: int, dropout: float = 0.0) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Dropout(dropout), nn.Linear(features, len(CLASSES)))
+
+
+def head_layers(network: MammogramNetwork) -> nn.Linear:
+    """The last, linear layer: the only one that pretrained weights never fit."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    return layers[-1]
+
+
+def parameter_count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,117 @@
+"""Recipes as data: how films are augmented, how networks are trained, and the profiles that name a set of both.
+
+A recipe's `id` ends with a digest of its content, and keys of the store carry that id: a changed recipe can't be
+taken for the one that made what is already stored.
+"""
+
+import hashlib
+from typing import Literal
+
+from pydantic import Field
+
+from shared.datasets.manifest import Record
+from shared.errors import PlanError
+from shared.imaging.segment import SEGMENTATION_VERSION
+
+Network = Literal["modified_cnn", "alexnet", "resnet50"]
+NETWORKS: tuple[Network, ...] = ("modified_cnn", "alexnet", "resnet50")
+Protocol = Literal["patient", "paper"]
+PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
+AUGMENTATION_VERSION = 1
+
+
+class AugmentationRecipe(Record):
+    """Variants of each film, the film itself being the first; parameters are drawn evenly within the limits."""
+
+    name: str
+    seed: int = 20240521
+    variants: int = Field(ge=1, description="images that one film becomes, itself included")
+    rotation_deg: float = Field(15.0, ge=0, le=180)
+    shift: float = Field(0.04, ge=0, le=0.5, description="part of the film's edge")
+    brightness: float = Field(0.15, ge=0, lt=1, description="gain within 1 - b and 1 + b")
+    contrast: float = Field(0.15, ge=0, lt=1, description="exponent within 1 - c and 1 + c")
+    mirror: bool = Field(True, description="exchange left and right in every second variant, by chance")
+    upside_down: bool = Field(False, description="the same for up and down; moves the pectoral muscle to the bottom")
+
+    @property
+    def id(self) -> str:
+        content = f"{AUGMENTATION_VERSION} {self.model_dump_json()}"
+        return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+    @property
+    def segmented_id(self) -> str:
+        """The recipe of the segmented films: the augmentation's, and the version of the segmentation."""
+        return f"{self.id}-seg{SEGMENTATION_VERSION}"
+
+
+class TrainingRecipe(Record):
+    """How one network is trained. Rates are AdamW's, under one cosine schedule with a linear warm-up."""
+
+    input_size: int = Field(ge=64, le=2048, description="edge of the square network input, pixels")
+    epochs: int = Field(ge=1)
+    head_epochs: int = Field(0, ge=0, description="first epochs in which only the new head learns (transfer only)")
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    trunk_rate: float = Field(0.1, gt=0, le=1, description="rate of pretrained layers, as a part of the head's")
+    weight_decay: float = Field(1e-2, ge=0)
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+
+
+class Profile(Record):
+    """A named amount of work: from seconds in a test to a night on a GPU."""
+
+    name: str
+    augmentation: AugmentationRecipe
+    folds: int = Field(ge=2, le=20, description="parts of the patients; each is held out once")
+    training: dict[Network, TrainingRecipe]
+
+
+def _profile(
+    name: str, variants: int, folds: int, size: int, epochs: tuple[int, int, int], rates: tuple[float, float, float]
+) -> Profile:
+    recipes = {
+        network: TrainingRecipe(
+            input_size=size,
+            epochs=count,
+            head_epochs=0 if network == "modified_cnn" else min(1, count - 1),
+            learning_rate=rate,
+        )
+        for network, count, rate in zip(NETWORKS, epochs, rates, strict=True)
+    }
+    return Profile(
+        name=name, augmentation=AugmentationRecipe(name=name, variants=variants), folds=folds, training=recipes
+    )
+
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        _profile("test", 2, 2, 64, (1, 1, 1), (1e-3, 1e-4, 1e-3)),
+        _profile("demo", 3, 2, 96, (8, 5, 5), (2e-3, 2e-4, 1e-3)),
+        _profile("quick", 3, 3, 112, (8, 5, 4), (2e-3, 2e-4, 1e-3)),
+        _profile("full", 12, 5, 224, (40, 30, 30), (2e-3, 2e-4, 5e-4)),
+    )
+}
+
+
+def as_network(name: str) -> Network:
+    """`name`, if it is a network's. Raises PlanError, with the names that there are."""
+    for network in NETWORKS:
+        if network == name:
+            return network
+    raise PlanError(f"there is no network '{name}'; choose one of {', '.join(NETWORKS)}")
+
+
+def as_protocol(name: str) -> Protocol:
+    """`name`, if it is a protocol's. Raises PlanError."""
+    for protocol in PROTOCOLS:
+        if protocol == name:
+            return protocol
+    raise PlanError(f"there is no protocol '{name}'; choose patient, or paper (leaky)")
+
+
+def profile(name: str) -> Profile:
+    """Raises PlanError, with the names that there are."""
+    if name not in PROFILES:
+        raise PlanError(f"there is no profile '{name}'; choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]

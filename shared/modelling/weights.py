@@ -1,0 +1,96 @@
+"""Pretrained weights of AlexNet and ResNet-50: from torchvision's own loader, or from a file of torchvision's names.
+
+Whatever layers of a file fit are loaded; the report says which were not, and which had to start at random.
+"""
+
+import io
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from shared.errors import WeightsUnavailable
+from shared.modelling.evaluation import WeightsReport
+from shared.modelling.networks import MammogramNetwork
+from shared.modelling.recipes import Network
+
+from torchvision.models import AlexNet_Weights, ResNet50_Weights  # isort: skip
+
+TRANSFER: dict[Network, AlexNet_Weights | ResNet50_Weights] = {
+    "alexnet": AlexNet_Weights.IMAGENET1K_V1,
+    "resnet50": ResNet50_Weights.IMAGENET1K_V2,
+}
+
+
+def download(network: Network, *, progress: bool = False) -> tuple[dict[str, Tensor], str]:
+    """ImageNet weights by torchvision's own loader (kept in torch's cache), and what they are called.
+
+    Raises:
+        WeightsUnavailable: they are neither in the cache nor to be downloaded.
+    """
+    weights = TRANSFER[network]
+    try:
+        return dict(weights.get_state_dict(progress=progress, check_hash=True)), f"torchvision {weights}"
+    except (OSError, RuntimeError) as error:
+        raise WeightsUnavailable(
+            f"the ImageNet weights of {network} can't be downloaded ({error}); bring a file along with "
+            "--weights, or choose --from-scratch"
+        ) from error
+
+
+def from_file(data: bytes, name: str) -> dict[str, Tensor]:
+    """The tensors of a `.pth` or `.safetensors` file, without running any code that it may hold.
+
+    Raises:
+        WeightsUnavailable: it is neither.
+    """
+    try:
+        if name.endswith(".safetensors"):
+            from safetensors.torch import load  # noqa: PLC0415  only for this form
+
+            return load(data)
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a foreign file does to its reader, it is not usable
+        raise WeightsUnavailable(f"{name} is no file of weights: {error}") from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    tensors = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise WeightsUnavailable(f"{name} holds no tensors by name; give a state_dict of torchvision's names")
+    return tensors
+
+
+def load_into(network: MammogramNetwork, kind: Network, tensors: Mapping[str, Tensor], source: str) -> WeightsReport:
+    """Copies what fits into `network`; `tensors` has torchvision's names.
+
+    Raises:
+        WeightsUnavailable: not one layer fits.
+    """
+    own = network.state_dict()
+    fitting, unexpected = {}, []
+    for name, tensor in tensors.items():
+        target = _our_name(kind, name)
+        if target in own and own[target].shape == tensor.shape:
+            fitting[target] = tensor
+        else:
+            unexpected.append(name)
+    if not fitting:
+        raise WeightsUnavailable(f"not one layer of {source} fits {kind}; give weights with torchvision's names")
+    network.load_state_dict(fitting, strict=False)
+    learned = {name for name, _ in network.named_parameters()} | {name for name in own if "running" in name}
+    return WeightsReport(
+        source=source,
+        loaded=_layers(fitting),
+        missing=_layers(learned - fitting.keys()),
+        unexpected=_layers(unexpected),
+    )
+
+
+def _our_name(kind: Network, name: str) -> str:
+    if kind == "resnet50":
+        return name.replace("fc.", "head.3.") if name.startswith("fc.") else f"trunk.{name}"
+    section, _, rest = name.partition(".")
+    return {"features": f"trunk.{rest}", "classifier": f"head.2.{rest}"}.get(section, name)
+
+
+def _layers(names: "Mapping[str, Tensor] | set[str] | list[str]") -> tuple[str, ...]:
+    return tuple(sorted({name.rpartition(".")[0] for name in names}))

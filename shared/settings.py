@@ -1,0 +1,69 @@
+"""Every knob of every service: one frozen object, read from the environment (and from `.env` beside the checkout).
+
+`.env.example` and README list the same names; a test holds the three together.
+"""
+
+from functools import cache
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import InputError
+
+
+class SettingsError(InputError):
+    """A setting is missing or malformed; the message names its environment variable."""
+
+    code = "invalid-settings"
+
+
+class Settings(BaseSettings):
+    """Environment variables are the field names in capitals behind `MAMMO_`."""
+
+    model_config = SettingsConfigDict(env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True)
+
+    store: str = Field(description="where objects live: s3://BUCKET[/PREFIX], or a directory")
+    redis_url: SecretStr = Field(description="the broker: redis://:PASSWORD@HOST:PORT/DB")
+
+    s3_endpoint_url: str | None = Field(None, description="an S3-compatible server; empty means AWS")
+    s3_region: str = Field("us-east-1", description="region of the bucket")
+    s3_checksums: Literal["when_required", "when_supported"] = Field(
+        "when_required", description="boto3's integrity headers; some compatible servers fail on when_supported"
+    )
+
+    visibility_timeout_s: int = Field(
+        60,
+        ge=5,
+        description="a message that nobody acknowledged is delivered again after this; the same in every process",
+    )
+    task_retries: int = Field(4, ge=0, description="how often a unit of work is tried again when a retry may help")
+
+    serve_network: str = Field("resnet50", description="the network that the inference service answers with")
+    serve_alias: str = Field("production", description="the alias whose version is served")
+    serve_host: str = Field("127.0.0.1", description="address that the inference service listens on")
+    serve_port: int = Field(8080, ge=0, le=65535, description="port that the inference service listens on")
+    serve_threads: int = Field(8, ge=1, description="requests that one inference process holds at a time")
+    max_image_mb: int = Field(64, ge=1, description="larger request bodies are refused before they are read")
+    promotion_poll_s: float = Field(2.0, gt=0, description="how often the inference service looks for a promotion")
+
+    cpu_threads: int = Field(0, ge=0, description="threads of one training or inference process; 0 means all cores")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /metrics; 0 means none")
+    metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: a variable is missing or malformed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"MAMMO_{str(problem['loc'][0]).upper()}: {problem['msg'].lower()}" for problem in error.errors()
+        )
+        raise SettingsError(f"{problems}. Set it in the environment or in .env (see .env.example).") from None

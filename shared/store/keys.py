@@ -1,0 +1,127 @@
+"""The layout of the object store. No other module spells a prefix.
+
+raw/<dataset>/manifest.json                                   what the data set holds
+raw/<dataset>/films/<film>.pgm                                the films as they came
+data_augmentation/<dataset>/<recipe>/<film>/<variant>.png     augmented films
+data_augmentation/<dataset>/<recipe>/manifests/<shard>.json   what a finished shard holds
+data_segmentation/<dataset>/<recipe>/...                      the same of segmented films, and <variant>.mask.png
+runs/<run>/plan.json, stages/, training/, report/             one run of the pipeline
+failed/<run>/<stage>/<unit>.json                              units of work that were given up, with the reason
+models/<network>/<version>/                                   published models
+models/<network>/aliases/<alias>.json, audit/                 what is promoted, and who did it
+weights/<sha256>/<file>                                       pretrained weights that were brought along
+"""
+
+import re
+
+from shared.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def check_name(kind: str, name: str) -> str:
+    """`name`, if it can stand between two slashes of a key.
+
+    Raises:
+        InputError: it can't.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{kind} '{name}' is not a name: use letters, digits, '.', '_' and '-', at most 80")
+    return name
+
+
+def raw_manifest(dataset: str) -> str:
+    return f"raw/{dataset}/manifest.json"
+
+
+def raw_films(dataset: str) -> str:
+    return f"raw/{dataset}/films/"
+
+
+def raw_film(dataset: str, film: str) -> str:
+    return f"raw/{dataset}/films/{film}.pgm"
+
+
+def augmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:
+    return f"data_augmentation/{dataset}/{recipe}/{film}/{variant:03d}.png"
+
+
+def augmented_manifests(dataset: str, recipe: str) -> str:
+    return f"data_augmentation/{dataset}/{recipe}/manifests/"
+
+
+def segmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:
+    return f"data_segmentation/{dataset}/{recipe}/{film}/{variant:03d}.png"
+
+
+def segmented_mask(dataset: str, recipe: str, film: str, variant: int) -> str:
+    return f"data_segmentation/{dataset}/{recipe}/{film}/{variant:03d}.mask.png"
+
+
+def segmented_manifests(dataset: str, recipe: str) -> str:
+    return f"data_segmentation/{dataset}/{recipe}/manifests/"
+
+
+def runs() -> str:
+    return "runs/"
+
+
+def run_plan(run: str) -> str:
+    return f"runs/{run}/plan.json"
+
+
+def stage_marker(run: str, stage: str) -> str:
+    return f"runs/{run}/stages/{stage}.json"
+
+
+def training(run: str) -> str:
+    return f"runs/{run}/training/"
+
+
+def fold_file(run: str, unit: str, name: str) -> str:
+    """A file of one training job; `unit` is <network>/<protocol>/fold-<k>."""
+    return f"runs/{run}/training/{unit}/{name}"
+
+
+def report_file(run: str, name: str) -> str:
+    return f"runs/{run}/report/{name}"
+
+
+def published(run: str) -> str:
+    return f"runs/{run}/published/"
+
+
+def promoted(run: str) -> str:
+    return f"runs/{run}/promoted/"
+
+
+def failures(run: str, stage: str = "") -> str:
+    return f"failed/{run}/{stage}/" if stage else f"failed/{run}/"
+
+
+def failure(run: str, stage: str, unit: str) -> str:
+    return f"failed/{run}/{stage}/{unit}.json"
+
+
+def models(network: str = "") -> str:
+    return f"models/{network}/" if network else "models/"
+
+
+def model_file(network: str, version: str, name: str) -> str:
+    return f"models/{network}/{version}/{name}"
+
+
+def alias(network: str, name: str) -> str:
+    return f"models/{network}/aliases/{name}.json"
+
+
+def audit(network: str) -> str:
+    return f"models/{network}/audit/"
+
+
+def weights(sha256: str, name: str) -> str:
+    return f"weights/{sha256}/{name}"
+
+
+def self_test(token: str) -> str:
+    return f"self-test/{token}"

@@ -1,0 +1,169 @@
+"""The object store as the rest of the code sees it, and its two forms: a directory (here) and S3 (`s3`).
+
+Both honour conditional writes, on which "exactly once" rests: `if_absent` writes only where there is nothing yet,
+`if_match` only over the version that was read. One test suite runs over both.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
+from shared.settings import Settings
+from shared.store import keys
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as it was read; `etag` names this version of it."""
+
+    data: bytes
+    etag: str
+
+
+class ObjectStore(Protocol):
+    """Whole objects under keys such as `raw/mias/manifest.json`. Safe to use from several threads."""
+
+    def read(self, key: str) -> Stored:
+        """Raises ObjectNotFound."""
+
+    def get(self, key: str) -> bytes:
+        """The bytes alone. Raises ObjectNotFound."""
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        """Writes the whole object or nothing. Raises PreconditionFailed when a condition does not hold."""
+
+    def exists(self, key: str) -> bool: ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """All keys that begin with `prefix`, which is empty or ends with a slash, in order."""
+
+    def delete(self, key: str) -> None:
+        """Removes the object; nothing happens when there is none."""
+
+    def locate(self, key: str) -> str:
+        """Where a person finds it: a path or an s3:// address."""
+
+    def __hash__(self) -> int: ...
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The store that `MAMMO_STORE` names."""
+    if settings.store.startswith("s3://"):
+        from shared.store.s3 import S3Store  # noqa: PLC0415  boto3 takes 0.3 s to import and a directory needs none
+
+        return S3Store.from_settings(settings)
+    if "://" in settings.store:
+        raise StoreMisconfigured(f"MAMMO_STORE is '{settings.store}'; give s3://BUCKET[/PREFIX] or a directory")
+    return DirectoryStore(Path(settings.store))
+
+
+def check_conditional_writes(store: ObjectStore) -> None:
+    """Finds a store that ignores `if_absent`, on which nothing could be done exactly once.
+
+    Raises:
+        StoreMisconfigured: the second of two such writes went through.
+    """
+    key = keys.self_test(uuid.uuid4().hex)
+    store.put(key, b"first", if_absent=True)
+    try:
+        store.put(key, b"second", if_absent=True)
+    except PreconditionFailed:
+        return
+    finally:
+        store.delete(key)
+    raise StoreMisconfigured(
+        "the server behind MAMMO_STORE ignores If-None-Match, so runs could be corrupted; use one that honours "
+        "conditional writes (AWS S3, versitygw, RustFS, Ceph)"
+    )
+
+
+class DirectoryStore:
+    """Objects as files below `root`. A file appears under its name only when it is complete."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().resolve()
+        with _translated("MAMMO_STORE"):
+            (self.root / ".partial").mkdir(parents=True, exist_ok=True)
+
+    def read(self, key: str) -> Stored:
+        data = self.get(key)
+        return Stored(data, hashlib.sha256(data).hexdigest())
+
+    def get(self, key: str) -> bytes:
+        with _translated(key):
+            return self._path(key).read_bytes()
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        target = self._path(key)
+        with _translated(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, partial = tempfile.mkstemp(dir=self.root / ".partial")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                os.chmod(partial, 0o644)  # mkstemp's 0600 would lock out the other services' users
+                if if_absent:
+                    os.link(partial, target)  # fails where the name is taken: the file system's own compare-and-swap
+                elif if_match is not None:
+                    self._replace_if(target, partial, if_match, key)
+                else:
+                    os.replace(partial, target)
+            finally:
+                Path(partial).unlink(missing_ok=True)
+
+    def _replace_if(self, target: Path, partial: str, etag: str, key: str) -> None:
+        with (self.root / ".partial" / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.exists() or self.read(key).etag != etag:
+                raise PreconditionFailed(f"{key}: somebody else has written it meanwhile")
+            os.replace(partial, target)
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        base = self._path(prefix) if prefix else self.root
+        found = (
+            (Path(folder) / name).relative_to(self.root).as_posix()
+            for folder, _, names in os.walk(base)
+            for name in names
+        )
+        yield from sorted(key for key in found if not key.startswith(".partial/"))
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def locate(self, key: str) -> str:
+        return str(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        path = self.root / key
+        if not key or ".." in Path(key).parts or not path.is_relative_to(self.root):
+            raise InputError(f"'{key}' is not a key")
+        return path
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """The file system's errors that a person or a retry can mend, in the terms of the error tree."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ObjectNotFound(key) from None
+    except FileExistsError:
+        raise PreconditionFailed(f"{key}: it exists already") from None
+    except PermissionError as error:
+        raise StoreMisconfigured(f"{key}: {error.strerror}; check who owns the directory in MAMMO_STORE") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreUnavailable(f"{key}: {error.strerror}; free some space") from error
+        raise

@@ -1,0 +1,175 @@
+"""Published models: their versions, the aliases that say which one is in use, and the trail of who moved them.
+
+A version's card is written last and once, so a version is whole or not there. An alias is moved by a conditional
+write. Models of the leaky protocol are never promoted.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+
+from shared.datasets.manifest import Record
+from shared.errors import ModelCorrupt, ModelNotFound, ObjectNotFound, PreconditionFailed, PromotionRefused
+from shared.modelling.card import ModelCard
+from shared.store import keys
+from shared.store.objects import ObjectStore
+
+PRODUCTION = "production"
+CARD = "card.json"
+
+
+class AliasMove(Record):
+    """One line of the audit trail, and the content of an alias: what it points to since when."""
+
+    network: str
+    alias: str
+    version: str
+    previous: str | None
+    by: str
+    why: str
+    when: str
+    forced: bool = False
+
+
+def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> ModelCard:
+    """Writes a version: its files, then its card with their digests. Publishing it again changes nothing."""
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    complete = card.model_copy(update={"files": digests})
+    for name, data in files.items():
+        store.put(keys.model_file(card.network, card.version, name), data)
+    try:
+        document = complete.model_dump_json(indent=1).encode()
+        store.put(keys.model_file(card.network, card.version, CARD), document, if_absent=True)
+    except PreconditionFailed:
+        return read_card(store, card.network, card.version)
+    return complete
+
+
+def networks(store: ObjectStore) -> list[str]:
+    """Networks of which there is at least one version."""
+    return sorted({key.split("/")[1] for key in store.list(keys.models()) if key.endswith(f"/{CARD}")})
+
+
+def versions(store: ObjectStore, network: str) -> list[str]:
+    """All versions of a network, the oldest first."""
+    found = [PurePosixPath(key) for key in store.list(keys.models(network))]
+    return [path.parent.name for path in found if path.name == CARD]
+
+
+def read_card(store: ObjectStore, network: str, version: str) -> ModelCard:
+    """Raises ModelNotFound, with the versions that there are."""
+    keys.check_name("network", network)
+    keys.check_name("version", version)
+    try:
+        return ModelCard.model_validate_json(store.get(keys.model_file(network, version, CARD)))
+    except ObjectNotFound:
+        known = ", ".join(versions(store, network)) or "none"
+        raise ModelNotFound(f"{network} has no version '{version}'; there are: {known}") from None
+
+
+def read_file(store: ObjectStore, card: ModelCard, name: str) -> bytes:
+    """One file of a version. Raises ModelCorrupt when it is not the one that was published."""
+    key = keys.model_file(card.network, card.version, name)
+    try:
+        data = store.get(key)
+    except ObjectNotFound:
+        raise ModelCorrupt(f"{key} is missing; publish the model again") from None
+    if hashlib.sha256(data).hexdigest() != card.files.get(name):
+        raise ModelCorrupt(f"{key} is not the file that its card names; publish the model again")
+    return data
+
+
+def read_alias(store: ObjectStore, network: str, alias: str = PRODUCTION) -> AliasMove:
+    """Where an alias points to. Raises ModelNotFound when it was never set."""
+    try:
+        return AliasMove.model_validate_json(store.get(keys.alias(network, alias)))
+    except ObjectNotFound:
+        raise ModelNotFound(f"no version of {network} is '{alias}'; `mammo models promote {network} VERSION`") from None
+
+
+def promote(
+    store: ObjectStore, network: str, version: str, *, by: str, why: str, force: bool = False, alias: str = PRODUCTION
+) -> AliasMove:
+    """Points `alias` to `version` when the gate lets it through.
+
+    Args:
+        force: pass the gate's comparison with the model in use; the leaky protocol is refused all the same.
+
+    Raises:
+        ModelNotFound: there is no such version.
+        ModelCorrupt: one of its files is damaged.
+        PromotionRefused: the gate says why.
+    """
+    card = read_card(store, network, version)
+    if card.protocol != "patient":
+        raise PromotionRefused(
+            f"{network} {version} was trained by the leaky protocol 'paper': its figures mean nothing"
+        )
+    for name in card.files:
+        read_file(store, card, name)
+    current = _current(store, network, alias)
+    if current and current.version == version:
+        return current
+    if current and not force:
+        _compare(read_card(store, network, current.version), card)
+    return _move(store, network, alias, version, by=by, why=why, forced=force)
+
+
+def rollback(store: ObjectStore, network: str, *, by: str, why: str, alias: str = PRODUCTION) -> AliasMove:
+    """Points `alias` back to the version before the present one. Raises ModelNotFound when there is none."""
+    current = read_alias(store, network, alias)
+    if current.previous is None:
+        raise ModelNotFound(f"{network} {current.version} is the first '{alias}'; there is nothing to roll back to")
+    read_card(store, network, current.previous)
+    return _move(store, network, alias, current.previous, by=by, why=why)
+
+
+def history(store: ObjectStore, network: str) -> list[AliasMove]:
+    """The audit trail, the oldest move first."""
+    return [AliasMove.model_validate_json(store.get(key)) for key in store.list(keys.audit(network))]
+
+
+def _compare(current: ModelCard, candidate: ModelCard) -> None:
+    """The gate: no synthetic model over a real one, and not clearly worse on the same data."""
+    if candidate.synthetic and not current.synthetic:
+        raise PromotionRefused("a model of synthetic films can't replace one of real films; --force if you mean it")
+    now, then = candidate.metrics.macro_auc.value, current.metrics.macro_auc.low
+    if candidate.dataset == current.dataset and now is not None and then is not None and now < then:
+        raise PromotionRefused(
+            f"its macro AUC {now:.3f} is below the interval of {current.version}, which begins at {then:.3f}; "
+            "--force if you mean it"
+        )
+
+
+def _current(store: ObjectStore, network: str, alias: str) -> AliasMove | None:
+    try:
+        return read_alias(store, network, alias)
+    except ModelNotFound:
+        return None
+
+
+def _move(
+    store: ObjectStore, network: str, alias: str, version: str, *, by: str, why: str, forced: bool = False
+) -> AliasMove:
+    key, when = keys.alias(network, alias), datetime.now(UTC)
+    try:
+        before = store.read(key)
+    except ObjectNotFound:
+        before = None
+    previous = AliasMove.model_validate_json(before.data).version if before else None
+    move = AliasMove(
+        network=network, alias=alias, version=version, previous=previous, by=by, why=why,
+        when=when.isoformat(timespec="milliseconds"), forced=forced,
+    )  # fmt: skip
+    document = move.model_dump_json(indent=1).encode()
+    try:
+        if before:
+            store.put(key, document, if_match=before.etag)
+        else:
+            store.put(key, document, if_absent=True)
+    except PreconditionFailed:
+        raise PromotionRefused(f"somebody else moved '{alias}' of {network} meanwhile; look and try again") from None
+    store.put(f"{keys.audit(network)}{when:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}.json", document, if_absent=True)
+    return move

@@ -1,0 +1,231 @@
+"""The report of a run: the page says what metrics.json says, marks what leaks, and asks nothing of other hosts."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from services.train.report import percent, picture_name, render, share
+from shared.datasets.manifest import CLASSES
+from shared.modelling.evaluation import EpochRecord, Evaluation, FoldHistory, NetworkResult, WeightsReport
+from shared.modelling.metrics import Interval, ModelMetrics, Predictions, evaluate
+
+HOSTILE = "<script>alert('x')</script>\"&"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def example_metrics(skill: float, films: int, resamples: int, seed: int) -> ModelMetrics:
+    """Of a network that is right more often the higher its skill, on films in the class mix of MIAS."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(3, size=films, p=(0.64, 0.2, 0.16))
+    rows = rng.dirichlet((3, 1.5, 1), size=films) + skill * np.eye(3)[truth]
+    rows /= rows.sum(axis=1, keepdims=True)
+    predictions = Predictions(
+        films=tuple(f"film{n}" for n in range(films)),
+        patients=tuple(f"patient{n % 161}" for n in range(films)),
+        labels=tuple(CLASSES[c] for c in truth),
+        probabilities=tuple((row[0], row[1], row[2]) for row in rows.tolist()),
+        folds=tuple(n % 5 for n in range(films)),
+    )
+    return evaluate(predictions, resamples=resamples)
+
+
+def example_result(
+    network: str, protocol: Literal["patient", "paper"], folds: int = 5, resamples: int = 50
+) -> NetworkResult:
+    skill = {"modified_cnn": 0.1, "alexnet": 0.2, "resnet50": 0.3}[network]
+    leaky = protocol == "paper"
+    histories = tuple(
+        FoldHistory(
+            fold=fold,
+            epochs=tuple(
+                EpochRecord(
+                    epoch=epoch,
+                    train_loss=1.1 * 0.9**epoch + 0.01 * fold,
+                    validation_loss=1.1 * 0.93**epoch + (0 if leaky else 0.002 * epoch**2) + 0.03 * fold,
+                    validation_auc=0.6,
+                    learning_rate=1e-4,
+                    images_per_second=41.0,
+                )
+                for epoch in range(1, 21)
+            ),
+            best_epoch=20 if leaky else 9 + fold,
+            train_images=2048 + fold,
+            validation_films=52,
+            test_films=64,
+            seconds=1234.0,
+        )
+        for fold in range(folds)
+    )
+    scratch = network == "modified_cnn"
+    return NetworkResult(
+        network=network,
+        protocol=protocol,
+        parameters={"modified_cnn": 1_214_000, "alexnet": 57_016_131, "resnet50": 23_514_179}[network],
+        input_size=224,
+        weights=WeightsReport(
+            source="from scratch" if scratch else "torchvision IMAGENET1K_V2",
+            loaded=() if scratch else tuple(f"layer{n // 3}.{n % 3}.conv1.weight" for n in range(60)),
+            missing=("features.0.weight",) if scratch else ("fc.weight", "fc.bias"),
+            unexpected=(),
+        ),
+        histories=histories,
+        metrics=example_metrics(0.7 + skill if leaky else skill, 1288 if leaky else 322, resamples, seed=len(network)),
+    )
+
+
+def example_evaluation(results: tuple[NetworkResult, ...], synthetic: bool = False, run: str = "run-7") -> Evaluation:
+    return Evaluation(
+        run=run,
+        dataset="mias",
+        synthetic=synthetic,
+        profile="full",
+        seed=7,
+        created="2025-01-02T03:04:05Z",
+        films=322,
+        patients=161,
+        class_counts={"normal": 207, "benign": 64, "malignant": 51},
+        augmentation="rotations",
+        augmentation_variants=8,
+        code_version="0.1.0",
+        results=results,
+    )
+
+
+class Tags(HTMLParser):
+    """Every start tag with its attributes, and whether a leaky mark stands in which row of the results."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[tuple[str | None, bool, list[float]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.found.append((tag, attributes))
+        if tag == "tr":
+            self.rows.append((attributes.get("data-protocol"), False, []))
+        elif tag == "strong" and attributes.get("class") == "leaky" and self.rows:
+            protocol, _, numbers = self.rows[-1]
+            self.rows[-1] = (protocol, True, numbers)
+        elif tag == "data" and self.rows:
+            self.rows[-1][2].append(float(attributes["value"] or "nan"))
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return example_evaluation((example_result("resnet50", "paper"), example_result("resnet50", "patient")))
+
+
+@pytest.fixture(scope="module")
+def files(evaluation: Evaluation) -> dict[str, bytes]:
+    return render(evaluation)
+
+
+@pytest.fixture(scope="module")
+def page(files: dict[str, bytes]) -> str:
+    return files["index.html"].decode()
+
+
+def headline(result: NetworkResult) -> Iterator[Interval]:
+    metrics = result.metrics
+    yield from (metrics.accuracy, metrics.macro_precision, metrics.macro_recall, metrics.macro_f1)
+    yield from (metrics.macro_auc, metrics.abnormal_auc)
+
+
+def test_metrics_json_is_the_evaluation(evaluation: Evaluation, files: dict[str, bytes]) -> None:
+    assert Evaluation.model_validate_json(files["metrics.json"]) == evaluation
+
+
+def test_every_picture_is_a_png_and_is_embedded(evaluation: Evaluation, files: dict[str, bytes], page: str) -> None:
+    names = {picture_name(result, kind) for result in evaluation.results for kind in ("confusion", "roc", "training")}
+    assert set(files) == {"index.html", "metrics.json", "comparison.png"} | names
+    assert all(files[name].startswith(PNG) for name in names | {"comparison.png"})
+    images = [attributes for tag, attributes in Tags(page).found if tag == "img"]
+    assert len(images) == len(names) + 1
+    assert all((image["src"] or "").startswith("data:image/png;base64,") and image["alt"] for image in images)
+
+
+def test_the_numbers_of_the_main_table_are_those_of_metrics_json(files: dict[str, bytes], page: str) -> None:
+    stored = {result.protocol: result for result in Evaluation.model_validate_json(files["metrics.json"]).results}
+    shown = {protocol: numbers for protocol, _, numbers in Tags(page).rows if protocol}
+    assert shown == {protocol: [interval.value for interval in headline(result)] for protocol, result in stored.items()}
+    for result in stored.values():
+        for interval, write in zip(headline(result), [percent] * 4 + [share] * 2, strict=True):
+            assert interval.value is not None
+            assert interval.low is not None
+            assert interval.high is not None
+            assert f">{write(interval.value)}</data>" in page
+            assert f"{write(interval.low)}&nbsp;to&nbsp;{write(interval.high)}" in page
+
+
+def test_exactly_the_rows_of_the_paper_protocol_are_marked_leaky(page: str) -> None:
+    rows = [(protocol, leaky) for protocol, leaky, _ in Tags(page).rows if protocol]
+    assert rows == [("patient", False), ("paper", True)]
+    headings = re.findall(r"<h2>(ResNet-50.*?)</h2>", page)
+    assert ["leaky" in heading for heading in headings] == ["paper" in heading for heading in headings] == [False, True]
+
+
+def test_without_the_paper_protocol_nothing_is_marked_leaky(evaluation: Evaluation) -> None:
+    honest = evaluation.model_copy(update={"results": evaluation.results[1:]})
+    assert 'class="leaky"' not in render(honest)["index.html"].decode()
+
+
+def test_without_the_patient_protocol_the_page_says_what_is_missing(evaluation: Evaluation) -> None:
+    page = render(evaluation.model_copy(update={"results": evaluation.results[:1]}))["index.html"].decode()
+    assert "no result under the patient protocol" in page
+
+
+def test_synthetic_films_are_announced_and_only_they(evaluation: Evaluation, page: str) -> None:
+    banner = "SYNTHETIC films: numbers say nothing about mammography"
+    assert banner not in page
+    synthetic = render(evaluation.model_copy(update={"synthetic": True}))
+    assert banner in synthetic["index.html"].decode()
+    assert synthetic["comparison.png"] != render(evaluation)["comparison.png"]
+
+
+def test_the_page_says_that_it_is_for_research_and_names_the_published_claim(page: str) -> None:
+    assert "Research only, not a medical device" in page
+    assert "accuracy 98.6%, precision 97%, recall 100%, F1 99%" in page
+
+
+def test_nothing_is_loaded_from_anywhere(page: str) -> None:
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    for tag, attributes in Tags(page).found:
+        assert tag not in {"script", "iframe", "object", "embed"}
+        if tag != "a":
+            sources = (attributes.get(name) or "data:" for name in ("src", "href", "srcset"))
+            assert all(source.startswith("data:") for source in sources)
+
+
+def test_hostile_names_are_escaped(evaluation: Evaluation) -> None:
+    changes = dict.fromkeys(("run", "dataset", "profile", "augmentation", "code_version", "created"), HOSTILE)
+    page = render(evaluation.model_copy(update=changes))["index.html"].decode()
+    assert HOSTILE not in page
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&#34;&amp;") >= 6
+
+
+def test_undefined_numbers_are_called_undefined() -> None:
+    predictions = Predictions(
+        films=("a", "b"),
+        patients=("p", "p"),
+        labels=(CLASSES[0], CLASSES[0]),
+        probabilities=((1.0, 0.0, 0.0), (0.5, 0.5, 0.0)),
+        folds=(0, 0),
+    )
+    result = example_result("alexnet", "patient", folds=1).model_copy(update={"metrics": evaluate(predictions)})
+    page = render(example_evaluation((result,)))["index.html"].decode()
+    assert "undefined" in page
+    assert "None" not in re.sub(r"base64,[^\"]*", "", page)
+
+
+def test_the_same_evaluation_gives_the_same_bytes(evaluation: Evaluation, files: dict[str, bytes]) -> None:
+    assert render(evaluation) == files

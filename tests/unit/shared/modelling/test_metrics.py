@@ -1,0 +1,192 @@
+"""Metrics against scikit-learn, and the bootstrap against what is known of resampling by patient."""
+
+import time
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+from shared.datasets.manifest import CLASSES
+from shared.modelling import metrics
+from shared.modelling.metrics import Interval, ModelMetrics, Predictions, evaluate, merge, roc_curve
+
+
+def random_predictions(
+    seed: int = 0, films: int = 322, classes: tuple[int, ...] = (0, 1, 2), decimals: int = 16, copies: int = 1
+) -> Predictions:
+    """Two films a patient; few decimals make ties; `copies` repeats each film under the same patient."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(classes, size=films)
+    rows = rng.dirichlet((1, 1, 1), size=films) + 0.4 * np.eye(3)[truth]
+    rows = (rows / rows.sum(axis=1, keepdims=True)).round(decimals)
+    rows[:, 2] = 1 - rows[:, 0] - rows[:, 1]
+    rows[:, 2] = rows[:, 2].round(decimals).clip(0)
+    numbers = [film for film in range(films) for _ in range(copies)]
+    return Predictions(
+        films=tuple(f"film{n:03}" for n in numbers),
+        patients=tuple(f"patient{n // 2:03}" for n in numbers),
+        labels=tuple(CLASSES[truth[n]] for n in numbers),
+        probabilities=tuple((rows[n, 0], rows[n, 1], rows[n, 2]) for n in numbers),
+        folds=tuple(n // 2 % 5 for n in numbers),
+    )
+
+
+def arrays(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([CLASSES.index(label) for label in predictions.labels]), np.array(predictions.probabilities)
+
+
+def intervals(found: ModelMetrics) -> list[Interval]:
+    own = [value for _, value in found if isinstance(value, Interval)]
+    return own + [value for part in found.per_class.values() for _, value in part if isinstance(value, Interval)]
+
+
+def width(interval: Interval) -> float:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.high - interval.low
+
+
+@pytest.mark.parametrize(
+    ("films", "classes", "decimals"),
+    [(322, (0, 1, 2), 16), (322, (0, 1, 2), 1), (40, (0, 1), 1), (40, (1, 2), 16), (7, (0, 1, 2), 0), (12, (2,), 1)],
+    ids=["continuous", "ties", "no malignant", "no normal", "few films", "one class"],
+)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_agrees_with_scikit_learn(seed: int, films: int, classes: tuple[int, ...], decimals: int) -> None:
+    predictions = random_predictions(seed, films, classes, decimals)
+    truth, probabilities = arrays(predictions)
+    predicted = probabilities.argmax(axis=1)
+    found = evaluate(predictions, resamples=20)
+
+    assert found.n_films == films
+    assert found.n_patients == (films + 1) // 2
+    assert found.confusion == tuple(map(tuple, confusion_matrix(truth, predicted, labels=[0, 1, 2])))
+    assert found.accuracy.value == pytest.approx(accuracy_score(truth, predicted))
+    recalls = [(predicted[truth == c] == c).mean() for c in np.unique(truth)]
+    assert found.balanced_accuracy.value == pytest.approx(np.mean(recalls))
+    if len(np.unique(truth)) == 3:
+        assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(truth, predicted))
+
+    expected = precision_recall_fscore_support(truth, predicted, labels=[0, 1, 2], zero_division=0.0)
+    for c, label in enumerate(CLASSES):
+        part = found.per_class[label]
+        assert (part.precision.value, part.recall.value, part.f1.value, part.support) == pytest.approx(
+            tuple(float(numbers[c]) for numbers in expected)
+        )
+        if 0 < (truth == c).sum() < films:
+            assert part.auc.value == pytest.approx(roc_auc_score(truth == c, probabilities[:, c]))
+            assert part.roc is not None
+            area = np.trapezoid(part.roc.true_positive_rate, part.roc.false_positive_rate)
+            assert area == pytest.approx(part.auc.value, abs=0.01)
+        else:
+            assert part.auc == Interval(value=None, low=None, high=None)
+            assert part.roc is None
+
+    macro = precision_recall_fscore_support(truth, predicted, labels=[0, 1, 2], average="macro", zero_division=0.0)
+    assert found.macro_precision.value == pytest.approx(macro[0])
+    assert found.macro_recall.value == pytest.approx(macro[1])
+    assert found.macro_f1.value == pytest.approx(macro[2])
+    if len(np.unique(truth)) == 3:
+        assert found.macro_auc.value == pytest.approx(
+            roc_auc_score(truth, probabilities, multi_class="ovr", average="macro", labels=[0, 1, 2])
+        )
+    else:
+        assert found.macro_auc.value is None
+    if 0 < (truth == 0).sum() < films:
+        assert found.abnormal_auc.value == pytest.approx(roc_auc_score(truth > 0, 1 - probabilities[:, 0]))
+
+
+def test_intervals_hold_their_value_and_repeat_with_the_seed() -> None:
+    predictions = random_predictions()
+    found = evaluate(predictions, resamples=200, seed=3)
+    for interval in intervals(found):
+        assert interval.value is not None
+        assert interval.low is not None
+        assert interval.high is not None
+        assert 0 <= interval.low < interval.value < interval.high <= 1
+    assert evaluate(predictions, resamples=200, seed=3) == found
+    assert evaluate(predictions, resamples=200, seed=4) != found
+
+
+def test_the_bootstrap_resamples_patients_and_not_films() -> None:
+    """Copies of a patient's films are no new evidence: the interval must not shrink, as it would by film."""
+    once, copied = random_predictions(copies=1), random_predictions(copies=8)
+    assert evaluate(copied).accuracy.value == pytest.approx(evaluate(once).accuracy.value)
+
+    as_if_independent = copied.model_copy(update={"patients": tuple(map(str, range(len(copied.films))))})
+    assert width(evaluate(copied).accuracy) > 2 * width(evaluate(as_if_independent).accuracy)
+    assert width(evaluate(copied).macro_auc) > 2 * width(evaluate(as_if_independent).macro_auc)
+
+
+def test_the_interval_of_accuracy_is_that_of_a_proportion() -> None:
+    predictions = random_predictions().model_copy(update={"patients": tuple(map(str, range(322)))})
+    found = evaluate(predictions, resamples=4000).accuracy
+    assert found.value is not None
+    assert width(found) == pytest.approx(2 * 1.96 * (found.value * (1 - found.value) / 322) ** 0.5, rel=0.1)
+
+
+def test_blocks_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate(random_predictions(), resamples=50)
+    monkeypatch.setattr(metrics, "BLOCK", 1000)
+    assert evaluate(random_predictions(), resamples=50) == whole
+
+
+def test_one_patient_has_numbers_but_no_intervals() -> None:
+    found = evaluate(random_predictions(films=2, classes=(1, 2)))
+    assert found.accuracy.value is not None
+    assert all(interval.low is None and interval.high is None for interval in intervals(found))
+
+
+def test_survives_json() -> None:
+    found = evaluate(random_predictions(films=12, classes=(0, 1)), resamples=50)
+    assert ModelMetrics.model_validate_json(found.model_dump_json()) == found
+
+
+def test_the_whole_data_set_is_evaluated_within_three_seconds() -> None:
+    predictions = random_predictions()
+    start = time.perf_counter()
+    evaluate(predictions, resamples=1000)
+    assert time.perf_counter() - start < 3
+
+
+def test_roc_curves_are_thinned_and_keep_their_ends() -> None:
+    rng = np.random.default_rng(0)
+    curve = roc_curve(rng.random(5000), rng.random(5000) < 0.3)
+    assert curve is not None
+    for rate in (curve.false_positive_rate, curve.true_positive_rate):
+        assert len(rate) == metrics.ROC_POINTS
+        assert (rate[0], rate[-1]) == (0.0, 1.0)
+        assert list(rate) == sorted(rate)
+
+
+def test_merge_keeps_the_order_of_folds() -> None:
+    first, second = random_predictions(1, films=4), random_predictions(2, films=6)
+    merged = merge([first, second])
+    assert merged.films == first.films + second.films
+    assert merged.probabilities == first.probabilities + second.probabilities
+    with pytest.raises(ValidationError):
+        merge([])
+
+
+@pytest.mark.parametrize("row", [(0.5, 0.4, 0.2), (-0.5, 1.0, 0.5), (float("nan"), 0.5, 0.5)])
+def test_rows_that_are_no_distribution_are_refused(row: tuple[float, float, float]) -> None:
+    with pytest.raises(ValidationError, match="mdb002"):
+        Predictions(
+            films=("mdb001", "mdb002"),
+            patients=("p1", "p1"),
+            labels=(CLASSES[0], CLASSES[1]),
+            probabilities=((1.0, 0.0, 0.0), row),
+            folds=(0, 0),
+        )
+
+
+def test_fields_of_unequal_length_are_refused() -> None:
+    with pytest.raises(ValidationError, match="same length"):
+        Predictions(films=("a",), patients=(), labels=(CLASSES[0],), probabilities=((1.0, 0.0, 0.0),), folds=(0,))
