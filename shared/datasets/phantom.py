@@ -129,7 +129,7 @@ def _add_artefacts(
     rng: np.random.Generator, film: Floats, breast: Grey, scan_end: int, side: Literal["left", "right"]
 ) -> None:
     """What a scanner and a radiographer leave in the background: a label, a scratch, sometimes a bright border."""
-    skin = EDGE - int(breast[:220].any(axis=0)[::-1].argmax())
+    skin = int(np.argwhere(breast[:220])[:, 1].max())
     left = min(skin + 40, scan_end - 100)
     top = int(rng.integers(15, 60))
     label = np.full((110, 76), 225, np.uint8)

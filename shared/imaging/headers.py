@@ -92,14 +92,18 @@ def tiff(data: bytes) -> Header:
         tags = {
             tag: _tiff_values(data, order, kind, number, first + 10 + 12 * index)
             for index, (tag, kind, number) in enumerate(entries)
-            if tag in {256, 257, 258, 273, 279, 324, 325}  # size, bits, strips, tiles
+            if tag in {256, 257, 258, 262, 273, 279, 324, 325}  # size, bits, meaning of 0, strips, tiles
         }
+        # Behind the entries stands a link to the next image, which must be there as well.
+        struct.unpack_from(order + "I", data, first + 2 + 12 * count)
         header = Header(tags[256][0], tags[257][0], max(tags.get(258, (1,))))
         offsets, sizes = tags.get(273) or tags[324], tags.get(279) or tags[325]
     except (struct.error, KeyError, IndexError) as error:
         raise UndecodableImage("the TIFF's directory is truncated or incomplete; send the file again") from error
     if header.bits not in {8, 16}:
         raise UnsupportedImage(f"the TIFF has {header.bits} bits a sample, not 8 or 16; send it as PNG")
+    if header.bits == 16 and tags.get(262) == (0,):
+        raise UnsupportedImage("the TIFF's 0 is white, which is not read at 16 bits; send it as PNG")
     if any(start + size > len(data) for start, size in zip(offsets, sizes, strict=False)):
         raise UndecodableImage("the TIFF ends before its pixels do; send the file again")
     return header

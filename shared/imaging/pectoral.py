@@ -15,7 +15,7 @@ Grey: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 SCALE = 0.5  # of the upright film to the reduced film
-SAMPLES = 64  # points at which an edge is measured
+SAMPLES = 48  # points at which an edge is measured
 SKIN = 8  # pixels of the upright film next to the skin whose steep fall in grey level says nothing of the muscle
 SEEN = 0.35  # of an edge must lie inside the breast
 MIN_FALL = 1.3  # grey levels a pixel, mean along the edge: less is no muscle

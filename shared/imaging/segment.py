@@ -1,5 +1,6 @@
 """Breast segmentation: turns a film so that its chest wall is on the left and blacks out all that is not parenchyma."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -61,9 +62,13 @@ def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
 
 
 def _chest_wall_is_right(work: Work) -> bool:
-    """The chest wall cuts the breast where it is bright; towards the skin it fades. The brighter side is the wall."""
+    """The chest wall cuts the breast where it is bright; towards the skin it fades. The brighter side is the wall.
+
+    Only the upper part is asked: below, the breast may lift off the chest wall.
+    """
     breast = work.breast > 127
     rows = np.flatnonzero(breast.any(axis=1))
+    rows = rows[: math.ceil(0.6 * len(rows))]
     last = breast.shape[1] - 1
     left = np.minimum(breast[rows].argmax(axis=1) + 4, last)
     right = np.maximum(last - breast[rows, ::-1].argmax(axis=1) - 4, 0)
@@ -71,4 +76,4 @@ def _chest_wall_is_right(work: Work) -> bool:
 
 
 def _mirror(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(array[:, ::-1])
+    return np.asarray(cv2.flip(array, 1), np.uint8)

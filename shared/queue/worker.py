@@ -85,17 +85,15 @@ def enqueue_with(app: Celery, *, patient: bool) -> Enqueue:
     return enqueue
 
 
-def unit_task(app: Celery, stage: Stage) -> Callable[[Work], Task]:
-    """Makes a service's function the task of `stage`."""
+def unit_task(app: Celery, stage: Stage) -> Callable[[Work], Work]:
+    """Makes a service's function the task of `stage`; the function itself stays callable as it is."""
 
-    def register(work: Work) -> Task:
+    def register(work: Work) -> Work:
         def run_unit(task: Task, run: str, unit: str) -> None:
             _perform(task, stage, work, Message(run=run, unit=unit))
 
-        registered: Task = app.task(
-            name=task_name(stage), bind=True, max_retries=settings().task_retries, queue=QUEUES[stage]
-        )(run_unit)
-        return registered
+        app.task(name=task_name(stage), bind=True, max_retries=settings().task_retries)(run_unit)
+        return work
 
     return register
 

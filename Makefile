@@ -1,0 +1,39 @@
+# Everything that a person does with this checkout. `make help` lists it.
+PYTHON ?= python3.11
+DEMO   := ./mammo demo $(if $(MIAS),--mias "$(MIAS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+          $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once)
+COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format up smoke down clean
+
+help: ## list what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
+	@$(DEMO)
+
+test: .venv/ready ## all tests; MAMMO_TEST_MIAS and MAMMO_TEST_MIAS_MASKS add real films
+	.venv/bin/python -m pytest
+
+check: .venv/ready ## ruff, mypy, import contracts
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy shared services tests
+	.venv/bin/lint-imports --no-logo
+
+format: .venv/ready ## let ruff mend what it can
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean: ## remove the demo's files, the environment and caches
+	rm -rf var .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# torch goes first: the packages that depend on it must find this release and not fetch another
+.venv/ready: constraints.txt requirements-dev.txt shared/requirements.txt $(wildcard services/*/requirements.txt)
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up .venv; the first time takes a few minutes."
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt torch
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on -r requirements-dev.txt
+	@touch $@

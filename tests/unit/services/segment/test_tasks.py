@@ -1,0 +1,80 @@
+"""The segment worker's core and its unit of work over a real store."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.augment.tasks import augment_shard
+from services.segment.core import segment_image
+from services.segment.tasks import segment_shard
+from shared.datasets.manifest import Shard
+from shared.datasets.mias import Source
+from shared.errors import NotAMammogram, UndecodableImage
+from shared.imaging.decode import decode, encode_png
+from shared.modelling.recipes import profile
+from shared.queue.plan import Plan, make_plan
+from shared.store import keys
+from shared.store.ingest import ingest
+from shared.store.objects import DirectoryStore
+
+
+@pytest.fixture
+def augmented(tmp_path: Path, synthetic_films: Path) -> tuple[DirectoryStore, Plan]:
+    store = DirectoryStore(tmp_path)
+    manifest = ingest(store, Source(synthetic_films), "films").manifest
+    plan = make_plan(manifest, profile("test"), networks=(), protocols=(), weights={}, promote=(), seed=1)
+    augment_shard(store, plan, "000000")
+    return store, plan
+
+
+def shard_of(store: DirectoryStore, plan: Plan) -> Shard:
+    key = f"{keys.segmented_manifests('films', plan.augmentation.segmented_id)}000000.json"
+    return Shard.model_validate_json(store.get(key))
+
+
+def test_film_and_mask_are_stored_oriented_with_the_chest_wall_on_the_left(
+    augmented: tuple[DirectoryStore, Plan],
+) -> None:
+    store, plan = augmented
+    segment_shard(store, plan, "000000")
+    shard = shard_of(store, plan)
+    assert len(shard.variants) == 16
+    for variant in shard.variants:
+        assert variant.mask_key is not None
+        film, mask = (decode(store.get(key)).pixels for key in (variant.key, variant.mask_key))
+        assert set(np.unique(mask)) == {0, 255}
+        assert not film[mask == 0].any()
+        columns = np.flatnonzero(mask.any(axis=0))
+        assert columns.mean() < film.shape[1] / 2, variant.id
+
+
+def test_lesions_follow_the_film_when_it_is_mirrored(augmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = augmented
+    key = f"{keys.augmented_manifests('films', plan.augmentation.id)}000000.json"
+    before = {v.id: v for v in Shard.model_validate_json(store.get(key)).variants}
+    segment_shard(store, plan, "000000")
+    placed = 0
+    for variant in shard_of(store, plan).variants:
+        film = decode(store.get(variant.key)).pixels[:, :: -1 if variant.flipped else 1]
+        source = decode(store.get(before[variant.id].key)).pixels
+        inside = film > 0
+        assert np.array_equal(film[inside], source[inside])
+        for old, new in zip(before[variant.id].lesions, variant.lesions, strict=True):
+            if old.x is not None:
+                assert new.x == pytest.approx(1024 - old.x if variant.flipped else old.x)
+                placed += 1
+    assert placed > 0
+
+
+def test_a_damaged_augmented_film_is_noticed(augmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = augmented
+    key = next(key for key in store.list("data_augmentation/") if key.endswith("000.png"))
+    store.put(key, store.get(key) + b"\0")
+    with pytest.raises(UndecodableImage, match=r"is not what the augment worker wrote"):
+        segment_shard(store, plan, "000000")
+
+
+def test_a_blank_frame_is_no_mammogram() -> None:
+    with pytest.raises(NotAMammogram):
+        segment_image(encode_png(np.zeros((256, 256), np.uint8)))

@@ -1,0 +1,154 @@
+"""Decoding: what is read, at which depth, and how damaged, foreign and oversized files are refused."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
+from shared.imaging.decode import Image, Pixels, decode, encode_pgm, encode_png, to_8bit
+
+RAMP = (np.arange(48 * 64, dtype=np.uint32).reshape(48, 64) % 251).astype(np.uint8)
+DEEP = (np.arange(48 * 64, dtype=np.uint32).reshape(48, 64) * 21).astype(np.uint16)
+
+
+def encoded(ending: str, pixels: Pixels | cv2.typing.MatLike) -> bytes:
+    return cv2.imencode(ending, pixels)[1].tobytes()
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def damaged(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :]
+
+
+FILES = {
+    "PGM": encode_pgm(RAMP),
+    "PGM16": encode_pgm(DEEP),
+    "PNG": encode_png(RAMP),
+    "JPEG": encoded(".jpg", RAMP),
+    "TIFF": encoded(".tiff", RAMP),
+}
+
+
+@pytest.mark.parametrize("pixels", [RAMP, DEEP], ids=["8 bits", "16 bits"])
+@pytest.mark.parametrize("encode", [encode_png, encode_pgm, lambda pixels: encoded(".tiff", pixels)])
+def test_lossless_formats_return_the_same_pixels(encode: Callable[[Pixels], bytes], pixels: Pixels) -> None:
+    decoded = decode(encode(pixels)).pixels
+    assert decoded.dtype == pixels.dtype
+    np.testing.assert_array_equal(decoded, pixels)
+
+
+def test_a_jpeg_is_close_to_its_pixels() -> None:
+    smooth = cv2.GaussianBlur(RAMP, (0, 0), 4)
+    assert np.abs(decode(encoded(".jpg", smooth)).pixels.astype(int) - smooth).max() < 8
+
+
+def test_colour_becomes_grey() -> None:
+    colour = cv2.cvtColor(RAMP, cv2.COLOR_GRAY2BGR)
+    for ending in (".png", ".tiff"):
+        np.testing.assert_array_equal(decode(encoded(ending, colour)).pixels, RAMP)
+
+
+def test_a_pgm_header_may_hold_comments() -> None:
+    data = b"P5 # made by hand\n#second\n3\t2 # size\n255\n" + bytes(range(6))
+    np.testing.assert_array_equal(decode(data).pixels, [[0, 1, 2], [3, 4, 5]])
+
+
+def test_pixels_that_look_like_a_comment_are_pixels() -> None:
+    assert decode(b"P5 1 2 255\n##").pixels.tolist() == [[35], [35]]
+
+
+@pytest.mark.parametrize(("maxval", "bits"), [(255, 8), (1023, 10), (4095, 12), (65535, 16)])
+def test_the_depth_of_a_pgm_is_that_of_its_maxval(maxval: int, bits: int) -> None:
+    sample = struct.pack(">H" if maxval > 255 else "B", maxval)
+    image = decode(b"P5 1 1 %d\n" % maxval + sample)
+    assert image.bits == bits
+    assert to_8bit(image).tolist() == [[255]]
+
+
+def test_the_depth_of_a_16_bit_png_is_that_of_its_brightest_pixel() -> None:
+    image = decode(encode_png(np.array([[0, 2048, 4095]], np.uint16)))
+    assert image.bits == 12
+    assert to_8bit(image).tolist() == [[0, 128, 255]]
+
+
+def test_8_bits_stay_as_they_are() -> None:
+    np.testing.assert_array_equal(to_8bit(Image(RAMP, 8)), RAMP)
+
+
+@pytest.mark.parametrize("data", [b"", b"P5", b"P2 1 1 255\n7", b"GIF89a" + bytes(20), b"hello", b"II+\0" + bytes(20)])
+def test_other_formats_are_refused_with_those_that_are_read(data: bytes) -> None:
+    with pytest.raises((UnsupportedImage, UndecodableImage)) as refusal:
+        decode(data)
+    assert "PGM" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.95, 0.999])
+def test_a_truncated_file_is_refused(name: str, part: float) -> None:
+    data = FILES[name]
+    with pytest.raises(UndecodableImage):
+        decode(data[: max(8, int(len(data) * part))])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_damage_anywhere_in_a_png_is_noticed(data: st.DataObject) -> None:
+    file = FILES["PNG"]
+    with pytest.raises(ImageError):
+        decode(damaged(file, data.draw(st.integers(0, len(file) - 1))))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(FILES)), st.data())
+def test_no_damage_raises_anything_but_an_image_error(name: str, data: st.DataObject) -> None:
+    file = FILES[name]
+    for position in data.draw(st.lists(st.integers(0, min(len(file), 200) - 1), min_size=1, max_size=4)):
+        file = damaged(file, position)
+    with suppress(ImageError):
+        decode(file)
+
+
+def tiff_of_size(width: int, height: int) -> bytes:
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (273, 4, 1, 8), (279, 4, 1, 1)]
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+
+
+def jpeg_of_size(width: int, height: int) -> bytes:
+    frame = b"\xff\xc0" + struct.pack(">HBHHBBBB", 11, 8, height, width, 1, 1, 0x11, 0)
+    return b"\xff\xd8" + frame + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x00\xff\xd9"
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    ihdr = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + ihdr + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
+
+
+def pgm_of_size(width: int, height: int) -> bytes:
+    return b"P5 %d %d 255\n" % (width, height)
+
+
+@pytest.mark.parametrize("of_size", [pgm_of_size, png_of_size, jpeg_of_size, tiff_of_size])
+def test_size_is_judged_from_the_header(of_size: Callable[[int, int], bytes]) -> None:
+    with pytest.raises(ImageTooLarge, match="60000 x 60000"):
+        decode(of_size(60000, 60000))
+    with pytest.raises(UndecodableImage, match="0 x 10"):
+        decode(of_size(0, 10))
+
+
+def test_a_pgm_with_pixels_too_many_or_too_bright_is_refused() -> None:
+    with pytest.raises(UndecodableImage, match="5 bytes of pixels instead of 4"):
+        decode(b"P5 2 2 255\n12345")
+    with pytest.raises(UndecodableImage, match="maxval"):
+        decode(b"P5 1 1 1023\n\xff\xff")
+    with pytest.raises(UndecodableImage, match="maxval"):
+        decode(b"P5 1 1 70000\n\xff\xff")

@@ -1,0 +1,90 @@
+"""The network's input, and that training and serving see the same one."""
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from shared.datasets.synthetic import draw
+from shared.errors import NotAMammogram, UnsupportedImage
+from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.preprocess import Preprocessing, network_input, prepare
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("size", [96, 224])
+def test_training_and_serving_see_the_same_pixels(number: int, size: int) -> None:
+    preprocessing = Preprocessing(size=size)
+    served = prepare(encode_pgm(draw(number, seed=5).pixels), preprocessing)
+    stored = (encode_png(served.segmentation.film), encode_png(served.segmentation.mask))
+    film, mask = (np.asarray(decode(file).pixels, np.uint8) for file in stored)
+    np.testing.assert_array_equal(network_input(film, mask, preprocessing), served.input)
+
+
+def test_the_input_is_one_square_channel_from_0_to_1() -> None:
+    prepared = prepare(encode_png(draw(2, seed=5).pixels), Preprocessing(size=96))
+    assert prepared.input.shape == (1, 96, 96)
+    assert prepared.input.dtype == np.float32
+    assert prepared.input.min() == 0
+    assert 0.8 < prepared.input.max() <= 1
+    assert prepared.bits == 8
+
+
+def test_the_same_film_at_12_bits_looks_the_same() -> None:
+    pixels = draw(2, seed=5).pixels
+    shallow = prepare(encode_pgm(pixels), Preprocessing(size=96))
+    deep = prepare(encode_png(pixels.astype(np.uint16) * 16 + 15), Preprocessing(size=96))
+    assert deep.bits == 12 or pixels.max() < 128
+    np.testing.assert_allclose(deep.input, shallow.input, atol=1e-6)
+
+
+def test_the_aspect_ratio_is_kept_and_the_chest_wall_lies_at_the_left_edge() -> None:
+    mask = np.zeros((300, 400), np.uint8)
+    mask[50:250, 120:220] = 255
+    film = np.where(mask > 0, np.arange(400)[None] // 2, 0).astype(np.uint8)
+    seen = network_input(film, mask, Preprocessing(size=100))[0] > 0
+    assert not seen[:, 51:].any()
+    assert seen[:, 2:49].all()
+
+
+def test_exposure_makes_no_difference() -> None:
+    mask = np.full((64, 64), 255, np.uint8)
+    film = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+    faint = network_input(film, mask, Preprocessing(size=64))
+    strong = network_input(film * 3 + 40, mask, Preprocessing(size=64))
+    np.testing.assert_allclose(faint, strong, atol=1e-6)
+
+
+def test_a_bright_speck_does_not_darken_the_rest() -> None:
+    mask = np.full((64, 64), 255, np.uint8)
+    film = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+    speck = film.copy()
+    speck[10, 10] = 255
+    clean = network_input(film, mask, Preprocessing(size=64))
+    spotted = network_input(speck, mask, Preprocessing(size=64))
+    assert np.count_nonzero(clean != spotted) == 1
+
+
+def test_outside_the_mask_is_black() -> None:
+    mask = np.zeros((128, 128), np.uint8)
+    cv2.circle(mask, (64, 64), 60, 255, cv2.FILLED)
+    seen = network_input(np.full((128, 128), 200, np.uint8), mask, Preprocessing(size=121))
+    assert not seen[0, :10, :10].any()
+
+
+def test_an_even_film_and_an_empty_mask() -> None:
+    even = np.full((32, 32), 7, np.uint8)
+    assert np.isfinite(network_input(even, np.full_like(even, 255), Preprocessing(size=16))).all()
+    with pytest.raises(NotAMammogram):
+        network_input(even, np.zeros_like(even), Preprocessing(size=16))
+
+
+def test_what_is_no_image_is_refused() -> None:
+    with pytest.raises(UnsupportedImage):
+        prepare(b"no image", Preprocessing(size=96))
+
+
+def test_a_card_with_unknown_fields_or_no_size_is_refused() -> None:
+    for fields in ({}, {"size": 0}, {"size": 96, "contrast": 2}):
+        with pytest.raises(ValidationError):
+            Preprocessing.model_validate(fields)

@@ -1,0 +1,168 @@
+"""Breast segmentation on synthetic films, whose truth is known, and on MIAS against hand-made masks."""
+
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from shared.datasets.mias import parse_info
+from shared.datasets.phantom import SyntheticFilm
+from shared.datasets.synthetic import draw
+from shared.errors import NotAMammogram
+from shared.imaging.segment import Segmentation, segment
+
+Mask: TypeAlias = npt.NDArray[np.uint8]
+FILMS = range(1, 9)
+
+
+@cache
+def film(number: int) -> SyntheticFilm:
+    return draw(number, seed=11)
+
+
+@cache
+def segmented(number: int) -> Segmentation:
+    return segment(film(number).pixels)
+
+
+def dice(a: Mask, b: Mask) -> float:
+    return 2 * float(np.count_nonzero(a & b)) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def oriented(array: Mask, flipped: bool) -> Mask:
+    return array[:, ::-1] if flipped else array
+
+
+def rotated(pixels: Mask, degrees: float) -> Mask:
+    turn = cv2.getRotationMatrix2D((511.5, 511.5), degrees, 1)
+    return np.asarray(cv2.warpAffine(pixels, turn, (1024, 1024)), np.uint8)
+
+
+@pytest.mark.parametrize("number", FILMS)
+def test_breast_and_parenchyma_agree_with_the_truth(number: int) -> None:
+    result, truth = segmented(number), film(number)
+    assert dice(result.breast, oriented(truth.breast, result.flipped)) > 0.97
+    assert dice(result.mask, oriented(truth.parenchyma, result.flipped)) > 0.95
+
+
+@pytest.mark.parametrize("number", FILMS)
+def test_the_chest_wall_comes_to_the_left(number: int) -> None:
+    right_breast = number % 2 == 1
+    assert segmented(number).flipped is right_breast
+
+
+@pytest.mark.parametrize("number", FILMS)
+def test_lesions_stay_in_the_mask(number: int) -> None:
+    result = segmented(number)
+    for lesion in film(number).lesions:
+        if lesion.x is not None and lesion.y is not None and lesion.radius is not None:
+            circle = np.zeros_like(result.mask)
+            cv2.circle(circle, (int(lesion.x), int(lesion.y)), int(lesion.radius), 255, cv2.FILLED)
+            circle = oriented(circle & film(number).parenchyma, result.flipped)
+            assert np.count_nonzero(circle & result.mask) > 0.97 * np.count_nonzero(circle)
+
+
+@pytest.mark.parametrize("number", FILMS)
+def test_label_scratch_and_border_are_out(number: int) -> None:
+    result, truth = segmented(number), film(number)
+    away = cv2.dilate(truth.breast, np.ones((41, 41), np.uint8)) == 0
+    assert not (result.breast[oriented(away.astype(np.uint8), result.flipped) > 0]).any()
+
+
+def test_the_parts_of_a_segmentation_fit_together() -> None:
+    result = segmented(3)
+    assert set(np.unique(result.mask)) == set(np.unique(result.breast)) == {0, 255}
+    assert not (result.mask & ~result.breast).any()
+    np.testing.assert_array_equal(result.film, oriented(film(3).pixels, result.flipped) & result.mask)
+    assert result.box == tuple(cv2.boundingRect(result.mask))
+
+
+def test_a_mirrored_film_gives_the_same_oriented_result() -> None:
+    mirrored = segment(np.ascontiguousarray(film(2).pixels[:, ::-1]))
+    assert mirrored.flipped is not segmented(2).flipped
+    assert dice(mirrored.mask, segmented(2).mask) > 0.995
+
+
+@pytest.mark.parametrize("degrees", [-30, -15, 15, 30])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_rotated_film_is_segmented_as_well(number: int, degrees: float) -> None:
+    result, truth = segment(rotated(film(number).pixels, degrees)), film(number)
+    assert result.flipped is segmented(number).flipped
+    assert dice(result.breast, oriented(rotated(truth.breast, degrees), result.flipped)) > 0.95
+    assert dice(result.mask, oriented(rotated(truth.parenchyma, degrees), result.flipped)) > 0.9
+
+
+@pytest.mark.parametrize("size", [(512, 512), (700, 1400), (2048, 1600)])
+def test_other_sizes_give_the_same_mask(size: tuple[int, int]) -> None:
+    result = segment(framed(film(4).pixels, size, cv2.INTER_AREA))
+    assert result.mask.shape == size
+    truth = framed(film(4).parenchyma, size, cv2.INTER_NEAREST)
+    assert dice(result.mask, oriented(truth, result.flipped)) > 0.95
+
+
+def framed(pixels: Mask, size: tuple[int, int], method: int) -> Mask:
+    """The film resized to the height of a frame, whose width then cuts it or pads it on the right."""
+    height, width = size
+    resized = cv2.resize(pixels, (height, height), interpolation=method)[:, :width]
+    padding = width - resized.shape[1]
+    return np.asarray(cv2.copyMakeBorder(resized, 0, 0, 0, padding, cv2.BORDER_CONSTANT), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((1024, 1024), np.uint8),
+        np.full((1024, 1024), 255, np.uint8),
+        np.full((600, 800), 90, np.uint8),
+        np.random.default_rng(1).integers(0, 256, (512, 512), np.uint8),
+        np.random.default_rng(1).integers(0, 6, (512, 512), np.uint8),
+        np.zeros((1, 1), np.uint8),
+    ],
+    ids=["blank", "saturated", "even", "noise", "dark noise", "one pixel"],
+)
+def test_a_frame_without_a_breast_is_refused(pixels: Mask) -> None:
+    with pytest.raises(NotAMammogram, match="send one whole mammogram"):
+        segment(pixels)
+
+
+def test_a_label_alone_is_no_breast() -> None:
+    pixels = np.random.default_rng(1).integers(0, 4, (1024, 1024)).astype(np.uint8)
+    pixels[40:150, 700:776] = 230
+    with pytest.raises(NotAMammogram):
+        segment(pixels)
+
+
+def test_masks_of_mias_agree_with_those_made_by_hand(mias: Path, mias_masks: Path) -> None:
+    ids = sorted(path.stem for path in (mias_masks / "breast").glob("*.png"))[::13]
+    breasts, parenchymas = [], []
+    for name in ids:
+        result = segment(grey(mias / "png" / f"{name}.png"))
+        assert result.flipped is (int(name.removeprefix("mdb")) % 2 == 1)
+        breasts.append(dice(result.breast, oriented(grey(mias_masks / "breast" / f"{name}.png"), result.flipped)))
+        truth = oriented(grey(mias_masks / "parenchyma" / f"{name}.png"), result.flipped)
+        parenchymas.append(dice(result.mask, truth))
+    assert np.mean(breasts) > 0.985
+    assert min(breasts) > 0.95
+    assert np.mean(parenchymas) > 0.955
+
+
+def test_real_lesions_stay_in_the_mask(mias: Path, mias_masks: Path) -> None:
+    kept = []
+    for row in parse_info((mias / "Info.txt").read_text()):
+        mask = mias_masks / "breast" / f"{row.film}.png"
+        if row.lesion and row.lesion.x and row.lesion.y and row.lesion.radius and mask.exists():
+            result = segment(grey(mias / "png" / f"{row.film}.png"))
+            circle = np.zeros_like(result.mask)
+            cv2.circle(circle, (int(row.lesion.x), int(1024 - row.lesion.y)), int(row.lesion.radius), 255, cv2.FILLED)
+            inside = oriented(circle & grey(mask), result.flipped)
+            kept.append(np.count_nonzero(inside & result.mask) / np.count_nonzero(inside))
+    assert np.mean(kept) > 0.985
+    assert np.mean(np.array(kept) > 0.99) > 0.9
+
+
+def grey(path: Path) -> Mask:
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8)
