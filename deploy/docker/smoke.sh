@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 readonly SERVICES=(redis s3 augment segment train inference prometheus)
-readonly PATIENTS=12 DATASET=smoke RUN_LIMIT_S=${SMOKE_RUN_LIMIT_S:-1200}
+readonly PATIENTS=20 DATASET=smoke RUN_LIMIT_S=${SMOKE_RUN_LIMIT_S:-1200}
 scratch=$(mktemp -d)
 box=
 
@@ -23,7 +23,8 @@ clean_up() {
 trap clean_up EXIT
 
 compose() {
-  # shellcheck disable=SC2086  COMPOSE is a command with its options
+  # COMPOSE is a command with its options:
+  # shellcheck disable=SC2086
   ${COMPOSE:-docker compose} "$@"
 }
 

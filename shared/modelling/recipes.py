@@ -67,16 +67,25 @@ class Profile(Record):
 
 
 def _profile(
-    name: str, variants: int, folds: int, size: int, epochs: tuple[int, int, int], rates: tuple[float, float, float]
+    name: str,
+    *,
+    variants: int,
+    folds: int,
+    size: int,
+    epochs: tuple[int, int, int],
+    rates: tuple[float, float, float],
+    batches: tuple[int, int, int] = (32, 32, 32),
 ) -> Profile:
+    """A profile from one figure for each network, in the order of NETWORKS."""
     recipes = {
         network: TrainingRecipe(
             input_size=size,
             epochs=count,
             head_epochs=0 if network == "modified_cnn" else min(1, count - 1),
             learning_rate=rate,
+            batch_size=batch,
         )
-        for network, count, rate in zip(NETWORKS, epochs, rates, strict=True)
+        for network, count, rate, batch in zip(NETWORKS, epochs, rates, batches, strict=True)
     }
     return Profile(
         name=name, augmentation=AugmentationRecipe(name=name, variants=variants), folds=folds, training=recipes
@@ -86,10 +95,18 @@ def _profile(
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        _profile("test", 2, 2, 64, (1, 1, 1), (1e-3, 1e-4, 1e-3)),
-        _profile("demo", 3, 2, 96, (8, 5, 5), (2e-3, 2e-4, 1e-3)),
-        _profile("quick", 3, 3, 112, (8, 5, 4), (2e-3, 2e-4, 1e-3)),
-        _profile("full", 12, 5, 224, (40, 30, 30), (2e-3, 2e-4, 5e-4)),
+        _profile("test", variants=2, folds=2, size=64, epochs=(1, 1, 1), rates=(1e-3, 1e-4, 1e-3)),
+        _profile(
+            "demo",
+            variants=3,
+            folds=2,
+            size=64,
+            epochs=(12, 8, 8),
+            rates=(2e-3, 5e-4, 1e-3),
+            batches=(16, 32, 16),  # few images: small batches are what makes enough steps
+        ),
+        _profile("quick", variants=3, folds=3, size=112, epochs=(8, 5, 4), rates=(2e-3, 2e-4, 1e-3)),
+        _profile("full", variants=12, folds=5, size=224, epochs=(40, 30, 30), rates=(2e-3, 2e-4, 5e-4)),
     )
 }
 

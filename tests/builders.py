@@ -1,0 +1,88 @@
+"""Small valid records for tests: a manifest, a plan over it, predictions of it, and the card of a model."""
+
+from typing import Any
+
+from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest
+from shared.datasets.synthetic import label_of
+from shared.modelling.card import ModelCard, PreprocessingCard
+from shared.modelling.evaluation import WeightsReport
+from shared.modelling.metrics import Predictions, evaluate
+from shared.modelling.recipes import PROFILES, as_network
+from shared.queue.plan import Plan, make_plan
+
+
+def small_manifest(films: int = 16) -> Manifest:
+    """Films of two a patient, in the mix of labels of the synthetic data set. No image stands behind them."""
+    return Manifest(dataset="small", synthetic=True, films=tuple(_film(number) for number in range(1, films + 1)))
+
+
+def small_plan(films: int = 16, **changes: Any) -> Plan:
+    """A run of the test profile: one network, both protocols, promoted at the end; `changes` are fields of Plan."""
+    plan = make_plan(
+        small_manifest(films),
+        PROFILES["test"],
+        networks=("resnet50",),
+        protocols=("patient", "paper"),
+        weights={},
+        promote=("resnet50",),
+        seed=7,
+    )
+    return Plan.model_validate({**dict(plan), **changes})
+
+
+def small_predictions() -> Predictions:
+    """Twelve held-out films of six patients: most are right, none is sure."""
+    truth = (0, 0, 1, 1, 2, 2, 0, 0, 1, 0, 2, 2)
+    answer = (0, 0, 1, 0, 2, 2, 0, 0, 1, 0, 2, 1)
+    rows = {0: (0.6, 0.3, 0.1), 1: (0.2, 0.6, 0.2), 2: (0.1, 0.3, 0.6)}
+    return Predictions(
+        films=tuple(f"mdb{number:03d}" for number in range(1, 13)),
+        patients=tuple(f"p{number // 2 + 1:03d}" for number in range(12)),
+        labels=tuple(CLASSES[label] for label in truth),
+        probabilities=tuple(rows[label] for label in answer),
+        folds=tuple(number // 2 % 2 for number in range(12)),
+    )
+
+
+def model_card(network: str = "resnet50", version: str = "v1", **changes: Any) -> ModelCard:
+    """The card of a model of the honest protocol; `changes` are fields of ModelCard."""
+    plan = small_plan()
+    card = ModelCard(
+        network=as_network(network),
+        version=version,
+        created=plan.created,
+        code_version=plan.code_version,
+        run=plan.run,
+        dataset=plan.dataset,
+        synthetic=plan.synthetic,
+        protocol="patient",
+        fold=0,
+        seed=plan.seed,
+        classes=CLASSES,
+        preprocessing=PreprocessingCard(size=64, segmentation=1),
+        recipe=PROFILES["test"].training[as_network(network)],
+        augmentation=plan.augmentation.id,
+        weights=WeightsReport(source="from scratch", loaded=(), missing=("conv1",), unexpected=()),
+        parameters=1000,
+        metrics=evaluate(small_predictions(), resamples=50),
+        explainable=True,
+        data_terms="Generated films; no person's data.",
+        files={},
+    )
+    return ModelCard.model_validate({**dict(card), **changes})
+
+
+def _film(number: int) -> Film:
+    label = label_of(number)
+    lesion = Lesion(kind="CIRC", label=label, x=500, y=400, radius=60)
+    return Film(
+        id=f"mdb{number:03d}",
+        patient=f"p{(number + 1) // 2:03d}",
+        side="right" if number % 2 else "left",
+        density="G",
+        label=label,
+        lesions=() if label is Label.NORMAL else (lesion,),
+        sha256=f"{number:064x}",
+        width=1024,
+        height=1024,
+    )

@@ -1,0 +1,139 @@
+"""The whole pipeline with a real broker, real worker processes and gunicorn, over a directory and over S3."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from shared.client import InferenceClient
+from shared.console import follow, read_evaluation
+from shared.datasets.manifest import Shard
+from shared.datasets.mias import Source
+from shared.embedded.stack import Stack, running_stack, wait_for
+from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
+from shared.queue import pipeline
+from shared.queue.plan import Plan, make_plan
+from shared.queue.worker import enqueue_with, make_app
+from shared.store import keys, registry
+from shared.store.ingest import ingest
+from shared.store.objects import ObjectStore, open_store
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
+
+
+@pytest.fixture(scope="module", params=["directory", "s3"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """All services; the workers of the second one reach their store over HTTP."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        store, extra = str(folder / "store"), {}
+        if request.param == "s3":
+            endpoint = request.getfixturevalue("s3_endpoint")
+            for name, value in CREDENTIALS.items():
+                patch.setenv(name, value)
+            boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="pipeline")
+            store, extra = "s3://pipeline/some/prefix", {"MAMMO_S3_ENDPOINT_URL": endpoint}
+        with running_stack(folder, store, extra=extra) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def finished(stack: Stack, synthetic_films: Path) -> tuple[ObjectStore, Plan]:
+    """A finished run of the test profile: the smallest network on S3, all three over the directory."""
+    store = open_store(stack.settings)
+    manifest = ingest(store, Source(synthetic_films), "films").manifest
+    everything = stack.settings.s3_endpoint_url is None
+    plan = make_plan(
+        manifest,
+        profile("test"),
+        networks=NETWORKS if everything else ("resnet50",),
+        protocols=PROTOCOLS,
+        weights={},
+        promote=("resnet50",),
+        seed=7,
+    )
+    pipeline.start(store, enqueue_with(make_app(stack.settings), patient=False), plan)
+    follow(store, plan, stack.processes.check)
+    return store, plan
+
+
+def test_every_stage_of_the_run_is_complete(finished: tuple[ObjectStore, Plan]) -> None:
+    store, plan = finished
+    status = pipeline.status(store, plan.run)
+    assert status.state == "finished"
+    assert [(stage.stage, stage.done) for stage in status.stages] == [
+        ("augment", 2),
+        ("segment", 2),
+        ("train", 3 * len(plan.networks)),
+        ("evaluate", 1),
+        ("publish", len(plan.networks)),
+        ("promote", 1),
+    ]
+
+
+def test_every_stored_image_is_the_one_its_manifest_names(finished: tuple[ObjectStore, Plan]) -> None:
+    store, plan = finished
+    prefixes = (
+        keys.augmented_manifests("films", plan.augmentation.id),
+        keys.segmented_manifests("films", plan.augmentation.segmented_id),
+    )
+    for prefix in prefixes:
+        shards = [Shard.model_validate_json(store.get(key)) for key in store.list(prefix)]
+        variants = [variant for shard in shards for variant in shard.variants]
+        assert len({variant.id for variant in variants}) == len(variants) == 16 * plan.augmentation.variants
+        for variant in variants:
+            assert hashlib.sha256(store.get(variant.key)).hexdigest() == variant.sha256
+
+
+def test_the_evaluation_judges_every_film_once_by_the_honest_protocol(finished: tuple[ObjectStore, Plan]) -> None:
+    store, plan = finished
+    evaluation = read_evaluation(store, plan.run)
+    assert {(r.network, r.protocol) for r in evaluation.results} == {(n, p) for n in plan.networks for p in PROTOCOLS}
+    for result in evaluation.results:
+        if result.protocol == "patient":
+            assert (result.metrics.n_films, result.metrics.n_patients) == (16, 8)
+        assert result.weights.source == "from scratch"
+    page = store.get(keys.report_file(plan.run, "index.html")).decode()
+    assert "SYNTHETIC" in page
+    assert "leaky" in page
+
+
+def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tuple[ObjectStore, Plan]) -> None:
+    store, plan = finished
+    for network in plan.networks:
+        card = registry.read_card(store, network, plan.run)
+        assert card.protocol == "patient"
+        assert card.synthetic
+        for name in ("model.safetensors", "model.onnx", "golden.json", "report.html"):
+            registry.read_file(store, card, name)
+    assert registry.read_alias(store, "resnet50").version == plan.run
+    assert not [key for key in store.list(keys.training(plan.run)) if key.endswith("model.safetensors")]
+
+
+def test_the_promoted_model_answers_over_http(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:
+    store, plan = finished
+    client = InferenceClient(stack.url)
+    wait_for("loading the model", client.ready, stack.processes)
+    answer = client.predict(store.get(keys.raw_film("films", "mdb001")))
+    assert answer["model"]["network"] == "resnet50"
+    assert answer["model"]["version"] == plan.run
+
+
+def test_a_finished_run_has_nothing_to_resume(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:
+    store, plan = finished
+    before = list(store.list(""))
+    assert pipeline.resume(store, enqueue_with(make_app(stack.settings), patient=False), plan.run) == 0
+    assert list(store.list("")) == before
+
+
+def test_a_unit_that_was_lost_is_done_again_and_the_same(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:
+    store, plan = finished
+    unit = plan.units("segment")[1]
+    before = store.get(unit.done_key)
+    store.delete(unit.done_key)
+    assert pipeline.status(store, plan.run).state == "running"
+    assert pipeline.resume(store, enqueue_with(make_app(stack.settings), patient=False), plan.run) == 1
+    follow(store, plan, stack.processes.check)
+    assert store.get(unit.done_key) == before

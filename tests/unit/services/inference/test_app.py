@@ -1,0 +1,190 @@
+"""The HTTP API: answers, readiness, errors as problem documents, metrics."""
+
+import cv2
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+
+from services.inference.app import create_app
+from services.inference.engine import Engine
+from shared.datasets.manifest import Label
+from shared.datasets.phantom import render
+from shared.imaging.decode import encode_pgm, encode_png
+from shared.imaging.preprocess import Preprocessing, prepare
+from shared.settings import Settings
+from shared.store import registry
+from shared.store.objects import DirectoryStore, ObjectStore
+
+NETWORK = "modified_cnn"
+
+
+@pytest.fixture(scope="module")
+def film() -> np.ndarray:
+    return render(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels
+
+
+@pytest.fixture
+def client(store: ObjectStore) -> FlaskClient:
+    assert isinstance(store, DirectoryStore)
+    config = Settings(
+        _env_file=None,
+        store=str(store.root),
+        redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
+        serve_network=NETWORK,
+        promotion_poll_s=0.02,
+        max_image_mb=2,
+        cpu_threads=1,
+    )
+    return create_app(config).test_client()
+
+
+@pytest.fixture
+def ready(client: FlaskClient, store: ObjectStore) -> FlaskClient:
+    """A service with v1 in production."""
+    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    wait_for_version(client, "v1")
+    return client
+
+
+def wait_for_version(client: FlaskClient, version: str) -> None:
+    import time
+
+    until = time.monotonic() + 20
+    while client.get("/readyz").json.get("version") != version:
+        assert time.monotonic() < until, f"{version} was not loaded within 20 s"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        encode_pgm,
+        encode_png,
+        lambda p: cv2.imencode(".tiff", p)[1].tobytes(),
+        lambda p: cv2.imencode(".jpg", p)[1].tobytes(),
+    ],
+    ids=["pgm", "png", "tiff", "jpeg"],
+)
+def test_an_image_gets_class_probabilities_model_and_timing(
+    ready: FlaskClient, film: np.ndarray, encode: object
+) -> None:
+    answer = ready.post("/v1/predictions", data=encode(film))  # type: ignore[operator]
+    assert answer.status_code == 200, answer.text
+    body = answer.json
+    chances = body["probabilities"]
+    assert list(chances) == ["normal", "benign", "malignant"]
+    assert sum(chances.values()) == pytest.approx(1, abs=1e-5)
+    assert body["class"] == max(chances, key=chances.get)
+    assert body["model"]["version"] == "v1"
+    assert len(body["model"]["sha256"]) == 64
+    assert 0 < body["seconds"]["network"] <= body["seconds"]["total"]
+    assert "not a medical device" in body["notice"]
+    assert "synthetic" in body["notice"]
+    assert answer.headers["X-Request-Id"] == body["request_id"]
+
+
+def test_the_answer_is_that_of_the_published_network_on_the_prepared_film(
+    ready: FlaskClient, film: np.ndarray, files: dict[str, dict[str, bytes]]
+) -> None:
+    data = encode_pgm(film)
+    expected = Engine(files["v1"]["model.onnx"], 1).run(prepare(data, Preprocessing(size=64)).input[None])[0]
+    chances = ready.post("/v1/predictions", data=data).json["probabilities"]
+    assert list(chances.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_a_form_upload_gets_the_same_answer_as_the_raw_body(ready: FlaskClient, film: np.ndarray) -> None:
+    data = encode_png(film)
+    raw = ready.post("/v1/predictions", data=data).json
+    form = ready.post("/v1/predictions", data={"image": (__import__("io").BytesIO(data), "film.png")}).json
+    assert form["probabilities"] == raw["probabilities"]
+
+
+def test_the_breast_box_is_in_the_frame_of_the_film_that_was_sent(ready: FlaskClient, film: np.ndarray) -> None:
+    box = ready.post("/v1/predictions", data=encode_png(film)).json["breast_box"]
+    mirrored = ready.post("/v1/predictions", data=encode_png(np.ascontiguousarray(film[:, ::-1]))).json["breast_box"]
+    assert mirrored["x"] == pytest.approx(1024 - box["x"] - box["width"], abs=2)
+    assert mirrored["y"] == box["y"]
+
+
+def test_alive_at_once_ready_only_with_a_model(client: FlaskClient, store: ObjectStore, film: np.ndarray) -> None:
+    assert client.get("/healthz").status_code == 200
+    for answer in (client.get("/readyz"), client.post("/v1/predictions", data=encode_png(film))):
+        assert answer.status_code == 503
+        assert answer.json["title"] == "model-not-ready"
+        assert answer.headers["Retry-After"]
+    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    wait_for_version(client, "v1")
+
+
+def test_a_promotion_is_served_without_a_restart(ready: FlaskClient, store: ObjectStore, film: np.ndarray) -> None:
+    data = encode_png(film)
+    before = ready.post("/v1/predictions", data=data).json
+    registry.promote(store, NETWORK, "v2", by="test", why="test")
+    wait_for_version(ready, "v2")
+    after = ready.post("/v1/predictions", data=data).json
+    assert after["model"]["version"] == "v2"
+    assert after["probabilities"] != before["probabilities"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "title"),
+    [
+        (b"", 400, "invalid-input"),
+        (b"GIF89a and so on", 415, "unsupported-image"),
+        (b"P5 64 64 255\n too short", 422, "undecodable-image"),
+        (b"P5 60000 60000 255\n", 413, "image-too-large"),
+        (encode_png(np.zeros((256, 256), np.uint8)), 422, "not-a-mammogram"),
+        (bytes(3 * 2**20), 413, "request-entity-too-large"),
+    ],
+    ids=["empty", "format", "truncated", "bomb", "blank", "body"],
+)
+def test_bad_input_gets_a_problem_document(ready: FlaskClient, data: bytes, status: int, title: str) -> None:
+    answer = ready.post("/v1/predictions", data=data)
+    assert answer.status_code == status
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["title"] == title
+    assert answer.json["detail"]
+    assert "Traceback" not in answer.text
+
+
+def test_a_form_without_a_file_is_told_so(ready: FlaskClient) -> None:
+    answer = ready.post("/v1/predictions", data={"note": "x"}, content_type="multipart/form-data")
+    assert answer.status_code == 400
+    assert "holds no file" in answer.json["detail"]
+
+
+def test_unknown_routes_and_methods_are_problems_too(client: FlaskClient) -> None:
+    assert client.get("/nowhere").json["status"] == 404
+    wrong = client.get("/v1/predictions")
+    assert wrong.status_code == 405
+    assert "POST" in wrong.headers["Allow"]
+
+
+def test_an_unexpected_error_shows_no_inside(
+    ready: FlaskClient, monkeypatch: pytest.MonkeyPatch, film: np.ndarray
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret inside")
+
+    monkeypatch.setattr("services.inference.app.prepare", fail)
+    answer = ready.post("/v1/predictions", data=encode_png(film))
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.json["request_id"] in answer.json["detail"]
+
+
+def test_metrics_count_predictions_refusals_and_answers(ready: FlaskClient, film: np.ndarray) -> None:
+    def value(line: str) -> float:
+        found = [row for row in ready.get("/metrics").text.splitlines() if row.startswith(line)]
+        return sum(float(row.rpartition(" ")[2]) for row in found)
+
+    predictions, refusals = (
+        'mammo_predictions_total{model_name="modified_cnn"',
+        'mammo_refusals_total{reason="not-a-mammogram"}',
+    )
+    before = value(predictions), value(refusals)
+    ready.post("/v1/predictions", data=encode_png(film))
+    ready.post("/v1/predictions", data=encode_png(np.zeros((256, 256), np.uint8)))
+    assert (value(predictions), value(refusals)) == (before[0] + 1, before[1] + 1)
+    assert value('mammo_model_loaded{model_name="modified_cnn",model_version="v1"') == 1

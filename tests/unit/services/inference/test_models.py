@@ -1,0 +1,104 @@
+"""The keeper of the promoted model: what it loads, what it refuses, and that the old one stays."""
+
+import pytest
+
+from services.inference.engine import Engine, softmax
+from services.inference.models import ModelKeeper, load_model
+from shared.errors import ModelCorrupt, ModelNotReady
+from shared.modelling.card import PreprocessingCard
+from shared.modelling.golden import golden_inputs
+from shared.store import keys, registry
+from shared.store.objects import ObjectStore
+from tests.builders import model_card
+
+NETWORK = "modified_cnn"
+
+
+@pytest.fixture
+def keeper(store: ObjectStore) -> ModelKeeper:
+    return ModelKeeper(store, NETWORK, "production", threads=1)
+
+
+def promote(store: ObjectStore, version: str) -> None:
+    registry.promote(store, NETWORK, version, by="test", why="test")
+
+
+def test_nothing_is_ready_before_a_promotion_and_the_reason_says_what_to_do(keeper: ModelKeeper) -> None:
+    keeper.refresh()
+    with pytest.raises(ModelNotReady, match="mammo models promote modified_cnn"):
+        _ = keeper.current
+
+
+def test_a_promotion_is_picked_up(keeper: ModelKeeper, store: ObjectStore) -> None:
+    for version in ("v1", "v2", "v1"):
+        promote(store, version)
+        keeper.refresh()
+        assert keeper.current.card.version == version
+
+
+def test_an_unchanged_alias_loads_nothing_again(keeper: ModelKeeper, store: ObjectStore) -> None:
+    promote(store, "v1")
+    keeper.refresh()
+    first = keeper.current
+    keeper.refresh()
+    assert keeper.current is first
+
+
+def test_a_model_damaged_after_its_promotion_is_refused_and_the_old_one_stays(
+    keeper: ModelKeeper, store: ObjectStore
+) -> None:
+    promote(store, "v1")
+    keeper.refresh()
+    promote(store, "v2")
+    key = keys.model_file(NETWORK, "v2", "model.onnx")
+    store.put(key, store.get(key)[:-1] + b"!")
+    keeper.refresh()
+    assert keeper.current.card.version == "v1"
+
+
+def test_after_a_refusal_the_next_promotion_is_taken(keeper: ModelKeeper, store: ObjectStore) -> None:
+    promote(store, "v1")
+    key = keys.model_file(NETWORK, "v1", "golden.json")
+    store.put(key, store.get(key) + b" ")
+    keeper.refresh()
+    with pytest.raises(ModelNotReady, match=r"golden\.json is not the file that its card names"):
+        _ = keeper.current
+    promote(store, "v2")
+    keeper.refresh()
+    assert keeper.current.card.version == "v2"
+
+
+def test_a_model_that_answers_its_golden_inputs_otherwise_is_refused(
+    store: ObjectStore, files: dict[str, dict[str, bytes]]
+) -> None:
+    mixed = files["v1"] | {"golden.json": files["v2"]["golden.json"]}
+    card = model_card(NETWORK, "mixed", preprocessing=PreprocessingCard(size=64, segmentation=1))
+    registry.publish(store, card, mixed)
+    with pytest.raises(ModelCorrupt, match="answers its golden inputs otherwise"):
+        load_model(store, NETWORK, "mixed", threads=1)
+
+
+def test_a_model_of_another_segmentation_is_refused(store: ObjectStore, files: dict[str, dict[str, bytes]]) -> None:
+    card = model_card(NETWORK, "old", preprocessing=PreprocessingCard(size=64, segmentation=0))
+    registry.publish(store, card, files["v1"])
+    with pytest.raises(ModelCorrupt, match="was trained with segmentation 0"):
+        load_model(store, NETWORK, "old", threads=1)
+
+
+def test_bytes_that_are_no_graph_are_refused() -> None:
+    with pytest.raises(ModelCorrupt, match="can't load"):
+        Engine(b"no graph", threads=1)
+
+
+def test_several_films_at_a_time_get_what_each_gets_alone(files: dict[str, dict[str, bytes]]) -> None:
+    engine = Engine(files["v1"]["model.onnx"], threads=1)
+    films = golden_inputs(64, 5)
+    together = engine.run(films)
+    assert together.shape == (2, 3)
+    assert together.sum(axis=1) == pytest.approx([1, 1])
+    for row, film in zip(together, films, strict=True):
+        assert engine.run(film[None])[0] == pytest.approx(row, abs=1e-6)
+
+
+def test_softmax_survives_large_logits() -> None:
+    assert softmax(golden_inputs(4, 0).reshape(-1, 4) * 1e4).sum(axis=1) == pytest.approx([1] * 8)

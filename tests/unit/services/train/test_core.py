@@ -1,0 +1,117 @@
+"""The training loop on arrays: it learns, it is seeded, it keeps the best epoch, it says when it diverges."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from services.train.core import Examples, TrainingDiverged, fit, macro_auc, predict
+from shared.modelling.evaluation import EpochRecord
+from shared.modelling.networks import MammogramNetwork, build, head_layers
+from shared.modelling.recipes import TrainingRecipe
+
+CPU = torch.device("cpu")
+RECIPE = TrainingRecipe(input_size=64, epochs=6, batch_size=8, learning_rate=5e-3)
+
+
+def examples(count: int = 48, seed: int = 0) -> Examples:
+    """Dark noise; class 1 has a bright disc's worth of pixels on the left, class 2 on the right."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 3
+    inputs = rng.random((count, 1, 64, 64), np.float32) * 0.3
+    for index, label in enumerate(labels):
+        if label:
+            column = 10 if label == 1 else 40
+            inputs[index, 0, 20:40, column : column + 14] += 0.6
+    return Examples(inputs, labels)
+
+
+def train(seed: int = 1, recipe: TrainingRecipe = RECIPE) -> tuple[MammogramNetwork, list[EpochRecord]]:
+    seen: list[EpochRecord] = []
+    torch.manual_seed(seed)
+    fitted = fit(
+        build("modified_cnn"), recipe, examples(), examples(24, 1),
+        pretrained=False, seed=seed, device=CPU, on_epoch=seen.append,
+    )  # fmt: skip
+    return fitted.network, seen
+
+
+def test_it_learns_what_can_be_learned() -> None:
+    network, epochs = train()
+    held_out = examples(24, 2)
+    probabilities = predict(network, held_out.inputs, 8, CPU)
+    assert (probabilities.argmax(1) == held_out.labels).mean() > 0.9
+    assert epochs[-1].train_loss < epochs[0].train_loss
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    short = RECIPE.model_copy(update={"epochs": 1})
+    first, again, other = (train(seed, short)[0].state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_weights_are_those_of_the_epoch_that_validation_chose() -> None:
+    seen: list[EpochRecord] = []
+    states: list[dict[str, torch.Tensor]] = []
+    torch.manual_seed(3)
+    network = build("modified_cnn")
+
+    def remember(epoch: EpochRecord) -> None:
+        seen.append(epoch)
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    fitted = fit(network, RECIPE, examples(), examples(24, 1), pretrained=False, seed=3, device=CPU, on_epoch=remember)
+    best = max(seen, key=lambda epoch: (epoch.validation_auc or 0, -epoch.validation_loss))
+    assert fitted.best_epoch == best.epoch
+    kept = states[best.epoch - 1]
+    assert all(torch.equal(kept[name], value) for name, value in fitted.network.state_dict().items())
+
+
+def test_in_the_first_epochs_of_transfer_only_the_head_learns() -> None:
+    torch.manual_seed(0)
+    network = build("modified_cnn")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    recipe = RECIPE.model_copy(update={"epochs": 1, "head_epochs": 1})
+    fit(network, recipe, examples(), examples(24, 1), pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    head = head_layers(network)
+    assert changed == {name for name, value in network.named_parameters() if any(value is p for p in head.parameters())}
+
+
+def test_a_pretrained_trunk_learns_at_a_lower_rate_than_the_head() -> None:
+    rates = {}
+    for trunk_rate in (1.0, 1e-6):
+        torch.manual_seed(0)
+        network = build("modified_cnn")
+        before = network.trunk[0][0].weight.clone()
+        recipe = RECIPE.model_copy(update={"epochs": 1, "trunk_rate": trunk_rate})
+        fit(network, recipe, examples(), examples(24, 1), pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None)
+        rates[trunk_rate] = float((network.trunk[0][0].weight - before).detach().abs().max())
+    assert rates[1e-6] < rates[1.0] / 100
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_advice() -> None:
+    network = build("modified_cnn")
+    nn.init.constant_(head_layers(network).weight, float("nan"))
+    with pytest.raises(TrainingDiverged, match="lower the recipe's learning_rate"):
+        fit(network, RECIPE, examples(), examples(9), pretrained=False, seed=0, device=CPU, on_epoch=lambda _: None)
+
+
+def test_a_last_batch_of_one_image_is_left_out() -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 8})
+    fitted = fit(
+        build("modified_cnn"), recipe, examples(9), examples(9), pretrained=False, seed=0, device=CPU,
+        on_epoch=lambda _: None,
+    )  # fmt: skip
+    assert np.isfinite(fitted.epochs[0].train_loss)
+
+
+def test_probabilities_are_rows_that_sum_to_one() -> None:
+    probabilities = predict(build("modified_cnn"), examples(5).inputs, 2, CPU)
+    assert probabilities.shape == (5, 3)
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-9)
+
+
+def test_auc_is_undefined_where_a_class_is_missing() -> None:
+    assert macro_auc(np.array([0, 1, 1]), np.full((3, 3), 1 / 3)) is None

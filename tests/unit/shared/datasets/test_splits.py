@@ -1,0 +1,177 @@
+"""Splits: the honest one keeps a patient on one side and augmented copies out of the test, the paper's leaks."""
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from shared.datasets.manifest import CLASSES, Film, Label, Transform, Variant
+from shared.datasets.splits import Split, paper_split, patient_split
+from shared.errors import PlanError
+from tests.builders import small_manifest
+
+VARIANTS, FOLDS, SEED = 3, 4, 7
+
+
+def variants_of(film: Film, count: int = VARIANTS) -> list[Variant]:
+    return [
+        Variant(
+            **film.model_dump(include={"patient", "side", "density", "label", "lesions", "sha256"}),
+            film=film.id,
+            variant=number,
+            transform=Transform(rotation_deg=float(number)),
+            key=f"{film.id}/{number}",
+        )
+        for number in range(count)
+    ]
+
+
+def images_of(labels: str) -> list[Variant]:
+    """One letter of n, b and m for each film; two films a patient."""
+    chosen = [{label.value[0]: label for label in CLASSES}[letter] for letter in labels]
+    films = small_manifest(len(labels)).films
+    relabelled = [film.model_copy(update={"label": label}) for film, label in zip(films, chosen, strict=True)]
+    return [variant for film in relabelled for variant in variants_of(film)]
+
+
+IMAGES = [variant for film in small_manifest(64).films for variant in variants_of(film)]
+
+
+@pytest.fixture(scope="module", params=range(FOLDS))
+def fold(request: pytest.FixtureRequest) -> Split:
+    return patient_split(IMAGES, FOLDS, request.param, SEED)
+
+
+def sides(split: Split) -> list[list[Variant]]:
+    return [[IMAGES[index] for index in side] for side in (split.train, split.validation, split.test)]
+
+
+def test_no_patient_stands_on_two_sides(fold: Split) -> None:
+    for one, other in combinations(sides(fold), 2):
+        assert not {image.patient for image in one} & {image.patient for image in other}
+
+
+def test_every_patient_stands_on_one_side(fold: Split) -> None:
+    assert {image.patient for side in sides(fold) for image in side} == {image.patient for image in IMAGES}
+
+
+def test_validation_and_test_are_whole_patients_without_augmented_images(fold: Split) -> None:
+    for side in sides(fold)[1:]:
+        assert {image.variant for image in side} == {0}
+        assert set(Counter(image.patient for image in side).values()) == {2}
+
+
+def test_all_variants_of_the_training_patients_train(fold: Split) -> None:
+    train = sides(fold)[0]
+    patients = {image.patient for image in train}
+    assert sorted(image.id for image in train) == sorted(image.id for image in IMAGES if image.patient in patients)
+    assert len(train) == 2 * VARIANTS * len(patients)
+
+
+def test_every_class_is_on_every_side(fold: Split) -> None:
+    for side in sides(fold):
+        assert {image.label for image in side} == set(CLASSES)
+
+
+def test_over_all_folds_every_film_is_tested_once() -> None:
+    tested = Counter(
+        IMAGES[index].film for fold in range(FOLDS) for index in patient_split(IMAGES, FOLDS, fold, SEED).test
+    )
+    assert tested == {image.film: 1 for image in IMAGES}
+
+
+def test_test_folds_are_stratified() -> None:
+    for fold in range(FOLDS):
+        count = Counter(IMAGES[index].label for index in patient_split(IMAGES, FOLDS, fold, SEED).test)
+        assert count[Label.NORMAL] / count.total() == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_order_of_variants_does_not_matter_to_who_is_held_out() -> None:
+    backwards = IMAGES[::-1]
+    split = patient_split(backwards, FOLDS, 0, SEED)
+    assert all(backwards[index].variant == 0 for index in split.test)
+    train, test = ({backwards[index].patient for index in side} for side in (split.train, split.test))
+    assert not train & test
+
+
+@pytest.mark.parametrize("labels", ["nnnnbbbbmm", "nnnnbbbb", "nbnbnbmn"])
+def test_too_few_patients_of_a_class_are_refused(labels: str) -> None:
+    with pytest.raises(PlanError, match="patients have a film that is malignant, too few for 2 folds"):
+        patient_split(images_of(labels), 2, 0, SEED)
+
+
+@pytest.mark.parametrize("labels", ["nbbmmn", "nbmnbm", "nbbmmnnn", "nnbbmmnnbbmm"])
+def test_very_few_patients_are_split_into_three_sides_or_refused(labels: str) -> None:
+    images = images_of(labels)
+    for seed in range(5):
+        try:
+            split = patient_split(images, 2, 0, seed)
+        except PlanError:
+            continue
+        assert min(len(split.train), len(split.validation), len(split.test)) > 0
+
+
+@pytest.mark.parametrize("films", [16, 24])
+def test_no_network_is_trained_without_one_of_the_classes(films: int) -> None:
+    images = [variant for film in small_manifest(films).films for variant in variants_of(film)]
+    for seed in range(10):
+        try:
+            split = patient_split(images, 2, 0, seed)
+        except PlanError:
+            continue
+        assert {images[index].label for index in split.train} == set(CLASSES), seed
+
+
+def split_of(protocol: str, seed: int) -> Split:
+    return patient_split(IMAGES, FOLDS, 1, seed) if protocol == "patient" else paper_split(IMAGES, seed)
+
+
+def same(one: Split, other: Split) -> bool:
+    return all(
+        np.array_equal(a, b)
+        for a, b in ((one.train, other.train), (one.validation, other.validation), (one.test, other.test))
+    )
+
+
+@pytest.mark.parametrize("protocol", ["patient", "paper"])
+def test_the_seed_decides(protocol: str) -> None:
+    assert same(split_of(protocol, 1), split_of(protocol, 1))
+    assert not same(split_of(protocol, 1), split_of(protocol, 2))
+
+
+@pytest.mark.parametrize("protocol", ["patient", "paper"])
+def test_no_image_stands_on_two_sides(protocol: str) -> None:
+    split = split_of(protocol, SEED)
+    together = np.concatenate([split.train, split.validation, split.test])
+    assert len(np.unique(together)) == len(together)
+
+
+def test_the_paper_takes_70_15_and_15_percent_of_all_images() -> None:
+    split = paper_split(IMAGES, SEED)
+    parts = [len(side) / len(IMAGES) for side in (split.train, split.validation, split.test)]
+    assert parts == pytest.approx([0.7, 0.15, 0.15], abs=0.01)
+    assert sum(len(side) for side in (split.train, split.validation, split.test)) == len(IMAGES)
+
+
+def test_the_paper_tests_on_augmented_images() -> None:
+    for side in sides(paper_split(IMAGES, SEED)):
+        assert {image.variant for image in side} == set(range(VARIANTS))
+
+
+def test_the_paper_leaks_most_tested_films_into_training() -> None:
+    train, _, test = sides(paper_split(IMAGES, SEED))
+    tested = {image.film for image in test}
+    assert len(tested & {image.film for image in train}) > len(tested) / 2
+
+
+def test_the_paper_is_stratified() -> None:
+    for side in sides(paper_split(IMAGES, SEED)):
+        count = Counter(image.label for image in side)
+        assert count[Label.NORMAL] / count.total() == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_paper_refuses_a_class_with_too_few_images() -> None:
+    images = [image for image in images_of("nnnnnnnnbbbbm") if image.variant == 0]
+    with pytest.raises(PlanError):
+        paper_split(images, SEED)

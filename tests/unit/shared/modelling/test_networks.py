@@ -1,0 +1,57 @@
+"""The three networks: shapes, what their docstrings claim, and the class-activation map that GAP allows."""
+
+import re
+
+import pytest
+import torch
+import torchvision
+
+from shared.modelling import networks
+from shared.modelling.networks import build, head_layers, parameter_count
+from shared.modelling.recipes import NETWORKS, Network
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("size", [64, 96])
+def test_films_of_any_size_give_three_logits_and_a_feature_map(name: Network, size: int) -> None:
+    network = build(name).eval()
+    with torch.inference_mode():
+        logits, features = network(torch.rand(2, 1, size, size))
+    assert logits.shape == (2, 3)
+    assert features.ndim == 4
+    assert features.shape[0] == 2
+
+
+@pytest.mark.parametrize("name", ["modified_cnn", "resnet50"])
+def test_pooled_feature_map_times_last_layer_is_the_logits(name: Network) -> None:
+    network = build(name).eval()
+    with torch.inference_mode():
+        logits, features = network(torch.rand(2, 1, 64, 64))
+        again = head_layers(network)(features.mean(dim=(2, 3)))
+    assert torch.allclose(logits, again, atol=1e-4)
+
+
+def test_the_modified_cnn_is_as_its_docstring_says() -> None:
+    documented = re.search(r"([\d.]+) million weights", networks._modified_cnn.__doc__ or "")
+    assert documented
+    network = build("modified_cnn")
+    assert parameter_count(network) == pytest.approx(float(documented[1]) * 1e6, rel=0.05)
+    with torch.inference_mode():
+        assert network(torch.rand(1, 1, 128, 128))[1].shape == (1, 192, 8, 8)
+
+
+def test_transfer_networks_are_torchvisions_but_for_the_last_layer() -> None:
+    for name, reference in (("alexnet", torchvision.models.alexnet()), ("resnet50", torchvision.models.resnet50())):
+        ours, theirs = build(name), list(reference.parameters())
+        shapes = [tuple(p.shape) for p in ours.parameters()]
+        assert shapes[:-2] == [tuple(p.shape) for p in theirs][:-2]
+        assert shapes[-2:] == [(3, theirs[-2].shape[1]), (3,)]
+
+
+def test_grey_films_are_normalised_as_imagenet_weights_expect() -> None:
+    network = build("resnet50")
+    seen = []
+    network.trunk.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.eval()(torch.full((1, 1, 64, 64), 0.5))
+    expected = [(0.5 - m) / d for m, d in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)]
+    assert torch.allclose(seen[0][0, :, 0, 0], torch.tensor(expected), atol=1e-6)
