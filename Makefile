@@ -1,11 +1,12 @@
 # Everything that a person does with this checkout. `make help` lists it.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO   := ./mammo demo $(if $(MIAS),--mias "$(MIAS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
           $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once)
 COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)
+WHERE   := inference: http://$$($(COMPOSE) port inference 8080)  prometheus: http://$$($(COMPOSE) port prometheus 9090)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format up smoke down clean
+.PHONY: help demo test check format images up smoke down clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -26,12 +27,29 @@ format: .venv/ready ## let ruff mend what it can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+images: .env ## build the container images; PIP_ARGS= is given to pip, such as an index of CPU wheels of torch
+	$(COMPOSE) build
+
+up: .env ## start the containers; STANDIN=1 where the S3 server's image can't be pulled (for tests only)
+	$(COMPOSE) up --detach --build
+	@echo "$(WHERE)  commands: $(strip $(COMPOSE)) run --rm cli --help"
+
+smoke: ## send generated films through the running containers, to a prediction
+	@COMPOSE="$(strip $(COMPOSE))" deploy/docker/smoke.sh
+
+down: ## stop the containers; VOLUMES=1 deletes their data as well
+	$(COMPOSE) --profile tools down --remove-orphans $(if $(VOLUMES),--volumes)
+
 clean: ## remove the demo's files, the environment and caches
 	rm -rf var .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
+.env:
+	@deploy/docker/make-env.sh
+
 # torch goes first: the packages that depend on it must find this release and not fetch another
 .venv/ready: constraints.txt requirements-dev.txt shared/requirements.txt $(wildcard services/*/requirements.txt)
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up .venv; the first time takes a few minutes."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt torch

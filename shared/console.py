@@ -1,5 +1,6 @@
 """What a person sees of a run in the terminal: progress, the table of the networks, a prediction."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from shared.store import keys
 from shared.store.ingest import Progress as Report
 from shared.store.objects import ObjectStore
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 _STAGE_WORDS: dict[Stage, str] = {
     "augment": "augment: films",
     "segment": "segment: films",
@@ -87,7 +88,7 @@ def failure_line(run: str, status: pipeline.RunStatus) -> str:
     first = status.failures[0]
     more = f" (and {len(status.failures) - 1} more)" if len(status.failures) > 1 else ""
     return (
-        f"{first.stage} {first.unit} was given up{more}: {first.message}. "
+        f"{first.stage} {first.unit} was given up{more}: {first.message.rstrip('.')}. "
         f"Mend the cause, then `mammo resume {run}`; what is done stays done."
     )
 
@@ -107,7 +108,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     """Networks and protocols with their main figures and 95% intervals."""
     films = "SYNTHETIC films" if evaluation.synthetic else f"data set {evaluation.dataset}"
     table = Table(
-        title=f"Held-out {films}: value [95% interval by patient]", title_justify="left", box=box.SIMPLE, padding=(0, 1)
+        title=f"Held-out {films}: value [95% interval by patient]", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for column in ("network", "protocol", "accuracy %", "macro F1 %", "macro AUC %"):
         table.add_column(column, no_wrap=True)

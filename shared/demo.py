@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,12 +26,18 @@ from shared.store import keys
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store
 
-SYNTHETIC_PATIENTS = 32
 _SEED = 7
 
 
 def run_demo(
-    folder: Path, mias: Path | None, weights: Path | None, profile_name: str | None, *, once: bool, port: int
+    folder: Path,
+    mias: Path | None,
+    weights: Path | None,
+    profile_name: str | None,
+    *,
+    patients: int,
+    once: bool,
+    port: int,
 ) -> None:
     """Runs the main job below `folder` and keeps serving until Ctrl-C, unless `once`.
 
@@ -42,10 +47,11 @@ def run_demo(
     folder = folder.resolve()
     console.print("[bold]Mammostack demo[/]: films -> augment -> segment -> train -> evaluate -> promote -> predict")
     console.print("For research only; not a medical device.")
-    with _ending_on_signals(), tempfile.TemporaryDirectory(prefix="mammostack-films-") as scratch:
-        source = Source(mias) if mias else _synthetic_films(Path(scratch))
+    with _ending_on_signals():
+        source = Source(mias) if mias else None
         with _stack_of_demo(folder, port) as stack:
             console.print(f"broker, three workers and the inference service are up; their logs: {folder / 'logs'}")
+            source = source or _synthetic_films(folder / "films", patients)
             _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"))
             if once:
                 return
@@ -106,14 +112,14 @@ def _plan(store: ObjectStore, manifest: Manifest, weights: Path | None, profile_
     )
 
 
-def _synthetic_films(folder: Path) -> Source:
+def _synthetic_films(folder: Path, patients: int) -> Source:
     console.print("No data set was given: films are generated. Everything below is of SYNTHETIC films.")
     with reporting() as report:
         write_dataset(
             folder,
-            SYNTHETIC_PATIENTS,
+            patients,
             seed=_SEED,
-            progress=lambda done: report("generating films", done, 2 * SYNTHETIC_PATIENTS),
+            progress=lambda done: report("generating films", done, 2 * patients),
         )
     return Source(folder)
 
@@ -126,7 +132,8 @@ def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
     def empty() -> None:
         if store.exists() and not mark.exists():
             raise InputError(f"{store} was not made by a demo, and a demo would empty it; choose another --folder")
-        shutil.rmtree(store, ignore_errors=True)
+        for made in (store, folder / "films"):
+            shutil.rmtree(made, ignore_errors=True)
         mark.touch()
 
     with running_stack(folder, str(store), port, prepare=empty) as stack:

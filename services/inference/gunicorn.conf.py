@@ -8,8 +8,6 @@ import shutil
 import tempfile
 from typing import Any
 
-from prometheus_client import multiprocess
-
 from shared.settings import settings
 
 _config = settings()
@@ -18,6 +16,9 @@ if _own_directory:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-")
 _metrics_directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
 os.makedirs(_metrics_directory, exist_ok=True)
+# prometheus_client looks for the directory when it is imported, so not earlier than here
+from prometheus_client import multiprocess  # noqa: E402
+
 for _leftover in os.scandir(_metrics_directory):
     if _leftover.name.endswith(".db"):
         os.unlink(_leftover.path)

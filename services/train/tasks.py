@@ -1,6 +1,5 @@
 """The training worker: training jobs, the evaluation of a run, and publishing and promoting what came out of it."""
 
-import getpass
 import json
 import os
 import time
@@ -151,8 +150,7 @@ def publish(store: ObjectStore, plan: Plan, unit: str) -> None:
 def promote(store: ObjectStore, plan: Plan, network: str) -> None:
     """Asks the gate for `production`; a refusal ends the run as well, and the reason is kept."""
     try:
-        by = f"{getpass.getuser()} (run {plan.run})"
-        move = registry.promote(store, network, plan.run, by=by, why="promoted by its run")
+        move = registry.promote(store, network, plan.run, by=f"run {plan.run}", why="the run was to promote it")
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
         outcome = {"promoted": False, "version": plan.run, "reason": str(refusal)}

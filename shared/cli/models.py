@@ -1,6 +1,7 @@
 """Commands on published models."""
 
 import getpass
+import os
 from typing import Annotated
 
 import typer
@@ -52,14 +53,14 @@ def promote(
     force: Annotated[bool, typer.Option("--force", help="Pass the comparison with the model in production.")] = False,
 ) -> None:
     """Put a version into production. Inference picks it up without a restart."""
-    move = registry.promote(_store(), network, version, by=getpass.getuser(), why=why, force=force)
+    move = registry.promote(_store(), network, version, by=_who(), why=why, force=force)
     console.print(f"{network} {move.version} is in production{_before(move)}")
 
 
 @app.command()
 def rollback(network: Network, why: Why = "rolled back by hand") -> None:
     """Put the version before the present one back into production."""
-    move = registry.rollback(_store(), network, by=getpass.getuser(), why=why)
+    move = registry.rollback(_store(), network, by=_who(), why=why)
     console.print(f"{network} {move.version} is in production{_before(move)}")
 
 
@@ -78,6 +79,14 @@ def _production(store: ObjectStore, network: str) -> str | None:
         return registry.read_alias(store, network).version
     except ModelNotFound:
         return None
+
+
+def _who() -> str:
+    """Who is at the keyboard; a container may run under a number that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _before(move: registry.AliasMove) -> str:

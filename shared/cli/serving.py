@@ -49,6 +49,7 @@ def demo(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="A file of ImageNet weights for resnet50.")] = None,
     profile: Annotated[str | None, typer.Option(help="How much work; demo for generated films, else quick.")] = None,
+    patients: Annotated[int, typer.Option(min=4, help="Patients of the generated data set, two films each.")] = 40,
     once: Annotated[bool, typer.Option("--once", help="End after the prediction in place of serving on.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its store and logs; emptied at the start.")] = Path(
         "var/demo"
@@ -58,7 +59,7 @@ def demo(
     """Run the main job on this machine with all services, then serve. Leaves no process behind."""
     from shared.demo import run_demo  # noqa: PLC0415  it takes the synthetic films and all of the queue along
 
-    run_demo(folder, mias, weights, profile, once=once, port=port)
+    run_demo(folder, mias, weights, profile, patients=patients, once=once, port=port)
 
 
 def synthesize(

@@ -1,5 +1,6 @@
 """Who is trained on, who chooses the epoch, who is held out: by patient, and as the published pipeline did it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,8 @@ def patient_split(images: Sequence[Variant], folds: int, fold: int, seed: int) -
     _check_enough(labels, patients, folds)
     held_out = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(films, labels, patients))
     rest, test = held_out[fold]
-    parts = StratifiedGroupKFold(min(_VALIDATION_PARTS, len(rest) // 2), shuffle=True, random_state=seed + fold)
+    rarest = min(Counter(labels[rest].tolist()).values())
+    parts = StratifiedGroupKFold(min(_VALIDATION_PARTS, rarest), shuffle=True, random_state=seed + fold)
     train, validation = next(iter(parts.split(films[rest], labels[rest], patients[rest])))
     training_patients = set(patients[rest][train])
     return Split(
@@ -62,5 +64,8 @@ def paper_split(images: Sequence[Variant], seed: int) -> Split:
 def _check_enough(labels: npt.NDArray[np.str_], patients: npt.NDArray[np.str_], folds: int) -> None:
     for label in Label:
         count = len(set(patients[labels == label]))
-        if count < folds:
-            raise PlanError(f"{count} patients have a film that is {label}, too few for {folds} folds; use fewer folds")
+        if count <= folds:
+            raise PlanError(
+                f"{count} patients have a film that is {label}, too few to train, validate and test on in {folds} folds; "
+                "take a profile with fewer folds, or more films"
+            )

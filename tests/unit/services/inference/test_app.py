@@ -1,5 +1,9 @@
 """The HTTP API: answers, readiness, errors as problem documents, metrics."""
 
+import time
+from functools import partial
+from io import BytesIO
+
 import cv2
 import numpy as np
 import pytest
@@ -17,6 +21,10 @@ from shared.store import registry
 from shared.store.objects import DirectoryStore, ObjectStore
 
 NETWORK = "modified_cnn"
+
+
+def encode_by_cv2(ending: str, pixels: np.ndarray) -> bytes:
+    return cv2.imencode(ending, pixels)[1].tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +56,6 @@ def ready(client: FlaskClient, store: ObjectStore) -> FlaskClient:
 
 
 def wait_for_version(client: FlaskClient, version: str) -> None:
-    import time
-
     until = time.monotonic() + 20
     while client.get("/readyz").json.get("version") != version:
         assert time.monotonic() < until, f"{version} was not loaded within 20 s"
@@ -58,12 +64,7 @@ def wait_for_version(client: FlaskClient, version: str) -> None:
 
 @pytest.mark.parametrize(
     "encode",
-    [
-        encode_pgm,
-        encode_png,
-        lambda p: cv2.imencode(".tiff", p)[1].tobytes(),
-        lambda p: cv2.imencode(".jpg", p)[1].tobytes(),
-    ],
+    [encode_pgm, encode_png, *(partial(encode_by_cv2, ending) for ending in (".tiff", ".jpg"))],
     ids=["pgm", "png", "tiff", "jpeg"],
 )
 def test_an_image_gets_class_probabilities_model_and_timing(
@@ -96,7 +97,7 @@ def test_the_answer_is_that_of_the_published_network_on_the_prepared_film(
 def test_a_form_upload_gets_the_same_answer_as_the_raw_body(ready: FlaskClient, film: np.ndarray) -> None:
     data = encode_png(film)
     raw = ready.post("/v1/predictions", data=data).json
-    form = ready.post("/v1/predictions", data={"image": (__import__("io").BytesIO(data), "film.png")}).json
+    form = ready.post("/v1/predictions", data={"image": (BytesIO(data), "film.png")}).json
     assert form["probabilities"] == raw["probabilities"]
 
 

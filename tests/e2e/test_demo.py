@@ -1,0 +1,130 @@
+"""The demo as a newcomer starts it, and what it leaves behind: nothing, whatever way it ends."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (str(ROOT / "mammo"), "demo", "--profile", "test", "--patients", "8")
+
+
+def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*COMMAND, "--folder", str(folder), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder.parent,
+    )
+
+
+def read_until(demo: "subprocess.Popen[str]", pattern: str) -> str:
+    """The output up to a line with `pattern`; pytest's time-out bounds the wait."""
+    seen = ""
+    assert demo.stdout
+    for line in demo.stdout:
+        seen += line
+        if re.search(pattern, line):
+            return seen
+    raise AssertionError(f"the demo ended without '{pattern}':\n{seen}")
+
+
+def service_processes(folder: Path) -> list[psutil.Process]:
+    notes = json.loads((folder / "processes.json").read_text())
+    assert [note["name"] for note in notes] == ["broker", "augment", "segment", "train", "inference"]
+    return [psutil.Process(note["pid"]) for note in notes]
+
+
+def all_gone(processes: list[psutil.Process], seconds: float = 25) -> bool:
+    _, left = psutil.wait_procs(processes, timeout=seconds)
+    return not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "demo"
+    yield folder
+    from shared.embedded.processes import end_noted
+
+    end_noted(folder)
+
+
+def test_after_kill_9_nothing_runs_and_the_next_demo_does_the_whole_job(folder: Path) -> None:
+    killed = start(folder)
+    read_until(killed, "are up")
+    processes = service_processes(folder)
+    killed.kill()
+    killed.wait()
+    assert all_gone(processes)
+
+    demo = start(folder, "--once")
+    output = read_until(demo, "Report with its pictures")
+    report = Path(output.strip().rpartition(": ")[2])
+    assert demo.wait(60) == 0
+    assert not (folder / "processes.json").exists()
+
+    assert "SYNTHETIC" in output
+    assert "FROM SCRATCH" in output or "layers from torchvision" in output
+    for network in ("modified_cnn", "alexnet", "resnet50"):
+        assert re.search(rf"{network} +patient +[\d.]+ \[\d+, \d+\]", output), output
+        assert re.search(rf"{network} +paper \(leaky\) +[\d.]+ \[\d+, \d+\]", output), output
+    assert re.search(r"synthetic film mdb\d+, in truth malignant: (normal|benign|malignant) \(normal [\d.]+%", output)
+    page = report.read_text()
+    assert "<html" in page
+    assert "SYNTHETIC" in page
+
+
+def test_it_serves_until_ctrl_c_then_leaves_nothing(folder: Path) -> None:
+    demo = start(folder)
+    url = re.search(r"http://\S+", read_until(demo, "Serving on").splitlines()[-1])
+    assert url
+    processes = service_processes(folder)
+    address = url[0].rstrip("/")
+    film = next((folder / "store" / "raw" / "synthetic" / "films").iterdir()).read_bytes()
+    answer = requests.post(f"{address}/v1/predictions", data=film, timeout=30).json()
+    assert answer["class"] in answer["probabilities"]
+    assert requests.get(f"{address}/metrics", timeout=30).text.count("mammo_predictions_total") >= 1
+
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(40) == 130
+    assert all_gone(processes, 1)
+
+
+def test_a_second_demo_in_the_same_folder_is_told_so(folder: Path) -> None:
+    first = start(folder)
+    read_until(first, "are up")
+    second = start(folder)
+    assert second.wait(60) == 1
+    assert second.stdout
+    assert "another demo is running" in second.stdout.read()
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(40) == 130
+
+
+def test_a_folder_that_is_not_a_demos_is_not_emptied(folder: Path) -> None:
+    (folder / "store").mkdir(parents=True)
+    (folder / "store" / "films").write_text("mine")
+    demo = start(folder)
+    assert demo.wait(60) == 1
+    assert demo.stdout
+    assert "was not made by a demo" in demo.stdout.read()
+    assert (folder / "store" / "films").read_text() == "mine"
+
+
+def test_missing_films_are_one_clear_line(folder: Path) -> None:
+    began = time.monotonic()
+    demo = start(folder, "--mias", str(folder / "nowhere"))
+    assert demo.wait(60) == 1
+    assert demo.stdout
+    last = demo.stdout.read().strip().splitlines()[-1]
+    assert last.startswith("mammo: ")
+    assert "there is no such folder or archive" in last
+    assert time.monotonic() - began < 30

@@ -1,0 +1,134 @@
+"""Recipes: an id that changes with the content, and names that are known or refused with those that are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.errors import PlanError
+from shared.modelling.recipes import (
+    NETWORKS,
+    PROFILES,
+    PROTOCOLS,
+    AugmentationRecipe,
+    Profile,
+    TrainingRecipe,
+    as_network,
+    as_protocol,
+    profile,
+)
+from shared.store.keys import check_name
+
+RECIPE = AugmentationRecipe(name="test", variants=3)
+CHANGES = {
+    "name": "other",
+    "seed": 1,
+    "variants": 4,
+    "rotation_deg": 10.0,
+    "shift": 0.1,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "mirror": False,
+    "upside_down": True,
+}
+
+
+def test_a_change_of_every_field_is_tried() -> None:
+    assert set(CHANGES) == set(AugmentationRecipe.model_fields)
+
+
+@pytest.mark.parametrize("change", CHANGES.items(), ids=CHANGES)
+def test_another_content_is_another_id(change: tuple[str, Any]) -> None:
+    other = RECIPE.model_copy(update=dict([change]))
+    assert other.id != RECIPE.id
+    assert other.segmented_id != RECIPE.segmented_id
+
+
+def test_the_same_content_is_the_same_id_for_ever() -> None:
+    assert AugmentationRecipe.model_validate_json(RECIPE.model_dump_json()).id == RECIPE.id
+    # Keys of existing stores carry this id: when it changes, their films are made again.
+    assert AugmentationRecipe(name="test", variants=2).id == "test-b5d31c18"
+
+
+def test_another_version_of_the_code_is_another_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = RECIPE.id, RECIPE.segmented_id
+    monkeypatch.setattr("shared.modelling.recipes.SEGMENTATION_VERSION", 1000)
+    assert RECIPE.id == before[0]
+    assert RECIPE.segmented_id != before[1]
+    monkeypatch.setattr("shared.modelling.recipes.AUGMENTATION_VERSION", 1000)
+    assert RECIPE.id != before[0]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_is_complete_and_found_by_its_name(name: str) -> None:
+    found = profile(name)
+    assert found.name == name
+    assert tuple(found.training) == NETWORKS
+    for recipe in found.training.values():
+        assert recipe.head_epochs < recipe.epochs
+    assert len({recipe.input_size for recipe in found.training.values()}) == 1
+    assert Profile.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_network_without_pretrained_weights_has_no_epochs_for_its_head_alone(name: str) -> None:
+    assert PROFILES[name].training["modified_cnn"].head_epochs == 0
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_ids_are_good_for_a_key_and_begin_with_the_profile(name: str) -> None:
+    recipe = PROFILES[name].augmentation
+    assert check_name("recipe", recipe.segmented_id).startswith(f"{recipe.id}-seg")
+    assert recipe.id.startswith(f"{name}-")
+
+
+def test_no_two_profiles_share_their_films() -> None:
+    assert len({profile.augmentation.id for profile in PROFILES.values()}) == len(PROFILES)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_known_by_its_name(name: str) -> None:
+    assert as_network(name) == name
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_is_known_by_its_name(name: str) -> None:
+    assert as_protocol(name) == name
+
+
+@pytest.mark.parametrize(
+    ("look_up", "known"), [(as_network, NETWORKS), (as_protocol, PROTOCOLS), (profile, tuple(PROFILES))]
+)
+@pytest.mark.parametrize("name", ["", "vgg16", "ResNet50", "Patient"])
+def test_an_unknown_name_is_refused_with_those_that_there_are(
+    look_up: Callable[[str], object], known: tuple[str, ...], name: str
+) -> None:
+    with pytest.raises(PlanError, match=f"'{name}'; choose") as refused:
+        look_up(name)
+    assert all(choice in str(refused.value) for choice in known)
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (AugmentationRecipe, {"name": "x", "variants": 0}),
+        (AugmentationRecipe, {"name": "x", "variants": 2, "rotation_deg": 200}),
+        (AugmentationRecipe, {"name": "x", "variants": 2, "brightness": 1}),
+        (AugmentationRecipe, {"name": "x", "variants": 2, "zoom": 1.5}),
+        (TrainingRecipe, {"input_size": 32, "epochs": 1}),
+        (TrainingRecipe, {"input_size": 64, "epochs": 0}),
+        (TrainingRecipe, {"input_size": 64, "epochs": 1, "batch_size": 1}),
+        (TrainingRecipe, {"input_size": 64, "epochs": 1, "learning_rate": 0}),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(
+    model: type[AugmentationRecipe | TrainingRecipe], values: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError):
+        model(**values)
+
+
+def test_recipes_can_not_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        RECIPE.variants = 5  # type: ignore[misc]

@@ -1,0 +1,122 @@
+"""The lease of a long job, on a real broker: one owner at a time, alive while it beats, free again when it dies."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.embedded.broker import free_port
+from shared.errors import QueueUnavailable
+from shared.queue.lease import LeaseHeld, lease
+from tests.servers import running_broker
+
+NAME, TTL = "run/train/unit", 0.5
+KEY = f"mammostack:lease:{NAME}"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Any]:
+    client = redis.Redis.from_url(redis_url, socket_timeout=5)
+    client.flushdb()
+    yield client
+    client.close()
+
+
+def test_a_second_taker_is_told_that_it_is_held(client: Any) -> None:
+    with lease(client, NAME, TTL):
+        with pytest.raises(LeaseHeld, match=NAME) as held, lease(client, NAME, TTL):
+            pass
+        assert client.exists(KEY)
+    assert held.value.retryable
+
+
+def test_of_eight_takers_at_once_one_gets_it(client: Any) -> None:
+    def take(_: int) -> bool:
+        try:
+            with lease(client, NAME, TTL):
+                time.sleep(0.3)
+        except LeaseHeld:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as takers:
+        assert sum(takers.map(take, range(8))) == 1
+
+
+def test_it_is_free_again_at_the_end_of_the_block(client: Any) -> None:
+    for _ in range(2):
+        with lease(client, NAME, TTL):
+            assert client.exists(KEY)
+        assert not client.exists(KEY)
+
+
+def test_it_is_free_again_when_the_block_fails(client: Any) -> None:
+    with pytest.raises(ZeroDivisionError), lease(client, NAME, TTL):
+        raise ZeroDivisionError
+    assert not client.exists(KEY)
+
+
+def test_leases_of_other_names_are_free(client: Any) -> None:
+    with lease(client, NAME, TTL), lease(client, "run/train/other", TTL):
+        assert client.exists(KEY, "mammostack:lease:run/train/other") == 2
+
+
+def test_it_is_kept_alive_beyond_its_time_while_the_holder_lives(client: Any) -> None:
+    with lease(client, NAME, TTL):
+        token = client.get(KEY)
+        time.sleep(2.5 * TTL)
+        assert client.get(KEY) == token
+        with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+            pass
+
+
+def test_it_is_free_again_some_time_after_its_holder_died(client: Any) -> None:
+    client.set(KEY, "a worker that was killed", px=int(TTL * 1000))
+    with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+        pass
+    time.sleep(1.2 * TTL)
+    with lease(client, NAME, TTL):
+        assert client.get(KEY) != b"a worker that was killed"
+
+
+def test_nobody_holds_it_for_ever(client: Any) -> None:
+    with lease(client, NAME, TTL):
+        assert 0 < client.pttl(KEY) <= TTL * 1000
+
+
+def test_who_has_lost_it_neither_extends_nor_drops_that_of_its_successor(client: Any) -> None:
+    with lease(client, NAME, TTL):
+        client.set(KEY, "the successor", px=60_000)
+        time.sleep(TTL)
+        assert client.pttl(KEY) > 50_000
+    assert client.get(KEY) == b"the successor"
+
+
+def impatient(url: str) -> Any:
+    """A client that does not try again by itself."""
+    return redis.Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+
+
+def test_a_broker_that_does_not_answer_is_told_by_the_setting() -> None:
+    nobody = impatient(f"redis://127.0.0.1:{free_port()}/0")
+    with pytest.raises(QueueUnavailable, match="MAMMO_REDIS_URL") as away, lease(nobody, NAME, TTL):
+        pass
+    assert not isinstance(away.value, LeaseHeld)
+
+
+def test_a_job_whose_broker_goes_away_is_finished_all_the_same() -> None:
+    with ExitStack() as broker:
+        client = impatient(broker.enter_context(running_broker()))
+        with lease(client, NAME, TTL):
+            broker.close()
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+            time.sleep(TTL)  # the heartbeat fails meanwhile
+            finished = True
+    assert finished

@@ -1,0 +1,69 @@
+"""The layout of the store, key by key, and the names that may stand in a key."""
+
+import pytest
+
+from shared.errors import InputError
+from shared.store import keys
+
+LAYOUT = {
+    keys.raw_manifest("mias"): "raw/mias/manifest.json",
+    keys.raw_film("mias", "mdb001"): "raw/mias/films/mdb001.pgm",
+    keys.augmented_image("mias", "r-1", "mdb001", 7): "data_augmentation/mias/r-1/mdb001/007.png",
+    keys.augmented_manifests("mias", "r-1"): "data_augmentation/mias/r-1/manifests/",
+    keys.segmented_image("mias", "r-1", "mdb001", 7): "data_segmentation/mias/r-1/mdb001/007.png",
+    keys.segmented_mask("mias", "r-1", "mdb001", 7): "data_segmentation/mias/r-1/mdb001/007.mask.png",
+    keys.segmented_manifests("mias", "r-1"): "data_segmentation/mias/r-1/manifests/",
+    keys.run_plan("run"): "runs/run/plan.json",
+    keys.stage_marker("run", "train"): "runs/run/stages/train.json",
+    keys.fold_file("run", "alexnet/paper/fold-0", "result.json"): "runs/run/training/alexnet/paper/fold-0/result.json",
+    keys.report_file("run", "index.html"): "runs/run/report/index.html",
+    keys.published("run"): "runs/run/published/",
+    keys.promoted("run"): "runs/run/promoted/",
+    keys.failure("run", "train", "unit"): "failed/run/train/unit.json",
+    keys.model_file("alexnet", "v1", "card.json"): "models/alexnet/v1/card.json",
+    keys.alias("alexnet", "production"): "models/alexnet/aliases/production.json",
+    keys.audit("alexnet"): "models/alexnet/audit/",
+    keys.weights("abc", "trunk.pth"): "weights/abc/trunk.pth",
+    keys.self_test("token"): "self-test/token",
+}
+
+
+@pytest.mark.parametrize(("made", "expected"), LAYOUT.items())
+def test_the_layout_is_the_published_one(made: str, expected: str) -> None:
+    assert made == expected
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        (keys.raw_films("mias"), keys.raw_film("mias", "mdb001")),
+        (keys.training("run"), keys.fold_file("run", "unit", "result.json")),
+        (keys.failures("run"), keys.failure("run", "train", "unit")),
+        (keys.failures("run", "train"), keys.failure("run", "train", "unit")),
+        (keys.runs(), keys.run_plan("run")),
+        (keys.models(), keys.model_file("alexnet", "v1", "card.json")),
+        (keys.models("alexnet"), keys.alias("alexnet", "production")),
+        (keys.models("alexnet"), keys.audit("alexnet")),
+    ],
+)
+def test_a_prefix_to_list_ends_with_a_slash_and_begins_its_keys(prefix: str, key: str) -> None:
+    assert prefix.endswith("/")
+    assert key.startswith(prefix)
+
+
+def test_the_report_of_a_run_is_listed_by_its_empty_name() -> None:
+    assert keys.report_file("run", "index.html").startswith(keys.report_file("run", ""))
+
+
+@pytest.mark.parametrize("name", ["mias", "20240521-101500-a1b2", "v1.2_final", "A", "0", "x" * 80])
+def test_a_name_is_returned_as_it_is(name: str) -> None:
+    assert keys.check_name("data set", name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "-x", "_x", "a/b", "../raw", "a b", "a\n", "größe", "a\\b", "a\0", "x" * 81]
+)
+def test_what_can_not_stand_between_two_slashes_is_refused(name: str) -> None:
+    with pytest.raises(InputError) as refused:
+        keys.check_name("data set", name)
+    assert str(refused.value).startswith(f"data set '{name}' is not a name")

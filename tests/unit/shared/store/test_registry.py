@@ -1,0 +1,357 @@
+"""The registry: a version is whole or not there, the gate, the way back, and the trail of who moved what."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.errors import InputError, ModelCorrupt, ModelNotFound, PromotionRefused
+from shared.modelling.card import ModelCard
+from shared.modelling.metrics import Interval
+from shared.store import keys, registry
+from shared.store.objects import DirectoryStore, ObjectStore
+from tests.builders import model_card
+
+NET = "resnet50"
+FILES = {"model.safetensors": b"weights", "model.onnx": b"graph"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path)
+
+
+def card_with_auc(version: str, value: float, low: float, **changes: Any) -> ModelCard:
+    metrics = model_card().metrics
+    auc = Interval(value=value, low=low, high=value + 0.05)
+    return model_card(version=version, metrics=metrics.model_copy(update={"macro_auc": auc}), **changes)
+
+
+def publish(store: ObjectStore, *versions: str) -> None:
+    for version in versions:
+        registry.publish(store, model_card(version=version), {"model.onnx": version.encode()})
+
+
+def promote(store: ObjectStore, version: str, *, force: bool = False) -> registry.AliasMove:
+    return registry.promote(store, NET, version, by="somebody", why="a test", force=force)
+
+
+def contents(store: DirectoryStore) -> dict[str, bytes]:
+    return {key: store.get(key) for key in store.list("")}
+
+
+def trail(store: ObjectStore) -> list[tuple[str | None, str]]:
+    return [(move.previous, move.version) for move in registry.history(store, NET)]
+
+
+# ---- publishing ------------------------------------------------------------------------------------------------------
+
+
+def test_a_published_version_is_found_with_its_files_and_digests(store: DirectoryStore) -> None:
+    card = registry.publish(store, model_card(), FILES)
+    assert registry.read_card(store, NET, "v1") == card
+    assert set(card.files) == set(FILES)
+    assert {name: registry.read_file(store, card, name) for name in FILES} == FILES
+
+
+def test_a_version_is_not_there_before_its_last_file(tmp_path: Path) -> None:
+    class Interrupted(DirectoryStore):
+        def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+            if key.endswith("/card.json"):
+                raise KeyboardInterrupt
+            super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+    with pytest.raises(KeyboardInterrupt):
+        registry.publish(Interrupted(tmp_path), model_card(), FILES)
+    store = DirectoryStore(tmp_path)
+    assert registry.versions(store, NET) == []
+    assert registry.networks(store) == []
+    with pytest.raises(ModelNotFound):
+        registry.read_card(store, NET, "v1")
+    assert registry.publish(store, model_card(), FILES) == registry.read_card(store, NET, "v1")
+
+
+def test_publishing_again_changes_nothing(store: DirectoryStore) -> None:
+    first = registry.publish(store, model_card(), FILES)
+    before = contents(store)
+    assert registry.publish(store, model_card(created="later"), FILES) == first
+    assert contents(store) == before
+
+
+def test_publishing_other_files_under_the_same_version_changes_nothing(store: DirectoryStore) -> None:
+    first = registry.publish(store, model_card(), FILES)
+    before = contents(store)
+    assert registry.publish(store, model_card(), {**FILES, "model.onnx": b"another graph"}) == first
+    assert contents(store) == before
+    assert registry.read_file(store, first, "model.onnx") == b"graph"
+
+
+def test_publishing_again_mends_a_damaged_file(store: DirectoryStore) -> None:
+    card = registry.publish(store, model_card(), FILES)
+    store.put(keys.model_file(NET, "v1", "model.onnx"), b"damaged")
+    registry.publish(store, model_card(), FILES)
+    assert registry.read_file(store, card, "model.onnx") == b"graph"
+
+
+def test_networks_and_versions_are_listed_and_nothing_else_is(store: DirectoryStore) -> None:
+    publish(store, "20240601-a", "20240501-b")
+    registry.publish(store, model_card("alexnet", "v1"), FILES)
+    promote(store, "20240501-b")
+    assert registry.networks(store) == ["alexnet", NET]
+    assert registry.versions(store, NET) == ["20240501-b", "20240601-a"]
+    assert registry.versions(store, "modified_cnn") == []
+
+
+def test_an_unknown_version_is_told_with_those_that_there_are(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2")
+    with pytest.raises(ModelNotFound, match=r"no version 'v3'; there are: v1, v2"):
+        registry.read_card(store, NET, "v3")
+    with pytest.raises(ModelNotFound, match="there are: none"):
+        registry.read_card(store, "alexnet", "v1")
+
+
+@pytest.mark.parametrize(("network", "version"), [("../raw", "v1"), (NET, "../../raw"), (NET, "")])
+def test_names_that_leave_the_registry_are_refused(store: DirectoryStore, network: str, version: str) -> None:
+    with pytest.raises(InputError, match="is not a name"):
+        registry.read_card(store, network, version)
+
+
+@pytest.mark.parametrize("damaged", [b"another", None], ids=["changed", "missing"])
+def test_a_damaged_file_is_noticed_when_it_is_read(store: DirectoryStore, damaged: bytes | None) -> None:
+    card = registry.publish(store, model_card(), FILES)
+    key = keys.model_file(NET, "v1", "model.onnx")
+    store.delete(key)
+    if damaged is not None:
+        store.put(key, damaged)
+    with pytest.raises(ModelCorrupt, match=key):
+        registry.read_file(store, card, "model.onnx")
+
+
+# ---- the gate --------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_version_is_promoted_with_who_and_why(store: DirectoryStore) -> None:
+    publish(store, "v1")
+    move = promote(store, "v1")
+    assert (move.network, move.alias, move.version, move.previous) == (NET, "production", "v1", None)
+    assert (move.by, move.why, move.forced) == ("somebody", "a test", False)
+    assert registry.read_alias(store, NET) == move
+    assert registry.history(store, NET) == [move]
+
+
+def test_what_was_never_promoted_is_told(store: DirectoryStore) -> None:
+    publish(store, "v1")
+    with pytest.raises(ModelNotFound, match="mammo models promote resnet50"):
+        registry.read_alias(store, NET)
+
+
+def test_an_unknown_version_is_not_promoted(store: DirectoryStore) -> None:
+    with pytest.raises(ModelNotFound):
+        promote(store, "v1", force=True)
+
+
+def test_promoting_what_is_promoted_moves_nothing(store: DirectoryStore) -> None:
+    publish(store, "v1")
+    first = promote(store, "v1")
+    assert promote(store, "v1") == first
+    assert registry.history(store, NET) == [first]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("damaged", [b"another", None], ids=["changed", "missing"])
+def test_a_damaged_version_is_never_promoted(store: DirectoryStore, force: bool, damaged: bytes | None) -> None:
+    publish(store, "v1", "v2")
+    promote(store, "v1")
+    store.delete(keys.model_file(NET, "v2", "model.onnx"))
+    if damaged is not None:
+        store.put(keys.model_file(NET, "v2", "model.onnx"), damaged)
+    with pytest.raises(ModelCorrupt):
+        promote(store, "v2", force=force)
+    assert registry.read_alias(store, NET).version == "v1"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_model_of_the_leaky_protocol_is_never_promoted(store: DirectoryStore, force: bool) -> None:
+    registry.publish(store, model_card(protocol="paper"), FILES)
+    with pytest.raises(PromotionRefused, match="leaky"):
+        promote(store, "v1", force=force)
+    with pytest.raises(ModelNotFound):
+        registry.read_alias(store, NET)
+
+
+@pytest.mark.parametrize(
+    ("worse", "reason"),
+    [
+        (model_card(version="v2", synthetic=True, dataset="other"), "synthetic films"),
+        (card_with_auc("v2", value=0.59, low=0.5, synthetic=False), r"0\.590 is below the interval of v1.*0\.600"),
+    ],
+    ids=["synthetic", "clearly worse"],
+)
+def test_the_gate_refuses_and_is_passed_by_force_alone(store: DirectoryStore, worse: ModelCard, reason: str) -> None:
+    registry.publish(store, card_with_auc("v1", value=0.7, low=0.6, synthetic=False), FILES)
+    registry.publish(store, worse, FILES)
+    promote(store, "v1")
+    with pytest.raises(PromotionRefused, match=reason):
+        promote(store, "v2")
+    assert registry.read_alias(store, NET).version == "v1"
+    assert promote(store, "v2", force=True).forced
+    assert registry.read_alias(store, NET).version == "v2"
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        card_with_auc("v2", value=0.61, low=0.5, synthetic=False),
+        card_with_auc("v2", value=0.3, low=0.2, synthetic=False, dataset="another"),
+        card_with_auc("v2", value=0.9, low=0.8, synthetic=False),
+    ],
+    ids=["within the interval", "other data", "better"],
+)
+def test_what_is_not_clearly_worse_passes(store: DirectoryStore, candidate: ModelCard) -> None:
+    registry.publish(store, card_with_auc("v1", value=0.7, low=0.6, synthetic=False), FILES)
+    registry.publish(store, candidate, FILES)
+    promote(store, "v1")
+    assert promote(store, "v2").previous == "v1"
+
+
+def test_a_real_model_may_replace_a_synthetic_one(store: DirectoryStore) -> None:
+    registry.publish(store, model_card(version="v1", synthetic=True), FILES)
+    registry.publish(store, model_card(version="v2", synthetic=False, dataset="mias"), FILES)
+    promote(store, "v1")
+    assert promote(store, "v2").version == "v2"
+
+
+def test_an_alias_of_another_name_leaves_production_alone(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2")
+    promote(store, "v1")
+    registry.promote(store, NET, "v2", by="somebody", why="a try", alias="canary")
+    assert registry.read_alias(store, NET).version == "v1"
+    assert registry.read_alias(store, NET, "canary").version == "v2"
+
+
+# ---- the way back and the trail --------------------------------------------------------------------------------------
+
+
+def test_rollback_points_to_the_version_before(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2")
+    promote(store, "v1")
+    promote(store, "v2")
+    back = registry.rollback(store, NET, by="somebody else", why="it was worse")
+    assert (back.version, back.previous, back.by) == ("v1", "v2", "somebody else")
+    assert registry.read_alias(store, NET) == back
+
+
+def test_the_first_promotion_can_not_be_rolled_back(store: DirectoryStore) -> None:
+    publish(store, "v1")
+    promote(store, "v1")
+    with pytest.raises(ModelNotFound, match="nothing to roll back to"):
+        registry.rollback(store, NET, by="somebody", why="a test")
+    with pytest.raises(ModelNotFound):
+        registry.rollback(store, "alexnet", by="somebody", why="a test")
+
+
+def test_a_version_that_has_gone_is_not_rolled_back_to(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2")
+    promote(store, "v1")
+    promote(store, "v2")
+    store.delete(keys.model_file(NET, "v1", "card.json"))
+    with pytest.raises(ModelNotFound):
+        registry.rollback(store, NET, by="somebody", why="a test")
+    assert registry.read_alias(store, NET).version == "v2"
+
+
+def test_the_trail_holds_every_move_in_its_order(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2", "v3")
+    moves = [promote(store, version) for version in ("v1", "v2", "v3")]
+    moves.append(registry.rollback(store, NET, by="somebody", why="a test"))
+    assert registry.history(store, NET) == moves
+    assert trail(store) == [(None, "v1"), ("v1", "v2"), ("v2", "v3"), ("v3", "v2")]
+    assert [move.when for move in moves] == sorted(move.when for move in moves)
+
+
+def test_the_trail_is_readable_json_of_one_object_a_move(store: DirectoryStore) -> None:
+    publish(store, "v1")
+    promote(store, "v1")
+    (key,) = store.list(keys.audit(NET))
+    assert json.loads(store.get(key))["version"] == "v1"
+
+
+def test_racing_promotions_leave_an_alias_that_the_trail_explains(store: DirectoryStore) -> None:
+    versions = [f"v{number}" for number in range(8)]
+    publish(store, *versions)
+
+    def attempt(version: str) -> bool:
+        try:
+            promote(store, version, force=True)
+        except PromotionRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [version for version, moved in zip(versions, pool.map(attempt, versions), strict=True) if moved]
+    moves = registry.history(store, NET)
+    assert sorted(move.version for move in moves) == sorted(won)
+    # Each move begins where another one ended, from none to what the alias points to.
+    following = {move.previous: move.version for move in moves}
+    path: list[str | None] = [None]
+    while path[-1] in following:
+        path.append(following[path[-1]])
+    assert path[-1] == registry.read_alias(store, NET).version
+    assert len(path) == len(moves) + 1
+
+
+class Overtaken(DirectoryStore):
+    """Once the alias was read, and before it is read or written again, somebody else promotes `rival`."""
+
+    def __init__(self, root: Path, rival: str) -> None:
+        super().__init__(root)
+        self.rival, self.uses = rival, 0
+
+    def get(self, key: str) -> bytes:
+        self._overtake(key)
+        return super().get(key)
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        self._overtake(key)
+        super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+    def _overtake(self, key: str) -> None:
+        if key == keys.alias(NET, "production"):
+            self.uses += 1
+            if self.uses == 2:
+                promote(DirectoryStore(self.root), self.rival)
+
+
+def test_a_promotion_that_is_overtaken_does_not_pass_the_gate_unseen(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    for card in (card_with_auc("poor", 0.6, 0.5), card_with_auc("fair", 0.7, 0.6), card_with_auc("good", 0.9, 0.85)):
+        registry.publish(store, card, FILES)
+    promote(store, "poor")
+    # "fair" may follow "poor", but not "good", which arrives while "fair" is being compared.
+    with pytest.raises(PromotionRefused):
+        promote(Overtaken(tmp_path, "good"), "fair")
+    assert registry.read_alias(store, NET).version == "good"
+
+
+def test_a_rollback_that_is_overtaken_goes_back_one_step_or_not_at_all(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    publish(store, "v1", "v2", "v3")
+    promote(store, "v1")
+    promote(store, "v2")
+    with pytest.raises(PromotionRefused):
+        registry.rollback(Overtaken(tmp_path, "v3"), NET, by="somebody", why="v2 is worse")
+    assert registry.read_alias(store, NET).version == "v3"
+
+
+def test_the_trail_is_in_order_when_a_promotion_is_overtaken(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    publish(store, "v1", "v2", "v3")
+    promote(store, "v1")
+    with suppress(PromotionRefused):
+        promote(Overtaken(tmp_path, "v2"), "v3", force=True)
+    versions = [version for _, version in trail(store)]
+    assert [previous for previous, _ in trail(store)] == [None, *versions[:-1]]
+    assert versions[-1] == registry.read_alias(store, NET).version

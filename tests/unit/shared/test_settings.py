@@ -1,0 +1,123 @@
+"""The settings: each is described and listed in .env.example, and what is missing or malformed is told by its name."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.settings import Settings, SettingsError, settings
+
+EXAMPLE = Path(__file__).parents[3] / ".env.example"
+LINE = re.compile(r"^#? ?(MAMMO_[A-Z0-9_]+)=(.*)$", re.MULTILINE)
+REQUIRED = {"MAMMO_STORE": "s3://films", "MAMMO_REDIS_URL": "redis://:secret@broker:6379/0"}
+
+
+def variable(field: str) -> str:
+    return f"MAMMO_{field.upper()}"
+
+
+@pytest.fixture(autouse=True)
+def _an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(variable(field), raising=False)
+    monkeypatch.chdir(tmp_path)  # away from the checkout's own .env
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture
+def required(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_is_described(field: str) -> None:
+    assert Settings.model_fields[field].description
+
+
+def test_the_example_lists_every_setting_once_and_no_other() -> None:
+    listed = [name for name, _ in LINE.findall(EXAMPLE.read_text())]
+    assert sorted(listed) == sorted(variable(field) for field in Settings.model_fields)
+
+
+def test_the_example_gives_the_defaults() -> None:
+    given = dict(LINE.findall(EXAMPLE.read_text()))
+    for field, info in Settings.model_fields.items():
+        if not info.is_required():
+            assert given[variable(field)] == str("" if info.default is None else info.default), field
+
+
+def test_the_required_ones_suffice(required: None) -> None:
+    found = settings()
+    assert found.store == "s3://films"
+    assert found.redis_url.get_secret_value() == REQUIRED["MAMMO_REDIS_URL"]
+    assert {name: getattr(found, name) for name, info in Settings.model_fields.items() if not info.is_required()} == {
+        name: info.default for name, info in Settings.model_fields.items() if not info.is_required()
+    }
+
+
+def test_the_environment_overrides_the_file(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("MAMMO_STORE=from-the-file\nMAMMO_SERVE_PORT=9000\nREDIS_PASSWORD=of-compose\n")
+    monkeypatch.setenv("MAMMO_STORE", "from-the-environment")
+    assert (settings().store, settings().serve_port) == ("from-the-environment", 9000)
+
+
+def test_an_empty_endpoint_means_aws(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMMO_S3_ENDPOINT_URL", "")
+    assert not settings().s3_endpoint_url
+
+
+@pytest.mark.parametrize("missing", REQUIRED)
+def test_a_missing_setting_is_told_by_name(required: None, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.delenv(missing)
+    with pytest.raises(SettingsError, match=f"^{missing}: field required") as refused:
+        settings()
+    assert ".env.example" in str(refused.value)
+
+
+def test_all_missing_settings_are_told_at_once() -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings()
+    assert all(name in str(refused.value) for name in REQUIRED)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAMMO_SERVE_PORT", "70000"),
+        ("MAMMO_SERVE_PORT", "http"),
+        ("MAMMO_SERVE_THREADS", "0"),
+        ("MAMMO_VISIBILITY_TIMEOUT_S", "1"),
+        ("MAMMO_TASK_RETRIES", "-1"),
+        ("MAMMO_PROMOTION_POLL_S", "0"),
+        ("MAMMO_S3_CHECKSUMS", "never"),
+        ("MAMMO_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_malformed_setting_is_told_by_name(
+    required: None, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        settings()
+
+
+def test_the_password_of_the_broker_is_not_shown(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "secret" not in repr(settings())
+    settings.cache_clear()
+    monkeypatch.delenv("MAMMO_STORE")
+    with pytest.raises(SettingsError) as refused:
+        settings()
+    assert "secret" not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+def test_settings_are_read_once_and_can_not_be_changed(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = settings()
+    monkeypatch.setenv("MAMMO_STORE", "elsewhere")
+    assert settings() is first
+    with pytest.raises(ValueError, match="frozen"):
+        first.store = "elsewhere"  # type: ignore[misc]
