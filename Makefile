@@ -52,6 +52,6 @@ clean: ## remove the demo's files, the environment and caches
 	  { echo "Python 3.11 is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up .venv; the first time takes a few minutes."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt torch
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on -r requirements-dev.txt
+	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt torch
+	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r requirements-dev.txt
 	@touch $@

@@ -108,7 +108,10 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     """Networks and protocols with their main figures and 95% intervals."""
     films = "SYNTHETIC films" if evaluation.synthetic else f"data set {evaluation.dataset}"
     table = Table(
-        title=f"Held-out {films}: value [95% interval by patient]", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        title=f"Held-out {films}: value [95% interval by patient]",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     for column in ("network", "protocol", "accuracy %", "macro F1 %", "macro AUC %"):
         table.add_column(column, no_wrap=True)

@@ -53,14 +53,21 @@ def run_demo(
             console.print(f"broker, three workers and the inference service are up; their logs: {folder / 'logs'}")
             source = source or _synthetic_films(folder / "films", patients)
             _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"))
-            if once:
-                return
-            console.print(f"\n[bold]Serving on {stack.url}[/] until Ctrl-C. Try:")
-            console.print(f"  ./mammo predict FILE --url {stack.url}")
-            console.print(f"  curl --data-binary @FILE {stack.url}/v1/predictions")
-            while True:
-                stack.processes.check()
-                time.sleep(1)
+            if not once:
+                console.print(f"\n[bold]Serving on {stack.url}[/] until Ctrl-C. Try:")
+                console.print(f"  ./mammo predict FILE --url {stack.url}")
+                console.print(f"  curl --data-binary @FILE {stack.url}/v1/predictions")
+                _serve_until_interrupted(stack)
+    console.print("Stopped; nothing is left running.")
+
+
+def _serve_until_interrupted(stack: Stack) -> None:
+    try:
+        while True:
+            stack.processes.check()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        return
 
 
 def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: str) -> None:

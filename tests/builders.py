@@ -19,7 +19,7 @@ def small_manifest(films: int = 16) -> Manifest:
 def small_plan(films: int = 16, **changes: Any) -> Plan:
     """A run of the test profile: one network, both protocols, promoted at the end; `changes` are fields of Plan."""
     plan = make_plan(
-        small_manifest(films),
+        small_manifest(),
         PROFILES["test"],
         networks=("resnet50",),
         protocols=("patient", "paper"),
@@ -27,7 +27,7 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
         promote=("resnet50",),
         seed=7,
     )
-    return Plan.model_validate({**dict(plan), **changes})
+    return Plan.model_validate({**dict(plan), "films": films, **changes})
 
 
 def small_predictions() -> Predictions:

@@ -5,6 +5,10 @@
 """
 
 import os
+
+import services  # noqa: F401  sets what OpenMP and ONNX Runtime must know before they are imported
+
+# isort: split
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -3,10 +3,13 @@
 Coordinates have their origin at the top left edge of the film, x to the right and y downwards, in pixels.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from shared.errors import PlanError
 
 
 class Label(StrEnum):
@@ -102,3 +105,16 @@ class Shard(Record):
     recipe: str
     shard: str
     variants: tuple[Variant, ...]
+
+
+def check_enough_patients(images: Iterable[Film | Variant], folds: int) -> None:
+    """Raises PlanError when some label has too few patients to train, validate and test with in `folds` folds."""
+    patients: dict[Label, set[str]] = {label: set() for label in Label}
+    for image in images:
+        patients[image.label].add(image.patient)
+    for label, having in patients.items():
+        if len(having) <= folds:
+            raise PlanError(
+                f"{len(having)} patients have a film that is {label}, too few to train, validate and test on in "
+                f"{folds} folds; take a profile with fewer folds, or more films"
+            )

@@ -13,8 +13,11 @@ Films 2k-1 (right) and 2k (left) are the two breasts of patient k.
 import hashlib
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, cast
@@ -56,7 +59,9 @@ class Source:
         self.path = path
         if not path.exists():
             raise DatasetError(str(path), "there is no such folder or archive")
-        if not path.is_dir() and not tarfile.is_tarfile(path):
+        with self._undamaged():
+            archive = path.is_dir() or tarfile.is_tarfile(path)
+        if not archive:
             raise DatasetError(str(path), "is neither a folder nor a tar archive; give the folder or all-mias.tar.gz")
         infos = [(name, data()) for name, data in self._files() if PurePosixPath(name).name.lower() == "info.txt"]
         if len(infos) != 1:
@@ -77,13 +82,23 @@ class Source:
                 if file.is_file():
                     yield file.relative_to(self.path).as_posix(), file.read_bytes
             return
+        with self._undamaged(), tarfile.open(self.path) as archive:
+            for member in archive:
+                if member.isfile():
+                    yield member.name, partial(self._content, archive, member)
+            while archive.fileobj and archive.fileobj.read(2**20):
+                pass  # a .gz has its checksum at the very end
+
+    def _content(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+        with self._undamaged():
+            content = archive.extractfile(member)
+            return content.read() if content else b""
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
         try:
-            with tarfile.open(self.path) as archive:
-                for member in archive:
-                    content = archive.extractfile(member) if member.isfile() else None
-                    if content:
-                        yield member.name, content.read
-        except (tarfile.TarError, EOFError, OSError) as error:
+            yield
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise DatasetError(str(self.path), f"the archive is damaged ({error}); fetch it again") from error
 
 

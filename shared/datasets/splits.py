@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from shared.datasets.manifest import Label, Variant
+from shared.datasets.manifest import Variant, check_enough_patients
 from shared.errors import PlanError
 
 _VALIDATION_PARTS = 5
@@ -30,17 +30,15 @@ def patient_split(images: Sequence[Variant], folds: int, fold: int, seed: int) -
     patient stands on two sides.
 
     Raises:
-        PlanError: there are too few patients with one of the labels.
+        PlanError: there are too few patients with one of the labels, or too few to choose the epoch by.
     """
     films = np.array([index for index, image in enumerate(images) if image.variant == 0])
     labels = np.array([images[index].label for index in films])
     patients = np.array([images[index].patient for index in films])
-    _check_enough(labels, patients, folds)
+    check_enough_patients(images, folds)
     held_out = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(films, labels, patients))
     rest, test = held_out[fold]
-    rarest = min(Counter(labels[rest].tolist()).values())
-    parts = StratifiedGroupKFold(min(_VALIDATION_PARTS, rarest), shuffle=True, random_state=seed + fold)
-    train, validation = next(iter(parts.split(films[rest], labels[rest], patients[rest])))
+    train, validation = _validation_part(labels[rest], patients[rest], seed + fold)
     training_patients = set(patients[rest][train])
     return Split(
         train=np.array([index for index, image in enumerate(images) if image.patient in training_patients]),
@@ -53,19 +51,30 @@ def paper_split(images: Sequence[Variant], seed: int) -> Split:
     """70 / 15 / 15% of all images at random, augmented ones included, whoever's they are.
 
     This leaks: turned copies of one film stand on both sides. It is here to reproduce what was published.
+
+    Raises:
+        PlanError: there are too few images with one of the labels.
     """
     everything = np.arange(len(images))
     labels = np.array([image.label for image in images])
-    train, rest = train_test_split(everything, test_size=0.3, stratify=labels, random_state=seed)
-    validation, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=seed)
+    try:
+        train, rest = train_test_split(everything, test_size=0.3, stratify=labels, random_state=seed)
+        validation, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=seed)
+    except ValueError as error:
+        raise PlanError(f"the images can't be split as the paper did: {error}") from error
     return Split(train=np.sort(train), validation=np.sort(validation), test=np.sort(test))
 
 
-def _check_enough(labels: npt.NDArray[np.str_], patients: npt.NDArray[np.str_], folds: int) -> None:
-    for label in Label:
-        count = len(set(patients[labels == label]))
-        if count <= folds:
-            raise PlanError(
-                f"{count} patients have a film that is {label}, too few to train, validate and test on in {folds} folds; "
-                "take a profile with fewer folds, or more films"
-            )
+def _validation_part(
+    labels: npt.NDArray[np.str_], patients: npt.NDArray[np.str_], seed: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The films that train and those that validate: every label is trained on, as many as can be validate."""
+    films = Counter(labels.tolist()).values()
+    parts = max(2, min(_VALIDATION_PARTS, *films))
+    if parts <= min(max(films), len(set(patients))):
+        folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed).split(labels, labels, patients)
+        complete = [split for split in folds if set(labels[split[0]]) == set(labels) and len(split[1])]
+        if complete:
+            train, validation = max(complete, key=lambda split: len(set(labels[split[1]])))
+            return train, validation
+    raise PlanError("too few patients are left to train on and to choose the epoch by; use more films")

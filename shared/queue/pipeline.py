@@ -89,13 +89,17 @@ def advance(store: ObjectStore, enqueue: Enqueue, plan: Plan, stage: Stage) -> N
     """Called when a unit of `stage` is done: if it was the last one, and nobody was faster, the next stage begins."""
     if missing_units(store, plan, stage):
         return
+    marker, following = keys.stage_marker(plan.run, stage), STAGES.index(stage) + 1
     try:
-        store.put(keys.stage_marker(plan.run, stage), _now().encode(), if_absent=True)
+        store.put(marker, _now().encode(), if_absent=True)
     except PreconditionFailed:
         return
-    following = STAGES.index(stage) + 1
-    if following < len(STAGES):
-        _enqueue_from(store, enqueue, plan, STAGES[following])
+    try:
+        if following < len(STAGES):
+            _enqueue_from(store, enqueue, plan, STAGES[following])
+    except MammoError:
+        store.delete(marker)  # or the next try would believe that it was done
+        raise
 
 
 def give_up(store: ObjectStore, plan: Plan, stage: Stage, unit: str, error: Exception) -> Failure:

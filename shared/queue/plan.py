@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from shared import __version__
-from shared.datasets.manifest import Film, Manifest, Record
+from shared.datasets.manifest import Film, Manifest, Record, check_enough_patients
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
 from shared.modelling.recipes import AugmentationRecipe, Network, Profile, Protocol, TrainingRecipe
 from shared.store import keys
@@ -121,7 +121,12 @@ def make_plan(
 
     Args:
         weights: where training starts, for the networks that are not to be trained from scratch.
+
+    Raises:
+        PlanError: there are too few patients for the profile's folds.
     """
+    if networks and "patient" in protocols:
+        check_enough_patients(dataset.films, profile.folds)
     now = datetime.now(UTC)
     return Plan(
         run=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",

@@ -157,8 +157,10 @@ def _translated(key: str) -> Iterator[None]:
     """The file system's errors that a person or a retry can mend, in the terms of the error tree."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise ObjectNotFound(key) from None
+    except NotADirectoryError as error:
+        raise StoreMisconfigured(f"{key}: {error.filename} lies below a file; check MAMMO_STORE") from error
     except FileExistsError:
         raise PreconditionFailed(f"{key}: it exists already") from None
     except PermissionError as error:

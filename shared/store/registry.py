@@ -7,6 +7,7 @@ write. Models of the leaky protocol are never promoted.
 import hashlib
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -37,8 +38,11 @@ def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> 
     """Writes a version: its files, then its card with their digests. Publishing it again changes nothing."""
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     complete = card.model_copy(update={"files": digests})
+    with suppress(ModelNotFound):
+        complete = read_card(store, card.network, card.version)
     for name, data in files.items():
-        store.put(keys.model_file(card.network, card.version, name), data)
+        if complete.files.get(name) == digests[name]:  # never other bytes under a card that is there
+            store.put(keys.model_file(card.network, card.version, name), data)
     try:
         document = complete.model_dump_json(indent=1).encode()
         store.put(keys.model_file(card.network, card.version, CARD), document, if_absent=True)
@@ -83,10 +87,10 @@ def read_file(store: ObjectStore, card: ModelCard, name: str) -> bytes:
 
 def read_alias(store: ObjectStore, network: str, alias: str = PRODUCTION) -> AliasMove:
     """Where an alias points to. Raises ModelNotFound when it was never set."""
-    try:
-        return AliasMove.model_validate_json(store.get(keys.alias(network, alias)))
-    except ObjectNotFound:
-        raise ModelNotFound(f"no version of {network} is '{alias}'; `mammo models promote {network} VERSION`") from None
+    current, _ = _current(store, network, alias)
+    if current is None:
+        raise _never_set(network, alias)
+    return current
 
 
 def promote(
@@ -109,21 +113,23 @@ def promote(
         )
     for name in card.files:
         read_file(store, card, name)
-    current = _current(store, network, alias)
+    current, etag = _current(store, network, alias)
     if current and current.version == version:
         return current
     if current and not force:
         _compare(read_card(store, network, current.version), card)
-    return _move(store, network, alias, version, by=by, why=why, forced=force)
+    return _move(store, network, alias, version, current, etag, by=by, why=why, forced=force)
 
 
 def rollback(store: ObjectStore, network: str, *, by: str, why: str, alias: str = PRODUCTION) -> AliasMove:
     """Points `alias` back to the version before the present one. Raises ModelNotFound when there is none."""
-    current = read_alias(store, network, alias)
+    current, etag = _current(store, network, alias)
+    if current is None:
+        raise _never_set(network, alias)
     if current.previous is None:
         raise ModelNotFound(f"{network} {current.version} is the first '{alias}'; there is nothing to roll back to")
     read_card(store, network, current.previous)
-    return _move(store, network, alias, current.previous, by=by, why=why)
+    return _move(store, network, alias, current.previous, current, etag, by=by, why=why)
 
 
 def history(store: ObjectStore, network: str) -> list[AliasMove]:
@@ -143,30 +149,41 @@ def _compare(current: ModelCard, candidate: ModelCard) -> None:
         )
 
 
-def _current(store: ObjectStore, network: str, alias: str) -> AliasMove | None:
+def _never_set(network: str, alias: str) -> ModelNotFound:
+    return ModelNotFound(f"no version of {network} is '{alias}'; `mammo models promote {network} VERSION`")
+
+
+def _current(store: ObjectStore, network: str, alias: str) -> tuple[AliasMove | None, str]:
+    """Where the alias points to, and the etag of that knowledge."""
     try:
-        return read_alias(store, network, alias)
-    except ModelNotFound:
-        return None
+        stored = store.read(keys.alias(network, alias))
+    except ObjectNotFound:
+        return None, ""
+    return AliasMove.model_validate_json(stored.data), stored.etag
 
 
 def _move(
-    store: ObjectStore, network: str, alias: str, version: str, *, by: str, why: str, forced: bool = False
+    store: ObjectStore,
+    network: str,
+    alias: str,
+    version: str,
+    current: AliasMove | None,
+    etag: str,
+    *,
+    by: str,
+    why: str,
+    forced: bool = False,
 ) -> AliasMove:
+    """Moves the alias away from `current`, on which the decision rests; nobody may have moved it meanwhile."""
     key, when = keys.alias(network, alias), datetime.now(UTC)
-    try:
-        before = store.read(key)
-    except ObjectNotFound:
-        before = None
-    previous = AliasMove.model_validate_json(before.data).version if before else None
     move = AliasMove(
-        network=network, alias=alias, version=version, previous=previous, by=by, why=why,
+        network=network, alias=alias, version=version, previous=current.version if current else None, by=by, why=why,
         when=when.isoformat(timespec="milliseconds"), forced=forced,
     )  # fmt: skip
     document = move.model_dump_json(indent=1).encode()
     try:
-        if before:
-            store.put(key, document, if_match=before.etag)
+        if current:
+            store.put(key, document, if_match=etag)
         else:
             store.put(key, document, if_absent=True)
     except PreconditionFailed:

@@ -51,9 +51,14 @@ class S3Store:
             request_checksum_calculation=settings.s3_checksums,
             response_checksum_validation=settings.s3_checksums,
         )
-        client = boto3.client(
-            "s3", endpoint_url=settings.s3_endpoint_url or None, region_name=settings.s3_region, config=config
-        )
+        try:
+            client = boto3.client(
+                "s3", endpoint_url=settings.s3_endpoint_url or None, region_name=settings.s3_region, config=config
+            )
+        except ValueError as error:
+            raise StoreMisconfigured(
+                f"MAMMO_S3_ENDPOINT_URL is '{settings.s3_endpoint_url}'; give http(s)://HOST[:PORT]"
+            ) from error
         return cls(client, address.netloc, address.path)
 
     def read(self, key: str) -> Stored:
@@ -66,8 +71,11 @@ class S3Store:
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
         conditions = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_match} if if_match is not None else {}
-        with self._translated(key):
-            self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
+        try:
+            with self._translated(key):
+                self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
+        except ObjectNotFound:  # S3's answer to If-Match where there is nothing
+            raise PreconditionFailed(f"{key}: somebody else has deleted it meanwhile") from None
 
     def exists(self, key: str) -> bool:
         try:

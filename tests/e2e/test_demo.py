@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     end_noted(folder)
 
 
-def test_after_kill_9_nothing_runs_and_the_next_demo_does_the_whole_job(folder: Path) -> None:
+def test_after_kill_9_nothing_runs_and_the_next_demo_does_the_whole_job_and_serves(folder: Path) -> None:
     killed = start(folder)
     read_until(killed, "are up")
     processes = service_processes(folder)
@@ -65,34 +65,47 @@ def test_after_kill_9_nothing_runs_and_the_next_demo_does_the_whole_job(folder: 
     killed.wait()
     assert all_gone(processes)
 
-    demo = start(folder, "--once")
-    output = read_until(demo, "Report with its pictures")
-    report = Path(output.strip().rpartition(": ")[2])
-    assert demo.wait(60) == 0
+    demo = start(folder)
+    output = read_until(demo, "curl --data-binary")
+    processes = service_processes(folder)
+    check_output(output)
+    check_service(output, next((folder / "store" / "raw" / "synthetic" / "films").iterdir()))
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(40) == 0
+    assert demo.stdout
+    assert "nothing is left running" in demo.stdout.read()
+    assert all_gone(processes, 1)
     assert not (folder / "processes.json").exists()
 
+
+def check_output(output: str) -> None:
+    """The words that a newcomer is promised: what the films are, all networks with intervals, prediction, report."""
     assert "SYNTHETIC" in output
     assert "FROM SCRATCH" in output or "layers from torchvision" in output
     for network in ("modified_cnn", "alexnet", "resnet50"):
         assert re.search(rf"{network} +patient +[\d.]+ \[\d+, \d+\]", output), output
         assert re.search(rf"{network} +paper \(leaky\) +[\d.]+ \[\d+, \d+\]", output), output
     assert re.search(r"synthetic film mdb\d+, in truth malignant: (normal|benign|malignant) \(normal [\d.]+%", output)
-    page = report.read_text()
+    report = re.search(r"Report with its pictures: (\S+)", output)
+    assert report
+    page = Path(report[1]).read_text()
     assert "<html" in page
     assert "SYNTHETIC" in page
 
 
-def test_it_serves_until_ctrl_c_then_leaves_nothing(folder: Path) -> None:
-    demo = start(folder)
-    url = re.search(r"http://\S+", read_until(demo, "Serving on").splitlines()[-1])
+def check_service(output: str, film: Path) -> None:
+    url = re.search(r"Serving on (http://\S+)", output)
     assert url
-    processes = service_processes(folder)
-    address = url[0].rstrip("/")
-    film = next((folder / "store" / "raw" / "synthetic" / "films").iterdir()).read_bytes()
-    answer = requests.post(f"{address}/v1/predictions", data=film, timeout=30).json()
+    answer = requests.post(f"{url[1]}/v1/predictions", data=film.read_bytes(), timeout=30).json()
     assert answer["class"] in answer["probabilities"]
-    assert requests.get(f"{address}/metrics", timeout=30).text.count("mammo_predictions_total") >= 1
+    metrics = requests.get(f"{url[1]}/metrics", timeout=30).text
+    assert re.search(r"mammo_predictions_total\{.*\} 1\.0|mammo_predictions_total\{.*\} 2\.0", metrics), metrics
 
+
+def test_a_demo_that_is_interrupted_in_the_middle_leaves_nothing(folder: Path) -> None:
+    demo = start(folder, "--once")
+    read_until(demo, "are up")
+    processes = service_processes(folder)
     demo.send_signal(signal.SIGINT)
     assert demo.wait(40) == 130
     assert all_gone(processes, 1)
