@@ -12,17 +12,18 @@ from typing import NoReturn
 
 from shared.client import InferenceClient
 from shared.console import console, evaluation_table, follow, read_evaluation, reporting, show_prediction, weights_line
-from shared.datasets.manifest import Label, Manifest
+from shared.datasets.manifest import Film, Label, Manifest
 from shared.datasets.mias import Source
 from shared.datasets.synthetic import write_dataset
 from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.errors import InputError
+from shared.modelling.card import ModelCard
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
 from shared.pretrained import TRANSFER_NETWORKS, choose_weights, fetch_imagenet
 from shared.queue import pipeline
 from shared.queue.plan import TORCHVISION, Plan, make_plan
 from shared.queue.worker import enqueue_with, make_app
-from shared.store import keys
+from shared.store import keys, registry
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store
 
@@ -85,7 +86,7 @@ def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: 
 
     client = InferenceClient(stack.url)
     wait_for("loading the promoted model", client.ready, stack.processes)
-    film = next((film for film in manifest.films if film.label is Label.MALIGNANT), manifest.films[0])
+    film = _unseen_film(manifest, registry.read_card(store, "resnet50", client.model()["version"]))
     answer = client.predict(store.get(keys.raw_film(manifest.dataset, film.id)))
     console.print()
     evaluation = read_evaluation(store, plan.run)
@@ -95,7 +96,8 @@ def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: 
         "paper (leaky) augments first and then splits the images: turned copies of a film stand on both sides."
     )
     console.print("Those figures are inflated, and such a model is never promoted; patient is the honest protocol.\n")
-    show_prediction(f"{'synthetic film' if manifest.synthetic else 'film'} {film.id}, in truth {film.label}", answer)
+    kind = "synthetic film" if manifest.synthetic else "film"
+    show_prediction(f"{kind} {film.id} of a patient unseen in training, in truth {film.label}", answer)
     console.print(f"\nReport with its pictures: {store.locate(keys.report_file(plan.run, 'index.html'))}")
 
 
@@ -117,6 +119,12 @@ def _plan(store: ObjectStore, manifest: Manifest, weights: Path | None, profile_
         promote=("resnet50",),
         seed=_SEED,
     )
+
+
+def _unseen_film(manifest: Manifest, card: ModelCard) -> Film:
+    """A film of a patient whom the published weights have never seen, malignant if there is one."""
+    unseen = [film for film in manifest.films if film.patient in card.held_out_patients]
+    return max(unseen, key=lambda film: film.label is Label.MALIGNANT)
 
 
 def _synthetic_films(folder: Path, patients: int) -> Source:

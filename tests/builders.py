@@ -57,6 +57,7 @@ def model_card(network: str = "resnet50", version: str = "v1", **changes: Any) -
         synthetic=plan.synthetic,
         protocol="patient",
         fold=0,
+        held_out_patients=("p001", "p002"),
         seed=plan.seed,
         classes=CLASSES,
         preprocessing=PreprocessingCard(size=64, segmentation=1),

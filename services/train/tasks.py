@@ -128,6 +128,7 @@ def publish(store: ObjectStore, plan: Plan, unit: str) -> None:
         synthetic=plan.synthetic,
         protocol="patient",
         fold=best.job.fold,
+        held_out_patients=tuple(sorted(set(best.predictions.patients))),
         seed=plan.seed,
         classes=CLASSES,
         preprocessing=PreprocessingCard(size=best.input_size, segmentation=SEGMENTATION_VERSION),

@@ -38,6 +38,7 @@ class ModelCard(Record):
     synthetic: bool
     protocol: Protocol
     fold: int
+    held_out_patients: tuple[str, ...] = Field(description="of whom the published weights have seen no film")
     seed: int
     classes: tuple[Label, ...]
     preprocessing: PreprocessingCard
