@@ -101,7 +101,7 @@ PROFILES: dict[str, Profile] = {
             variants=3,
             folds=2,
             size=64,
-            epochs=(12, 8, 8),
+            epochs=(12, 6, 6),
             rates=(2e-3, 5e-4, 1e-3),
             batches=(16, 32, 16),  # few images: small batches are what makes enough steps
         ),
