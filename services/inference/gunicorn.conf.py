@@ -30,6 +30,7 @@ threads = _config.serve_threads
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
+control_socket_disable = True  # one socket in the home directory for all instances: nothing of ours needs it
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  heartbeats must not wait for a disk
 loglevel = _config.log_level.lower()
 

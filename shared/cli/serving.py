@@ -49,7 +49,7 @@ def demo(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="A file of ImageNet weights for resnet50.")] = None,
     profile: Annotated[str | None, typer.Option(help="How much work; demo for generated films, else quick.")] = None,
-    patients: Annotated[int, typer.Option(min=4, help="Patients of the generated data set, two films each.")] = 40,
+    patients: Annotated[int, typer.Option(min=8, help="Patients of the generated data set, two films each.")] = 40,
     once: Annotated[bool, typer.Option("--once", help="End after the prediction in place of serving on.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its store and logs; emptied at the start.")] = Path(
         "var/demo"
@@ -64,7 +64,7 @@ def demo(
 
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
-    patients: Annotated[int, typer.Option(min=4, help="Two films each.")] = 32,
+    patients: Annotated[int, typer.Option(min=8, help="Two films each.")] = 32,
     seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 7,
 ) -> None:
     """Generate SYNTHETIC films with an Info.txt, in the form of MIAS, to try things with."""

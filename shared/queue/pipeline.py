@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from shared.datasets.manifest import Record
-from shared.errors import MammoError, ObjectNotFound, PreconditionFailed
+from shared.errors import MammoError, ObjectNotFound, PreconditionFailed, QueueUnavailable
 from shared.queue.messages import Enqueue, message_of
 from shared.queue.plan import SHARD_FILMS, STAGES, Plan, Stage, Unit, check_plan, read_plan
 from shared.store import keys
@@ -65,10 +65,14 @@ def start(store: ObjectStore, enqueue: Enqueue, plan: Plan) -> None:
     Raises:
         PlanError: the plan can't be carried out.
         PreconditionFailed: there is a run of this name already.
+        QueueUnavailable: the broker is away; the plan is kept, and the run can be resumed.
     """
     check_plan(plan)
     store.put(keys.run_plan(plan.run), plan.model_dump_json(indent=1).encode(), if_absent=True)
-    _enqueue_from(store, enqueue, plan, STAGES[0])
+    try:
+        _enqueue_from(store, enqueue, plan, STAGES[0])
+    except QueueUnavailable as error:
+        raise QueueUnavailable(f"{error}, then `mammo resume {plan.run}`; its plan is kept") from error
 
 
 def resume(store: ObjectStore, enqueue: Enqueue, run: str) -> int:

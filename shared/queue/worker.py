@@ -79,7 +79,7 @@ def enqueue_with(app: Celery, *, patient: bool) -> Enqueue:
             app.send_task(task_name(stage), kwargs=message.model_dump(), queue=QUEUES[stage], retry=patient)
         except (OperationalError, redis.RedisError) as error:
             raise QueueUnavailable(
-                f"the broker of MAMMO_REDIS_URL can't be reached ({error}); start it, then `mammo resume` the run"
+                f"the broker of MAMMO_REDIS_URL can't be reached ({str(error).rstrip('.')}); start it"
             ) from error
 
     return enqueue

@@ -341,3 +341,11 @@ def test_runs_are_listed_the_oldest_first(store: DirectoryStore, queue: Queue) -
     for run in ("20240602-000000-aaaa", "20240601-000000-bbbb"):
         begun(store, queue, small_plan(run=run), *STAGES)
     assert pipeline.list_runs(store) == ["20240601-000000-bbbb", "20240602-000000-aaaa"]
+
+
+def test_a_run_that_the_broker_did_not_take_is_kept_and_named(store: DirectoryStore) -> None:
+    plan, queue = small_plan(), Queue(broken=1)
+    with pytest.raises(QueueUnavailable, match=f"mammo resume {plan.run}"):
+        pipeline.start(store, queue, plan)
+    assert pipeline.resume(store, queue, plan.run) == 2
+    assert queue.taken() == everything(plan, "augment")
