@@ -9,7 +9,7 @@ WHERE   := inference: http://$$($(COMPOSE) port inference 8080)  prometheus: htt
 .PHONY: help demo test check format images up smoke down clean
 
 help: ## list what there is
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)

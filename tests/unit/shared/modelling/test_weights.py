@@ -2,6 +2,8 @@
 
 import io
 import pickle
+from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from safetensors.torch import save
 from shared.errors import WeightsUnavailable
 from shared.modelling.networks import build
 from shared.modelling.recipes import Network
-from shared.modelling.weights import from_file, load_into
+from shared.modelling.weights import TRANSFER, download, from_file, load_into
 
 
 def as_file(state: object) -> bytes:
@@ -79,3 +81,26 @@ class Bomb:
 def test_files_that_hold_no_weights_are_refused_without_running_them(data: bytes) -> None:
     with pytest.raises(WeightsUnavailable):
         from_file(data, "x.pth")
+
+
+def test_torchvisions_own_loader_takes_what_is_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = torchvision.models.alexnet().state_dict()
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    (cache / TRANSFER["alexnet"].url.rpartition("/")[2]).write_bytes(as_file(state))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    tensors, source = download("alexnet")
+    assert "IMAGENET1K_V1" in source
+    assert torch.equal(tensors["classifier.1.weight"], state["classifier.1.weight"])
+
+
+def test_weights_that_can_not_be_downloaded_are_an_error_with_the_two_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise URLError("no route")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
+    with pytest.raises(WeightsUnavailable, match=r"no route.*--weights.*--from-scratch"):
+        download("resnet50")

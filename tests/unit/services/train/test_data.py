@@ -1,0 +1,60 @@
+"""What training sees is what serving does: the stored films as network inputs, checked against the serving path."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.augment.tasks import augment_shard
+from services.segment.tasks import segment_shard
+from services.train.data import load_images
+from shared.datasets.manifest import CLASSES
+from shared.datasets.mias import Source
+from shared.errors import StoreError
+from shared.imaging.preprocess import Preprocessing, prepare
+from shared.modelling.recipes import profile
+from shared.queue.plan import Plan, make_plan
+from shared.store import keys
+from shared.store.ingest import ingest
+from shared.store.objects import DirectoryStore
+
+PREPROCESSING = Preprocessing(size=64)
+
+
+@pytest.fixture
+def segmented(tmp_path: Path, synthetic_films: Path) -> tuple[DirectoryStore, Plan]:
+    store = DirectoryStore(tmp_path)
+    manifest = ingest(store, Source(synthetic_films), "films").manifest
+    plan = make_plan(manifest, profile("test"), networks=(), protocols=(), weights={}, promote=(), seed=1)
+    augment_shard(store, plan, "000001")
+    segment_shard(store, plan, "000001")
+    return store, plan
+
+
+def test_training_gets_the_very_pixels_that_serving_makes_of_the_raw_film(
+    segmented: tuple[DirectoryStore, Plan],
+) -> None:
+    store, plan = segmented
+    images = load_images(store, "films", plan.augmentation.segmented_id, PREPROCESSING)
+    originals = [index for index, variant in enumerate(images.variants) if variant.variant == 0]
+    assert len(originals) == 8
+    for index in originals:
+        raw = store.get(keys.raw_film("films", images.variants[index].film))
+        assert np.array_equal(images.inputs[index], prepare(raw, PREPROCESSING).input)
+
+
+def test_examples_carry_the_class_of_their_film(segmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = segmented
+    images = load_images(store, "films", plan.augmentation.segmented_id, PREPROCESSING)
+    chosen = np.array([3, 0, 12])
+    examples = images.examples(chosen)
+    assert [CLASSES[label] for label in examples.labels] == [images.variants[index].label for index in chosen]
+    assert np.array_equal(examples.inputs, images.inputs[chosen])
+
+
+def test_an_image_that_was_changed_is_not_trained_on(segmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = segmented
+    key = next(key for key in store.list("data_segmentation/") if key.endswith("mask.png"))
+    store.put(key, store.get(key) + b"\0")
+    with pytest.raises(StoreError, match="is not what the segment worker wrote"):
+        load_images(store, "films", plan.augmentation.segmented_id, PREPROCESSING)

@@ -1,0 +1,136 @@
+"""The command line: what a run is made of, help for every command, errors as one line with what to do next."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from shared import settings
+from shared.cli.main import app
+from shared.errors import PlanError
+from shared.queue import pipeline
+from shared.queue.plan import Plan, read_plan
+from shared.store import registry
+from shared.store.objects import DirectoryStore
+from tests.builders import model_card
+
+ROOT = Path(__file__).resolve().parents[4]
+COMMANDS = ("ingest", "run", "train", "status", "resume", "models", "predict", "serve", "worker", "demo", "synthesize")
+
+
+@pytest.fixture
+def store(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DirectoryStore]:
+    """The store that the commands of a test are set to."""
+    monkeypatch.setenv("MAMMO_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("MAMMO_REDIS_URL", redis_url)
+    settings.settings.cache_clear()
+    yield DirectoryStore(tmp_path / "store")
+    settings.settings.cache_clear()
+
+
+def mammo(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def only_plan(store: DirectoryStore) -> Plan:
+    (run,) = pipeline.list_runs(store)
+    return read_plan(store, run)
+
+
+def test_a_run_starts_from_imagenet_unless_it_is_told_otherwise(store: DirectoryStore, synthetic_films: Path) -> None:
+    assert "SYNTHETIC" in mammo("ingest", str(synthetic_films), "--dataset", "films")
+    mammo("run", "--dataset", "films", "--profile", "test")
+    plan = only_plan(store)
+    assert plan.weights == {"modified_cnn": "scratch", "alexnet": "torchvision", "resnet50": "torchvision"}
+    assert plan.protocols == ("patient", "paper")
+    assert plan.promote == ("resnet50",)
+    assert plan.synthetic
+    assert pipeline.status(store, plan.run).state == "running"
+
+
+def test_weights_from_a_file_go_into_the_store_and_the_rest_from_scratch_by_choice(
+    store: DirectoryStore, synthetic_films: Path, tmp_path: Path
+) -> None:
+    mammo("ingest", str(synthetic_films), "--dataset", "films")
+    file = tmp_path / "trunk.pth"
+    file.write_bytes(b"weights")
+    mammo("run", "--dataset", "films", "--profile", "test", "--weights", f"resnet50={file}", "--from-scratch")
+    weights = only_plan(store).weights
+    assert weights["alexnet"] == "scratch"
+    assert weights["resnet50"].endswith("/trunk.pth")
+    assert store.get(weights["resnet50"]) == b"weights"
+
+
+def test_a_key_of_the_store_is_taken_as_weights_too(store: DirectoryStore, synthetic_films: Path) -> None:
+    mammo("ingest", str(synthetic_films), "--dataset", "films")
+    store.put("weights/abc/r.pth", b"weights")
+    mammo("train", "--dataset", "films", "--profile", "test", "--weights", "resnet50=weights/abc/r.pth")
+    plan = only_plan(store)
+    assert plan.weights == {"resnet50": "weights/abc/r.pth"}
+    assert (plan.protocols, plan.promote) == (("patient",), ())
+
+
+@pytest.mark.parametrize("choice", ["resnet50", "vgg=file", "modified_cnn=file", "resnet50=/no/such/file"])
+def test_a_choice_of_weights_that_can_not_be_is_refused_and_no_run_begins(
+    store: DirectoryStore, synthetic_films: Path, choice: str
+) -> None:
+    mammo("ingest", str(synthetic_films), "--dataset", "films")
+    with pytest.raises(PlanError):
+        mammo("run", "--dataset", "films", "--profile", "test", "--weights", choice)
+    assert pipeline.list_runs(store) == []
+
+
+def test_promotion_rollback_and_history_by_hand(store: DirectoryStore) -> None:
+    for version in ("v1", "v2"):
+        registry.publish(store, model_card("resnet50", version), {"model.onnx": version.encode()})
+    assert "v1 is in production" in mammo("models", "promote", "resnet50", "v1", "--why", "first")
+    assert "before: v1" in mammo("models", "promote", "resnet50", "v2")
+    assert "v1 is in production" in mammo("models", "rollback", "resnet50", "--why", "v2 was slow")
+    listed = [line for line in mammo("models", "list").splitlines() if "production" in line]
+    assert len(listed) == 1
+    assert "v1" in listed[0]
+    assert "v2 was slow" in mammo("models", "history", "resnet50")
+    assert '"intended_use"' in mammo("models", "card", "resnet50", "v1")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    output = mammo(command, "--help")
+    assert len(output.split()) > 15
+    assert command in mammo("--help")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("ingest", "/no/such/folder"), "there is no such folder or archive"),
+        (("run", "--dataset", "nope"), "mammo ingest FOLDER --dataset nope"),
+        (("status", "nope"), "`mammo status` lists the runs"),
+        (("predict", __file__, "--url", "http://127.0.0.1:9"), "mammo serve"),
+        (("worker", "nope"), "augment, segment, train"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(tmp_path: Path, arguments: tuple[str, ...], advice: str) -> None:
+    environment = {**os.environ, "MAMMO_STORE": str(tmp_path), "MAMMO_REDIS_URL": "redis://:x@127.0.0.1:9/0"}
+    result = subprocess.run([ROOT / "mammo", *arguments], capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("mammo: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert advice in result.stderr
+
+
+def test_settings_that_are_missing_are_named(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAMMO_")}
+    result = subprocess.run(
+        [ROOT / "mammo", "status"], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert result.returncode == 1
+    assert "MAMMO_STORE" in result.stderr
+    assert ".env.example" in result.stderr
