@@ -113,11 +113,12 @@ def publish(store: ObjectStore, plan: Plan, unit: str) -> None:
     network = as_network(unit)
     results = [r for r in read_results(store, plan) if (r.job.network, r.job.protocol) == (network, "patient")]
     best = best_fold(results)
-    evaluation = Evaluation.model_validate_json(store.get(keys.report_file(plan.run, "metrics.json")))
+    figures = store.get(keys.report_file(plan.run, "metrics.json"))
+    evaluation = Evaluation.model_validate_json(figures)
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
     files = model_files(network, weights, best.input_size, plan.seed)
-    files["report.html"] = store.get(keys.report_file(plan.run, "index.html"))
+    files |= {"report.html": store.get(keys.report_file(plan.run, "index.html")), "metrics.json": figures}
     card = ModelCard(
         network=network,
         version=plan.run,

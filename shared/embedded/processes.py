@@ -34,16 +34,16 @@ class Processes:
     """The processes that were started in `folder`; their output goes to `folder/logs/<name>.log`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._logs = folder / "logs"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._guard: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
-        end_noted(self._folder)
+        end_noted(self.folder)
         self._guard = subprocess.Popen(
-            [sys.executable, "-m", "shared.embedded.processes", str(self._folder)],
+            [sys.executable, "-m", "shared.embedded.processes", str(self.folder)],
             cwd=Path(__file__).resolve().parents[2],
             stdin=subprocess.PIPE,
             start_new_session=True,
@@ -53,7 +53,7 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        end_noted(self._folder)
+        end_noted(self.folder)
         for process in self._running.values():
             process.wait()
         if self._guard and self._guard.stdin:
@@ -66,14 +66,14 @@ class Processes:
             process = subprocess.Popen(
                 command,
                 env=env,
-                cwd=self._folder,  # where no .env of the user's lies
+                cwd=self.folder,  # where no .env of the user's lies
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         self._running[name] = process
-        _note(self._folder, {name: psutil.Process(process.pid) for name, process in self._running.items()})
+        _note(self.folder, {name: psutil.Process(process.pid) for name, process in self._running.items()})
         if process.stdin:
             process.stdin.write(stdin)
             process.stdin.close()

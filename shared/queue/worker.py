@@ -30,6 +30,7 @@ Work = Callable[[ObjectStore, Plan, str], None]
 """What a service does with one unit of a plan, given by its name."""
 
 LEASE_S = 30.0
+_LEASE_PAUSE_S = 5.0
 _LONG: tuple[Stage, ...] = ("train", "evaluate", "publish", "promote")
 _log = logging.getLogger("mammostack.worker")
 
@@ -110,8 +111,12 @@ def _perform(task: Task, stage: Stage, work: Work, message: Message) -> None:
         if outcome == "done":
             _work(store, plan, unit, work)
         pipeline.advance(store, enqueue, plan, stage)
-    except LeaseHeld as error:
-        raise task.retry(exc=error, countdown=LEASE_S / 2, max_retries=None) from error
+    except LeaseHeld as held:
+        # Sent again rather than retried: waiting for another worker is no failed attempt and has no last one. Dropping
+        # the message would lose the job if that worker died, for this may be the only copy left.
+        _log.info("unit waits", extra={**ids, "reason": str(held)})
+        task.apply_async(kwargs=message.model_dump(), queue=QUEUES[stage], countdown=_LEASE_PAUSE_S)
+        return
     except Exception as error:
         hopeless = isinstance(error, MammoError) and not error.retryable
         metrics.UNITS.labels(stage, "failed").inc()

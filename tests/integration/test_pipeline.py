@@ -106,7 +106,7 @@ def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tup
         card = registry.read_card(store, network, plan.run)
         assert card.protocol == "patient"
         assert card.synthetic
-        for name in ("model.safetensors", "model.onnx", "golden.json", "report.html"):
+        for name in ("model.safetensors", "model.onnx", "golden.json", "report.html", "metrics.json"):
             registry.read_file(store, card, name)
     assert registry.read_alias(store, "resnet50").version == plan.run
     assert not [key for key in store.list(keys.training(plan.run)) if key.endswith("model.safetensors")]

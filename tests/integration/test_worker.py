@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from shared.console import follow
 from shared.datasets.manifest import Manifest
 from shared.datasets.mias import Source
-from shared.embedded.stack import Stack, running_stack
+from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.errors import RunError
 from shared.modelling.recipes import profile
 from shared.queue import pipeline
+from shared.queue.lease import lease
 from shared.queue.messages import message_of
 from shared.queue.plan import Plan, make_plan
 from shared.queue.worker import enqueue_with, make_app
@@ -81,3 +83,22 @@ def test_every_message_twice_gives_the_same_objects_as_once(stack: Stack, synthe
     follow(store, twice, stack.processes.check)
     assert {key: store.get(key) for key in store.list("data_segmentation/twice/")} == before
     assert pipeline.status(store, twice.run).failures == ()
+
+
+def test_a_job_that_another_worker_holds_waits_and_is_done_when_that_worker_is_gone(
+    stack: Stack, synthetic_films: Path
+) -> None:
+    store = open_store(stack.settings)
+    manifest = ingest(store, Source(synthetic_films), "held").manifest
+    plan = plan_over(manifest)
+    (unit,) = plan.units("train")
+    client = redis.Redis.from_url(stack.settings.redis_url.get_secret_value())
+    with lease(client, f"{plan.run}/train/{unit.name}", ttl_s=30):
+        pipeline.start(store, enqueue_with(make_app(stack.settings), patient=False), plan)
+        log = stack.processes.folder / "logs" / "train.log"
+        wait_for(
+            "the job to wait", lambda: plan.run in log.read_text() and "unit waits" in log.read_text(), stack.processes
+        )
+        assert not store.exists(unit.done_key)
+    follow(store, plan, stack.processes.check)
+    assert pipeline.status(store, plan.run).failures == ()
