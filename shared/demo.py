@@ -4,7 +4,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -48,12 +48,12 @@ def run_demo(
     folder = folder.resolve()
     console.print("[bold]Mammostack demo[/]: films -> augment -> segment -> train -> evaluate -> promote -> predict")
     console.print("For research only; not a medical device.")
-    with _ending_on_signals():
+    with ending_on_signals() as interrupted:
         source = Source(mias) if mias else None
         with _stack_of_demo(folder, port) as stack:
             console.print(f"broker, three workers and the inference service are up; their logs: {folder / 'logs'}")
             source = source or _synthetic_films(folder / "films", patients)
-            _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"))
+            _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"), interrupted)
             if not once:
                 console.print(f"\n[bold]Serving on {stack.url}[/] until Ctrl-C. Try:")
                 console.print(f"  ./mammo predict FILE --url {stack.url}")
@@ -71,7 +71,9 @@ def _serve_until_interrupted(stack: Stack) -> None:
         return
 
 
-def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: str) -> None:
+def _main_job(
+    stack: Stack, source: Source, weights: Path | None, profile_name: str, interrupted: Callable[[], None]
+) -> None:
     store = open_store(stack.settings)
     with reporting() as report:
         manifest = ingest(store, source, "synthetic" if source.synthetic else "mias", report).manifest
@@ -82,7 +84,12 @@ def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: 
     plan = _plan(store, manifest, weights, profile_name)
     console.print(f"run {plan.run}, profile {plan.profile}")
     pipeline.start(store, enqueue_with(make_app(stack.settings), patient=False), plan)
-    follow(store, plan, stack.processes.check)
+
+    def check() -> None:
+        interrupted()
+        stack.processes.check()
+
+    follow(store, plan, check)
 
     client = InferenceClient(stack.url)
     wait_for("loading the promoted model", client.ready, stack.processes)
@@ -156,15 +163,25 @@ def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
 
 
 @contextmanager
-def _ending_on_signals() -> Iterator[None]:
-    """A polite end (SIGTERM, a closed terminal) takes the same way out as Ctrl-C, so that nothing is left running."""
+def ending_on_signals() -> Iterator[Callable[[], None]]:
+    """A polite end (SIGTERM, a closed terminal) takes the same way out as Ctrl-C, so that nothing is left running.
 
-    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    Gives a function that raises KeyboardInterrupt once a signal has come: Python drops an exception that a signal
+    raises inside a callback of its own (in the middle of an import, say), so long work asks again.
+    """
+    received: list[int] = []
+
+    def leave(sign: int, _frame: FrameType | None) -> NoReturn:
+        received.append(sign)
         raise KeyboardInterrupt
 
-    before = {sign: signal.signal(sign, leave) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    def check() -> None:
+        if received:
+            raise KeyboardInterrupt
+
+    before = {sign: signal.signal(sign, leave) for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield
+        yield check
     finally:
         for sign, handler in before.items():
             signal.signal(sign, handler)
