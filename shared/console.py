@@ -93,9 +93,14 @@ def failure_line(run: str, status: pipeline.RunStatus) -> str:
     )
 
 
+def status_line(status: pipeline.RunStatus) -> str:
+    """A run in a line: its name, over which films, and its state."""
+    return f"run {status.run} over {status.dataset}{' (SYNTHETIC)' if status.synthetic else ''}: {status.state}"
+
+
 def status_table(status: pipeline.RunStatus) -> Table:
     """The stages of a run."""
-    table = Table(title=f"run {status.run}: {status.state}", title_justify="left")
+    table = Table(title=status_line(status), title_justify="left")
     for column in ("stage", "units", "films", "failed", ""):
         table.add_column(column, justify="right" if column in ("units", "films", "failed") else "left")
     for stage in status.stages:

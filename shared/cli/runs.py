@@ -15,6 +15,7 @@ from shared.console import (
     follow,
     read_evaluation,
     reporting,
+    status_line,
     status_table,
     weights_line,
 )
@@ -114,7 +115,7 @@ def status(
     if run is None:
         runs = pipeline.list_runs(store)
         for name in runs:
-            console.print(f"{name}  {pipeline.status(store, name).state}")
+            console.print(status_line(pipeline.status(store, name)))
         if not runs:
             console.print("there are no runs yet; start one with `mammo run`")
         return

@@ -52,6 +52,8 @@ class RunStatus(Record):
     the names of those that are."""
 
     run: str
+    dataset: str
+    synthetic: bool
     state: Literal["running", "failed", "finished"]
     stages: tuple[StageStatus, ...]
     failures: tuple[Failure, ...]
@@ -150,7 +152,14 @@ def status(store: ObjectStore, run: str) -> RunStatus:
     finished = all(stage.done == stage.units for stage in stages)
     state: Literal["running", "failed", "finished"] = "finished" if finished else "failed" if failures else "running"
     return RunStatus(
-        run=run, state=state, stages=tuple(stages), failures=failures, jobs=jobs, finished_jobs=finished_jobs
+        run=run,
+        dataset=plan.dataset,
+        synthetic=plan.synthetic,
+        state=state,
+        stages=tuple(stages),
+        failures=failures,
+        jobs=jobs,
+        finished_jobs=finished_jobs,
     )
 
 

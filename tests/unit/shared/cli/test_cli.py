@@ -52,7 +52,8 @@ def test_a_run_starts_from_imagenet_unless_it_is_told_otherwise(store: Directory
     assert plan.protocols == ("patient", "paper")
     assert plan.promote == ("resnet50",)
     assert plan.synthetic
-    assert pipeline.status(store, plan.run).state == "running"
+    assert f"run {plan.run} over films (SYNTHETIC): running" in mammo("status")
+    assert f"run {plan.run} over films (SYNTHETIC): running" in mammo("status", plan.run)
 
 
 def test_weights_from_a_file_go_into_the_store_and_the_rest_from_scratch_by_choice(
