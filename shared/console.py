@@ -15,6 +15,7 @@ from rich.table import Table
 from shared.errors import RunError
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.metrics import Interval
+from shared.modelling.recipes import as_network
 from shared.queue import pipeline
 from shared.queue.plan import Plan, Stage
 from shared.store import keys
@@ -159,16 +160,12 @@ def _amount(plan: Plan, status: pipeline.RunStatus, stage: pipeline.StageStatus)
         return stage.films_done, stage.films
     if stage.stage != "train":
         return stage.done, stage.units
-    epochs = {unit.name: plan.training[_network(unit.name)].epochs for unit in plan.units("train")}
+    epochs = {unit.name: plan.training[as_network(unit.name.partition("/")[0])].epochs for unit in plan.units("train")}
     total = sum(epochs.values())
     if stage.done == stage.units:
         return total, total
     left = sum(count for name, count in epochs.items() if name not in status.finished_jobs)
     return total - left + sum(job.epoch for job in status.jobs.values()), total
-
-
-def _network(job: str) -> Any:
-    return job.partition("/")[0]
 
 
 def _running(status: pipeline.RunStatus) -> Stage | None:

@@ -52,28 +52,31 @@ def run_demo(
         source = Source(mias) if mias else None
         with _stack_of_demo(folder, port) as stack:
             console.print(f"broker, three workers and the inference service are up; their logs: {folder / 'logs'}")
+
+            def check() -> None:
+                interrupted()
+                stack.processes.check()
+
             source = source or _synthetic_films(folder / "films", patients)
-            _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"), interrupted)
+            _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"), check)
             if not once:
                 console.print(f"\n[bold]Serving on {stack.url}[/] until Ctrl-C. Try:")
                 console.print(f"  ./mammo predict FILE --url {stack.url}")
                 console.print(f"  curl --data-binary @FILE {stack.url}/v1/predictions")
-                _serve_until_interrupted(stack)
+                _serve_until_interrupted(check)
     console.print("Stopped; nothing is left running.")
 
 
-def _serve_until_interrupted(stack: Stack) -> None:
+def _serve_until_interrupted(check: Callable[[], None]) -> None:
     try:
         while True:
-            stack.processes.check()
+            check()
             time.sleep(1)
     except KeyboardInterrupt:
         return
 
 
-def _main_job(
-    stack: Stack, source: Source, weights: Path | None, profile_name: str, interrupted: Callable[[], None]
-) -> None:
+def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: str, check: Callable[[], None]) -> None:
     store = open_store(stack.settings)
     with reporting() as report:
         manifest = ingest(store, source, "synthetic" if source.synthetic else "mias", report).manifest
@@ -84,11 +87,6 @@ def _main_job(
     plan = _plan(store, manifest, weights, profile_name)
     console.print(f"run {plan.run}, profile {plan.profile}")
     pipeline.start(store, enqueue_with(make_app(stack.settings), patient=False), plan)
-
-    def check() -> None:
-        interrupted()
-        stack.processes.check()
-
     follow(store, plan, check)
 
     client = InferenceClient(stack.url)

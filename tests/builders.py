@@ -1,14 +1,18 @@
 """Small valid records for tests: a manifest, a plan over it, predictions of it, and the card of a model."""
 
+from pathlib import Path
 from typing import Any
 
 from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest
+from shared.datasets.mias import Source
 from shared.datasets.synthetic import label_of
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.metrics import Predictions, evaluate
 from shared.modelling.recipes import PROFILES, as_network
 from shared.queue.plan import Plan, make_plan
+from shared.store.ingest import ingest
+from shared.store.objects import DirectoryStore
 
 
 def small_manifest(films: int = 16) -> Manifest:
@@ -28,6 +32,14 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
         seed=7,
     )
     return Plan.model_validate({**dict(plan), "films": films, **changes})
+
+
+def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[DirectoryStore, Plan]:
+    """A store in `folder` with the films as data set `films`, and a plan that trains nothing over them."""
+    store = DirectoryStore(folder)
+    manifest = ingest(store, Source(films), "films").manifest
+    plan = make_plan(manifest, PROFILES[profile_name], networks=(), protocols=(), weights={}, promote=(), seed=1)
+    return store, plan
 
 
 def small_predictions() -> Predictions:

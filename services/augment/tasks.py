@@ -21,7 +21,7 @@ def augment_shard(store: ObjectStore, plan: Plan, shard: str) -> None:
     films = plan.shard_films(shard, read_dataset(store, plan.dataset).films)
     variants = [variant for film in films for variant in _augment_film(store, plan, film)]
     manifest = Shard(dataset=plan.dataset, recipe=plan.augmentation.id, shard=shard, variants=tuple(variants))
-    key = f"{keys.augmented_manifests(plan.dataset, plan.augmentation.id)}{shard}.json"
+    key = keys.augmented_manifest(plan.dataset, plan.augmentation.id, shard)
     store.put(key, manifest.model_dump_json().encode())
 
 

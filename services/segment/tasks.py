@@ -17,12 +17,12 @@ app = make_app(settings())
 @unit_task(app, "segment")
 def segment_shard(store: ObjectStore, plan: Plan, shard: str) -> None:
     """Stores the segmented film and the mask of every variant of `shard`."""
-    augmented = f"{keys.augmented_manifests(plan.dataset, plan.augmentation.id)}{shard}.json"
+    augmented = keys.augmented_manifest(plan.dataset, plan.augmentation.id, shard)
     source = Shard.model_validate_json(store.get(augmented))
     recipe = plan.augmentation.segmented_id
     variants = tuple(_segment_variant(store, plan, variant) for variant in source.variants)
     manifest = Shard(dataset=plan.dataset, recipe=recipe, shard=shard, variants=variants)
-    store.put(f"{keys.segmented_manifests(plan.dataset, recipe)}{shard}.json", manifest.model_dump_json().encode())
+    store.put(keys.segmented_manifest(plan.dataset, recipe, shard), manifest.model_dump_json().encode())
 
 
 def _segment_variant(store: ObjectStore, plan: Plan, variant: Variant) -> Variant:

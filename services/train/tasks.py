@@ -143,7 +143,7 @@ def publish(store: ObjectStore, plan: Plan, unit: str) -> None:
         files={},
     )
     registry.publish(store, card, files)
-    _mark(store, f"{keys.published(plan.run)}{network}.json", {"network": network, "version": card.version})
+    _mark(store, keys.published_mark(plan.run, network), {"network": network, "version": card.version})
     for result in results:
         store.delete(keys.fold_file(plan.run, result.job.name, MODEL))
 
@@ -156,7 +156,7 @@ def promote(store: ObjectStore, plan: Plan, network: str) -> None:
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
         outcome = {"promoted": False, "version": plan.run, "reason": str(refusal)}
-    _mark(store, f"{keys.promoted(plan.run)}{network}.json", outcome)
+    _mark(store, keys.promoted_mark(plan.run, network), outcome)
 
 
 def _load_weights(store: ObjectStore, network: MammogramNetwork, kind: Network, choice: str) -> WeightsReport:

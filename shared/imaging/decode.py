@@ -60,7 +60,7 @@ def to_8bit(image: Image) -> npt.NDArray[np.uint8]:
 def encode_png(pixels: Pixels) -> bytes:
     """A grey PNG of uint8 or uint16 pixels (H x W).
 
-    Level 1, the up filter and run lengths: on films about eight times as fast as level 6, and smaller.
+    Level 1, the up filter and run lengths: on films several times as fast as level 6, and smaller.
     """
     options = [
         *(cv2.IMWRITE_PNG_COMPRESSION, 1),

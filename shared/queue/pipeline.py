@@ -122,7 +122,7 @@ def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> list[Unit]:
     units = plan.units(stage)
     if not units:
         return []
-    present = set(store.list(_common_prefix(plan, stage)))
+    present = set(store.list(plan.done_prefix(stage)))
     return [unit for unit in units if unit.done_key not in present]
 
 
@@ -188,22 +188,6 @@ def _jobs(store: ObjectStore, plan: Plan, missing: list[Unit]) -> dict[str, JobP
             continue
         jobs[unit.name] = JobProgress.model_validate_json(document)
     return jobs
-
-
-def _common_prefix(plan: Plan, stage: Stage) -> str:
-    match stage:
-        case "augment":
-            return keys.augmented_manifests(plan.dataset, plan.augmentation.id)
-        case "segment":
-            return keys.segmented_manifests(plan.dataset, plan.augmentation.segmented_id)
-        case "train":
-            return keys.training(plan.run)
-        case "evaluate":
-            return keys.report_file(plan.run, "")
-        case "publish":
-            return keys.published(plan.run)
-        case "promote":
-            return keys.promoted(plan.run)
 
 
 def _now() -> str:

@@ -65,11 +65,11 @@ class Plan(Record):
         shards = [f"{number:06d}" for number in range(-(-self.films // SHARD_FILMS))]
         match stage:
             case "augment":
-                prefix = keys.augmented_manifests(self.dataset, self.augmentation.id)
-                return [(shard, f"{prefix}{shard}.json") for shard in shards]
+                recipe = self.augmentation.id
+                return [(shard, keys.augmented_manifest(self.dataset, recipe, shard)) for shard in shards]
             case "segment":
-                prefix = keys.segmented_manifests(self.dataset, self.augmentation.segmented_id)
-                return [(shard, f"{prefix}{shard}.json") for shard in shards]
+                recipe = self.augmentation.segmented_id
+                return [(shard, keys.segmented_manifest(self.dataset, recipe, shard)) for shard in shards]
             case "train":
                 names = [
                     f"{network}/{protocol}/fold-{fold}"
@@ -82,9 +82,25 @@ class Plan(Record):
                 return [("report", keys.report_file(self.run, "index.html"))]
             case "publish":
                 networks = self.networks if "patient" in self.protocols else ()
-                return [(network, f"{keys.published(self.run)}{network}.json") for network in networks]
+                return [(network, keys.published_mark(self.run, network)) for network in networks]
             case "promote":
-                return [(network, f"{keys.promoted(self.run)}{network}.json") for network in self.promote]
+                return [(network, keys.promoted_mark(self.run, network)) for network in self.promote]
+
+    def done_prefix(self, stage: Stage) -> str:
+        """The prefix below which the `done_key`s of all units of a stage are."""
+        match stage:
+            case "augment":
+                return keys.augmented_manifests(self.dataset, self.augmentation.id)
+            case "segment":
+                return keys.segmented_manifests(self.dataset, self.augmentation.segmented_id)
+            case "train":
+                return keys.training(self.run)
+            case "evaluate":
+                return keys.report_file(self.run, "")
+            case "publish":
+                return keys.published(self.run)
+            case "promote":
+                return keys.promoted(self.run)
 
 
 def read_plan(store: ObjectStore, run: str) -> Plan:

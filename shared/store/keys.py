@@ -50,6 +50,10 @@ def augmented_manifests(dataset: str, recipe: str) -> str:
     return f"data_augmentation/{dataset}/{recipe}/manifests/"
 
 
+def augmented_manifest(dataset: str, recipe: str, shard: str) -> str:
+    return f"{augmented_manifests(dataset, recipe)}{shard}.json"
+
+
 def segmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:
     return f"data_segmentation/{dataset}/{recipe}/{film}/{variant:03d}.png"
 
@@ -60,6 +64,10 @@ def segmented_mask(dataset: str, recipe: str, film: str, variant: int) -> str:
 
 def segmented_manifests(dataset: str, recipe: str) -> str:
     return f"data_segmentation/{dataset}/{recipe}/manifests/"
+
+
+def segmented_manifest(dataset: str, recipe: str, shard: str) -> str:
+    return f"{segmented_manifests(dataset, recipe)}{shard}.json"
 
 
 def runs() -> str:
@@ -91,8 +99,16 @@ def published(run: str) -> str:
     return f"runs/{run}/published/"
 
 
+def published_mark(run: str, network: str) -> str:
+    return f"{published(run)}{network}.json"
+
+
 def promoted(run: str) -> str:
     return f"runs/{run}/promoted/"
+
+
+def promoted_mark(run: str, network: str) -> str:
+    return f"{promoted(run)}{network}.json"
 
 
 def failures(run: str, stage: str = "") -> str:

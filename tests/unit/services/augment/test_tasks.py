@@ -7,27 +7,22 @@ import numpy as np
 
 from services.augment.tasks import augment_shard
 from shared.datasets.manifest import Shard, Transform
-from shared.datasets.mias import Source
 from shared.imaging.decode import decode
-from shared.modelling.recipes import profile
-from shared.queue.plan import make_plan
 from shared.store import keys
-from shared.store.ingest import ingest
-from shared.store.objects import DirectoryStore
+from shared.store.ingest import read_dataset
+from tests.builders import ingested
 
 
 def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_their_patient(
     tmp_path: Path, synthetic_films: Path
 ) -> None:
-    store = DirectoryStore(tmp_path)
-    manifest = ingest(store, Source(synthetic_films), "films").manifest
-    plan = make_plan(manifest, profile("demo"), networks=(), protocols=(), weights={}, promote=(), seed=1)
+    store, plan = ingested(tmp_path, synthetic_films, "demo")
 
     augment_shard(store, plan, "000001")
 
-    key = f"{keys.augmented_manifests('films', plan.augmentation.id)}000001.json"
+    key = keys.augmented_manifest("films", plan.augmentation.id, "000001")
     shard = Shard.model_validate_json(store.get(key))
-    films = {film.id: film for film in manifest.films[8:16]}
+    films = {film.id: film for film in read_dataset(store, "films").films[8:16]}
     assert [(v.film, v.variant) for v in shard.variants] == [(film, n) for film in films for n in range(3)]
     for variant in shard.variants:
         film = films[variant.film]
@@ -41,9 +36,7 @@ def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_thei
 
 
 def test_doing_a_shard_again_writes_the_same_bytes(tmp_path: Path, synthetic_films: Path) -> None:
-    store = DirectoryStore(tmp_path)
-    manifest = ingest(store, Source(synthetic_films), "films").manifest
-    plan = make_plan(manifest, profile("test"), networks=(), protocols=(), weights={}, promote=(), seed=1)
+    store, plan = ingested(tmp_path, synthetic_films)
     augment_shard(store, plan, "000000")
     before = {key: store.get(key) for key in store.list("data_augmentation/")}
     augment_shard(store, plan, "000000")

@@ -9,27 +9,23 @@ from services.augment.tasks import augment_shard
 from services.segment.core import segment_image
 from services.segment.tasks import segment_shard
 from shared.datasets.manifest import Shard
-from shared.datasets.mias import Source
 from shared.errors import NotAMammogram, UndecodableImage
 from shared.imaging.decode import decode, encode_png
-from shared.modelling.recipes import profile
-from shared.queue.plan import Plan, make_plan
+from shared.queue.plan import Plan
 from shared.store import keys
-from shared.store.ingest import ingest
 from shared.store.objects import DirectoryStore
+from tests.builders import ingested
 
 
 @pytest.fixture
 def augmented(tmp_path: Path, synthetic_films: Path) -> tuple[DirectoryStore, Plan]:
-    store = DirectoryStore(tmp_path)
-    manifest = ingest(store, Source(synthetic_films), "films").manifest
-    plan = make_plan(manifest, profile("test"), networks=(), protocols=(), weights={}, promote=(), seed=1)
+    store, plan = ingested(tmp_path, synthetic_films)
     augment_shard(store, plan, "000000")
     return store, plan
 
 
 def shard_of(store: DirectoryStore, plan: Plan) -> Shard:
-    key = f"{keys.segmented_manifests('films', plan.augmentation.segmented_id)}000000.json"
+    key = keys.segmented_manifest("films", plan.augmentation.segmented_id, "000000")
     return Shard.model_validate_json(store.get(key))
 
 
@@ -51,7 +47,7 @@ def test_film_and_mask_are_stored_oriented_with_the_chest_wall_on_the_left(
 
 def test_lesions_follow_the_film_when_it_is_mirrored(augmented: tuple[DirectoryStore, Plan]) -> None:
     store, plan = augmented
-    key = f"{keys.augmented_manifests('films', plan.augmentation.id)}000000.json"
+    key = keys.augmented_manifest("films", plan.augmentation.id, "000000")
     before = {v.id: v for v in Shard.model_validate_json(store.get(key)).variants}
     segment_shard(store, plan, "000000")
     placed = 0

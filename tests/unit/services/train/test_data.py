@@ -9,23 +9,19 @@ from services.augment.tasks import augment_shard
 from services.segment.tasks import segment_shard
 from services.train.data import load_images
 from shared.datasets.manifest import CLASSES
-from shared.datasets.mias import Source
 from shared.errors import StoreError
 from shared.imaging.preprocess import Preprocessing, prepare
-from shared.modelling.recipes import profile
-from shared.queue.plan import Plan, make_plan
+from shared.queue.plan import Plan
 from shared.store import keys
-from shared.store.ingest import ingest
 from shared.store.objects import DirectoryStore
+from tests.builders import ingested
 
 PREPROCESSING = Preprocessing(size=64)
 
 
 @pytest.fixture
 def segmented(tmp_path: Path, synthetic_films: Path) -> tuple[DirectoryStore, Plan]:
-    store = DirectoryStore(tmp_path)
-    manifest = ingest(store, Source(synthetic_films), "films").manifest
-    plan = make_plan(manifest, profile("test"), networks=(), protocols=(), weights={}, promote=(), seed=1)
+    store, plan = ingested(tmp_path, synthetic_films)
     augment_shard(store, plan, "000001")
     segment_shard(store, plan, "000001")
     return store, plan
