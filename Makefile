@@ -6,16 +6,22 @@ COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)  prometheus: http://$$($(COMPOSE) port prometheus 9090)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format images up smoke down clean
+.PHONY: help demo test chaos bench-scale check format images up smoke down clean
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)
 
 test: .venv/ready ## all tests; MAMMO_TEST_MIAS and MAMMO_TEST_MIAS_MASKS add real films
 	.venv/bin/python -m pytest
+
+chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
+	.venv/bin/python -m tests.chaos.storm $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
+
+bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
+	.venv/bin/python -m tests.bench.scale
 
 check: .venv/ready ## ruff, mypy, import contracts
 	.venv/bin/ruff check .

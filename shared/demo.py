@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from shared.client import InferenceClient
 from shared.console import console, evaluation_table, follow, read_evaluation, reporting, show_prediction, weights_line
-from shared.datasets.manifest import Film, Label, Manifest
+from shared.datasets.manifest import Dataset, Film, Label, Manifest
 from shared.datasets.mias import Source
 from shared.datasets.synthetic import write_dataset
 from shared.embedded.stack import Stack, running_stack, wait_for
@@ -21,8 +21,9 @@ from shared.modelling.card import ModelCard
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
 from shared.pretrained import TRANSFER_NETWORKS, choose_weights, fetch_imagenet
 from shared.queue import pipeline
+from shared.queue.broker import Broker, connect
 from shared.queue.plan import TORCHVISION, Plan, make_plan
-from shared.queue.worker import enqueue_with, make_app
+from shared.queue.worker import make_app
 from shared.store import keys, registry
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store
@@ -79,14 +80,15 @@ def _serve_until_interrupted(check: Callable[[], None]) -> None:
 def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: str, check: Callable[[], None]) -> None:
     store = open_store(stack.settings)
     with reporting() as report:
-        manifest = ingest(store, source, "synthetic" if source.synthetic else "mias", report).manifest
+        ingested = ingest(store, source, "synthetic" if source.synthetic else "mias", report)
+    manifest = ingested.manifest
     films = "SYNTHETIC films" if manifest.synthetic else "films"
     counts = Counter(film.label.value for film in manifest.films)
     console.print(f"{len(manifest.films)} {films}: " + ", ".join(f"{counts[label]} {label}" for label in Label))
 
-    plan = _plan(store, manifest, weights, profile_name)
+    plan = _plan(store, ingested.dataset, weights, profile_name)
     console.print(f"run {plan.run}, profile {plan.profile}")
-    pipeline.start(store, enqueue_with(make_app(stack.settings), patient=False), plan)
+    pipeline.start(store, Broker(make_app(stack.settings), connect(stack.settings), patient=False), plan)
     follow(store, plan, check)
 
     client = InferenceClient(stack.url)
@@ -106,7 +108,7 @@ def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: 
     console.print(f"\nReport with its pictures: {store.locate(keys.report_file(plan.run, 'index.html'))}")
 
 
-def _plan(store: ObjectStore, manifest: Manifest, weights: Path | None, profile_name: str) -> Plan:
+def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_name: str) -> Plan:
     chosen = choose_weights(store, [f"resnet50={weights}"] if weights else [])
     with console.status("looking for ImageNet weights"):
         reasons = fetch_imagenet([network for network in TRANSFER_NETWORKS if network not in chosen])
@@ -116,7 +118,7 @@ def _plan(store: ObjectStore, manifest: Manifest, weights: Path | None, profile_
         else:
             console.print(f"[yellow]{network} is trained FROM SCRATCH: its ImageNet weights can't be had ({reason})[/]")
     return make_plan(
-        manifest,
+        dataset,
         profile(profile_name),
         networks=NETWORKS,
         protocols=PROTOCOLS,

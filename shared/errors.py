@@ -14,7 +14,9 @@
     │   ├── PreconditionFailed     a conditional write lost against another writer
     │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
     │   └── StoreMisconfigured     access denied, no such bucket: names the setting
-    ├── QueueUnavailable           the broker can't be reached
+    ├── QueueUnavailable           the broker can't be reached: a retry helps
+    ├── QueueMisconfigured         it refuses us, or would lose messages: names the setting
+    ├── JobInterrupted             a long job was asked to stop; it goes on from where it was
     ├── RunError                   a run is unknown or has failed
     │   └── RunNotFound
     ├── WeightsUnavailable         pretrained weights can't be had
@@ -113,6 +115,15 @@ class QueueUnavailable(MammoError):
     code = "queue-unavailable"
     retryable = True
     http_status = 503
+
+
+class QueueMisconfigured(MammoError):
+    code = "queue-misconfigured"
+
+
+class JobInterrupted(MammoError):
+    code = "job-interrupted"
+    retryable = True
 
 
 class RunError(MammoError):

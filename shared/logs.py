@@ -9,6 +9,18 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+_CHATTY = (
+    "botocore",
+    "boto3",
+    "urllib3",
+    "s3transfer",
+    "matplotlib",
+    "PIL",
+    "kombu",
+    "fontTools",
+    "onnxscript",
+    "onnx_ir",
+)
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -33,5 +45,16 @@ def configure_logs(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "matplotlib", "PIL", "kombu", "fontTools"):
+    for chatty in (
+        "botocore",
+        "boto3",
+        "urllib3",
+        "s3transfer",
+        "matplotlib",
+        "PIL",
+        "kombu",
+        "fontTools",
+        "onnxscript",
+        "onnx_ir",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -10,6 +10,7 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.
 
 UNITS = Counter("mammo_units", "Units of work that a worker ended, by outcome", ["stage", "outcome"])
 UNIT_SECONDS = Histogram("mammo_unit_seconds", "Time that a unit of work took", ["stage"], buckets=_UNIT_BUCKETS)
+FILMS_SET_ASIDE = Counter("mammo_films_set_aside", "Films that could not be processed", ["stage"])
 TRAIN_EPOCH = Gauge("mammo_training_epoch", "Epoch that the running training job has finished", ["network"])
 TRAIN_LOSS = Gauge("mammo_training_loss", "Mean training loss of the last epoch", ["network"])
 TRAIN_RATE = Gauge("mammo_training_images_per_second", "Rate of the last epoch", ["network"])
@@ -30,9 +31,14 @@ MODEL_INFO = Gauge(
 
 
 def exposition() -> bytes:
-    """The text that `/metrics` answers, summed over all processes when there are several."""
+    """The text that `/metrics` answers."""
+    return generate_latest(registry())
+
+
+def registry() -> CollectorRegistry:
+    """Every series of this service, summed over all processes when there are several."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+        return REGISTRY
+    summed = CollectorRegistry()
+    multiprocess.MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
+    return summed

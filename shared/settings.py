@@ -33,11 +33,14 @@ class Settings(BaseSettings):
     )
 
     visibility_timeout_s: int = Field(
-        60,
-        ge=5,
+        20,
+        ge=10,
         description="a message that nobody acknowledged is delivered again after this; the same in every process",
     )
-    task_retries: int = Field(4, ge=0, description="how often a unit of work is tried again when a retry may help")
+    task_retries: int = Field(
+        4, ge=0, description="how often a film or a job that fails is tried again before it is set aside"
+    )
+    worker_processes: int = Field(1, ge=1, description="processes of one augment or segment worker")
 
     serve_network: str = Field("resnet50", description="the network that the inference service answers with")
     serve_alias: str = Field("production", description="the alias whose version is served")

@@ -3,16 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest
+from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, SetAside, describe
 from shared.datasets.mias import Source
 from shared.datasets.synthetic import label_of
+from shared.embedded.stack import Stack
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.metrics import Predictions, evaluate
 from shared.modelling.recipes import PROFILES, as_network
-from shared.queue.plan import Plan, make_plan
+from shared.queue.broker import Broker, connect
+from shared.queue.plan import Plan, Stage, make_plan
+from shared.queue.shards import ShardStage, do_shard
+from shared.queue.worker import make_app
 from shared.store.ingest import ingest
-from shared.store.objects import DirectoryStore
+from shared.store.objects import DirectoryStore, ObjectStore
 
 
 def small_manifest(films: int = 16) -> Manifest:
@@ -23,7 +27,7 @@ def small_manifest(films: int = 16) -> Manifest:
 def small_plan(films: int = 16, **changes: Any) -> Plan:
     """A run of the test profile: one network, both protocols, promoted at the end; `changes` are fields of Plan."""
     plan = make_plan(
-        small_manifest(),
+        describe(small_manifest()),
         PROFILES["test"],
         networks=("resnet50",),
         protocols=("patient", "paper"),
@@ -37,9 +41,36 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
 def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[DirectoryStore, Plan]:
     """A store in `folder` with the films as data set `films`, and a plan that trains nothing over them."""
     store = DirectoryStore(folder)
-    manifest = ingest(store, Source(films), "films").manifest
-    plan = make_plan(manifest, PROFILES[profile_name], networks=(), protocols=(), weights={}, promote=(), seed=1)
+    dataset = ingest(store, Source(films), "films").dataset
+    plan = make_plan(dataset, PROFILES[profile_name], networks=(), protocols=(), weights={}, promote=(), seed=1)
     return store, plan
+
+
+class Tries:
+    """Counts the tries of films as the broker does; `begun` may be set to what earlier workers have begun."""
+
+    def __init__(self, **begun: int) -> None:
+        self.begun = begun
+
+    def begin_try(self, run: str, stage: Stage, film: str) -> int:
+        self.begun[film] = self.begun.get(film, 0) + 1
+        return self.begun[film]
+
+    def take_back_try(self, run: str, stage: Stage, film: str) -> None:
+        self.begun[film] -= 1
+
+    def end_tries(self, run: str, stage: Stage, film: str) -> None:
+        self.begun.pop(film)
+
+
+def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tuple[SetAside, ...]:
+    """Does one shard of a stage, as its worker would."""
+    return do_shard(way, store, plan, shard, Tries(), max_tries=3)
+
+
+def queue_of(stack: Stack) -> Broker:
+    """The broker of a running stack, for one who starts runs."""
+    return Broker(make_app(stack.settings), connect(stack.settings), patient=False)
 
 
 def small_predictions() -> Predictions:

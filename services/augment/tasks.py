@@ -1,33 +1,39 @@
-"""The augment worker: reads the films of a shard, stores their variants, and last the shard's manifest."""
+"""The augment worker: makes the variants of the films of a shard and stores them; its manifest comes last."""
 
 import hashlib
 
 from services.augment.core import apply_transform, carry_lesions, draw_transform
-from shared.datasets.manifest import Film, Shard, Variant
+from shared.datasets.manifest import Film, FilmShard, Variant
+from shared.errors import UndecodableImage
 from shared.imaging.decode import decode, encode_png, to_8bit
 from shared.queue.plan import Plan
-from shared.queue.worker import make_app, unit_task
+from shared.queue.shards import ShardStage, Source
+from shared.queue.worker import make_app, shard_task
 from shared.settings import settings
 from shared.store import keys
-from shared.store.ingest import read_dataset
 from shared.store.objects import ObjectStore
 
 app = make_app(settings())
 
 
-@unit_task(app, "augment")
-def augment_shard(store: ObjectStore, plan: Plan, shard: str) -> None:
-    """Stores all variants of the films of `shard` under the recipe's prefix."""
-    films = plan.shard_films(shard, read_dataset(store, plan.dataset).films)
-    variants = [variant for film in films for variant in _augment_film(store, plan, film)]
-    manifest = Shard(dataset=plan.dataset, recipe=plan.augmentation.id, shard=shard, variants=tuple(variants))
-    key = keys.augmented_manifest(plan.dataset, plan.augmentation.id, shard)
-    store.put(key, manifest.model_dump_json().encode())
+def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
+    """The films of a shard of the data set."""
+    document = store.get(keys.raw_shard(plan.dataset, shard))
+    films = FilmShard.model_validate_json(document).films
+    return Source({film.id: film for film in films}, hashlib.sha256(document).hexdigest())
 
 
-def _augment_film(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
+def augment_film(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
+    """Stores all variants of a film under the recipe's prefix.
+
+    Raises:
+        ImageError: the film can't be decoded, or is not the one that was ingested.
+    """
     recipe = plan.augmentation
-    pixels = to_8bit(decode(store.get(keys.raw_film(plan.dataset, film.id))))
+    data = store.get(keys.raw_film(plan.dataset, film.id))
+    if hashlib.sha256(data).hexdigest() != film.sha256:
+        raise UndecodableImage(f"film {film.id} is not what was ingested; restore it, then `mammo retry {plan.run}`")
+    pixels = to_8bit(decode(data))
     variants = []
     for number in range(recipe.variants):
         transform = draw_transform(recipe, film.id, number, film.width, film.height)
@@ -49,3 +55,7 @@ def _augment_film(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
             )
         )
     return variants
+
+
+AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film)
+shard_task(app, AUGMENT)

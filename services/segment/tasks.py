@@ -1,12 +1,14 @@
-"""The segment worker: reads the augmented films of a shard, stores film and mask, and last the shard's manifest."""
+"""The segment worker: segments the augmented images of a shard and stores film and mask; its manifest comes last."""
 
 import hashlib
+from itertools import groupby
 
 from services.segment.core import SegmentedImage, segment_image
 from shared.datasets.manifest import Lesion, Shard, Variant
 from shared.errors import UndecodableImage
 from shared.queue.plan import Plan
-from shared.queue.worker import make_app, unit_task
+from shared.queue.shards import ShardStage, Source
+from shared.queue.worker import make_app, shard_task
 from shared.settings import settings
 from shared.store import keys
 from shared.store.objects import ObjectStore
@@ -14,21 +16,30 @@ from shared.store.objects import ObjectStore
 app = make_app(settings())
 
 
-@unit_task(app, "segment")
-def segment_shard(store: ObjectStore, plan: Plan, shard: str) -> None:
-    """Stores the segmented film and the mask of every variant of `shard`."""
-    augmented = keys.augmented_manifest(plan.dataset, plan.augmentation.id, shard)
-    source = Shard.model_validate_json(store.get(augmented))
-    recipe = plan.augmentation.segmented_id
-    variants = tuple(_segment_variant(store, plan, variant) for variant in source.variants)
-    manifest = Shard(dataset=plan.dataset, recipe=recipe, shard=shard, variants=variants)
-    store.put(keys.segmented_manifest(plan.dataset, recipe, shard), manifest.model_dump_json().encode())
+def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Variant]]:
+    """The augmented images of a shard, film by film."""
+    document = store.get(keys.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
+    augmented = Shard.model_validate_json(document)
+    films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
+    return Source(films, hashlib.sha256(document).hexdigest(), augmented.set_aside)
+
+
+def segment_film(store: ObjectStore, plan: Plan, variants: list[Variant]) -> list[Variant]:
+    """Stores the segmented image and the mask of every variant of a film.
+
+    Raises:
+        ImageError: an image is damaged, or no breast is found in it.
+    """
+    return [_segment_variant(store, plan, variant) for variant in variants]
 
 
 def _segment_variant(store: ObjectStore, plan: Plan, variant: Variant) -> Variant:
     data = store.get(variant.key)
     if hashlib.sha256(data).hexdigest() != variant.sha256:
-        raise UndecodableImage(f"{variant.key} is not what the augment worker wrote; delete its shard and resume")
+        raise UndecodableImage(
+            f"{variant.key} is not what the augment worker wrote; `mammo resume {plan.run} --verify` makes it again, "
+            f"then `mammo retry {plan.run}`"
+        )
     segmented = segment_image(data)
     place = (plan.dataset, plan.augmentation.segmented_id, variant.film, variant.variant)
     image_key, mask_key = keys.segmented_image(*place), keys.segmented_mask(*place)
@@ -53,3 +64,7 @@ def _oriented(lesions: tuple[Lesion, ...], segmented: SegmentedImage) -> tuple[L
         else lesion
         for lesion in lesions
     )
+
+
+SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_variants, segment_film)
+shard_task(app, SEGMENT)

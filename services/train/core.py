@@ -1,12 +1,13 @@
 """One training job, straight down: model and recipe in, the weights of the best epoch and the history out.
 
+A job can be stopped after any batch and goes on from its checkpoint to the weights it would have had anyway.
 Arrays and values only; the queue, the store and the settings stay in `tasks`.
 """
 
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from services.train.checkpoint import Checkpoint, Progress, Tensors, capture, restore
 from shared.datasets.manifest import CLASSES
-from shared.errors import MammoError
+from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.recipes import TrainingRecipe
@@ -61,56 +63,75 @@ def fit(
     seed: int,
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None],
+    start: Checkpoint | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Fitted:
     """Trains `network` by `recipe`; validation films choose the epoch (macro AUC, then loss).
 
     A pretrained network learns in two stages: its new head alone, then all of it, the trunk at a lower rate.
-    The same seed on the same machine gives the same weights.
+    The same seed on the same machine gives the same weights, also where the job goes on from `start`.
+
+    `on_checkpoint` gets the state after every epoch but the last. It has to be done with it when it returns, for the
+    tensors go on learning. `stopping` is asked after every batch.
 
     Raises:
         TrainingDiverged: the loss is not a number any more.
+        JobInterrupted: `stopping` said yes; the state was handed to `on_checkpoint`.
     """
     torch.manual_seed(seed)
-    shuffle = np.random.default_rng(seed)
     network = network.to(device)
     optimiser = _optimiser(network, recipe, pretrained)
-    steps = math.ceil(len(train.labels) / recipe.batch_size) * recipe.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
     weights = _class_weights(train.labels).to(device)
-    epochs: list[EpochRecord] = []
-    best_score, best_state = (-1.0, -math.inf), network.state_dict()
+    batches = _batches(len(train.labels), recipe, seed)
+    steps = math.ceil(len(train.labels) / recipe.batch_size) * recipe.epochs
+    progress, best_weights = Progress(), Tensors()
+    if start:
+        restore(start, network, optimiser, device)
+        progress, best_weights = start.progress, start.best or copy.deepcopy(network.state_dict())
+    epochs, losses, seconds = list(progress.epochs), list(progress.losses), progress.seconds
+    step = len(epochs) * len(batches[0]) + len(losses)
 
-    for epoch in range(1, recipe.epochs + 1):
-        began = time.perf_counter()
+    for epoch in range(len(epochs) + 1, recipe.epochs + 1):
+        began = time.perf_counter() - seconds
         _freeze_trunk(network, pretrained and epoch <= recipe.head_epochs)
-        losses = []
-        for films, labels in _batches(train, recipe.batch_size, shuffle, device):
-            logits, _ = network(films)
+        for chosen in batches[epoch - 1][len(losses) :]:
+            _set_rates(optimiser, _rate(step, steps))
+            logits, _ = network(torch.from_numpy(train.inputs[chosen]).to(device))
+            labels = torch.from_numpy(train.labels[chosen]).to(device)
             loss = cross_entropy(logits, labels, weight=weights, label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), _CLIP_NORM)
             optimiser.step()
-            schedule.step()
-            losses.append(loss.item())
+            step += 1
+            losses.append(_finite(loss.item(), epoch))
+            if stopping():
+                progress = Progress(epochs=tuple(epochs), losses=tuple(losses), seconds=time.perf_counter() - began)
+                on_checkpoint(capture(network, optimiser, best_weights, progress, device))
+                raise JobInterrupted(f"stopped in epoch {epoch}; run again, it goes on from its checkpoint")
         seconds = time.perf_counter() - began
         probabilities = predict(network, validation.inputs, recipe.batch_size, device)
         record = EpochRecord(
             epoch=epoch,
-            train_loss=_finite(float(np.mean(losses)), epoch),
+            train_loss=float(np.mean(losses)),
             validation_loss=_finite(_log_loss(probabilities, validation.labels), epoch),
             validation_auc=macro_auc(validation.labels, probabilities),
-            learning_rate=schedule.get_last_lr()[-1],
+            learning_rate=recipe.learning_rate * _rate(step, steps),
             images_per_second=len(train.labels) / seconds,
         )
         epochs.append(record)
-        score = (record.validation_auc or 0.0, -record.validation_loss)
-        if score > best_score:
-            best_score, best_state = score, copy.deepcopy(network.state_dict())
+        losses, seconds = [], 0.0
+        improved = _best(epochs) is record
+        if improved:
+            best_weights = copy.deepcopy(network.state_dict())
         on_epoch(record)
+        if epoch < recipe.epochs:
+            progress = Progress(epochs=tuple(epochs))
+            on_checkpoint(capture(network, optimiser, {} if improved else best_weights, progress, device))
 
-    network.load_state_dict(best_state)
-    best = max(epochs, key=lambda record: (record.validation_auc or 0.0, -record.validation_loss))
+    network.load_state_dict(best_weights)
+    best = _best(epochs)
     return Fitted(network, tuple(epochs), best.epoch, best.validation_auc)
 
 
@@ -131,9 +152,14 @@ def _optimiser(network: MammogramNetwork, recipe: TrainingRecipe, pretrained: bo
     head = set(head_layers(network).parameters()) if pretrained else set(network.parameters())
     new = [parameter for parameter in network.parameters() if parameter in head]
     old = [parameter for parameter in network.parameters() if parameter not in head]
-    groups = [{"params": old, "lr": recipe.learning_rate * recipe.trunk_rate}] if old else []
-    groups.append({"params": new, "lr": recipe.learning_rate})
+    groups = [{"params": old, "full_rate": recipe.learning_rate * recipe.trunk_rate}] if old else []
+    groups.append({"params": new, "full_rate": recipe.learning_rate})
     return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _set_rates(optimiser: torch.optim.Optimizer, part: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = group["full_rate"] * part
 
 
 def _rate(step: int, steps: int) -> float:
@@ -160,18 +186,19 @@ def _class_weights(labels: npt.NDArray[np.int64]) -> Tensor:
     return torch.tensor(len(labels) / (len(CLASSES) * np.maximum(counts, 1)), dtype=torch.float32)
 
 
-def _batches(
-    examples: Examples, size: int, shuffle: np.random.Generator, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    order = shuffle.permutation(len(examples.labels))
-    for first in range(0, len(order), size):
-        chosen = order[first : first + size]
-        if len(chosen) == 1 and len(order) > 1:
-            return  # batch norm can't learn from a single image
-        yield (
-            torch.from_numpy(examples.inputs[chosen]).to(device),
-            torch.from_numpy(examples.labels[chosen]).to(device),
-        )
+def _batches(images: int, recipe: TrainingRecipe, seed: int) -> list[list[npt.NDArray[np.int64]]]:
+    """For every epoch the indices of every batch; from the seed alone, so that a resumed job draws the same."""
+    shuffle = np.random.default_rng(seed)
+    firsts = range(0, images, recipe.batch_size)
+    if images > 1 and images - firsts[-1] == 1:
+        firsts = firsts[:-1]  # batch norm can't learn from a single image
+    orders = [shuffle.permutation(images) for _ in range(recipe.epochs)]
+    return [[order[first : first + recipe.batch_size] for first in firsts] for order in orders]
+
+
+def _best(epochs: list[EpochRecord]) -> EpochRecord:
+    """The first one, where several are equal."""
+    return max(epochs, key=lambda record: (record.validation_auc or 0.0, -record.validation_loss))
 
 
 def _log_loss(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
@@ -187,5 +214,5 @@ def macro_auc(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float
 
 def _finite(loss: float, epoch: int) -> float:
     if not math.isfinite(loss):
-        raise TrainingDiverged(f"the loss is not a number after epoch {epoch}; lower the recipe's learning_rate")
+        raise TrainingDiverged(f"the loss is not a number in epoch {epoch}; lower the recipe's learning_rate")
     return loss

@@ -1,7 +1,7 @@
 """Reads the segmented films of a run as network inputs. The last data set read stays in memory for the next job."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,11 +9,11 @@ from functools import lru_cache
 import numpy as np
 
 from services.train.core import Examples, Floats
-from shared.datasets.manifest import CLASSES, Shard, Variant
-from shared.errors import StoreError
+from shared.datasets.manifest import CLASSES, SetAside, Shard, Variant
+from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
 from shared.imaging.decode import decode
 from shared.imaging.preprocess import Preprocessing, network_input
-from shared.store import keys
+from shared.queue.plan import Plan
 from shared.store.objects import ObjectStore
 
 _READERS = 4
@@ -21,30 +21,54 @@ _READERS = 4
 
 @dataclass(frozen=True)
 class Images:
-    """All segmented images of a data set, `inputs[i]` (float32 1 x S x S) being that of `variants[i]`."""
+    """All segmented images of a run, `inputs[i]` (float32 1 x S x S) being that of `variants[i]`.
+
+    `sha256` is the digest of the manifests that they come from; `set_aside` holds, for each shard, the films that are
+    missing.
+    """
 
     variants: tuple[Variant, ...]
     inputs: Floats
+    sha256: str
+    set_aside: dict[str, tuple[SetAside, ...]]
 
     def examples(self, indices: "np.typing.NDArray[np.intp]") -> Examples:
         labels = [CLASSES.index(self.variants[index].label) for index in indices]
         return Examples(self.inputs[indices], np.array(labels, np.int64))
 
 
-@lru_cache(maxsize=1)
-def load_images(store: ObjectStore, dataset: str, recipe: str, preprocessing: Preprocessing) -> Images:
-    """Fetches and prepares every segmented image of `dataset` under the segmentation `recipe`.
+def load_images(store: ObjectStore, plan: Plan, preprocessing: Preprocessing) -> Images:
+    """Fetches and prepares every segmented image of a run.
 
     Raises:
+        StoreUnavailable: a shard is being made again just now.
         StoreError: an image is not the one that its manifest names.
     """
-    shards = [
-        Shard.model_validate_json(store.get(key)) for key in store.list(keys.segmented_manifests(dataset, recipe))
-    ]
+    return _images(store, tuple(_manifests(store, plan)), preprocessing)
+
+
+@lru_cache(maxsize=1)
+def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Preprocessing) -> Images:
+    shards = [Shard.model_validate_json(manifest) for manifest in manifests]
     variants = tuple(variant for shard in shards for variant in shard.variants)
     with ThreadPoolExecutor(_READERS) as readers:
         inputs = list(readers.map(_reader(store, preprocessing), variants))
-    return Images(variants, np.stack(inputs))
+    return Images(
+        variants=variants,
+        inputs=np.stack(inputs),
+        sha256=hashlib.sha256(b"".join(manifests)).hexdigest(),
+        set_aside={shard.shard: shard.set_aside for shard in shards if shard.set_aside},
+    )
+
+
+def _manifests(store: ObjectStore, plan: Plan) -> Iterator[bytes]:
+    for unit in plan.units("segment"):
+        try:
+            yield store.get(unit.done_key)
+        except ObjectNotFound:
+            raise StoreUnavailable(
+                f"{unit.done_key} is gone; unless it is just being made again: mammo resume {plan.run}"
+            ) from None
 
 
 def _reader(store: ObjectStore, preprocessing: Preprocessing) -> Callable[[Variant], Floats]:
@@ -61,5 +85,5 @@ def _reader(store: ObjectStore, preprocessing: Preprocessing) -> Callable[[Varia
 def _checked(store: ObjectStore, key: str, sha256: str) -> bytes:
     data = store.get(key)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise StoreError(f"{key} is not what the segment worker wrote; delete its shard's manifest and resume the run")
+        raise StoreError(f"{key} is not what the segment worker wrote; `mammo resume RUN --verify` makes it again")
     return data

@@ -11,8 +11,8 @@ from shared.modelling.metrics import evaluate, merge
 from shared.queue.plan import Plan
 
 
-def evaluate_run(plan: Plan, dataset: Manifest, results: Sequence[JobResult]) -> Evaluation:
-    """The evaluation of all networks and protocols of a run."""
+def evaluate_run(plan: Plan, dataset: Manifest, results: Sequence[JobResult], set_aside: int = 0) -> Evaluation:
+    """The evaluation of all networks and protocols of a run, in which `set_aside` films were not processed."""
     counts = Counter(film.label for film in dataset.films)
     return Evaluation(
         run=plan.run,
@@ -23,6 +23,7 @@ def evaluate_run(plan: Plan, dataset: Manifest, results: Sequence[JobResult]) ->
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         films=len(dataset.films),
         patients=len({film.patient for film in dataset.films}),
+        films_set_aside=set_aside,
         class_counts={label.value: counts[label] for label in Label},
         augmentation=plan.augmentation.id,
         augmentation_variants=plan.augmentation.variants,

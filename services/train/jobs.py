@@ -1,11 +1,14 @@
 """One training job as it is stored: one network, one protocol, one fold."""
 
+import hashlib
+import json
 from typing import cast
 
 from pydantic import Field
 
+from shared import __version__
 from shared.datasets.manifest import Record
-from shared.errors import PlanError
+from shared.errors import ObjectNotFound, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.metrics import Predictions
 from shared.modelling.recipes import Network, Protocol
@@ -13,7 +16,7 @@ from shared.queue.plan import Plan
 from shared.store import keys
 from shared.store.objects import ObjectStore
 
-RESULT, MODEL, PROGRESS = "result.json", "model.safetensors", "progress.json"
+RESULT, MODEL, PROGRESS, CHECKPOINT = "result.json", "model.safetensors", "progress.json", "checkpoint.safetensors"
 
 
 class Job(Record):
@@ -39,6 +42,8 @@ class JobResult(Record):
     input_size: int
     validation_auc: float | None = Field(description="macro, of the chosen epoch; None where a class was missing")
     validation_loss: float
+    data_sha256: str = Field(description="of the manifests of the images; the same for all jobs of a run")
+    model_sha256: str | None = Field(description="of the stored weights; None by the leaky protocol")
 
 
 def parse_job(name: str) -> Job:
@@ -50,9 +55,32 @@ def parse_job(name: str) -> Job:
         raise PlanError(f"'{name}' is no training job; expected NETWORK/PROTOCOL/fold-K") from error
 
 
+def job_identity(job: Job, plan: Plan, data_sha256: str) -> str:
+    """A digest of all that decides a job's weights: a checkpoint of another identity is of no use to it."""
+    decides = (__version__, job.name, plan.seed, plan.folds, plan.weights[job.network], data_sha256)
+    recipe = plan.training[job.network].model_dump_json()
+    return hashlib.sha256(json.dumps([*decides, recipe]).encode()).hexdigest()
+
+
 def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
-    """All results of a run, in the order of its plan."""
-    return [
-        JobResult.model_validate_json(store.get(keys.fold_file(plan.run, unit.name, RESULT)))
-        for unit in plan.units("train")
-    ]
+    """All results of a run, in the order of its plan.
+
+    Raises:
+        PlanError: its jobs did not all train on the same images.
+    """
+    results = [JobResult.model_validate_json(store.get(unit.done_key)) for unit in plan.units("train")]
+    if len({result.data_sha256 for result in results}) > 1:
+        raise PlanError("the films of this run changed while it was training; start a new run, which reuses the rest")
+    return results
+
+
+def result_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
+    """Whether a finished job's result can be read and its weights, as long as they are needed, are those it names."""
+    try:
+        result = JobResult.model_validate_json(store.get(plan.done_key("train", unit)))
+        if result.model_sha256 is None or store.exists(keys.published_mark(plan.run, result.job.network)):
+            return True
+        weights = store.get(keys.fold_file(plan.run, unit, MODEL))
+    except (ObjectNotFound, ValueError):
+        return False
+    return hashlib.sha256(weights).hexdigest() == result.model_sha256

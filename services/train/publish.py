@@ -2,6 +2,7 @@
 
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnxruntime
@@ -9,10 +10,23 @@ import torch
 from safetensors.torch import load, save
 
 from services.train.core import Floats
+from services.train.evaluate import best_fold
+from services.train.jobs import MODEL, JobResult
+from shared.datasets.manifest import CLASSES
+from shared.errors import ModelCorrupt, ModelNotFound
+from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.modelling.card import ModelCard, PreprocessingCard
+from shared.modelling.evaluation import Evaluation
 from shared.modelling.golden import check_golden, golden_answers, golden_inputs
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.recipes import Network
+from shared.queue.plan import Plan
+from shared.store import keys, registry
+from shared.store.objects import ObjectStore
 
+_EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
+_MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
+_SYNTHETIC_TERMS = "Generated films; no person's data."
 WEIGHTS, ONNX, GOLDEN = "model.safetensors", "model.onnx", "golden.json"
 _TOLERANCE = 1e-4
 
@@ -25,6 +39,41 @@ def network_from_bytes(kind: Network, weights: bytes) -> MammogramNetwork:
     network = build(kind)
     network.load_state_dict(load(weights))
     return network.eval()
+
+
+def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
+    """Publishes, with its card, the network of the fold that did best on its validation films."""
+    best = best_fold(results)
+    figures = store.get(keys.report_file(plan.run, "metrics.json"))
+    evaluation = Evaluation.model_validate_json(figures)
+    judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
+    weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
+    files = model_files(network, weights, best.input_size, plan.seed)
+    files |= {"report.html": store.get(keys.report_file(plan.run, "index.html")), "metrics.json": figures}
+    card = ModelCard(
+        network=network,
+        version=plan.run,
+        created=evaluation.created,
+        code_version=plan.code_version,
+        run=plan.run,
+        dataset=plan.dataset,
+        synthetic=plan.synthetic,
+        protocol="patient",
+        fold=best.job.fold,
+        held_out_patients=tuple(sorted(set(best.predictions.patients))),
+        seed=plan.seed,
+        classes=CLASSES,
+        preprocessing=PreprocessingCard(size=best.input_size, segmentation=SEGMENTATION_VERSION),
+        recipe=plan.training[network],
+        augmentation=plan.augmentation.id,
+        weights=best.weights,
+        parameters=best.parameters,
+        metrics=judged.metrics,
+        explainable=network in _EXPLAINABLE,
+        data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
+        files={},
+    )
+    registry.publish(store, card, files)
 
 
 def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> dict[str, bytes]:
@@ -41,6 +90,15 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     check_golden(golden, lambda films: session.run(["logits"], {"films": films})[0], _TOLERANCE)
     return {WEIGHTS: weights, ONNX: graph, GOLDEN: golden}
+
+
+def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
+    """Whether the run's version of a network is published and every file of it is the one that its card names."""
+    try:
+        card = registry.read_card(store, network, plan.run)
+        return all(registry.read_file(store, card, name) for name in card.files)
+    except (ModelNotFound, ModelCorrupt):
+        return False
 
 
 def _export(network: MammogramNetwork, example: Floats) -> bytes:

@@ -4,6 +4,8 @@ The page is one file that asks nothing of any other host: its pictures are embed
 script, and a content security policy holds it to that. It can be mailed, printed or served from a bucket.
 """
 
+import hashlib
+import json
 from base64 import b64encode
 from pathlib import Path
 
@@ -11,7 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.train import figures
 from shared.datasets.manifest import CLASSES
+from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
+from shared.queue.plan import Plan
+from shared.store import keys
+from shared.store.objects import ObjectStore
 
 # What was published for ResNet-50 with images augmented first and split afterwards.
 PUBLISHED = {"accuracy": 0.986, "precision": 0.97, "recall": 1.0, "f1": 0.99}
@@ -52,6 +58,18 @@ def page(evaluation: Evaluation, pictures: dict[str, bytes]) -> str:
         networks=list(dict.fromkeys(figures.name(result.network) for result in results)),
         pictures={name: f"data:image/png;base64,{b64encode(png).decode()}" for name, png in pictures.items()},
     )
+
+
+def report_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
+    """Whether every file of a stored report is there as it was written."""
+    try:
+        digests = json.loads(store.get(plan.done_key("evaluate", unit)))
+        return all(
+            hashlib.sha256(store.get(keys.report_file(plan.run, name))).hexdigest() == digest
+            for name, digest in digests.items()
+        )
+    except (ObjectNotFound, ValueError):
+        return False
 
 
 def percent(number: float) -> str:

@@ -1,49 +1,65 @@
 """The training worker: training jobs, the evaluation of a run, and publishing and promoting what came out of it."""
 
+import hashlib
 import json
+import logging
 import os
 import time
+from collections.abc import Mapping
 
 import torch
 
+from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
 from services.train.core import fit, predict
 from services.train.data import load_images
-from services.train.evaluate import best_fold, evaluate_run
-from services.train.jobs import MODEL, PROGRESS, RESULT, Job, JobResult, parse_job, read_results
-from services.train.publish import model_files, network_to_bytes
-from services.train.report import render
+from services.train.evaluate import evaluate_run
+from services.train.jobs import (
+    CHECKPOINT,
+    MODEL,
+    PROGRESS,
+    RESULT,
+    Job,
+    JobResult,
+    job_identity,
+    parse_job,
+    read_results,
+    result_is_intact,
+)
+from services.train.publish import model_is_intact, network_to_bytes, publish_best
+from services.train.report import render, report_is_intact
 from shared import metrics
-from shared.datasets.manifest import CLASSES
 from shared.datasets.splits import paper_split, patient_split
-from shared.errors import PromotionRefused
+from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
-from shared.imaging.segment import SEGMENTATION_VERSION
-from shared.modelling.card import ModelCard, PreprocessingCard
-from shared.modelling.evaluation import EpochRecord, Evaluation, FoldHistory, WeightsReport
+from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.modelling.metrics import Predictions
 from shared.modelling.networks import MammogramNetwork, build, parameter_count
 from shared.modelling.recipes import Network, as_network
 from shared.modelling.weights import download, from_file, load_into
-from shared.queue.pipeline import JobProgress
+from shared.queue.pipeline import failures, set_aside
 from shared.queue.plan import SCRATCH, TORCHVISION, Plan
-from shared.queue.worker import make_app, unit_task
+from shared.queue.status import JobProgress
+from shared.queue.worker import Assignment, job_task, make_app
 from shared.settings import settings
 from shared.store import keys, registry
-from shared.store.ingest import read_dataset
+from shared.store.ingest import stored_manifest
 from shared.store.objects import ObjectStore
 
 app = make_app(settings())
-_EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
-_MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
-_SYNTHETIC_TERMS = "Generated films; no person's data."
+_log = logging.getLogger("mammostack.train")
 
 
-@unit_task(app, "train")
-def train_fold(store: ObjectStore, plan: Plan, unit: str) -> None:
-    """Trains one network on one split, stores what its held-out films were given, and its weights if it may be used."""
-    job, began = parse_job(unit), time.monotonic()
+@job_task(app, "train", result_is_intact)
+def train_fold(work: Assignment) -> None:
+    """Trains one network on one split, stores what its held-out films were given, and its weights if it may be used.
+
+    After every epoch, and when it is asked to stop, it leaves a checkpoint, from which the next worker goes on.
+    """
+    store, plan, job, began = work.store, work.plan, parse_job(work.unit), time.monotonic()
     recipe, device = plan.training[job.network], _device()
-    images = load_images(store, plan.dataset, plan.augmentation.segmented_id, Preprocessing(size=recipe.input_size))
+    images = load_images(store, plan, Preprocessing(size=recipe.input_size))
+    for shard, films in images.set_aside.items():
+        set_aside(store, plan, shard, films)
     if job.protocol == "patient":
         split = patient_split(images.variants, plan.folds, job.fold, plan.seed)
     else:
@@ -51,9 +67,14 @@ def train_fold(store: ObjectStore, plan: Plan, unit: str) -> None:
     torch.manual_seed(plan.seed + job.fold)
     network = build(job.network)
     weights = _load_weights(store, network, job.network, plan.weights[job.network])
+    identity = job_identity(job, plan, images.sha256)
 
     def report_progress(epoch: EpochRecord) -> None:
-        _show(store, plan, job, epoch, recipe.epochs)
+        _show(store, plan, job, epoch, recipe.epochs, len(split.train))
+
+    def keep(checkpoint: Checkpoint) -> None:
+        store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
+        store.got_somewhere()
 
     fitted = fit(
         network,
@@ -64,6 +85,9 @@ def train_fold(store: ObjectStore, plan: Plan, unit: str) -> None:
         seed=plan.seed + job.fold,
         device=device,
         on_epoch=report_progress,
+        start=_read_checkpoint(work, identity),
+        on_checkpoint=keep,
+        stopping=work.stopping,
     )
     probabilities = predict(fitted.network, images.inputs[split.test], recipe.batch_size, device)
     best = fitted.epochs[fitted.best_epoch - 1]
@@ -77,6 +101,7 @@ def train_fold(store: ObjectStore, plan: Plan, unit: str) -> None:
         seconds=time.monotonic() - began,
     )
     held_out = [images.variants[index] for index in split.test]
+    trained = network_to_bytes(fitted.network) if job.protocol == "patient" else None
     result = JobResult(
         job=job,
         history=history,
@@ -92,71 +117,64 @@ def train_fold(store: ObjectStore, plan: Plan, unit: str) -> None:
         input_size=recipe.input_size,
         validation_auc=fitted.best_auc,
         validation_loss=best.validation_loss,
+        data_sha256=images.sha256,
+        model_sha256=hashlib.sha256(trained).hexdigest() if trained else None,
     )
-    if job.protocol == "patient":
-        store.put(keys.fold_file(plan.run, unit, MODEL), network_to_bytes(fitted.network))
-    store.put(keys.fold_file(plan.run, unit, RESULT), result.model_dump_json().encode())
+    if trained:
+        store.put(keys.fold_file(plan.run, job.name, MODEL), trained)
+    store.delete(keys.fold_file(plan.run, job.name, CHECKPOINT))
+    store.put(keys.fold_file(plan.run, job.name, RESULT), result.model_dump_json().encode())
 
 
-@unit_task(app, "evaluate")
-def evaluate(store: ObjectStore, plan: Plan, _unit: str) -> None:
-    """Stores the run's report; its page, which says that the stage is done, last."""
-    evaluation = evaluate_run(plan, read_dataset(store, plan.dataset), read_results(store, plan))
+@job_task(app, "evaluate", report_is_intact)
+def evaluate(work: Assignment) -> None:
+    """Stores the run's report; the digests of its files, which say that the stage is done, last."""
+    store, plan = work.store, work.plan
+    missing = len([failure for failure in failures(store, plan.run) if failure.film])
+    evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), read_results(store, plan), missing)
     files = render(evaluation)
-    for name in sorted(files, key=lambda name: name == "index.html"):
-        store.put(keys.report_file(plan.run, name), files[name])
+    for name, data in files.items():
+        store.put(keys.report_file(plan.run, name), data)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    _mark(store, plan.done_key("evaluate", work.unit), digests)
 
 
-@unit_task(app, "publish")
-def publish(store: ObjectStore, plan: Plan, unit: str) -> None:
+@job_task(app, "publish", model_is_intact)
+def publish(work: Assignment) -> None:
     """Publishes the network of the fold that did best on its validation films; the run gives the version its name."""
-    network = as_network(unit)
+    store, plan, network = work.store, work.plan, as_network(work.unit)
     results = [r for r in read_results(store, plan) if (r.job.network, r.job.protocol) == (network, "patient")]
-    best = best_fold(results)
-    figures = store.get(keys.report_file(plan.run, "metrics.json"))
-    evaluation = Evaluation.model_validate_json(figures)
-    judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
-    weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
-    files = model_files(network, weights, best.input_size, plan.seed)
-    files |= {"report.html": store.get(keys.report_file(plan.run, "index.html")), "metrics.json": figures}
-    card = ModelCard(
-        network=network,
-        version=plan.run,
-        created=evaluation.created,
-        code_version=plan.code_version,
-        run=plan.run,
-        dataset=plan.dataset,
-        synthetic=plan.synthetic,
-        protocol="patient",
-        fold=best.job.fold,
-        held_out_patients=tuple(sorted(set(best.predictions.patients))),
-        seed=plan.seed,
-        classes=CLASSES,
-        preprocessing=PreprocessingCard(size=best.input_size, segmentation=SEGMENTATION_VERSION),
-        recipe=plan.training[network],
-        augmentation=plan.augmentation.id,
-        weights=best.weights,
-        parameters=best.parameters,
-        metrics=judged.metrics,
-        explainable=network in _EXPLAINABLE,
-        data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
-        files={},
-    )
-    registry.publish(store, card, files)
-    _mark(store, keys.published_mark(plan.run, network), {"network": network, "version": card.version})
+    if not model_is_intact(store, plan, network):
+        publish_best(store, plan, network, results)
+    # the weights of the folds are needed no more; the mark comes last, so that none is left behind
     for result in results:
         store.delete(keys.fold_file(plan.run, result.job.name, MODEL))
+    _mark(store, keys.published_mark(plan.run, network), {"network": network, "version": plan.run})
 
 
-@unit_task(app, "promote")
-def promote(store: ObjectStore, plan: Plan, network: str) -> None:
+@job_task(app, "promote", lambda _store, _plan, _unit: True)
+def promote(work: Assignment) -> None:
     """Asks the gate for `production`; a refusal ends the run as well, and the reason is kept."""
+    store, run, network = work.store, work.plan.run, work.unit
     try:
-        move = registry.promote(store, network, plan.run, by=f"run {plan.run}", why="the run was to promote it")
+        move = registry.promote(store, network, run, by=f"run {run}", why="the run was to promote it")
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
-        outcome = {"promoted": False, "version": plan.run, "reason": str(refusal)}
-    _mark(store, keys.promoted_mark(plan.run, network), outcome)
+        outcome = {"promoted": False, "version": run, "reason": str(refusal)}
+    _mark(store, keys.promoted_mark(run, network), outcome)
+
+
+def _read_checkpoint(work: Assignment, identity: str) -> Checkpoint | None:
+    """What an earlier worker left of the job; None when it has to begin from the beginning."""
+    try:
+        found = from_bytes(work.store.get(keys.fold_file(work.plan.run, work.unit, CHECKPOINT)), identity)
+    except ObjectNotFound:
+        return None
+    except CheckpointUnusable as error:
+        _log.warning("job begins again", extra={"run": work.plan.run, "unit": work.unit, "reason": str(error)})
+        return None
+    _log.info("job goes on", extra={"run": work.plan.run, "unit": work.unit, "epochs": len(found.progress.epochs)})
+    return found
 
 
 def _load_weights(store: ObjectStore, network: MammogramNetwork, kind: Network, choice: str) -> WeightsReport:
@@ -180,11 +198,12 @@ def _device() -> torch.device:
     return torch.device("cpu")
 
 
-def _show(store: ObjectStore, plan: Plan, job: Job, epoch: EpochRecord, epochs: int) -> None:
+def _show(store: ObjectStore, plan: Plan, job: Job, epoch: EpochRecord, epochs: int, images: int) -> None:
     progress = JobProgress(
         epoch=epoch.epoch,
         epochs=epochs,
         images_per_second=epoch.images_per_second,
+        seconds_per_epoch=images / epoch.images_per_second,
         train_loss=epoch.train_loss,
         validation_loss=epoch.validation_loss,
     )
@@ -194,5 +213,5 @@ def _show(store: ObjectStore, plan: Plan, job: Job, epoch: EpochRecord, epochs: 
     metrics.TRAIN_RATE.labels(job.network).set(epoch.images_per_second)
 
 
-def _mark(store: ObjectStore, key: str, content: dict[str, object]) -> None:
+def _mark(store: ObjectStore, key: str, content: Mapping[str, object]) -> None:
     store.put(key, json.dumps(content).encode())

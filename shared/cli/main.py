@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Runs": (runs.ingest, runs.run, runs.train, runs.status, runs.resume),
+    "Runs": (runs.ingest, runs.run, runs.train, runs.status, runs.resume, runs.retry, runs.cancel),
     "Services": (serving.predict, serving.serve, serving.worker),
     "Try it": (serving.demo, serving.synthesize),
 }

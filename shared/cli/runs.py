@@ -24,9 +24,11 @@ from shared.errors import ObjectNotFound, PlanError, RunError
 from shared.modelling.recipes import NETWORKS, PROFILES, PROTOCOLS, Network, Protocol, as_network, as_protocol, profile
 from shared.pretrained import TRANSFER_NETWORKS, choose_weights
 from shared.queue import pipeline
-from shared.queue.messages import Enqueue
+from shared.queue.broker import Broker, connect
+from shared.queue.messages import Queue
 from shared.queue.plan import TORCHVISION, Plan, make_plan, read_plan
-from shared.queue.worker import enqueue_with, make_app
+from shared.queue.status import read_status
+from shared.queue.worker import make_app
 from shared.settings import settings
 from shared.store import ingest as ingestion
 from shared.store import keys
@@ -53,10 +55,8 @@ def ingest(
     with reporting() as report:
         done = ingestion.ingest(_store(), Source(source), dataset, report)
     what = f"{done.written} films written" if done.written else "nothing had changed"
-    kind = " (SYNTHETIC)" if done.manifest.synthetic else ""
-    console.print(
-        f"data set {dataset}{kind}: {len(done.manifest.films)} films, {what}. Next: mammo run --dataset {dataset}"
-    )
+    kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
+    console.print(f"data set {dataset}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {dataset}")
 
 
 def run(
@@ -110,34 +110,67 @@ def status(
     run: Annotated[str | None, typer.Argument(help="A run; without one, all runs are listed.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until the run ends.")] = False,
 ) -> None:
-    """Show how far a run is, from what the store holds."""
-    store = _store()
+    """Show how far a run is and how fast, from what the store holds and the queue."""
+    store, queue = _store(), _queue()
     if run is None:
         runs = pipeline.list_runs(store)
         for name in runs:
-            console.print(status_line(pipeline.status(store, name)))
+            console.print(status_line(read_status(store, name)))
         if not runs:
             console.print("there are no runs yet; start one with `mammo run`")
         return
-    current = pipeline.status(store, run)
+    current = read_status(store, run, queue)
     with Live(status_table(current), console=console) as live:
         while watch and current.state == "running":
             time.sleep(1)
-            current = pipeline.status(store, run)
+            current = read_status(store, run, queue)
             live.update(status_table(current))
+    if current.state in ("failed", "cancelled"):
+        raise RunError(failure_line(current))
     if current.failures:
-        raise RunError(failure_line(run, current))
+        console.print(failure_line(current))
     if current.state == "finished":
         console.print(f"report: {store.locate(keys.report_file(run, 'index.html'))}")
 
 
 def resume(
     run: Annotated[str, typer.Argument(help="The run to finish.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every image first, and make damaged or missing ones again.")
+    ] = False,
     wait: Wait = False,
 ) -> None:
-    """Enqueue what a run still misses, and nothing else; what was given up is tried again."""
-    store, enqueue = _store(), _enqueue()
-    count = pipeline.resume(store, enqueue, run)
+    """Enqueue what a run still misses, and nothing else; jobs that were given up are tried again."""
+    store = _store()
+    _tell_enqueued(store, run, pipeline.resume(store, _queue(), run, verify=verify), wait)
+
+
+def retry(
+    run: Annotated[str, typer.Argument(help="The run whose films are to be tried again.")],
+    wait: Wait = False,
+) -> None:
+    """Try the films again that were set aside, once their cause is mended; then resume the run."""
+    store = _store()
+    trained = read_status(store, run).finished_jobs
+    count = pipeline.retry(store, _queue(), run)
+    if count and trained:
+        console.print(
+            f"{len(trained)} jobs of run {run} have trained without these films, and a run trains on one set of films: "
+            "when they are mended, start a new run; it reuses all images"
+        )
+    _tell_enqueued(store, run, count, wait)
+
+
+def cancel(run: Annotated[str, typer.Argument(help="The run to stop.")]) -> None:
+    """Stop a run cleanly. What is done stays, and `mammo resume` takes it up again."""
+    store = _store()
+    if read_status(store, run).state == "finished":
+        raise RunError(f"run {run} is finished; there is nothing to cancel")
+    pipeline.cancel(store, run)
+    console.print(f"run {run} is cancelled; workers stop within seconds. `mammo resume {run}` takes it up again.")
+
+
+def _tell_enqueued(store: ObjectStore, run: str, count: int, wait: bool) -> None:
     console.print(f"{count} units of work enqueued" if count else f"run {run} is finished; nothing was enqueued")
     if wait:
         _show(store, read_plan(store, run))
@@ -154,9 +187,9 @@ def _start(
     seed: int,
     wait: bool,
 ) -> None:
-    store, enqueue, chosen_profile = _store(), _enqueue(), profile(profile_name)
+    store, queue, chosen_profile = _store(), _queue(), profile(profile_name)
     try:
-        manifest = ingestion.read_dataset(store, dataset)
+        films = ingestion.read_dataset(store, dataset)
     except ObjectNotFound:
         raise PlanError(
             f"there is no data set '{dataset}'; bring it in with `mammo ingest FOLDER --dataset {dataset}`"
@@ -165,12 +198,12 @@ def _start(
     if not from_scratch:
         chosen |= {name: TORCHVISION for name in networks if name in TRANSFER_NETWORKS and name not in chosen}
     plan = make_plan(
-        manifest, chosen_profile, networks=networks, protocols=protocols, weights=chosen, promote=promote, seed=seed
+        films, chosen_profile, networks=networks, protocols=protocols, weights=chosen, promote=promote, seed=seed
     )
-    pipeline.start(store, enqueue, plan)
-    films = "SYNTHETIC films" if plan.synthetic else "films"
+    pipeline.start(store, queue, plan)
+    kind = "SYNTHETIC films" if plan.synthetic else "films"
     console.print(
-        f"run {plan.run} over {plan.films} {films} of {dataset} is enqueued. Follow it: mammo status {plan.run} --watch"
+        f"run {plan.run} over {plan.films} {kind} of {dataset} is enqueued. Follow it: mammo status {plan.run} --watch"
     )
     if wait:
         _show(store, plan)
@@ -188,5 +221,5 @@ def _store() -> ObjectStore:
     return open_store(settings())
 
 
-def _enqueue() -> Enqueue:
-    return enqueue_with(make_app(settings()), patient=False)
+def _queue() -> Queue:
+    return Broker(make_app(settings()), connect(settings()), patient=False)

@@ -3,6 +3,7 @@
 Coordinates have their origin at the top left edge of the film, x to the right and y downwards, in pixels.
 """
 
+import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
@@ -21,6 +22,7 @@ class Label(StrEnum):
 
 
 CLASSES: tuple[Label, ...] = tuple(Label)
+_MANY_SHARDS = 100_000
 
 
 class Record(BaseModel):
@@ -61,6 +63,26 @@ class Manifest(Record):
     films: tuple[Film, ...]
 
 
+class Dataset(Record):
+    """What is known of a data set without reading its films, which are stored in shards, in the order of their ids.
+
+    The shards are units of work as well, so `shard_films` is fixed when a data set is ingested.
+    """
+
+    dataset: str
+    synthetic: bool
+    films: int
+    shard_films: int
+    patients: dict[Label, int] = Field(description="how many patients have a film with that label")
+    sha256: str = Field(description="of all that is known of its films")
+
+
+class FilmShard(Record):
+    """Some films of a data set, as they are stored."""
+
+    films: tuple[Film, ...]
+
+
 class Transform(Record):
     """How a variant was made from its film; the defaults leave the film as it is."""
 
@@ -98,23 +120,52 @@ class Variant(Record):
         return f"{self.film}/{self.variant:03d}"
 
 
+class SetAside(Record):
+    """A film that a stage could not work on after `tries` tries, and why."""
+
+    film: str
+    stage: str
+    code: str
+    message: str
+    tries: int
+
+
 class Shard(Record):
-    """What one finished unit of work of a stage wrote."""
+    """What one finished unit of work of a stage wrote: the images of its films, but of those that were set aside."""
 
     dataset: str
     recipe: str
     shard: str
+    source_sha256: str = Field(description="of what the unit was made from; another source makes it stale")
     variants: tuple[Variant, ...]
+    set_aside: tuple[SetAside, ...] = ()
 
 
-def check_enough_patients(images: Iterable[Film | Variant], folds: int) -> None:
-    """Raises PlanError when some label has too few patients to train, validate and test with in `folds` folds."""
+def describe(manifest: Manifest) -> Dataset:
+    """Shards have eight films, and more where there would be more than a hundred thousand of them."""
+    count = len(manifest.films)
+    return Dataset(
+        dataset=manifest.dataset,
+        synthetic=manifest.synthetic,
+        films=count,
+        shard_films=max(8, -(-count // _MANY_SHARDS)),
+        patients=patients_by_label(manifest.films),
+        sha256=hashlib.sha256(FilmShard(films=manifest.films).model_dump_json().encode()).hexdigest(),
+    )
+
+
+def patients_by_label(images: Iterable[Film | Variant]) -> dict[Label, int]:
     patients: dict[Label, set[str]] = {label: set() for label in Label}
     for image in images:
         patients[image.label].add(image.patient)
+    return {label: len(having) for label, having in patients.items()}
+
+
+def check_enough_patients(patients: dict[Label, int], folds: int) -> None:
+    """Raises PlanError when some label has too few patients to train, validate and test with in `folds` folds."""
     for label, having in patients.items():
-        if len(having) <= folds:
+        if having <= folds:
             raise PlanError(
-                f"{len(having)} patients have a film that is {label}, too few to train, validate and test on in "
+                f"{having} patients have a film that is {label}, too few to train, validate and test on in "
                 f"{folds} folds; take a profile with fewer folds, or more films"
             )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from shared.datasets.manifest import Variant, check_enough_patients
+from shared.datasets.manifest import Variant, check_enough_patients, patients_by_label
 from shared.errors import PlanError
 
 _VALIDATION_PARTS = 5
@@ -35,7 +35,7 @@ def patient_split(images: Sequence[Variant], folds: int, fold: int, seed: int) -
     films = np.array([index for index, image in enumerate(images) if image.variant == 0])
     labels = np.array([images[index].label for index in films])
     patients = np.array([images[index].patient for index in films])
-    check_enough_patients(images, folds)
+    check_enough_patients(patients_by_label(images), folds)
     held_out = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(films, labels, patients))
     rest, test = held_out[fold]
     train, validation = _validation_part(labels[rest], patients[rest], seed + fold)

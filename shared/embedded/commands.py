@@ -8,9 +8,8 @@ WORKERS = ("augment", "segment", "train")
 
 
 def worker_command(name: str) -> tuple[str, ...]:
-    """The Celery worker of one service; one unit of work at a time."""
-    worker = ("celery", "-A", f"services.{name}.tasks", "worker", "-Q", name, "-n", f"{name}@%h")
-    return (sys.executable, "-m", *worker, "--pool", "solo", "--without-gossip", "--without-mingle")
+    """The worker of one service; one unit of work at a time, unless the settings say otherwise."""
+    return (sys.executable, "-m", "shared.queue.launch", name)
 
 
 def inference_command() -> tuple[str, ...]:

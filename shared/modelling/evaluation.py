@@ -79,6 +79,7 @@ class Evaluation(Record):
     seed: int
     created: str = Field(description="ISO 8601")
     films: int
+    films_set_aside: int = Field(0, description="films of the data set that could not be processed and were left out")
     patients: int
     class_counts: dict[str, int] = Field(min_length=1, description="films by the value of their label")
     augmentation: str = Field(description="name of the recipe")

@@ -1,62 +1,122 @@
-"""One owner of a long job: a key in Redis that is set once, kept alive by a heartbeat, and dropped at the end.
+"""One owner of a unit of work: a key in Redis that is set once, kept alive by a heartbeat, and dropped at the end.
 
-A worker that dies stops beating, and the job is free again after `ttl_s`. A lease saves work, it does not protect
-results: those are protected by conditional writes to the store.
+An owner that dies stops beating, and the unit is free again after `ttl_s`; at once, when whoever asks next is on the
+same machine and can see that the owner's process is gone. A lease saves work, it does not protect results: those are
+protected by `claim`, in the store.
 """
 
+import os
+import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psutil
 import redis
 
 from shared.errors import QueueUnavailable
 
-_EXTEND = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2]) or 0"
+_EXTEND = """
+local owner = redis.call('get', KEYS[1])
+if owner == ARGV[1] then redis.call('pexpire', KEYS[1], ARGV[2]) return 1 end
+if owner then return 0 end
+redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+return 1
+"""
 _RELEASE = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0"
 
 
+_SAME_BIRTH_S = 2.0  # times of birth are reckoned from the clock, which may be set
+
+
 class LeaseHeld(QueueUnavailable):
-    """Another worker has the job; a later try finds it done or free."""
+    """Another worker has the unit; a later try finds it done or free."""
 
     code = "lease-held"
 
 
+class Lease:
+    """What the owner knows of its lease. `lost` becomes true when another worker has taken the unit over."""
+
+    def __init__(self) -> None:
+        self.lost = False
+
+
 @contextmanager
-def lease(client: "redis.Redis", name: str, ttl_s: float) -> Iterator[None]:
+def lease(
+    client: "redis.Redis", name: str, ttl_s: float, on_beat: Callable[[], None] = lambda: None
+) -> Iterator[Lease]:
     """Holds the lease `name` for the duration of the block.
 
+    Args:
+        on_beat: called in the heartbeat's thread, three times in `ttl_s`; must not raise.
+
     Raises:
-        LeaseHeld: somebody else holds it.
+        LeaseHeld: somebody else, who may be alive, holds it.
         QueueUnavailable: Redis does not answer.
     """
-    key, token, ttl_ms = f"mammostack:lease:{name}", uuid.uuid4().hex, int(ttl_s * 1000)
+    key, ttl_ms = f"mammostack:lease:{name}", int(ttl_s * 1000)
+    owner = f"{_this_process()} {uuid.uuid4().hex}"
     try:
-        taken = client.set(key, token, nx=True, px=ttl_ms)
+        taken = client.set(key, owner, nx=True, px=ttl_ms)
+        if not taken and _is_gone(holder := _text(client.get(key))):
+            _quietly(client, _RELEASE, key, holder)
+            taken = client.set(key, owner, nx=True, px=ttl_ms)
     except redis.RedisError as error:
         raise QueueUnavailable(f"the broker of MAMMO_REDIS_URL does not answer: {error}") from error
     if not taken:
         raise LeaseHeld(f"{name} is being worked on by another worker")
-    ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(client, key, token, ttl_ms, ended), name="lease", daemon=True)
-    beat.start()
+    held, ended = Lease(), threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(ttl_s / 3):
+            held.lost = _quietly(client, _EXTEND, key, owner, ttl_ms) == 0
+            on_beat()
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
     try:
-        yield
+        yield held
     finally:
         ended.set()
-        beat.join()
-        _quietly(client, _RELEASE, key, token)
+        thread.join()
+        _quietly(client, _RELEASE, key, owner)
 
 
-def _beat(client: "redis.Redis", key: str, token: str, ttl_ms: int, ended: threading.Event) -> None:
-    while not ended.wait(ttl_ms / 3000):
-        _quietly(client, _EXTEND, key, token, ttl_ms)
-
-
-def _quietly(client: "redis.Redis", script: str, key: str, *arguments: str | int) -> None:
+def this_machine() -> str:
+    """Its name, and the name space of process ids: containers may share the first and not the second."""
     try:
-        client.eval(script, 1, key, *arguments)
+        return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _this_process() -> str:
+    return f"{this_machine()} {os.getpid()} {psutil.Process().create_time():.2f}"
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else ""
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether the owner was a process of this machine and has ended; False where that can't be known."""
+    try:
+        host, pid, born, _ = holder.split(" ")
+        if host != this_machine():
+            return False
+        process = psutil.Process(int(pid))
+        return abs(process.create_time() - float(born)) > _SAME_BIRTH_S or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except ValueError:
+        return False
+
+
+def _quietly(client: "redis.Redis", script: str, key: str, *arguments: str | int) -> int | None:
+    """The script's answer; None when Redis is away. The lease then runs out by itself; the next beat tries again."""
+    try:
+        return int(client.eval(script, 1, key, *arguments))
     except redis.RedisError:
-        # Redis is away: the lease runs out by itself, and the next beat finds out whether it is back.
-        return
+        return None

@@ -5,63 +5,41 @@ are; whoever sees that first, by a conditional write, enqueues the next stage. S
 twice, and `resume` finishes any run by enqueuing what is missing.
 """
 
+import secrets
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Literal
 
-from shared.datasets.manifest import Record
-from shared.errors import MammoError, ObjectNotFound, PreconditionFailed, QueueUnavailable
-from shared.queue.messages import Enqueue, message_of
-from shared.queue.plan import SHARD_FILMS, STAGES, Plan, Stage, Unit, check_plan, read_plan
+from shared.datasets.manifest import Record, SetAside, Shard
+from shared.errors import ObjectNotFound, PreconditionFailed, QueueUnavailable
+from shared.queue.messages import Queue
+from shared.queue.plan import SHARDED, STAGES, Plan, Stage, Unit, check_plan, read_plan
+from shared.queue.shards import code_of, images_are_intact, text_of
 from shared.store import keys
 from shared.store.objects import ObjectStore
 
 
 class Failure(Record):
-    """Why a unit of work was given up; kept under `failed/` until the run is resumed."""
+    """Why a unit of work was given up, or a film of it set aside; kept under `failed/` until it is tried again."""
 
     stage: Stage
     unit: str
+    film: str | None = None
     code: str
     message: str
     when: str
 
 
-class JobProgress(Record):
-    """How far a training job is; written by the job after every epoch, read by `status`."""
+class Marker(Record):
+    """The end of a stage: which unit was the last one, and whether the next stage is enqueued. The token makes every
+    marker different, so that a writer whose answer was lost can tell its own from another's."""
 
-    epoch: int
-    epochs: int
-    images_per_second: float
-    train_loss: float
-    validation_loss: float
-
-
-class StageStatus(Record):
-    """Units and, where a unit is a shard of films, films of one stage."""
-
-    stage: Stage
-    units: int
-    done: int
-    films: int
-    films_done: int
-    failed: int
+    unit: str
+    token: str
+    when: str
+    enqueued: bool = False
 
 
-class RunStatus(Record):
-    """A run as the store tells it. `jobs` holds the training jobs that have begun and are not done, `finished_jobs`
-    the names of those that are."""
-
-    run: str
-    dataset: str
-    synthetic: bool
-    state: Literal["running", "failed", "finished"]
-    stages: tuple[StageStatus, ...]
-    failures: tuple[Failure, ...]
-    jobs: dict[str, JobProgress]
-    finished_jobs: frozenset[str]
-
-
-def start(store: ObjectStore, enqueue: Enqueue, plan: Plan) -> None:
+def start(store: ObjectStore, queue: Queue, plan: Plan) -> None:
     """Writes the plan and enqueues the first unfinished stage.
 
     Raises:
@@ -72,95 +50,156 @@ def start(store: ObjectStore, enqueue: Enqueue, plan: Plan) -> None:
     check_plan(plan)
     store.put(keys.run_plan(plan.run), plan.model_dump_json(indent=1).encode(), if_absent=True)
     try:
-        _enqueue_from(store, enqueue, plan, STAGES[0])
+        _enqueue_from(store, queue, plan, STAGES[0])
     except QueueUnavailable as error:
         raise QueueUnavailable(f"{error}, then `mammo resume {plan.run}`; its plan is kept") from error
 
 
-def resume(store: ObjectStore, enqueue: Enqueue, run: str) -> int:
-    """Forgets the run's failures and enqueues the missing units of its first incomplete stage; returns how many.
+def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: str) -> None:
+    """Called when `unit` is done: if it was the last one, and nobody was faster, the next stage begins.
+
+    The store is listed when the tally says that nothing is left, and when the broker has lost the tally.
+    """
+    left = queue.strike(plan.run, stage, unit)
+    if left is None:
+        missing = [other.name for other in missing_units(store, plan, stage)]
+        if missing:
+            queue.begin_tally(plan.run, stage, missing)
+            left = queue.strike(plan.run, stage, unit)  # another worker's tally may hold it still
+    if left or next(missing_units(store, plan, stage), None) is not None:
+        return
+    following = STAGES.index(stage) + 1
+    if following < len(STAGES) and (marker := _take_marker(store, plan, stage, unit)):
+        _enqueue_from(store, queue, plan, STAGES[following])
+        done = marker.model_copy(update={"enqueued": True})
+        store.put(keys.stage_marker(plan.run, stage), done.model_dump_json().encode())
+    queue.drop_tally(plan.run, stage)
+
+
+def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> Marker | None:
+    """Makes `unit` the one that ends the stage; None when another one does, or has. A unit whose worker died before
+    the next stage was enqueued comes again, and finds its own marker."""
+    key, marker = keys.stage_marker(plan.run, stage), Marker(unit=unit, token=secrets.token_hex(8), when=now())
+    try:
+        store.put(key, marker.model_dump_json().encode(), if_absent=True)
+    except PreconditionFailed:
+        found = Marker.model_validate_json(store.get(key))
+        return found if found.unit == unit and not found.enqueued else None
+    return marker
+
+
+def _enqueue_from(store: ObjectStore, queue: Queue, plan: Plan, first: Stage) -> int:
+    """Enqueues the missing units of the first incomplete stage from `first` on; returns how many."""
+    for place in range(STAGES.index(first), len(STAGES)):
+        stage = STAGES[place]
+        if missing := [unit.name for unit in missing_units(store, plan, stage)]:
+            for unended in STAGES[place:]:
+                store.delete(keys.stage_marker(plan.run, unended))
+            if queue.enqueue(plan.run, stage, missing) == 0:  # done already: the workers were faster
+                advance(store, queue, plan, stage, missing[-1])
+            return len(missing)
+    return 0
+
+
+def resume(store: ObjectStore, queue: Queue, run: str, *, verify: bool = False) -> int:
+    """Enqueues the missing units of the run's first incomplete stage; returns how many. A unit that was given up is
+    missing; a film that was set aside is not (see `retry`). A cancelled run is taken up again.
+
+    Args:
+        verify: read every image of the run first; shards with a damaged or missing one are made again.
 
     Raises:
         RunNotFound: there is no such run.
     """
     plan = read_plan(store, run)
-    unfinished = next((index for index, stage in enumerate(STAGES) if missing_units(store, plan, stage)), len(STAGES))
-    markers = [keys.stage_marker(run, stage) for stage in STAGES[unfinished:]]
-    for key in (*store.list(keys.failures(run)), *markers):
-        store.delete(key)
-    return _enqueue_from(store, enqueue, plan, STAGES[0])
+    store.delete(keys.cancelled(run))
+    damaged = {unit[:2]: unit for stage in SHARDED for unit in _damaged(store, plan, stage)} if verify else {}
+    for failure in failures(store, run):
+        if failure.film is None or (failure.stage, failure.unit) in damaged:
+            store.delete(keys.failure(run, failure.stage, failure.film or failure.unit))
+    for unit in damaged.values():
+        store.delete(unit.done_key)
+    return _enqueue_from(store, queue, plan, STAGES[0])
 
 
-def advance(store: ObjectStore, enqueue: Enqueue, plan: Plan, stage: Stage) -> None:
-    """Called when a unit of `stage` is done: if it was the last one, and nobody was faster, the next stage begins."""
-    if missing_units(store, plan, stage):
-        return
-    marker, following = keys.stage_marker(plan.run, stage), STAGES.index(stage) + 1
-    try:
-        store.put(marker, _now().encode(), if_absent=True)
-    except PreconditionFailed:
-        return
-    try:
-        if following < len(STAGES):
-            _enqueue_from(store, enqueue, plan, STAGES[following])
-    except MammoError:
-        store.delete(marker)  # or the next try would believe that it was done
-        raise
+def retry(store: ObjectStore, queue: Queue, run: str) -> int:
+    """Tries the films again that were set aside, after whatever was wrong was mended, and resumes the run.
+
+    Returns how many units are enqueued. The other films of their shards are made again with them, to the same bytes.
+
+    Raises:
+        RunNotFound: there is no such run.
+    """
+    plan = read_plan(store, run)
+    queue.forget_tries(run)
+    for failure in failures(store, run):
+        if failure.film is None:
+            continue
+        for stage in SHARDED[SHARDED.index(failure.stage) :]:
+            store.delete(plan.done_key(stage, failure.unit))
+        store.delete(keys.failure(run, failure.stage, failure.film))
+    return resume(store, queue, run)
 
 
-def give_up(store: ObjectStore, plan: Plan, stage: Stage, unit: str, error: Exception) -> Failure:
-    """Sets a unit aside with its reason, where `status` shows it and `resume` picks it up again."""
-    code = error.code if isinstance(error, MammoError) else "internal"
-    text = str(error) if isinstance(error, MammoError) else f"{type(error).__name__}: {error}"
-    failure = Failure(stage=stage, unit=unit, code=code, message=text, when=_now())
-    store.put(keys.failure(plan.run, stage, unit), failure.model_dump_json(indent=1).encode())
+def cancel(store: ObjectStore, run: str) -> None:
+    """Stops a run: what is at work ends at its next opportunity, what is queued is not begun. What is done stays.
+
+    Raises:
+        RunNotFound: there is no such run.
+    """
+    read_plan(store, run)
+    store.put(keys.cancelled(run), now().encode())
+
+
+def is_cancelled(store: ObjectStore, run: str) -> bool:
+    return store.exists(keys.cancelled(run))
+
+
+def _damaged(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
+    for unit in plan.units(stage):
+        try:
+            if not images_are_intact(store, Shard.model_validate_json(store.get(unit.done_key))):
+                yield unit
+        except ValueError:
+            yield unit
+        except ObjectNotFound:
+            continue
+
+
+def give_up(store: ObjectStore, run: str, stage: Stage, unit: str, error: Exception) -> Failure:
+    """Gives a unit up, with its reason, where `status` shows it."""
+    failure = Failure(stage=stage, unit=unit, code=code_of(error), message=text_of(error), when=now())
+    store.put(keys.failure(run, stage, unit), failure.model_dump_json(indent=1).encode())
     return failure
 
 
-def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> list[Unit]:
-    """The units of a stage that are not done. Lists the stage's manifests once."""
+def set_aside(store: ObjectStore, plan: Plan, unit: str, films: Iterable[SetAside]) -> None:
+    """Notes, for this run, the films of a shard that were set aside in this run or in another one of its recipe."""
+    for film in films:
+        failure = Failure(
+            stage=film.stage, unit=unit, film=film.film, code=film.code, message=film.message, when=now()
+        )  # fmt: skip
+        store.put(keys.failure(plan.run, film.stage, film.film), failure.model_dump_json(indent=1).encode())
+
+
+def failures(store: ObjectStore, run: str) -> list[Failure]:
+    return [Failure.model_validate_json(store.get(key)) for key in store.list(keys.failures(run))]
+
+
+def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
+    """The units of a stage that are not done, in the order of their keys. What is done is listed once."""
     units = plan.units(stage)
-    if not units:
-        return []
-    present = set(store.list(plan.done_prefix(stage)))
-    return [unit for unit in units if unit.done_key not in present]
-
-
-def status(store: ObjectStore, run: str) -> RunStatus:
-    """Where a run stands. Raises RunNotFound."""
-    plan = read_plan(store, run)
-    failures = tuple(Failure.model_validate_json(store.get(key)) for key in store.list(keys.failures(run)))
-    stages, jobs, finished_jobs = [], {}, frozenset[str]()
-    for stage in STAGES:
-        units = plan.units(stage)
-        missing = missing_units(store, plan, stage)
-        done = len(units) - len(missing)
-        sharded = stage in ("augment", "segment")
-        stages.append(
-            StageStatus(
-                stage=stage,
-                units=len(units),
-                done=done,
-                films=plan.films if sharded else 0,
-                films_done=min(done * SHARD_FILMS, plan.films) if sharded else 0,
-                failed=sum(failure.stage == stage for failure in failures),
-            )
-        )
-        if stage == "train":
-            jobs = _jobs(store, plan, missing)
-            finished_jobs = frozenset(unit.name for unit in units) - {unit.name for unit in missing}
-    finished = all(stage.done == stage.units for stage in stages)
-    state: Literal["running", "failed", "finished"] = "finished" if finished else "failed" if failures else "running"
-    return RunStatus(
-        run=run,
-        dataset=plan.dataset,
-        synthetic=plan.synthetic,
-        state=state,
-        stages=tuple(stages),
-        failures=failures,
-        jobs=jobs,
-        finished_jobs=finished_jobs,
-    )
+    present: Iterator[str] | None = None
+    if stage not in SHARDED:
+        units = iter(sorted(units, key=lambda unit: unit.done_key))
+    for unit in units:
+        if present is None:
+            present = store.list(plan.done_prefix(stage))
+            key = next(present, None)
+        while key is not None and key < unit.done_key:
+            key = next(present, None)
+        if key != unit.done_key:
+            yield unit
 
 
 def list_runs(store: ObjectStore) -> list[str]:
@@ -169,26 +208,5 @@ def list_runs(store: ObjectStore) -> list[str]:
     return [key.split("/")[1] for key in store.list(keys.runs()) if key.endswith(suffix)]
 
 
-def _enqueue_from(store: ObjectStore, enqueue: Enqueue, plan: Plan, first: Stage) -> int:
-    for stage in STAGES[STAGES.index(first) :]:
-        missing = missing_units(store, plan, stage)
-        for unit in missing:
-            enqueue(stage, message_of(plan.run, unit))
-        if missing:
-            return len(missing)
-    return 0
-
-
-def _jobs(store: ObjectStore, plan: Plan, missing: list[Unit]) -> dict[str, JobProgress]:
-    jobs = {}
-    for unit in missing:
-        try:
-            document = store.get(keys.fold_file(plan.run, unit.name, "progress.json"))
-        except ObjectNotFound:
-            continue
-        jobs[unit.name] = JobProgress.model_validate_json(document)
-    return jobs
-
-
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

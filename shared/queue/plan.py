@@ -1,28 +1,28 @@
 """The plan of a run: all that decides its outcome, written to `runs/<run>/plan.json` before anything is enqueued."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared import __version__
-from shared.datasets.manifest import Film, Manifest, Record, check_enough_patients
+from shared.datasets.manifest import Dataset, Record, check_enough_patients
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
 from shared.modelling.recipes import AugmentationRecipe, Network, Profile, Protocol, TrainingRecipe
 from shared.store import keys
+from shared.store.ingest import shard_names
 from shared.store.objects import ObjectStore
-
-SHARD_FILMS = 8
-"""Films of one unit of work of augment and segment. Part of the layout of their manifests: it may never change."""
 
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
+SHARDED: tuple[Stage, ...] = ("augment", "segment")
+"""Stages whose units are shards of films; the units of the others are long jobs."""
 
 SCRATCH = "scratch"
 TORCHVISION = "torchvision"
 
 
-class Unit(Record):
+class Unit(NamedTuple):
     """One piece of work of a stage. It is done when the object `done_key` is there."""
 
     stage: Stage
@@ -39,6 +39,7 @@ class Plan(Record):
     dataset: str
     synthetic: bool
     films: int
+    shard_films: int
     profile: str
     seed: int
     folds: int
@@ -52,39 +53,55 @@ class Plan(Record):
     def networks(self) -> tuple[Network, ...]:
         return tuple(self.training)
 
-    def units(self, stage: Stage) -> list[Unit]:
-        """All units of a stage; none where the stage has nothing to do in this run."""
-        return [Unit(stage=stage, name=name, done_key=key) for name, key in self._units(stage)]
+    def names(self, stage: Stage) -> Iterator[str]:
+        """The names of all units of a stage, in order; none where the stage has nothing to do in this run."""
+        match stage:
+            case "augment" | "segment":
+                yield from shard_names(self.films, self.shard_films)
+            case "train":
+                for network in self.networks:
+                    for protocol in self.protocols:
+                        for fold in range(self.folds if protocol == "patient" else 1):
+                            yield f"{network}/{protocol}/fold-{fold}"
+            case "evaluate":
+                if self.training:
+                    yield "report"
+            case "publish":
+                yield from self.networks if "patient" in self.protocols else ()
+            case "promote":
+                yield from self.promote
 
-    def shard_films(self, shard: str, films: Sequence[Film]) -> Sequence[Film]:
-        """The part of a data set's films, in the order of their ids, that a shard covers."""
-        first = int(shard) * SHARD_FILMS
-        return films[first : first + SHARD_FILMS]
+    def units(self, stage: Stage) -> Iterator[Unit]:
+        return (Unit(stage, name, self.done_key(stage, name)) for name in self.names(stage))
 
-    def _units(self, stage: Stage) -> list[tuple[str, str]]:
-        shards = [f"{number:06d}" for number in range(-(-self.films // SHARD_FILMS))]
+    def count(self, stage: Stage) -> int:
+        """How many units a stage has."""
+        return sum(1 for _ in self.names(stage))
+
+    def find(self, stage: Stage, name: str) -> Unit:
+        """Raises PlanError when the stage has no such unit."""
+        if stage in SHARDED:
+            known = len(name) == 6 and name.isdecimal() and int(name) * self.shard_films < self.films
+        else:
+            known = name in self.names(stage)
+        if not known:
+            raise PlanError(f"run {self.run} has no unit '{name}' in its stage {stage}")
+        return Unit(stage, name, self.done_key(stage, name))
+
+    def done_key(self, stage: Stage, name: str) -> str:
         match stage:
             case "augment":
-                recipe = self.augmentation.id
-                return [(shard, keys.augmented_manifest(self.dataset, recipe, shard)) for shard in shards]
+                return keys.augmented_manifest(self.dataset, self.augmentation.id, name)
             case "segment":
-                recipe = self.augmentation.segmented_id
-                return [(shard, keys.segmented_manifest(self.dataset, recipe, shard)) for shard in shards]
+                return keys.segmented_manifest(self.dataset, self.augmentation.segmented_id, name)
             case "train":
-                names = [
-                    f"{network}/{protocol}/fold-{fold}"
-                    for network in self.networks
-                    for protocol in self.protocols
-                    for fold in range(self.folds if protocol == "patient" else 1)
-                ]
-                return [(name, keys.fold_file(self.run, name, "result.json")) for name in names]
+                return keys.fold_file(self.run, name, "result.json")
             case "evaluate":
-                return [("report", keys.report_file(self.run, "index.html"))]
+                return keys.report_file(self.run, "digests.json")
             case "publish":
-                networks = self.networks if "patient" in self.protocols else ()
-                return [(network, keys.published_mark(self.run, network)) for network in networks]
+                return keys.published_mark(self.run, name)
             case "promote":
-                return [(network, keys.promoted_mark(self.run, network)) for network in self.promote]
+                return keys.promoted_mark(self.run, name)
 
     def done_prefix(self, stage: Stage) -> str:
         """The prefix below which the `done_key`s of all units of a stage are."""
@@ -124,7 +141,7 @@ def check_plan(plan: Plan) -> None:
 
 
 def make_plan(
-    dataset: Manifest,
+    dataset: Dataset,
     profile: Profile,
     *,
     networks: Sequence[Network],
@@ -142,7 +159,7 @@ def make_plan(
         PlanError: there are too few patients for the profile's folds.
     """
     if networks and "patient" in protocols:
-        check_enough_patients(dataset.films, profile.folds)
+        check_enough_patients(dataset.patients, profile.folds)
     now = datetime.now(UTC)
     return Plan(
         run=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
@@ -150,7 +167,8 @@ def make_plan(
         code_version=__version__,
         dataset=dataset.dataset,
         synthetic=dataset.synthetic,
-        films=len(dataset.films),
+        films=dataset.films,
+        shard_films=dataset.shard_films,
         profile=profile.name,
         seed=seed,
         folds=profile.folds,

@@ -1,38 +1,72 @@
 """The common shell of all workers: the Celery application, and what surrounds the core of every unit of work.
 
-A unit is read from the store, skipped when its output is there, done by the service's own function, and followed by
-`pipeline.advance`. What fails and may work later is tried again with a growing pause; what can't work is set aside
-under `failed/` with its reason.
+A unit is read from the store, skipped when its output is there and whole, done by the service's own function under a
+lease, and followed by `pipeline.advance`. Trouble of the surroundings is waited out; what fails by itself is tried
+again with a growing pause, a bounded number of times, and then set aside under `failed/` with its reason.
 """
 
 import logging
+import os
 import random
+import signal
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 
-import redis
 from celery import Celery, Task, signals
-from kombu.exceptions import OperationalError
+from celery.exceptions import Reject
 from prometheus_client import start_http_server
 
 from shared import metrics
-from shared.errors import MammoError, PlanError, QueueUnavailable
+from shared.errors import (
+    JobInterrupted,
+    MammoError,
+    QueueUnavailable,
+    RunNotFound,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
 from shared.logs import configure_logs
 from shared.queue import pipeline
+from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
+from shared.queue.claim import FencedStore, Superseded, claimed
 from shared.queue.lease import LeaseHeld, lease
-from shared.queue.messages import QUEUES, Enqueue, Message, task_name
+from shared.queue.messages import Message, task_name
 from shared.queue.plan import Plan, Stage, Unit, read_plan
+from shared.queue.shards import OUTSIDE, ShardStage, WorkerLost, do_shard, is_intact
 from shared.settings import Settings, settings
+from shared.store import keys
 from shared.store.objects import ObjectStore, check_conditional_writes, open_store
 
-Work = Callable[[ObjectStore, Plan, str], None]
-"""What a service does with one unit of a plan, given by its name."""
-
-LEASE_S = 30.0
-_LEASE_PAUSE_S = 5.0
-_LONG: tuple[Stage, ...] = ("train", "evaluate", "publish", "promote")
+_LEASE_PAUSE_S = 4.0
+_LONGEST_PAUSE_S = 8.0
 _log = logging.getLogger("mammostack.worker")
+_shutting_down = threading.Event()
+_main_process = os.getpid()
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A long job in the hands of its owner.
+
+    `store` refuses writes once another worker has taken over. `stopping` tells that the worker is to end, the run was
+    cancelled or the lease is lost: the job keeps what it has and raises an error that may be retried.
+    """
+
+    store: FencedStore
+    plan: Plan
+    unit: str
+    stopping: Callable[[], bool]
+
+
+Job = Callable[[Assignment], None]
+Intact = Callable[[ObjectStore, Plan, str], bool]
+"""Whether a finished unit's output is whole; asked when a message comes again."""
+
+_Way = Callable[[ObjectStore, Plan, Unit, Broker, Callable[[], bool]], None]
 
 
 def make_app(config: Settings) -> Celery:
@@ -50,11 +84,15 @@ def make_app(config: Settings) -> Celery:
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options={
             "visibility_timeout": config.visibility_timeout_s,
             "unacked_restore_interval": 2,
             "unacked_restore_throttle": 1,
+            # a worker that is killed while it looks for lost messages must not keep the others from looking
+            "unacked_mutex_expire": 5,
             "socket_connect_timeout": 5,
+            "socket_timeout": 30,
             "socket_keepalive": True,
         },
     )
@@ -67,104 +105,173 @@ def worker_store() -> ObjectStore:
 
 
 @cache
-def worker_redis() -> "redis.Redis":
-    return redis.Redis.from_url(settings().redis_url.get_secret_value(), socket_timeout=5)
+def worker_broker(app: Celery) -> Broker:
+    return Broker(app, connect(settings()), patient=True)
 
 
-def enqueue_with(app: Celery, *, patient: bool) -> Enqueue:
-    """Puts messages into the broker: `patient` waits for one that is away (workers), else it is an error (people)."""
+def shard_task(app: Celery, way: ShardStage) -> None:  # type: ignore[type-arg]
+    """Makes a service's work on a film the task of its stage."""
 
-    def enqueue(stage: Stage, message: Message) -> None:
-        try:
-            app.send_task(task_name(stage), kwargs=message.model_dump(), queue=QUEUES[stage], retry=patient)
-        except (OperationalError, redis.RedisError) as error:
-            raise QueueUnavailable(
-                f"the broker of MAMMO_REDIS_URL can't be reached ({str(error).rstrip('.')}); start it"
-            ) from error
+    def do(store: ObjectStore, plan: Plan, unit: Unit, broker: Broker, _stopping: Callable[[], bool]) -> None:
+        aside = do_shard(way, store, plan, unit.name, broker, settings().task_retries + 1)
+        pipeline.set_aside(store, plan, unit.name, aside)
+        metrics.FILMS_SET_ASIDE.labels(way.stage).inc(len(aside))
 
-    return enqueue
+    def intact(store: ObjectStore, plan: Plan, name: str) -> bool:
+        return is_intact(way, store, plan, name)
+
+    _register(app, way.stage, do, intact)
 
 
-def unit_task(app: Celery, stage: Stage) -> Callable[[Work], Work]:
-    """Makes a service's function the task of `stage`; the function itself stays callable as it is."""
+def job_task(app: Celery, stage: Stage, intact: Intact) -> Callable[[Job], Job]:
+    """Makes a service's function the task of a stage of long jobs; the function itself stays callable as it is."""
 
-    def register(work: Work) -> Work:
-        def run_unit(task: Task, run: str, unit: str) -> None:
-            _perform(task, stage, work, Message(run=run, unit=unit))
+    def register(job: Job) -> Job:
+        def do(store: ObjectStore, plan: Plan, unit: Unit, _broker: Broker, stopping: Callable[[], bool]) -> None:
+            _do_job(job, store, plan, unit, stopping)
 
-        app.task(name=task_name(stage), bind=True, max_retries=settings().task_retries)(run_unit)
-        return work
+        _register(app, stage, do, intact)
+        return job
 
     return register
 
 
-def _perform(task: Task, stage: Stage, work: Work, message: Message) -> None:
+def _register(app: Celery, stage: Stage, do: _Way, intact: Intact) -> None:
+    def run_unit(task: Task, run: str, unit: str) -> None:
+        _perform(task, stage, do, intact, Message(run=run, unit=unit))
+
+    app.task(name=task_name(stage), bind=True)(run_unit)
+
+
+def _perform(task: Task, stage: Stage, do: _Way, intact: Intact, message: Message) -> None:
+    """One delivery of a message. It ends with the unit done, or the message sent again, or the unit given up."""
     ids = {"run": message.run, "stage": stage, "unit": message.unit}
-    store, began = worker_store(), time.monotonic()
-    enqueue = enqueue_with(task.app, patient=True)
-    plan = None
+    store, broker, began = worker_store(), worker_broker(task.app), time.monotonic()
+    tries = task.request.retries
     try:
-        plan = read_plan(store, message.run)
-        unit = _unit(plan, stage, message.unit)
-        outcome = "skipped" if store.exists(unit.done_key) else "done"
-        if outcome == "done":
-            _work(store, plan, unit, work)
-        pipeline.advance(store, enqueue, plan, stage)
+        outcome = _carry_out(store, broker, stage, do, intact, message)
     except LeaseHeld as held:
-        # Sent again rather than retried: waiting for another worker is no failed attempt and has no last one. Dropping
-        # the message would lose the job if that worker died, for this may be the only copy left.
+        # Sent again rather than dropped: this may be the only copy left, should that worker die.
         _log.info("unit waits", extra={**ids, "reason": str(held)})
-        task.apply_async(kwargs=message.model_dump(), queue=QUEUES[stage], countdown=_LEASE_PAUSE_S)
-        return
-    except Exception as error:
+        return _send_again(broker, stage, message, tries, _LEASE_PAUSE_S)
+    except (Superseded, RunNotFound) as error:
+        _log.warning("unit dropped", extra={**ids, "reason": str(error)})
+        outcome = "dropped"
+    except JobInterrupted as interrupted:
+        _log.info("unit interrupted", extra={**ids, "reason": str(interrupted)})
+        raise Reject(interrupted, requeue=True) from interrupted
+    except StoreMisconfigured as error:
+        # Not this unit's fault, and no other unit would fare better: the worker goes, the message stays.
+        _log.critical("worker ends: %s", error, extra=ids)
+        os.kill(_main_process, signal.SIGTERM)
+        raise Reject(error, requeue=True) from error
+    except OUTSIDE as trouble:
+        _log.warning("unit waits", extra={**ids, "reason": str(trouble)})
+        return _send_again(broker, stage, message, tries, _pause(9))
+    except Exception as error:  # noqa: BLE001  whatever it is, the unit is tried again or given up
         hopeless = isinstance(error, MammoError) and not error.retryable
         metrics.UNITS.labels(stage, "failed").inc()
-        _log.warning("unit failed", extra={**ids, "attempt": task.request.retries + 1}, exc_info=not hopeless)
-        if not hopeless and task.request.retries < task.max_retries:
-            raise task.retry(exc=error, countdown=_pause(task.request.retries)) from error
-        if plan is None:
-            raise
-        failure = pipeline.give_up(store, plan, stage, message.unit, error)
+        _log.warning("unit failed", extra={**ids, "try": tries + 1}, exc_info=None if hopeless else error)
+        if not hopeless and tries < settings().task_retries:
+            return _send_again(broker, stage, message, tries + 1, _pause(tries))
+        outcome = "given up"
+        failure = pipeline.give_up(store, message.run, stage, message.unit, error)
         _log.error("unit given up", extra={**ids, "reason": failure.message})
-        return
     seconds = time.monotonic() - began
     metrics.UNITS.labels(stage, outcome).inc()
     metrics.UNIT_SECONDS.labels(stage).observe(seconds)
     _log.info("unit %s", outcome, extra={**ids, "seconds": round(seconds, 3)})
+    return None
 
 
-def _work(store: ObjectStore, plan: Plan, unit: Unit, work: Work) -> None:
-    if unit.stage not in _LONG:
-        work(store, plan, unit.name)
-        return
-    with lease(worker_redis(), f"{plan.run}/{unit.stage}/{unit.name}", LEASE_S):
-        work(store, plan, unit.name)
+def _carry_out(store: ObjectStore, broker: Broker, stage: Stage, do: _Way, intact: Intact, message: Message) -> str:
+    plan = read_plan(store, message.run)
+    unit = plan.find(stage, message.unit)
+    if pipeline.is_cancelled(store, plan.run):
+        return "cancelled"
+    cancelled = threading.Event()
+
+    def look_for_cancellation() -> None:
+        with suppress(MammoError):
+            if pipeline.is_cancelled(store, plan.run):
+                cancelled.set()
+
+    # it runs out before the message of a dead owner is delivered again
+    lease_s = 0.75 * settings().visibility_timeout_s
+    with lease(broker.client, unit.done_key, lease_s, look_for_cancellation) as held:
+
+        def stopping() -> bool:
+            return _shutting_down.is_set() or cancelled.is_set() or held.lost
+
+        skipped = store.exists(unit.done_key) and intact(store, plan, unit.name)
+        if not skipped:
+            do(store, plan, unit, broker, stopping)
+        pipeline.advance(store, broker, plan, stage, unit.name)
+    return "skipped" if skipped else "done"
 
 
-def _unit(plan: Plan, stage: Stage, name: str) -> Unit:
-    for unit in plan.units(stage):
-        if unit.name == name:
-            return unit
-    raise PlanError(f"run {plan.run} has no unit '{name}' in its stage {stage}")
+def _do_job(job: Job, store: ObjectStore, plan: Plan, unit: Unit, stopping: Callable[[], bool]) -> None:
+    with claimed(store, keys.claim(plan.run, unit.stage, unit.name)) as fenced:
+        if fenced.claim.deaths > settings().task_retries:
+            raise WorkerLost(
+                f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"
+            )
+        job(Assignment(fenced, plan, unit.name, stopping))
+
+
+def _send_again(broker: Broker, stage: Stage, message: Message, tries: int, in_s: float) -> None:
+    try:
+        broker.send_again(stage, message, tries=tries, in_s=in_s)
+    except QueueUnavailable as error:
+        # Neither acknowledged nor lost: the broker delivers it again when it is back.
+        raise Reject(error, requeue=True) from error
 
 
 def _pause(tries: int) -> float:
-    """Seconds before the next try: 1, 2, 4, ... at most a minute, half of it by chance so that workers spread out."""
-    longest = min(60.0, 2.0**tries)
+    """Seconds before the next try: 1, 2, 4, ... half of it by chance so that workers spread out. Never as long as the
+    visibility time-out, or the waiting message would be delivered once more."""
+    longest = min(_LONGEST_PAUSE_S, 2.0**tries)
     return longest / 2 + random.uniform(0, longest / 2)  # noqa: S311  no secret
 
 
 @signals.worker_init.connect
 def _prepare(**_: object) -> None:
     """Finds at start-up what would otherwise fail in the middle of a run."""
+    global _main_process  # noqa: PLW0603  known once the worker has started, and inherited by its children
+    _main_process = os.getpid()
     config = settings()
     configure_logs(config.log_level)
     try:
-        check_conditional_writes(worker_store())
+        client = connect(config)
+        wait_for_broker(client)
+        check_nothing_is_evicted(client)
+        _wait_for_store()
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from error
     if config.metrics_port:
-        start_http_server(config.metrics_port, addr=config.metrics_host)
+        start_http_server(config.metrics_port, addr=config.metrics_host, registry=metrics.registry())
+
+
+def _wait_for_store() -> None:
+    """Returns when the store has passed its test; says every few seconds that it is waited for."""
+    while True:
+        try:
+            return check_conditional_writes(worker_store())
+        except StoreUnavailable as error:
+            _log.warning("waiting for the store of MAMMO_STORE", extra={"reason": str(error)})
+            time.sleep(5)
+
+
+@signals.worker_process_init.connect
+def _begin_child(**_: object) -> None:
+    """A child must not talk over its parent's connections."""
+    for cached in (worker_store, worker_broker):
+        cached.cache_clear()
+
+
+@signals.worker_shutting_down.connect
+def _note_shutdown(**_: object) -> None:
+    _shutting_down.set()
 
 
 @signals.setup_logging.connect

@@ -1,18 +1,21 @@
 """The layout of the object store. No other module spells a prefix.
 
-raw/<dataset>/manifest.json                                   what the data set holds
+raw/<dataset>/manifest.json                                   what the data set is
+raw/<dataset>/manifests/<shard>.json                          what is known of the films of a shard
 raw/<dataset>/films/<film>.pgm                                the films as they came
 data_augmentation/<dataset>/<recipe>/<film>/<variant>.png     augmented films
 data_augmentation/<dataset>/<recipe>/manifests/<shard>.json   what a finished shard holds
 data_segmentation/<dataset>/<recipe>/...                      the same of segmented films, and <variant>.mask.png
 runs/<run>/plan.json, stages/, training/, report/             one run of the pipeline
-failed/<run>/<stage>/<unit>.json                              units of work that were given up, with the reason
+runs/<run>/claims/<stage>/<unit>.json                         who may write for a long job
+failed/<run>/<stage>/<unit or film>.json                      what was given up or set aside, with the reason
 models/<network>/<version>/                                   published models
 models/<network>/aliases/<alias>.json, audit/                 what is promoted, and who did it
 weights/<sha256>/<file>                                       pretrained weights that were brought along
 """
 
 import re
+from datetime import datetime
 
 from shared.errors import InputError
 
@@ -32,6 +35,14 @@ def check_name(kind: str, name: str) -> str:
 
 def raw_manifest(dataset: str) -> str:
     return f"raw/{dataset}/manifest.json"
+
+
+def raw_manifests(dataset: str) -> str:
+    return f"raw/{dataset}/manifests/"
+
+
+def raw_shard(dataset: str, shard: str) -> str:
+    return f"{raw_manifests(dataset)}{shard}.json"
 
 
 def raw_films(dataset: str) -> str:
@@ -82,6 +93,14 @@ def stage_marker(run: str, stage: str) -> str:
     return f"runs/{run}/stages/{stage}.json"
 
 
+def cancelled(run: str) -> str:
+    return f"runs/{run}/cancelled.json"
+
+
+def claim(run: str, stage: str, unit: str) -> str:
+    return f"runs/{run}/claims/{stage}/{unit}.json"
+
+
 def training(run: str) -> str:
     return f"runs/{run}/training/"
 
@@ -115,8 +134,9 @@ def failures(run: str, stage: str = "") -> str:
     return f"failed/{run}/{stage}/" if stage else f"failed/{run}/"
 
 
-def failure(run: str, stage: str, unit: str) -> str:
-    return f"failed/{run}/{stage}/{unit}.json"
+def failure(run: str, stage: str, name: str) -> str:
+    """`name` is that of a unit of work, or of a film."""
+    return f"failed/{run}/{stage}/{name}.json"
 
 
 def models(network: str = "") -> str:
@@ -127,12 +147,21 @@ def model_file(network: str, version: str, name: str) -> str:
     return f"models/{network}/{version}/{name}"
 
 
+def aliases(network: str) -> str:
+    return f"models/{network}/aliases/"
+
+
 def alias(network: str, name: str) -> str:
-    return f"models/{network}/aliases/{name}.json"
+    return f"{aliases(network)}{name}.json"
 
 
 def audit(network: str) -> str:
     return f"models/{network}/audit/"
+
+
+def audit_line(network: str, when: datetime, sha256: str) -> str:
+    """Lines sort by time."""
+    return f"{audit(network)}{when:%Y%m%dT%H%M%S%f}-{sha256[:8]}.json"
 
 
 def weights(sha256: str, name: str) -> str:

@@ -9,16 +9,20 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
 from shared.store import keys
+
+ABANDONED_AFTER = 60.0  # seconds; a living writer has long finished its partial file by then
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,14 @@ class Stored:
 
     data: bytes
     etag: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as it is listed; `modified` is in seconds since the epoch, by the store's clock."""
+
+    key: str
+    modified: float
 
 
 class ObjectStore(Protocol):
@@ -38,16 +50,29 @@ class ObjectStore(Protocol):
     def get(self, key: str) -> bytes:
         """The bytes alone. Raises ObjectNotFound."""
 
-    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
-        """Writes the whole object or nothing. Raises PreconditionFailed when a condition does not hold."""
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Writes the whole object or nothing, and returns its etag.
+
+        Raises:
+            PreconditionFailed: a condition does not hold.
+        """
 
     def exists(self, key: str) -> bool: ...
 
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """All objects whose keys begin with `prefix`, which is empty or ends with a slash, in order of keys."""
+
     def list(self, prefix: str) -> Iterator[str]:
-        """All keys that begin with `prefix`, which is empty or ends with a slash, in order."""
+        """The keys of `entries`."""
 
     def delete(self, key: str) -> None:
         """Removes the object; nothing happens when there is none."""
+
+    def discard_partial(self, prefix: str) -> int:
+        """Removes what writers that died have left half-written below `prefix`, and returns how many there were.
+
+        The caller promises that nobody writes below `prefix` meanwhile.
+        """
 
     def locate(self, key: str) -> str:
         """Where a person finds it: a path or an s3:// address."""
@@ -102,11 +127,11 @@ class DirectoryStore:
         with _translated(key):
             return self._path(key).read_bytes()
 
-    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         target = self._path(key)
         with _translated(key):
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, partial = tempfile.mkstemp(dir=self.root / ".partial")
+            descriptor, partial = tempfile.mkstemp(".partial", _partial_prefix(key), self.root / ".partial")
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(data)
@@ -119,6 +144,7 @@ class DirectoryStore:
                     os.replace(partial, target)
             finally:
                 Path(partial).unlink(missing_ok=True)
+        return hashlib.sha256(data).hexdigest()
 
     def _replace_if(self, target: Path, partial: str, etag: str, key: str) -> None:
         with (self.root / ".partial" / "lock").open("w") as lock:
@@ -130,17 +156,32 @@ class DirectoryStore:
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def entries(self, prefix: str) -> Iterator[Entry]:
         base = self._path(prefix) if prefix else self.root
         found = (
             (Path(folder) / name).relative_to(self.root).as_posix()
             for folder, _, names in os.walk(base)
             for name in names
         )
-        yield from sorted(key for key in found if not key.startswith(".partial/"))
+        for key in sorted(key for key in found if not key.startswith(".partial/")):
+            with suppress(FileNotFoundError):  # deleted since it was found
+                yield Entry(key, (self.root / key).stat().st_mtime)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return (entry.key for entry in self.entries(prefix))
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
+
+    def discard_partial(self, prefix: str) -> int:
+        discarded = 0
+        with _translated(prefix):
+            for path in (self.root / ".partial").glob(f"{_partial_prefix(prefix)}*.partial"):
+                with suppress(FileNotFoundError):  # its writer has just finished
+                    if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+                        path.unlink()
+                        discarded += 1
+        return discarded
 
     def locate(self, key: str) -> str:
         return str(self._path(key))
@@ -150,6 +191,11 @@ class DirectoryStore:
         if not key or ".." in Path(key).parts or not path.is_relative_to(self.root):
             raise InputError(f"'{key}' is not a key")
         return path
+
+
+def _partial_prefix(key: str) -> str:
+    """How the names of the partial files of `key`, and of all keys that begin with it, begin."""
+    return quote(key, safe="")[:200]  # a file name holds 255 bytes; longer keys share it with their neighbours
 
 
 @contextmanager

@@ -5,7 +5,6 @@ write. Models of the leaky protocol are never promoted.
 """
 
 import hashlib
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -134,6 +133,8 @@ def rollback(store: ObjectStore, network: str, *, by: str, why: str, alias: str 
 
 def history(store: ObjectStore, network: str) -> list[AliasMove]:
     """The audit trail, the oldest move first."""
+    for key in store.list(keys.aliases(network)):
+        _note(store, AliasMove.model_validate_json(store.get(key)))
     return [AliasMove.model_validate_json(store.get(key)) for key in store.list(keys.audit(network))]
 
 
@@ -175,10 +176,12 @@ def _move(
     forced: bool = False,
 ) -> AliasMove:
     """Moves the alias away from `current`, on which the decision rests; nobody may have moved it meanwhile."""
+    if current:
+        _note(store, current)
     key, when = keys.alias(network, alias), datetime.now(UTC)
     move = AliasMove(
         network=network, alias=alias, version=version, previous=current.version if current else None, by=by, why=why,
-        when=when.isoformat(timespec="milliseconds"), forced=forced,
+        when=when.isoformat(timespec="microseconds"), forced=forced,
     )  # fmt: skip
     document = move.model_dump_json(indent=1).encode()
     try:
@@ -188,5 +191,14 @@ def _move(
             store.put(key, document, if_absent=True)
     except PreconditionFailed:
         raise PromotionRefused(f"somebody else moved '{alias}' of {network} meanwhile; look and try again") from None
-    store.put(f"{keys.audit(network)}{when:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}.json", document, if_absent=True)
+    _note(store, move)
     return move
+
+
+def _note(store: ObjectStore, move: AliasMove) -> None:
+    """Sees to it that a move is in the audit trail. An alias holds its last move, and whoever reads the trail or moves
+    the alias again notes it first, so none is lost to a crash between the two."""
+    document = move.model_dump_json(indent=1).encode()
+    line = keys.audit_line(move.network, datetime.fromisoformat(move.when), hashlib.sha256(document).hexdigest())
+    with suppress(PreconditionFailed):
+        store.put(line, document, if_absent=True)

@@ -3,17 +3,20 @@
 Known errors are translated at this edge; whatever is not known passes unchanged.
 """
 
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
@@ -22,11 +25,18 @@ from botocore.exceptions import (
 
 from shared.errors import ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
-from shared.store.objects import Stored
+from shared.store.objects import Entry, Stored
 
-_TROUBLE = (ConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
+LARGE = 64 * 2**20  # bytes; a larger object goes up in parts
+ATTEMPTS = 5  # at one request; botocore waits between them, longer each time and by chance
+READ_TIMEOUT = 60.0
+
+_PARTS = TransferConfig(multipart_chunksize=16 * 2**20, max_concurrency=4)  # 64 MiB beside the object itself
+_TROUBLE = (ConnectionError, FlexibleChecksumError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
 _REFUSED = {"AccessDenied", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"}
+_OVERTAKEN = {"ConditionalRequestConflict", "NoSuchUpload"}  # by another write in flight; by who discarded the parts
+_FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 
 
 class S3Store:
@@ -45,8 +55,8 @@ class S3Store:
             raise StoreMisconfigured(f"MAMMO_STORE is '{settings.store}', which names no bucket; give s3://BUCKET")
         config = Config(
             connect_timeout=5,
-            read_timeout=60,
-            retries={"mode": "standard", "total_max_attempts": 5},
+            read_timeout=READ_TIMEOUT,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             max_pool_connections=32,
             request_checksum_calculation=settings.s3_checksums,
             response_checksum_validation=settings.s3_checksums,
@@ -69,13 +79,27 @@ class S3Store:
     def get(self, key: str) -> bytes:
         return self.read(key).data
 
-    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         conditions = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_match} if if_match is not None else {}
         try:
             with self._translated(key):
-                self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
+                if len(data) > LARGE and not conditions:
+                    return self._put_in_parts(self._prefix + key, data)
+                answer = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
+                return str(answer["ETag"])
         except ObjectNotFound:  # S3's answer to If-Match where there is nothing
             raise PreconditionFailed(f"{key}: somebody else has deleted it meanwhile") from None
+        except PreconditionFailed as refusal:
+            if _was_retried(refusal):  # what is in the way may be ours, by an attempt whose answer was lost
+                with suppress(ObjectNotFound):
+                    stored = self.read(key)
+                    if stored.data == data:
+                        return stored.etag
+            raise
+
+    def _put_in_parts(self, whole_key: str, data: bytes) -> str:
+        self._client.upload_fileobj(io.BytesIO(data), self._bucket, whole_key, Config=_PARTS)
+        return str(self._client.head_object(Bucket=self._bucket, Key=whole_key)["ETag"])
 
     def exists(self, key: str) -> bool:
         try:
@@ -85,18 +109,39 @@ class S3Store:
             return False
         return True
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def entries(self, prefix: str) -> Iterator[Entry]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
         with self._translated(prefix):
             for page in pages:
                 for item in page.get("Contents", ()):
-                    yield item["Key"].removeprefix(self._prefix)
+                    yield Entry(item["Key"].removeprefix(self._prefix), item["LastModified"].timestamp())
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return (entry.key for entry in self.entries(prefix))
 
     def delete(self, key: str) -> None:
         with self._translated(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def discard_partial(self, prefix: str) -> int:
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        with self._translated(prefix):
+            try:
+                uploads = [upload for page in pages for upload in page.get("Uploads", ())]
+            except ClientError as error:
+                if error.response["Error"]["Code"] in {"NotImplemented", "MethodNotAllowed"}:
+                    return 0
+                raise
+            for upload in uploads:
+                with suppress(self._client.exceptions.NoSuchUpload):  # the answer to a first attempt was lost
+                    self._client.abort_multipart_upload(
+                        Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+        return len(uploads)
 
     def locate(self, key: str) -> str:
         return f"s3://{self._bucket}/{self._prefix}{key}"
@@ -123,10 +168,19 @@ class S3Store:
             return StoreMisconfigured(f"there is no bucket '{self._bucket}'; create it or mend MAMMO_STORE")
         if code in {"NoSuchKey", "404", "NotFound"}:
             return ObjectNotFound(key)
-        if code in {"PreconditionFailed", "ConditionalRequestConflict", "412"}:
+        if code in {"PreconditionFailed", "412"}:
             return PreconditionFailed(f"{key}: somebody else has written it meanwhile")
         if code in _REFUSED:
-            return StoreMisconfigured(f"{self.locate(key)}: {code}; check the credentials and the bucket's policy")
-        if code in _BUSY or status >= 500 or status == 429:
-            return StoreUnavailable(f"{self.locate(key)}: {code or status}")
+            return StoreMisconfigured(
+                f"{self.locate(key)}: {code}; check the credentials (AWS_ACCESS_KEY_ID) and the bucket's policy"
+            )
+        if code in _BUSY | _OVERTAKEN | _FULL or status >= 500 or status == 429:
+            advice = "free some space on the server" if code in _FULL or status == 507 else "try again later"
+            return StoreUnavailable(f"{self.locate(key)}: {code or status}; {advice}")
         return error
+
+
+def _was_retried(refusal: PreconditionFailed) -> bool:
+    """Whether botocore sent the request more than once."""
+    error = refusal.__cause__
+    return isinstance(error, ClientError) and error.response["ResponseMetadata"]["RetryAttempts"] > 0

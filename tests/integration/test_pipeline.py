@@ -15,10 +15,11 @@ from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
 from shared.queue import pipeline
 from shared.queue.plan import Plan, make_plan
-from shared.queue.worker import enqueue_with, make_app
+from shared.queue.status import read_status
 from shared.store import keys, registry
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store
+from tests.builders import queue_of
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
 
@@ -43,10 +44,10 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def finished(stack: Stack, synthetic_films: Path) -> tuple[ObjectStore, Plan]:
     """A finished run of the test profile: the smallest network on S3, all three over the directory."""
     store = open_store(stack.settings)
-    manifest = ingest(store, Source(synthetic_films), "films").manifest
+    dataset = ingest(store, Source(synthetic_films), "films").dataset
     everything = stack.settings.s3_endpoint_url is None
     plan = make_plan(
-        manifest,
+        dataset,
         profile("test"),
         networks=NETWORKS if everything else ("resnet50",),
         protocols=PROTOCOLS,
@@ -54,14 +55,14 @@ def finished(stack: Stack, synthetic_films: Path) -> tuple[ObjectStore, Plan]:
         promote=("resnet50",),
         seed=7,
     )
-    pipeline.start(store, enqueue_with(make_app(stack.settings), patient=False), plan)
+    pipeline.start(store, queue_of(stack), plan)
     follow(store, plan, stack.processes.check)
     return store, plan
 
 
 def test_every_stage_of_the_run_is_complete(finished: tuple[ObjectStore, Plan]) -> None:
     store, plan = finished
-    status = pipeline.status(store, plan.run)
+    status = read_status(store, plan.run)
     assert status.state == "finished"
     assert [(stage.stage, stage.done) for stage in status.stages] == [
         ("augment", 2),
@@ -124,16 +125,16 @@ def test_the_promoted_model_answers_over_http(finished: tuple[ObjectStore, Plan]
 def test_a_finished_run_has_nothing_to_resume(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:
     store, plan = finished
     before = list(store.list(""))
-    assert pipeline.resume(store, enqueue_with(make_app(stack.settings), patient=False), plan.run) == 0
+    assert pipeline.resume(store, queue_of(stack), plan.run) == 0
     assert list(store.list("")) == before
 
 
 def test_a_unit_that_was_lost_is_done_again_and_the_same(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:
     store, plan = finished
-    unit = plan.units("segment")[1]
+    unit = plan.find("segment", "000001")
     before = store.get(unit.done_key)
     store.delete(unit.done_key)
-    assert pipeline.status(store, plan.run).state == "running"
-    assert pipeline.resume(store, enqueue_with(make_app(stack.settings), patient=False), plan.run) == 1
+    assert read_status(store, plan.run).state == "running"
+    assert pipeline.resume(store, queue_of(stack), plan.run) == 1
     follow(store, plan, stack.processes.check)
     assert store.get(unit.done_key) == before

@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared.console import follow
-from shared.datasets.manifest import Manifest
+from shared.console import follow, read_evaluation
+from shared.datasets.manifest import Dataset
 from shared.datasets.mias import Source
 from shared.embedded.stack import Stack, running_stack, wait_for
-from shared.errors import RunError
 from shared.modelling.recipes import profile
 from shared.queue import pipeline
 from shared.queue.lease import lease
-from shared.queue.messages import message_of
+from shared.queue.messages import Message
 from shared.queue.plan import Plan, make_plan
-from shared.queue.worker import enqueue_with, make_app
+from shared.queue.status import read_status
 from shared.store import keys
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store
+from tests.builders import queue_of
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def plan_over(manifest: Manifest) -> Plan:
+def plan_over(dataset: Dataset) -> Plan:
     """Augment, segment and the training of the smallest network, by one protocol."""
     return make_plan(
-        manifest,
+        dataset,
         profile("test"),
         networks=("modified_cnn",),
         protocols=("paper",),
@@ -42,63 +42,69 @@ def plan_over(manifest: Manifest) -> Plan:
     )
 
 
-def test_a_damaged_film_stops_its_shard_alone_says_why_and_is_mended_by_resume(
+def test_films_that_can_not_be_processed_are_set_aside_with_their_reason_and_come_back_by_retry(
     stack: Stack, synthetic_films: Path
 ) -> None:
     store: ObjectStore = open_store(stack.settings)
-    enqueue = enqueue_with(make_app(stack.settings), patient=False)
-    manifest = ingest(store, Source(synthetic_films), "damaged").manifest
+    queue = queue_of(stack)
+    dataset = ingest(store, Source(synthetic_films), "damaged").dataset
     key = keys.raw_film("damaged", "mdb003")
     whole = store.get(key)
     store.put(key, whole[:1000])
-    plan = plan_over(manifest)
+    plan = plan_over(dataset)
 
-    pipeline.start(store, enqueue, plan)
-    with pytest.raises(RunError, match=rf"augment 000000 was given up.*mammo resume {plan.run}"):
-        follow(store, plan, stack.processes.check)
-    (failure,) = pipeline.status(store, plan.run).failures
-    assert failure.code == "undecodable-image"
-    assert store.exists(plan.units("augment")[1].done_key)
+    pipeline.start(store, queue, plan)
+    follow(store, plan, stack.processes.check)
+    status = read_status(store, plan.run)
+    (failure,) = status.failures
+    assert (failure.stage, failure.film, failure.code) == ("augment", "mdb003", "undecodable-image")
+    assert [(stage.films_done, stage.set_aside) for stage in status.stages[:2]] == [(15, 1), (15, 1)]
+    assert read_evaluation(store, plan.run).films_set_aside == 1
+    assert pipeline.resume(store, queue, plan.run) == 0
 
     store.put(key, whole)
-    assert pipeline.resume(store, enqueue, plan.run) == 1
+    assert pipeline.retry(store, queue, plan.run) == 1
     follow(store, plan, stack.processes.check)
-    assert pipeline.status(store, plan.run).failures == ()
+    assert read_status(store, plan.run).failures == ()
+    again = plan_over(dataset)
+    pipeline.start(store, queue, again)
+    follow(store, again, stack.processes.check)
+    assert read_evaluation(store, again.run).films_set_aside == 0
 
 
 def test_every_message_twice_gives_the_same_objects_as_once(stack: Stack, synthetic_films: Path) -> None:
     store = open_store(stack.settings)
-    enqueue = enqueue_with(make_app(stack.settings), patient=False)
-    manifest = ingest(store, Source(synthetic_films), "twice").manifest
-    once, twice = plan_over(manifest), plan_over(manifest)
+    queue = queue_of(stack)
+    dataset = ingest(store, Source(synthetic_films), "twice").dataset
+    once, twice = plan_over(dataset), plan_over(dataset)
 
-    pipeline.start(store, enqueue, once)
+    pipeline.start(store, queue, once)
     follow(store, once, stack.processes.check)
     before = {key: store.get(key) for key in store.list("data_segmentation/twice/")}
 
-    pipeline.start(store, enqueue, twice)
+    pipeline.start(store, queue, twice)
     for stage in ("augment", "segment", "train"):
-        for unit in twice.units(stage):
-            enqueue(stage, message_of(twice.run, unit))
+        for unit in twice.names(stage):
+            queue.send_again(stage, Message(run=twice.run, unit=unit), tries=0, in_s=0)
     follow(store, twice, stack.processes.check)
     assert {key: store.get(key) for key in store.list("data_segmentation/twice/")} == before
-    assert pipeline.status(store, twice.run).failures == ()
+    assert read_status(store, twice.run).failures == ()
 
 
 def test_a_job_that_another_worker_holds_waits_and_is_done_when_that_worker_is_gone(
     stack: Stack, synthetic_films: Path
 ) -> None:
     store = open_store(stack.settings)
-    manifest = ingest(store, Source(synthetic_films), "held").manifest
-    plan = plan_over(manifest)
+    dataset = ingest(store, Source(synthetic_films), "held").dataset
+    plan = plan_over(dataset)
     (unit,) = plan.units("train")
     client = redis.Redis.from_url(stack.settings.redis_url.get_secret_value())
-    with lease(client, f"{plan.run}/train/{unit.name}", ttl_s=30):
-        pipeline.start(store, enqueue_with(make_app(stack.settings), patient=False), plan)
+    with lease(client, unit.done_key, ttl_s=30):
+        pipeline.start(store, queue_of(stack), plan)
         log = stack.processes.folder / "logs" / "train.log"
         wait_for(
             "the job to wait", lambda: plan.run in log.read_text() and "unit waits" in log.read_text(), stack.processes
         )
         assert not store.exists(unit.done_key)
     follow(store, plan, stack.processes.check)
-    assert pipeline.status(store, plan.run).failures == ()
+    assert read_status(store, plan.run).failures == ()

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from services.augment.tasks import augment_shard
+from services.augment.tasks import AUGMENT
 from shared.datasets.manifest import Shard, Transform
 from shared.imaging.decode import decode
+from shared.queue.shards import is_intact
 from shared.store import keys
-from shared.store.ingest import read_dataset
-from tests.builders import ingested
+from shared.store.ingest import stored_manifest
+from tests.builders import do, ingested
 
 
 def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_their_patient(
@@ -18,11 +19,11 @@ def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_thei
 ) -> None:
     store, plan = ingested(tmp_path, synthetic_films, "demo")
 
-    augment_shard(store, plan, "000001")
+    do(AUGMENT, store, plan, "000001")
 
     key = keys.augmented_manifest("films", plan.augmentation.id, "000001")
     shard = Shard.model_validate_json(store.get(key))
-    films = {film.id: film for film in read_dataset(store, "films").films[8:16]}
+    films = {film.id: film for film in stored_manifest(store, "films").films[8:16]}
     assert [(v.film, v.variant) for v in shard.variants] == [(film, n) for film in films for n in range(3)]
     for variant in shard.variants:
         film = films[variant.film]
@@ -37,7 +38,46 @@ def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_thei
 
 def test_doing_a_shard_again_writes_the_same_bytes(tmp_path: Path, synthetic_films: Path) -> None:
     store, plan = ingested(tmp_path, synthetic_films)
-    augment_shard(store, plan, "000000")
+    do(AUGMENT, store, plan, "000000")
     before = {key: store.get(key) for key in store.list("data_augmentation/")}
-    augment_shard(store, plan, "000000")
+    do(AUGMENT, store, plan, "000000")
     assert {key: store.get(key) for key in store.list("data_augmentation/")} == before
+
+
+def test_a_film_that_is_not_what_was_ingested_is_set_aside_until_it_is_restored(
+    tmp_path: Path, synthetic_films: Path
+) -> None:
+    store, plan = ingested(tmp_path, synthetic_films)
+    key = keys.raw_film("films", "mdb003")
+    whole = store.get(key)
+    store.put(key, whole + b"\0")
+    (aside,) = do(AUGMENT, store, plan, "000000")
+    assert (aside.film, aside.stage, aside.code) == ("mdb003", "augment", "undecodable-image")
+    assert f"restore it, then `mammo retry {plan.run}`" in aside.message
+    store.put(key, whole)
+    assert do(AUGMENT, store, plan, "000000") == ()
+    shard = Shard.model_validate_json(store.get(plan.done_key("augment", "000000")))
+    assert {variant.film for variant in shard.variants} == {f"mdb{number:03d}" for number in range(1, 9)}
+
+
+def test_a_film_that_is_gone_is_set_aside(tmp_path: Path, synthetic_films: Path) -> None:
+    store, plan = ingested(tmp_path, synthetic_films)
+    store.delete(keys.raw_film("films", "mdb003"))
+    (aside,) = do(AUGMENT, store, plan, "000000")
+    assert (aside.film, aside.code) == ("mdb003", "object-not-found")
+
+
+def test_a_shard_is_intact_while_its_images_and_what_is_known_of_its_films_stay(
+    tmp_path: Path, synthetic_films: Path
+) -> None:
+    store, plan = ingested(tmp_path, synthetic_films)
+    do(AUGMENT, store, plan, "000000")
+    assert is_intact(AUGMENT, store, plan, "000000")
+    image = keys.augmented_image("films", plan.augmentation.id, "mdb003", 1)
+    whole = store.get(image)
+    store.put(image, whole + b"\0")
+    assert not is_intact(AUGMENT, store, plan, "000000")
+    store.put(image, whole)
+    known = keys.raw_shard("films", "000000")
+    store.put(known, store.get(known).replace(b'"density": "G"', b'"density": "F"', 1))
+    assert not is_intact(AUGMENT, store, plan, "000000")

@@ -5,22 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.augment.tasks import augment_shard
+from services.augment.tasks import AUGMENT
 from services.segment.core import segment_image
-from services.segment.tasks import segment_shard
+from services.segment.tasks import SEGMENT
 from shared.datasets.manifest import Shard
-from shared.errors import NotAMammogram, UndecodableImage
+from shared.errors import NotAMammogram
 from shared.imaging.decode import decode, encode_png
 from shared.queue.plan import Plan
+from shared.queue.shards import is_intact
 from shared.store import keys
 from shared.store.objects import DirectoryStore
-from tests.builders import ingested
+from tests.builders import do, ingested
 
 
 @pytest.fixture
 def augmented(tmp_path: Path, synthetic_films: Path) -> tuple[DirectoryStore, Plan]:
     store, plan = ingested(tmp_path, synthetic_films)
-    augment_shard(store, plan, "000000")
+    do(AUGMENT, store, plan, "000000")
     return store, plan
 
 
@@ -33,7 +34,7 @@ def test_film_and_mask_are_stored_oriented_with_the_chest_wall_on_the_left(
     augmented: tuple[DirectoryStore, Plan],
 ) -> None:
     store, plan = augmented
-    segment_shard(store, plan, "000000")
+    do(SEGMENT, store, plan, "000000")
     shard = shard_of(store, plan)
     assert len(shard.variants) == 16
     for variant in shard.variants:
@@ -49,7 +50,7 @@ def test_lesions_follow_the_film_when_it_is_mirrored(augmented: tuple[DirectoryS
     store, plan = augmented
     key = keys.augmented_manifest("films", plan.augmentation.id, "000000")
     before = {v.id: v for v in Shard.model_validate_json(store.get(key)).variants}
-    segment_shard(store, plan, "000000")
+    do(SEGMENT, store, plan, "000000")
     placed = 0
     for variant in shard_of(store, plan).variants:
         film = decode(store.get(variant.key)).pixels[:, :: -1 if variant.flipped else 1]
@@ -65,10 +66,54 @@ def test_lesions_follow_the_film_when_it_is_mirrored(augmented: tuple[DirectoryS
 
 def test_a_damaged_augmented_film_is_noticed(augmented: tuple[DirectoryStore, Plan]) -> None:
     store, plan = augmented
-    key = next(key for key in store.list("data_augmentation/") if key.endswith("000.png"))
+    key = next(key for key in store.list("data_augmentation/") if key.endswith("003/000.png"))
     store.put(key, store.get(key) + b"\0")
-    with pytest.raises(UndecodableImage, match=r"is not what the augment worker wrote"):
-        segment_shard(store, plan, "000000")
+    (aside,) = do(SEGMENT, store, plan, "000000")
+    assert (aside.film, aside.stage, aside.code) == (key.split("/")[-2], "segment", "undecodable-image")
+    assert "is not what the augment worker wrote" in aside.message
+    shard = shard_of(store, plan)
+    assert {variant.film for variant in shard.variants} == {f"mdb{number:03d}" for number in range(1, 9)} - {aside.film}
+    assert shard.set_aside == (aside,)
+
+
+def test_what_the_augment_worker_set_aside_is_set_aside_here_too(
+    augmented: tuple[DirectoryStore, Plan],
+) -> None:
+    store, plan = augmented
+    store.delete(keys.raw_film("films", "mdb003"))
+    (aside,) = do(AUGMENT, store, plan, "000000")
+    assert do(SEGMENT, store, plan, "000000") == ()
+    shard = shard_of(store, plan)
+    assert shard.set_aside == (aside,)
+    assert "mdb003" not in {variant.film for variant in shard.variants}
+
+
+def test_a_shard_is_intact_until_an_image_a_mask_or_its_source_changes(
+    augmented: tuple[DirectoryStore, Plan],
+) -> None:
+    store, plan = augmented
+    do(SEGMENT, store, plan, "000000")
+    assert is_intact(SEGMENT, store, plan, "000000")
+    variant = shard_of(store, plan).variants[5]
+    for key in (variant.key, variant.mask_key):
+        assert key is not None
+        whole = store.get(key)
+        store.delete(key)
+        assert not is_intact(SEGMENT, store, plan, "000000")
+        store.put(key, whole)
+    source = plan.done_key("augment", "000000")
+    made_of = Shard.model_validate_json(store.get(source))
+    fewer = tuple(variant for variant in made_of.variants if variant.film != "mdb003")
+    store.put(source, made_of.model_copy(update={"variants": fewer}).model_dump_json().encode())
+    assert not is_intact(SEGMENT, store, plan, "000000")
+
+
+def test_doing_a_shard_again_writes_the_same_bytes(augmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = augmented
+    do(SEGMENT, store, plan, "000000")
+    before = {key: store.get(key) for key in store.list("data_segmentation/")}
+    do(SEGMENT, store, plan, "000000")
+    assert {key: store.get(key) for key in store.list("data_segmentation/")} == before
 
 
 def test_a_blank_frame_is_no_mammogram() -> None:

@@ -1,14 +1,22 @@
-"""The training loop on arrays: it learns, it is seeded, it keeps the best epoch, it says when it diverges."""
+"""The training loop on arrays: it learns, it is seeded, it keeps the best epoch, it says when it diverges,
+and interrupted or not it ends with the same weights."""
+
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from itertools import count
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from services.train.core import Examples, TrainingDiverged, fit, macro_auc, predict
+from services.train.checkpoint import Checkpoint, from_bytes, to_bytes
+from services.train.core import Examples, Fitted, TrainingDiverged, fit, macro_auc, predict
+from shared.errors import JobInterrupted
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, build, head_layers
-from shared.modelling.recipes import TrainingRecipe
+from shared.modelling.recipes import Network, TrainingRecipe
 
 CPU = torch.device("cpu")
 RECIPE = TrainingRecipe(input_size=64, epochs=6, batch_size=8, learning_rate=5e-3)
@@ -115,3 +123,113 @@ def test_probabilities_are_rows_that_sum_to_one() -> None:
 
 def test_auc_is_undefined_where_a_class_is_missing() -> None:
     assert macro_auc(np.array([0, 1, 1]), np.full((3, 3), 1 / 3)) is None
+
+
+SHORT = TrainingRecipe(input_size=64, epochs=3, batch_size=4, learning_rate=5e-3)
+TRANSFER = SHORT.model_copy(update={"epochs": 2, "head_epochs": 1})
+VALIDATION = examples(12, 1)
+
+
+class Job:
+    """A short training that keeps its checkpoints as bytes; a pretrained network first learns its head alone.
+
+    It is interrupted after the batch with the number `stop_after`. One that goes on from `start` begins with other
+    weights and another state of torch.
+    """
+
+    def __init__(
+        self, kind: Network, stop_after: int | None = None, start: Checkpoint | None = None,
+        validation: Examples = VALIDATION,
+    ) -> None:  # fmt: skip
+        self.documents: list[bytes] = []
+        self.epochs: list[EpochRecord] = []
+        self.fitted: Fitted | None = None
+        pretrained, batches = kind != "modified_cnn", count(1)
+        torch.manual_seed(99 if start else 4)
+        with suppress(JobInterrupted):
+            self.fitted = fit(
+                build(kind), TRANSFER if pretrained else SHORT, examples(12), validation,
+                pretrained=pretrained, seed=4, device=CPU, on_epoch=self.epochs.append, start=start,
+                on_checkpoint=lambda checkpoint: self.documents.append(to_bytes(checkpoint, "job")),
+                stopping=lambda: next(batches) == stop_after,
+            )  # fmt: skip
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return from_bytes(self.documents[-1], "job")
+
+
+@cache
+def undisturbed(kind: Network) -> Job:
+    return Job(kind)
+
+
+def timeless(epochs: tuple[EpochRecord, ...] | list[EpochRecord]) -> list[EpochRecord]:
+    return [epoch.model_copy(update={"images_per_second": 0.0}) for epoch in epochs]
+
+
+def assert_same_end(job: Job, expected: Job) -> None:
+    assert job.fitted
+    assert expected.fitted
+    weights = expected.fitted.network.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in job.fitted.network.state_dict().items())
+    assert timeless(job.fitted.epochs) == timeless(expected.fitted.epochs)
+    assert (job.fitted.best_epoch, job.fitted.best_auc) == (expected.fitted.best_epoch, expected.fitted.best_auc)
+
+
+@pytest.mark.parametrize("batches", range(1, 10))
+def test_interrupted_after_any_batch_it_ends_with_the_same_weights(batches: int) -> None:
+    first = Job("modified_cnn", stop_after=batches)
+    second = Job("modified_cnn", start=first.checkpoint)
+    assert first.fitted is None
+    assert_same_end(second, undisturbed("modified_cnn"))
+    assert timeless(first.epochs + second.epochs) == timeless(undisturbed("modified_cnn").epochs)
+
+
+@pytest.mark.parametrize("batches", [2, 4])
+def test_so_does_a_pretrained_network_whether_its_head_or_all_of_it_was_learning(batches: int) -> None:
+    first = Job("resnet50", stop_after=batches)
+    assert_same_end(Job("resnet50", start=first.checkpoint), undisturbed("resnet50"))
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 1), (2, 5), (3, 3)])
+def test_it_can_be_interrupted_again(first: int, second: int) -> None:
+    again = Job("modified_cnn", stop_after=second, start=Job("modified_cnn", stop_after=first).checkpoint)
+    assert_same_end(Job("modified_cnn", start=again.checkpoint), undisturbed("modified_cnn"))
+
+
+def test_after_every_epoch_but_the_last_there_is_a_checkpoint_that_suffices_alone() -> None:
+    whole = undisturbed("modified_cnn")
+    checkpoints = [from_bytes(document, "job") for document in whole.documents]
+    assert [len(checkpoint.progress.epochs) for checkpoint in checkpoints] == [1, 2]
+    for checkpoint in checkpoints:
+        assert_same_end(Job("modified_cnn", start=checkpoint), whole)
+
+
+def test_the_weights_of_an_earlier_best_epoch_outlive_an_interruption() -> None:
+    contrary = Examples(VALIDATION.inputs, np.roll(VALIDATION.labels, 1))  # the more it learns the worse
+    whole = Job("modified_cnn", validation=contrary)
+    assert whole.fitted
+    assert whole.fitted.best_epoch == 1
+    for document in whole.documents + Job("modified_cnn", stop_after=5, validation=contrary).documents:
+        assert_same_end(Job("modified_cnn", start=from_bytes(document, "job"), validation=contrary), whole)
+
+
+def test_the_best_weights_are_left_out_while_they_are_those_of_the_network() -> None:
+    assert not from_bytes(undisturbed("modified_cnn").documents[0], "job").best
+    assert Job("modified_cnn", stop_after=4).checkpoint.best
+
+
+def test_the_speed_of_an_epoch_counts_the_time_before_the_interruption() -> None:
+    start = Job("modified_cnn", stop_after=3).checkpoint
+    slow = replace(start, progress=start.progress.model_copy(update={"seconds": 1000.0}))
+    assert Job("modified_cnn", start=slow).epochs[0].images_per_second == pytest.approx(12 / 1000, rel=0.1)
+
+
+def test_an_interrupted_job_says_that_it_goes_on_when_it_is_run_again() -> None:
+    with pytest.raises(JobInterrupted, match="run again, it goes on from its checkpoint") as interruption:
+        fit(
+            build("modified_cnn"), RECIPE, examples(9), examples(9), pretrained=False, seed=0, device=CPU,
+            on_epoch=lambda _: None, stopping=lambda: True,
+        )  # fmt: skip
+    assert interruption.value.retryable

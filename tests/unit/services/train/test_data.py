@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.augment.tasks import augment_shard
-from services.segment.tasks import segment_shard
+from services.augment.tasks import AUGMENT
+from services.segment.tasks import SEGMENT
 from services.train.data import load_images
 from shared.datasets.manifest import CLASSES
-from shared.errors import StoreError
+from shared.errors import StoreError, StoreUnavailable
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.queue.plan import Plan
 from shared.store import keys
 from shared.store.objects import DirectoryStore
-from tests.builders import ingested
+from tests.builders import do, ingested
 
 PREPROCESSING = Preprocessing(size=64)
 
@@ -22,8 +22,9 @@ PREPROCESSING = Preprocessing(size=64)
 @pytest.fixture
 def segmented(tmp_path: Path, synthetic_films: Path) -> tuple[DirectoryStore, Plan]:
     store, plan = ingested(tmp_path, synthetic_films)
-    augment_shard(store, plan, "000001")
-    segment_shard(store, plan, "000001")
+    for shard in plan.names("augment"):
+        do(AUGMENT, store, plan, shard)
+        do(SEGMENT, store, plan, shard)
     return store, plan
 
 
@@ -31,9 +32,9 @@ def test_training_gets_the_very_pixels_that_serving_makes_of_the_raw_film(
     segmented: tuple[DirectoryStore, Plan],
 ) -> None:
     store, plan = segmented
-    images = load_images(store, "films", plan.augmentation.segmented_id, PREPROCESSING)
+    images = load_images(store, plan, PREPROCESSING)
     originals = [index for index, variant in enumerate(images.variants) if variant.variant == 0]
-    assert len(originals) == 8
+    assert len(originals) == 16
     for index in originals:
         raw = store.get(keys.raw_film("films", images.variants[index].film))
         assert np.array_equal(images.inputs[index], prepare(raw, PREPROCESSING).input)
@@ -41,7 +42,7 @@ def test_training_gets_the_very_pixels_that_serving_makes_of_the_raw_film(
 
 def test_examples_carry_the_class_of_their_film(segmented: tuple[DirectoryStore, Plan]) -> None:
     store, plan = segmented
-    images = load_images(store, "films", plan.augmentation.segmented_id, PREPROCESSING)
+    images = load_images(store, plan, PREPROCESSING)
     chosen = np.array([3, 0, 12])
     examples = images.examples(chosen)
     assert [CLASSES[label] for label in examples.labels] == [images.variants[index].label for index in chosen]
@@ -53,4 +54,26 @@ def test_an_image_that_was_changed_is_not_trained_on(segmented: tuple[DirectoryS
     key = next(key for key in store.list("data_segmentation/") if key.endswith("mask.png"))
     store.put(key, store.get(key) + b"\0")
     with pytest.raises(StoreError, match="is not what the segment worker wrote"):
-        load_images(store, "films", plan.augmentation.segmented_id, PREPROCESSING)
+        load_images(store, plan, PREPROCESSING)
+
+
+def test_images_are_named_by_a_digest_that_changes_with_them(segmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = segmented
+    before = load_images(store, plan, PREPROCESSING)
+    assert load_images(store, plan, PREPROCESSING).sha256 == before.sha256
+    assert before.set_aside == {}
+    store.delete(keys.raw_film("films", "mdb010"))
+    (aside,) = do(AUGMENT, store, plan, "000001")
+    do(SEGMENT, store, plan, "000001")
+    after = load_images(store, plan, PREPROCESSING)
+    assert after.sha256 != before.sha256
+    assert after.set_aside == {"000001": (aside,)}
+    assert {variant.film for variant in before.variants} - {variant.film for variant in after.variants} == {"mdb010"}
+
+
+def test_a_shard_that_is_gone_is_waited_for(segmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = segmented
+    store.delete(plan.done_key("segment", "000001"))
+    with pytest.raises(StoreUnavailable, match=f"000001.json is gone; .* mammo resume {plan.run}") as gone:
+        load_images(store, plan, PREPROCESSING)
+    assert gone.value.retryable

@@ -1,5 +1,9 @@
 """The three networks: shapes, what their docstrings claim, and the class-activation map that GAP allows."""
 
+from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
+
+# isort: split
+
 import re
 
 import pytest

@@ -1,5 +1,9 @@
 """Pretrained weights from files: what fits is loaded and the report says which; nothing in a file is executed."""
 
+from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
+
+# isort: split
+
 import io
 import pickle
 from pathlib import Path

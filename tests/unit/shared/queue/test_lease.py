@@ -1,11 +1,15 @@
-"""The lease of a long job, on a real broker: one owner at a time, alive while it beats, free again when it dies."""
+"""The lease of a unit of work, on a real broker: one owner at a time, alive while it beats, free again when it dies."""
 
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+import psutil
 import pytest
 import redis
 from redis.backoff import NoBackoff
@@ -13,7 +17,7 @@ from redis.retry import Retry
 
 from shared.embedded.broker import free_port
 from shared.errors import QueueUnavailable
-from shared.queue.lease import LeaseHeld, lease
+from shared.queue.lease import LeaseHeld, lease, this_machine
 from tests.servers import running_broker
 
 NAME, TTL = "run/train/unit", 0.5
@@ -96,6 +100,127 @@ def test_who_has_lost_it_neither_extends_nor_drops_that_of_its_successor(client:
         time.sleep(TTL)
         assert client.pttl(KEY) > 50_000
     assert client.get(KEY) == b"the successor"
+
+
+def test_who_has_lost_it_is_told(client: Any) -> None:
+    with lease(client, NAME, TTL) as held:
+        time.sleep(0.6 * TTL)
+        assert not held.lost
+        client.set(KEY, "the successor", px=60_000)
+        assert is_soon(lambda: held.lost)
+
+
+def test_when_the_broker_has_lost_everything_the_next_beat_takes_it_again(client: Any) -> None:
+    with lease(client, NAME, TTL) as held:
+        owner = client.get(KEY)
+        client.flushall()
+        assert is_soon(lambda: client.get(KEY) == owner)
+        assert 0 < client.pttl(KEY) <= TTL * 1000
+        assert not held.lost
+        with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+            pass
+    assert not client.exists(KEY)
+
+
+def test_every_beat_is_told_and_none_after_the_end(client: Any) -> None:
+    beats: list[float] = []
+    with lease(client, NAME, TTL, lambda: beats.append(time.monotonic())):
+        assert is_soon(lambda: len(beats) >= 3)
+    told = len(beats)
+    time.sleep(TTL)
+    assert len(beats) == told
+
+
+def is_soon(condition: Callable[[], bool], seconds: float = 5) -> bool:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+# ---- an owner that is gone -------------------------------------------------------------------------------------------
+
+HOLDER = """
+import sys, time, redis
+from shared.queue.lease import lease
+with lease(redis.Redis.from_url(sys.argv[1]), sys.argv[2], 60):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(client: Any, redis_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Another process of this machine that holds the lease for a minute."""
+    command = [sys.executable, "-c", HOLDER, redis_url, NAME]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_that_of_a_killed_process_ofthis_machine_is_taken_at_once(
+    client: Any, holder: "subprocess.Popen[bytes]"
+) -> None:
+    holder.kill()
+    holder.wait()
+    assert client.pttl(KEY) > 50_000
+    with lease(client, NAME, TTL):
+        assert f" {os.getpid()} ".encode() in client.get(KEY)
+        with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+            pass
+
+
+def test_of_eight_takers_of_that_of_a_killed_process_one_gets_it(
+    client: Any, holder: "subprocess.Popen[bytes]"
+) -> None:
+    holder.kill()
+    holder.wait()
+
+    def take(_: int) -> bool:
+        try:
+            with lease(client, NAME, 10):
+                time.sleep(0.3)
+        except LeaseHeld:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as takers:
+        assert sum(takers.map(take, range(8))) == 1
+
+
+def test_that_of_a_living_process_ofthis_machine_is_not_taken(client: Any, holder: "subprocess.Popen[bytes]") -> None:
+    owner = client.get(KEY)
+    with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+        pass
+    assert client.get(KEY) == owner
+
+
+def test_that_of_a_dead_process_whose_number_another_one_has_now_is_taken_at_once(client: Any) -> None:
+    born_earlier = psutil.Process().create_time() - 100
+    client.set(KEY, f"{this_machine()} {os.getpid()} {born_earlier:.2f} 0123", px=60_000)
+    with lease(client, NAME, TTL):
+        assert client.pttl(KEY) <= TTL * 1000
+
+
+@pytest.mark.parametrize("owner", ["{other} 999999999 1.00 0123", "{this} none 1.00 0123", "{this} 999999999", "", "x"])
+def test_that_of_one_who_may_be_alive_elsewhere_is_not_taken_before_its_time(client: Any, owner: str) -> None:
+    this = this_machine()
+    client.set(KEY, owner.format(this=this, other=f"{this}-2"), px=200)
+    with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+        pass
+    time.sleep(0.25)
+    with lease(client, NAME, TTL):
+        pass
+
+
+# ---- a broker that is away -------------------------------------------------------------------------------------------
 
 
 def impatient(url: str) -> Any:

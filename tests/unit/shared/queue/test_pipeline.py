@@ -1,80 +1,66 @@
-"""The flow of a run over a real store: what is enqueued when, by whom, and what the store tells of it."""
+"""The flow of a run over a real store: what is enqueued when and by whom, whatever is lost on the way."""
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from shared.datasets.manifest import SetAside
 from shared.errors import PlanError, PreconditionFailed, QueueUnavailable, RunNotFound, StoreUnavailable
 from shared.queue import pipeline
-from shared.queue.messages import Message
-from shared.queue.pipeline import JobProgress
-from shared.queue.plan import STAGES, Plan, Stage, read_plan
+from shared.queue.pipeline import Failure, Marker
+from shared.queue.plan import SHARDED, STAGES, Plan, Stage, read_plan
 from shared.store import keys
 from shared.store.objects import DirectoryStore, ObjectStore
 from tests.builders import small_plan
+from tests.unit.shared.queue.memory import MemoryQueue, Sent, begun, do, everything, finish
+from tests.unit.shared.queue.tiny import SEGMENT, do_films, shard_of, stored
 
-Sent = list[tuple[Stage, str]]
 
+class CountingStore(DirectoryStore):
+    """Counts how often each prefix is listed."""
 
-class Queue:
-    """Takes messages and keeps them; the first `broken` times it can't be reached."""
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.listed: Counter[str] = Counter()
 
-    def __init__(self, broken: int = 0) -> None:
-        self.messages: list[tuple[Stage, Message]] = []
-        self.broken = broken
-
-    def __call__(self, stage: Stage, message: Message) -> None:
-        if self.broken:
-            self.broken -= 1
-            raise QueueUnavailable("the broker is away")
-        self.messages.append((stage, message))
-
-    def taken(self) -> Sent:
-        """What was enqueued since the last time."""
-        sent = [(stage, message.unit) for stage, message in self.messages]
-        self.messages = []
-        return sent
+    def list(self, prefix: str) -> Iterator[str]:
+        self.listed[prefix] += 1
+        return super().list(prefix)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> DirectoryStore:
-    return DirectoryStore(tmp_path)
+def store(tmp_path: Path) -> CountingStore:
+    return CountingStore(tmp_path)
 
 
 @pytest.fixture
-def queue() -> Queue:
-    return Queue()
+def queue() -> MemoryQueue:
+    return MemoryQueue()
 
 
-def everything(plan: Plan, stage: Stage) -> Sent:
-    return [(stage, unit.name) for unit in plan.units(stage)]
+def is_finished(store: ObjectStore, plan: Plan) -> bool:
+    return all(next(pipeline.missing_units(store, plan, stage), None) is None for stage in STAGES)
 
 
-def do(store: ObjectStore, plan: Plan, stage: Stage, names: Sequence[str] | None = None) -> None:
-    """Finishes units of a stage, all of them unless they are named."""
-    for unit in plan.units(stage):
-        if names is None or unit.name in names:
-            store.put(unit.done_key, b"done")
+def marker(store: ObjectStore, plan: Plan, stage: Stage) -> Marker:
+    return Marker.model_validate_json(store.get(keys.stage_marker(plan.run, stage)))
 
 
-def begun(store: ObjectStore, queue: Queue, plan: Plan, *finished: Stage) -> Plan:
-    """A run that was started and whose first stages are finished; the queue is empty."""
-    pipeline.start(store, queue, plan)
-    for stage in finished:
-        do(store, plan, stage)
-        pipeline.advance(store, queue, plan, stage)
-    queue.taken()
-    return plan
+def set_aside(store: ObjectStore, plan: Plan, stage: Stage, unit: str, *films: str) -> None:
+    """Notes films as the worker of their shard does."""
+    aside = [SetAside(film=film, stage=stage, code="invalid-image", message="bad", tries=5) for film in films]
+    pipeline.set_aside(store, plan, unit, aside)
 
 
 # ---- start -----------------------------------------------------------------------------------------------------------
 
 
-def test_start_stores_the_plan_and_enqueues_the_first_stage_alone(store: DirectoryStore, queue: Queue) -> None:
+def test_start_stores_the_plan_and_enqueues_the_first_stage_alone(store: CountingStore, queue: MemoryQueue) -> None:
     plan = small_plan(20)
     pipeline.start(store, queue, plan)
     assert {message.run for _, message in queue.messages} == {plan.run}
@@ -82,23 +68,31 @@ def test_start_stores_the_plan_and_enqueues_the_first_stage_alone(store: Directo
     assert read_plan(store, plan.run) == plan
 
 
-def test_the_plan_is_stored_before_anything_is_enqueued(store: DirectoryStore) -> None:
+def test_the_plan_is_stored_before_anything_is_enqueued(store: CountingStore, queue: MemoryQueue) -> None:
     plan = small_plan()
     with pytest.raises(QueueUnavailable):
-        pipeline.start(store, Queue(broken=1), plan)
-    queue = Queue()
+        pipeline.start(store, MemoryQueue(breaks_after=0), plan)
     assert pipeline.resume(store, queue, plan.run) == 2
     assert queue.taken() == everything(plan, "augment")
 
 
-def test_a_plan_that_can_not_be_carried_out_leaves_no_trace(store: DirectoryStore, queue: Queue) -> None:
+def test_a_run_that_the_broker_did_not_take_is_kept_and_named(store: CountingStore) -> None:
+    plan, queue = small_plan(), MemoryQueue(breaks_after=1)
+    with pytest.raises(QueueUnavailable, match=f"mammo resume {plan.run}"):
+        pipeline.start(store, queue, plan)
+    queue.taken()
+    assert pipeline.resume(store, queue, plan.run) == 2
+    assert queue.taken() == everything(plan, "augment")
+
+
+def test_a_plan_that_can_not_be_carried_out_leaves_no_trace(store: CountingStore, queue: MemoryQueue) -> None:
     with pytest.raises(PlanError):
         pipeline.start(store, queue, small_plan(promote=("alexnet",)))
     assert queue.taken() == []
     assert list(store.list("")) == []
 
 
-def test_a_run_is_started_once(store: DirectoryStore, queue: Queue) -> None:
+def test_a_run_is_started_once(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan())
     with pytest.raises(PreconditionFailed):
         pipeline.start(store, queue, plan)
@@ -113,14 +107,14 @@ def test_a_run_is_started_once(store: DirectoryStore, queue: Queue) -> None:
     ],
 )
 def test_a_second_run_over_the_same_films_skips_what_the_first_has_done(
-    store: DirectoryStore, queue: Queue, finished: list[str], expected: Sent
+    store: CountingStore, queue: MemoryQueue, finished: list[str], expected: Sent
 ) -> None:
     do(store, begun(store, queue, small_plan(20, run="first")), "augment", finished)
     pipeline.start(store, queue, small_plan(20, run="second"))
     assert queue.taken() == expected
 
 
-def test_a_second_run_over_segmented_films_begins_with_training(store: DirectoryStore, queue: Queue) -> None:
+def test_a_second_run_over_segmented_films_begins_with_training(store: CountingStore, queue: MemoryQueue) -> None:
     begun(store, queue, small_plan(run="first"), "augment", "segment")
     second = small_plan(run="second")
     pipeline.start(store, queue, second)
@@ -132,84 +126,218 @@ def test_a_second_run_over_segmented_films_begins_with_training(store: Directory
 
 @pytest.mark.parametrize(("stage", "following"), list(pairwise(STAGES)))
 def test_the_last_unit_of_a_stage_enqueues_the_next_stage_once(
-    store: DirectoryStore, queue: Queue, stage: Stage, following: Stage
+    store: CountingStore, queue: MemoryQueue, stage: Stage, following: Stage
 ) -> None:
     plan = begun(store, queue, small_plan(), *STAGES[: STAGES.index(stage)])
-    do(store, plan, stage)
-    pipeline.advance(store, queue, plan, stage)
+    finish(store, queue, plan, stage)
     assert queue.taken() == everything(plan, following)
-    pipeline.advance(store, queue, plan, stage)
+    for name in plan.names(stage):  # every message comes once more
+        pipeline.advance(store, queue, plan, stage, name)
     assert queue.taken() == []
 
 
-def test_a_stage_with_a_missing_unit_is_not_left(store: DirectoryStore, queue: Queue) -> None:
+def test_a_stage_with_a_missing_unit_is_not_left(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(20))
-    do(store, plan, "augment", ["000000", "000002"])
-    pipeline.advance(store, queue, plan, "augment")
+    finish(store, queue, plan, "augment", ["000000", "000002"])
     assert queue.taken() == []
 
 
-def test_after_the_last_stage_nothing_is_enqueued(store: DirectoryStore, queue: Queue) -> None:
+def test_a_tally_that_says_that_nothing_is_left_is_not_believed(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, small_plan(20))
+    finish(store, queue, plan, "augment", ["000000"])
+    for name in ("000001", "000002"):  # struck off, and gone from the store since
+        pipeline.advance(store, queue, plan, "augment", name)
+    assert queue.taken() == []
+
+
+def test_after_the_last_stage_nothing_is_enqueued(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(), *STAGES)
-    assert pipeline.status(store, plan.run).state == "finished"
-    pipeline.advance(store, queue, plan, "promote")
+    assert is_finished(store, plan)
+    pipeline.advance(store, queue, plan, "promote", "resnet50")
     assert queue.taken() == []
 
 
-def test_eight_workers_that_finish_at_once_enqueue_the_next_stage_once(store: DirectoryStore, queue: Queue) -> None:
+def test_eight_workers_that_finish_at_once_enqueue_the_next_stage_once(
+    store: CountingStore, queue: MemoryQueue
+) -> None:
     plan = begun(store, queue, small_plan(64))
     do(store, plan, "augment")
     together = threading.Barrier(8)
 
-    def finish(_: int) -> None:
+    def end(name: str) -> None:
         together.wait()
-        pipeline.advance(store, queue, plan, "augment")
+        pipeline.advance(store, queue, plan, "augment", name)
 
     with ThreadPoolExecutor(8) as workers:
-        list(workers.map(finish, range(8)))
+        list(workers.map(end, plan.names("augment")))
     assert queue.taken() == everything(plan, "segment")
 
 
-def test_a_stage_that_another_run_has_done_is_stepped_over(store: DirectoryStore, queue: Queue) -> None:
+def test_a_stage_that_another_run_has_done_is_stepped_over(store: CountingStore, queue: MemoryQueue) -> None:
     first, second = small_plan(run="first"), small_plan(run="second")
     begun(store, queue, first)
     begun(store, queue, second)
     do(store, first, "augment")
     do(store, first, "segment")
-    pipeline.advance(store, queue, second, "augment")
+    for name in second.names("augment"):
+        pipeline.advance(store, queue, second, "augment", name)
     assert queue.taken() == everything(second, "train")
 
 
-def test_a_stage_without_work_is_stepped_over(store: DirectoryStore, queue: Queue) -> None:
+def test_a_stage_without_work_is_stepped_over(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(promote=()), *STAGES[:4])
-    do(store, plan, "publish")
-    pipeline.advance(store, queue, plan, "publish")
+    finish(store, queue, plan, "publish")
     assert queue.taken() == []
-    assert pipeline.status(store, plan.run).state == "finished"
+    assert is_finished(store, plan)
+
+
+def test_a_stage_is_listed_when_its_last_unit_is_done_and_not_after_each(
+    store: CountingStore, queue: MemoryQueue
+) -> None:
+    plan = begun(store, queue, small_plan(8 * 50))
+    for stage in SHARDED:
+        store.listed.clear()
+        finish(store, queue, plan, stage, list(plan.names(stage))[:-1])
+        assert not store.listed
+        finish(store, queue, plan, stage, ["000049"])
+        assert store.listed[plan.done_prefix(stage)] == 1
+    assert len(queue.taken()) == 50 + plan.count("train")
+
+
+def test_workers_that_are_faster_than_the_sender_leave_no_stage_behind(
+    store: CountingStore, queue: MemoryQueue
+) -> None:
+    plan = small_plan(20)
+    queue.worker = lambda stage, name: finish(store, queue, plan, stage, [name])
+    pipeline.start(store, queue, plan)
+    assert queue.taken() == [message for stage in STAGES for message in everything(plan, stage)]
+    assert is_finished(store, plan)
+
+
+def test_while_a_stage_is_being_enqueued_it_is_not_left(store: CountingStore, queue: MemoryQueue) -> None:
+    plan, seen = small_plan(20), []
+
+    def work(stage: Stage, name: str) -> None:
+        do(store, plan, stage)  # another run does them all meanwhile
+        pipeline.advance(store, queue, plan, stage, name)
+        seen.append((stage, name))
+
+    queue.worker = work
+    pipeline.start(store, queue, plan)
+    assert seen == queue.taken() == [message for stage in STAGES for message in everything(plan, stage)]
+
+
+# ---- what is lost ----------------------------------------------------------------------------------------------------
+
+
+def test_a_tally_that_was_lost_in_the_middle_delays_nothing(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, small_plan(64))
+    for stage, following in pairwise(STAGES):
+        names = list(plan.names(stage))
+        half = len(names) // 2
+        finish(store, queue, plan, stage, names[:half])
+        queue.lose_everything()
+        store.listed.clear()
+        finish(store, queue, plan, stage, names[half:])
+        assert queue.taken() == everything(plan, following)
+        assert store.listed[plan.done_prefix(stage)] <= 2  # for a new tally, and at the end
+
+
+@pytest.mark.parametrize("lost_before", range(8))
+def test_whenever_a_tally_is_lost_the_stage_is_left_once(
+    store: CountingStore, queue: MemoryQueue, lost_before: int
+) -> None:
+    plan = begun(store, queue, small_plan(64))
+    for number, name in enumerate(plan.names("augment")):
+        if number >= lost_before:
+            queue.lose_everything()
+        assert queue.taken() == []
+        finish(store, queue, plan, "augment", [name])
+    assert queue.taken() == everything(plan, "segment")
+
+
+@pytest.mark.parametrize("attempt", range(8))
+def test_workers_that_finish_at_once_without_a_tally_enqueue_the_next_stage_once(
+    store: CountingStore, queue: MemoryQueue, attempt: int
+) -> None:
+    plan = begun(store, queue, small_plan(32))
+    finish(store, queue, plan, "augment", ["000000", "000001"])
+    queue.lose_everything()
+    together = threading.Barrier(2)
+
+    def end(name: str) -> None:
+        together.wait()
+        finish(store, queue, plan, "augment", [name])
+
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(end, ("000002", "000003")))
+    assert queue.taken() == everything(plan, "segment")
+
+
+def test_a_unit_that_others_still_hold_for_missing_is_struck_off_their_tally(
+    store: CountingStore, queue: MemoryQueue
+) -> None:
+    plan = begun(store, queue, small_plan(24))
+    queue.lose_everything()
+    asked: list[str] = []
+
+    class Overtaken(DirectoryStore):
+        """Once it was listed, the other two units are done."""
+
+        def list(self, prefix: str) -> Iterator[str]:
+            found = list(super().list(prefix))
+            if not asked:
+                asked.append(prefix)
+                finish(store, queue, plan, "augment", ["000001"])
+            return iter(found)
+
+    do(store, plan, "augment", ["000000"])
+    pipeline.advance(Overtaken(store.root), queue, plan, "augment", "000000")
+    assert queue.taken() == []
+    finish(store, queue, plan, "augment", ["000002"])
+    assert queue.taken() == everything(plan, "segment")
 
 
 @pytest.mark.parametrize("sent_before", [0, 1])
-def test_a_broker_that_was_away_gets_the_next_stage_at_the_next_try(store: DirectoryStore, sent_before: int) -> None:
-    plan = begun(store, Queue(), small_plan())
-    do(store, plan, "augment")
-
-    queue = Queue()
-
-    def unreliable(stage: Stage, message: Message) -> None:
-        if len(queue.messages) == sent_before:
-            raise QueueUnavailable("the broker is away")
-        queue(stage, message)
-
+def test_a_broker_that_was_away_gets_the_next_stage_at_the_next_try(store: CountingStore, sent_before: int) -> None:
+    queue = MemoryQueue()
+    plan = begun(store, queue, small_plan())
+    queue.breaks_after = sent_before
     with pytest.raises(QueueUnavailable):
-        pipeline.advance(store, unreliable, plan, "augment")
-    pipeline.advance(store, queue, plan, "augment")  # the worker tries its unit again
-    assert set(everything(plan, "segment")) == set(queue.taken())
+        finish(store, queue, plan, "augment")
+    queue.taken()
+    pipeline.advance(store, queue, plan, "augment", "000000")  # the message of another unit comes again
+    assert queue.taken() == []
+    pipeline.advance(store, queue, plan, "augment", "000001")  # the worker tries its unit again
+    assert queue.taken() == everything(plan, "segment")
+    pipeline.advance(store, queue, plan, "augment", "000001")
+    assert queue.taken() == []
+
+
+def test_a_unit_whose_worker_died_before_it_enqueued_the_next_stage_does_so_when_it_comes_again(
+    store: CountingStore, queue: MemoryQueue
+) -> None:
+    plan = begun(store, queue, small_plan())
+    do(store, plan, "augment")
+    died = Marker(unit="000000", token="of the dead", when=pipeline.now())
+    store.put(keys.stage_marker(plan.run, "augment"), died.model_dump_json().encode())
+    pipeline.advance(store, queue, plan, "augment", "000001")
+    assert queue.taken() == []
+    pipeline.advance(store, queue, plan, "augment", "000000")
+    assert queue.taken() == everything(plan, "segment")
+    assert marker(store, plan, "augment") == died.model_copy(update={"enqueued": True})
+
+
+def test_a_stage_ends_with_the_name_of_its_last_unit(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, small_plan(), "augment")
+    assert (marker(store, plan, "augment").unit, marker(store, plan, "augment").enqueued) == ("000001", True)
+    assert not store.exists(keys.stage_marker(plan.run, "segment"))
 
 
 # ---- resume ----------------------------------------------------------------------------------------------------------
 
 
-def test_resume_enqueues_what_is_missing_and_nothing_else(store: DirectoryStore, queue: Queue) -> None:
+def test_resume_enqueues_what_is_missing_and_nothing_else(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(32), "augment")
     do(store, plan, "segment", ["000001", "000002"])
     assert pipeline.resume(store, queue, plan.run) == 2
@@ -218,46 +346,68 @@ def test_resume_enqueues_what_is_missing_and_nothing_else(store: DirectoryStore,
 
 @pytest.mark.parametrize("lost", STAGES)
 def test_whatever_stage_the_queue_was_lost_in_a_resumed_run_ends(
-    store: DirectoryStore, queue: Queue, lost: Stage
+    store: CountingStore, queue: MemoryQueue, lost: Stage
 ) -> None:
     place = STAGES.index(lost)
     plan = begun(store, queue, small_plan(), *STAGES[:place])
+    queue.lose_everything()
     pipeline.resume(store, queue, plan.run)
     for stage in STAGES[place:]:
         assert queue.taken() == everything(plan, stage)
-        do(store, plan, stage)
-        pipeline.advance(store, queue, plan, stage)
-    assert pipeline.status(store, plan.run).state == "finished"
+        finish(store, queue, plan, stage)
+    assert is_finished(store, plan)
 
 
-def test_a_stage_that_was_marked_but_never_enqueued_is_enqueued(store: DirectoryStore, queue: Queue) -> None:
+def test_a_stage_that_was_marked_but_never_enqueued_is_enqueued(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan())
-    do(store, plan, "augment")
-    store.put(keys.stage_marker(plan.run, "augment"), b"the worker died right after this")
+    queue.breaks_after = 0
+    with pytest.raises(QueueUnavailable):
+        finish(store, queue, plan, "augment")  # and the worker dies
     assert pipeline.resume(store, queue, plan.run) == 2
     assert queue.taken() == everything(plan, "segment")
 
 
-def test_films_that_were_deleted_are_made_again_and_the_run_goes_on(store: DirectoryStore, queue: Queue) -> None:
+def test_films_that_were_deleted_are_made_again_and_the_run_goes_on(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(), "augment", "segment")
-    store.delete(plan.units("augment")[1].done_key)
+    store.delete(plan.done_key("augment", "000001"))
     assert pipeline.resume(store, queue, plan.run) == 1
     assert queue.taken() == [("augment", "000001")]
-    do(store, plan, "augment")
-    pipeline.advance(store, queue, plan, "augment")
+    finish(store, queue, plan, "augment", ["000001"])
     assert queue.taken() == everything(plan, "train")
 
 
-def test_resume_forgets_the_failures_of_its_run_alone(store: DirectoryStore, queue: Queue) -> None:
-    plans = [begun(store, queue, small_plan(run=run)) for run in ("one", "other")]
-    for plan in plans:
-        pipeline.give_up(store, plan, "augment", "000000", ValueError("broken"))
+@pytest.mark.parametrize("stage", STAGES[:-1])
+def test_of_an_incomplete_stage_and_those_after_it_no_marker_is_left(
+    store: CountingStore, queue: MemoryQueue, stage: Stage
+) -> None:
+    place = STAGES.index(stage)
+    plan = begun(store, queue, small_plan(), *STAGES)
+    store.delete(next(iter(plan.units(stage))).done_key)
+    assert pipeline.resume(store, queue, plan.run) == 1
+    marked = [other for other in STAGES if store.exists(keys.stage_marker(plan.run, other))]
+    assert marked == list(STAGES[:place])
+
+
+def test_resume_forgets_what_its_run_alone_gave_up(store: CountingStore, queue: MemoryQueue) -> None:
+    for run in ("one", "other"):
+        begun(store, queue, small_plan(run=run))
+        pipeline.give_up(store, run, "augment", "000000", ValueError("broken"))
     pipeline.resume(store, queue, "one")
-    assert pipeline.status(store, "one").state == "running"
-    assert pipeline.status(store, "other").state == "failed"
+    assert pipeline.failures(store, "one") == []
+    assert [failure.unit for failure in pipeline.failures(store, "other")] == ["000000"]
 
 
-def test_resuming_a_finished_run_enqueues_nothing_and_changes_nothing(store: DirectoryStore, queue: Queue) -> None:
+def test_resume_enqueues_what_was_given_up_and_leaves_films_aside(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, small_plan())
+    finish(store, queue, plan, "augment", ["000000"])
+    set_aside(store, plan, "augment", "000000", "mdb003")
+    pipeline.give_up(store, plan.run, "augment", "000001", ValueError("broken"))
+    assert pipeline.resume(store, queue, plan.run) == 1
+    assert queue.taken() == [("augment", "000001")]
+    assert [failure.film for failure in pipeline.failures(store, plan.run)] == ["mdb003"]
+
+
+def test_resuming_a_finished_run_enqueues_nothing_and_changes_nothing(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(), *STAGES)
     before = list(store.list(""))
     assert pipeline.resume(store, queue, plan.run) == 0
@@ -265,40 +415,179 @@ def test_resuming_a_finished_run_enqueues_nothing_and_changes_nothing(store: Dir
     assert list(store.list("")) == before
 
 
-# ---- failures and status ---------------------------------------------------------------------------------------------
+def test_an_unknown_run_is_not_resumed_retried_or_cancelled(store: CountingStore, queue: MemoryQueue) -> None:
+    for action in (
+        lambda: pipeline.resume(store, queue, "unknown"),
+        lambda: pipeline.retry(store, queue, "unknown"),
+        lambda: pipeline.cancel(store, "unknown"),
+    ):
+        with pytest.raises(RunNotFound):
+            action()
+    assert list(store.list("")) == []
 
 
-def counts(store: ObjectStore, plan: Plan) -> dict[Stage, tuple[int, int, int]]:
-    return {stage.stage: (stage.done, stage.failed, stage.units) for stage in pipeline.status(store, plan.run).stages}
+# ---- images that are damaged -----------------------------------------------------------------------------------------
 
 
-def test_status_counts_units_and_films_of_every_stage(store: DirectoryStore, queue: Queue) -> None:
-    plan = begun(store, queue, small_plan(20), "augment")
-    do(store, plan, "segment", ["000000", "000001"])
-    assert counts(store, plan) == {
-        "augment": (3, 0, 3),
-        "segment": (2, 0, 3),
-        "train": (0, 0, 3),
-        "evaluate": (0, 0, 1),
-        "publish": (0, 0, 1),
-        "promote": (0, 0, 1),
-    }
-    augment, segment, train, *_ = pipeline.status(store, plan.run).stages
-    assert (augment.films_done, augment.films) == (20, 20)
-    assert (segment.films_done, segment.films) == (16, 20)
-    assert (train.films_done, train.films) == (0, 0)
+def damage(store: ObjectStore, key: str) -> None:
+    store.put(key, store.get(key) + b"\0")
 
 
-def test_a_run_is_running_then_failed_then_running_again_then_finished(store: DirectoryStore, queue: Queue) -> None:
+@pytest.mark.parametrize("harm", [damage, DirectoryStore.delete], ids=["damaged", "missing"])
+@pytest.mark.parametrize(
+    ("suffix", "expected"),
+    [
+        ("data_augmentation/small/{augmented}/mdb010/001.png", ("augment", "000001")),
+        ("data_segmentation/small/{segmented}/mdb010/001.png", ("segment", "000001")),
+        ("data_segmentation/small/{segmented}/mdb010/001.mask.png", ("segment", "000001")),
+    ],
+    ids=["augmented", "segmented", "mask"],
+)
+def test_a_verified_run_makes_the_shard_of_an_image_that_is_damaged_or_missing_again_and_no_other(
+    store: CountingStore,
+    queue: MemoryQueue,
+    harm: Callable[[ObjectStore, str], None],
+    suffix: str,
+    expected: tuple[Stage, str],
+) -> None:
+    plan = stored(store, small_plan(24))
+    do_films(store, plan)
+    begun(store, queue, plan)
+    recipe = plan.augmentation
+    harm(store, suffix.format(augmented=recipe.id, segmented=recipe.segmented_id))
+    assert pipeline.resume(store, queue, plan.run) == plan.count("train")  # nobody looked
+    queue.taken()
+    assert pipeline.resume(store, queue, plan.run, verify=True) == 1
+    assert queue.taken() == [expected]
+    missing = [(stage, unit.name) for stage in SHARDED for unit in pipeline.missing_units(store, plan, stage)]
+    assert missing == [expected]
+
+
+def test_a_verified_run_makes_a_shard_with_an_unreadable_manifest_again(
+    store: CountingStore, queue: MemoryQueue
+) -> None:
+    plan = stored(store, small_plan(24))
+    do_films(store, plan)
+    begun(store, queue, plan)
+    store.put(plan.done_key("segment", "000002"), b"{")
+    assert pipeline.resume(store, queue, plan.run, verify=True) == 1
+    assert queue.taken() == [("segment", "000002")]
+
+
+def test_a_verified_run_whose_images_are_whole_goes_on_where_it_was(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = stored(store, small_plan(24))
+    do_films(store, plan)
+    begun(store, queue, plan)
+    before = list(store.list(""))
+    assert pipeline.resume(store, queue, plan.run, verify=True) == plan.count("train")
+    assert list(store.list("")) == before
+
+
+# ---- films that are set aside ----------------------------------------------------------------------------------------
+
+
+def test_a_film_that_is_set_aside_does_not_stop_its_stage(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan())
-    assert pipeline.status(store, plan.run).state == "running"
-    pipeline.give_up(store, plan, "augment", "000001", StoreUnavailable("away"))
-    assert pipeline.status(store, plan.run).state == "failed"
-    pipeline.resume(store, queue, plan.run)
-    assert pipeline.status(store, plan.run).state == "running"
-    for stage in STAGES:
-        do(store, plan, stage)
-    assert pipeline.status(store, plan.run).state == "finished"
+    set_aside(store, plan, "augment", "000000", "mdb003")
+    finish(store, queue, plan, "augment")
+    assert queue.taken() == everything(plan, "segment")
+
+
+def test_a_film_that_is_set_aside_is_noted_with_its_shard_and_reason(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, small_plan())
+    for _ in range(2):  # the shard's message came twice
+        set_aside(store, plan, "augment", "000000", "mdb003", "mdb004")
+    first, second = pipeline.failures(store, plan.run)
+    assert (first.film, second.film) == ("mdb003", "mdb004")
+    assert (first.stage, first.unit, first.code, first.message) == ("augment", "000000", "invalid-image", "bad")
+
+
+def test_retry_makes_the_shards_of_films_that_were_set_aside_again_and_no_others(
+    store: CountingStore, queue: MemoryQueue
+) -> None:
+    plan = begun(store, queue, small_plan(40), "augment", "segment")
+    set_aside(store, plan, "augment", "000001", "mdb009", "mdb011")
+    set_aside(store, plan, "segment", "000003", "mdb025")
+    assert pipeline.retry(store, queue, plan.run) == 1
+    missing = [(stage, unit.name) for stage in SHARDED for unit in pipeline.missing_units(store, plan, stage)]
+    assert missing == [("augment", "000001"), ("segment", "000001"), ("segment", "000003")]
+    assert queue.taken() == [("augment", "000001")]
+    assert queue.forgotten == [plan.run]
+    assert pipeline.failures(store, plan.run) == []
+    finish(store, queue, plan, "augment", ["000001"])
+    assert queue.taken() == [("segment", "000001"), ("segment", "000003")]
+
+
+def test_retry_enqueues_what_was_given_up_as_well(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, small_plan(), "augment", "segment")
+    pipeline.give_up(store, plan.run, "train", "resnet50/patient/fold-1", ValueError("broken"))
+    assert pipeline.retry(store, queue, plan.run) == 3
+    assert pipeline.failures(store, plan.run) == []
+
+
+@pytest.mark.parametrize("deletions", range(4))
+def test_a_retry_that_is_interrupted_is_completed_by_the_next(
+    store: CountingStore, queue: MemoryQueue, deletions: int
+) -> None:
+    class Interrupted(DirectoryStore):
+        left = deletions
+
+        def delete(self, key: str) -> None:
+            if self.left == 0:
+                raise StoreUnavailable("the store is away")
+            self.left -= 1
+            super().delete(key)
+
+    plan = begun(store, queue, small_plan(), "augment", "segment")
+    set_aside(store, plan, "augment", "000001", "mdb009")
+    with pytest.raises(StoreUnavailable):
+        pipeline.retry(Interrupted(store.root), queue, plan.run)
+    queue.taken()
+    pipeline.retry(store, queue, plan.run)
+    assert queue.taken() == [("augment", "000001")]
+    finish(store, queue, plan, "augment", ["000001"])
+    assert queue.taken() == [("segment", "000001")]
+
+
+def test_a_shard_that_is_made_again_with_all_its_films_has_none_set_aside(
+    store: CountingStore, queue: MemoryQueue
+) -> None:
+    plan = stored(store, small_plan(24))
+    do_films(store, plan)
+    begun(store, queue, plan)
+    set_aside(store, plan, "segment", "000001", "mdb010")
+    set_aside(store, plan, "segment", "000002", "mdb018")
+    damage(store, shard_of(store, SEGMENT, plan, "000001").variants[0].key)
+    pipeline.resume(store, queue, plan.run, verify=True)
+    assert [failure.film for failure in pipeline.failures(store, plan.run)] == ["mdb018"]
+
+
+# ---- cancel ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_run_keeps_what_is_done_until_it_is_resumed(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, small_plan())
+    other = begun(store, queue, small_plan(run="other"))
+    finish(store, queue, plan, "augment", ["000000"])
+    assert not pipeline.is_cancelled(store, plan.run)
+    pipeline.cancel(store, plan.run)
+    assert pipeline.is_cancelled(store, plan.run)
+    assert not pipeline.is_cancelled(store, other.run)
+    assert pipeline.resume(store, queue, plan.run) == 1
+    assert queue.taken() == [("augment", "000001")]
+    assert not pipeline.is_cancelled(store, plan.run)
+
+
+def test_a_run_may_be_cancelled_twice_and_resumed_twice(store: CountingStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, small_plan())
+    for _ in range(2):
+        pipeline.cancel(store, plan.run)
+        pipeline.cancel(store, plan.run)
+        assert pipeline.resume(store, queue, plan.run) == 2
+    assert queue.taken() == everything(plan, "augment") * 2
+
+
+# ---- failures and lists ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -309,43 +598,27 @@ def test_a_run_is_running_then_failed_then_running_again_then_finished(store: Di
     ],
 )
 def test_what_was_given_up_is_told_with_its_reason(
-    store: DirectoryStore, queue: Queue, error: Exception, code: str, message: str
+    store: CountingStore, queue: MemoryQueue, error: Exception, code: str, message: str
 ) -> None:
     plan = begun(store, queue, small_plan(), "augment", "segment")
-    failure = pipeline.give_up(store, plan, "train", "resnet50/patient/fold-1", error)
+    failure = pipeline.give_up(store, plan.run, "train", "resnet50/patient/fold-1", error)
     assert (failure.unit, failure.code, failure.message) == ("resnet50/patient/fold-1", code, message)
-    assert pipeline.status(store, plan.run).failures == (failure,)
-    assert counts(store, plan)["train"] == (0, 1, 3)
+    assert pipeline.failures(store, plan.run) == [failure]
+    assert Failure.model_validate_json(failure.model_dump_json()) == failure
 
 
-def test_training_jobs_show_how_far_they_are_until_they_are_done(store: DirectoryStore, queue: Queue) -> None:
+def test_missing_units_are_those_whose_own_object_is_missing(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(), "augment", "segment")
-    progress = JobProgress(epoch=2, epochs=5, images_per_second=80.0, train_loss=0.9, validation_loss=1.0)
-    for unit in ("resnet50/patient/fold-0", "resnet50/patient/fold-1"):
-        store.put(keys.fold_file(plan.run, unit, "progress.json"), progress.model_dump_json().encode())
-    do(store, plan, "train", ["resnet50/patient/fold-0"])
-    status = pipeline.status(store, plan.run)
-    assert status.jobs == {"resnet50/patient/fold-1": progress}
-    assert status.finished_jobs == {"resnet50/patient/fold-0"}
+    for unit in ("resnet50/patient/fold-0", "resnet50/patient/fold-1", "resnet50/paper/fold-0"):
+        for name in ("checkpoint.safetensors", "model.safetensors", "progress.json", "result.json.tmp"):
+            store.put(keys.fold_file(plan.run, unit, name), b"not the result")
+    do(store, plan, "train", ["resnet50/patient/fold-1"])
+    missing = [unit.name for unit in pipeline.missing_units(store, plan, "train")]
+    assert missing == ["resnet50/paper/fold-0", "resnet50/patient/fold-0"]
 
 
-def test_an_unknown_run_has_no_status_and_is_not_resumed(store: DirectoryStore, queue: Queue) -> None:
-    with pytest.raises(RunNotFound):
-        pipeline.status(store, "unknown")
-    with pytest.raises(RunNotFound):
-        pipeline.resume(store, queue, "unknown")
-
-
-def test_runs_are_listed_the_oldest_first(store: DirectoryStore, queue: Queue) -> None:
+def test_runs_are_listed_the_oldest_first(store: CountingStore, queue: MemoryQueue) -> None:
     assert pipeline.list_runs(store) == []
     for run in ("20240602-000000-aaaa", "20240601-000000-bbbb"):
         begun(store, queue, small_plan(run=run), *STAGES)
     assert pipeline.list_runs(store) == ["20240601-000000-bbbb", "20240602-000000-aaaa"]
-
-
-def test_a_run_that_the_broker_did_not_take_is_kept_and_named(store: DirectoryStore) -> None:
-    plan, queue = small_plan(), Queue(broken=1)
-    with pytest.raises(QueueUnavailable, match=f"mammo resume {plan.run}"):
-        pipeline.start(store, queue, plan)
-    assert pipeline.resume(store, queue, plan.run) == 2
-    assert queue.taken() == everything(plan, "augment")

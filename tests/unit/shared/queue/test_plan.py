@@ -1,14 +1,14 @@
 """The plan of a run: its units of work, what can't be carried out, and that it survives being stored."""
 
 import re
-from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from shared.datasets.manifest import describe
 from shared.errors import InputError, PlanError, RunNotFound
-from shared.modelling.recipes import PROFILES
-from shared.queue.plan import SCRATCH, STAGES, Plan, Stage, check_plan, make_plan, read_plan
+from shared.modelling.recipes import PROFILES, Protocol
+from shared.queue.plan import SCRATCH, SHARDED, STAGES, Plan, Stage, check_plan, make_plan, read_plan
 from shared.store import keys
 from shared.store.objects import DirectoryStore
 from tests.builders import small_manifest, small_plan
@@ -28,12 +28,10 @@ def test_a_shard_is_at_most_eight_films(stage: Stage, films: int, shards: int) -
     assert names(small_plan(films), stage) == [f"{number:06d}" for number in range(shards)]
 
 
-@pytest.mark.parametrize("films", [1, 8, 9, 20])
-def test_shards_cover_every_film_once_and_in_order(films: int) -> None:
-    plan, manifest = small_plan(films), small_manifest(films)
-    shards = [plan.shard_films(shard, manifest.films) for shard in names(plan, "augment")]
-    assert tuple(chain.from_iterable(shards)) == manifest.films
-    assert all(1 <= len(shard) <= 8 for shard in shards)
+@pytest.mark.parametrize(("films", "shards"), [(13, 1), (14, 2), (26, 2), (27, 3)])
+def test_a_data_set_with_larger_shards_has_fewer_of_them(films: int, shards: int) -> None:
+    plan = small_plan(films, shard_films=13)
+    assert names(plan, "augment") == names(plan, "segment") == [f"{number:06d}" for number in range(shards)]
 
 
 def test_every_network_trains_on_every_fold_and_once_as_the_paper_did() -> None:
@@ -64,8 +62,50 @@ def test_no_two_units_share_what_marks_them_as_done() -> None:
 def test_units_of_films_are_shared_by_runs_and_the_others_are_not() -> None:
     one, other = small_plan(run="one"), small_plan(run="other")
     for stage in STAGES:
-        shared = one.units(stage) == other.units(stage)
-        assert shared == (stage in ("augment", "segment")), stage
+        shared = list(one.units(stage)) == list(other.units(stage))
+        assert shared == (stage in SHARDED), stage
+
+
+def test_what_marks_a_unit_as_done_is_found_below_the_prefix_of_its_stage() -> None:
+    plan = with_networks("modified_cnn", "alexnet", "resnet50")
+    for stage in STAGES:
+        assert plan.done_prefix(stage).endswith("/")
+        assert all(unit.done_key.startswith(plan.done_prefix(stage)) for unit in plan.units(stage))
+
+
+def test_units_of_films_are_in_the_order_of_their_keys() -> None:
+    plan = small_plan(400)
+    for stage in SHARDED:
+        done = [unit.done_key for unit in plan.units(stage)]
+        assert done == sorted(done)
+
+
+def test_every_unit_is_found_by_its_name_and_counted() -> None:
+    plan = with_networks("alexnet", "resnet50")
+    for stage in STAGES:
+        assert [plan.find(stage, name) for name in plan.names(stage)] == list(plan.units(stage))
+        assert plan.count(stage) == len(names(plan, stage))
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ("augment", "000002"),
+        ("augment", "0"),
+        ("augment", "-00001"),
+        ("augment", "0000000"),
+        ("augment", "mdb001"),
+        ("segment", ""),
+        ("segment", "../../"),
+        ("train", "resnet50/patient/fold-2"),
+        ("train", "alexnet/patient/fold-0"),
+        ("evaluate", "000000"),
+        ("promote", "alexnet"),
+    ],
+)
+def test_a_unit_that_the_run_does_not_have_is_not_found(stage: Stage, name: str) -> None:
+    with pytest.raises(PlanError, match=f"has no unit '{re.escape(name)}' in its stage {stage}"):
+        small_plan(16).find(stage, name)
 
 
 def test_another_augmentation_has_shards_of_its_own() -> None:
@@ -95,9 +135,9 @@ def test_a_plan_that_can_be_carried_out_passes(changes: dict[str, object]) -> No
 
 
 def test_a_new_plan_takes_its_films_from_the_data_set_and_its_work_from_the_profile() -> None:
-    manifest, profile = small_manifest(20), PROFILES["quick"]
+    dataset, profile = describe(small_manifest(20)), PROFILES["quick"]
     plan = make_plan(
-        manifest,
+        dataset,
         profile,
         networks=("resnet50", "alexnet"),
         protocols=("patient",),
@@ -105,11 +145,24 @@ def test_a_new_plan_takes_its_films_from_the_data_set_and_its_work_from_the_prof
         promote=(),
         seed=3,
     )
-    assert (plan.dataset, plan.synthetic, plan.films) == ("small", True, 20)
+    assert (plan.dataset, plan.synthetic, plan.films, plan.shard_films) == ("small", True, 20, dataset.shard_films)
     assert (plan.profile, plan.folds, plan.augmentation) == ("quick", profile.folds, profile.augmentation)
     assert plan.training == {name: profile.training[name] for name in ("resnet50", "alexnet")}
     assert plan.weights == {"resnet50": "weights/abc/trunk.pth", "alexnet": SCRATCH}
     assert plan.seed == 3
+
+
+def test_a_data_set_with_too_few_patients_for_the_folds_is_refused_where_folds_are_by_patient() -> None:
+    dataset = describe(small_manifest(4))
+
+    def plan(*protocols: Protocol) -> Plan:
+        return make_plan(
+            dataset, PROFILES["test"], networks=("resnet50",), protocols=protocols, weights={}, promote=(), seed=3
+        )
+
+    with pytest.raises(PlanError, match=r"patients have a film that is .*, too few"):
+        plan("patient", "paper")
+    assert plan("paper").films == 4
 
 
 def test_the_name_of_a_run_is_its_time_and_good_for_a_key() -> None:

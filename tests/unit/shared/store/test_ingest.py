@@ -1,16 +1,19 @@
 """Bringing films into the store: all or nothing is a data set, and doing it again completes it or changes nothing."""
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from shared.datasets.manifest import FilmShard, describe
 from shared.datasets.mias import Source
-from shared.errors import DatasetError, InputError, ObjectNotFound
+from shared.errors import DatasetError, InputError, ObjectNotFound, PreconditionFailed
 from shared.imaging.decode import encode_pgm
 from shared.store import keys
-from shared.store.ingest import ingest, read_dataset
+from shared.store.ingest import ingest, read_dataset, shard_names, stored_manifest, write_manifests
 from shared.store.objects import DirectoryStore
+from tests.builders import small_manifest
 
 FILMS = 6
 
@@ -41,6 +44,18 @@ def contents(store: DirectoryStore) -> dict[str, tuple[bytes, int]]:
     return {key: (store.get(key), (store.root / key).stat().st_mtime_ns) for key in store.list("")}
 
 
+class Recording(DirectoryStore):
+    """Remembers the order in which objects were written."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.written: list[str] = []
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        self.written.append(key)
+        return super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+
 class Interrupted(DirectoryStore):
     """Its power fails at put number `after`."""
 
@@ -48,18 +63,19 @@ class Interrupted(DirectoryStore):
         super().__init__(root)
         self.left = after
 
-    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
-        super().put(key, data, if_absent=if_absent, if_match=if_match)
+        return super().put(key, data, if_absent=if_absent, if_match=if_match)
 
 
 def test_the_store_holds_the_films_as_they_came_and_their_manifest(store: DirectoryStore, source: Source) -> None:
     done = ingest(store, source, "mias")
     assert done.written == FILMS
-    assert read_dataset(store, "mias") == done.manifest
-    assert set(store.list("")) == {keys.raw_manifest("mias")} | {
+    assert read_dataset(store, "mias") == done.dataset
+    assert stored_manifest(store, "mias") == done.manifest
+    assert set(store.list("")) == {keys.raw_manifest("mias"), keys.raw_shard("mias", "000000")} | {
         keys.raw_film("mias", film.id) for film in done.manifest.films
     }
     for film in done.manifest.films:
@@ -77,19 +93,20 @@ def test_a_second_time_changes_nothing(store: DirectoryStore, source: Source) ->
 def test_two_names_are_two_data_sets(store: DirectoryStore, source: Source) -> None:
     ingest(store, source, "one")
     assert ingest(store, source, "two").written == FILMS
-    assert [film.id for film in read_dataset(store, "one").films] == [
-        film.id for film in read_dataset(store, "two").films
-    ]
+    assert stored_manifest(store, "one").films == stored_manifest(store, "two").films
+    one, two = read_dataset(store, "one"), read_dataset(store, "two")
+    assert one == two.model_copy(update={"dataset": "one"})
 
 
-@pytest.mark.parametrize("after", [0, 1, FILMS])
+@pytest.mark.parametrize("after", [0, 1, FILMS, FILMS + 1])
 def test_what_was_interrupted_is_no_data_set_until_it_is_completed(tmp_path: Path, source: Source, after: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         ingest(Interrupted(tmp_path / "store", after), source, "mias")
     store = DirectoryStore(tmp_path / "store")
     assert len(list(store.list(""))) == after
-    with pytest.raises(ObjectNotFound):
-        read_dataset(store, "mias")
+    for read in (read_dataset, stored_manifest):
+        with pytest.raises(ObjectNotFound):
+            read(store, "mias")
 
     ingest(store, source, "mias")
     whole = DirectoryStore(tmp_path / "at once")
@@ -145,6 +162,63 @@ def test_progress_names_both_steps_and_counts_every_film(store: DirectoryStore, 
     assert seen == [("checking films", done, 0) for done in range(1, FILMS + 1)] + [
         ("storing films", done, FILMS) for done in range(1, FILMS + 1)
     ]
+
+
+# ---- shards ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("films", "sizes"), [(1, [1]), (8, [8]), (9, [8, 1]), (16, [8, 8]), (20, [8, 8, 4])])
+def test_films_are_stored_in_shards_in_their_order(store: DirectoryStore, films: int, sizes: list[int]) -> None:
+    manifest = small_manifest(films)
+    write_manifests(store, describe(manifest), manifest)
+    names = list(shard_names(films, 8))
+    shards = [FilmShard.model_validate_json(store.get(keys.raw_shard("small", name))).films for name in names]
+    assert [len(shard) for shard in shards] == sizes
+    assert tuple(chain.from_iterable(shards)) == manifest.films
+    assert list(store.list(keys.raw_manifests("small"))) == [keys.raw_shard("small", name) for name in names]
+
+
+@pytest.mark.parametrize("films", [0, 1, 8, 20])
+def test_what_is_known_of_a_data_set_is_read_as_it_was_written(store: DirectoryStore, films: int) -> None:
+    manifest = small_manifest(films)
+    write_manifests(store, describe(manifest), manifest)
+    assert read_dataset(store, "small") == describe(manifest)
+    assert stored_manifest(store, "small") == manifest
+
+
+def test_what_makes_a_data_set_exist_is_written_last_and_once(tmp_path: Path) -> None:
+    store = Recording(tmp_path / "store")
+    ingest(store, write_films(tmp_path / "films", films=9), "mias")
+    films = [keys.raw_film("mias", f"mdb{number:03d}") for number in range(1, 10)]
+    shards = [keys.raw_shard("mias", "000000"), keys.raw_shard("mias", "000001")]
+    assert store.written == [*films, *shards, keys.raw_manifest("mias")]
+    with pytest.raises(PreconditionFailed):
+        write_manifests(store, describe(small_manifest(1)).model_copy(update={"dataset": "mias"}), small_manifest(1))
+
+
+def test_what_is_known_of_a_shard_is_restored_when_it_got_lost(store: DirectoryStore, source: Source) -> None:
+    ingest(store, source, "mias")
+    before = contents(store)
+    store.delete(keys.raw_shard("mias", "000000"))
+    assert ingest(store, source, "mias").written == 0
+    assert {key: data for key, (data, _) in contents(store).items()} == {key: data for key, (data, _) in before.items()}
+
+
+def test_a_data_set_is_described_without_reading_its_films(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    described = ingest(store, write_films(tmp_path / "films", films=9), "mias").dataset
+    for key in list(store.list("")):
+        if key != keys.raw_manifest("mias"):
+            store.delete(key)
+    assert read_dataset(store, "mias") == described
+    assert (described.films, described.shard_films, described.synthetic) == (9, 8, False)
+
+
+def test_the_names_of_shards_sort_as_their_numbers() -> None:
+    names = list(shard_names(8 * 100_000, 8))
+    assert len(names) == 100_000
+    assert names == sorted(names)
+    assert (names[0], names[-1]) == ("000000", "099999")
 
 
 def test_a_name_that_is_no_name_is_refused_before_anything_is_read(store: DirectoryStore, source: Source) -> None:

@@ -1,5 +1,7 @@
 """The layout of the store, key by key, and the names that may stand in a key."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from shared.errors import InputError
@@ -7,22 +9,28 @@ from shared.store import keys
 
 LAYOUT = {
     keys.raw_manifest("mias"): "raw/mias/manifest.json",
+    keys.raw_shard("mias", "000007"): "raw/mias/manifests/000007.json",
     keys.raw_film("mias", "mdb001"): "raw/mias/films/mdb001.pgm",
     keys.augmented_image("mias", "r-1", "mdb001", 7): "data_augmentation/mias/r-1/mdb001/007.png",
-    keys.augmented_manifests("mias", "r-1"): "data_augmentation/mias/r-1/manifests/",
+    keys.augmented_manifest("mias", "r-1", "000007"): "data_augmentation/mias/r-1/manifests/000007.json",
     keys.segmented_image("mias", "r-1", "mdb001", 7): "data_segmentation/mias/r-1/mdb001/007.png",
     keys.segmented_mask("mias", "r-1", "mdb001", 7): "data_segmentation/mias/r-1/mdb001/007.mask.png",
-    keys.segmented_manifests("mias", "r-1"): "data_segmentation/mias/r-1/manifests/",
+    keys.segmented_manifest("mias", "r-1", "000007"): "data_segmentation/mias/r-1/manifests/000007.json",
     keys.run_plan("run"): "runs/run/plan.json",
     keys.stage_marker("run", "train"): "runs/run/stages/train.json",
+    keys.cancelled("run"): "runs/run/cancelled.json",
+    keys.claim("run", "train", "alexnet/paper/fold-0"): "runs/run/claims/train/alexnet/paper/fold-0.json",
     keys.fold_file("run", "alexnet/paper/fold-0", "result.json"): "runs/run/training/alexnet/paper/fold-0/result.json",
     keys.report_file("run", "index.html"): "runs/run/report/index.html",
-    keys.published("run"): "runs/run/published/",
-    keys.promoted("run"): "runs/run/promoted/",
+    keys.published_mark("run", "alexnet"): "runs/run/published/alexnet.json",
+    keys.promoted_mark("run", "alexnet"): "runs/run/promoted/alexnet.json",
     keys.failure("run", "train", "unit"): "failed/run/train/unit.json",
+    keys.failure("run", "augment", "mdb001"): "failed/run/augment/mdb001.json",
     keys.model_file("alexnet", "v1", "card.json"): "models/alexnet/v1/card.json",
     keys.alias("alexnet", "production"): "models/alexnet/aliases/production.json",
-    keys.audit("alexnet"): "models/alexnet/audit/",
+    keys.audit_line("alexnet", datetime(2024, 5, 21, 10, 15, 0, 123, UTC), "0123456789"): (
+        "models/alexnet/audit/20240521T101500000123-01234567.json"
+    ),
     keys.weights("abc", "trunk.pth"): "weights/abc/trunk.pth",
     keys.self_test("token"): "self-test/token",
 }
@@ -37,18 +45,37 @@ def test_the_layout_is_the_published_one(made: str, expected: str) -> None:
     ("prefix", "key"),
     [
         (keys.raw_films("mias"), keys.raw_film("mias", "mdb001")),
+        (keys.raw_manifests("mias"), keys.raw_shard("mias", "000000")),
+        (keys.augmented_manifests("mias", "r-1"), keys.augmented_manifest("mias", "r-1", "000000")),
+        (keys.segmented_manifests("mias", "r-1"), keys.segmented_manifest("mias", "r-1", "000000")),
+        (keys.published("run"), keys.published_mark("run", "alexnet")),
+        (keys.promoted("run"), keys.promoted_mark("run", "alexnet")),
         (keys.training("run"), keys.fold_file("run", "unit", "result.json")),
         (keys.failures("run"), keys.failure("run", "train", "unit")),
         (keys.failures("run", "train"), keys.failure("run", "train", "unit")),
         (keys.runs(), keys.run_plan("run")),
         (keys.models(), keys.model_file("alexnet", "v1", "card.json")),
         (keys.models("alexnet"), keys.alias("alexnet", "production")),
+        (keys.aliases("alexnet"), keys.alias("alexnet", "production")),
+        (keys.audit("alexnet"), keys.audit_line("alexnet", datetime(2024, 5, 21, tzinfo=UTC), "0123456789")),
         (keys.models("alexnet"), keys.audit("alexnet")),
     ],
 )
 def test_a_prefix_to_list_ends_with_a_slash_and_begins_its_keys(prefix: str, key: str) -> None:
     assert prefix.endswith("/")
     assert key.startswith(prefix)
+
+
+def test_the_films_of_a_data_set_are_not_listed_with_what_is_known_of_them() -> None:
+    assert not keys.raw_shard("mias", "000000").startswith(keys.raw_films("mias"))
+    assert not keys.raw_manifest("mias").startswith(keys.raw_manifests("mias"))
+
+
+def test_lines_of_the_audit_trail_sort_by_their_time() -> None:
+    moments = [datetime(2024, 5, 21, 10, 15, 0, part, UTC) for part in (0, 9, 10, 999_999)]
+    moments.append(datetime(2024, 5, 21, 10, 16, tzinfo=UTC))
+    lines = [keys.audit_line("alexnet", when, f"{9 - number}" * 64) for number, when in enumerate(moments)]
+    assert lines == sorted(lines)
 
 
 def test_the_report_of_a_run_is_listed_by_its_empty_name() -> None:

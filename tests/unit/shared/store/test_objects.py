@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from pydantic import SecretStr
 from shared.embedded.broker import free_port
 from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
-from shared.store.objects import DirectoryStore, ObjectStore, check_conditional_writes, open_store
+from shared.store.objects import ABANDONED_AFTER, DirectoryStore, ObjectStore, check_conditional_writes, open_store
 from shared.store.s3 import S3Store
 
 
@@ -94,6 +95,15 @@ def test_a_later_put_replaces_and_changes_the_etag(store: ObjectStore) -> None:
 def test_an_etag_stays_while_the_object_does(store: ObjectStore) -> None:
     store.put("key", b"content")
     assert store.read("key").etag == store.read("key").etag
+
+
+def test_a_put_returns_the_etag_that_a_read_finds(store: ObjectStore) -> None:
+    first = store.put("key", b"first", if_absent=True)
+    assert first == store.read("key").etag
+    second = store.put("key", b"second", if_match=first)
+    assert second == store.read("key").etag
+    assert store.put("key", b"third") == store.read("key").etag
+    assert len({first, second, store.read("key").etag}) == 3
 
 
 def test_if_absent_writes_once_and_keeps_the_first(store: ObjectStore) -> None:
@@ -176,6 +186,15 @@ def test_a_list_holds_the_keys_of_a_prefix_in_order(store: ObjectStore) -> None:
     assert list(store.list("models/")) == []
 
 
+def test_entries_tell_when_each_object_was_written(store: ObjectStore) -> None:
+    for key in ("runs/b", "runs/a", "raw/x"):
+        store.put(key, b"")
+    entries = list(store.entries("runs/"))
+    assert [entry.key for entry in entries] == ["runs/a", "runs/b"]
+    assert all(abs(time.time() - entry.modified) < 10 for entry in entries)
+    assert [entry.key for entry in store.entries("")] == list(store.list(""))
+
+
 def test_names_that_begin_alike_are_not_mixed_up(store: ObjectStore) -> None:
     for key in ("raw/mias/x", "raw/mias-2/x", "raw/mias.old/x"):
         store.put(key, b"")
@@ -228,8 +247,8 @@ def test_conditional_writes_are_found_to_work_and_leave_nothing_behind(store: Ob
 class Careless(DirectoryStore):
     """As some servers are: conditions are ignored and the answer is yes."""
 
-    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
-        super().put(key, data)
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        return super().put(key, data)
 
 
 def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path) -> None:
@@ -237,6 +256,13 @@ def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreMisconfigured, match="ignores If-None-Match"):
         check_conditional_writes(store)
     assert list(store.list("")) == []
+
+
+def test_nothing_is_discarded_where_nothing_is_half_written(store: ObjectStore) -> None:
+    store.put("runs/a", b"whole")
+    assert store.discard_partial("") == 0
+    assert store.discard_partial("runs/") == 0
+    assert store.get("runs/a") == b"whole"
 
 
 # ---- the directory ---------------------------------------------------------------------------------------------------
@@ -252,6 +278,7 @@ def test_keys_that_leave_the_directory_are_refused(tmp_path: Path, key: str) -> 
         lambda: store.put(key, b"overwritten"),
         lambda: store.exists(key),
         lambda: list(store.list(key)),
+        lambda: list(store.entries(key)),
         lambda: store.delete(key),
         lambda: store.locate(key),
     ]
@@ -275,6 +302,74 @@ def test_a_put_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         store.put("key", b"second", if_match="stale")
     assert {path.name for path in (tmp_path / ".partial").iterdir()} <= {"lock"}
     assert list(store.list("")) == ["key"]
+
+
+def test_a_file_that_goes_while_it_is_listed_is_left_out(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    for key in ("a", "b", "c"):
+        store.put(key, b"")
+    listing = store.list("")
+    assert next(listing) == "a"
+    store.delete("b")
+    assert list(listing) == ["c"]
+
+
+@pytest.fixture
+def leave_partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
+    """Begins to write an object as a process that is killed on the way does, some seconds ago."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def leave(key: str, age: float) -> None:
+        store = DirectoryStore(tmp_path)
+        before = partial_files(tmp_path)
+        with monkeypatch.context() as killed:
+            killed.setattr(os, "replace", interrupt)
+            killed.setattr(Path, "unlink", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                store.put(key, b"half")
+        (left,) = partial_files(tmp_path) - before
+        os.utime(left, (time.time() - age,) * 2)
+
+    return leave
+
+
+def partial_files(root: Path) -> set[Path]:
+    return {path for path in (root / ".partial").iterdir() if path.name != "lock"}
+
+
+def test_stale_partial_files_below_a_prefix_are_discarded(
+    tmp_path: Path, leave_partial: Callable[[str, float], None]
+) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("key", b"", if_match=store.put("key", b""))  # makes the file that replacers lock
+    for key in ("runs/a/plan.json", "runs/a/film", "runs/ab/film", "raw/film", "lock"):
+        leave_partial(key, ABANDONED_AFTER + 1)
+    assert store.discard_partial("runs/a/") == 2
+    assert len(partial_files(tmp_path)) == 3
+    assert store.discard_partial("runs/a/") == 0
+    assert store.discard_partial("") == 3
+    assert (tmp_path / ".partial" / "lock").exists()
+
+
+def test_a_fresh_partial_file_stays_with_its_writer(
+    tmp_path: Path, leave_partial: Callable[[str, float], None]
+) -> None:
+    leave_partial("runs/a/film", ABANDONED_AFTER - 10)
+    assert DirectoryStore(tmp_path).discard_partial("runs/a/") == 0
+    assert len(partial_files(tmp_path)) == 1
+
+
+def test_a_long_key_can_be_written_and_its_partial_file_discarded(
+    tmp_path: Path, leave_partial: Callable[[str, float], None]
+) -> None:
+    store = DirectoryStore(tmp_path)
+    prefix = "/".join(["ä" * 120] * 4) + "/"
+    store.put(f"{prefix}film", b"whole")
+    leave_partial(f"{prefix}film", ABANDONED_AFTER + 1)
+    assert store.discard_partial(prefix) == 1
+    assert store.get(f"{prefix}film") == b"whole"
 
 
 def test_files_can_be_read_by_the_users_of_other_services(tmp_path: Path) -> None:
@@ -336,6 +431,7 @@ def everything(store: ObjectStore) -> list[Callable[[], object]]:
         lambda: store.put("key", b"", if_absent=True),
         lambda: list(store.list("")),
         lambda: store.delete("key"),
+        lambda: store.discard_partial(""),
     ]
 
 

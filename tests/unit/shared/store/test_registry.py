@@ -59,10 +59,10 @@ def test_a_published_version_is_found_with_its_files_and_digests(store: Director
 
 def test_a_version_is_not_there_before_its_last_file(tmp_path: Path) -> None:
     class Interrupted(DirectoryStore):
-        def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
             if key.endswith("/card.json"):
                 raise KeyboardInterrupt
-            super().put(key, data, if_absent=if_absent, if_match=if_match)
+            return super().put(key, data, if_absent=if_absent, if_match=if_match)
 
     with pytest.raises(KeyboardInterrupt):
         registry.publish(Interrupted(tmp_path), model_card(), FILES)
@@ -279,6 +279,65 @@ def test_the_trail_is_readable_json_of_one_object_a_move(store: DirectoryStore) 
     assert json.loads(store.get(key))["version"] == "v1"
 
 
+class Dying(DirectoryStore):
+    """Dies where it would write a new line of the audit trail."""
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        if key.startswith(keys.audit(NET)) and not self.exists(key):
+            raise KeyboardInterrupt
+        return super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+
+@pytest.fixture
+def crashed(store: DirectoryStore) -> DirectoryStore:
+    """v1 was promoted, and then v2 by a process that died before it had noted it."""
+    publish(store, "v1", "v2", "v3")
+    promote(store, "v1")
+    with pytest.raises(KeyboardInterrupt):
+        promote(Dying(store.root), "v2")
+    assert registry.read_alias(store, NET).version == "v2"
+    assert len(list(store.list(keys.audit(NET)))) == 1
+    return store
+
+
+def test_a_move_whose_line_was_lost_to_a_crash_is_in_the_trail_afterwards_once(crashed: DirectoryStore) -> None:
+    for _ in range(2):
+        assert trail(crashed) == [(None, "v1"), ("v1", "v2")]
+    assert len(list(crashed.list(keys.audit(NET)))) == 2
+    assert registry.history(crashed, NET)[-1] == registry.read_alias(crashed, NET)
+
+
+def test_a_move_whose_line_was_lost_is_noted_before_the_next_move(crashed: DirectoryStore) -> None:
+    promote(crashed, "v3")
+    assert len(list(crashed.list(keys.audit(NET)))) == 3
+    assert trail(crashed) == [(None, "v1"), ("v1", "v2"), ("v2", "v3")]
+
+
+def test_a_move_whose_line_was_lost_is_noted_before_it_is_rolled_back(crashed: DirectoryStore) -> None:
+    registry.rollback(crashed, NET, by="somebody", why="a test")
+    assert len(list(crashed.list(keys.audit(NET)))) == 3
+    assert trail(crashed) == [(None, "v1"), ("v1", "v2"), ("v2", "v1")]
+
+
+def test_the_first_move_of_all_is_in_the_trail_although_its_process_died(store: DirectoryStore) -> None:
+    publish(store, "v1")
+    with pytest.raises(KeyboardInterrupt):
+        promote(Dying(store.root), "v1")
+    assert registry.read_alias(store, NET).version == "v1"
+    assert list(store.list(keys.audit(NET))) == []
+    assert promote(store, "v1").version == "v1"  # the worker comes again; nothing is left to move
+    assert trail(store) == [(None, "v1")]
+    assert trail(store) == [(None, "v1")]
+
+
+def test_a_lost_line_of_another_alias_is_found_as_well(store: DirectoryStore) -> None:
+    publish(store, "v1")
+    move = registry.promote(store, NET, "v1", by="somebody", why="a try", alias="canary")
+    for line in list(store.list(keys.audit(NET))):
+        store.delete(line)
+    assert registry.history(store, NET) == [move]
+
+
 def test_racing_promotions_leave_an_alias_that_the_trail_explains(store: DirectoryStore) -> None:
     versions = [f"v{number}" for number in range(8)]
     publish(store, *versions)
@@ -314,9 +373,9 @@ class Overtaken(DirectoryStore):
         self._overtake(key)
         return super().get(key)
 
-    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         self._overtake(key)
-        super().put(key, data, if_absent=if_absent, if_match=if_match)
+        return super().put(key, data, if_absent=if_absent, if_match=if_match)
 
     def _overtake(self, key: str) -> None:
         if key == keys.alias(NET, "production"):

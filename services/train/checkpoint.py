@@ -1,0 +1,134 @@
+"""The state of a training job between two batches: all that it takes to go on to the very same weights.
+
+As bytes it is one safetensors document, so that reading one never runs code. Its metadata hold the progress, the
+identity of the job, and a checksum: safetensors itself doesn't notice a tensor with a wrong bit.
+"""
+
+import json
+import zlib
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field, FiniteFloat, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from shared.datasets.manifest import Record
+from shared.errors import MammoError
+from shared.modelling.evaluation import EpochRecord
+
+Tensors = dict[str, Tensor]
+
+
+class CheckpointUnusable(MammoError):
+    """A checkpoint is damaged, or another job's."""
+
+    code = "checkpoint-unusable"
+
+
+class Progress(Record):
+    """How far a job has come; the batches, the step and the best epoch follow from it."""
+
+    epochs: tuple[EpochRecord, ...] = ()
+    losses: tuple[FiniteFloat, ...] = Field((), description="of the batches done in the epoch that has begun")
+    seconds: float = Field(0.0, description="spent on those batches")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`optimiser` names its tensors `<parameter>.<moment>`; a parameter that never learned has none.
+
+    `best` holds the weights of the best epoch; it is empty where those are the network's own. `random` holds torch's
+    generators, by device.
+    """
+
+    progress: Progress
+    network: Tensors
+    optimiser: Tensors
+    best: Tensors
+    random: Tensors
+
+
+def capture(
+    network: nn.Module, optimiser: torch.optim.Optimizer, best: Tensors, progress: Progress, device: torch.device
+) -> Checkpoint:
+    """The tensors are those that go on learning, not copies: use the checkpoint before the next batch."""
+    moments = {
+        f"{name}.{moment}": tensor
+        for name, parameter in network.named_parameters()
+        for moment, tensor in optimiser.state.get(parameter, {}).items()
+    }
+    random = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        random["cuda"] = torch.cuda.get_rng_state(device)
+    return Checkpoint(progress, network.state_dict(), moments, best, random)
+
+
+def restore(checkpoint: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+    """Puts copies of the checkpoint's tensors into `network` and a new `optimiser`, and sets torch's generators.
+
+    A job that has moved between CPU and GPU goes on too, though not to the same bits.
+    """
+    network.load_state_dict(checkpoint.network)
+    parameters = dict(network.named_parameters())
+    for key, tensor in checkpoint.optimiser.items():
+        name, _, moment = key.rpartition(".")
+        optimiser.state[parameters[name]][moment] = tensor.to(device, copy=True)
+    torch.set_rng_state(checkpoint.random["cpu"])
+    if device.type == "cuda" and "cuda" in checkpoint.random:
+        torch.cuda.set_rng_state(checkpoint.random["cuda"], device)
+
+
+def to_bytes(checkpoint: Checkpoint, identity: str) -> bytes:
+    """`identity` tells the job from others: a digest of its recipe, seed, data and network."""
+    parts = {
+        "network": checkpoint.network,
+        "optimiser": checkpoint.optimiser,
+        "best": checkpoint.best,
+        "random": checkpoint.random,
+    }
+    tensors = {f"{part}/{name}": tensor.cpu() for part in parts for name, tensor in parts[part].items()}
+    progress = checkpoint.progress.model_dump_json()
+    metadata = {"identity": identity, "progress": progress, "checksum": _checksum(progress, tensors)}
+    return save(tensors, metadata)
+
+
+def from_bytes(data: bytes, identity: str) -> Checkpoint:
+    """
+    Raises:
+        CheckpointUnusable: damaged, or the checkpoint of a job with another identity.
+    """
+    try:
+        tensors = load(data)
+        metadata = _metadata(data)
+        progress = Progress.model_validate_json(metadata["progress"])
+        checksum, owner = metadata["checksum"], metadata["identity"]
+    except (SafetensorError, KeyError, ValidationError) as error:
+        raise CheckpointUnusable("this is not a whole checkpoint; delete it, and the job begins again") from error
+    if checksum != _checksum(metadata["progress"], tensors):
+        raise CheckpointUnusable("the checkpoint is damaged; delete it, and the job begins again")
+    if owner != identity:
+        raise CheckpointUnusable("the checkpoint is of another recipe, seed, data set or network; begin the job again")
+    parts: dict[str, Tensors] = {"network": {}, "optimiser": {}, "best": {}, "random": {}}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition("/")
+        parts[part][name] = tensor
+    return Checkpoint(progress, **parts)
+
+
+def _metadata(document: bytes) -> dict[str, str]:
+    """Of a valid document: the length of its header in 8 bytes, least first, then the header in JSON."""
+    length = int.from_bytes(document[:8], "little")
+    metadata: dict[str, str] = json.loads(document[8 : 8 + length])["__metadata__"]
+    return metadata
+
+
+def _checksum(progress: str, tensors: Tensors) -> str:
+    """CRC-32 of the progress and of every tensor with its name, type and shape."""
+    checksum = zlib.crc32(progress.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        checksum = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), checksum)
+        checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"

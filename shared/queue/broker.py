@@ -1,0 +1,170 @@
+"""The broker on Redis: messages by Celery, the tally of each stage, the tries of each film; and what is checked of the
+server before a worker begins."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from shared.errors import QueueMisconfigured, QueueUnavailable
+from shared.queue.messages import QUEUES, Depth, Message, task_name
+from shared.queue.plan import STAGES, Stage
+from shared.settings import Settings
+
+_CHUNK = 500
+_KEPT_S = 30 * 24 * 3600
+_BASE, _OPEN = "", "+"  # no unit has these names: one keeps an empty tally there, the other one that is being filled
+_STRIKE = """
+if redis.call('exists', KEYS[1]) == 0 then return -1 end
+redis.call('srem', KEYS[1], ARGV[1])
+return redis.call('scard', KEYS[1]) - 1
+"""
+_log = logging.getLogger("mammostack.broker")
+
+
+def connect(config: Settings) -> "redis.Redis":
+    """A client that gets over a broken connection by itself."""
+    return redis.Redis.from_url(
+        config.redis_url.get_secret_value(),
+        socket_timeout=5,
+        socket_connect_timeout=5,
+        retry=Retry(ExponentialWithJitterBackoff(cap=1, base=0.05), 3),
+    )
+
+
+class Broker:
+    """`messages.Queue` on Redis, and the count of the tries of each film.
+
+    Args:
+        patient: whether a message waits for a broker that is away (workers), or that is an error (people).
+    """
+
+    def __init__(self, app: Celery, client: "redis.Redis", *, patient: bool) -> None:
+        self._app = app
+        self.client = client
+        self._patient = patient
+
+    def enqueue(self, run: str, stage: Stage, units: Iterable[str]) -> int:
+        key, remaining = _tally(run, stage), iter(units)
+        with _answering(), self._app.producer_or_acquire() as producer:
+            self.client.delete(key)
+            self.client.sadd(key, _BASE, _OPEN)
+            self.client.expire(key, _KEPT_S)
+            while chunk := list(islice(remaining, _CHUNK)):
+                self.client.sadd(key, _BASE, _OPEN, *chunk)  # all: the tally may just have been lost
+                for unit in chunk:
+                    self._send(stage, Message(run=run, unit=unit), producer=producer)
+        left = self.strike(run, stage, _OPEN)
+        return 1 if left is None else left
+
+    def send_again(self, stage: Stage, message: Message, *, tries: int, in_s: float) -> None:
+        """Puts a message back for a later try. Raises QueueUnavailable."""
+        with _answering():
+            self._send(stage, message, countdown=in_s, retries=tries)
+
+    def _send(self, stage: Stage, message: Message, **options: object) -> None:
+        self._app.send_task(
+            task_name(stage), kwargs=message.model_dump(), queue=QUEUES[stage], retry=self._patient, **options
+        )
+
+    def begin_tally(self, run: str, stage: Stage, units: Iterable[str]) -> None:
+        key, remaining = _tally(run, stage), iter(units)
+        partial = f"{key}:partial:{time.monotonic_ns()}"
+        with _answering():
+            self.client.sadd(partial, _BASE)
+            self.client.expire(partial, _KEPT_S)
+            while chunk := list(islice(remaining, _CHUNK)):
+                self.client.sadd(partial, *chunk)
+            if not self.client.renamenx(partial, key):
+                self.client.delete(partial)
+
+    def strike(self, run: str, stage: Stage, unit: str) -> int | None:
+        with _answering():
+            left = int(self.client.eval(_STRIKE, 1, _tally(run, stage), unit))
+        return None if left < 0 else left
+
+    def drop_tally(self, run: str, stage: Stage) -> None:
+        with _answering():
+            self.client.delete(_tally(run, stage))
+
+    def begin_try(self, run: str, stage: Stage, film: str) -> int:
+        """Notes that work on a film begins; how many tries of it have begun and not ended. Raises QueueUnavailable."""
+        key = _tries(run, stage)
+        with _answering():
+            begun = int(self.client.hincrby(key, film, 1))
+            if begun == 1:
+                self.client.expire(key, _KEPT_S)
+        return begun
+
+    def take_back_try(self, run: str, stage: Stage, film: str) -> None:
+        with _answering():
+            self.client.hincrby(_tries(run, stage), film, -1)
+
+    def end_tries(self, run: str, stage: Stage, film: str) -> None:
+        with _answering():
+            self.client.hdel(_tries(run, stage), film)
+
+    def forget_tries(self, run: str) -> None:
+        with _answering():
+            self.client.delete(*(_tries(run, stage) for stage in STAGES))
+
+    def depth(self) -> Depth:
+        names = sorted(set(QUEUES.values()))
+        with _answering():
+            waiting = {name: int(self.client.llen(name)) for name in names}
+            return Depth(waiting=waiting, in_hand=int(self.client.hlen("unacked")))
+
+
+def wait_for_broker(client: "redis.Redis") -> None:
+    """Returns when the broker answers; says every few seconds that it is waited for.
+
+    Raises:
+        QueueMisconfigured: it answers, and refuses us.
+    """
+    pause = 1.0
+    while True:
+        try:
+            client.ping()
+            return
+        except (redis.AuthenticationError, redis.ResponseError) as error:
+            raise QueueMisconfigured(f"the broker refuses us ({error}); check MAMMO_REDIS_URL") from error
+        except redis.RedisError as error:
+            _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
+        time.sleep(pause)
+        pause = min(10.0, pause * 1.5)
+
+
+def check_nothing_is_evicted(client: "redis.Redis") -> None:
+    """Raises QueueMisconfigured when the server would drop messages to make room."""
+    with _answering():
+        policy = client.info("memory").get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise QueueMisconfigured(
+            f"the broker's maxmemory-policy is {policy}, so it drops messages when its memory is full; "
+            "set maxmemory-policy noeviction on it"
+        )
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, redis.RedisError) as error:
+        raise QueueUnavailable(
+            f"the broker of MAMMO_REDIS_URL can't be reached ({str(error).rstrip('.')}); start it"
+        ) from error
+
+
+def _tally(run: str, stage: Stage) -> str:
+    return f"mammostack:tally:{run}:{stage}"
+
+
+def _tries(run: str, stage: Stage) -> str:
+    return f"mammostack:tries:{run}:{stage}"

@@ -1,0 +1,142 @@
+"""Who may write for a long job: an object in the store with a token that grows with every owner.
+
+Whoever takes a job over writes its own name into the job's claim, by a conditional write. Every write of an owner goes
+through `FencedStore`, which first reads the claim: an owner that was taken for dead, and comes back, is refused. Leases
+in Redis only save work; this holds even when Redis has lost everything.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from shared.datasets.manifest import Record
+from shared.errors import MammoError, ObjectNotFound, PreconditionFailed
+from shared.queue.lease import LeaseHeld
+from shared.store.objects import Entry, ObjectStore, Stored
+
+
+class Superseded(MammoError):
+    """Another worker has taken the job over; nothing was written."""
+
+    code = "superseded"
+
+
+class Claim(Record):
+    """The content of a claim. `deaths` counts the owners that died one after the other without getting anywhere."""
+
+    token: int
+    owner: str
+    since: str
+    deaths: int
+    released: bool = False
+
+
+class FencedStore:
+    """The store as the owner of a job sees it: reading is free, writing is for the owner alone."""
+
+    def __init__(self, store: ObjectStore, key: str, claim: Claim, etag: str) -> None:
+        self._store = store
+        self._key = key
+        self._etag = etag
+        self.claim = claim
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """As ObjectStore.put. Raises Superseded."""
+        self._check()
+        return self._store.put(key, data, if_absent=if_absent, if_match=if_match)
+
+    def delete(self, key: str) -> None:
+        """As ObjectStore.delete. Raises Superseded."""
+        self._check()
+        self._store.delete(key)
+
+    def discard_partial(self, prefix: str) -> int:
+        self._check()
+        return self._store.discard_partial(prefix)
+
+    def got_somewhere(self) -> None:
+        """Notes that this owner made progress, so that the deaths before it count no more. Raises Superseded."""
+        if self.claim.deaths:
+            self._replace(self.claim.model_copy(update={"deaths": 0}))
+
+    def release(self) -> None:
+        """Notes that the owner left in good order. Raises Superseded."""
+        self._replace(self.claim.model_copy(update={"released": True}))
+
+    def read(self, key: str) -> Stored:
+        return self._store.read(key)
+
+    def get(self, key: str) -> bytes:
+        return self._store.get(key)
+
+    def exists(self, key: str) -> bool:
+        return self._store.exists(key)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        return self._store.entries(prefix)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return self._store.list(prefix)
+
+    def locate(self, key: str) -> str:
+        return self._store.locate(key)
+
+    def __hash__(self) -> int:
+        return hash(self._store)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FencedStore) and self._store == other._store
+
+    def _check(self) -> None:
+        try:
+            ours = self._store.read(self._key).etag == self._etag
+        except ObjectNotFound:
+            ours = False
+        if not ours:
+            raise self._superseded()
+
+    def _replace(self, claim: Claim) -> None:
+        try:
+            self._etag = self._store.put(self._key, claim.model_dump_json().encode(), if_match=self._etag)
+        except PreconditionFailed:
+            raise self._superseded() from None
+        self.claim = claim
+
+    def _superseded(self) -> Superseded:
+        return Superseded(f"{self._key}: another worker has taken over from owner {self.claim.token}")
+
+
+@contextmanager
+def claimed(store: ObjectStore, key: str) -> Iterator[FencedStore]:
+    """Makes the block the owner of a job, in place of whoever was.
+
+    Raises:
+        LeaseHeld: another worker claims it at this very moment.
+        Superseded: another worker took it over before the block had ended.
+    """
+    try:
+        stored = store.read(key)
+        before: Claim | None = Claim.model_validate_json(stored.data)
+    except ObjectNotFound:
+        stored, before = None, None
+    claim = Claim(
+        token=before.token + 1 if before else 1,
+        owner=uuid.uuid4().hex,
+        since=datetime.now(UTC).isoformat(timespec="seconds"),
+        deaths=before.deaths + 1 if before and not before.released else 0,
+    )
+    document = claim.model_dump_json().encode()
+    try:
+        etag = store.put(key, document, if_match=stored.etag) if stored else store.put(key, document, if_absent=True)
+    except PreconditionFailed:
+        raise LeaseHeld(f"{key} is being claimed by another worker") from None
+    fenced = FencedStore(store, key, claim, etag)
+    try:
+        yield fenced
+    except Superseded:
+        raise
+    except Exception:
+        fenced.release()
+        raise
+    fenced.release()

@@ -1,0 +1,41 @@
+"""Starts one worker: `python -m shared.queue.launch augment`. The same wherever workers run.
+
+Films are worked on in child processes, so that a film that kills its process leaves the worker alive. A training
+worker is one process: CUDA and fork don't go together, and its data stay in memory from job to job.
+"""
+
+import atexit
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+
+from celery.exceptions import CPendingDeprecationWarning
+
+
+def main(service: str) -> None:
+    """Runs the worker of `service` until it is told to end."""
+    forks = service != "train"
+    if forks and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        # prometheus_client sums the counts of parent and children there; it looks for it when it is imported
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder = tempfile.mkdtemp(prefix="mammostack-metrics-")
+        atexit.register(_remove, folder, os.getpid())
+    # Celery advises against going on with a task when the broker is lost; ours are safe to be delivered twice
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
+    tasks = importlib.import_module(f"services.{service}.tasks")
+    from shared.settings import settings  # noqa: PLC0415  after the folder of the metrics is known
+
+    pool = ["--pool", "prefork", "--concurrency", str(settings().worker_processes)] if forks else ["--pool", "solo"]
+    name = f"{service}-{os.getpid()}@%h"
+    tasks.app.worker_main(["worker", "-Q", service, "-n", name, *pool, "--without-gossip", "--without-mingle"])
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

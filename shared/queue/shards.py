@@ -1,0 +1,140 @@
+"""A shard of films, done film by film: one that can't be processed is set aside after some tries, the others go on.
+
+The tries of a film are counted by the broker before work on it begins, so that a film that kills its worker (out of
+memory, a crash in native code) is counted as well as one that raises an error.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from shared.datasets.manifest import SetAside, Shard, Variant
+from shared.errors import MammoError, ObjectNotFound, QueueUnavailable, StoreMisconfigured, StoreUnavailable
+from shared.queue.plan import Plan, Stage
+from shared.store.objects import ObjectStore
+
+T = TypeVar("T")
+OUTSIDE = (StoreUnavailable, StoreMisconfigured, QueueUnavailable)
+"""Errors of the surroundings: no film is to blame for them."""
+
+_READERS = 8
+_log = logging.getLogger("mammostack.shards")
+
+
+class WorkerLost(MammoError):
+    """Work on a film or a job ended with the death of its worker, every time."""
+
+    code = "worker-lost"
+
+
+class Tries(Protocol):
+    """Counts the tries of a film; see `broker.Broker`."""
+
+    def begin_try(self, run: str, stage: Stage, film: str) -> int: ...
+
+    def take_back_try(self, run: str, stage: Stage, film: str) -> None: ...
+
+    def end_tries(self, run: str, stage: Stage, film: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Source(Generic[T]):
+    """What a shard is made from: something for each film, the digest of it all, and what was set aside before."""
+
+    films: Mapping[str, T]
+    sha256: str
+    set_aside: tuple[SetAside, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShardStage(Generic[T]):
+    """How one stage does a shard: its source, the recipe's id, and the work on one film, which stores its images."""
+
+    stage: Stage
+    recipe: Callable[[Plan], str]
+    read_source: Callable[[ObjectStore, Plan, str], Source[T]]
+    work: Callable[[ObjectStore, Plan, T], list[Variant]]
+
+
+def do_shard(
+    way: ShardStage[T], store: ObjectStore, plan: Plan, shard: str, tries: Tries, max_tries: int
+) -> tuple[SetAside, ...]:
+    """Does all films of a shard and stores its manifest last; returns the films that were set aside in this stage."""
+    source = way.read_source(store, plan, shard)
+    variants: list[Variant] = []
+    aside: list[SetAside] = []
+    for film, what in source.films.items():
+        done = _do_film(way, store, plan, film, what, tries, max_tries)
+        if isinstance(done, SetAside):
+            aside.append(done)
+        else:
+            variants += done
+    manifest = Shard(
+        dataset=plan.dataset,
+        recipe=way.recipe(plan),
+        shard=shard,
+        source_sha256=source.sha256,
+        variants=tuple(variants),
+        set_aside=(*source.set_aside, *aside),
+    )
+    store.put(plan.done_key(way.stage, shard), manifest.model_dump_json().encode())
+    return tuple(aside)
+
+
+def _do_film(
+    way: ShardStage[T], store: ObjectStore, plan: Plan, film: str, what: T, tries: Tries, max_tries: int
+) -> list[Variant] | SetAside:
+    reason: Exception = WorkerLost("the worker died while it worked on this film: out of memory, or a crash")
+    while (begun := tries.begin_try(plan.run, way.stage, film)) <= max_tries:
+        try:
+            variants = way.work(store, plan, what)
+        except OUTSIDE:
+            tries.take_back_try(plan.run, way.stage, film)
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a film may cause, the others go on
+            reason = error
+            _log.warning(
+                "film failed", extra={"run": plan.run, "stage": way.stage, "film": film, "try": begun}, exc_info=error
+            )
+        else:
+            tries.end_tries(plan.run, way.stage, film)
+            return variants
+    tries.end_tries(plan.run, way.stage, film)
+    return SetAside(film=film, stage=way.stage, code=code_of(reason), message=text_of(reason), tries=max_tries)
+
+
+def is_intact(way: ShardStage[T], store: ObjectStore, plan: Plan, shard: str) -> bool:
+    """Whether a finished shard was made from what is there today, and every image has the checksum of its manifest."""
+    try:
+        manifest = Shard.model_validate_json(store.get(plan.done_key(way.stage, shard)))
+        return manifest.source_sha256 == way.read_source(store, plan, shard).sha256 and images_are_intact(
+            store, manifest
+        )
+    except (ObjectNotFound, ValueError):
+        return False
+
+
+def images_are_intact(store: ObjectStore, manifest: Shard) -> bool:
+    """Whether every image that the manifest names is there with its checksum."""
+    wanted = [(variant.key, variant.sha256) for variant in manifest.variants]
+    wanted += [(v.mask_key, v.mask_sha256) for v in manifest.variants if v.mask_key and v.mask_sha256]
+
+    def matches(image: tuple[str, str]) -> bool:
+        try:
+            return hashlib.sha256(store.get(image[0])).hexdigest() == image[1]
+        except ObjectNotFound:
+            return False
+
+    with ThreadPoolExecutor(_READERS) as readers:
+        return all(readers.map(matches, wanted))
+
+
+def code_of(error: Exception) -> str:
+    return error.code if isinstance(error, MammoError) else "internal"
+
+
+def text_of(error: Exception) -> str:
+    return str(error) if isinstance(error, MammoError) else f"{type(error).__name__}: {error}"

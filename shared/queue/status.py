@@ -1,0 +1,174 @@
+"""Where a run stands: what is done and how fast, from the store; what waits and what is in hand, from the broker."""
+
+import time
+from typing import Literal
+
+from shared.datasets.manifest import Record
+from shared.errors import ObjectNotFound, QueueUnavailable
+from shared.modelling.recipes import as_network
+from shared.queue.messages import Depth, Queue
+from shared.queue.pipeline import Failure, failures, is_cancelled
+from shared.queue.plan import SHARDED, STAGES, Plan, Stage, read_plan
+from shared.store import keys
+from shared.store.objects import ObjectStore
+
+_RATE_WINDOW_S = 60.0
+State = Literal["running", "failed", "cancelled", "finished"]
+
+
+class JobProgress(Record):
+    """How far a training job is; written by the job after every epoch."""
+
+    epoch: int
+    epochs: int
+    images_per_second: float
+    seconds_per_epoch: float
+    train_loss: float
+    validation_loss: float
+
+
+class StageStatus(Record):
+    """Units and, where a unit is a shard of films, films of one stage. A film that was set aside is missing from the
+    later stages too.
+
+    `rate` is in films or epochs a second, over the last minute; None where nothing was done in it. `left_s` is what
+    is left at that rate.
+    """
+
+    stage: Stage
+    units: int
+    done: int
+    films: int
+    films_done: int
+    failed: int
+    set_aside: int
+    rate: float | None = None
+    left_s: float | None = None
+
+
+class RunStatus(Record):
+    """A run as the store and the broker tell it. `jobs` holds the training jobs that have begun and are not done,
+    `finished_jobs` the names of those that are; `queue` is None where the broker was not asked or does not answer."""
+
+    run: str
+    dataset: str
+    synthetic: bool
+    state: State
+    stages: tuple[StageStatus, ...]
+    failures: tuple[Failure, ...]
+    jobs: dict[str, JobProgress]
+    finished_jobs: frozenset[str]
+    queue: Depth | None
+
+    @property
+    def current(self) -> StageStatus | None:
+        """The first stage that is not complete; None when all are."""
+        return next((stage for stage in self.stages if stage.done < stage.units), None)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether all that is left of the current stage was given up."""
+        current = self.current
+        return current is not None and current.failed > 0 and current.done + current.failed >= current.units
+
+
+def read_status(store: ObjectStore, run: str, queue: Queue | None = None) -> RunStatus:
+    """Where a run stands. Lists every stage of the run once. Raises RunNotFound."""
+    plan = read_plan(store, run)
+    failed = tuple(failures(store, run))
+    stages, jobs, finished_jobs = [], {}, frozenset[str]()
+    aside = 0
+    for stage in STAGES:
+        done, rate = _done(store, plan, stage)
+        given_up = sum(failure.stage == stage and failure.film is None for failure in failed)
+        aside += sum(failure.stage == stage and failure.film is not None for failure in failed)
+        current = _sharded(plan, stage, len(done), rate, aside) if stage in SHARDED else _long(plan, stage, len(done))
+        if stage == "train":
+            finished_jobs = frozenset(done)
+            jobs = _jobs(store, plan, finished_jobs)
+            current = _with_epochs(plan, current, jobs, finished_jobs)
+        stages.append(current.model_copy(update={"failed": given_up}))
+    return RunStatus(
+        run=run,
+        dataset=plan.dataset,
+        synthetic=plan.synthetic,
+        state=_state(store, run, stages),
+        stages=tuple(stages),
+        failures=failed,
+        jobs=jobs,
+        finished_jobs=finished_jobs,
+        queue=_depth(queue),
+    )
+
+
+def _done(store: ObjectStore, plan: Plan, stage: Stage) -> tuple[list[str], float | None]:
+    """The names of the units that are done, and how many were done a second in the last minute."""
+    names = {unit.done_key: unit.name for unit in plan.units(stage)}
+    if not names:
+        return [], None
+    found = [(entry.modified, entry.key) for entry in store.entries(plan.done_prefix(stage)) if entry.key in names]
+    recent = [modified for modified, _ in found if modified > time.time() - _RATE_WINDOW_S]
+    span = time.time() - min(recent) if len(recent) > 1 else 0.0
+    return [names[key] for _, key in found], len(recent) / span if span > 0 else None
+
+
+def _sharded(plan: Plan, stage: Stage, done: int, rate: float | None, aside: int) -> StageStatus:
+    units = plan.count(stage)
+    films = min(done * plan.shard_films, plan.films)
+    film_rate = rate * plan.shard_films if rate and done < units else None
+    return StageStatus(
+        stage=stage,
+        units=units,
+        done=done,
+        films=plan.films,
+        films_done=max(0, films - aside),  # a film may be set aside before this stage has done its shard
+        failed=0,
+        set_aside=aside,
+        rate=film_rate,
+        left_s=(plan.films - films) / film_rate if film_rate else None,
+    )
+
+
+def _long(plan: Plan, stage: Stage, done: int) -> StageStatus:
+    return StageStatus(stage=stage, units=plan.count(stage), done=done, films=0, films_done=0, failed=0, set_aside=0)
+
+
+def _with_epochs(plan: Plan, stage: StageStatus, jobs: dict[str, JobProgress], finished: frozenset[str]) -> StageStatus:
+    """Epochs a second of all jobs at work, and the time that the epochs of all jobs take at that rate."""
+    rate = sum(1 / job.seconds_per_epoch for job in jobs.values() if job.seconds_per_epoch)
+    if not rate:
+        return stage
+    left = sum(
+        plan.training[as_network(name.partition("/")[0])].epochs - (jobs[name].epoch if name in jobs else 0)
+        for name in plan.names("train")
+        if name not in finished
+    )
+    return stage.model_copy(update={"rate": rate, "left_s": left / rate})
+
+
+def _jobs(store: ObjectStore, plan: Plan, finished: frozenset[str]) -> dict[str, JobProgress]:
+    jobs = {}
+    for name in plan.names("train"):
+        if name in finished:
+            continue
+        try:
+            document = store.get(keys.fold_file(plan.run, name, "progress.json"))
+        except ObjectNotFound:
+            continue
+        jobs[name] = JobProgress.model_validate_json(document)
+    return jobs
+
+
+def _state(store: ObjectStore, run: str, stages: list[StageStatus]) -> State:
+    if all(stage.done == stage.units for stage in stages):
+        return "finished"
+    if is_cancelled(store, run):
+        return "cancelled"
+    return "failed" if any(stage.failed for stage in stages) else "running"
+
+
+def _depth(queue: Queue | None) -> Depth | None:
+    try:
+        return queue.depth() if queue else None
+    except QueueUnavailable:
+        return None

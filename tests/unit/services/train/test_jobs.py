@@ -1,0 +1,185 @@
+"""A training job as it is stored: what makes its result whole, and what makes a checkpoint its own."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.train.jobs import MODEL, Job, JobResult, job_identity, parse_job, read_results, result_is_intact
+from shared.errors import ObjectNotFound, PlanError
+from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
+from shared.queue.plan import Plan
+from shared.store import keys
+from shared.store.objects import DirectoryStore, ObjectStore
+from tests.builders import small_plan, small_predictions
+
+HONEST, LEAKY = "resnet50/patient/fold-1", "resnet50/paper/fold-0"
+WEIGHTS = b"the weights"
+DIGEST = hashlib.sha256(WEIGHTS).hexdigest()
+
+
+def result(name: str, data_sha256: str = "data", model_sha256: str | None = DIGEST) -> JobResult:
+    epoch = EpochRecord(
+        epoch=1, train_loss=0.9, validation_loss=1.0, validation_auc=0.7, learning_rate=1e-3, images_per_second=80.0
+    )
+    job = parse_job(name)
+    history = FoldHistory(
+        fold=job.fold, epochs=(epoch,), best_epoch=1, train_images=24, validation_films=4, test_films=12, seconds=3.0
+    )
+    return JobResult(
+        job=job,
+        history=history,
+        predictions=small_predictions(),
+        weights=WeightsReport(source="from scratch", loaded=(), missing=("conv1",), unexpected=()),
+        parameters=1000,
+        input_size=64,
+        validation_auc=0.7,
+        validation_loss=1.0,
+        data_sha256=data_sha256,
+        model_sha256=model_sha256,
+    )
+
+
+def put(store: ObjectStore, plan: Plan, stored: JobResult) -> None:
+    store.put(plan.done_key("train", stored.job.name), stored.model_dump_json().encode())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path)
+
+
+@pytest.fixture
+def plan(store: DirectoryStore) -> Plan:
+    """A run with the results of a job of each protocol; that of the honest one has weights."""
+    plan = small_plan()
+    put(store, plan, result(HONEST))
+    put(store, plan, result(LEAKY, model_sha256=None))
+    store.put(keys.fold_file(plan.run, HONEST, MODEL), WEIGHTS)
+    return plan
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [HONEST, LEAKY, "alexnet/patient/fold-12"])
+def test_a_job_is_what_its_name_says(name: str) -> None:
+    assert parse_job(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "resnet50", "resnet50/patient/fold-x", "vgg/patient/fold-0", "resnet50/honest/fold-0", "a/b/c/d"]
+)
+def test_what_names_no_job_is_refused(name: str) -> None:
+    with pytest.raises(PlanError, match="is no training job; expected NETWORK/PROTOCOL/fold-K"):
+        parse_job(name)
+
+
+def test_a_result_is_read_as_it_was_written() -> None:
+    stored = result(HONEST)
+    assert JobResult.model_validate_json(stored.model_dump_json()) == stored
+
+
+# ---- what is whole ---------------------------------------------------------------------------------------------------
+
+
+def test_a_result_whose_weights_are_those_it_names_is_whole(store: DirectoryStore, plan: Plan) -> None:
+    assert result_is_intact(store, plan, HONEST)
+
+
+def test_a_result_of_the_leaky_protocol_is_whole_without_weights(store: DirectoryStore, plan: Plan) -> None:
+    assert result_is_intact(store, plan, LEAKY)
+
+
+def test_a_job_that_was_not_done_has_no_result(store: DirectoryStore, plan: Plan) -> None:
+    assert not result_is_intact(store, plan, "resnet50/patient/fold-0")
+
+
+@pytest.mark.parametrize("name", [HONEST, LEAKY])
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b"{}", b"\xff\0"], ids=str)
+def test_a_damaged_result_is_not_whole(store: DirectoryStore, plan: Plan, name: str, damaged: bytes) -> None:
+    store.put(plan.done_key("train", name), damaged)
+    assert not result_is_intact(store, plan, name)
+
+
+def test_a_truncated_result_is_not_whole(store: DirectoryStore, plan: Plan) -> None:
+    key = plan.done_key("train", HONEST)
+    store.put(key, store.get(key)[:-1])
+    assert not result_is_intact(store, plan, HONEST)
+
+
+@pytest.mark.parametrize("damaged", [WEIGHTS + b"\0", b"", None], ids=["changed", "empty", "missing"])
+def test_a_result_whose_weights_are_damaged_is_not_whole_until_its_network_is_published(
+    store: DirectoryStore, plan: Plan, damaged: bytes | None
+) -> None:
+    key = keys.fold_file(plan.run, HONEST, MODEL)
+    store.delete(key)
+    if damaged is not None:
+        store.put(key, damaged)
+    assert not result_is_intact(store, plan, HONEST)
+    store.put(keys.published_mark(plan.run, "alexnet"), b"{}")
+    assert not result_is_intact(store, plan, HONEST)
+    store.put(keys.published_mark(plan.run, "resnet50"), b"{}")
+    assert result_is_intact(store, plan, HONEST)
+
+
+def test_a_damaged_result_is_not_whole_although_its_network_is_published(store: DirectoryStore, plan: Plan) -> None:
+    store.put(keys.published_mark(plan.run, "resnet50"), b"{}")
+    store.put(plan.done_key("train", HONEST), b"{")
+    assert not result_is_intact(store, plan, HONEST)
+
+
+# ---- whose checkpoint it is ------------------------------------------------------------------------------------------
+
+JOB = parse_job(HONEST)
+
+
+def with_recipe(plan: Plan, **changes: float) -> Plan:
+    recipe = plan.training["resnet50"].model_copy(update=changes)
+    return plan.model_copy(update={"training": {"resnet50": recipe}})
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        lambda plan: job_identity(JOB, plan.model_copy(update={"seed": 8}), "data"),
+        lambda plan: job_identity(JOB, plan.model_copy(update={"folds": 3}), "data"),
+        lambda plan: job_identity(JOB, plan.model_copy(update={"weights": {"resnet50": "torchvision"}}), "data"),
+        lambda plan: job_identity(JOB, with_recipe(plan, epochs=2), "data"),
+        lambda plan: job_identity(JOB, with_recipe(plan, learning_rate=2e-3), "data"),
+        lambda plan: job_identity(JOB, plan, "other data"),
+        lambda plan: job_identity(parse_job("resnet50/patient/fold-0"), plan, "data"),
+        lambda plan: job_identity(parse_job("resnet50/paper/fold-1"), plan, "data"),
+    ],
+    ids=["seed", "folds", "weights", "epochs", "learning rate", "data", "fold", "protocol"],
+)
+def test_whatever_decides_the_weights_makes_another_identity(identity: Callable[[Plan], str]) -> None:
+    plan = small_plan()
+    assert identity(plan) != job_identity(JOB, plan, "data")
+
+
+def test_what_does_not_decide_the_weights_keeps_the_identity() -> None:
+    plan = small_plan()
+    recipes = {**plan.training, "alexnet": plan.training["resnet50"]}
+    other = plan.model_copy(update={"run": "another", "promote": (), "training": recipes})
+    assert job_identity(JOB, other, "data") == job_identity(Job(**dict(JOB)), plan, "data")
+
+
+# ---- all of a run ----------------------------------------------------------------------------------------------------
+
+
+def test_results_are_read_in_the_order_of_the_plan(store: DirectoryStore, plan: Plan) -> None:
+    put(store, plan, result("resnet50/patient/fold-0"))
+    assert [found.job.name for found in read_results(store, plan)] == list(plan.names("train"))
+
+
+def test_results_of_different_films_are_not_put_together(store: DirectoryStore, plan: Plan) -> None:
+    put(store, plan, result("resnet50/patient/fold-0", data_sha256="of other films"))
+    with pytest.raises(PlanError, match=r"films of this run changed .*; start a new run"):
+        read_results(store, plan)
+
+
+def test_without_one_of_the_results_none_are_read(store: DirectoryStore, plan: Plan) -> None:
+    with pytest.raises(ObjectNotFound, match="resnet50/patient/fold-0"):
+        read_results(store, plan)

@@ -1,0 +1,51 @@
+"""What is known of a data set as a whole: the size of its shards, its patients, and a digest of it all."""
+
+import pytest
+
+from shared.datasets import manifest
+from shared.datasets.manifest import Dataset, Label, Manifest, check_enough_patients, describe, patients_by_label
+from shared.errors import PlanError
+from tests.builders import small_manifest
+
+
+@pytest.mark.parametrize("films", [0, 1, 8, 322])
+def test_a_shard_has_eight_films(films: int) -> None:
+    described = describe(small_manifest(films))
+    assert (described.films, described.shard_films) == (films, 8)
+
+
+@pytest.mark.parametrize(("films", "shard_films"), [(24, 8), (25, 9), (27, 9), (28, 10), (100, 34)])
+def test_there_are_never_more_shards_than_can_be_listed(
+    monkeypatch: pytest.MonkeyPatch, films: int, shard_films: int
+) -> None:
+    monkeypatch.setattr(manifest, "_MANY_SHARDS", 3)
+    described = describe(small_manifest(films))
+    assert described.shard_films == shard_films
+    assert -(-films // described.shard_films) <= 3
+
+
+def test_patients_are_counted_once_under_each_label_of_their_films() -> None:
+    films = small_manifest(4).films  # of two patients
+    labels = (Label.NORMAL, Label.MALIGNANT, Label.NORMAL, Label.NORMAL)
+    relabelled = [film.model_copy(update={"label": label}) for film, label in zip(films, labels, strict=True)]
+    assert patients_by_label(relabelled) == {Label.NORMAL: 2, Label.BENIGN: 0, Label.MALIGNANT: 1}
+
+
+def test_the_digest_covers_all_that_is_known_of_the_films_and_their_order() -> None:
+    films = small_manifest(4).films
+    other = (films[0].model_copy(update={"density": "F"}), *films[1:])
+    variants = (films, films[:3], films[::-1], other)
+    digests = [describe(Manifest(dataset="small", synthetic=True, films=chosen)).sha256 for chosen in variants]
+    assert len(set(digests)) == len(variants)
+    assert describe(Manifest(dataset="another", synthetic=True, films=films)).sha256 == digests[0]
+
+
+def test_a_description_survives_being_stored() -> None:
+    described = describe(small_manifest(20))
+    assert Dataset.model_validate_json(described.model_dump_json()) == described
+
+
+def test_each_label_needs_a_patient_for_every_fold_and_one_more() -> None:
+    check_enough_patients({Label.NORMAL: 3, Label.BENIGN: 9, Label.MALIGNANT: 3}, folds=2)
+    with pytest.raises(PlanError, match=r"2 patients have a film that is malignant, too few .* 2 folds"):
+        check_enough_patients({Label.NORMAL: 3, Label.BENIGN: 9, Label.MALIGNANT: 2}, folds=2)

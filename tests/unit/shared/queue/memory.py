@@ -1,0 +1,107 @@
+"""The broker in memory, and what a run does with it: `messages.Queue` without a server, and units done by hand."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from shared.errors import QueueUnavailable
+from shared.queue import pipeline
+from shared.queue.messages import QUEUES, Depth, Message
+from shared.queue.plan import Plan, Stage
+from shared.store.objects import ObjectStore
+
+Sent = list[tuple[Stage, str]]
+
+
+class MemoryQueue:
+    """Takes messages and keeps them, and a tally of each stage.
+
+    `breaks_after` messages it can't be reached, once. `worker` is called with every message while the others are still
+    being put there, as by a worker that is faster.
+    """
+
+    def __init__(self, breaks_after: int | None = None) -> None:
+        self.messages: list[tuple[Stage, Message]] = []
+        self.breaks_after = breaks_after
+        self.worker: Callable[[Stage, str], None] | None = None
+        self.forgotten: list[str] = []
+        self._tallies: dict[tuple[str, Stage], set[str]] = {}
+        self._one_at_a_time = threading.RLock()
+
+    def enqueue(self, run: str, stage: Stage, units: Iterable[str]) -> int:
+        with self._one_at_a_time:
+            self._tallies[run, stage] = {"still being filled"}
+        for unit in units:
+            if self.breaks_after is not None and len(self.messages) >= self.breaks_after:
+                self.breaks_after = None
+                raise QueueUnavailable("the broker is away")
+            with self._one_at_a_time:
+                self._tallies[run, stage].add(unit)
+                self.messages.append((stage, Message(run=run, unit=unit)))
+            if self.worker:
+                self.worker(stage, unit)
+        left = self.strike(run, stage, "still being filled")
+        return 1 if left is None else left
+
+    def begin_tally(self, run: str, stage: Stage, units: Iterable[str]) -> None:
+        with self._one_at_a_time:
+            self._tallies.setdefault((run, stage), set(units))
+
+    def strike(self, run: str, stage: Stage, unit: str) -> int | None:
+        with self._one_at_a_time:
+            tally = self._tallies.get((run, stage))
+            if tally is None:
+                return None
+            tally.discard(unit)
+            return len(tally)
+
+    def drop_tally(self, run: str, stage: Stage) -> None:
+        with self._one_at_a_time:
+            self._tallies.pop((run, stage), None)
+
+    def forget_tries(self, run: str) -> None:
+        self.forgotten.append(run)
+
+    def depth(self) -> Depth:
+        waiting = dict.fromkeys(QUEUES.values(), 0)
+        for stage, _ in self.messages:
+            waiting[QUEUES[stage]] += 1
+        return Depth(waiting=waiting, in_hand=0)
+
+    def taken(self) -> Sent:
+        """What was enqueued since the last time."""
+        sent = [(stage, message.unit) for stage, message in self.messages]
+        self.messages = []
+        return sent
+
+    def lose_everything(self) -> None:
+        self.messages = []
+        self._tallies = {}
+
+
+def everything(plan: Plan, stage: Stage) -> Sent:
+    """All units of a stage, in the order of their keys."""
+    return [(stage, name) for name in sorted(plan.names(stage))]
+
+
+def do(store: ObjectStore, plan: Plan, stage: Stage, names: Sequence[str] | None = None) -> None:
+    """Stores what units of a stage leave, all of them unless they are named."""
+    for name in plan.names(stage) if names is None else names:
+        store.put(plan.done_key(stage, name), b"done")
+
+
+def finish(
+    store: ObjectStore, queue: MemoryQueue, plan: Plan, stage: Stage, names: Sequence[str] | None = None
+) -> None:
+    """Finishes units of a stage one after the other, as a worker does."""
+    for name in list(plan.names(stage)) if names is None else names:
+        do(store, plan, stage, [name])
+        pipeline.advance(store, queue, plan, stage, name)
+
+
+def begun(store: ObjectStore, queue: MemoryQueue, plan: Plan, *finished: Stage) -> Plan:
+    """A run that was started and whose first stages are finished; the queue is empty."""
+    pipeline.start(store, queue, plan)
+    for stage in finished:
+        finish(store, queue, plan, stage)
+    queue.taken()
+    return plan

@@ -1,0 +1,79 @@
+"""The stages augment and segment on images of a few bytes, over a data set behind which there are no films."""
+
+import hashlib
+from itertools import groupby
+from typing import Any
+
+from shared.datasets.manifest import Film, FilmShard, Shard, Transform, Variant, describe
+from shared.queue.plan import Plan
+from shared.queue.shards import ShardStage, Source
+from shared.store import keys
+from shared.store.ingest import write_manifests
+from shared.store.objects import ObjectStore
+from tests.builders import do, small_manifest
+
+
+def stored(store: ObjectStore, plan: Plan) -> Plan:
+    """Stores what is known of the films of the plan."""
+    manifest = small_manifest(plan.films)
+    write_manifests(store, describe(manifest), manifest)
+    return plan
+
+
+def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
+    document = store.get(keys.raw_shard(plan.dataset, shard))
+    films = FilmShard.model_validate_json(document).films
+    return Source({film.id: film for film in films}, sha256(document))
+
+
+def augment(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
+    known = film.model_dump(include={"patient", "side", "density", "label", "lesions"})
+    variants = []
+    for number in range(2):
+        key, image = keys.augmented_image(plan.dataset, plan.augmentation.id, film.id, number), f"{film.id} {number}"
+        store.put(key, image.encode())
+        digest = sha256(image.encode())
+        variants.append(
+            Variant(**known, film=film.id, variant=number, transform=Transform(), key=key, sha256=digest)
+        )  # fmt: skip
+    return variants
+
+
+def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Variant]]:
+    document = store.get(keys.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
+    augmented = Shard.model_validate_json(document)
+    films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
+    return Source(films, sha256(document), augmented.set_aside)
+
+
+def segment(store: ObjectStore, plan: Plan, variants: list[Variant]) -> list[Variant]:
+    return [_segment(store, plan, variant) for variant in variants]
+
+
+def _segment(store: ObjectStore, plan: Plan, variant: Variant) -> Variant:
+    place = (plan.dataset, plan.augmentation.segmented_id, variant.film, variant.variant)
+    image, mask = store.get(variant.key), f"mask of {variant.id}".encode()
+    key, mask_key = keys.segmented_image(*place), keys.segmented_mask(*place)
+    store.put(key, image)
+    store.put(mask_key, mask)
+    changes = {"key": key, "sha256": sha256(image), "mask_key": mask_key, "mask_sha256": sha256(mask)}
+    return variant.model_copy(update=changes)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment)
+SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_variants, segment)
+
+
+def do_films(store: ObjectStore, plan: Plan) -> None:
+    """Does all shards of both stages."""
+    for name in plan.names("augment"):
+        do(AUGMENT, store, plan, name)
+        do(SEGMENT, store, plan, name)
+
+
+def shard_of(store: ObjectStore, way: ShardStage[Any], plan: Plan, name: str) -> Shard:
+    return Shard.model_validate_json(store.get(plan.done_key(way.stage, name)))
