@@ -1,0 +1,31 @@
+"""Workers of augment and segment whose core sleeps, to see what the queue and the store cost around it."""
+
+import hashlib
+import os
+import time
+
+from shared.datasets.manifest import Film, FilmShard, Variant
+from shared.queue.plan import Plan
+from shared.queue.shards import ShardStage, Source
+from shared.queue.worker import make_app, shard_task
+from shared.settings import settings
+from shared.store import keys
+from shared.store.objects import ObjectStore
+
+app = make_app(settings())
+_SECONDS = float(os.environ["BENCH_SECONDS_A_FILM"])
+
+
+def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
+    document = store.get(keys.raw_shard(plan.dataset, shard))
+    films = FilmShard.model_validate_json(document).films
+    return Source({film.id: film for film in films}, hashlib.sha256(document).hexdigest())
+
+
+def sleep(_store: ObjectStore, _plan: Plan, _film: Film) -> list[Variant]:
+    time.sleep(_SECONDS)
+    return []
+
+
+shard_task(app, ShardStage("augment", lambda plan: plan.augmentation.id, read_films, sleep))
+shard_task(app, ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_films, sleep))

@@ -1,0 +1,275 @@
+"""A cluster of real processes on loopback that can be hurt: a broker with its log on disk, an S3 server over HTTP, two
+workers of each kind, and a supervisor that starts again what has died, as an orchestrator would.
+"""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import redis
+from pydantic import SecretStr
+
+from shared.embedded import broker
+from shared.embedded.commands import ROOT, worker_command
+from shared.queue.broker import Broker, connect
+from shared.queue.worker import make_app
+from shared.settings import Settings
+from shared.store.s3 import S3Store
+from tests.servers import Fault, FaultyS3
+
+SERVICES = ("augment", "segment", "train")
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "chaos", "AWS_SECRET_ACCESS_KEY": "chaos", "AWS_EC2_METADATA_DISABLED": "true"}
+_PRELOAD = Path(__file__).parent / "preload"
+
+
+@dataclass
+class Worker:
+    """A place for a worker, and the process that has it now."""
+
+    name: str
+    service: str
+    process: "subprocess.Popen[bytes]"
+    paused: bool = False
+
+
+class Cluster:
+    """`say` gets a line for everything that is done to the cluster."""
+
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None], workers: int = 2) -> None:
+        self.chance = random.Random(seed)  # noqa: S311  no secret
+        self.say = say
+        self.folder = folder
+        self.store_server = FaultyS3()
+        self._workers = workers
+        self.away_s = 20.0
+        self._config = broker.configure(folder / "broker")
+        self._broker: subprocess.Popen[bytes] | None = None
+        self.places: list[Worker] = []
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._timers: list[threading.Timer] = []
+
+    # ---- beginning and end -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def running(self) -> Iterator["Cluster"]:
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        os.environ.update(CREDENTIALS)
+        with self.store_server:
+            self.client.create_bucket(Bucket="chaos")
+            supervisor = threading.Thread(target=self._supervise, daemon=True)
+            try:
+                self._start_broker()
+                for service in SERVICES:
+                    for number in range(self._workers):
+                        name = f"{service}-{number}"
+                        self.places.append(Worker(name, service, self._start_worker(name, service)))
+                supervisor.start()
+                yield self
+            finally:
+                self._ended.set()
+                if supervisor.is_alive():
+                    supervisor.join()
+                self.settle()
+                for place in self.places:
+                    _kill_group(place.process)
+                if self._broker:
+                    _kill_group(self._broker)
+
+    @property
+    def twice(self) -> bool:
+        """Whether every message is delivered twice."""
+        return (self.folder / "twice").exists()
+
+    @property
+    def client(self) -> Any:
+        return boto3.client("s3", endpoint_url=self.store_server.url, region_name="us-east-1")
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            _env_file=None,
+            store="s3://chaos",
+            s3_endpoint_url=self.store_server.url,
+            redis_url=SecretStr(self._config.url),
+        )
+
+    def empty_store(self) -> S3Store:
+        """The store of the workers, with nothing in it."""
+        store = S3Store(self.client, "chaos", "run")
+        for key in list(store.list("")):
+            store.delete(key)
+        return store
+
+    def queue(self) -> Broker:
+        return Broker(make_app(self.settings), connect(self.settings), patient=False)
+
+    @property
+    def redis(self) -> "redis.Redis":
+        return connect(self.settings)
+
+    def _start_broker(self) -> None:
+        with (self.folder / "logs" / "broker.log").open("ab") as log:
+            self._broker = subprocess.Popen(
+                self._config.command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+        assert self._broker.stdin is not None
+        self._broker.stdin.write(self._config.configuration)
+        self._broker.stdin.close()
+        broker.wait_until_up(self._config.url, lambda: None)
+
+    def _start_worker(self, name: str, service: str) -> "subprocess.Popen[bytes]":
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("MAMMO_", "PROMETHEUS_"))},
+            **CREDENTIALS,
+            "PYTHONPATH": f"{_PRELOAD}{os.pathsep}{ROOT}",
+            "CHAOS_CLOCK": str(self.folder / f"{name}.clock"),
+            "CHAOS_TWICE": str(self.folder / "twice"),
+            "CHAOS_DEADLY": str(self.folder / "deadly"),
+            "MAMMO_STORE": "s3://chaos/run",
+            "MAMMO_S3_ENDPOINT_URL": self.store_server.url,
+            "MAMMO_REDIS_URL": self._config.url,
+            "MAMMO_CPU_THREADS": "1",
+            "MAMMO_VISIBILITY_TIMEOUT_S": "10",
+        }
+        with (self.folder / "logs" / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                worker_command(service),
+                env=environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _supervise(self) -> None:
+        while not self._ended.wait(0.3):
+            with self._lock:
+                for place in self.places:
+                    if place.process.poll() is not None:
+                        place.process = self._start_worker(place.name, place.service)
+
+    # ---- faults ------------------------------------------------------------------------------------------------------
+
+    def kill_child(self) -> None:
+        """SIGKILL of a process that works on films; its worker lives on."""
+        forking = [place for place in self.places if place.service != "train"]
+        children = [(p, child) for p in forking for child in psutil.Process(p.process.pid).children()]
+        if children:
+            place, child = self.chance.choice(children)
+            self.say(f"SIGKILL to the child of {place.name}")
+            child.kill()
+
+    def kill_worker(self) -> None:
+        place = self.chance.choice(self.places)
+        self.say(f"SIGKILL to {place.name}")
+        _kill_group(place.process)
+
+    def kill_all_workers(self) -> None:
+        self.say("SIGKILL to every worker")
+        with self._lock:
+            for place in self.places:
+                _kill_group(place.process)
+
+    def drain_worker(self) -> None:
+        place = self.chance.choice(self.places)
+        self.say(f"SIGTERM to {place.name}")
+        place.process.send_signal(signal.SIGTERM)
+
+    def pause_worker(self) -> None:
+        """Long enough to be taken for dead."""
+        place = self.chance.choice(self.places)
+        seconds = self.chance.uniform(9, 14)
+        self.say(f"SIGSTOP to {place.name} for {seconds:.0f} s")
+        signal_group(place.process, signal.SIGSTOP)
+        self._later(seconds, lambda: signal_group(place.process, signal.SIGCONT))
+
+    def kill_broker(self) -> None:
+        self.say("SIGKILL to the broker, started again after a second")
+        assert self._broker is not None
+        _kill_group(self._broker)
+        time.sleep(1)
+        self._start_broker()
+
+    def wipe_broker(self) -> None:
+        self.say("FLUSHALL of the broker")
+        self.redis.flushall()
+
+    def stop_store(self) -> None:
+        seconds = self.away_s
+        self.say(f"the S3 server is away for {seconds:.0f} s")
+        self.store_server.stop()
+        self._later(seconds, self.store_server.start)
+
+    def fill_disk(self) -> None:
+        seconds = self.chance.uniform(3, 8)
+        self.say(f"the disk of the S3 server is full for {seconds:.0f} s")
+        self._fault(
+            seconds, lambda method, _: Fault(status=507, code="InsufficientStorage") if method == "PUT" else None
+        )
+
+    def disturb_store(self) -> None:
+        """Every third request is answered with an error, dropped, or done without an answer."""
+        seconds, chance = self.chance.uniform(3, 8), random.Random(self.chance.random())  # noqa: S311
+        failures = [Fault(status=503, code="SlowDown"), Fault(status=500, code="InternalError")]
+        faults = [*failures, Fault(drop="before"), Fault(drop="after")]
+        self.say(f"a third of all S3 requests fails for {seconds:.0f} s")
+        self._fault(seconds, lambda _method, _path: chance.choice(faults) if chance.random() < 1 / 3 else None)
+
+    def jump_clock(self) -> None:
+        place = self.chance.choice(self.places)
+        seconds = self.chance.choice((-1, 1)) * self.chance.uniform(30, 3600)
+        self.say(f"the clock of {place.name} jumps by {seconds:.0f} s")
+        (self.folder / f"{place.name}.clock").write_text(str(seconds))
+
+    def deliver_twice(self, on: bool) -> None:
+        if on:
+            self.say("every message is delivered twice")
+        (self.folder / "twice").touch() if on else (self.folder / "twice").unlink(missing_ok=True)
+
+    def make_deadly(self, *films: bytes) -> None:
+        """Whoever decodes one of these films dies of a segmentation fault; without films, nobody does any more."""
+        (self.folder / "deadly").write_text(" ".join(hashlib.sha256(film).hexdigest() for film in films))
+
+    def settle(self) -> None:
+        """Ends what is still wrong: waits for delayed repairs, sets the clocks right."""
+        for timer in self._timers:
+            timer.join()
+        self._timers.clear()
+        for place in self.places:
+            (self.folder / f"{place.name}.clock").unlink(missing_ok=True)
+        self.deliver_twice(on=False)
+
+    def _fault(self, seconds: float, fault: Callable[[str, str], Fault | None]) -> None:
+        self.store_server.fault = fault
+        self._later(seconds, lambda: setattr(self.store_server, "fault", None))
+
+    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, do)
+        timer.start()
+        self._timers.append(timer)
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def signal_group(process: "subprocess.Popen[bytes]", sign: signal.Signals) -> None:
+    """Every process was started as the leader of its own group."""
+    try:
+        os.killpg(process.pid, sign)
+    except ProcessLookupError:
+        return

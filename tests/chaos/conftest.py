@@ -1,0 +1,37 @@
+"""A cluster for all tests of the folder, generated films, and what an undisturbed run over them leaves."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.datasets.manifest import describe
+from shared.datasets.mias import Source, read_manifest
+from tests.chaos.cluster import Cluster
+from tests.chaos.rounds import Films, undisturbed_run
+
+
+@pytest.fixture(scope="package")
+def seed() -> int:
+    """MAMMO_TEST_SEED repeats a round; every test prints what it took."""
+    return int(os.environ.get("MAMMO_TEST_SEED", "7"))
+
+
+@pytest.fixture(scope="package")
+def films(synthetic_films: Path) -> Films:
+    source = Source(synthetic_films)
+    manifest = read_manifest(source, "films", lambda _: None)
+    return Films(manifest, describe(manifest), {image.film: image.data for image in source.images()})
+
+
+@pytest.fixture(scope="package")
+def cluster(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("chaos"), seed, print).running() as cluster:
+        cluster.away_s = 8.0
+        yield cluster
+
+
+@pytest.fixture(scope="package")
+def undisturbed(cluster: Cluster, films: Films) -> dict[str, str]:
+    return undisturbed_run(cluster, films)

@@ -1,0 +1,72 @@
+"""What a run has left, in a form that can be compared with an undisturbed run of the same seed."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+from shared.queue.plan import Plan
+from shared.queue.status import read_status
+from shared.store import keys
+from shared.store.objects import ObjectStore
+from tests.chaos.cluster import Cluster
+
+_TIMES = {"seconds", "images_per_second", "seconds_per_epoch", "created", "when", "since", "code_version"}
+_OF_THE_RUN = {"run", "version", "owner", "token", "deaths", "by", "previous", "unit"}
+_PICTURES_OF_TIMES = ("/report/", "report.html", "card.json", "metrics.json", "digests.json")
+
+
+def inventory(store: ObjectStore, plan: Plan) -> dict[str, str]:
+    """Every object: its key without the run's name, and the digest of its content without names and times.
+
+    What is deterministic is compared byte for byte: images, manifests, weights, graphs, golden answers, predictions.
+    Of the report, which shows how long things took, that it is there.
+    """
+    found = {}
+    for key in store.list(""):
+        name = key.replace(plan.run, "RUN")
+        if "/audit/" in name:
+            name = name[: name.index("/audit/")] + "/audit/LINE.json"
+        found[name] = _digest(name, store.get(key).replace(plan.run.encode(), b"RUN"))
+    return found
+
+
+def _digest(name: str, data: bytes) -> str:
+    if any(part in name for part in _PICTURES_OF_TIMES):
+        return "there"
+    if name.endswith(".json") and not name.startswith(("raw/", "data_")) and not name.endswith("golden.json"):
+        data = json.dumps(_without(json.loads(data)), sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _without(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without(value) for key, value in content.items() if key not in _TIMES | _OF_THE_RUN}
+    return [_without(value) for value in content] if isinstance(content, list) else content
+
+
+def differences(undisturbed: dict[str, str], disturbed: dict[str, str]) -> list[str]:
+    """What is missing, left over or different; empty when nothing was lost."""
+    lines = [f"missing: {key}" for key in sorted(undisturbed.keys() - disturbed.keys())]
+    lines += [f"left over: {key}" for key in sorted(disturbed.keys() - undisturbed.keys())]
+    both = sorted(undisturbed.keys() & disturbed.keys())
+    return lines + [f"different: {key}" for key in both if undisturbed[key] != disturbed[key]]
+
+
+def remains(cluster: Cluster, store: ObjectStore, plan: Plan, within_s: float = 45) -> list[str]:
+    """What should be gone soon after a run has ended, leases and waiting messages, and what is wrong in the store."""
+    until = time.monotonic() + within_s
+    while True:
+        leases = [key.decode() for key in cluster.redis.scan_iter("mammostack:lease:*")]
+        depth = cluster.queue().depth()
+        if (not leases and not any(depth.waiting.values())) or time.monotonic() > until:
+            break
+        time.sleep(0.5)
+    wrong = [f"a lease is held: {name}" for name in leases]
+    wrong += [f"{count} messages wait in {name}" for name, count in depth.waiting.items() if count]
+    wrong += [f"set aside or given up: {failure}" for failure in read_status(store, plan.run).failures]
+    for network in plan.networks:
+        cards = [key for key in store.list(keys.models(network)) if key.endswith("/card.json")]
+        if len(cards) != ("patient" in plan.protocols):
+            wrong.append(f"{len(cards)} versions of {network}")
+    return wrong
