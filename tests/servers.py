@@ -167,3 +167,12 @@ def _wait_for(url: str) -> None:
         except requests.RequestException:
             assert time.monotonic() < until, f"{url} did not answer within 30 s"
             time.sleep(0.1)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> float:
+    """How long it took until `condition()` was true; fails after `seconds`."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s"
+        time.sleep(0.1)
+    return time.monotonic() - began

@@ -43,6 +43,7 @@ def network_from_bytes(kind: Network, weights: bytes) -> MammogramNetwork:
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
     """Publishes, with its card, the network of the fold that did best on its validation films."""
+    store.discard_partial(keys.model_file(network, plan.run, ""))
     best = best_fold(results)
     figures = store.get(keys.report_file(plan.run, "metrics.json"))
     evaluation = Evaluation.model_validate_json(figures)

@@ -56,6 +56,7 @@ def train_fold(work: Assignment) -> None:
     After every epoch, and when it is asked to stop, it leaves a checkpoint, from which the next worker goes on.
     """
     store, plan, job, began = work.store, work.plan, parse_job(work.unit), time.monotonic()
+    store.discard_partial(keys.fold_file(plan.run, work.unit, ""))
     recipe, device = plan.training[job.network], _device()
     images = load_images(store, plan, Preprocessing(size=recipe.input_size))
     for shard, films in images.set_aside.items():

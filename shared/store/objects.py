@@ -88,7 +88,9 @@ def open_store(settings: Settings) -> ObjectStore:
         return S3Store.from_settings(settings)
     if "://" in settings.store:
         raise StoreMisconfigured(f"MAMMO_STORE is '{settings.store}'; give s3://BUCKET[/PREFIX] or a directory")
-    return DirectoryStore(Path(settings.store))
+    directory = DirectoryStore(Path(settings.store))
+    directory.discard_partial("")
+    return directory
 
 
 def check_conditional_writes(store: ObjectStore) -> None:

@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -17,17 +16,7 @@ from shared.store.objects import ObjectStore
 from tests.chaos.cluster import Cluster, Worker, signal_group
 from tests.chaos.rounds import Films, begin, finish
 from tests.chaos.verify import differences, inventory, remains
-
-JOB = "modified_cnn/patient/fold-0"
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> float:
-    """How long it took until `condition()` was true; fails after `seconds`."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s"
-        time.sleep(0.1)
-    return time.monotonic() - began
+from tests.servers import wait_until
 
 
 @pytest.fixture
@@ -37,7 +26,7 @@ def training(cluster: Cluster, films: Films) -> tuple[ObjectStore, Plan]:
     recipe = plan.training["modified_cnn"].model_copy(update={"epochs": 40})
     plan = plan.model_copy(update={"training": {"modified_cnn": recipe}, "protocols": ("paper",), "promote": ()})
     pipeline.start(store, cluster.queue(), plan)
-    wait_for(lambda: store.exists(checkpoint_of(plan)), 60)
+    wait_until(lambda: store.exists(checkpoint_of(plan)), 60)
     return store, plan
 
 
@@ -78,7 +67,7 @@ def test_a_job_whose_worker_was_killed_goes_on_from_its_checkpoint_elsewhere_wit
 ) -> None:
     store, plan = training
     trainer(cluster, plan).process.send_signal(signal.SIGKILL)
-    seconds = wait_for(lambda: claim_of(store, plan).token == 2, 60)
+    seconds = wait_until(lambda: claim_of(store, plan).token == 2, 60)
     print(f"taken over after {seconds:.1f} s")
     assert finish(cluster, store, plan).wrong == []
     assert went_on(cluster, plan)[0] >= 1
@@ -92,11 +81,11 @@ def test_a_worker_that_is_asked_to_end_leaves_a_checkpoint_and_the_next_one_goes
     place = trainer(cluster, plan)
     process = place.process
     process.send_signal(signal.SIGTERM)
-    seconds = wait_for(lambda: claim_of(store, plan).token == 2, 15)
+    seconds = wait_until(lambda: claim_of(store, plan).token == 2, 15)
     print(f"handed over after {seconds:.1f} s")
     assert process.wait(timeout=30) == 0
     assert claim_of(store, plan).deaths == 0
-    wait_for(lambda: bool(went_on(cluster, plan)), 15)
+    wait_until(lambda: bool(went_on(cluster, plan)), 15)
     pipeline.cancel(store, plan.run)
     assert remains(cluster, store, plan) == []
 
@@ -108,11 +97,11 @@ def test_a_worker_that_comes_back_after_it_was_taken_for_dead_can_not_write(
     place = trainer(cluster, plan)
     signal_group(place.process, signal.SIGSTOP)
     try:
-        wait_for(lambda: claim_of(store, plan).token == 2, 60)
+        wait_until(lambda: claim_of(store, plan).token == 2, 60)
     finally:
         signal_group(place.process, signal.SIGCONT)
     log = cluster.folder / "logs" / f"{place.name}.log"
-    wait_for(lambda: "taken over from owner" in log.read_text() and plan.run in log.read_text(), 60)
+    wait_until(lambda: "taken over from owner" in log.read_text() and plan.run in log.read_text(), 60)
     assert finish(cluster, store, plan).wrong == []
     assert claim_of(store, plan).token == 2
     assert remains(cluster, store, plan) == []
@@ -123,7 +112,7 @@ def test_a_run_that_is_cancelled_stops_in_the_middle_of_a_job_and_can_be_taken_u
 ) -> None:
     store, plan = training
     pipeline.cancel(store, plan.run)
-    seconds = wait_for(lambda: claim_of(store, plan).released, 15)
+    seconds = wait_until(lambda: claim_of(store, plan).released, 15)
     print(f"stopped after {seconds:.1f} s")
     time.sleep(1)
     assert read_status(store, plan.run).state == "cancelled"
@@ -140,18 +129,18 @@ def test_films_that_kill_their_process_are_set_aside_the_rest_is_done_and_retry_
     cluster.make_deadly(films.files["mdb005"])
     try:
         pipeline.start(store, cluster.queue(), plan)
-        wait_for(lambda: store.exists(plan.done_key("segment", "000002")), 90)
+        wait_until(lambda: store.exists(plan.done_key("segment", "000002")), 90)
     finally:
         cluster.make_deadly()
     (failure,) = read_status(store, plan.run).failures
     assert (failure.film, failure.code, failure.stage) == ("mdb005", "worker-lost", "augment")
     shard = Shard.model_validate_json(store.get(plan.done_key("augment", "000002")))
     assert {variant.film for variant in shard.variants} == {"mdb006"}
-    wait_for(lambda: read_status(store, plan.run).state == "finished", 60)
+    wait_until(lambda: read_status(store, plan.run).state == "finished", 60)
 
     again = plan.model_copy(update={"run": f"{plan.run}-again"})
     assert pipeline.retry(store, cluster.queue(), plan.run) == 1
-    wait_for(lambda: store.exists(plan.done_key("segment", "000002")), 30)
+    wait_until(lambda: store.exists(plan.done_key("segment", "000002")), 30)
     assert pipeline.failures(store, plan.run) == []
     pipeline.start(store, cluster.queue(), again)
     assert finish(cluster, store, again).wrong == []

@@ -353,6 +353,14 @@ def test_stale_partial_files_below_a_prefix_are_discarded(
     assert (tmp_path / ".partial" / "lock").exists()
 
 
+def test_opening_a_directory_discards_what_dead_writers_left(
+    tmp_path: Path, leave_partial: Callable[[str, float], None]
+) -> None:
+    leave_partial("raw/film", ABANDONED_AFTER + 1)
+    open_store(settings_for(str(tmp_path)))
+    assert partial_files(tmp_path) == set()
+
+
 def test_a_fresh_partial_file_stays_with_its_writer(
     tmp_path: Path, leave_partial: Callable[[str, float], None]
 ) -> None:

@@ -1,0 +1,131 @@
+"""What a worker finds out when it starts: it waits for what is away, and ends with a sentence when it is refused."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import pytest
+import redis
+
+from shared.datasets.mias import Source
+from shared.embedded import broker
+from shared.embedded.commands import ROOT, worker_command
+from shared.modelling.recipes import profile
+from shared.queue import pipeline
+from shared.queue.broker import Broker, connect
+from shared.queue.plan import make_plan
+from shared.queue.worker import make_app
+from shared.settings import Settings
+from shared.store.ingest import ingest
+from shared.store.objects import open_store
+from tests.servers import Fault, FaultyS3, running_broker, wait_until
+
+ALLOWED_S = 40.0
+
+
+class Started:
+    """A worker process and what it has said."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def wait_to_say(self, words: str) -> None:
+        wait_until(lambda: words in self.said or self.process.poll() is not None, ALLOWED_S)
+        assert words in self.said
+
+
+@contextmanager
+def worker(folder: Path, url: str, store: str, **more: str) -> Iterator[Started]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAMMO_")}
+    environment |= {"MAMMO_REDIS_URL": url, "MAMMO_STORE": store, "PYTHONPATH": str(ROOT), **more}
+    environment |= {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(worker_command("augment"), env=environment, cwd=folder, stdout=log, stderr=log)
+    try:
+        yield Started(process, folder / "log")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    config = broker.configure(tmp_path / "broker")
+    with worker(tmp_path, config.url, str(tmp_path / "store")) as started:
+        started.wait_to_say("waiting for the broker of MAMMO_REDIS_URL")
+        with subprocess.Popen(config.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as server:
+            assert server.stdin is not None
+            server.stdin.write(config.configuration)
+            server.stdin.close()
+            try:
+                started.wait_to_say("ready.")
+            finally:
+                server.kill()
+
+
+def test_a_broker_that_would_drop_messages_is_refused(tmp_path: Path) -> None:
+    with running_broker() as url:
+        redis.Redis.from_url(url).config_set("maxmemory-policy", "allkeys-lru")
+        with worker(tmp_path, url, str(tmp_path / "store")) as started:
+            assert started.process.wait(ALLOWED_S) == 1
+    assert "maxmemory-policy is allkeys-lru" in started.said
+    assert "set maxmemory-policy noeviction" in started.said
+
+
+def test_a_wrong_password_is_told_by_the_setting(tmp_path: Path, redis_url: str) -> None:
+    wrong = redis_url.replace("redis://:", "redis://:not-")
+    with worker(tmp_path, wrong, str(tmp_path / "store")) as started:
+        assert started.process.wait(ALLOWED_S) == 1
+    assert "check MAMMO_REDIS_URL" in started.said
+    assert wrong.split("@")[0] not in started.said
+
+
+def test_a_store_that_is_away_is_waited_for_and_one_without_the_bucket_refused(tmp_path: Path, redis_url: str) -> None:
+    with FaultyS3() as server:
+        server.stop()
+        with worker(tmp_path, redis_url, "s3://nowhere", MAMMO_S3_ENDPOINT_URL=server.url) as started:
+            started.wait_to_say("waiting for the store of MAMMO_STORE")
+            server.start()
+            assert started.process.wait(ALLOWED_S) == 1
+    assert "there is no bucket 'nowhere'; create it or mend MAMMO_STORE" in started.said
+
+
+@pytest.mark.parametrize("store", ["gs://bucket", "s3://"])
+def test_an_address_that_is_no_store_is_refused(tmp_path: Path, redis_url: str, store: str) -> None:
+    with worker(tmp_path, redis_url, store) as started:
+        assert started.process.wait(ALLOWED_S) == 1
+    assert f"MAMMO_STORE is '{store}'" in started.said
+
+
+def test_a_worker_that_the_store_refuses_in_the_middle_of_a_run_ends_and_its_message_stays(
+    tmp_path: Path, synthetic_films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "tests")
+    with FaultyS3() as server, running_broker() as url:
+        boto3.client("s3", endpoint_url=server.url, region_name="us-east-1").create_bucket(Bucket="refusing")
+        settings = Settings(_env_file=None, store="s3://refusing", redis_url=url, s3_endpoint_url=server.url)
+        store = open_store(settings)
+        dataset = ingest(store, Source(synthetic_films), "films").dataset
+        plan = make_plan(
+            dataset, profile("test"), networks=("resnet50",), protocols=("paper",), weights={}, promote=(), seed=1
+        )
+        queue = Broker(make_app(settings), connect(settings), patient=False)
+        server.fault = lambda method, path: (
+            Fault(status=403, code="AccessDenied") if method == "PUT" and "data_augmentation" in path else None
+        )
+        pipeline.start(store, queue, plan)
+        with worker(tmp_path, url, "s3://refusing", MAMMO_S3_ENDPOINT_URL=server.url) as started:
+            assert started.process.wait(ALLOWED_S) == 0
+        assert "worker ends" in started.said
+        assert "check the credentials" in started.said
+        depth = queue.depth()
+        assert depth.waiting["augment"] + depth.in_hand == plan.count("augment")
+        assert pipeline.failures(store, plan.run) == []
