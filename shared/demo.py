@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from shared.client import InferenceClient
-from shared.console import console, evaluation_table, follow, read_evaluation, reporting, show_prediction, weights_line
+from shared.console import console, evaluation_table, read_evaluation, reporting, show_prediction, weights_line
 from shared.datasets.manifest import Dataset, Film, Label, Manifest
 from shared.datasets.mias import Source
 from shared.datasets.synthetic import write_dataset
@@ -20,10 +20,11 @@ from shared.errors import InputError
 from shared.modelling.card import ModelCard
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
 from shared.pretrained import TRANSFER_NETWORKS, choose_weights, fetch_imagenet
+from shared.progress import follow
 from shared.queue import pipeline
+from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.plan import TORCHVISION, Plan, make_plan
-from shared.queue.worker import make_app
 from shared.store import keys, registry
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store

@@ -11,10 +11,10 @@ from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.metrics import Predictions, evaluate
 from shared.modelling.recipes import PROFILES, as_network
+from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.plan import Plan, Stage, make_plan
 from shared.queue.shards import ShardStage, do_shard
-from shared.queue.worker import make_app
 from shared.store.ingest import ingest
 from shared.store.objects import DirectoryStore, ObjectStore
 

@@ -6,9 +6,10 @@ from services.augment.core import apply_transform, carry_lesions, draw_transform
 from shared.datasets.manifest import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.decode import decode, encode_png, to_8bit
+from shared.queue.application import make_app
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
-from shared.queue.worker import make_app, shard_task
+from shared.queue.worker import shard_task
 from shared.settings import settings
 from shared.store import keys
 from shared.store.objects import ObjectStore

@@ -6,9 +6,10 @@ from itertools import groupby
 from services.segment.core import SegmentedImage, segment_image
 from shared.datasets.manifest import Lesion, Shard, Variant
 from shared.errors import UndecodableImage
+from shared.queue.application import make_app
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
-from shared.queue.worker import make_app, shard_task
+from shared.queue.worker import shard_task
 from shared.settings import settings
 from shared.store import keys
 from shared.store.objects import ObjectStore

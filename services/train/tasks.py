@@ -36,10 +36,11 @@ from shared.modelling.metrics import Predictions
 from shared.modelling.networks import MammogramNetwork, build, parameter_count
 from shared.modelling.recipes import Network, as_network
 from shared.modelling.weights import download, from_file, load_into
+from shared.queue.application import make_app
 from shared.queue.pipeline import failures, set_aside
 from shared.queue.plan import SCRATCH, TORCHVISION, Plan
 from shared.queue.status import JobProgress
-from shared.queue.worker import Assignment, job_task, make_app
+from shared.queue.worker import Assignment, job_task
 from shared.settings import settings
 from shared.store import keys, registry
 from shared.store.ingest import stored_manifest

@@ -11,24 +11,21 @@ from rich.live import Live
 from shared.console import (
     console,
     evaluation_table,
-    failure_line,
-    follow,
     read_evaluation,
     reporting,
-    status_line,
-    status_table,
     weights_line,
 )
 from shared.datasets.mias import Source
 from shared.errors import ObjectNotFound, PlanError, RunError
 from shared.modelling.recipes import NETWORKS, PROFILES, PROTOCOLS, Network, Protocol, as_network, as_protocol, profile
 from shared.pretrained import TRANSFER_NETWORKS, choose_weights
+from shared.progress import failure_line, follow, status_line, status_table
 from shared.queue import pipeline
+from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.messages import Queue
 from shared.queue.plan import TORCHVISION, Plan, make_plan, read_plan
 from shared.queue.status import read_status
-from shared.queue.worker import make_app
 from shared.settings import settings
 from shared.store import ingest as ingestion
 from shared.store import keys

@@ -1,4 +1,4 @@
-"""The common shell of all workers: the Celery application, and what surrounds the core of every unit of work.
+"""The common shell of all workers: what surrounds the core of every unit of work.
 
 A unit is read from the store, skipped when its output is there and whole, done by the service's own function under a
 lease, and followed by `pipeline.advance`. Trouble of the surroundings is waited out; what fails by itself is tried
@@ -6,19 +6,15 @@ again with a growing pause, a bounded number of times, and then set aside under 
 """
 
 import logging
-import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 
-from celery import Celery, Task, signals
+from celery import Celery, Task
 from celery.exceptions import Reject
-from prometheus_client import start_http_server
 
 from shared import metrics
 from shared.errors import (
@@ -27,25 +23,22 @@ from shared.errors import (
     QueueUnavailable,
     RunNotFound,
     StoreMisconfigured,
-    StoreUnavailable,
 )
-from shared.logs import configure_logs
 from shared.queue import pipeline
-from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
+from shared.queue.application import end_worker, shutting_down, worker_broker, worker_store
+from shared.queue.broker import Broker
 from shared.queue.claim import FencedStore, Superseded, claimed
 from shared.queue.lease import LeaseHeld, lease
 from shared.queue.messages import Message, task_name
 from shared.queue.plan import Plan, Stage, Unit, read_plan
 from shared.queue.shards import OUTSIDE, ShardStage, WorkerLost, do_shard, is_intact
-from shared.settings import Settings, settings
+from shared.settings import settings
 from shared.store import keys
-from shared.store.objects import ObjectStore, check_conditional_writes, open_store
+from shared.store.objects import ObjectStore
 
 _LEASE_PAUSE_S = 4.0
 _LONGEST_PAUSE_S = 8.0
 _log = logging.getLogger("mammostack.worker")
-_shutting_down = threading.Event()
-_main_process = os.getpid()
 
 
 @dataclass(frozen=True)
@@ -67,46 +60,6 @@ Intact = Callable[[ObjectStore, Plan, str], bool]
 """Whether a finished unit's output is whole; asked when a message comes again."""
 
 _Way = Callable[[ObjectStore, Plan, Unit, Broker, Callable[[], bool]], None]
-
-
-def make_app(config: Settings) -> Celery:
-    """The Celery application. Every process, workers and senders, gets the same options: a shorter visibility
-    time-out in one of them would deliver the others' messages twice."""
-    app = Celery("mammostack", broker=config.redis_url.get_secret_value())
-    app.conf.update(
-        accept_content=["json"],
-        task_serializer="json",
-        task_ignore_result=True,
-        task_acks_late=True,
-        task_reject_on_worker_lost=True,
-        worker_prefetch_multiplier=1,
-        worker_hijack_root_logger=False,
-        worker_send_task_events=True,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_transport_options={
-            "visibility_timeout": config.visibility_timeout_s,
-            "unacked_restore_interval": 2,
-            "unacked_restore_throttle": 1,
-            # a worker that is killed while it looks for lost messages must not keep the others from looking
-            "unacked_mutex_expire": 5,
-            "socket_connect_timeout": 5,
-            "socket_timeout": 30,
-            "socket_keepalive": True,
-        },
-    )
-    return app
-
-
-@cache
-def worker_store() -> ObjectStore:
-    return open_store(settings())
-
-
-@cache
-def worker_broker(app: Celery) -> Broker:
-    return Broker(app, connect(settings()), patient=True)
 
 
 def shard_task(app: Celery, way: ShardStage) -> None:  # type: ignore[type-arg]
@@ -163,7 +116,7 @@ def _perform(task: Task, stage: Stage, do: _Way, intact: Intact, message: Messag
     except StoreMisconfigured as error:
         # Not this unit's fault, and no other unit would fare better: the worker goes, the message stays.
         _log.critical("worker ends: %s", error, extra=ids)
-        os.kill(_main_process, signal.SIGTERM)
+        end_worker()
         raise Reject(error, requeue=True) from error
     except OUTSIDE as trouble:
         _log.warning("unit waits", extra={**ids, "reason": str(trouble)})
@@ -201,7 +154,7 @@ def _carry_out(store: ObjectStore, broker: Broker, stage: Stage, do: _Way, intac
     with lease(broker.client, unit.done_key, lease_s, look_for_cancellation) as held:
 
         def stopping() -> bool:
-            return _shutting_down.is_set() or cancelled.is_set() or held.lost
+            return shutting_down.is_set() or cancelled.is_set() or held.lost
 
         skipped = store.exists(unit.done_key) and intact(store, plan, unit.name)
         if not skipped:
@@ -232,48 +185,3 @@ def _pause(tries: int) -> float:
     visibility time-out, or the waiting message would be delivered once more."""
     longest = min(_LONGEST_PAUSE_S, 2.0**tries)
     return longest / 2 + random.uniform(0, longest / 2)  # noqa: S311  no secret
-
-
-@signals.worker_init.connect
-def _prepare(**_: object) -> None:
-    """Finds at start-up what would otherwise fail in the middle of a run."""
-    global _main_process  # noqa: PLW0603  known once the worker has started, and inherited by its children
-    _main_process = os.getpid()
-    config = settings()
-    configure_logs(config.log_level)
-    try:
-        client = connect(config)
-        wait_for_broker(client)
-        check_nothing_is_evicted(client)
-        _wait_for_store()
-    except MammoError as error:
-        raise SystemExit(f"mammostack: {error}") from error
-    if config.metrics_port:
-        start_http_server(config.metrics_port, addr=config.metrics_host, registry=metrics.registry())
-
-
-def _wait_for_store() -> None:
-    """Returns when the store has passed its test; says every few seconds that it is waited for."""
-    while True:
-        try:
-            return check_conditional_writes(worker_store())
-        except StoreUnavailable as error:
-            _log.warning("waiting for the store of MAMMO_STORE", extra={"reason": str(error)})
-            time.sleep(5)
-
-
-@signals.worker_process_init.connect
-def _begin_child(**_: object) -> None:
-    """A child must not talk over its parent's connections."""
-    for cached in (worker_store, worker_broker):
-        cached.cache_clear()
-
-
-@signals.worker_shutting_down.connect
-def _note_shutdown(**_: object) -> None:
-    _shutting_down.set()
-
-
-@signals.setup_logging.connect
-def _keep_our_logs(**_: object) -> None:
-    """Connected so that Celery leaves logging alone."""

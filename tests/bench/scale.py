@@ -25,9 +25,9 @@ from shared.datasets.manifest import Film, Label, Manifest, describe
 from shared.embedded.commands import ROOT
 from shared.modelling.recipes import PROFILES
 from shared.queue import pipeline
+from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.plan import Plan, Stage, make_plan, read_plan
-from shared.queue.worker import make_app
 from shared.settings import settings
 from shared.store import keys
 from shared.store.ingest import read_dataset, write_manifests

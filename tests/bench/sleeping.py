@@ -5,9 +5,10 @@ import os
 import time
 
 from shared.datasets.manifest import Film, FilmShard, Variant
+from shared.queue.application import make_app
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
-from shared.queue.worker import make_app, shard_task
+from shared.queue.worker import shard_task
 from shared.settings import settings
 from shared.store import keys
 from shared.store.objects import ObjectStore

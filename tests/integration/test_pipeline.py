@@ -8,11 +8,12 @@ import boto3
 import pytest
 
 from shared.client import InferenceClient
-from shared.console import follow, read_evaluation
+from shared.console import read_evaluation
 from shared.datasets.manifest import Shard
 from shared.datasets.mias import Source
 from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
+from shared.progress import follow
 from shared.queue import pipeline
 from shared.queue.plan import Plan, make_plan
 from shared.queue.status import read_status

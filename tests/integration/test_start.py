@@ -15,9 +15,9 @@ from shared.embedded import broker
 from shared.embedded.commands import ROOT, worker_command
 from shared.modelling.recipes import profile
 from shared.queue import pipeline
+from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.plan import make_plan
-from shared.queue.worker import make_app
 from shared.settings import Settings
 from shared.store.ingest import ingest
 from shared.store.objects import open_store

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared.console import follow, read_evaluation
+from shared.console import read_evaluation
 from shared.datasets.manifest import Dataset
 from shared.datasets.mias import Source
 from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.modelling.recipes import profile
+from shared.progress import follow
 from shared.queue import pipeline
 from shared.queue.lease import lease
 from shared.queue.messages import Message

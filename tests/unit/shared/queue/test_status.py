@@ -11,11 +11,11 @@ from shared.datasets.manifest import SetAside
 from shared.embedded.broker import free_port
 from shared.errors import QueueUnavailable, RunNotFound, StoreUnavailable
 from shared.queue import pipeline
+from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.messages import Depth
 from shared.queue.plan import STAGES, Plan, Stage
 from shared.queue.status import JobProgress, StageStatus, read_status
-from shared.queue.worker import make_app
 from shared.settings import Settings
 from shared.store import keys
 from shared.store.objects import DirectoryStore, ObjectStore

@@ -1,0 +1,112 @@
+"""The Celery application, and what a worker checks before it takes its first unit of work."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from functools import cache
+
+from celery import Celery, signals
+from prometheus_client import start_http_server
+
+from shared import metrics
+from shared.errors import MammoError, StoreUnavailable
+from shared.logs import configure_logs
+from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
+from shared.settings import Settings, settings
+from shared.store.objects import ObjectStore, check_conditional_writes, open_store
+
+shutting_down = threading.Event()
+_main_process = os.getpid()
+_log = logging.getLogger("mammostack.worker")
+
+
+def make_app(config: Settings) -> Celery:
+    """The Celery application. Every process, workers and senders, gets the same options: a shorter visibility
+    time-out in one of them would deliver the others' messages twice."""
+    app = Celery("mammostack", broker=config.redis_url.get_secret_value())
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_transport_options={
+            "visibility_timeout": config.visibility_timeout_s,
+            "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+            # a worker that is killed while it looks for lost messages must not keep the others from looking
+            "unacked_mutex_expire": 5,
+            "socket_connect_timeout": 5,
+            "socket_timeout": 30,
+            "socket_keepalive": True,
+        },
+    )
+    return app
+
+
+@cache
+def worker_store() -> ObjectStore:
+    return open_store(settings())
+
+
+@cache
+def worker_broker(app: Celery) -> Broker:
+    return Broker(app, connect(settings()), patient=True)
+
+
+def end_worker() -> None:
+    """Asks the worker to end, as SIGTERM from outside would; from a child process too."""
+    os.kill(_main_process, signal.SIGTERM)
+
+
+@signals.worker_init.connect
+def _prepare(**_: object) -> None:
+    """Finds at start-up what would otherwise fail in the middle of a run."""
+    global _main_process  # noqa: PLW0603  known once the worker has started, and inherited by its children
+    _main_process = os.getpid()
+    config = settings()
+    configure_logs(config.log_level)
+    try:
+        client = connect(config)
+        wait_for_broker(client)
+        check_nothing_is_evicted(client)
+        _wait_for_store()
+    except MammoError as error:
+        raise SystemExit(f"mammostack: {error}") from error
+    if config.metrics_port:
+        start_http_server(config.metrics_port, addr=config.metrics_host, registry=metrics.registry())
+
+
+def _wait_for_store() -> None:
+    """Returns when the store has passed its test; says every few seconds that it is waited for."""
+    while True:
+        try:
+            return check_conditional_writes(worker_store())
+        except StoreUnavailable as error:
+            _log.warning("waiting for the store of MAMMO_STORE", extra={"reason": str(error)})
+            time.sleep(5)
+
+
+@signals.worker_process_init.connect
+def _begin_child(**_: object) -> None:
+    """A child must not talk over its parent's connections."""
+    for cached in (worker_store, worker_broker):
+        cached.cache_clear()
+
+
+@signals.worker_shutting_down.connect
+def _note_shutdown(**_: object) -> None:
+    shutting_down.set()
+
+
+@signals.setup_logging.connect
+def _keep_our_logs(**_: object) -> None:
+    """Connected so that Celery leaves logging alone."""
