@@ -17,13 +17,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 
 from shared import metrics
-from shared.errors import (
-    JobInterrupted,
-    MammoError,
-    QueueUnavailable,
-    RunNotFound,
-    StoreMisconfigured,
-)
+from shared.errors import JobInterrupted, MammoError, QueueUnavailable, RunNotFound, StoreMisconfigured
 from shared.queue import pipeline
 from shared.queue.application import end_worker, shutting_down, worker_broker, worker_store
 from shared.queue.broker import Broker
@@ -128,7 +122,10 @@ def _perform(task: Task, stage: Stage, do: _Way, intact: Intact, message: Messag
         if not hopeless and tries < settings().task_retries:
             return _send_again(broker, stage, message, tries + 1, _pause(tries))
         outcome = "given up"
-        failure = pipeline.give_up(store, message.run, stage, message.unit, error)
+        try:
+            failure = pipeline.give_up(store, message.run, stage, message.unit, error)
+        except OUTSIDE:  # the reason must not get lost
+            return _send_again(broker, stage, message, tries, _pause(9))
         _log.error("unit given up", extra={**ids, "reason": failure.message})
     seconds = time.monotonic() - began
     metrics.UNITS.labels(stage, outcome).inc()
