@@ -165,7 +165,7 @@ def holder(client: Any, redis_url: str) -> Iterator["subprocess.Popen[bytes]"]:
             process.kill()
 
 
-def test_that_of_a_killed_process_ofthis_machine_is_taken_at_once(
+def test_that_of_a_killed_process_of_this_machine_is_taken_at_once(
     client: Any, holder: "subprocess.Popen[bytes]"
 ) -> None:
     holder.kill()
@@ -195,7 +195,7 @@ def test_of_eight_takers_of_that_of_a_killed_process_one_gets_it(
         assert sum(takers.map(take, range(8))) == 1
 
 
-def test_that_of_a_living_process_ofthis_machine_is_not_taken(client: Any, holder: "subprocess.Popen[bytes]") -> None:
+def test_that_of_a_living_process_of_this_machine_is_not_taken(client: Any, holder: "subprocess.Popen[bytes]") -> None:
     owner = client.get(KEY)
     with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
         pass
