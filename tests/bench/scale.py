@@ -8,7 +8,6 @@ drain      all 100,000 films through both stages: requests to S3 by kind, memory
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,15 +22,12 @@ import psutil
 
 from shared.datasets.manifest import Film, Label, Manifest, describe
 from shared.embedded.commands import ROOT
-from shared.modelling.recipes import PROFILES
-from shared.queue import pipeline
-from shared.queue.application import make_app
-from shared.queue.broker import Broker, connect
-from shared.queue.plan import Plan, Stage, make_plan, read_plan
+from shared.queue.plan import Plan, Stage, read_plan
 from shared.settings import settings
 from shared.store import keys
-from shared.store.ingest import read_dataset, write_manifests
+from shared.store.ingest import write_manifests
 from shared.store.objects import ObjectStore, open_store
+from tests.bench.planner import start
 from tests.servers import FaultyS3, running_broker
 
 FILMS, SCALING_FILMS = 100_000, 1_600
@@ -74,39 +70,16 @@ def _film(number: int) -> Film:
 def _measure_planner(server: FaultyS3) -> str:
     before = server.requests["LIST"]
     answer = subprocess.run(
-        [sys.executable, "-m", "tests.bench.scale", "plan"], cwd=ROOT, check=True, capture_output=True
+        [sys.executable, "-m", "tests.bench.planner", "many"], cwd=ROOT, check=True, capture_output=True
     )
     seen: dict[str, Any] = json.loads(answer.stdout)
     print(
         f"\nplan: {FILMS:,} films enqueued in {seen['seconds']:.1f} s, {FILMS / seen['seconds']:,.0f} films/s; "
-        f"largest memory {seen['memory_mb']:.0f} MB; {server.requests['LIST'] - before} LIST requests",
+        f"largest memory {seen['memory_mb']:.0f} MB, "
+        f"{seen['before_mb']:.0f} MB of it before it began; {server.requests['LIST'] - before} LIST requests",
         flush=True,
     )
     return str(seen["run"])
-
-
-def plan() -> None:
-    """The process that is measured: does what `mammo run` does."""
-    store = open_store(settings())
-    began = time.perf_counter()
-    run = _start(store, "many")
-    seconds = time.perf_counter() - began
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"run": run.run, "seconds": seconds, "memory_mb": memory_mb}))
-
-
-def _start(store: ObjectStore, dataset: str) -> Plan:
-    plan = make_plan(
-        read_dataset(store, dataset),
-        PROFILES["test"],
-        networks=("modified_cnn",),
-        protocols=("paper",),
-        weights={},
-        promote=(),
-        seed=1,
-    )
-    pipeline.start(store, Broker(make_app(settings()), connect(settings()), patient=False), plan)
-    return plan
 
 
 # ---- throughput ------------------------------------------------------------------------------------------------------
@@ -120,7 +93,7 @@ def _measure_throughput(store: ObjectStore) -> None:
         with running_broker() as url:
             os.environ["MAMMO_REDIS_URL"], large = url, os.environ["MAMMO_REDIS_URL"]
             settings.cache_clear()
-            plan = _start(store, "few")
+            plan = start(store, "few")
             with _workers(count, SECONDS_A_FILM):
                 _wait(store, plan, "augment", plan.count("augment"))
             rate = _rate(store, plan)
@@ -191,4 +164,4 @@ def _wait(store: ObjectStore, plan: Plan, stage: Stage, units: int, *, marker: b
 
 
 if __name__ == "__main__":
-    plan() if sys.argv[1:] == ["plan"] else main()
+    main()

@@ -1,0 +1,47 @@
+"""The process that plans a run, as `mammo run` does, in a form that can be measured: prints its time and its memory."""
+
+import json
+import resource
+import sys
+import time
+
+from shared.modelling.recipes import PROFILES
+from shared.queue import pipeline
+from shared.queue.application import make_app
+from shared.queue.broker import Broker, connect
+from shared.queue.plan import Plan, make_plan
+from shared.settings import settings
+from shared.store.ingest import read_dataset
+from shared.store.objects import ObjectStore, open_store
+
+
+def start(store: ObjectStore, dataset: str) -> Plan:
+    """Starts a run over an ingested data set."""
+    plan = make_plan(
+        read_dataset(store, dataset),
+        PROFILES["test"],
+        networks=("modified_cnn",),
+        protocols=("paper",),
+        weights={},
+        promote=(),
+        seed=1,
+    )
+    pipeline.start(store, Broker(make_app(settings()), connect(settings()), patient=False), plan)
+    return plan
+
+
+def main(dataset: str) -> None:
+    store, before = open_store(settings()), _memory_mb()
+    began = time.perf_counter()
+    run = start(store, dataset).run
+    seconds = time.perf_counter() - began
+    print(json.dumps({"run": run, "seconds": seconds, "memory_mb": _memory_mb(), "before_mb": before}))
+
+
+def _memory_mb() -> float:
+    """The largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
