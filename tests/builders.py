@@ -1,15 +1,19 @@
-"""Small valid records for tests: a manifest, a plan over it, predictions of it, and the card of a model."""
+"""Small valid records for tests: a manifest, a plan over it, predictions of it, the result of a training job, and the
+card of a model."""
 
 from pathlib import Path
 from typing import Any
 
+from services.train.jobs import JobResult, parse_job
 from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, SetAside, describe
 from shared.datasets.mias import Source
 from shared.datasets.synthetic import label_of
 from shared.embedded.stack import Stack
+from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
-from shared.modelling.evaluation import WeightsReport
-from shared.modelling.metrics import Predictions, evaluate
+from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
+from shared.modelling.metrics import Interval, evaluate
+from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import PROFILES, as_network
 from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
@@ -87,6 +91,37 @@ def small_predictions() -> Predictions:
     )
 
 
+def job_result(name: str, **changes: Any) -> JobResult:
+    """What the job `name` leaves when it is done; `changes` are fields of JobResult."""
+    job = parse_job(name)
+    epoch = EpochRecord(
+        epoch=1, train_loss=0.9, validation_loss=1.0, validation_auc=0.7, learning_rate=1e-3, images_per_second=80.0
+    )
+    result = JobResult(
+        job=job,
+        history=FoldHistory(
+            fold=job.fold,
+            epochs=(epoch,),
+            best_epoch=1,
+            train_images=24,
+            validation_films=12,
+            test_films=12,
+            seconds=3.0,
+        ),
+        predictions=small_predictions(),
+        validation=small_predictions(),
+        temperature=1.0,
+        weights=WeightsReport(source="from scratch", loaded=(), missing=("conv1",), unexpected=()),
+        parameters=1000,
+        input_size=64,
+        validation_auc=0.7,
+        validation_loss=1.0,
+        data_sha256="data",
+        model_sha256=None,
+    )
+    return JobResult.model_validate({**dict(result), **changes})
+
+
 def model_card(network: str = "resnet50", version: str = "v1", **changes: Any) -> ModelCard:
     """The card of a model of the honest protocol; `changes` are fields of ModelCard."""
     plan = small_plan()
@@ -109,11 +144,26 @@ def model_card(network: str = "resnet50", version: str = "v1", **changes: Any) -
         weights=WeightsReport(source="from scratch", loaded=(), missing=("conv1",), unexpected=()),
         parameters=1000,
         metrics=evaluate(small_predictions(), resamples=50),
+        temperature=1.5,
+        operating_points=(
+            _operating_point("screening", 0.25, uncertain=(0.15, 0.4)),
+            _operating_point("balanced", 0.5, uncertain=(0.4, 0.6)),
+        ),
         explainable=True,
         data_terms="Generated films; no person's data.",
         files={},
     )
     return ModelCard.model_validate({**dict(card), **changes})
+
+
+def _operating_point(name: OperatingPointName, threshold: float, uncertain: tuple[float, float]) -> OperatingPoint:
+    return OperatingPoint(
+        name=name,
+        threshold=threshold,
+        uncertain=uncertain,
+        sensitivity=Interval(value=0.9, low=0.8, high=0.95),
+        specificity=Interval(value=0.6, low=0.5, high=0.7),
+    )
 
 
 def _film(number: int) -> Film:

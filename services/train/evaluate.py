@@ -1,13 +1,31 @@
-"""From the results of a run's jobs to its evaluation: the folds of a network put together, judged once."""
+"""From the results of a run's jobs to its evaluation: the folds of a network put together, judged once.
+
+Everything is judged by the probabilities that would be served: each fold's are calibrated by its own temperature.
+Temperatures and thresholds come from a fold's validation films alone.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+
 from services.train.jobs import JobResult
 from shared.datasets.manifest import Label, Manifest
-from shared.modelling.evaluation import Evaluation, NetworkResult
-from shared.modelling.metrics import evaluate, merge
+from shared.modelling.calibration import (
+    OPERATING_POINTS,
+    OperatingPoint,
+    OperatingPointName,
+    abnormal_score,
+    brier_score,
+    calibrate,
+    choose_threshold,
+    expected_calibration_error,
+    uncertain_band,
+)
+from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult, PooledOperatingPoint
+from shared.modelling.metrics import evaluate, share
+from shared.modelling.predictions import Predictions, merge
 from shared.queue.plan import Plan
 
 
@@ -37,7 +55,7 @@ def _network_results(plan: Plan, results: Sequence[JobResult]) -> list[NetworkRe
     for network in plan.networks:
         for protocol in plan.protocols:
             folds = [r for r in results if (r.job.network, r.job.protocol) == (network, protocol)]
-            first = folds[0]
+            first, honest = folds[0], protocol == "patient"
             found.append(
                 NetworkResult(
                     network=network,
@@ -46,7 +64,9 @@ def _network_results(plan: Plan, results: Sequence[JobResult]) -> list[NetworkRe
                     input_size=first.input_size,
                     weights=first.weights,
                     histories=tuple(fold.history for fold in folds),
-                    metrics=evaluate(merge([fold.predictions for fold in folds])),
+                    metrics=evaluate(merge([_served(fold.predictions, fold) for fold in folds])),
+                    operating_points=tuple(_operating_point(name, folds) for name in OPERATING_POINTS if honest),
+                    calibration=_calibration(folds) if honest else None,
                 )
             )
     return found
@@ -55,3 +75,57 @@ def _network_results(plan: Plan, results: Sequence[JobResult]) -> list[NetworkRe
 def best_fold(results: Sequence[JobResult]) -> JobResult:
     """The job whose network did best on its validation films; held-out films have no say."""
     return max(results, key=lambda result: (result.validation_auc or 0.0, -result.validation_loss))
+
+
+def published_points(published: JobResult, pooled: Sequence[PooledOperatingPoint]) -> tuple[OperatingPoint, ...]:
+    """The operating points of a card: thresholds and bands of the published fold, figures of all folds."""
+    scores = abnormal_score(_served(published.validation, published).rows)
+    thresholds = {point.name: _threshold(point.name, published) for point in pooled}
+    return tuple(
+        OperatingPoint(
+            name=point.name,
+            threshold=thresholds[point.name],
+            uncertain=uncertain_band(thresholds[point.name], scores),
+            sensitivity=point.sensitivity,
+            specificity=point.specificity,
+        )
+        for point in pooled
+    )
+
+
+def _served(predictions: Predictions, fold: JobResult) -> Predictions:
+    return predictions.with_rows(calibrate(predictions.rows, fold.temperature))
+
+
+def _threshold(name: OperatingPointName, fold: JobResult) -> float:
+    validation = _served(fold.validation, fold)
+    return choose_threshold(name, abnormal_score(validation.rows), validation.abnormal)
+
+
+def _operating_point(name: OperatingPointName, folds: Sequence[JobResult]) -> PooledOperatingPoint:
+    held_out = merge([fold.predictions for fold in folds])
+    abnormal = held_out.abnormal
+    called = np.concatenate(
+        [abnormal_score(_served(fold.predictions, fold).rows) >= _threshold(name, fold) for fold in folds]
+    )
+    return PooledOperatingPoint(
+        name=name,
+        sensitivity=share(called, abnormal, held_out.patients),
+        specificity=share(~called, ~abnormal, held_out.patients),
+        true_positives=int((called & abnormal).sum()),
+        false_negatives=int((~called & abnormal).sum()),
+        true_negatives=int((~called & ~abnormal).sum()),
+        false_positives=int((called & ~abnormal).sum()),
+    )
+
+
+def _calibration(folds: Sequence[JobResult]) -> Calibration:
+    before = merge([fold.predictions for fold in folds])
+    after = merge([_served(fold.predictions, fold) for fold in folds])
+    return Calibration(
+        temperatures=tuple(fold.temperature for fold in folds),
+        brier_before=brier_score(before.rows, before.truth),
+        brier_after=brier_score(after.rows, after.truth),
+        ece_before=expected_calibration_error(before.rows, before.truth),
+        ece_after=expected_calibration_error(after.rows, after.truth),
+    )

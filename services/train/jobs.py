@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import cast
 
 from pydantic import Field
 
 from shared import __version__
-from shared.datasets.manifest import Record
+from shared.datasets.manifest import Record, Variant
 from shared.errors import ObjectNotFound, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
-from shared.modelling.metrics import Predictions
+from shared.modelling.predictions import Floats, Predictions
 from shared.modelling.recipes import Network, Protocol
 from shared.queue.plan import Plan
 from shared.store import keys
@@ -32,11 +33,13 @@ class Job(Record):
 
 
 class JobResult(Record):
-    """What a finished job leaves: the training's history, and what the held-out films were given."""
+    """What a finished job leaves: the training's history, and what its films were given, as the network gave it."""
 
     job: Job
     history: FoldHistory
-    predictions: Predictions
+    predictions: Predictions = Field(description="of the held-out films; not calibrated")
+    validation: Predictions = Field(description="of the validation films, by the chosen epoch's weights; the same")
+    temperature: float = Field(gt=0, description="that calibrates both; fitted on the validation films")
     weights: WeightsReport
     parameters: int
     input_size: int
@@ -53,6 +56,17 @@ def parse_job(name: str) -> Job:
         return Job(network=cast("Network", network), protocol=cast("Protocol", protocol), fold=int(fold[5:]))
     except ValueError as error:
         raise PlanError(f"'{name}' is no training job; expected NETWORK/PROTOCOL/fold-K") from error
+
+
+def predictions_of(job: Job, images: Sequence[Variant], probabilities: Floats) -> Predictions:
+    """What a job's network gave to `images`, n x 3. Images of the leaky protocol go by their variant's id."""
+    return Predictions(
+        films=tuple(image.id if job.protocol == "paper" else image.film for image in images),
+        patients=tuple(image.patient for image in images),
+        labels=tuple(image.label for image in images),
+        probabilities=tuple((row[0], row[1], row[2]) for row in probabilities.tolist()),
+        folds=(job.fold,) * len(images),
+    )
 
 
 def job_identity(job: Job, plan: Plan, data_sha256: str) -> str:

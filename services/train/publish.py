@@ -1,16 +1,19 @@
-"""The files of a published model: safetensors weights, the ONNX graph that serves the CPU, and golden answers."""
+"""The files of a published model: safetensors weights, the ONNX graph that serves the CPU, golden answers, and what
+the class-activation map needs."""
 
 import tempfile
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import torch
 from safetensors.torch import load, save
 
 from services.train.core import Floats
-from services.train.evaluate import best_fold
+from services.train.evaluate import best_fold, published_points
 from services.train.jobs import MODEL, JobResult
 from shared.datasets.manifest import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
@@ -18,7 +21,7 @@ from shared.imaging.segment import SEGMENTATION_VERSION
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.golden import check_golden, golden_answers, golden_inputs
-from shared.modelling.networks import MammogramNetwork, build
+from shared.modelling.networks import MammogramNetwork, build, head_layers
 from shared.modelling.recipes import Network
 from shared.queue.plan import Plan
 from shared.store import keys, registry
@@ -27,7 +30,7 @@ from shared.store.objects import ObjectStore
 _EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
 _MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
 _SYNTHETIC_TERMS = "Generated films; no person's data."
-WEIGHTS, ONNX, GOLDEN = "model.safetensors", "model.onnx", "golden.json"
+WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
 _TOLERANCE = 1e-4
 
 
@@ -70,6 +73,8 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         weights=best.weights,
         parameters=best.parameters,
         metrics=judged.metrics,
+        temperature=best.temperature,
+        operating_points=published_points(best, judged.operating_points),
         explainable=network in _EXPLAINABLE,
         data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
         files={},
@@ -90,7 +95,8 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
     graph = _export(network, inputs)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     check_golden(golden, lambda films: session.run(["logits"], {"films": films})[0], _TOLERANCE)
-    return {WEIGHTS: weights, ONNX: graph, GOLDEN: golden}
+    files = {WEIGHTS: weights, ONNX: graph, GOLDEN: golden}
+    return files | {HEAD: _head_weights(network)} if kind in _EXPLAINABLE else files
 
 
 def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
@@ -100,6 +106,13 @@ def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
         return all(registry.read_file(store, card, name) for name in card.files)
     except (ModelNotFound, ModelCorrupt):
         return False
+
+
+def _head_weights(network: MammogramNetwork) -> bytes:
+    """The last layer's weights, float32 3 x C; times the graph's `features` (C x h x w) the class-activation map."""
+    target = BytesIO()
+    np.save(target, head_layers(network).weight.detach().numpy(), allow_pickle=False)
+    return target.getvalue()
 
 
 def _export(network: MammogramNetwork, example: Floats) -> bytes:

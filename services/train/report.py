@@ -22,6 +22,11 @@ from shared.store.objects import ObjectStore
 # What was published for ResNet-50 with images augmented first and split afterwards.
 PUBLISHED = {"accuracy": 0.986, "precision": 0.97, "recall": 1.0, "f1": 0.99}
 
+THRESHOLD_RULES = {
+    "screening": "the highest threshold that finds at least 90% of the abnormal validation films",
+    "balanced": "the largest sum of sensitivity and specificity on the validation films (Youden index)",
+}
+
 
 def render(evaluation: Evaluation) -> dict[str, bytes]:
     """File name -> content: index.html, metrics.json, comparison.png and three pictures a result.
@@ -99,6 +104,7 @@ _ENVIRONMENT.globals.update(
     network_name=figures.name,
     picture_name=picture_name,
     published=PUBLISHED,
+    threshold_rules=THRESHOLD_RULES,
     classes=CLASSES,
 )
 _TEMPLATE = _ENVIRONMENT.get_template("report.html.j2")

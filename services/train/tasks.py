@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
@@ -22,6 +24,7 @@ from services.train.jobs import (
     JobResult,
     job_identity,
     parse_job,
+    predictions_of,
     read_results,
     result_is_intact,
 )
@@ -31,9 +34,10 @@ from shared import metrics
 from shared.datasets.splits import paper_split, patient_split
 from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
+from shared.modelling.calibration import fit_temperature
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
-from shared.modelling.metrics import Predictions
 from shared.modelling.networks import MammogramNetwork, build, parameter_count
+from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import Network, as_network
 from shared.modelling.weights import download, from_file, load_into
 from shared.queue.application import make_app
@@ -52,7 +56,7 @@ _log = logging.getLogger("mammostack.train")
 
 @job_task(app, "train", result_is_intact)
 def train_fold(work: Assignment) -> None:
-    """Trains one network on one split, stores what its held-out films were given, and its weights if it may be used.
+    """Trains one network on one split, stores what its films were given, and its weights if it may be used.
 
     After every epoch, and when it is asked to stop, it leaves a checkpoint, from which the next worker goes on.
     """
@@ -91,7 +95,12 @@ def train_fold(work: Assignment) -> None:
         on_checkpoint=keep,
         stopping=work.stopping,
     )
-    probabilities = predict(fitted.network, images.inputs[split.test], recipe.batch_size, device)
+
+    def judge(indices: npt.NDArray[np.intp]) -> Predictions:
+        probabilities = predict(fitted.network, images.inputs[indices], recipe.batch_size, device)
+        return predictions_of(job, [images.variants[index] for index in indices], probabilities)
+
+    validation = judge(split.validation)
     best = fitted.epochs[fitted.best_epoch - 1]
     history = FoldHistory(
         fold=job.fold,
@@ -102,18 +111,13 @@ def train_fold(work: Assignment) -> None:
         test_films=len(split.test),
         seconds=time.monotonic() - began,
     )
-    held_out = [images.variants[index] for index in split.test]
     trained = network_to_bytes(fitted.network) if job.protocol == "patient" else None
     result = JobResult(
         job=job,
         history=history,
-        predictions=Predictions(
-            films=tuple(image.id if job.protocol == "paper" else image.film for image in held_out),
-            patients=tuple(image.patient for image in held_out),
-            labels=tuple(image.label for image in held_out),
-            probabilities=tuple(tuple(row) for row in probabilities.tolist()),
-            folds=(job.fold,) * len(held_out),
-        ),
+        predictions=judge(split.test),
+        validation=validation,
+        temperature=fit_temperature(validation.rows, validation.truth),
         weights=weights,
         parameters=parameter_count(fitted.network),
         input_size=recipe.input_size,

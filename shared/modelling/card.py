@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from shared.datasets.manifest import Label, Record
+from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.evaluation import Protocol, WeightsReport
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.recipes import Network, TrainingRecipe
@@ -14,7 +15,8 @@ INTENDED_USE = (
 LIMITS = (
     "Trained on one data set of digitised films from one country and time; it has seen no digital mammography.",
     "It answers for a single film: no comparison of sides, views or earlier films.",
-    "Probabilities are not calibrated, and the data hold far more cancers than screening does.",
+    "Probabilities are calibrated by a single temperature on the validation films of one fold, and not at all where "
+    f"these are fewer than {MIN_FILMS} or hold no error; the data hold far more cancers than screening does.",
 )
 
 
@@ -27,7 +29,8 @@ class PreprocessingCard(Record):
 
 class ModelCard(Record):
     """`metrics` are those of the recipe under `protocol`, over all folds: every film judged by a model that had not
-    seen its patient. The published weights are those of `fold`, chosen by its validation films."""
+    seen its patient; so are sensitivity and specificity of `operating_points`. The published weights are those of
+    `fold`, chosen by its validation films; `temperature`, thresholds and bands come from the same films."""
 
     network: Network
     version: str
@@ -47,6 +50,10 @@ class ModelCard(Record):
     weights: WeightsReport
     parameters: int
     metrics: ModelMetrics
+    temperature: float = Field(
+        gt=0, description="that the published weights' logits are divided by; 1.0 changes nothing"
+    )
+    operating_points: tuple[OperatingPoint, ...]
     explainable: bool = Field(description="the class-activation map is one product with the last feature map")
     intended_use: str = INTENDED_USE
     limits: tuple[str, ...] = LIMITS

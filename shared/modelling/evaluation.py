@@ -5,7 +5,8 @@ from typing import Literal, Self, TypeAlias
 from pydantic import Field, FiniteFloat, model_validator
 
 from shared.datasets.manifest import Record
-from shared.modelling.metrics import ModelMetrics
+from shared.modelling.calibration import OperatingPointName
+from shared.modelling.metrics import Interval, ModelMetrics
 
 Protocol: TypeAlias = Literal["patient", "paper"]
 
@@ -48,6 +49,31 @@ class WeightsReport(Record):
     unexpected: tuple[str, ...] = Field(description="layers in the source that the network does not have")
 
 
+class PooledOperatingPoint(Record):
+    """What an operating point does to the held-out films of all folds, each under its own fold's threshold."""
+
+    name: OperatingPointName
+    sensitivity: Interval
+    specificity: Interval
+    true_positives: int = Field(description="abnormal films called abnormal")
+    false_negatives: int
+    true_negatives: int = Field(description="normal films called normal")
+    false_positives: int
+
+
+class Calibration(Record):
+    """How far the probabilities of held-out films can be taken at their word, before and after calibration.
+
+    The Brier score and the expected calibration error (ECE) are over the films of all folds together.
+    """
+
+    temperatures: tuple[float, ...] = Field(description="by fold, each fitted on its own validation films")
+    brier_before: float
+    brier_after: float
+    ece_before: float
+    ece_after: float
+
+
 class NetworkResult(Record):
     """One network under one protocol.
 
@@ -61,7 +87,9 @@ class NetworkResult(Record):
     input_size: int = Field(description="side of the square input, pixels")
     weights: WeightsReport
     histories: tuple[FoldHistory, ...]
-    metrics: ModelMetrics
+    metrics: ModelMetrics = Field(description="of calibrated probabilities")
+    operating_points: tuple[PooledOperatingPoint, ...] = Field(description="none by the leaky protocol")
+    calibration: Calibration | None = Field(description="None by the leaky protocol")
 
     @property
     def leaky(self) -> bool:

@@ -14,46 +14,15 @@ Conventions:
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from shared.datasets.manifest import CLASSES, Label, Record
+from shared.modelling.predictions import Bools, Floats, Ints, Predictions
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Ints: TypeAlias = npt.NDArray[np.int64]
-
-SUM_TOLERANCE = 1e-3  # a softmax in half precision is off by this much
 ROC_POINTS = 200  # more can't be told apart in a picture
 BLOCK = 4_000_000  # weights held at once (32 MB), so that augmented films by the ten thousand need no gigabytes
-
-
-class Predictions(Record):
-    """What the held-out films of one or more folds were given: row i of each field is about the same film.
-
-    Raises a pydantic ValidationError if the fields differ in length, if there is no film, or if a row of probabilities
-    is not a distribution.
-    """
-
-    films: tuple[str, ...] = Field(min_length=1, description="id of the film, or of its augmented variant")
-    patients: tuple[str, ...]
-    labels: tuple[Label, ...]
-    probabilities: tuple[tuple[float, float, float], ...] = Field(description="in the order of CLASSES")
-    folds: tuple[int, ...]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        lengths = {len(self.films), len(self.patients), len(self.labels), len(self.probabilities), len(self.folds)}
-        if len(lengths) > 1:
-            raise ValueError("films, patients, labels, probabilities and folds must be of the same length")
-        rows = np.asarray(self.probabilities)
-        distribution = (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)
-        if not distribution.all():
-            film = self.films[int(np.argmin(distribution))]
-            raise ValueError(f"{film}: probabilities must not be negative and must sum to 1")
-        return self
 
 
 class Interval(Record):
@@ -102,17 +71,6 @@ class ModelMetrics(Record):
     )
 
 
-def merge(parts: Sequence[Predictions]) -> Predictions:
-    """The predictions of several folds as one. Raises a ValidationError if `parts` is empty."""
-    return Predictions(
-        films=tuple(film for part in parts for film in part.films),
-        patients=tuple(patient for part in parts for patient in part.patients),
-        labels=tuple(label for part in parts for label in part.labels),
-        probabilities=tuple(row for part in parts for row in part.probabilities),
-        folds=tuple(fold for part in parts for fold in part.folds),
-    )
-
-
 def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> ModelMetrics:
     """The metrics of `predictions`, with 95% percentile bootstrap intervals by patient.
 
@@ -121,19 +79,16 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
     which a number is undefined are left out of its interval. With fewer than two patients there is no interval, and
     where every film is right the interval has no width, though the uncertainty is not nil.
     """
-    truth = np.array([CLASSES.index(label) for label in predictions.labels])
-    probabilities = np.asarray(predictions.probabilities)
-    names, patient = np.unique(predictions.patients, return_inverse=True)
-    patients, films = len(names), len(truth)
+    truth, probabilities = predictions.truth, predictions.rows
+    draws, patient = _draws(predictions.patients, resamples, seed)
+    films = len(truth)
 
     point = _statistics(truth, probabilities, np.ones((1, films)))
-    draws = np.random.default_rng(seed).multinomial(patients, np.full(patients, 1 / patients), size=resamples)
     blocks = np.array_split(draws, ceil(resamples * films / BLOCK) or 1)
     parts = [_statistics(truth, probabilities, block[:, patient].astype(np.float64)) for block in blocks]
 
     def interval(name: str) -> Interval:
-        spread = np.concatenate([part[name] for part in parts])
-        return _interval(float(point[name][0]), spread if patients > 1 else spread[:0])
+        return _interval(float(point[name][0]), np.concatenate([part[name] for part in parts]))
 
     per_class = {
         label.value: ClassMetrics(
@@ -149,7 +104,7 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
     confusion = np.bincount(3 * truth + probabilities.argmax(axis=1), minlength=9).reshape(3, 3)
     return ModelMetrics(
         n_films=films,
-        n_patients=patients,
+        n_patients=draws.shape[1],
         accuracy=interval("accuracy"),
         balanced_accuracy=interval("balanced_accuracy"),
         macro_precision=interval("macro_precision"),
@@ -162,7 +117,18 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
     )
 
 
-def roc_curve(scores: Floats, positive: npt.NDArray[np.bool_]) -> RocCurve | None:
+def share(part: Bools, whole: Bools, patients: Sequence[str], resamples: int = 1000, seed: int = 0) -> Interval:
+    """How many of the films of `whole` (n,) are also of `part` (n,); interval and conventions are those of `evaluate`.
+
+    None where `whole` has no film.
+    """
+    draws, patient = _draws(patients, resamples, seed)
+    weights = np.vstack([np.ones(draws.shape[1]), draws])  # the first row is the films as they are
+    found = _ratio(weights @ np.bincount(patient, part & whole), weights @ np.bincount(patient, whole), empty=np.nan)
+    return _interval(float(found[0]), found[1:])
+
+
+def roc_curve(scores: Floats, positive: Bools) -> RocCurve | None:
     """The ROC curve of n scores (n,) against the truth (n,); None where one side has no films."""
     if positive.all() or not positive.any():
         return None
@@ -175,6 +141,17 @@ def roc_curve(scores: Floats, positive: npt.NDArray[np.bool_]) -> RocCurve | Non
         false_positive_rate=tuple((alarms[kept] / alarms[-1]).tolist()),
         true_positive_rate=tuple((hits[kept] / hits[-1]).tolist()),
     )
+
+
+def _draws(patients: Sequence[str], resamples: int, seed: int) -> tuple[Ints, Ints]:
+    """How often each patient counts in each resample (resamples x patients), and whose each film is, (n,).
+
+    Of one patient there are no resamples.
+    """
+    names, patient = np.unique(patients, return_inverse=True)
+    count = len(names)
+    size = resamples if count > 1 else 0
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=size), patient
 
 
 def _statistics(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str, Floats]:
@@ -200,7 +177,7 @@ def _statistics(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str
     return numbers
 
 
-def _auc(scores: Floats, positive: npt.NDArray[np.bool_], weights: Floats) -> Floats:
+def _auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
     """Area under the ROC curve (rows,) by the Mann-Whitney count, ties as one half; NaN where one side is empty."""
     order = np.argsort(scores, kind="stable")
     ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))

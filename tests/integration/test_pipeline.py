@@ -12,6 +12,7 @@ from shared.console import read_evaluation
 from shared.datasets.manifest import Shard
 from shared.datasets.mias import Source
 from shared.embedded.stack import Stack, running_stack, wait_for
+from shared.modelling.calibration import OPERATING_POINTS
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
 from shared.progress import follow
 from shared.queue import pipeline
@@ -96,6 +97,7 @@ def test_the_evaluation_judges_every_film_once_by_the_honest_protocol(finished: 
     for result in evaluation.results:
         if result.protocol == "patient":
             assert (result.metrics.n_films, result.metrics.n_patients) == (16, 8)
+            assert tuple(point.name for point in result.operating_points) == OPERATING_POINTS
         assert result.weights.source == "from scratch"
     page = store.get(keys.report_file(plan.run, "index.html")).decode()
     assert "SYNTHETIC" in page
@@ -108,6 +110,8 @@ def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tup
         card = registry.read_card(store, network, plan.run)
         assert card.protocol == "patient"
         assert card.synthetic
+        assert tuple(point.name for point in card.operating_points) == OPERATING_POINTS
+        assert ("head.npy" in card.files) == card.explainable
         for name in ("model.safetensors", "model.onnx", "golden.json", "report.html", "metrics.json"):
             registry.read_file(store, card, name)
     assert registry.read_alias(store, "resnet50").version == plan.run

@@ -8,11 +8,10 @@ import pytest
 
 from services.train.jobs import MODEL, Job, JobResult, job_identity, parse_job, read_results, result_is_intact
 from shared.errors import ObjectNotFound, PlanError
-from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.queue.plan import Plan
 from shared.store import keys
 from shared.store.objects import DirectoryStore, ObjectStore
-from tests.builders import small_plan, small_predictions
+from tests.builders import job_result, small_plan
 
 HONEST, LEAKY = "resnet50/patient/fold-1", "resnet50/paper/fold-0"
 WEIGHTS = b"the weights"
@@ -20,25 +19,7 @@ DIGEST = hashlib.sha256(WEIGHTS).hexdigest()
 
 
 def result(name: str, data_sha256: str = "data", model_sha256: str | None = DIGEST) -> JobResult:
-    epoch = EpochRecord(
-        epoch=1, train_loss=0.9, validation_loss=1.0, validation_auc=0.7, learning_rate=1e-3, images_per_second=80.0
-    )
-    job = parse_job(name)
-    history = FoldHistory(
-        fold=job.fold, epochs=(epoch,), best_epoch=1, train_images=24, validation_films=4, test_films=12, seconds=3.0
-    )
-    return JobResult(
-        job=job,
-        history=history,
-        predictions=small_predictions(),
-        weights=WeightsReport(source="from scratch", loaded=(), missing=("conv1",), unexpected=()),
-        parameters=1000,
-        input_size=64,
-        validation_auc=0.7,
-        validation_loss=1.0,
-        data_sha256=data_sha256,
-        model_sha256=model_sha256,
-    )
+    return job_result(name, data_sha256=data_sha256, model_sha256=model_sha256)
 
 
 def put(store: ObjectStore, plan: Plan, stored: JobResult) -> None:

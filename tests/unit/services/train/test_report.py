@@ -8,13 +8,42 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from services.train.report import percent, picture_name, render, share
+from services.train.report import THRESHOLD_RULES, percent, picture_name, render, share
 from shared.datasets.manifest import CLASSES
-from shared.modelling.evaluation import EpochRecord, Evaluation, FoldHistory, NetworkResult, WeightsReport
-from shared.modelling.metrics import Interval, ModelMetrics, Predictions, evaluate
+from shared.modelling.evaluation import (
+    Calibration,
+    EpochRecord,
+    Evaluation,
+    FoldHistory,
+    NetworkResult,
+    PooledOperatingPoint,
+    WeightsReport,
+)
+from shared.modelling.metrics import Interval, ModelMetrics, evaluate
+from shared.modelling.predictions import Predictions
 
 HOSTILE = "<script>alert('x')</script>\"&"
 PNG = b"\x89PNG\r\n\x1a\n"
+OPERATING_POINTS = (
+    PooledOperatingPoint(
+        name="screening",
+        sensitivity=Interval(value=0.913, low=0.851, high=0.962),
+        specificity=Interval(value=0.246, low=0.188, high=0.301),
+        true_positives=105,
+        false_negatives=10,
+        true_negatives=51,
+        false_positives=156,
+    ),
+    PooledOperatingPoint(
+        name="balanced",
+        sensitivity=Interval(value=0.626, low=0.532, high=0.713),
+        specificity=Interval(value=None, low=None, high=None),
+        true_positives=72,
+        false_negatives=43,
+        true_negatives=0,
+        false_positives=0,
+    ),
+)
 
 
 def example_metrics(skill: float, films: int, resamples: int, seed: int) -> ModelMetrics:
@@ -74,6 +103,12 @@ def example_result(
         ),
         histories=histories,
         metrics=example_metrics(0.7 + skill if leaky else skill, 1288 if leaky else 322, resamples, seed=len(network)),
+        operating_points=() if leaky else OPERATING_POINTS,
+        calibration=None
+        if leaky
+        else Calibration(
+            temperatures=(1.31, 1.0), brier_before=0.512, brier_after=0.487, ece_before=0.091, ece_after=0.052
+        ),
     )
 
 
@@ -168,6 +203,28 @@ def test_exactly_the_rows_of_the_paper_protocol_are_marked_leaky(page: str) -> N
     assert rows == [("patient", False), ("paper", True)]
     headings = re.findall(r"<h2>(ResNet-50.*?)</h2>", page)
     assert ["leaky" in heading for heading in headings] == ["paper" in heading for heading in headings] == [False, True]
+
+
+def test_operating_points_stand_with_their_intervals_counts_and_rules_in_words(page: str) -> None:
+    screening, balanced = re.findall(r'<tr data-operating-point="(\w+)">(.*?)</tr>', page)
+    assert (screening[0], balanced[0]) == ("screening", "balanced")
+    for shown in ("91.3%", "85.1%&nbsp;to&nbsp;96.2%", "105 of 115 abnormal", "24.6%", "51 of 207 normal"):
+        assert shown in screening[1]
+    assert "undefined" in balanced[1]
+    assert THRESHOLD_RULES["screening"] in screening[1]
+    assert THRESHOLD_RULES["balanced"] in balanced[1]
+
+
+def test_calibration_is_told_before_and_after(page: str) -> None:
+    assert "1.31, 1.00" in page
+    assert "0.51 before and is 0.49 after" in page
+    assert "9.1% before and is 5.2% after" in page
+
+
+def test_the_leaky_protocol_has_no_operating_points_and_no_calibration(evaluation: Evaluation) -> None:
+    page = render(evaluation.model_copy(update={"results": evaluation.results[:1]}))["index.html"].decode()
+    assert "perating point" not in page
+    assert "alibration" not in page
 
 
 def test_without_the_paper_protocol_nothing_is_marked_leaky(evaluation: Evaluation) -> None:

@@ -15,7 +15,8 @@ from sklearn.metrics import (
 
 from shared.datasets.manifest import CLASSES
 from shared.modelling import metrics
-from shared.modelling.metrics import Interval, ModelMetrics, Predictions, evaluate, merge, roc_curve
+from shared.modelling.metrics import Interval, ModelMetrics, evaluate, roc_curve, share
+from shared.modelling.predictions import Predictions, merge
 
 
 def random_predictions(
@@ -130,6 +131,22 @@ def test_the_interval_of_accuracy_is_that_of_a_proportion() -> None:
     found = evaluate(predictions, resamples=4000).accuracy
     assert found.value is not None
     assert width(found) == pytest.approx(2 * 1.96 * (found.value * (1 - found.value) / 322) ** 0.5, rel=0.1)
+
+
+def test_a_share_has_the_interval_that_the_recall_of_a_class_has() -> None:
+    predictions = random_predictions()
+    truth, probabilities = arrays(predictions)
+    for c, label in enumerate(CLASSES):
+        found = share(probabilities.argmax(axis=1) == c, truth == c, predictions.patients)
+        recall = evaluate(predictions).per_class[label].recall
+        assert found.value == pytest.approx(recall.value)
+        assert (found.low, found.high) == pytest.approx((recall.low, recall.high))
+
+
+def test_a_share_of_no_films_is_undefined() -> None:
+    everything, nothing = np.array([True, True]), np.array([False, False])
+    assert share(everything, nothing, ("p1", "p2")) == Interval(value=None, low=None, high=None)
+    assert share(nothing, everything, ("p1", "p2")).value == 0.0
 
 
 def test_blocks_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

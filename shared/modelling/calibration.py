@@ -1,0 +1,119 @@
+"""Probabilities that can be taken at their word, and the thresholds at which they become an answer.
+
+Both are fitted on validation films, which no network trains on and none is judged by. A film's abnormal score is
+1 - P(normal), and the film is called abnormal when its score is at least the threshold of the operating point in use:
+
+- `screening`: the highest threshold whose sensitivity on the validation films is at least 0.90;
+- `balanced`: the largest sum of sensitivity and specificity on the validation films (Youden, Cancer 3, 1950); of equal
+  ones that with the higher sensitivity.
+
+A film whose score lies near the threshold, within `uncertain_band`, could as well have been called otherwise: it needs
+a reader. Probabilities are float64 n x 3 in the order of CLASSES, labels int64 (n,) index CLASSES.
+"""
+
+from math import ceil, exp, log
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from shared.datasets.manifest import CLASSES, Label, Record
+from shared.modelling.metrics import Interval
+from shared.modelling.predictions import Bools, Floats, Ints
+
+OperatingPointName = Literal["screening", "balanced"]
+OPERATING_POINTS: tuple[OperatingPointName, ...] = ("screening", "balanced")
+
+MIN_FILMS = 20  # with fewer, the temperature would follow the chance of the draw
+_COLDEST, _HOTTEST = 0.05, 20.0
+_HALVINGS = 50
+_SCREENING_SENSITIVITY = 0.90
+_BAND_PARTS = 10  # a tenth of the validation films on each side
+_BINS = 10
+_UNDECIDED = 0.5
+
+
+class OperatingPoint(Record):
+    """A threshold on the abnormal score, and what it does to held-out films."""
+
+    name: OperatingPointName
+    threshold: float = Field(description="of the published weights, on calibrated probabilities")
+    uncertain: tuple[float, float] = Field(description="scores from the first to the second need a reader")
+    sensitivity: Interval = Field(description="part of the abnormal held-out films called abnormal, all folds together")
+    specificity: Interval = Field(description="part of the normal held-out films called normal, all folds together")
+
+
+def fit_temperature(probabilities: Floats, labels: Ints) -> float:
+    """The temperature that makes the labels of validation films most likely (Guo et al., ICML 2017).
+
+    Within 0.05 and 20; 1.0, which changes nothing, with fewer than MIN_FILMS films, with films of one class only, and
+    where every answer is right: without an error the likelihood would have the network surer without end.
+    """
+    if len(labels) < MIN_FILMS or len(np.unique(labels)) == 1 or (probabilities.argmax(axis=1) == labels).all():
+        return 1.0
+    logits = _logs(probabilities)
+    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    low, high = log(_COLDEST), log(_HOTTEST)
+    # the negative log-likelihood is convex in 1 / T: where it rises with 1 / T, the best T is higher
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        slope = ((calibrate(probabilities, exp(middle)) * logits).sum(axis=1) - own).mean()
+        low, high = (middle, high) if slope > 0 else (low, middle)
+    return exp((low + high) / 2)
+
+
+def calibrate(probabilities: Floats, temperature: float) -> Floats:
+    """The softmax of the logits over `temperature`, n x 3: each row sums to 1 and keeps the order of its classes."""
+    scaled = _logs(probabilities) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def abnormal_score(probabilities: Floats) -> Floats:
+    """1 - P(normal), (n,)."""
+    return np.asarray(1 - probabilities[:, CLASSES.index(Label.NORMAL)])
+
+
+def choose_threshold(name: OperatingPointName, scores: Floats, abnormal: Bools) -> float:
+    """The threshold of an operating point: one of the scores (n,) of validation films, of which `abnormal` (n,) are.
+
+    0.5 where all of them are abnormal or none is: no threshold can be told from another.
+    """
+    if abnormal.all() or not abnormal.any():
+        return _UNDECIDED
+    thresholds = np.unique(scores)
+    hits = abnormal.sum() - np.searchsorted(np.sort(scores[abnormal]), thresholds)
+    alarms = (~abnormal).sum() - np.searchsorted(np.sort(scores[~abnormal]), thresholds)
+    if name == "screening":
+        return float(thresholds[hits / hits[0] >= _SCREENING_SENSITIVITY][-1])
+    youden = hits * alarms[0] - alarms * hits[0]  # in whole numbers, so that equal ones are equal
+    return float(thresholds[youden.argmax()])
+
+
+def uncertain_band(threshold: float, scores: Floats) -> tuple[float, float]:
+    """The lowest and the highest score of the validation films next to the threshold: a tenth of all on each side.
+
+    Where a side has fewer films the band takes all of them, and ends at the threshold where it has none.
+    """
+    count = ceil(len(scores) / _BAND_PARTS)
+    below = np.sort(scores[scores < threshold])[-count:]
+    above = np.sort(scores[scores >= threshold])[:count]
+    return min(below.tolist(), default=threshold), max(above.tolist(), default=threshold)
+
+
+def brier_score(probabilities: Floats, labels: Ints) -> float:
+    """Mean squared distance to the truth, over all classes: from 0 to 2 (Brier, Mon. Weather Rev. 78, 1950)."""
+    return float(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
+
+
+def expected_calibration_error(probabilities: Floats, labels: Ints) -> float:
+    """How far the predicted class's probability is from its accuracy, over ten equally wide bins (Guo et al. 2017)."""
+    confidence = probabilities.max(axis=1)
+    surplus = confidence - (probabilities.argmax(axis=1) == labels)
+    bins = np.minimum((_BINS * confidence).astype(np.int64), _BINS - 1)
+    return float(abs(np.bincount(bins, weights=surplus)).sum() / len(labels))
+
+
+def _logs(probabilities: Floats) -> Floats:
+    """Logits, but for a constant in each row."""
+    return np.asarray(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))

@@ -1,0 +1,72 @@
+"""What networks answered for films whose truth is known: the input of every metric and of the calibration."""
+
+from collections.abc import Sequence
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from shared.datasets.manifest import CLASSES, Label, Record
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+SUM_TOLERANCE = 1e-3  # a softmax in half precision is off by this much
+
+
+class Predictions(Record):
+    """What the films of one or more folds were given: row i of each field is about the same film.
+
+    Raises a pydantic ValidationError if the fields differ in length, if there is no film, or if a row of probabilities
+    is not a distribution.
+    """
+
+    films: tuple[str, ...] = Field(min_length=1, description="id of the film, or of its augmented variant")
+    patients: tuple[str, ...]
+    labels: tuple[Label, ...]
+    probabilities: tuple[tuple[float, float, float], ...] = Field(description="in the order of CLASSES")
+    folds: tuple[int, ...]
+
+    @property
+    def rows(self) -> Floats:
+        """The probabilities, n x 3."""
+        return np.asarray(self.probabilities, np.float64)
+
+    @property
+    def truth(self) -> Ints:
+        """The index of each film's class in CLASSES, (n,)."""
+        return np.array([CLASSES.index(label) for label in self.labels], np.int64)
+
+    @property
+    def abnormal(self) -> Bools:
+        """Which films are benign or malignant, (n,)."""
+        return np.array([label != Label.NORMAL for label in self.labels])
+
+    def with_rows(self, rows: Floats) -> Self:
+        """The same films with other probabilities, n x 3."""
+        return self.model_copy(update={"probabilities": tuple((row[0], row[1], row[2]) for row in rows.tolist())})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        lengths = {len(self.films), len(self.patients), len(self.labels), len(self.probabilities), len(self.folds)}
+        if len(lengths) > 1:
+            raise ValueError("films, patients, labels, probabilities and folds must be of the same length")
+        rows = self.rows
+        distribution = (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)
+        if not distribution.all():
+            film = self.films[int(np.argmin(distribution))]
+            raise ValueError(f"{film}: probabilities must not be negative and must sum to 1")
+        return self
+
+
+def merge(parts: Sequence[Predictions]) -> Predictions:
+    """The predictions of several folds as one. Raises a ValidationError if `parts` is empty."""
+    return Predictions(
+        films=tuple(film for part in parts for film in part.films),
+        patients=tuple(patient for part in parts for patient in part.patients),
+        labels=tuple(label for part in parts for label in part.labels),
+        probabilities=tuple(row for part in parts for row in part.probabilities),
+        folds=tuple(fold for part in parts for fold in part.folds),
+    )

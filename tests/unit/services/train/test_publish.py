@@ -1,0 +1,39 @@
+"""The files of a published model: the class-activation map can be made of them without torch."""
+
+from io import BytesIO
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.numpy import load
+
+from services.train.publish import GOLDEN, HEAD, ONNX, WEIGHTS, model_files, network_to_bytes
+from shared.modelling.golden import golden_inputs
+from shared.modelling.networks import build
+from shared.modelling.recipes import Network
+
+SIZE = 64
+
+
+def files_of(network: Network) -> dict[str, bytes]:
+    torch.manual_seed(3)
+    return model_files(network, network_to_bytes(build(network)), SIZE, 3)
+
+
+@pytest.mark.parametrize("network", ["modified_cnn", "resnet50"])
+def test_the_class_activation_map_pooled_plus_the_bias_is_the_logits(network: Network) -> None:
+    files = files_of(network)
+    session = onnxruntime.InferenceSession(files[ONNX], providers=["CPUExecutionProvider"])
+    logits, features = session.run(["logits", "features"], {"films": golden_inputs(SIZE, 5)})
+    head = np.load(BytesIO(files[HEAD]), allow_pickle=False)
+    assert head.dtype == np.float32
+    assert head.shape == (3, features.shape[1])
+
+    maps = np.einsum("kc,nchw->nkhw", head, features)
+    (bias,) = (tensor for name, tensor in load(files[WEIGHTS]).items() if name == "head.3.bias")
+    assert np.allclose(maps.mean(axis=(2, 3)) + bias, logits, atol=1e-4)
+
+
+def test_a_network_without_a_class_activation_map_gets_no_head() -> None:
+    assert set(files_of("alexnet")) == {WEIGHTS, ONNX, GOLDEN}

@@ -1,0 +1,27 @@
+"""The card of a model: what it says of its probabilities, and that it is read as it was written."""
+
+import pytest
+from pydantic import ValidationError
+
+from shared.modelling.calibration import MIN_FILMS, OPERATING_POINTS
+from shared.modelling.card import ModelCard
+from tests.builders import model_card
+
+
+def test_a_card_is_read_as_it_was_written() -> None:
+    card = model_card()
+    assert ModelCard.model_validate_json(card.model_dump_json()) == card
+    assert tuple(point.name for point in card.operating_points) == OPERATING_POINTS
+
+
+def test_a_card_says_how_its_probabilities_were_calibrated_and_what_that_is_not_worth() -> None:
+    (calibration,) = (limit for limit in model_card().limits if "calibrated" in limit)
+    assert "a single temperature on the validation films of one fold" in calibration
+    assert f"not at all where these are fewer than {MIN_FILMS}" in calibration
+    assert "far more cancers than screening does" in calibration
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_a_temperature_that_turns_the_classes_around_is_refused(temperature: float) -> None:
+    with pytest.raises(ValidationError, match="temperature"):
+        model_card(temperature=temperature)
