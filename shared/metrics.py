@@ -22,6 +22,12 @@ PREDICT_SECONDS = Histogram(
 PREPROCESS_SECONDS = Histogram(
     "request_preprocess_seconds", "Time to decode and segment", ["model_name"], buckets=_REQUEST_BUCKETS
 )
+QUEUE_SECONDS = Histogram(
+    "mammo_queue_seconds", "Time that a request waited for a lane", ["model_name"], buckets=_REQUEST_BUCKETS
+)
+EXPLAIN_SECONDS = Histogram(
+    "request_explain_seconds", "Time to make the activation map", ["model_name"], buckets=_REQUEST_BUCKETS
+)
 REFUSALS = Counter("mammo_refusals", "Images that were not predicted", ["reason"])
 PREDICTIONS = Counter("mammo_predictions", "Predictions by class", ["model_name", "model_version", "predicted"])
 MODEL_LOADS = Counter("mammo_model_loads", "Attempts to load a promoted model, by outcome", ["outcome"])

@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     serve_alias: str = Field("production", description="the alias whose version is served")
     serve_host: str = Field("127.0.0.1", description="address that the inference service listens on")
     serve_port: int = Field(8080, ge=0, le=65535, description="port that the inference service listens on")
-    serve_threads: int = Field(8, ge=1, description="requests that one inference process holds at a time")
+    serve_threads: int = Field(32, ge=4, description="requests that one inference process holds at a time")
+    serve_waiting: int = Field(16, ge=0, description="of them, how many wait for a core; more are refused with 429")
     max_image_mb: int = Field(64, ge=1, description="larger request bodies are refused before they are read")
     promotion_poll_s: float = Field(2.0, gt=0, description="how often the inference service looks for a promotion")
 

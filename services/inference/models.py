@@ -1,31 +1,24 @@
 """Keeps the promoted model loaded: looks for a promotion, loads it beside the old one, checks it, swaps it in."""
 
+import io
 import logging
 import threading
-from dataclasses import dataclass
 
-from services.inference.engine import Engine
+import numpy as np
+
+from services.inference.engine import Engine, Floats
+from services.inference.predictor import ServedModel
 from shared import metrics
 from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segment import SEGMENTATION_VERSION
-from shared.modelling.card import ModelCard
 from shared.modelling.golden import check_golden
 from shared.store import registry
 from shared.store.objects import ObjectStore
 
-ONNX, GOLDEN = "model.onnx", "golden.json"
+ONNX, GOLDEN, HEAD = "model.onnx", "golden.json", "head.npy"
 _TOLERANCE = 1e-3
 _log = logging.getLogger("mammostack.inference")
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A version that was loaded and passed its golden inputs."""
-
-    card: ModelCard
-    engine: Engine
-    preprocessing: Preprocessing
 
 
 class ModelKeeper:
@@ -39,6 +32,10 @@ class ModelKeeper:
         self._model: ServedModel | None = None
         self._reason = "the first look at the registry is still to come"
         self._refused: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._model is not None
 
     @property
     def current(self) -> ServedModel:
@@ -103,4 +100,13 @@ def load_model(store: ObjectStore, network: str, version: str, threads: int) -> 
         )
     engine = Engine(registry.read_file(store, card, ONNX), threads)
     check_golden(registry.read_file(store, card, GOLDEN), engine.logits, _TOLERANCE)
-    return ServedModel(card, engine, Preprocessing(size=card.preprocessing.size))
+    head = _read_head(registry.read_file(store, card, HEAD)) if HEAD in card.files else None
+    return ServedModel(card, engine, Preprocessing(size=card.preprocessing.size), head)
+
+
+def _read_head(document: bytes) -> Floats:
+    """The weights of the last layer, float32 3 x C. Raises ModelCorrupt."""
+    try:
+        return np.asarray(np.load(io.BytesIO(document), allow_pickle=False), np.float32)
+    except ValueError as error:
+        raise ModelCorrupt(f"{HEAD} can't be read: {error}; publish the model again") from error

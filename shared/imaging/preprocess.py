@@ -57,13 +57,21 @@ def network_input(
     stretched = ((film.astype(np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
     stretched[mask == 0] = 0
 
-    edge = max(width, height)
-    above = (edge - height) // 2
+    _, top, edge = input_square((x, y, width, height))
+    above = y - top
     square = np.zeros((edge, edge), np.float32)
     square[above : above + height, :width] = stretched
     size = (preprocessing.size, preprocessing.size)
     method = cv2.INTER_AREA if edge > preprocessing.size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(square, size, interpolation=method), np.float32)[None]
+
+
+def input_square(box: tuple[int, int, int, int]) -> tuple[int, int, int]:
+    """The square that the network sees of a mask's box (x, y, width, height): left, top and edge in pixels of the
+    oriented film. It may reach beyond the film."""
+    x, y, width, height = box
+    edge = max(width, height)
+    return x, y - (edge - height) // 2, edge
 
 
 def _percentiles(film: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> tuple[int, int]:

@@ -1,16 +1,24 @@
-"""A store with two published models of a small network, for the tests of the inference service."""
+"""A store with two published models of a small network, and the service over it, for the tests of inference."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from flask.testing import FlaskClient
+from pydantic import SecretStr
 
+from services.inference.app import create_app
 from services.train.publish import model_files, network_to_bytes
+from shared.datasets.manifest import Label
+from shared.datasets.phantom import render
 from shared.modelling.card import PreprocessingCard
 from shared.modelling.networks import build
+from shared.settings import Settings
 from shared.store import registry
 from shared.store.objects import DirectoryStore, ObjectStore
 from tests.builders import model_card
+from tests.unit.services.inference.serving import wait_for_version
 
 NETWORK, SIZE = "modified_cnn", 64
 
@@ -33,3 +41,31 @@ def store(tmp_path: Path, files: dict[str, dict[str, bytes]]) -> ObjectStore:
         card = model_card(NETWORK, version, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
         registry.publish(store, card, content)
     return store
+
+
+@pytest.fixture(scope="session")
+def film() -> np.ndarray:
+    return render(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels
+
+
+@pytest.fixture
+def client(store: ObjectStore) -> FlaskClient:
+    assert isinstance(store, DirectoryStore)
+    config = Settings(
+        _env_file=None,
+        store=str(store.root),
+        redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
+        serve_network=NETWORK,
+        promotion_poll_s=0.02,
+        max_image_mb=2,
+        cpu_threads=1,
+    )
+    return create_app(config).test_client()
+
+
+@pytest.fixture
+def ready(client: FlaskClient, store: ObjectStore) -> FlaskClient:
+    """A service with v1 in production."""
+    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    wait_for_version(client, "v1")
+    return client

@@ -1,6 +1,5 @@
 """The HTTP API: answers, readiness, errors as problem documents, metrics."""
 
-import time
 from functools import partial
 from io import BytesIO
 
@@ -8,58 +7,19 @@ import cv2
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
-from pydantic import SecretStr
 
-from services.inference.app import create_app
-from services.inference.engine import Engine
-from shared.datasets.manifest import Label
-from shared.datasets.phantom import render
+from services.inference.engine import Engine, softmax
 from shared.imaging.decode import encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
-from shared.settings import Settings
 from shared.store import registry
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store.objects import ObjectStore
+from tests.unit.services.inference.serving import wait_for_version
 
 NETWORK = "modified_cnn"
 
 
 def encode_by_cv2(ending: str, pixels: np.ndarray) -> bytes:
     return cv2.imencode(ending, pixels)[1].tobytes()
-
-
-@pytest.fixture(scope="module")
-def film() -> np.ndarray:
-    return render(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels
-
-
-@pytest.fixture
-def client(store: ObjectStore) -> FlaskClient:
-    assert isinstance(store, DirectoryStore)
-    config = Settings(
-        _env_file=None,
-        store=str(store.root),
-        redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
-        serve_network=NETWORK,
-        promotion_poll_s=0.02,
-        max_image_mb=2,
-        cpu_threads=1,
-    )
-    return create_app(config).test_client()
-
-
-@pytest.fixture
-def ready(client: FlaskClient, store: ObjectStore) -> FlaskClient:
-    """A service with v1 in production."""
-    registry.promote(store, NETWORK, "v1", by="test", why="test")
-    wait_for_version(client, "v1")
-    return client
-
-
-def wait_for_version(client: FlaskClient, version: str) -> None:
-    until = time.monotonic() + 20
-    while client.get("/readyz").json.get("version") != version:
-        assert time.monotonic() < until, f"{version} was not loaded within 20 s"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +45,14 @@ def test_an_image_gets_class_probabilities_model_and_timing(
     assert answer.headers["X-Request-Id"] == body["request_id"]
 
 
-def test_the_answer_is_that_of_the_published_network_on_the_prepared_film(
+def test_the_answer_is_that_of_the_published_network_on_the_prepared_film_calibrated_as_its_card_says(
     ready: FlaskClient, film: np.ndarray, files: dict[str, dict[str, bytes]]
 ) -> None:
     data = encode_pgm(film)
-    expected = Engine(files["v1"]["model.onnx"], 1).run(prepare(data, Preprocessing(size=64)).input[None])[0]
+    logits = Engine(files["v1"]["model.onnx"], 1).logits(prepare(data, Preprocessing(size=64)).input[None])
+    temperature = ready.get("/v1/models/modified_cnn/card").json["temperature"]
+    assert temperature != 1
+    expected = softmax(logits / temperature)[0]
     chances = ready.post("/v1/predictions", data=data).json["probabilities"]
     assert list(chances.values()) == pytest.approx(expected.tolist(), abs=1e-5)
 
@@ -168,7 +131,7 @@ def test_an_unexpected_error_shows_no_inside(
     def fail(*_: object) -> None:
         raise RuntimeError("secret inside")
 
-    monkeypatch.setattr("services.inference.app.prepare", fail)
+    monkeypatch.setattr("services.inference.predictor.segment", fail)
     answer = ready.post("/v1/predictions", data=encode_png(film))
     assert answer.status_code == 500
     assert "secret" not in answer.text

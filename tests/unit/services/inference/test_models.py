@@ -94,10 +94,10 @@ def test_several_films_at_a_time_get_what_each_gets_alone(files: dict[str, dict[
     engine = Engine(files["v1"]["model.onnx"], threads=1)
     films = golden_inputs(64, 5)
     together = engine.run(films)
-    assert together.shape == (2, 3)
-    assert together.sum(axis=1) == pytest.approx([1, 1])
-    for row, film in zip(together, films, strict=True):
-        assert engine.run(film[None])[0] == pytest.approx(row, abs=1e-6)
+    assert (together.logits.shape, together.features.shape[:2]) == ((2, 3), (2, 192))
+    for row, film in zip(together.logits, films, strict=True):
+        for alone in (False, True):
+            assert engine.run(film[None], alone=alone).logits[0] == pytest.approx(row, abs=1e-5)
 
 
 def test_softmax_survives_large_logits() -> None:

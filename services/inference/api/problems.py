@@ -1,0 +1,57 @@
+"""Errors over HTTP: problem documents (RFC 9457); on the paths of other protocols what their clients read as well."""
+
+import logging
+
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from services.inference.lanes import Overloaded
+from shared.errors import MammoError
+
+# tritonclient and kserve's client read `error`, and the latter only where the type is exactly application/json
+_FOREIGN = ("/v2", "/v1/models")
+_RETRY_S = 2
+_log = logging.getLogger("mammostack.inference")
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(MammoError, _expected)
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _expected(error: MammoError) -> Response:
+    if error.http_status >= 500 and error.code not in ("model-not-ready", "deadline-passed"):
+        _log.error("request failed", extra={"request_id": g.request_id, "reason": str(error)})
+    response = _problem(error.http_status, error.code, str(error))
+    if isinstance(error, Overloaded):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    elif error.retryable:
+        response.headers["Retry-After"] = str(_RETRY_S)
+    return response
+
+
+def _of_http(error: HTTPException) -> Response:
+    status = error.code or 500
+    detail = error.description or error.name
+    if status == 413:
+        detail = "the body is larger than this service takes (MAMMO_MAX_IMAGE_MB)"
+    response = _problem(status, error.name.lower().replace(" ", "-"), detail)
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.error("request failed", extra={"request_id": g.request_id}, exc_info=error)
+    return _problem(500, "internal", f"an unexpected error; the log has it under request {g.request_id}")
+
+
+def _problem(status: int, code: str, detail: str) -> Response:
+    members = {"type": "about:blank", "title": code, "status": status, "detail": detail, "request_id": g.request_id}
+    foreign = request.path.startswith(_FOREIGN)
+    response = jsonify({**members, "error": detail} if foreign else members)
+    response.status_code = status
+    response.mimetype = "application/json" if foreign else "application/problem+json"
+    return response

@@ -1,0 +1,65 @@
+"""Where on the film the network's answer comes from: the class-activation map (Zhou et al., CVPR 2016).
+
+For networks that end in average pooling and one linear layer it is one matrix product, no gradient.
+"""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from services.inference.engine import Floats
+from shared.imaging.decode import encode_png
+from shared.imaging.preprocess import input_square
+from shared.imaging.segment import Segmentation
+
+_LONGEST_EDGE = 512  # of the map that is sent: the network's own is much coarser, and the client enlarges it anyway
+
+
+def activation_map(features: Floats, head: Floats, label: int) -> Floats:
+    """The map of class `label` (float32 h x w, 0..1) from features (C x h x w) and head weights (3 x C).
+
+    What speaks against the class is 0; a film on which nothing speaks for it gets a map of zeros.
+    """
+    channels, height, width = features.shape
+    raw = np.maximum(head[label] @ features.reshape(channels, -1), 0).reshape(height, width)
+    return np.asarray(raw / max(float(raw.max()), 1e-12), np.float32)
+
+
+def on_film(heat: Floats, segmentation: Segmentation) -> Floats:
+    """The map laid over the film as it was sent: float32, the film's aspect, longer edge at most 512, 0 off the breast.
+
+    It undoes what preprocessing did: the square around the breast, and the mirroring.
+    """
+    height, width = segmentation.mask.shape
+    scale = min(1.0, _LONGEST_EDGE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    left, top, edge = input_square(segmentation.box)
+    cell_x, cell_y = edge / heat.shape[1], edge / heat.shape[0]
+    # from the map's pixel centres to the film's, both scaled; one warp does all of it
+    to_film = np.array(
+        [
+            [cell_x * scale, 0, (left + cell_x / 2) * scale - 0.5],
+            [0, cell_y * scale, (top + cell_y / 2) * scale - 0.5],
+        ]
+    )
+    laid = cv2.warpAffine(heat, to_film, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.resize(segmentation.mask, size, interpolation=cv2.INTER_NEAREST)
+    laid[mask == 0] = 0
+    return np.asarray(cv2.flip(laid, 1) if segmentation.flipped else laid, np.float32)
+
+
+def overlay_png(heat: Floats) -> bytes:
+    """The map (float32 H x W, 0..1) as a coloured PNG with transparency: nothing is hidden where it is 0."""
+    grey = np.rint(heat * 255).astype(np.uint8)
+    coloured = cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)
+    return encode_colour_png(np.dstack([coloured, grey]))
+
+
+def encode_colour_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """BGRA, uint8 H x W x 4, as PNG; fast rather than small."""
+    return bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+
+
+def grey_png(heat: Floats) -> bytes:
+    """The map as an 8-bit grey PNG, for programs."""
+    return encode_png(np.rint(heat * 255).astype(np.uint8))

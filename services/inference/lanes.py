@@ -1,0 +1,121 @@
+"""Who may work when: one request a core at a time, the others wait in a bounded queue, in the order they came.
+
+A request keeps its own HTTP thread: a lane is the right to work, and not another thread that would have to be woken.
+Beyond the queue's bound a request is refused at once, with the time after which it stands a chance.
+"""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from shared.errors import MammoError
+
+
+class Overloaded(MammoError):
+    """The queue is full; `retry_after_s` says when it should have room."""
+
+    code = "overloaded"
+    retryable = True
+    http_status = 429
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"too many requests wait already; try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class DeadlinePassed(MammoError):
+    """The request was not begun in the time that its sender gave it."""
+
+    code = "deadline-passed"
+    http_status = 504
+
+
+class ClientGone(MammoError):
+    """Nobody waits for the answer any more; nothing was computed."""
+
+    code = "client-gone"
+    http_status = 499
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The right to work. `alone` says that no other request was at work or waiting when it began."""
+
+    alone: bool
+    waited_s: float
+
+
+class Lanes:
+    """`lanes` requests work at a time, at most `waiting` wait."""
+
+    def __init__(self, lanes: int, waiting: int) -> None:
+        self._free = lanes
+        self.lanes = lanes
+        self._most_waiting = waiting
+        self._queue: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+        self._mean_s = 0.1
+
+    @contextmanager
+    def turn(self, deadline_s: float | None = None, is_gone: Callable[[], bool] = lambda: False) -> Iterator[Turn]:
+        """Waits for a lane and holds it for the block.
+
+        Args:
+            deadline_s: seconds from now within which the work has to begin.
+            is_gone: asked when the turn comes: whether the client has left.
+
+        Raises:
+            Overloaded: too many wait already.
+            DeadlinePassed: no lane became free in time.
+            ClientGone: the turn came, and nobody waits for the answer.
+        """
+        came = time.monotonic()
+        ticket = self._enter()
+        if ticket and not ticket.wait(deadline_s) and not self._leave_queue(ticket):
+            raise DeadlinePassed(f"no lane became free within {deadline_s:g} s; try again when less is going on")
+        began = time.monotonic()
+        try:
+            if is_gone():
+                raise ClientGone("the client has closed its connection")
+            with self._lock:
+                alone = self._free == self.lanes - 1 and not self._queue
+            yield Turn(alone, began - came)
+        finally:
+            self._pass_on(time.monotonic() - began)
+
+    @property
+    def depth(self) -> int:
+        """How many requests wait."""
+        return len(self._queue)
+
+    def _enter(self) -> threading.Event | None:
+        """None: there was a free lane, and it is taken. Else the ticket that is called when one is passed on."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return None
+            if len(self._queue) >= self._most_waiting:
+                raise Overloaded(math.ceil((len(self._queue) + 1) * self._mean_s / self.lanes))
+            ticket = threading.Event()
+            self._queue.append(ticket)
+            return ticket
+
+    def _leave_queue(self, ticket: threading.Event) -> bool:
+        """Gives a ticket up; True when it was called in that very moment, and the lane is ours after all."""
+        with self._lock:
+            if ticket.is_set():
+                return True
+            self._queue.remove(ticket)
+            return False
+
+    def _pass_on(self, took_s: float) -> None:
+        with self._lock:
+            self._mean_s += 0.1 * (took_s - self._mean_s)
+            if self._queue:
+                self._queue.popleft().set()
+            else:
+                self._free += 1

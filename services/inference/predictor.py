@@ -1,0 +1,103 @@
+"""From an image file to what is said of it, straight down: decode, segment, prepare, ask the network, explain.
+
+Values only: who may work when, and what is sent to whom, is decided around it.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.inference.engine import Engine, Floats, softmax
+from services.inference.explain import activation_map, on_film
+from shared.datasets.manifest import CLASSES, Label
+from shared.errors import InputError
+from shared.imaging.decode import Image, decode, to_8bit
+from shared.imaging.preprocess import Preprocessing, network_input
+from shared.imaging.segment import Segmentation, segment
+from shared.modelling.calibration import OperatingPoint, abnormal_score, calibrate
+from shared.modelling.card import ModelCard
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A version that was loaded and passed its golden inputs. `head` (float32 3 x C) is None where the network can't be
+    explained by an activation map."""
+
+    card: ModelCard
+    engine: Engine
+    preprocessing: Preprocessing
+    head: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of a film. `probabilities` (float64, 3) are calibrated; `heat` (float32, see `explain.on_film`)
+    is there when it was asked for; `seconds` holds the time of each phase."""
+
+    probabilities: npt.NDArray[np.float64]
+    image: Image
+    segmentation: Segmentation
+    heat: Floats | None
+    seconds: dict[str, float]
+
+    @property
+    def label(self) -> Label:
+        return CLASSES[int(self.probabilities.argmax())]
+
+    @property
+    def score(self) -> float:
+        """How abnormal: 1 - P(normal)."""
+        return float(abnormal_score(self.probabilities[None])[0])
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What follows from a score at an operating point: abnormal, normal, or uncertain, when a reader has to look."""
+
+    answer: str
+    score: float
+    point: OperatingPoint
+
+
+def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bool = False) -> Prediction:
+    """Raises ImageError when the file is no mammogram that can be worked on."""
+    clock = _Clock()
+    image = decode(data)
+    pixels = to_8bit(image)
+    clock.lap("decode")
+    segmentation = segment(pixels)
+    films = network_input(segmentation.film, segmentation.mask, model.preprocessing)[None]
+    clock.lap("segment")
+    answer = model.engine.run(films, alone=alone)
+    probabilities = calibrate(softmax(answer.logits), model.card.temperature)[0]
+    clock.lap("network")
+    heat = None
+    if explain and model.head is not None:
+        heat = on_film(activation_map(answer.features[0], model.head, int(probabilities.argmax())), segmentation)
+        clock.lap("explain")
+    return Prediction(probabilities, image, segmentation, heat, clock.seconds)
+
+
+def decide(card: ModelCard, score: float, name: str) -> Decision:
+    """Raises InputError when the card has no operating point of that name."""
+    for point in card.operating_points:
+        if point.name == name:
+            low, high = point.uncertain
+            answer = "uncertain" if low <= score <= high else "abnormal" if score >= point.threshold else "normal"
+            return Decision(answer, score, point)
+    known = ", ".join(point.name for point in card.operating_points)
+    raise InputError(f"{card.network} {card.version} has no operating point '{name}'; choose one of {known}")
+
+
+class _Clock:
+    """Seconds from lap to lap."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase], self._last = now - self._last, now

@@ -1,0 +1,80 @@
+"""The inference service without HTTP: the model that is in use, the lanes, and what is counted."""
+
+import os
+import select
+import socket
+from collections.abc import Callable
+
+from services.inference.lanes import Lanes, Overloaded
+from services.inference.models import ModelKeeper
+from services.inference.predictor import Prediction, ServedModel, predict
+from shared import metrics
+from shared.errors import ImageError, ModelNotFound
+from shared.settings import Settings
+from shared.store.objects import ObjectStore, open_store
+
+MOST_IMAGES = 8
+"""Images that one request may hold."""
+
+
+class InferenceService:
+    """What all APIs ask. One for a process; call it from as many threads as there are requests."""
+
+    def __init__(self, config: Settings) -> None:
+        cores = config.cpu_threads or os.cpu_count() or 1
+        self.config = config
+        self.store: ObjectStore = open_store(config)
+        self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, cores)
+        self.lanes = Lanes(cores, config.serve_waiting)
+        self.keeper.watch(config.promotion_poll_s)
+
+    def model(self, network: str | None = None, version: str | None = None) -> ServedModel:
+        """The model in use, which is `network` and `version` where they are given.
+
+        Raises:
+            ModelNotReady: nothing is loaded yet.
+            ModelNotFound: another network or version is asked for.
+        """
+        current = self.keeper.current
+        if network not in (None, current.card.network) or version not in (None, current.card.version):
+            asked = f"{network} {version or ''}".strip()
+            raise ModelNotFound(f"{asked} is not served; {current.card.network} {current.card.version} is")
+        return current
+
+    def predict(
+        self,
+        model: ServedModel,
+        data: bytes,
+        *,
+        explain: bool = False,
+        timeout_s: float | None = None,
+        is_gone: Callable[[], bool] = lambda: False,
+    ) -> Prediction:
+        """Waits for a lane, then predicts. Raises what `Lanes.turn` and `predictor.predict` raise."""
+        card = model.card
+        try:
+            with self.lanes.turn(timeout_s, is_gone) as turn:
+                prediction = predict(model, data, alone=turn.alone, explain=explain)
+        except (ImageError, Overloaded) as error:
+            metrics.REFUSALS.labels(error.code).inc()
+            raise
+        prediction.seconds["queue"] = turn.waited_s
+        seconds = prediction.seconds
+        metrics.QUEUE_SECONDS.labels(card.network).observe(turn.waited_s)
+        metrics.PREPROCESS_SECONDS.labels(card.network).observe(seconds["decode"] + seconds["segment"])
+        metrics.PREDICT_SECONDS.labels(card.network, card.version).observe(seconds["network"])
+        if "explain" in seconds:
+            metrics.EXPLAIN_SECONDS.labels(card.network).observe(seconds["explain"])
+        metrics.PREDICTIONS.labels(card.network, card.version, prediction.label).inc()
+        return prediction
+
+
+def connection_closed(connection: socket.socket | None) -> bool:
+    """Whether the other side of a request's connection has closed it; False where that can't be seen."""
+    if connection is None:
+        return False
+    try:
+        readable, _, _ = select.select([connection], [], [], 0)
+        return bool(readable) and connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except (OSError, ValueError):
+        return False
