@@ -159,7 +159,9 @@ def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
             shutil.rmtree(made, ignore_errors=True)
         mark.touch()
 
-    with running_stack(folder, str(store), port, prepare=empty) as stack:
+    # a demo that is stopped begins anew anyway, and AlexNet's checkpoints are a gigabyte each
+    rarely = {"MAMMO_CHECKPOINT_EVERY_S": "60"}
+    with running_stack(folder, str(store), port, rarely, prepare=empty) as stack:
         yield stack
 
 

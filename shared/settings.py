@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     task_retries: int = Field(
         4, ge=0, description="how often a film or a job that fails is tried again before it is set aside"
     )
+    checkpoint_every_s: float = Field(
+        0, ge=0, description="least time between two checkpoints of a training job; 0 leaves one after every epoch"
+    )
     worker_processes: int = Field(1, ge=1, description="processes of one augment or segment worker")
 
     serve_network: str = Field("resnet50", description="the network that the inference service answers with")

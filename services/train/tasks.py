@@ -78,7 +78,13 @@ def train_fold(work: Assignment) -> None:
     def report_progress(epoch: EpochRecord) -> None:
         _show(store, plan, job, epoch, recipe.epochs, len(split.train))
 
+    kept_at = began
+
     def keep(checkpoint: Checkpoint) -> None:
+        nonlocal kept_at
+        if time.monotonic() - kept_at < settings().checkpoint_every_s and not work.stopping():
+            return
+        kept_at = time.monotonic()
         store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
         store.got_somewhere()
 
