@@ -45,16 +45,5 @@ def configure_logs(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in (
-        "botocore",
-        "boto3",
-        "urllib3",
-        "s3transfer",
-        "matplotlib",
-        "PIL",
-        "kombu",
-        "fontTools",
-        "onnxscript",
-        "onnx_ir",
-    ):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

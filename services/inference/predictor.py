@@ -13,9 +13,9 @@ from services.inference.engine import Engine, Floats, softmax
 from services.inference.explain import activation_map, on_film
 from shared.datasets.manifest import CLASSES, Label
 from shared.errors import InputError
-from shared.imaging.decode import Image, decode, to_8bit
-from shared.imaging.preprocess import Preprocessing, network_input
-from shared.imaging.segment import Segmentation, segment
+from shared.imaging.decode import Image, decode
+from shared.imaging.preprocess import Preprocessing, prepare_image
+from shared.imaging.segment import Segmentation
 from shared.modelling.calibration import OperatingPoint, abnormal_score, calibrate
 from shared.modelling.card import ModelCard
 
@@ -65,28 +65,31 @@ def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bo
     """Raises ImageError when the file is no mammogram that can be worked on."""
     clock = _Clock()
     image = decode(data)
-    pixels = to_8bit(image)
     clock.lap("decode")
-    segmentation = segment(pixels)
-    films = network_input(segmentation.film, segmentation.mask, model.preprocessing)[None]
+    prepared = prepare_image(image, model.preprocessing)
     clock.lap("segment")
-    answer = model.engine.run(films, alone=alone)
+    answer = model.engine.run(prepared.input[None], alone=alone)
     probabilities = calibrate(softmax(answer.logits), model.card.temperature)[0]
     clock.lap("network")
     heat = None
     if explain and model.head is not None:
-        heat = on_film(activation_map(answer.features[0], model.head, int(probabilities.argmax())), segmentation)
+        heat = activation_map(answer.features[0], model.head, int(probabilities.argmax()))
+        heat = on_film(heat, prepared.segmentation)
         clock.lap("explain")
-    return Prediction(probabilities, image, segmentation, heat, clock.seconds)
+    return Prediction(probabilities, image, prepared.segmentation, heat, clock.seconds)
 
 
-def decide(card: ModelCard, score: float, name: str) -> Decision:
-    """Raises InputError when the card has no operating point of that name."""
+def decide(point: OperatingPoint, score: float) -> Decision:
+    low, high = point.uncertain
+    answer = "uncertain" if low <= score <= high else "abnormal" if score >= point.threshold else "normal"
+    return Decision(answer, score, point)
+
+
+def operating_point(card: ModelCard, name: str) -> OperatingPoint:
+    """Raises InputError when the card has none of that name."""
     for point in card.operating_points:
         if point.name == name:
-            low, high = point.uncertain
-            answer = "uncertain" if low <= score <= high else "abnormal" if score >= point.threshold else "normal"
-            return Decision(answer, score, point)
+            return point
     known = ", ".join(point.name for point in card.operating_points)
     raise InputError(f"{card.network} {card.version} has no operating point '{name}'; choose one of {known}")
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import NotAMammogram
-from shared.imaging.decode import decode, to_8bit
+from shared.imaging.decode import Image, decode, to_8bit
 from shared.imaging.segment import SEGMENTATION_VERSION, Segmentation, segment
 
 DARK, BRIGHT = 1.0, 99.5
@@ -35,7 +35,11 @@ class Prepared:
 
 def prepare(data: bytes, preprocessing: Preprocessing) -> Prepared:
     """From an image file to the network's input. Raises ImageError."""
-    image = decode(data)
+    return prepare_image(decode(data), preprocessing)
+
+
+def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
+    """From a decoded image to the network's input. Raises NotAMammogram."""
     segmentation = segment(to_8bit(image))
     return Prepared(network_input(segmentation.film, segmentation.mask, preprocessing), segmentation, image.bits)
 

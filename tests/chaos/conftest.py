@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets.manifest import describe
-from shared.datasets.mias import Source, read_manifest
 from tests.chaos.cluster import Cluster
-from tests.chaos.rounds import Films, undisturbed_run
+from tests.chaos.rounds import Films, read_films, undisturbed_run
 
 
 @pytest.fixture(scope="package")
@@ -20,9 +18,7 @@ def seed() -> int:
 
 @pytest.fixture(scope="package")
 def films(synthetic_films: Path) -> Films:
-    source = Source(synthetic_films)
-    manifest = read_manifest(source, "films", lambda _: None)
-    return Films(manifest, describe(manifest), {image.film: image.data for image in source.images()})
+    return read_films(synthetic_films)
 
 
 @pytest.fixture(scope="package")

@@ -5,8 +5,10 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from shared.datasets.manifest import Dataset, Manifest
+from shared.datasets.manifest import Dataset, Manifest, describe
+from shared.datasets.mias import Source, read_manifest
 from shared.errors import MammoError
 from shared.modelling.recipes import PROFILES
 from shared.queue import pipeline
@@ -42,6 +44,12 @@ class Outcome:
     resumes: int = 0
     retries: int = 0
     wrong: list[str] = field(default_factory=list)
+
+
+def read_films(folder: Path) -> Films:
+    source = Source(folder)
+    manifest = read_manifest(source, "films", lambda _: None)
+    return Films(manifest, describe(manifest), {image.film: image.data for image in source.images()})
 
 
 def begin(cluster: Cluster, films: Films) -> tuple[ObjectStore, Plan]:

@@ -13,11 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 import services  # noqa: F401  sets what OpenMP must know before torch is imported
-from shared.datasets.manifest import describe
-from shared.datasets.mias import Source, read_manifest
 from shared.datasets.synthetic import write_dataset
 from tests.chaos.cluster import Cluster
-from tests.chaos.rounds import Films, Outcome, play, undisturbed_run
+from tests.chaos.rounds import Films, Outcome, play, read_films, undisturbed_run
 
 FAULTS = (
     *("kill_child", "kill_worker", "kill_all_workers", "drain_worker", "pause_worker"),
@@ -35,7 +33,8 @@ def main() -> int:
     say(f"seed {given.seed}, at least {given.faults} faults")
     with tempfile.TemporaryDirectory(prefix="mammostack-chaos-") as name:
         folder = Path(name)
-        films = _films(folder / "films")
+        write_dataset(folder / "films", 8, seed=7)
+        films = read_films(folder / "films")
         with Cluster(folder, given.seed, say).running() as cluster:
             undisturbed = undisturbed_run(cluster, films)
             say(f"an undisturbed run leaves {len(undisturbed)} objects")
@@ -69,13 +68,6 @@ def _summary(seed: int, outcomes: list[Outcome], objects: int) -> None:
     print(f"  `mammo retry` was needed:      {sum(o.retries for o in outcomes)} times")
     print(f"  runs with anything wrong:      {sum(bool(o.wrong) for o in outcomes)}")
     print(f"  took {sum(o.seconds for o in outcomes) / 60:.0f} min")
-
-
-def _films(folder: Path) -> Films:
-    write_dataset(folder, 8, seed=7)
-    source = Source(folder)
-    manifest = read_manifest(source, "films", lambda _: None)
-    return Films(manifest, describe(manifest), {image.film: image.data for image in source.images()})
 
 
 def say(line: str) -> None:

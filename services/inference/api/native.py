@@ -8,7 +8,7 @@ import numpy as np
 from flask import Blueprint, Response, g, jsonify, request
 
 from services.inference.explain import grey_png, overlay_png
-from services.inference.predictor import Decision, Prediction, ServedModel, decide
+from services.inference.predictor import Decision, Prediction, ServedModel, decide, operating_point
 from services.inference.service import MOST_IMAGES, InferenceService, connection_closed
 from shared.datasets.manifest import CLASSES
 from shared.errors import InputError
@@ -27,14 +27,15 @@ def blueprint(service: InferenceService) -> Blueprint:
 
     @api.post("/v1/predictions")
     def predictions() -> Response:
-        model, point = service.model(), request.args.get("operating_point", "screening")
+        model = service.model()
+        point = operating_point(model.card, request.args.get("operating_point", "screening"))
         explain, view = _flag("explain", "heatmap"), _flag("view", "1")
         found = [_predict(service, model, data, explain=explain) for data in _images()]
-        films = [_film(each, decide(model.card, each.score, point), explain=explain, view=view) for each in found]
+        films = [_film(each, decide(point, each.score), explain=explain, view=view) for each in found]
         common = {"request_id": g.request_id, "model": _model(model), "notice": notice(model.card)}
         if len(films) == 1:
             return jsonify({**films[0], **common})
-        return jsonify({"films": films, "patient": _patient(model.card, found, point), **common})
+        return jsonify({"films": films, "patient": _patient(found, films), **common})
 
     @api.post("/v1/explanations")
     def explanations() -> Response:
@@ -161,15 +162,10 @@ def _decision(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _patient(card: ModelCard, films: list[Prediction], point: str) -> dict[str, Any]:
+def _patient(found: list[Prediction], films: list[dict[str, Any]]) -> dict[str, Any]:
     """A patient is as suspicious as the most suspicious film."""
-    worst = max(range(len(films)), key=lambda index: films[index].score)
-    return {
-        "film": worst,
-        "class": films[worst].label.value,
-        "probabilities": probabilities_of(films[worst]),
-        "decision": _decision(decide(card, films[worst].score, point)),
-    }
+    worst = max(range(len(films)), key=lambda index: found[index].score)
+    return {"film": worst, **{name: films[worst][name] for name in ("class", "probabilities", "decision")}}
 
 
 def _model(model: ServedModel) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_an_unexpected_error_shows_no_inside(
     def fail(*_: object) -> None:
         raise RuntimeError("secret inside")
 
-    monkeypatch.setattr("services.inference.predictor.segment", fail)
+    monkeypatch.setattr("services.inference.predictor.prepare_image", fail)
     answer = ready.post("/v1/predictions", data=encode_png(film))
     assert answer.status_code == 500
     assert "secret" not in answer.text
