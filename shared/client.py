@@ -17,10 +17,11 @@ class ApiError(MammoError):
 
 
 class InferenceClient:
-    """Talks to one inference service, such as `http://127.0.0.1:8080`."""
+    """Talks to one inference service, such as `http://127.0.0.1:8080`, with an API key."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None) -> None:
         self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def predict(self, image: bytes) -> dict[str, Any]:
         """The service's answer for one image file. Raises ApiError with the service's own words."""
@@ -40,7 +41,7 @@ class InferenceClient:
 
     def _json(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         try:
-            response = requests.request(method, self._url + path, data=body, timeout=_TIMEOUT_S)
+            response = requests.request(method, self._url + path, data=body, headers=self._headers, timeout=_TIMEOUT_S)
             answer = response.json()
         except requests.ConnectionError as error:
             raise ApiError(f"nothing answers at {self._url}; start it with `mammo serve`, or mend --url") from error
@@ -48,6 +49,8 @@ class InferenceClient:
             raise ApiError(f"{self._url} did not answer as an inference service does: {error}") from error
         if response.status_code == 503:
             raise ModelNotReady(answer.get("detail", "the service is not ready"))
+        if response.status_code in (401, 403):
+            raise ApiError(f"{answer.get('detail', response.reason)}; this command sends the key of MAMMO_API_KEY")
         if not response.ok:
             raise ApiError(f"the service answered {response.status_code}: {answer.get('detail', response.reason)}")
         return dict(answer)

@@ -63,8 +63,12 @@ def run_demo(
             _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"), check)
             if not once:
                 console.print(f"\n[bold]Serving on {stack.url}[/] until Ctrl-C. Try:")
+                console.print(f"  the page: {stack.url}/#key={stack.key}")
+                console.print(f"  export MAMMO_API_KEY={stack.key}")
                 console.print(f"  ./mammo predict FILE --url {stack.url}")
-                console.print(f"  curl --data-binary @FILE {stack.url}/v1/predictions")
+                console.print(
+                    f'  curl -H "Authorization: Bearer $MAMMO_API_KEY" --data-binary @FILE {stack.url}/v1/predictions'
+                )
                 _serve_until_interrupted(check)
     console.print("Stopped; nothing is left running.")
 
@@ -92,7 +96,7 @@ def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: 
     pipeline.start(store, Broker(make_app(stack.settings), connect(stack.settings), patient=False), plan)
     follow(store, plan, check)
 
-    client = InferenceClient(stack.url)
+    client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
     film = _unseen_film(manifest, registry.read_card(store, "resnet50", client.model()["version"]))
     answer = client.predict(store.get(keys.raw_film(manifest.dataset, film.id)))

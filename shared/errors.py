@@ -19,6 +19,11 @@
     ├── JobInterrupted             a long job was asked to stop; it goes on from where it was
     ├── RunError                   a run is unknown or has failed
     │   └── RunNotFound
+    ├── AccessError                API keys
+    │   ├── KeyUnknown             there is no such key
+    │   ├── NotAuthenticated       no key came with the request, or none that is valid
+    │   ├── NotAllowed             the key is not good for this
+    │   └── LimitReached           more requests than the key is allowed: later it stands a chance
     ├── WeightsUnavailable         pretrained weights can't be had
     └── ModelError                 the registry of models
         ├── ModelNotFound
@@ -133,6 +138,37 @@ class RunError(MammoError):
 class RunNotFound(RunError):
     code = "run-not-found"
     http_status = 404
+
+
+class AccessError(MammoError):
+    code = "access"
+
+
+class KeyUnknown(AccessError):
+    code = "key-unknown"
+    http_status = 404
+
+
+class NotAuthenticated(AccessError):
+    code = "not-authenticated"
+    http_status = 401
+
+
+class NotAllowed(AccessError):
+    code = "not-allowed"
+    http_status = 403
+
+
+class LimitReached(AccessError):
+    """`retry_after_s` says when the next request is allowed."""
+
+    code = "limit-reached"
+    retryable = True
+    http_status = 429
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class WeightsUnavailable(MammoError):

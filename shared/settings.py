@@ -4,6 +4,7 @@
 """
 
 from functools import cache
+from ipaddress import ip_address
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
@@ -51,6 +52,9 @@ class Settings(BaseSettings):
     serve_port: int = Field(8080, ge=0, le=65535, description="port that the inference service listens on")
     serve_threads: int = Field(32, ge=4, description="requests that one inference process holds at a time")
     serve_waiting: int = Field(16, ge=0, description="of them, how many wait for a core; more are refused with 429")
+    api_key: SecretStr | None = Field(
+        None, description="the API key that commands send; a service that listens on loopback alone takes it as well"
+    )
     max_image_mb: int = Field(64, ge=1, description="larger request bodies are refused before they are read")
     promotion_poll_s: float = Field(2.0, gt=0, description="how often the inference service looks for a promotion")
 
@@ -58,6 +62,28 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /metrics; 0 means none")
     metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+
+    @property
+    def serves_loopback_alone(self) -> bool:
+        """Whether nobody beyond this machine reaches the inference service."""
+        try:
+            return ip_address(self.serve_host).is_loopback
+        except ValueError:
+            return self.serve_host == "localhost"
+
+
+class _ClientSettings(BaseSettings):
+    """What a command needs that only talks to a service: it runs where nothing else is set."""
+
+    model_config = SettingsConfigDict(env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True)
+
+    api_key: SecretStr | None = None
+
+
+def client_key() -> str | None:
+    """The API key that commands send."""
+    key = _ClientSettings().api_key
+    return (key and key.get_secret_value()) or None
 
 
 @cache

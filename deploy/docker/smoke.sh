@@ -83,7 +83,12 @@ cat "$scratch/ready"
 say "predicting a film at the published port"
 film=$(docker exec "$box" sh -c 'ls /tmp/films/*.pgm | head -n 1')
 docker exec "$box" cat "$film" >"$scratch/film.pgm"
-status=$(curl --silent --show-error --max-time 60 --output "$scratch/prediction" --write-out '%{http_code}' \
+refused=$(curl --silent --max-time 60 --output /dev/null --write-out '%{http_code}' --data-binary "@$scratch/film.pgm" \
+  "http://$inference/v1/predictions") || true
+[[ $refused == 401 ]] || fail "http://$inference/v1/predictions answered $refused without an API key, and not 401"
+# on standard input, so that the key stands in no list of processes
+status=$(docker exec "$box" sh -c 'printf "Authorization: Bearer %s" "$MAMMO_API_KEY"' |
+  curl --silent --show-error --max-time 60 --output "$scratch/prediction" --write-out '%{http_code}' --header @- \
   --header 'Content-Type: application/octet-stream' --data-binary "@$scratch/film.pgm" "http://$inference/v1/predictions") ||
   fail "http://$inference/v1/predictions does not answer"
 cat "$scratch/prediction"

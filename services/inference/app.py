@@ -6,7 +6,8 @@ from pathlib import Path
 
 from flask import Flask, Response, g, request, send_from_directory
 
-from services.inference.api import kserve, native, oip, probes, problems
+from services.inference.api import keys, kserve, native, oip, probes, problems
+from services.inference.api.scopes import guard, needs
 from services.inference.service import InferenceService
 from shared import metrics
 from shared.logs import configure_logs
@@ -34,10 +35,11 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_image_mb * 2**20
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
-    for api in (probes, native, oip, kserve):
+    for api in (probes, native, oip, kserve, keys):
         app.register_blueprint(api.blueprint(service))
     _add_page(app)
     app.before_request(_begin)
+    guard(app, service.access)
     app.after_request(_end)
     problems.register(app)
     return app
@@ -45,10 +47,12 @@ def create_app(config: Settings | None = None) -> Flask:
 
 def _add_page(app: Flask) -> None:
     @app.get("/")
+    @needs(None)
     def index() -> Response:
         return send_from_directory(_PAGE, "index.html")
 
     @app.get("/page/<path:name>")
+    @needs(None)
     def page(name: str) -> Response:
         return send_from_directory(_PAGE, name)
 

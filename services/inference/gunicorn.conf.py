@@ -35,6 +35,20 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 loglevel = _config.log_level.lower()
 
 
+def on_starting(_server: Any) -> None:
+    """Refuses to start where nobody could be told from anybody."""
+    from services.inference.access import check_somebody_may_ask, local_key  # noqa: PLC0415  after the metrics' folder
+    from shared.errors import MammoError  # noqa: PLC0415
+    from shared.store.objects import open_store  # noqa: PLC0415
+
+    try:
+        local_key(_config)
+        check_somebody_may_ask(open_store(_config), _config)
+    except MammoError as error:
+        on_exit(_server)
+        raise SystemExit(f"mammostack: {error}") from error
+
+
 def child_exit(_server: Any, worker: Any) -> None:
     """Drops the gauges of a process that ended; its counters stay in the sums."""
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

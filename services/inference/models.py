@@ -2,7 +2,6 @@
 
 import io
 import logging
-import threading
 
 import numpy as np
 
@@ -58,19 +57,6 @@ class ModelKeeper:
             self._reason = str(error)
         except MammoError as error:
             self._keep_old(error, error.code)
-
-    def watch(self, interval_s: float) -> None:
-        """Refreshes now and then every `interval_s`, in a thread of its own that ends with the process."""
-        threading.Thread(target=self._loop, args=(interval_s,), name="model-keeper", daemon=True).start()
-
-    def _loop(self, interval_s: float) -> None:
-        pause = threading.Event()
-        while True:
-            try:
-                self.refresh()
-            except Exception:  # noqa: BLE001  the keeper must outlive whatever the store or the runtime raises
-                _log.exception("looking for a promotion failed")
-            pause.wait(interval_s)
 
     def _swap(self, model: ServedModel) -> None:
         old, self._model, self._refused = self._model, model, None

@@ -1,10 +1,13 @@
 """The inference service without HTTP: the model that is in use, the lanes, and what is counted."""
 
+import logging
 import os
 import select
 import socket
+import threading
 from collections.abc import Callable
 
+from services.inference.access import Access, local_key
 from services.inference.lanes import Lanes, Overloaded
 from services.inference.models import ModelKeeper
 from services.inference.predictor import Prediction, ServedModel, predict
@@ -13,6 +16,7 @@ from shared.errors import ImageError, ModelNotFound
 from shared.settings import Settings
 from shared.store.objects import ObjectStore, open_store
 
+_log = logging.getLogger("mammostack.inference")
 MOST_IMAGES = 8
 """Images that one request may hold."""
 
@@ -24,9 +28,10 @@ class InferenceService:
         cores = config.cpu_threads or os.cpu_count() or 1
         self.config = config
         self.store: ObjectStore = open_store(config)
+        self.access = Access(self.store, local_key(config))
         self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, cores)
         self.lanes = Lanes(cores, config.serve_waiting)
-        self.keeper.watch(config.promotion_poll_s)
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def model(self, network: str | None = None, version: str | None = None) -> ServedModel:
         """The model in use, which is `network` and `version` where they are given.
@@ -67,6 +72,17 @@ class InferenceService:
             metrics.EXPLAIN_SECONDS.labels(card.network).observe(seconds["explain"])
         metrics.PREDICTIONS.labels(card.network, card.version, prediction.label).inc()
         return prediction
+
+    def _watch(self) -> None:
+        """Looks for other keys and for a promotion, now and then every few seconds."""
+        pause = threading.Event()
+        while True:
+            for look in (self.access.refresh, self.keeper.refresh):
+                try:
+                    look()
+                except Exception:  # noqa: BLE001  the watch must outlive whatever the store or the runtime raises
+                    _log.exception("looking into the store failed")
+            pause.wait(self.config.promotion_poll_s)
 
 
 def connection_closed(connection: socket.socket | None) -> bool:

@@ -10,7 +10,9 @@ from shared.client import InferenceClient, read_image
 from shared.console import console, reporting, show_prediction
 from shared.embedded.commands import WORKERS, inference_command, worker_command
 from shared.errors import InputError
-from shared.settings import settings
+from shared.settings import client_key, settings
+from shared.store.access import new_key, read_keys
+from shared.store.objects import open_store
 
 
 def predict(
@@ -19,7 +21,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer.")] = False,
 ) -> None:
     """Send a film to the inference service and print what it answers."""
-    answer = InferenceClient(url).predict(read_image(file))
+    answer = InferenceClient(url, client_key()).predict(read_image(file))
     if as_json:
         console.print_json(data=answer)
     else:
@@ -29,6 +31,10 @@ def predict(
 def serve() -> None:
     """Run the inference service (gunicorn) in the foreground; address and model come from the settings."""
     config = settings()
+    if config.serves_loopback_alone and not client_key() and not read_keys(open_store(config)).keys:
+        os.environ["MAMMO_API_KEY"] = key = new_key()
+        console.print(f"There is no API key yet. On loopback, and until it stops, the service takes this one:\n  {key}")
+        console.print("Other commands send it with: export MAMMO_API_KEY=..., curl with -H 'Authorization: Bearer ...'")
     console.print(
         f"serving {config.serve_network} ({config.serve_alias}) on http://{config.serve_host}:{config.serve_port}"
     )

@@ -15,6 +15,7 @@ from shared.embedded.commands import ROOT, WORKERS, inference_command, worker_co
 from shared.embedded.processes import Processes
 from shared.errors import MammoError
 from shared.settings import Settings
+from shared.store.access import new_key
 
 _READY_S = 60.0
 
@@ -27,10 +28,11 @@ class AlreadyRunning(MammoError):
 
 @dataclass(frozen=True)
 class Stack:
-    """What runs: the settings that reach it, the address of the inference service, and its processes."""
+    """What runs: the settings that reach it, the inference service's address and a key for it, and the processes."""
 
     settings: Settings
     url: str
+    key: str
     processes: Processes
 
 
@@ -62,11 +64,12 @@ def running_stack(
         config = broker.configure(folder / "broker")
         processes.start("broker", config.command, _environment({}), stdin=config.configuration)
         broker.wait_until_up(config.url, processes.check)
-        port = port or broker.free_port()
+        port, key = port or broker.free_port(), new_key()
         variables = {
             "MAMMO_STORE": store,
             "MAMMO_REDIS_URL": config.url,
             "MAMMO_SERVE_PORT": str(port),
+            "MAMMO_API_KEY": key,
             **(extra or {}),
         }
         environment = _environment(variables)
@@ -80,7 +83,7 @@ def running_stack(
             s3_endpoint_url=(extra or {}).get("MAMMO_S3_ENDPOINT_URL"),
             serve_port=port,
         )
-        yield Stack(settings, f"http://127.0.0.1:{port}", processes)
+        yield Stack(settings, f"http://127.0.0.1:{port}", key, processes)
 
 
 def wait_for(what: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:

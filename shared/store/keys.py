@@ -12,6 +12,7 @@ failed/<run>/<stage>/<unit or film>.json                      what was given up 
 models/<network>/<version>/                                   published models
 models/<network>/aliases/<alias>.json, audit/                 what is promoted, and who did it
 weights/<sha256>/<file>                                       pretrained weights that were brought along
+access/keys.json                                              the hashes of all API keys
 """
 
 import re
@@ -166,6 +167,10 @@ def audit_line(network: str, when: datetime, sha256: str) -> str:
 
 def weights(sha256: str, name: str) -> str:
     return f"weights/{sha256}/{name}"
+
+
+def access() -> str:
+    return "access/keys.json"
 
 
 def self_test(token: str) -> str:

@@ -66,7 +66,7 @@ def test_after_kill_9_nothing_runs_and_the_next_demo_does_the_whole_job_and_serv
     assert all_gone(processes)
 
     demo = start(folder)
-    output = read_until(demo, "curl --data-binary")
+    output = read_until(demo, "--data-binary")
     processes = service_processes(folder)
     check_output(output)
     check_service(output, next((folder / "store" / "raw" / "synthetic" / "films").iterdir()))
@@ -97,9 +97,10 @@ def check_output(output: str) -> None:
 def check_service(output: str, film: Path) -> None:
     url = re.search(r"Serving on (http://\S+)", output)
     assert url
-    answer = requests.post(f"{url[1]}/v1/predictions", data=film.read_bytes(), timeout=30).json()
+    key = {"Authorization": "Bearer " + output.partition("MAMMO_API_KEY=")[2].split()[0]}
+    answer = requests.post(f"{url[1]}/v1/predictions", data=film.read_bytes(), headers=key, timeout=30).json()
     assert answer["class"] in answer["probabilities"]
-    metrics = requests.get(f"{url[1]}/metrics", timeout=30).text
+    metrics = requests.get(f"{url[1]}/metrics", headers=key, timeout=30).text
     assert re.search(r"mammo_predictions_total\{.*\} 1\.0|mammo_predictions_total\{.*\} 2\.0", metrics), metrics
 
 

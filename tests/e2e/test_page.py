@@ -366,6 +366,16 @@ def test_a_401_asks_for_the_key_and_sends_it_from_then_on(page: Any, stub: Stub)
     assert stub.keys[-1] is None
 
 
+@pytest.mark.parametrize("stub", [Stub(key="s3cret")])
+def test_a_link_may_bring_the_key_which_does_not_stay_in_the_address(page: Any, stub: Stub) -> None:
+    page.goto(f"{page.url}#key=s3cret")
+    page.reload()
+    assert "s3cret" not in page.url
+    choose(page)
+    page.wait_for_selector("#decision")
+    assert stub.keys == ["Bearer s3cret"]
+
+
 @pytest.mark.parametrize("settings", [{"viewport": {"width": 360, "height": 740}}])
 def test_a_phone_scrolls_down_only(page: Any) -> None:
     def too_wide() -> bool:

@@ -120,7 +120,7 @@ def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tup
 
 def test_the_promoted_model_answers_over_http(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:
     store, plan = finished
-    client = InferenceClient(stack.url)
+    client = InferenceClient(stack.url, stack.key)
     wait_for("loading the model", client.ready, stack.processes)
     answer = client.predict(store.get(keys.raw_film("films", "mdb001")))
     assert answer["model"]["network"] == "resnet50"

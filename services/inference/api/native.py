@@ -71,6 +71,10 @@ def blueprint(service: InferenceService) -> Blueprint:
             requests_at_work=service.lanes.lanes,
             requests_waiting=service.config.serve_waiting,
             longest_timeout_ms=_LONGEST_TIMEOUT_MS,
+            key={
+                "requests_a_minute": g.caller.requests_a_minute,
+                "requests_at_once": g.caller.requests_at_once,
+            },
         )
 
     return api

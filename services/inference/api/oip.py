@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from flask import Blueprint, Response, jsonify, request
 
+from services.inference.api.scopes import needs
 from services.inference.predictor import Prediction
 from services.inference.service import MOST_IMAGES, InferenceService
 from shared import __version__
@@ -41,10 +42,12 @@ def blueprint(service: InferenceService) -> Blueprint:
         return jsonify(name="mammostack", version=__version__, extensions=["binary_tensor_data"])
 
     @api.get("/v2/health/live")
+    @needs(None)
     def live() -> Response:
         return jsonify(live=True)
 
     @api.get("/v2/health/ready")
+    @needs(None)
     def ready() -> Response:
         service.model()
         return jsonify(ready=True, live=True)  # the protocol says live, kserve's client reads ready

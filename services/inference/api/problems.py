@@ -6,7 +6,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from services.inference.lanes import Overloaded
-from shared.errors import MammoError
+from shared.errors import LimitReached, MammoError, NotAuthenticated
 
 # tritonclient and kserve's client read `error`, and the latter only where the type is exactly application/json
 _FOREIGN = ("/v2", "/v1/models")
@@ -24,7 +24,9 @@ def _expected(error: MammoError) -> Response:
     if error.http_status >= 500 and error.code not in ("model-not-ready", "deadline-passed"):
         _log.error("request failed", extra={"request_id": g.request_id, "reason": str(error)})
     response = _problem(error.http_status, error.code, str(error))
-    if isinstance(error, Overloaded):
+    if isinstance(error, NotAuthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Overloaded | LimitReached):
         response.headers["Retry-After"] = str(error.retry_after_s)
     elif error.retryable:
         response.headers["Retry-After"] = str(_RETRY_S)

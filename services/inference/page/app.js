@@ -120,4 +120,10 @@ $("copy").addEventListener("click", async () => {
   say(navigator.clipboard ? "SHA-256 copied" : "SHA-256 selected");
 });
 
+// A link may bring the key along behind #, which no server sees; it must not stay in the address either.
+const brought = new URLSearchParams(location.hash.slice(1)).get("key");
+if (brought) {
+  api.key.set(brought);
+  history.replaceState(null, "", location.pathname);
+}
 $("key-open").textContent = api.key.get() ? "API key: set" : "API key";

@@ -16,11 +16,13 @@ from shared.modelling.card import PreprocessingCard
 from shared.modelling.networks import build
 from shared.settings import Settings
 from shared.store import registry
+from shared.store.access import new_key
 from shared.store.objects import DirectoryStore, ObjectStore
 from tests.builders import model_card
 from tests.unit.services.inference.serving import wait_for_version
 
 NETWORK, SIZE = "modified_cnn", 64
+KEY = new_key()
 
 
 @pytest.fixture(scope="session")
@@ -50,17 +52,21 @@ def film() -> np.ndarray:
 
 @pytest.fixture
 def client(store: ObjectStore) -> FlaskClient:
+    """Asks with a key that is good for everything."""
     assert isinstance(store, DirectoryStore)
     config = Settings(
         _env_file=None,
         store=str(store.root),
         redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
         serve_network=NETWORK,
+        api_key=SecretStr(KEY),
         promotion_poll_s=0.02,
         max_image_mb=2,
         cpu_threads=1,
     )
-    return create_app(config).test_client()
+    client = create_app(config).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
+    return client
 
 
 @pytest.fixture

@@ -1,0 +1,44 @@
+"""What the inference API takes and answers, as types: the service builds them and reads them. So far API keys alone."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scope = Literal["predict", "metrics", "admin"]
+SCOPES: tuple[Scope, ...] = ("predict", "metrics", "admin")
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class KeyRequest(Answer):
+    """A key that is to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    scopes: tuple[Scope, ...] = Field(("predict",), min_length=1, max_length=len(SCOPES))
+    days: int | None = Field(None, ge=1, le=3650, description="after which it ends; null: never")
+    requests_a_minute: int | None = Field(None, ge=1, le=1_000_000)
+    requests_at_once: int | None = Field(None, ge=1, le=10_000)
+
+
+class KeyFacts(Answer):
+    """What is kept of a key: not the key."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    created: str
+    expires: str | None
+    requests_a_minute: int | None
+    requests_at_once: int | None
+
+
+class KeyMade(KeyFacts):
+    key: str = Field(description="shown this once: only its hash is kept")
+
+
+class KeyList(Answer):
+    keys: tuple[KeyFacts, ...]

@@ -1,0 +1,165 @@
+"""API keys: who may ask the inference service for what. One object of the store holds the hashes of all keys, so every
+replica sees a new or a revoked key within seconds, and whoever reads it learns no key.
+
+A key is `mammo_<id>_<secret>` with 256 random bits in the secret; for such a secret one round of SHA-256 is as good as
+a slow hash, which is there for what people think up. A key is replaced without a gap by `rotate_key`.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from pydantic import Field
+
+from shared.api import Scope
+from shared.datasets.manifest import Record
+from shared.errors import InputError, KeyUnknown, ObjectNotFound, PreconditionFailed
+from shared.store import keys
+from shared.store.objects import ObjectStore
+
+_FORM = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
+_TRIES = 8
+
+
+class ApiKey(Record):
+    """What is kept of a key. `expires` is a UTC time in ISO form."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    sha256: str = Field(description="of the whole key")
+    created: str
+    expires: str | None = None
+    requests_a_minute: int | None = None
+    requests_at_once: int | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        return self.expires is None or now < datetime.fromisoformat(self.expires)
+
+
+class KeyRing(Record):
+    """All keys, in the order in which they were made."""
+
+    keys: tuple[ApiKey, ...] = ()
+
+    def find(self, key: str, now: datetime) -> ApiKey | None:
+        """The valid key that `key` is, compared in a time that tells nothing of it."""
+        parts = _FORM.fullmatch(key)
+        known = next((each for each in self.keys if parts and each.id == parts[1]), None)
+        same = hmac.compare_digest(hash_of(key), known.sha256 if known else hash_of(""))
+        return known if known and same and known.is_valid(now) else None
+
+
+def hash_of(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def new_key() -> str:
+    return f"mammo_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
+
+
+def describe_key(
+    key: str,
+    name: str,
+    scopes: Iterable[Scope],
+    *,
+    days: int | None = None,
+    requests_a_minute: int | None = None,
+    requests_at_once: int | None = None,
+) -> ApiKey:
+    """What is to be kept of a key. Raises InputError for one that was not made as `new_key` does."""
+    parts = _FORM.fullmatch(key)
+    if parts is None:
+        raise InputError(
+            "an API key has the form mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; `mammo keys create` "
+            "makes one"
+        )
+    now = datetime.now(UTC)
+    return ApiKey(
+        id=parts[1],
+        name=keys.check_name("key", name),
+        scopes=tuple(dict.fromkeys(scopes)),
+        sha256=hash_of(key),
+        created=now.isoformat(timespec="seconds"),
+        expires=(now + timedelta(days=days)).isoformat(timespec="seconds") if days else None,
+        requests_a_minute=requests_a_minute,
+        requests_at_once=requests_at_once,
+    )
+
+
+def read_keys(store: ObjectStore) -> KeyRing:
+    """All keys; an empty ring where none was ever made."""
+    try:
+        return KeyRing.model_validate_json(store.get(keys.access()))
+    except ObjectNotFound:
+        return KeyRing()
+
+
+def add_key(store: ObjectStore, key: ApiKey) -> None:
+    """Adds a key; one of the same id is replaced, so that adding it twice is adding it once."""
+    _change(store, lambda ring: KeyRing(keys=(*(each for each in ring.keys if each.id != key.id), key)))
+
+
+def revoke_key(store: ObjectStore, key_id: str) -> ApiKey:
+    """Removes a key for good and returns what was kept of it. Raises KeyUnknown."""
+    revoked = _get(read_keys(store), key_id)
+    _change(store, lambda ring: KeyRing(keys=tuple(each for each in ring.keys if each.id != key_id)))
+    return revoked
+
+
+def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[str, ApiKey]:
+    """Makes a new key with the name, scopes and limits of an old one, which ends after `overlap_hours`.
+
+    Returns the new key and what is kept of it. A key that was to end by itself is followed by one that lives as long.
+
+    Raises:
+        KeyUnknown: there is no key of that id.
+    """
+    now, key = datetime.now(UTC), new_key()
+    old = _get(read_keys(store), key_id)
+    life = datetime.fromisoformat(old.expires) - datetime.fromisoformat(old.created) if old.expires else None
+    made = describe_key(
+        key, old.name, old.scopes, requests_a_minute=old.requests_a_minute, requests_at_once=old.requests_at_once
+    ).model_copy(update={"expires": (now + life).isoformat(timespec="seconds") if life else None})
+    ends = min(filter(None, (old.expires, (now + timedelta(hours=overlap_hours)).isoformat(timespec="seconds"))))
+
+    def replace(ring: KeyRing) -> KeyRing:
+        ending = tuple(
+            each.model_copy(update={"expires": ends}) if each.id == key_id else each
+            for each in ring.keys
+            if each.is_valid(now)
+        )
+        return KeyRing(keys=(*ending, made))
+
+    _change(store, replace)
+    return key, made
+
+
+def _get(ring: KeyRing, key_id: str) -> ApiKey:
+    for each in ring.keys:
+        if each.id == key_id:
+            return each
+    raise KeyUnknown(f"there is no API key '{key_id}'; `mammo keys list` shows them")
+
+
+def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing]) -> None:
+    """Reads, changes and writes; again when somebody else was faster."""
+    for attempt in range(_TRIES):
+        try:
+            stored = store.read(keys.access())
+        except ObjectNotFound:
+            stored = None
+        ring = change(KeyRing.model_validate_json(stored.data) if stored else KeyRing())
+        document = ring.model_dump_json(indent=1).encode()
+        try:
+            if stored:
+                store.put(keys.access(), document, if_match=stored.etag)
+            else:
+                store.put(keys.access(), document, if_absent=True)
+            return
+        except PreconditionFailed:
+            if attempt == _TRIES - 1:
+                raise
