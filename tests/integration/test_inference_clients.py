@@ -154,7 +154,9 @@ def test_more_than_the_service_holds_is_refused_with_a_time_and_the_rest_is_answ
     served: Served, films: list[bytes]
 ) -> None:
     def ask(number: int) -> "requests.Response":
-        return requests.post(f"http://{served.address}/v1/predictions", data=films[number % 4], timeout=60)
+        return requests.post(
+            f"http://{served.address}/v1/predictions", data=films[number % 4], headers=HEADERS, timeout=60
+        )
 
     with ThreadPoolExecutor(60) as pool:
         answers = list(pool.map(ask, range(120)))
