@@ -10,15 +10,29 @@ from typer.testing import CliRunner
 
 from shared import settings
 from shared.cli.main import app
-from shared.errors import PlanError
+from shared.errors import InputError, PlanError
 from shared.queue import pipeline
 from shared.queue.plan import Plan, read_plan
 from shared.store import registry
+from shared.store.access import read_keys
 from shared.store.objects import DirectoryStore
 from tests.builders import model_card
 
 ROOT = Path(__file__).resolve().parents[4]
-COMMANDS = ("ingest", "run", "train", "status", "resume", "models", "predict", "serve", "worker", "demo", "synthesize")
+COMMANDS = (
+    "ingest",
+    "run",
+    "train",
+    "status",
+    "resume",
+    "models",
+    "keys",
+    "predict",
+    "serve",
+    "worker",
+    "demo",
+    "synthesize",
+)
 
 
 @pytest.fixture
@@ -135,3 +149,23 @@ def test_settings_that_are_missing_are_named(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "MAMMO_STORE" in result.stderr
     assert ".env.example" in result.stderr
+
+
+def test_keys_are_made_listed_followed_and_revoked(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "There is no API key" in mammo("keys", "list")
+    made = mammo("keys", "create", "pacs", "--scope", "predict", "--a-minute", "60").split()
+    key = next(word for word in made if word.startswith("mammo_"))
+    listed = mammo("keys", "list")
+    assert key.split("_")[1] in listed
+    assert key not in listed
+    assert "follows" in mammo("keys", "rotate", key.split("_")[1])
+    assert "is revoked" in mammo("keys", "revoke", key.split("_")[1])
+    monkeypatch.setenv("METRICS_KEY", key)
+    brought = mammo("keys", "create", "prometheus", "--scope", "metrics", "--from-env", "METRICS_KEY")
+    assert key not in brought
+    assert [each.name for each in read_keys(store).keys] == ["pacs", "prometheus"]
+
+
+def test_a_scope_that_is_none_is_told(store: DirectoryStore) -> None:
+    with pytest.raises(InputError, match="choose one of predict, metrics, admin"):
+        mammo("keys", "create", "pacs", "--scope", "all")
