@@ -17,7 +17,8 @@ from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import PROFILES, as_network
 from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
-from shared.queue.plan import Plan, Stage, make_plan
+from shared.queue.messages import Kind
+from shared.queue.plan import Plan, make_plan
 from shared.queue.shards import ShardStage, do_shard
 from shared.store.ingest import ingest
 from shared.store.objects import DirectoryStore, ObjectStore
@@ -56,14 +57,14 @@ class Tries:
     def __init__(self, **begun: int) -> None:
         self.begun = begun
 
-    def begin_try(self, run: str, stage: Stage, film: str) -> int:
+    def begin_try(self, run: str, kind: Kind, film: str) -> int:
         self.begun[film] = self.begun.get(film, 0) + 1
         return self.begun[film]
 
-    def take_back_try(self, run: str, stage: Stage, film: str) -> None:
+    def take_back_try(self, run: str, kind: Kind, film: str) -> None:
         self.begun[film] -= 1
 
-    def end_tries(self, run: str, stage: Stage, film: str) -> None:
+    def end_tries(self, run: str, kind: Kind, film: str) -> None:
         self.begun.pop(film)
 
 

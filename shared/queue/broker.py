@@ -14,8 +14,8 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
-from shared.queue.messages import QUEUES, Depth, Message, task_name
-from shared.queue.plan import STAGES, Stage
+from shared.queue.messages import QUEUES, Depth, Kind, Message, task_name
+from shared.queue.plan import STAGES
 from shared.settings import Settings
 
 _CHUNK = 500
@@ -51,8 +51,8 @@ class Broker:
         self.client = client
         self._patient = patient
 
-    def enqueue(self, run: str, stage: Stage, units: Iterable[str]) -> int:
-        key, remaining = _tally(run, stage), iter(units)
+    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
+        key, remaining = _tally(run, kind), iter(units)
         with _answering(), self._app.producer_or_acquire() as producer:
             self.client.delete(key)
             self.client.sadd(key, _BASE, _OPEN)
@@ -60,22 +60,22 @@ class Broker:
             while chunk := list(islice(remaining, _CHUNK)):
                 self.client.sadd(key, _BASE, _OPEN, *chunk)  # all: the tally may just have been lost
                 for unit in chunk:
-                    self._send(stage, Message(run=run, unit=unit), producer=producer)
-        left = self.strike(run, stage, _OPEN)
+                    self._send(kind, Message(run=run, unit=unit), producer=producer)
+        left = self.strike(run, kind, _OPEN)
         return 1 if left is None else left
 
-    def send_again(self, stage: Stage, message: Message, *, tries: int, in_s: float) -> None:
+    def send_again(self, kind: Kind, message: Message, *, tries: int, in_s: float) -> None:
         """Puts a message back for a later try. Raises QueueUnavailable."""
         with _answering():
-            self._send(stage, message, countdown=in_s, retries=tries)
+            self._send(kind, message, countdown=in_s, retries=tries)
 
-    def _send(self, stage: Stage, message: Message, **options: object) -> None:
+    def _send(self, kind: Kind, message: Message, **options: object) -> None:
         self._app.send_task(
-            task_name(stage), kwargs=message.model_dump(), queue=QUEUES[stage], retry=self._patient, **options
+            task_name(kind), kwargs=message.model_dump(), queue=QUEUES[kind], retry=self._patient, **options
         )
 
-    def begin_tally(self, run: str, stage: Stage, units: Iterable[str]) -> None:
-        key, remaining = _tally(run, stage), iter(units)
+    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
+        key, remaining = _tally(run, kind), iter(units)
         partial = f"{key}:partial:{time.monotonic_ns()}"
         with _answering():
             self.client.sadd(partial, _BASE)
@@ -85,31 +85,31 @@ class Broker:
             if not self.client.renamenx(partial, key):
                 self.client.delete(partial)
 
-    def strike(self, run: str, stage: Stage, unit: str) -> int | None:
+    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
         with _answering():
-            left = int(self.client.eval(_STRIKE, 1, _tally(run, stage), unit))
+            left = int(self.client.eval(_STRIKE, 1, _tally(run, kind), unit))
         return None if left < 0 else left
 
-    def drop_tally(self, run: str, stage: Stage) -> None:
+    def drop_tally(self, run: str, kind: Kind) -> None:
         with _answering():
-            self.client.delete(_tally(run, stage))
+            self.client.delete(_tally(run, kind))
 
-    def begin_try(self, run: str, stage: Stage, film: str) -> int:
+    def begin_try(self, run: str, kind: Kind, film: str) -> int:
         """Notes that work on a film begins; how many tries of it have begun and not ended. Raises QueueUnavailable."""
-        key = _tries(run, stage)
+        key = _tries(run, kind)
         with _answering():
             begun = int(self.client.hincrby(key, film, 1))
             if begun == 1:
                 self.client.expire(key, _KEPT_S)
         return begun
 
-    def take_back_try(self, run: str, stage: Stage, film: str) -> None:
+    def take_back_try(self, run: str, kind: Kind, film: str) -> None:
         with _answering():
-            self.client.hincrby(_tries(run, stage), film, -1)
+            self.client.hincrby(_tries(run, kind), film, -1)
 
-    def end_tries(self, run: str, stage: Stage, film: str) -> None:
+    def end_tries(self, run: str, kind: Kind, film: str) -> None:
         with _answering():
-            self.client.hdel(_tries(run, stage), film)
+            self.client.hdel(_tries(run, kind), film)
 
     def forget_tries(self, run: str) -> None:
         with _answering():
@@ -162,9 +162,9 @@ def _answering() -> Iterator[None]:
         ) from error
 
 
-def _tally(run: str, stage: Stage) -> str:
-    return f"mammostack:tally:{run}:{stage}"
+def _tally(run: str, kind: Kind) -> str:
+    return f"mammostack:tally:{run}:{kind}"
 
 
-def _tries(run: str, stage: Stage) -> str:
-    return f"mammostack:tries:{run}:{stage}"
+def _tries(run: str, kind: Kind) -> str:
+    return f"mammostack:tries:{run}:{kind}"

@@ -73,6 +73,9 @@ class FencedStore:
     def exists(self, key: str) -> bool:
         return self._store.exists(key)
 
+    def size(self, key: str) -> int:
+        return self._store.size(key)
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         return self._store.entries(prefix)
 

@@ -1,26 +1,30 @@
-"""What travels over the queue: one kind of message, a unit of work of a run, and the queue that each stage uses.
+"""What travels over the queue: one form of message, a unit of work of a run or of a batch, and the queue of each kind.
 
 A message holds names only. What has to be done is read from the store, so a message may be lost or come twice.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from shared.datasets.manifest import Record
 from shared.queue.plan import Stage
 
-QUEUES: dict[Stage, str] = {
+Kind = Stage | Literal["predict"]
+"""What a unit of work is of: a stage of a run, or a batch of predictions."""
+
+QUEUES: dict[Kind, str] = {
     "augment": "augment",
     "segment": "segment",
     "train": "train",
     "evaluate": "train",
     "publish": "train",
     "promote": "train",
+    "predict": "inference",
 }
 
 
 class Message(Record):
-    """The arguments of every task."""
+    """The arguments of every task. `run` is the id of a batch where a part of one is to be predicted."""
 
     run: str
     unit: str
@@ -34,24 +38,24 @@ class Depth(Record):
 
 
 class Queue(Protocol):
-    """The broker as the flow of a run sees it. All that it holds may be lost at any moment.
+    """The broker as the flow of a run or a batch sees it. All that it holds may be lost at any moment.
 
     The tally of a stage holds the units that are still to be done, so that the store need not be listed after every
     one of them. It is a hint: that a stage is complete is always read from the store. Every method raises
     QueueUnavailable when the broker does not answer.
     """
 
-    def enqueue(self, run: str, stage: Stage, units: Iterable[str]) -> int:
-        """Begins a new tally of a stage with these units, and puts a message for each into the stage's queue. Returns
+    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
+        """Begins a new tally of a stage with these units, and puts a message for each into its queue. Returns
         how many are left to be done; while messages are still being put there, nobody is told that none is."""
 
-    def begin_tally(self, run: str, stage: Stage, units: Iterable[str]) -> None:
+    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
         """Begins the tally of a stage, unless there is one."""
 
-    def strike(self, run: str, stage: Stage, unit: str) -> int | None:
+    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
         """Strikes a unit off the tally and tells how many are left; None where there is no tally."""
 
-    def drop_tally(self, run: str, stage: Stage) -> None: ...
+    def drop_tally(self, run: str, kind: Kind) -> None: ...
 
     def forget_tries(self, run: str) -> None:
         """Films of the run that killed their worker get all their tries again."""
@@ -59,5 +63,5 @@ class Queue(Protocol):
     def depth(self) -> Depth: ...
 
 
-def task_name(stage: Stage) -> str:
-    return f"mammostack.{stage}"
+def task_name(kind: Kind) -> str:
+    return f"mammostack.{kind}"

@@ -6,12 +6,12 @@ twice, and `resume` finishes any run by enqueuing what is missing.
 """
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from shared.datasets.manifest import Record, SetAside, Shard
 from shared.errors import ObjectNotFound, PreconditionFailed, QueueUnavailable
-from shared.queue.messages import Queue
+from shared.queue.messages import Kind, Queue
 from shared.queue.plan import SHARDED, STAGES, Plan, Stage, Unit, check_plan, read_plan
 from shared.queue.shards import code_of, images_are_intact, text_of
 from shared.store import keys
@@ -56,17 +56,8 @@ def start(store: ObjectStore, queue: Queue, plan: Plan) -> None:
 
 
 def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: str) -> None:
-    """Called when `unit` is done: if it was the last one, and nobody was faster, the next stage begins.
-
-    The store is listed when the tally says that nothing is left, and when the broker has lost the tally.
-    """
-    left = queue.strike(plan.run, stage, unit)
-    if left is None:
-        missing = [other.name for other in missing_units(store, plan, stage)]
-        if missing:
-            queue.begin_tally(plan.run, stage, missing)
-            left = queue.strike(plan.run, stage, unit)  # another worker's tally may hold it still
-    if left or next(missing_units(store, plan, stage), None) is not None:
+    """Called when `unit` is done: if it was the last one, and nobody was faster, the next stage begins."""
+    if not was_last(queue, plan.run, stage, unit, lambda: (other.name for other in missing_units(store, plan, stage))):
         return
     following = STAGES.index(stage) + 1
     if following < len(STAGES) and (marker := _take_marker(store, plan, stage, unit)):
@@ -74,6 +65,22 @@ def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: st
         done = marker.model_copy(update={"enqueued": True})
         store.put(keys.stage_marker(plan.run, stage), done.model_dump_json().encode())
     queue.drop_tally(plan.run, stage)
+
+
+def was_last(queue: Queue, run: str, kind: Kind, unit: str, missing: Callable[[], Iterator[str]]) -> bool:
+    """Strikes a unit that is done off the tally; whether all the others are done too.
+
+    Args:
+        missing: names the units that are not done. It reads the store, and is asked when the tally says that nothing
+            is left, and when the broker has lost the tally.
+    """
+    left = queue.strike(run, kind, unit)
+    if left is None:
+        names = list(missing())
+        if names:
+            queue.begin_tally(run, kind, names)
+            left = queue.strike(run, kind, unit)  # another worker's tally may hold it still
+    return not left and next(missing(), None) is None
 
 
 def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> Marker | None:

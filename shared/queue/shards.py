@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from shared.datasets.manifest import SetAside, Shard, Variant
 from shared.errors import MammoError, ObjectNotFound, QueueUnavailable, StoreMisconfigured, StoreUnavailable
+from shared.queue.messages import Kind
 from shared.queue.plan import Plan, Stage
 from shared.store.objects import ObjectStore
 
@@ -33,11 +34,18 @@ class WorkerLost(MammoError):
 class Tries(Protocol):
     """Counts the tries of a film; see `broker.Broker`."""
 
-    def begin_try(self, run: str, stage: Stage, film: str) -> int: ...
+    def begin_try(self, run: str, kind: Kind, film: str) -> int: ...
 
-    def take_back_try(self, run: str, stage: Stage, film: str) -> None: ...
+    def take_back_try(self, run: str, kind: Kind, film: str) -> None: ...
 
-    def end_tries(self, run: str, stage: Stage, film: str) -> None: ...
+    def end_tries(self, run: str, kind: Kind, film: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A film that could not be worked on, and why."""
+
+    reason: Exception
 
 
 @dataclass(frozen=True)
@@ -87,23 +95,48 @@ def do_shard(
 def _do_film(
     way: ShardStage[T], store: ObjectStore, plan: Plan, film: str, what: T, tries: Tries, max_tries: int
 ) -> list[Variant] | SetAside:
+    done = attempt(tries, plan.run, way.stage, film, max_tries, lambda: way.work(store, plan, what))
+    if isinstance(done, GivenUp):
+        reason = done.reason
+        return SetAside(film=film, stage=way.stage, code=code_of(reason), message=text_of(reason), tries=max_tries)
+    return done
+
+
+def attempt(
+    tries: Tries,
+    run: str,
+    kind: Kind,
+    film: str,
+    max_tries: int,
+    work: Callable[[], T],
+    hopeless: tuple[type[Exception], ...] = (),
+) -> T | GivenUp:
+    """What `work` on a film returns, tried again when it fails, and counted before each try.
+
+    Args:
+        hopeless: errors with which no other try would fare better.
+
+    Raises:
+        One of OUTSIDE: it is no fault of the film, and does not count as a try.
+    """
     reason: Exception = WorkerLost("the worker died while it worked on this film: out of memory, or a crash")
-    while (begun := tries.begin_try(plan.run, way.stage, film)) <= max_tries:
+    while (begun := tries.begin_try(run, kind, film)) <= max_tries:
         try:
-            variants = way.work(store, plan, what)
+            done = work()
         except OUTSIDE:
-            tries.take_back_try(plan.run, way.stage, film)
+            tries.take_back_try(run, kind, film)
             raise
+        except hopeless as error:
+            reason = error
+            break
         except Exception as error:  # noqa: BLE001  whatever a film may cause, the others go on
             reason = error
-            _log.warning(
-                "film failed", extra={"run": plan.run, "stage": way.stage, "film": film, "try": begun}, exc_info=error
-            )
+            _log.warning("film failed", extra={"run": run, "stage": kind, "film": film, "try": begun}, exc_info=error)
         else:
-            tries.end_tries(plan.run, way.stage, film)
-            return variants
-    tries.end_tries(plan.run, way.stage, film)
-    return SetAside(film=film, stage=way.stage, code=code_of(reason), message=text_of(reason), tries=max_tries)
+            tries.end_tries(run, kind, film)
+            return done
+    tries.end_tries(run, kind, film)
+    return GivenUp(reason)
 
 
 def is_intact(way: ShardStage[T], store: ObjectStore, plan: Plan, shard: str) -> bool:

@@ -9,8 +9,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from celery import Celery, Task
@@ -23,7 +23,7 @@ from shared.queue.application import end_worker, shutting_down, worker_broker, w
 from shared.queue.broker import Broker
 from shared.queue.claim import FencedStore, Superseded, claimed
 from shared.queue.lease import LeaseHeld, lease
-from shared.queue.messages import Message, task_name
+from shared.queue.messages import Kind, Message, task_name
 from shared.queue.plan import Plan, Stage, Unit, read_plan
 from shared.queue.shards import OUTSIDE, ShardStage, WorkerLost, do_shard, is_intact
 from shared.settings import settings
@@ -56,6 +56,28 @@ Intact = Callable[[ObjectStore, Plan, str], bool]
 _Way = Callable[[ObjectStore, Plan, Unit, Broker, Callable[[], bool]], None]
 
 
+@dataclass(frozen=True)
+class Work:
+    """How one kind of unit is done. Both functions get the message that names it.
+
+    `carry_out` does it under `holding` and returns its outcome, a word for the metrics. `give_up` notes the
+    error with which it was tried for the last time, and returns a line for the log.
+    """
+
+    kind: Kind
+    carry_out: Callable[[ObjectStore, Broker, Message], str]
+    give_up: Callable[[ObjectStore, Broker, Message, Exception], str]
+
+
+def unit_task(app: Celery, work: Work) -> None:
+    """Makes a kind of work a task of the application."""
+
+    def run_unit(task: Task, run: str, unit: str) -> None:
+        _perform(task, work, Message(run=run, unit=unit))
+
+    app.task(name=task_name(work.kind), bind=True)(run_unit)
+
+
 def shard_task(app: Celery, way: ShardStage) -> None:  # type: ignore[type-arg]
     """Makes a service's work on a film the task of its stage."""
 
@@ -84,19 +106,23 @@ def job_task(app: Celery, stage: Stage, intact: Intact) -> Callable[[Job], Job]:
 
 
 def _register(app: Celery, stage: Stage, do: _Way, intact: Intact) -> None:
-    def run_unit(task: Task, run: str, unit: str) -> None:
-        _perform(task, stage, do, intact, Message(run=run, unit=unit))
+    def carry_out(store: ObjectStore, broker: Broker, message: Message) -> str:
+        return _carry_out(store, broker, stage, do, intact, message)
 
-    app.task(name=task_name(stage), bind=True)(run_unit)
+    def give_up(store: ObjectStore, _broker: Broker, message: Message, error: Exception) -> str:
+        return pipeline.give_up(store, message.run, stage, message.unit, error).message
+
+    unit_task(app, Work(stage, carry_out, give_up))
 
 
-def _perform(task: Task, stage: Stage, do: _Way, intact: Intact, message: Message) -> None:
+def _perform(task: Task, work: Work, message: Message) -> None:
     """One delivery of a message. It ends with the unit done, or the message sent again, or the unit given up."""
+    stage = work.kind
     ids = {"run": message.run, "stage": stage, "unit": message.unit}
     store, broker, began = worker_store(), worker_broker(task.app), time.monotonic()
     tries = task.request.retries
     try:
-        outcome = _carry_out(store, broker, stage, do, intact, message)
+        outcome = work.carry_out(store, broker, message)
     except LeaseHeld as held:
         # Sent again rather than dropped: this may be the only copy left, should that worker die.
         _log.info("unit waits", extra={**ids, "reason": str(held)})
@@ -123,10 +149,10 @@ def _perform(task: Task, stage: Stage, do: _Way, intact: Intact, message: Messag
             return _send_again(broker, stage, message, tries + 1, _pause(tries))
         outcome = "given up"
         try:
-            failure = pipeline.give_up(store, message.run, stage, message.unit, error)
+            reason = work.give_up(store, broker, message, error)
         except OUTSIDE:  # the reason must not get lost
             return _send_again(broker, stage, message, tries, _pause(9))
-        _log.error("unit given up", extra={**ids, "reason": failure.message})
+        _log.error("unit given up", extra={**ids, "reason": reason})
     seconds = time.monotonic() - began
     metrics.UNITS.labels(stage, outcome).inc()
     metrics.UNIT_SECONDS.labels(stage).observe(seconds)
@@ -139,25 +165,36 @@ def _carry_out(store: ObjectStore, broker: Broker, stage: Stage, do: _Way, intac
     unit = plan.find(stage, message.unit)
     if pipeline.is_cancelled(store, plan.run):
         return "cancelled"
-    cancelled = threading.Event()
-
-    def look_for_cancellation() -> None:
-        with suppress(MammoError):
-            if pipeline.is_cancelled(store, plan.run):
-                cancelled.set()
-
-    # it runs out before the message of a dead owner is delivered again
-    lease_s = 0.75 * settings().visibility_timeout_s
-    with lease(broker.client, unit.done_key, lease_s, look_for_cancellation) as held:
-
-        def stopping() -> bool:
-            return shutting_down.is_set() or cancelled.is_set() or held.lost
-
+    with holding(broker, unit.done_key, lambda: pipeline.is_cancelled(store, plan.run)) as stopping:
         skipped = store.exists(unit.done_key) and intact(store, plan, unit.name)
         if not skipped:
             do(store, plan, unit, broker, stopping)
         pipeline.advance(store, broker, plan, stage, unit.name)
     return "skipped" if skipped else "done"
+
+
+@contextmanager
+def holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+    """Makes the block the one owner of a unit, and tells it when it should stop: because the worker is to end, the
+    unit was cancelled, or another worker has taken it over.
+
+    Args:
+        is_cancelled: asked with every beat of the lease; may raise MammoError.
+
+    Raises:
+        LeaseHeld: another worker has the unit.
+    """
+    cancelled = threading.Event()
+
+    def look_for_cancellation() -> None:
+        with suppress(MammoError):
+            if is_cancelled():
+                cancelled.set()
+
+    # it runs out before the message of a dead owner is delivered again
+    lease_s = 0.75 * settings().visibility_timeout_s
+    with lease(broker.client, name, lease_s, look_for_cancellation) as held:
+        yield lambda: shutting_down.is_set() or cancelled.is_set() or held.lost
 
 
 def _do_job(job: Job, store: ObjectStore, plan: Plan, unit: Unit, stopping: Callable[[], bool]) -> None:
@@ -169,9 +206,9 @@ def _do_job(job: Job, store: ObjectStore, plan: Plan, unit: Unit, stopping: Call
         job(Assignment(fenced, plan, unit.name, stopping))
 
 
-def _send_again(broker: Broker, stage: Stage, message: Message, tries: int, in_s: float) -> None:
+def _send_again(broker: Broker, kind: Kind, message: Message, tries: int, in_s: float) -> None:
     try:
-        broker.send_again(stage, message, tries=tries, in_s=in_s)
+        broker.send_again(kind, message, tries=tries, in_s=in_s)
     except QueueUnavailable as error:
         # Neither acknowledged nor lost: the broker delivers it again when it is back.
         raise Reject(error, requeue=True) from error

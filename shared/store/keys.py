@@ -12,6 +12,12 @@ failed/<run>/<stage>/<unit or film>.json                      what was given up 
 models/<network>/<version>/                                   published models
 models/<network>/aliases/<alias>.json, audit/                 what is promoted, and who did it
 weights/<sha256>/<file>                                       pretrained weights that were brought along
+batches/<batch>/plan.json, keys/<listing>/<n>.json             one batch of predictions: what it is, which images
+batches/<batch>/parts/<part>.jsonl                            answers of a part of its images, a JSON line for each
+batches/<batch>/heatmaps/<image>.png                          where they were asked for
+batches/<batch>/done/<part>-<count>                           the part is done; so many of its images have no finding
+batches/<batch>/enqueued, end.json                            it was begun; how it ended
+batches/of/<owner>/<time>-<batch>                             whose it is
 access/keys.json                                              the hashes of all API keys
 """
 
@@ -167,6 +173,51 @@ def audit_line(network: str, when: datetime, sha256: str) -> str:
 
 def weights(sha256: str, name: str) -> str:
     return f"weights/{sha256}/{name}"
+
+
+def batches_of(owner: str) -> str:
+    return f"batches/of/{owner}/"
+
+
+def batch_of(owner: str, when: datetime, batch: str) -> str:
+    """They sort by time."""
+    return f"{batches_of(owner)}{when:%Y%m%dT%H%M%S%f}-{batch}"
+
+
+def batch_plan(batch: str) -> str:
+    return f"batches/{batch}/plan.json"
+
+
+def batch_listing(batch: str, listing: str) -> str:
+    return f"batches/{batch}/keys/{listing}/"
+
+
+def batch_keys(batch: str, listing: str, number: int) -> str:
+    return f"{batch_listing(batch, listing)}{number:06d}.json"
+
+
+def batch_part(batch: str, part: str) -> str:
+    return f"batches/{batch}/parts/{part}.jsonl"
+
+
+def batch_heatmap(batch: str, image: int) -> str:
+    return f"batches/{batch}/heatmaps/{image:06d}.png"
+
+
+def batch_marks(batch: str) -> str:
+    return f"batches/{batch}/done/"
+
+
+def batch_mark(batch: str, part: str, failed: int) -> str:
+    return f"{batch_marks(batch)}{part}-{failed}"
+
+
+def batch_enqueued(batch: str) -> str:
+    return f"batches/{batch}/enqueued"
+
+
+def batch_end(batch: str) -> str:
+    return f"batches/{batch}/end.json"
 
 
 def access() -> str:

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 import time
 import uuid
@@ -58,6 +59,9 @@ class ObjectStore(Protocol):
         """
 
     def exists(self, key: str) -> bool: ...
+
+    def size(self, key: str) -> int:
+        """Its bytes, without reading them. Raises ObjectNotFound."""
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """All objects whose keys begin with `prefix`, which is empty or ends with a slash, in order of keys."""
@@ -157,6 +161,14 @@ class DirectoryStore:
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
+
+    def size(self, key: str) -> int:
+        path = self._path(key)
+        with _translated(key):
+            found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectNotFound(key)
+        return found.st_size
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         base = self._path(prefix) if prefix else self.root

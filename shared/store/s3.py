@@ -109,6 +109,10 @@ class S3Store:
             return False
         return True
 
+    def size(self, key: str) -> int:
+        with self._translated(key):
+            return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)["ContentLength"])
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix

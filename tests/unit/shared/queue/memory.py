@@ -2,14 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from shared.errors import QueueUnavailable
 from shared.queue import pipeline
-from shared.queue.messages import QUEUES, Depth, Message
+from shared.queue.messages import QUEUES, Depth, Kind, Message
 from shared.queue.plan import Plan, Stage
 from shared.store.objects import ObjectStore
 
-Sent = list[tuple[Stage, str]]
+Sent = list[tuple[Kind, str]]
 
 
 class MemoryQueue:
@@ -20,56 +21,56 @@ class MemoryQueue:
     """
 
     def __init__(self, breaks_after: int | None = None) -> None:
-        self.messages: list[tuple[Stage, Message]] = []
+        self.messages: list[tuple[Kind, Message]] = []
         self.breaks_after = breaks_after
-        self.worker: Callable[[Stage, str], None] | None = None
+        self.worker: Callable[[Any, str], None] | None = None
         self.forgotten: list[str] = []
-        self._tallies: dict[tuple[str, Stage], set[str]] = {}
+        self._tallies: dict[tuple[str, Kind], set[str]] = {}
         self._one_at_a_time = threading.RLock()
 
-    def enqueue(self, run: str, stage: Stage, units: Iterable[str]) -> int:
+    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
         with self._one_at_a_time:
-            self._tallies[run, stage] = {"still being filled"}
+            self._tallies[run, kind] = {"still being filled"}
         for unit in units:
             if self.breaks_after is not None and len(self.messages) >= self.breaks_after:
                 self.breaks_after = None
                 raise QueueUnavailable("the broker is away")
             with self._one_at_a_time:
-                self._tallies[run, stage].add(unit)
-                self.messages.append((stage, Message(run=run, unit=unit)))
+                self._tallies[run, kind].add(unit)
+                self.messages.append((kind, Message(run=run, unit=unit)))
             if self.worker:
-                self.worker(stage, unit)
-        left = self.strike(run, stage, "still being filled")
+                self.worker(kind, unit)
+        left = self.strike(run, kind, "still being filled")
         return 1 if left is None else left
 
-    def begin_tally(self, run: str, stage: Stage, units: Iterable[str]) -> None:
+    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
         with self._one_at_a_time:
-            self._tallies.setdefault((run, stage), set(units))
+            self._tallies.setdefault((run, kind), set(units))
 
-    def strike(self, run: str, stage: Stage, unit: str) -> int | None:
+    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
         with self._one_at_a_time:
-            tally = self._tallies.get((run, stage))
+            tally = self._tallies.get((run, kind))
             if tally is None:
                 return None
             tally.discard(unit)
             return len(tally)
 
-    def drop_tally(self, run: str, stage: Stage) -> None:
+    def drop_tally(self, run: str, kind: Kind) -> None:
         with self._one_at_a_time:
-            self._tallies.pop((run, stage), None)
+            self._tallies.pop((run, kind), None)
 
     def forget_tries(self, run: str) -> None:
         self.forgotten.append(run)
 
     def depth(self) -> Depth:
         waiting = dict.fromkeys(QUEUES.values(), 0)
-        for stage, _ in self.messages:
-            waiting[QUEUES[stage]] += 1
+        for kind, _ in self.messages:
+            waiting[QUEUES[kind]] += 1
         return Depth(waiting=waiting, in_hand=0)
 
     def taken(self) -> Sent:
         """What was enqueued since the last time."""
-        sent = [(stage, message.unit) for stage, message in self.messages]
+        sent = [(kind, message.unit) for kind, message in self.messages]
         self.messages = []
         return sent
 

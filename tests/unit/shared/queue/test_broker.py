@@ -84,12 +84,12 @@ def test_a_message_that_is_sent_again_comes_later_and_knows_its_tries(broker: Br
 
 
 def test_depth_counts_what_waits_in_every_queue_and_what_workers_hold(broker: Broker) -> None:
-    assert broker.depth().waiting == {"augment": 0, "segment": 0, "train": 0}
+    assert broker.depth().waiting == {"augment": 0, "inference": 0, "segment": 0, "train": 0}
     broker.enqueue(RUN, "augment", ["000000", "000001"])
     broker.enqueue("other", "augment", ["000000"])
     broker.enqueue(RUN, "publish", ["resnet50"])
     depth = broker.depth()
-    assert (depth.waiting, depth.in_hand) == ({"augment": 3, "segment": 0, "train": 1}, 0)
+    assert (depth.waiting, depth.in_hand) == ({"augment": 3, "inference": 0, "segment": 0, "train": 1}, 0)
 
 
 def test_a_message_in_the_hands_of_a_worker_is_counted_there(broker: Broker, redis_url: str) -> None:
@@ -365,7 +365,7 @@ def test_an_application_waits_for_its_broker_and_gives_back_what_it_did_not_fini
 
 def test_every_service_and_who_starts_runs_have_the_same_options_of_the_queue() -> None:
     apps = [import_module(f"services.{service}.tasks").app for service in sorted(set(QUEUES.values()))]
-    assert len(apps) == 3
+    assert len(apps) == 4
     for app in apps:
         for name in ("broker_transport_options", "task_acks_late", "worker_prefetch_multiplier", "accept_content"):
             assert app.conf[name] == make_app(settings()).conf[name]

@@ -84,6 +84,7 @@ def test_the_owner_reads_and_writes_as_if_there_were_no_claim(store: ObjectStore
         fenced.put(RESULT, b"two", if_match=etag)
         assert (fenced.get(RESULT), fenced.read(RESULT)) == (b"two", store.read(RESULT))
         assert fenced.exists(RESULT)
+        assert fenced.size(RESULT) == 3
         assert list(fenced.list("runs/run/training/")) == [RESULT]
         assert [entry.key for entry in fenced.entries("runs/run/training/")] == [RESULT]
         assert fenced.locate(RESULT) == store.locate(RESULT)

@@ -32,6 +32,16 @@ LAYOUT = {
         "models/alexnet/audit/20240521T101500000123-01234567.json"
     ),
     keys.weights("abc", "trunk.pth"): "weights/abc/trunk.pth",
+    keys.batch_plan("b"): "batches/b/plan.json",
+    keys.batch_keys("b", "listing", 3): "batches/b/keys/listing/000003.json",
+    keys.batch_part("b", "000007"): "batches/b/parts/000007.jsonl",
+    keys.batch_heatmap("b", 112): "batches/b/heatmaps/000112.png",
+    keys.batch_mark("b", "000007", 2): "batches/b/done/000007-2",
+    keys.batch_enqueued("b"): "batches/b/enqueued",
+    keys.batch_end("b"): "batches/b/end.json",
+    keys.batch_of("clinic-a", datetime(2024, 5, 21, 10, 15, 0, 123, UTC), "b"): (
+        "batches/of/clinic-a/20240521T101500000123-b"
+    ),
     keys.self_test("token"): "self-test/token",
 }
 
@@ -59,6 +69,9 @@ def test_the_layout_is_the_published_one(made: str, expected: str) -> None:
         (keys.aliases("alexnet"), keys.alias("alexnet", "production")),
         (keys.audit("alexnet"), keys.audit_line("alexnet", datetime(2024, 5, 21, tzinfo=UTC), "0123456789")),
         (keys.models("alexnet"), keys.audit("alexnet")),
+        (keys.batch_listing("b", "listing"), keys.batch_keys("b", "listing", 0)),
+        (keys.batch_marks("b"), keys.batch_mark("b", "000000", 0)),
+        (keys.batches_of("clinic-a"), keys.batch_of("clinic-a", datetime(2024, 5, 21, tzinfo=UTC), "b")),
     ],
 )
 def test_a_prefix_to_list_ends_with_a_slash_and_begins_its_keys(prefix: str, key: str) -> None:

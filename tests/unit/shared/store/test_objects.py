@@ -65,12 +65,13 @@ def test_what_was_put_is_got(store: ObjectStore, data: bytes) -> None:
     store.put("raw/mias/films/mdb001.pgm", data)
     assert store.get("raw/mias/films/mdb001.pgm") == data
     assert store.read("raw/mias/films/mdb001.pgm").data == data
+    assert store.size("raw/mias/films/mdb001.pgm") == len(data)
     assert store.exists("raw/mias/films/mdb001.pgm")
 
 
 def test_what_is_not_there_is_not_found_by_name(store: ObjectStore) -> None:
     assert not store.exists("raw/mias/manifest.json")
-    for read in (store.get, store.read):
+    for read in (store.get, store.read, store.size):
         with pytest.raises(ObjectNotFound, match=r"raw/mias/manifest\.json") as missing:
             read("raw/mias/manifest.json")
         assert missing.value.key == "raw/mias/manifest.json"
@@ -79,8 +80,9 @@ def test_what_is_not_there_is_not_found_by_name(store: ObjectStore) -> None:
 def test_a_prefix_is_no_object(store: ObjectStore) -> None:
     store.put("raw/mias/manifest.json", b"{}")
     assert not store.exists("raw/mias")
-    with pytest.raises(ObjectNotFound):
-        store.get("raw/mias")
+    for read in (store.get, store.size):
+        with pytest.raises(ObjectNotFound):
+            read("raw/mias")
 
 
 def test_a_later_put_replaces_and_changes_the_etag(store: ObjectStore) -> None:
@@ -444,7 +446,7 @@ def everything(store: ObjectStore) -> list[Callable[[], object]]:
 
 
 def probed(store: ObjectStore) -> list[Callable[[], object]]:
-    return [*everything(store), lambda: store.exists("key")]
+    return [*everything(store), lambda: store.exists("key"), lambda: store.size("key")]
 
 
 def test_a_bucket_that_is_not_there_is_told_by_name(client: Any) -> None:
