@@ -85,7 +85,13 @@ class ImageTooLarge(ImageError):
 
 
 class NotAMammogram(ImageError):
+    """`gate_score` says how much it looks like a mammogram, from 0 (certainly none) to 1."""
+
     code = "not-a-mammogram"
+
+    def __init__(self, message: str, gate_score: float = 0.0) -> None:
+        super().__init__(message)
+        self.gate_score = gate_score
 
 
 class StoreError(MammoError):

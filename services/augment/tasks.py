@@ -5,7 +5,8 @@ import hashlib
 from services.augment.core import apply_transform, carry_lesions, draw_transform
 from shared.datasets.manifest import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
-from shared.imaging.decode import decode, encode_png, to_8bit
+from shared.imaging.decode import decode, encode_png
+from shared.imaging.image import to_8bit
 from shared.queue.application import make_app
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source

@@ -5,7 +5,8 @@ The method is `shared.imaging.segment`, which inference uses too: what training 
 
 from dataclasses import dataclass
 
-from shared.imaging.decode import decode, encode_png, to_8bit
+from shared.imaging.decode import decode, encode_png
+from shared.imaging.image import to_8bit
 from shared.imaging.segment import segment
 
 

@@ -1,4 +1,5 @@
-"""Reads the headers of image files: what a film will need is known, and truncation found, before memory is taken.
+"""Reads the headers of PGM, PNG and TIFF: what a film will need is known, and truncation found, before memory is taken.
+Those of JPEG are read in `codestreams.py`, because DICOM holds them too.
 
 Each function takes a whole file and returns a Header, or raises UndecodableImage (truncated or corrupt) or
 UnsupportedImage (a variety of the format that is not read).
@@ -55,31 +56,6 @@ def png(data: bytes) -> Header:
         if kind == b"IEND":
             return header
         position = end + 4
-
-
-def jpeg(data: bytes) -> Header:
-    """JPEG (ISO/IEC 10918-1), baseline, extended or progressive with 8 bits, from its first start-of-frame marker."""
-    position, header = 2, None
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            raise UndecodableImage("a marker is missing in the JPEG; send the file again")
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            if position + 9 > len(data):
-                break
-            bits, height, width = struct.unpack_from(">BHH", data, position + 4)
-            if marker > 0xC2 or bits != 8:
-                raise UnsupportedImage("the JPEG is lossless, arithmetic or has other than 8 bits; send it as PNG")
-            header = Header(width, height, bits)
-        # Within a scan 0xFF is followed by 0 or by a restart marker, so the first end marker behind it is the true one.
-        if marker == 0xDA and header is not None and data.find(b"\xff\xd9", position) >= 0:
-            return header
-        position += 2 + length
-    raise UndecodableImage("the JPEG ends before its end marker; send the file again")
 
 
 def tiff(data: bytes) -> Header:

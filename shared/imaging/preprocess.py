@@ -8,11 +8,16 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import NotAMammogram
-from shared.imaging.decode import Image, decode, to_8bit
+from shared.imaging.decode import decode
+from shared.imaging.gate import Gate
+from shared.imaging.image import Image, to_8bit
 from shared.imaging.segment import SEGMENTATION_VERSION, Segmentation, segment
 
 DARK, BRIGHT = 1.0, 99.5
 """Percentiles of the grey levels inside the mask that become 0 and 1: exposure differs from film to film."""
+
+LEAST_EDGE = 1024
+"""A film is not decoded smaller than that, along its shorter edge: one of MIAS is worked on as it is."""
 
 
 class Preprocessing(BaseModel):
@@ -23,25 +28,34 @@ class Preprocessing(BaseModel):
     size: int = Field(gt=0, description="edge of the square network input, pixels")
     segmentation: int = Field(default=SEGMENTATION_VERSION, description="version of the segmentation")
 
+    @property
+    def least_edge(self) -> int:
+        """What `decode` may make of the shorter edge. The breast takes up half of a film at least in one direction, so
+        that the input is never enlarged; segmentation needs less (`breast.WORK_EDGE`)."""
+        return max(LEAST_EDGE, 2 * self.size)
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """`input` (float32, 1 x size x size, 0..1) is what the network sees; `bits` the depth of the file's pixels."""
+    """`input` (float32, 1 x size x size, 0..1) is what the network sees; `bits` the depth of the file's pixels;
+    `gate` says how far the film looks like a mammogram."""
 
     input: npt.NDArray[np.float32]
     segmentation: Segmentation
     bits: int
+    gate: Gate
 
 
 def prepare(data: bytes, preprocessing: Preprocessing) -> Prepared:
     """From an image file to the network's input. Raises ImageError."""
-    return prepare_image(decode(data), preprocessing)
+    return prepare_image(decode(data, preprocessing.least_edge), preprocessing)
 
 
 def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     """From a decoded image to the network's input. Raises NotAMammogram."""
     segmentation = segment(to_8bit(image))
-    return Prepared(network_input(segmentation.film, segmentation.mask, preprocessing), segmentation, image.bits)
+    seen = network_input(segmentation.film, segmentation.mask, preprocessing)
+    return Prepared(seen, segmentation, image.bits, segmentation.gate)
 
 
 def network_input(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from shared.errors import NotAMammogram
 from shared.imaging.breast import Work, find_breast
+from shared.imaging.gate import Gate
 from shared.imaging.pectoral import find_pectoral
 
 SEGMENTATION_VERSION: int = 1
@@ -29,6 +30,7 @@ class Segmentation:
     """Whether the film was mirrored to bring its chest wall to the left."""
     box: tuple[int, int, int, int]
     """x, y, width and height of `mask`, pixels."""
+    gate: Gate
 
 
 def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
@@ -58,7 +60,7 @@ def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
     cv2.drawContours(mask, [largest], -1, 255, cv2.FILLED)
     x, y, box_width, box_height = cv2.boundingRect(largest)
     film = np.asarray(cv2.bitwise_and(pixels, mask), np.uint8)
-    return Segmentation(film, mask, breast, flipped, (x, y, box_width, box_height))
+    return Segmentation(film, mask, breast, flipped, (x, y, box_width, box_height), Gate(1.0, "a breast was found"))
 
 
 def _chest_wall_is_right(work: Work) -> bool:

@@ -39,14 +39,15 @@ def _put_twice(self, queue, message, **options):
 Channel._put = _put_twice
 
 from shared.imaging import decode as decoding  # noqa: E402  the services take decode by name when they are imported
+from shared.imaging.image import Image  # noqa: E402
 
 _decode = decoding.decode
 
 
-def _decode_or_die(data: bytes) -> decoding.Image:
+def _decode_or_die(data: bytes, least_edge: int | None = None) -> Image:
     if _DEADLY.exists() and hashlib.sha256(data).hexdigest() in _DEADLY.read_text():
         os.kill(os.getpid(), signal.SIGSEGV)
-    return _decode(data)
+    return _decode(data, least_edge)
 
 
 decoding.decode = _decode_or_die

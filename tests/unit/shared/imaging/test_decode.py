@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
-from shared.imaging.decode import Image, Pixels, decode, encode_pgm, encode_png, to_8bit
+from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.image import Image, Pixels, to_8bit
 
 RAMP = (np.arange(48 * 64, dtype=np.uint32).reshape(48, 64) % 251).astype(np.uint8)
 DEEP = (np.arange(48 * 64, dtype=np.uint32).reshape(48, 64) * 21).astype(np.uint16)

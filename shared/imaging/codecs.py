@@ -1,0 +1,116 @@
+"""Decodes the compressed frames that DICOM files hold, each with the library that is fastest at it.
+
+imagecodecs (BSD) brings libjpeg-turbo 3 (JPEG of 8 and 12 bits, and lossless), CharLS (JPEG-LS) and OpenJPH (HTJ2K);
+Pillow (MIT-CMU) brings OpenJPEG with its decoding at a reduced resolution. None of them is called before the frame's
+own header has been read here and agrees with what the file says about it.
+"""
+
+import io
+from collections.abc import Callable
+from typing import TypeAlias
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from shared.errors import UndecodableImage, UnsupportedImage
+from shared.imaging import codestreams
+from shared.imaging.baseline import MOST_HALVINGS, decode_baseline
+from shared.imaging.codestreams import Codestream
+from shared.imaging.image import Pixels, check_size, halvings, unsigned
+
+MAX_J2K_PIXELS = 36_000_000
+"""OpenJPEG works in 32-bit integers: what it takes for more would be too much."""
+
+Size: TypeAlias = tuple[int, int]
+"""Width and height."""
+FrameDecoder: TypeAlias = Callable[[bytes, Size, int, int | None], tuple[Pixels, int]]
+"""Takes a frame, its size and its allocated bits as the file says, and least_edge; gives the words (H x W) and how
+often they were halved. Raises UndecodableImage, UnsupportedImage or ImageTooLarge."""
+
+
+def jpeg(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[Pixels, int]:
+    """JPEG of 8 bits (by OpenCV, at a reduced resolution where that is enough) and 12, lossless JPEG of 2 to 16."""
+    header = codestreams.jpeg(frame)
+    _agree(header, size)
+    if header.process not in {codestreams.BASELINE, codestreams.EXTENDED, codestreams.LOSSLESS}:
+        raise UnsupportedImage("the DICOM's JPEG is progressive or of another kind; send it uncompressed")
+    if header.bits == 8 and header.process != codestreams.LOSSLESS:
+        times = min(halvings(*size, least_edge), MOST_HALVINGS)
+        return _checked(lambda: decode_baseline(frame, times, turn=False), size, times)
+    return _checked(lambda: imagecodecs.jpeg8_decode(frame), size, 0)
+
+
+def jpeg_ls(frame: bytes, size: Size, _bits: int, _least_edge: int | None) -> tuple[Pixels, int]:
+    header = codestreams.jpeg(frame)
+    _agree(header, size)
+    if header.process != codestreams.JPEG_LS:
+        raise UndecodableImage("the DICOM says JPEG-LS and holds another JPEG; send the file again")
+    return _checked(lambda: imagecodecs.jpegls_decode(frame), size, 0)
+
+
+def jpeg_2000(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[Pixels, int]:
+    frame, header, times = _jpeg_2000(frame, size, least_edge)
+    check_size(*size, most=MAX_J2K_PIXELS)
+
+    def decoded() -> npt.NDArray[np.generic]:
+        with Pillow.open(io.BytesIO(frame), formats=["JPEG2000"]) as image:
+            setattr(image, "reduce", times)  # noqa: B010  Pillow's way to ask for a resolution, which shadows a method
+            image.load()
+            samples = np.asarray(image)
+        # Pillow fills its 8 or 16 bits from the top, and lifts signed samples to half of them.
+        samples = samples >> (8 * samples.itemsize - header.bits)
+        return samples - samples.dtype.type(2 ** (header.bits - 1)) if header.signed else samples
+
+    return _checked(decoded, size, times)
+
+
+def high_throughput(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[Pixels, int]:
+    frame, _, times = _jpeg_2000(frame, size, least_edge)
+    return _checked(lambda: imagecodecs.htj2k_decode(frame, skipres=times), size, times)
+
+
+def run_lengths(frame: bytes, size: Size, bits: int, _least_edge: int | None) -> tuple[Pixels, int]:
+    """DICOM's RLE (PS3.5 annex G)."""
+    width, height = size
+    planes = bits // 8
+    if len(frame) < 64 or int.from_bytes(frame[:4], "little") != planes:
+        raise UndecodableImage("the DICOM's run lengths have no proper header; send the file again")
+
+    def decoded() -> npt.NDArray[np.generic]:
+        words = imagecodecs.dicomrle_decode(frame, f"<u{planes}", out=width * height * planes)
+        return np.frombuffer(words, f"<u{planes}").reshape(height, width)
+
+    return _checked(decoded, size, 0)
+
+
+def _jpeg_2000(frame: bytes, size: Size, least_edge: int | None) -> tuple[bytes, Codestream, int]:
+    """The bare codestream, its header, and how often it is to be halved."""
+    start = frame[:1024].find(b"\xff\x4f\xff\x51")  # some writers leave the boxes of a JP2 file around it
+    frame = frame[max(start, 0) :]
+    header = codestreams.jpeg_2000(frame)
+    _agree(header, size)
+    return frame, header, min(header.levels, halvings(*size, least_edge))
+
+
+def _agree(header: Codestream, size: Size) -> None:
+    if (header.width, header.height) != size:
+        width, height = size
+        raise UndecodableImage(
+            f"the DICOM says {width} x {height} pixels and holds {header.width} x {header.height}; send the file again"
+        )
+    if header.channels != 1 or not 2 <= header.bits <= 16:
+        raise UnsupportedImage("the DICOM's frame is not a single grey plane of at most 16 bits; send one grey film")
+
+
+def _checked(decode: Callable[[], npt.NDArray[np.generic]], size: Size, times: int) -> tuple[Pixels, int]:
+    """What a library decoded, with its failures and surprises turned into UndecodableImage."""
+    try:
+        decoded = decode()
+    except Exception:  # noqa: BLE001  each library has errors of its own, and they may quote the file
+        raise UndecodableImage("the DICOM's frame can't be decoded; send the file again") from None
+    width, height = size
+    if decoded.shape != (-(-height >> times), -(-width >> times)) or decoded.itemsize > 2:
+        raise UndecodableImage("the DICOM's frame is not of the size that its header says; send the file again")
+    return unsigned(decoded), times

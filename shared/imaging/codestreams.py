@@ -1,0 +1,119 @@
+"""Reads the headers of JPEG, JPEG-LS and JPEG 2000 codestreams, in a file of their own or inside DICOM.
+
+What a decoder would take is known from here before it is called: a codestream that would cost far more memory or time
+than its pixels explain is refused. Each function takes bytes, and raises UndecodableImage (truncated or corrupt) or
+UnsupportedImage (a variety that is not read).
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+
+from shared.errors import UndecodableImage, UnsupportedImage
+
+BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS, JPEG_LS = 0xC0, 0xC1, 0xC2, 0xC3, 0xF7
+"""Start-of-frame markers: which process a JPEG was coded by."""
+
+MAX_SCANS = 24
+"""A progressive JPEG is drawn over as often as it has scans; the usual scripts have six for grey and ten for colour."""
+MAX_TILES = 4096
+MAX_LAYERS = 128
+LEAST_CODE_BLOCK = 256
+"""Pixels: an image in smaller blocks costs a decoder more memory for them than for its pixels."""
+
+
+@dataclass(frozen=True)
+class Codestream:
+    """`bits` is the depth of a sample, `channels` how many of them a pixel has; `process` is a JPEG's start-of-frame
+    marker and 0 for JPEG 2000; `levels` is how often a JPEG 2000 can be halved, `signed` whether its samples are."""
+
+    width: int
+    height: int
+    bits: int
+    channels: int
+    process: int = 0
+    levels: int = 0
+    signed: bool = False
+
+
+def jpeg(data: bytes) -> Codestream:
+    """JPEG (ISO/IEC 10918-1) or JPEG-LS (ISO/IEC 14495-1), from its start-of-frame marker; its end must be there."""
+    position, header = 2, None
+    while data[:2] == b"\xff\xd8" and position + 4 <= len(data):
+        if data[position] != 0xFF:
+            raise UndecodableImage("a marker is missing in the JPEG; send the file again")
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        if marker in {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}:
+            if position + 10 > len(data):
+                break
+            if header is not None:
+                raise UndecodableImage("the JPEG has two frame headers; send the file again")
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, position + 4)
+            if marker not in {BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS, JPEG_LS}:
+                raise UnsupportedImage("the JPEG is hierarchical or arithmetic, which is not read; send it as PNG")
+            header = Codestream(width, height, bits, channels, process=marker)
+        # Within a scan 0xFF is followed by 0 or by a restart marker, so the first end marker behind it is the true one.
+        if marker == 0xDA and header is not None and data.find(b"\xff\xd9", position) >= 0:
+            if header.process == PROGRESSIVE and len(re.findall(b"\xff\xda", data[position:])) > MAX_SCANS:
+                raise UnsupportedImage(f"the JPEG has more than {MAX_SCANS} scans; send it as PNG")
+            return header
+        position += 2 + length
+    raise UndecodableImage("the JPEG ends before its end marker; send the file again")
+
+
+def jpeg_2000(data: bytes) -> Codestream:
+    """JPEG 2000 (ISO/IEC 15444-1) or HTJ2K (15444-15), a bare codestream, from its main header."""
+    try:
+        return _jpeg_2000(data)
+    except struct.error:
+        raise UndecodableImage("the JPEG 2000 header is truncated; send the file again") from None
+
+
+def _jpeg_2000(data: bytes) -> Codestream:
+    header, levels, position = None, None, 2
+    while data[:2] == b"\xff\x4f":
+        marker, length = struct.unpack_from(">HH", data, position)
+        if marker == 0xFF51:
+            header = _image_and_tile_size(data, position + 4)
+        elif marker == 0xFF52:
+            levels = _coding_style(data, position + 4)
+        elif marker in {0xFF53, 0xFF5F}:
+            raise UnsupportedImage("the JPEG 2000 changes its coding on the way, which is not read; send it as PNG")
+        elif marker == 0xFF90:
+            if header is None or levels is None:
+                break
+            width, height, bits, signed = header
+            return Codestream(width, height, bits, channels=1, levels=levels, signed=signed)
+        if marker < 0xFF00 or length < 2:
+            break
+        position += 2 + length
+    raise UndecodableImage("the JPEG 2000 header is corrupt; send the file again")
+
+
+def _image_and_tile_size(data: bytes, at: int) -> tuple[int, int, int, bool]:
+    """Width, height, bits and sign of the one component."""
+    right, bottom, left, top, tile_width, tile_height, tile_left, tile_top = struct.unpack_from(">8I", data, at + 2)
+    channels, depth, step_x, step_y = struct.unpack_from(">HBBB", data, at + 34)
+    if channels != 1 or (step_x, step_y) != (1, 1):
+        raise UnsupportedImage("the JPEG 2000 is not a single grey plane; send one grey film")
+    if tile_width == 0 or tile_height == 0 or tile_left > left or tile_top > top:
+        raise UndecodableImage("the JPEG 2000 header is corrupt; send the file again")
+    tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
+    if tiles > MAX_TILES:
+        raise UnsupportedImage(f"the JPEG 2000 has {tiles} tiles; send one of at most {MAX_TILES}")
+    return right - left, bottom - top, (depth & 0x7F) + 1, bool(depth & 0x80)
+
+
+def _coding_style(data: bytes, at: int) -> int:
+    """How often the image was halved."""
+    fields: tuple[int, ...] = struct.unpack_from(">BBHBBBB", data, at)
+    style, _, layers, _, levels, block_width, block_height = fields
+    precincts = struct.unpack_from(f">{levels + 1}B", data, at + 10) if style & 1 and levels <= 32 else ()
+    small = any(min(size & 15, size >> 4) < 4 for size in precincts)
+    if levels > 32 or layers > MAX_LAYERS or 2 ** (block_width + block_height + 4) < LEAST_CODE_BLOCK or small:
+        raise UnsupportedImage("the JPEG 2000 is cut into blocks too small or layers too many; send it as PNG")
+    return levels

@@ -1,0 +1,322 @@
+"""Reads mammograms from DICOM files (PS3.10), for `decode`, which imports this module when the first one comes.
+
+pydicom reads the elements, of which only those named in `_WANTED` are looked at: nothing else of a header gets any
+further, and no error quotes one. It is kept on a short lead, for it was not made for hostile files: a reader that
+counts ends headers without end, and values that would become long lists are read as bytes.
+"""
+
+import logging
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Literal, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pydicom.config
+from pydicom import encaps
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+
+from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
+from shared.imaging import codecs
+from shared.imaging.greyscale import Greyscale, Lut, Window
+from shared.imaging.image import Image, Pixels, check_size, unsigned
+
+# Its warnings quote the values that it finds odd, which may be a patient's.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
+MAX_READS = 60_000
+"""Reads that a header and its fragments may take; a long header takes some thousand."""
+MAX_VALUE = 4096
+"""Bytes of a value that is not a table."""
+MAX_SEQUENCE = 2**20
+"""Bytes of a sequence, such as one of several look-up tables."""
+MAX_INFLATED = 128 * 2**20
+"""Bytes of a deflated file: 60 million pixels of 16 bits."""
+
+_WANTED = [
+    *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),  # samples, photometric, frames, rows, columns
+    *(0x00280100, 0x00280101, 0x00280102, 0x00280103),  # bits allocated, stored, high bit, pixel representation
+    *(0x00280120, 0x00280121),  # padding
+    *(0x00281050, 0x00281051, 0x00281052, 0x00281053, 0x00281056),  # window, rescale, function of the window
+    *(0x00283000, 0x00283010),  # look-up tables
+    *(0x00181164, 0x00182010, 0x00280030),  # spacing
+    *(0x00200060, 0x00200062, 0x00185101, 0x00540220),  # laterality, view
+]
+_VIEWS = {
+    "ML": ("R-10224", "399260004"),
+    "MLO": ("R-10226", "399368009"),
+    "LM": ("R-10228", "399352003"),
+    "LMO": ("R-10230", "399099002"),
+    "CC": ("R-10242", "399162004"),
+    "FB": ("R-10244", "399196006"),
+    "SIO": ("R-102D0", "399188001"),
+    "ISO": ("R-40AAA", "441555000"),
+    "XCC": (),
+    "XCCL": ("R-1024A", "399192008"),
+    "XCCM": ("R-1024B", "399101009"),
+}
+"""View positions with their codes in PS3.16 CID 4014 (SNOMED RT and CT). Other texts are not passed on."""
+_VIEW_OF = {code: view for view, codes in _VIEWS.items() for code in (view, *codes)}
+
+_IMPLICIT, _DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+_NATIVE = {_IMPLICIT, "1.2.840.10008.1.2.1", _DEFLATED, _BIG_ENDIAN}
+_CODECS: dict[str, codecs.FrameDecoder] = {
+    "1.2.840.10008.1.2.5": codecs.run_lengths,
+    **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg for number in (50, 51, 57, 70)},
+    **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_ls for number in (80, 81)},
+    **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_2000 for number in (90, 91)},
+    **{f"1.2.840.10008.1.2.4.{number}": codecs.high_throughput for number in (201, 202, 203)},
+}
+
+Number: TypeAlias = int | float
+
+
+class _Reader(BytesIO):
+    """A file in memory whose reads are counted, and that never gives less than was asked for, unless it is at its
+    end."""
+
+    left = MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise UndecodableImage("the DICOM has elements without end; send one film as it left the archive")
+        found = super().read(size)
+        if size is not None and found and len(found) < size:
+            raise EOFError
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """A parsed file: its elements, and where in the (inflated) bytes its pixels are. `length` is 0xFFFFFFFF where they
+    are wrapped into fragments."""
+
+    elements: Dataset
+    syntax: str
+    reader: _Reader
+    length: int
+    order: Literal["<", ">"]
+
+
+def read(data: bytes, least_edge: int | None) -> Image:
+    """Decodes a DICOM file with a single grey frame; `least_edge` as in `decode`.
+
+    Raises UnsupportedImage, UndecodableImage and ImageTooLarge.
+    """
+    try:
+        return _image(_parsed(data), least_edge)
+    except (ImageError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001  pydicom raises whatever it stumbles over, and quotes the file in it
+        raise UndecodableImage("the DICOM is truncated or corrupt; send the file again") from None
+
+
+def _parsed(data: bytes) -> _File:
+    reader = _Reader(data)
+    reader.seek(132)
+    meta = read_dataset(reader, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+    syntax = str(_value(meta, 0x00020010) or "")
+    if syntax not in _NATIVE and syntax not in _CODECS:
+        raise UnsupportedImage("the DICOM's transfer syntax is none of those that are read; send it uncompressed")
+    if syntax == _DEFLATED:
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        reader = _Reader(inflate.decompress(reader.read(), MAX_INFLATED))
+        if inflate.unconsumed_tail:
+            raise ImageTooLarge(f"the DICOM inflates to more than {MAX_INFLATED >> 20} MB; send it uncompressed")
+    pixels: list[tuple[int, int]] = []
+
+    def at_pixels(tag: BaseTag, _vr: str | None, length: int) -> bool:
+        if tag == 0x7FE00010:
+            pixels.append((reader.tell(), length))
+        return int(tag) >= 0x7FE00000
+
+    order: Literal["<", ">"] = ">" if syntax == _BIG_ENDIAN else "<"
+    wanted: list[BaseTag | int] = [BaseTag(tag) for tag in _WANTED]
+    elements = read_dataset(reader, syntax == _IMPLICIT, order == "<", stop_when=at_pixels, specific_tags=wanted)
+    if not pixels:
+        raise UnsupportedImage("the DICOM holds no image of whole numbers; send one mammogram")
+    start, length = pixels[0]
+    reader.seek(start)
+    return _File(elements, syntax, reader, length, order)
+
+
+def _image(file: _File, least_edge: int | None) -> Image:
+    elements = file.elements
+    frames = _whole(elements, 0x00280008, 1)
+    if frames > 1:
+        raise UnsupportedImage(f"the DICOM holds {frames} frames; send one mammogram at a time, no tomosynthesis")
+    photometric = str(_value(elements, 0x00280004) or "")
+    if _whole(elements, 0x00280002, 1) != 1 or photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+        raise UnsupportedImage("the DICOM is not a single grey plane; send one grey mammogram")
+    width, height = _whole(elements, 0x00280011), _whole(elements, 0x00280010)
+    check_size(width, height)
+    allocated = _whole(elements, 0x00280100)
+    stored = _whole(elements, 0x00280101, allocated)
+    high_bit = _whole(elements, 0x00280102, stored - 1)
+    if allocated not in {8, 16}:
+        raise UnsupportedImage(f"the DICOM has {allocated} bits a pixel, not 8 or 16; send it with 16")
+    if not 1 <= stored <= high_bit + 1 <= allocated:
+        raise UndecodableImage("the DICOM's bits allocated, stored and high bit disagree; send the file again")
+
+    if file.syntax in _NATIVE:
+        words, times = _native(file, (width, height), allocated), 0
+    else:
+        frame = encaps.get_frame(file.reader, 0, number_of_frames=1)
+        words, times = _CODECS[file.syntax](frame, (width, height), allocated, least_edge)
+        high_bit = stored - 1
+    table, bits = _greyscale(file, stored, high_bit, photometric).table(_present(words))
+    return Image(
+        unsigned(cv2.LUT(words, table)),
+        bits,
+        format="DICOM",
+        reduction=2**times,
+        frame=(width, height) if times else None,
+        spacing=_spacing(elements),
+        laterality=_laterality(elements),
+        view=_view(elements),
+    )
+
+
+def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
+    width, height = size
+    expected = width * height * allocated // 8
+    if file.length not in {expected, expected + expected % 2}:
+        raise UndecodableImage(f"the DICOM has {file.length} bytes of pixels instead of {expected}; send it again")
+    start = file.reader.tell()
+    found = file.reader.getbuffer()[start : start + expected]
+    if len(found) < expected:
+        raise UndecodableImage(f"the DICOM has {len(found)} bytes of pixels instead of {expected}; send it again")
+    if allocated == 8 and file.order == ">":
+        raise UnsupportedImage("the DICOM has bytes in big-endian words; send it in a little-endian transfer syntax")
+    return unsigned(np.frombuffer(found, f"{file.order}u{allocated // 8}").reshape(height, width))
+
+
+def _present(words: Pixels) -> npt.NDArray[np.bool_]:
+    """Which of the 2^8 or 2^16 words occur."""
+    size = 2 ** (8 * words.itemsize)
+    return np.asarray(cv2.calcHist([words], [0], None, [size], [0, size]).ravel() > 0)
+
+
+def _greyscale(file: _File, bits: int, high_bit: int, photometric: str) -> Greyscale:
+    elements, order = file.elements, file.order
+    signed = _whole(elements, 0x00280103, 0) == 1
+    modality = _lut(elements, 0x00283000, order, signed)
+    slope, intercept = _number(elements, 0x00281053, 1.0), _number(elements, 0x00281052, 0.0)
+    if slope == 0:
+        raise UndecodableImage("the DICOM's rescale slope is 0; send the file again")
+    below_zero = modality is None and (slope < 0 or intercept < 0 or signed)
+    padding = _stored_value(elements, 0x00280120, order, signed)
+    end = _stored_value(elements, 0x00280121, order, signed)
+    return Greyscale(
+        bits=bits,
+        high_bit=high_bit,
+        signed=signed,
+        inverted=photometric == "MONOCHROME1",
+        modality=modality or (slope, intercept),
+        interest=_lut(elements, 0x00283010, order, below_zero) or _window(elements),
+        padding=None if padding is None else _ordered(padding, padding if end is None else end),
+    )
+
+
+def _window(elements: Dataset) -> Window | None:
+    """The first window, if PS3.3 allows it; others are alternatives to it."""
+    centre, width = _number(elements, 0x00281050, math.nan), _number(elements, 0x00281051, math.nan)
+    function = str(_value(elements, 0x00281056) or "LINEAR")
+    if not math.isfinite(centre) or not math.isfinite(width) or width <= 0:
+        return None
+    if function in {"SIGMOID", "LINEAR_EXACT"}:
+        return Window(centre, width, "SIGMOID" if function == "SIGMOID" else "LINEAR_EXACT")
+    return Window(centre, width) if width >= 1 else None
+
+
+def _lut(elements: Dataset, tag: int, order: str, signed: bool) -> Lut | None:
+    """The first item of a sequence of look-up tables (PS3.3 C.11.1.1.1)."""
+    items = _value(elements, tag, MAX_SEQUENCE)
+    if not items:
+        return None
+    descriptor = _raw(items[0], 0x00283002)
+    data = _raw(items[0], 0x00283006, MAX_SEQUENCE)
+    entries, first, bits = struct.unpack(order + ("HhH" if signed else "HHH"), descriptor[:6])
+    entries = entries or 2**16
+    if not 8 <= bits <= 16 or len(data) < entries:
+        raise UndecodableImage("a look-up table of the DICOM is truncated or corrupt; send the file again")
+    kind = "u2" if len(data) >= 2 * entries else "u1"
+    values = np.frombuffer(data, order + kind, entries).astype(np.uint16)
+    return Lut(first, np.minimum(values, 2**bits - 1), bits)
+
+
+def _spacing(elements: Dataset) -> tuple[float, float] | None:
+    """Pixel Spacing, else that at the imager or of the scanner."""
+    for tag in (0x00280030, 0x00181164, 0x00182010):
+        values = _value(elements, tag)
+        if values is not None and not isinstance(values, str) and len(values) == 2:
+            row, column = (float(value) for value in values)
+            if 0 < row < 100 and 0 < column < 100:
+                return row, column
+    return None
+
+
+def _laterality(elements: Dataset) -> Literal["L", "R"] | None:
+    side = _value(elements, 0x00200062) or _value(elements, 0x00200060)
+    return "L" if side == "L" else "R" if side == "R" else None
+
+
+def _view(elements: Dataset) -> str | None:
+    items = _value(elements, 0x00540220, MAX_SEQUENCE)
+    codes = (_value(elements, 0x00185101), _value(items[0], 0x00080100) if items else None)
+    return next((_VIEW_OF[str(code)] for code in codes if str(code) in _VIEW_OF), None)
+
+
+def _ordered(one: int, other: int) -> tuple[int, int]:
+    return min(one, other), max(one, other)
+
+
+def _whole(elements: Dataset, tag: int, default: int = 0) -> int:
+    value = _value(elements, tag)
+    return default if value is None or value == "" else int(value)
+
+
+def _number(elements: Dataset, tag: int, default: float) -> float:
+    """The first value of an element of decimal strings."""
+    value = _value(elements, tag)
+    if value is not None and not isinstance(value, str | int | float):
+        value = value[0] if len(value) else None
+    number = default if value is None or value == "" else float(value)
+    if not math.isfinite(number) and not math.isnan(default):
+        raise UndecodableImage("a number of the DICOM is none; send the file again")
+    return number
+
+
+def _stored_value(elements: Dataset, tag: int, order: str, signed: bool) -> int | None:
+    """A value that is stored like a pixel: its sign is the pixels', whatever its own element says."""
+    if tag not in elements:
+        return None
+    raw = _raw(elements, tag)
+    return int(struct.unpack(order + ("h" if signed else "H"), raw[:2])[0]) if len(raw) >= 2 else None
+
+
+def _value(elements: Dataset, tag: int, most: int = MAX_VALUE) -> Any:
+    """An element's value as pydicom converts it, None where it is absent or empty."""
+    if tag not in elements:
+        return None
+    item = elements.get_item(tag)
+    if isinstance(item.value, bytes) and len(item.value) > most:
+        raise UndecodableImage("a value of the DICOM's header is too long; send the file again")
+    return elements[tag].value
+
+
+def _raw(elements: Dataset, tag: int, most: int = MAX_VALUE) -> bytes:
+    """An element's value as it stands in the file."""
+    item = elements.get_item(tag)
+    value = item.value if item is not None else b""
+    if not isinstance(value, bytes) or len(value) > most:
+        raise UndecodableImage("a value of the DICOM's header is not as it should be; send the file again")
+    return value

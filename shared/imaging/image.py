@@ -1,0 +1,67 @@
+"""The one type that every image file becomes: grey, bright where the breast is dense, its meaning kept."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import ImageTooLarge, UndecodableImage
+
+MAX_PIXELS = 100_000_000
+"""Larger images are refused from their header. A film at 50 micrometres has about 29 million pixels."""
+
+Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A grey image: `pixels` (uint8 or uint16, H x W, row 0 on top), of which the lowest `bits` (8 to 16) are used."""
+
+    pixels: Pixels
+    bits: int
+    format: str = "array"
+    """PGM, PNG, JPEG, TIFF or DICOM."""
+    reduction: int = 1
+    """The power of two by which `pixels` were decoded smaller than the file's own, along both edges."""
+    frame: tuple[int, int] | None = None
+    """Width and height of the file's own frame where they are not those of `pixels`."""
+    spacing: tuple[float, float] | None = None
+    """Millimetres from row to row and from column to column of the file's own frame."""
+    laterality: Literal["L", "R"] | None = None
+    view: str | None = None
+    """MLO, CC and such: one of the codes of DICOM's view positions."""
+
+    @property
+    def full_size(self) -> tuple[int, int]:
+        """Width and height of the file's own frame, pixels."""
+        height, width = self.pixels.shape
+        return self.frame or (width, height)
+
+
+def check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    """Raises UndecodableImage for an empty frame and ImageTooLarge for one of more than `most` pixels."""
+    if width <= 0 or height <= 0:
+        raise UndecodableImage(f"the image has {width} x {height} pixels; send the file again")
+    if width * height > most:
+        raise ImageTooLarge(f"the image has {width} x {height} pixels; send at most {most // 10**6} million")
+
+
+def halvings(width: int, height: int, least_edge: int | None) -> int:
+    """How often an image can be halved so that its shorter edge keeps at least `least_edge` pixels; at most 5."""
+    if least_edge is None:
+        return 0
+    return max((times for times in range(6) if min(width, height) >> times >= least_edge), default=0)
+
+
+def unsigned(words: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Pixels:
+    """An array of 8 or 16 bits as unsigned words in the machine's order; signed ones keep their bits."""
+    if words.dtype.itemsize == 1:
+        return words.view(np.uint8)
+    return words.astype(words.dtype.newbyteorder("=")).view(np.uint16)
+
+
+def to_8bit(image: Image) -> npt.NDArray[np.uint8]:
+    """The pixels scaled from the image's depth to 8 bits by dropping the lowest."""
+    return np.asarray(image.pixels >> (image.bits - 8), np.uint8)
