@@ -130,7 +130,7 @@ class DirectoryStore:
         return Stored(data, hashlib.sha256(data).hexdigest())
 
     def get(self, key: str) -> bytes:
-        with _translated(key):
+        with _reading(key):
             return self._path(key).read_bytes()
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
@@ -164,7 +164,7 @@ class DirectoryStore:
 
     def size(self, key: str) -> int:
         path = self._path(key)
-        with _translated(key):
+        with _reading(key):
             found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise ObjectNotFound(key)
@@ -210,6 +210,20 @@ class DirectoryStore:
 def _partial_prefix(key: str) -> str:
     """How the names of the partial files of `key`, and of all keys that begin with it, begin."""
     return quote(key, safe="")[:200]  # a file name holds 255 bytes; longer keys share it with their neighbours
+
+
+@contextmanager
+def _reading(key: str) -> Iterator[None]:
+    """As `_translated`; and what can't be a file is no object, as it is none on S3."""
+    with _translated(key):
+        try:
+            yield
+        except NotADirectoryError:
+            raise ObjectNotFound(key) from None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise ObjectNotFound(key) from None
+            raise
 
 
 @contextmanager

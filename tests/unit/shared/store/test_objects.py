@@ -77,6 +77,14 @@ def test_what_is_not_there_is_not_found_by_name(store: ObjectStore) -> None:
         assert missing.value.key == "raw/mias/manifest.json"
 
 
+@pytest.mark.parametrize("key", ["raw/mias/manifest.json/below", f"raw/{'x' * 300}"], ids=["below", "long"])
+def test_what_can_be_no_file_is_no_object(store: ObjectStore, key: str) -> None:
+    store.put("raw/mias/manifest.json", b"{}")
+    for read in (store.get, store.read, store.size):
+        with pytest.raises(ObjectNotFound):
+            read(key)
+
+
 def test_a_prefix_is_no_object(store: ObjectStore) -> None:
     store.put("raw/mias/manifest.json", b"{}")
     assert not store.exists("raw/mias")
