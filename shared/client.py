@@ -1,59 +1,138 @@
-"""A thin client of the inference API."""
+"""A thin typed client of the inference API: image files in, the types of `shared.api` out."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
+from pydantic import BaseModel, ValidationError
 
+from shared.api.batches import Batch, BatchLine, BatchList, BatchRequest
+from shared.api.predictions import PatientPrediction, PredictionAnswer
+from shared.api.problem import Problem
+from shared.api.service import ModelList, Ready, UsageLimits
 from shared.errors import InputError, MammoError, ModelNotReady
+from shared.modelling.card import ModelCard
 
+T = TypeVar("T", bound=BaseModel)
 _TIMEOUT_S = 60
+_BINARY = {"Content-Type": "application/octet-stream"}
 
 
 class ApiError(MammoError):
-    """The inference service refused the request, or could not be reached."""
+    """The inference service refused the request, or could not be reached.
+
+    `problem` is what it said, None where it said nothing; `retry_after_s` is set where it told to come back.
+    """
 
     code = "api"
 
+    def __init__(self, message: str, problem: Problem | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.retry_after_s = retry_after_s
+
 
 class InferenceClient:
-    """Talks to one inference service, such as `http://127.0.0.1:8080`, with an API key."""
+    """Talks to one inference service, such as `http://127.0.0.1:8080`, with an API key. One thread at a time.
 
-    def __init__(self, url: str, key: str | None) -> None:
+    Every method raises ApiError with the service's own words, and ModelNotReady while no model is loaded there.
+    """
+
+    def __init__(self, url: str, key: str | None, timeout_s: float = _TIMEOUT_S) -> None:
         self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._timeout_s = timeout_s
+        self._session = requests.Session()
+        if key:
+            self._session.headers["Authorization"] = f"Bearer {key}"
 
-    def predict(self, image: bytes) -> dict[str, Any]:
-        """The service's answer for one image file. Raises ApiError with the service's own words."""
-        return self._json("POST", "/v1/predictions", image)
+    def predict(self, image: bytes, *, operating_point: str = "screening", heatmap: bool = False) -> PredictionAnswer:
+        """What the service says of one image file. With `heatmap` the answer holds the class-activation map too."""
+        query = {"operating_point": operating_point, **({"explain": "heatmap"} if heatmap else {})}
+        return self._get(PredictionAnswer, "POST", "/v1/predictions", params=query, data=image, headers=_BINARY)
+
+    def predict_patient(
+        self, images: list[bytes], *, operating_point: str = "screening", heatmap: bool = False
+    ) -> PatientPrediction:
+        """What it says of two to eight films of one patient, one by one and together."""
+        query = {"operating_point": operating_point, **({"explain": "heatmap"} if heatmap else {})}
+        form = [("image", (f"film{number}", image)) for number, image in enumerate(images)]
+        return self._get(PatientPrediction, "POST", "/v1/predictions", params=query, files=form)
+
+    def explain(self, image: bytes) -> bytes:
+        """The class-activation map alone: a PNG with transparency, to be laid over the film."""
+        return self._send("POST", "/v1/explanations", data=image, headers=_BINARY).content
 
     def ready(self) -> bool:
         """Whether a model is loaded."""
         try:
-            self._json("GET", "/readyz")
+            self.model()
         except (ApiError, ModelNotReady):
             return False
         return True
 
-    def model(self) -> dict[str, Any]:
-        """Network and version that answer. Raises ModelNotReady."""
-        return self._json("GET", "/readyz")
+    def model(self) -> Ready:
+        """Network and version that answer."""
+        return self._get(Ready, "GET", "/readyz")
 
-    def _json(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+    def models(self) -> ModelList:
+        return self._get(ModelList, "GET", "/v1/models")
+
+    def card(self, network: str) -> ModelCard:
+        return self._get(ModelCard, "GET", f"/v1/models/{network}/card")
+
+    def usage_limits(self) -> UsageLimits:
+        return self._get(UsageLimits, "GET", "/v1/usage-limits")
+
+    def create_batch(self, asked: BatchRequest, idempotency_key: str | None = None) -> Batch:
+        """Has workers predict images of the object store. The same key with the same request gives the same batch."""
+        headers = {
+            "Content-Type": "application/json",
+            **({"Idempotency-Key": idempotency_key} if idempotency_key else {}),
+        }
+        return self._get(Batch, "POST", "/v1/batches", data=asked.model_dump_json(exclude_unset=True), headers=headers)
+
+    def batch(self, batch: str) -> Batch:
+        """How far a batch is."""
+        return self._get(Batch, "GET", f"/v1/batches/{batch}")
+
+    def batches(self, limit: int = 20) -> BatchList:
+        return self._get(BatchList, "GET", "/v1/batches", params={"limit": limit})
+
+    def batch_results(self, batch: str) -> Iterator[BatchLine]:
+        """What there is of the results, in the order of the images, as it comes."""
+        with self._send("GET", f"/v1/batches/{batch}/results", stream=True) as response:
+            try:
+                for line in response.iter_lines():
+                    yield BatchLine.model_validate_json(line)
+            except (requests.RequestException, ValidationError) as error:
+                raise ApiError("the results broke off; ask for them again") from error
+
+    def resume_batch(self, batch: str) -> Batch:
+        return self._get(Batch, "POST", f"/v1/batches/{batch}/resume")
+
+    def cancel_batch(self, batch: str) -> Batch:
+        return self._get(Batch, "POST", f"/v1/batches/{batch}/cancel")
+
+    def _get(self, form: type[T], method: str, path: str, **options: Any) -> T:
+        response = self._send(method, path, **options)
         try:
-            response = requests.request(method, self._url + path, data=body, headers=self._headers, timeout=_TIMEOUT_S)
-            answer = response.json()
+            return form.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ApiError(
+                f"{self._url} answered something else than a {form.__name__}; is it this release of the service?"
+            ) from error
+
+    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
+        try:
+            response = self._session.request(method, self._url + path, timeout=self._timeout_s, **options)
         except requests.ConnectionError as error:
             raise ApiError(f"nothing answers at {self._url}; start it with `mammo serve`, or mend --url") from error
         except requests.RequestException as error:
             raise ApiError(f"{self._url} did not answer as an inference service does: {error}") from error
-        if response.status_code == 503:
-            raise ModelNotReady(answer.get("detail", "the service is not ready"))
-        if response.status_code in (401, 403):
-            raise ApiError(f"{answer.get('detail', response.reason)}; this command sends the key of MAMMO_API_KEY")
-        if not response.ok:
-            raise ApiError(f"the service answered {response.status_code}: {answer.get('detail', response.reason)}")
-        return dict(answer)
+        if response.ok:
+            return response
+        raise _refusal(response)
 
 
 def read_image(path: Path) -> bytes:
@@ -62,3 +141,18 @@ def read_image(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _refusal(response: requests.Response) -> MammoError:
+    """The error that an answer other than 2xx stands for."""
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        return ApiError(f"the service answered {response.status_code} {response.reason}; is it one of Mammostack's?")
+    if problem.title == ModelNotReady.code:
+        return ModelNotReady(problem.detail)
+    wait = response.headers.get("Retry-After", "")
+    retry_after_s = int(wait) if wait.isdecimal() else None
+    if response.status_code in (401, 403):
+        return ApiError(f"{problem.detail}; this command sends the key of MAMMO_API_KEY", problem, retry_after_s)
+    return ApiError(f"the service answered {response.status_code}: {problem.detail}", problem, retry_after_s)

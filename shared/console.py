@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from shared.api.predictions import Finding, PatientAnswer, PatientPrediction, PredictionAnswer, Signature
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.metrics import Interval
 from shared.store import keys
@@ -70,14 +71,35 @@ def weights_line(evaluation: Evaluation) -> str:
     return "trained " + ", ".join(f"{network} {start}" for network, start in starts.items())
 
 
-def show_prediction(name: str, answer: dict[str, Any]) -> None:
+def show_prediction(name: str, answer: PredictionAnswer) -> None:
     """One answer of the inference service, in words."""
-    model = answer["model"]
-    chances = ", ".join(f"{label} {chance:.1%}" for label, chance in answer["probabilities"].items())
-    console.print(f"[bold]{escape(name)}: {answer['class']}[/] ({chances})")
+    _show_finding(name, answer)
+    _show_signature(answer, answer.seconds.total)
+
+
+def show_patient(names: list[str], answer: PatientPrediction) -> None:
+    """The answers for the films of one patient, film by film and together."""
+    for name, film in zip(names, answer.films, strict=True):
+        _show_finding(name, film)
+    _show_finding(f"patient, as {names[answer.patient.film]}", answer.patient)
+    _show_signature(answer, sum(film.seconds.total for film in answer.films))
+
+
+def _show_finding(name: str, found: Finding | PatientAnswer) -> None:
+    chances = ", ".join(f"{label} {chance:.1%}" for label, chance in found.probabilities)
+    console.print(f"[bold]{escape(name)}: {found.label}[/] ({chances})")
+    decision = found.decision
+    point = decision.operating_point
+    meaning = "a reader has to look" if decision.answer == "uncertain" else f"threshold {point.threshold:.2f}"
     console.print(
-        f"  by {model['network']} {model['version']} in {answer['seconds']['total'] * 1000:.0f} ms. {answer['notice']}"
+        f"  at the operating point {point.name}: {decision.answer} ({meaning}; on held-out films sensitivity "
+        f"{_percent(point.sensitivity)} %, specificity {_percent(point.specificity)} %)"
     )
+
+
+def _show_signature(answer: Signature, seconds: float) -> None:
+    model = answer.model
+    console.print(f"  by {model.network} {model.version} in {seconds * 1000:.0f} ms. {answer.notice}")
 
 
 def read_evaluation(store: ObjectStore, run: str) -> Evaluation:

@@ -53,7 +53,7 @@ def run_demo(
     with ending_on_signals() as interrupted:
         source = Source(mias) if mias else None
         with _stack_of_demo(folder, port) as stack:
-            console.print(f"broker, three workers and the inference service are up; their logs: {folder / 'logs'}")
+            console.print(f"broker, workers and the inference service are up; their logs: {folder / 'logs'}")
 
             def check() -> None:
                 interrupted()
@@ -98,7 +98,7 @@ def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: 
 
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
-    film = _unseen_film(manifest, registry.read_card(store, "resnet50", client.model()["version"]))
+    film = _unseen_film(manifest, registry.read_card(store, "resnet50", client.model().version))
     answer = client.predict(store.get(keys.raw_film(manifest.dataset, film.id)))
     console.print()
     evaluation = read_evaluation(store, plan.run)

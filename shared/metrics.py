@@ -30,6 +30,9 @@ EXPLAIN_SECONDS = Histogram(
 )
 REFUSALS = Counter("mammo_refusals", "Images that were not predicted", ["reason"])
 PREDICTIONS = Counter("mammo_predictions", "Predictions by class", ["model_name", "model_version", "predicted"])
+BATCH_IMAGES = Counter(
+    "mammo_batch_images", "Images of batches that have their answer: predicted, or the problem's code", ["outcome"]
+)
 MODEL_LOADS = Counter("mammo_model_loads", "Attempts to load a promoted model, by outcome", ["outcome"])
 MODEL_INFO = Gauge(
     "mammo_model_loaded", "1 for the model that answers", ["model_name", "model_version"], multiprocess_mode="livemax"

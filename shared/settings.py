@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     checkpoint_every_s: float = Field(
         0, ge=0, description="least time between two checkpoints of a training job; 0 leaves one after every epoch"
     )
-    worker_processes: int = Field(1, ge=1, description="processes of one augment or segment worker")
+    worker_processes: int = Field(1, ge=1, description="processes of one augment, segment or inference worker")
 
     serve_network: str = Field("resnet50", description="the network that the inference service answers with")
     serve_alias: str = Field("production", description="the alias whose version is served")
@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         None, description="the API key that commands send; a service that listens on loopback alone takes it as well"
     )
     max_image_mb: int = Field(64, ge=1, description="larger request bodies are refused before they are read")
+    batch_prefix: str = Field(
+        "inbox/",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*/)+$",
+        description="batches of predictions take images below this prefix of the store, and no others",
+    )
     promotion_poll_s: float = Field(2.0, gt=0, description="how often the inference service looks for a promotion")
 
     cpu_threads: int = Field(0, ge=0, description="threads of one training or inference process; 0 means all cores")

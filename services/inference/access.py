@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from shared import metrics
-from shared.api import SCOPES, Scope
+from shared.api.keys import SCOPES, Scope
 from shared.errors import (
     AccessError,
     LimitReached,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flask import Flask, Response, g, request, send_from_directory
 
-from services.inference.api import keys, kserve, native, oip, probes, problems
+from services.inference.api import batches, docs, keys, kserve, native, oip, probes, problems
 from services.inference.api.scopes import guard, needs
 from services.inference.service import InferenceService
 from shared import metrics
@@ -35,8 +35,9 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_image_mb * 2**20
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
-    for api in (probes, native, oip, kserve, keys):
+    for api in (probes, native, batches, oip, kserve, keys):
         app.register_blueprint(api.blueprint(service))
+    app.register_blueprint(docs.blueprint())
     _add_page(app)
     app.before_request(_begin)
     guard(app, service.access)

@@ -64,12 +64,6 @@ class Engine:
         return self.run(films, alone=True).logits
 
 
-def softmax(logits: Floats) -> npt.NDArray[np.float64]:
-    """Along the last axis, in double precision."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
-
-
 def _optimise(graph: bytes, folder: Path) -> Path:
     """Writes the graph as this CPU runs it best; its weights go to a file beside it, in pages that can be mapped."""
     target = folder / "optimised.onnx"

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.engine import Engine, Floats, softmax
+from services.inference.engine import Engine, Floats
 from services.inference.explain import activation_map, on_film
 from shared.datasets.manifest import CLASSES, Label
 from shared.errors import InputError
-from shared.imaging.decode import Image, decode
+from shared.imaging.decode import decode
+from shared.imaging.gate import Gate
+from shared.imaging.image import Image
 from shared.imaging.preprocess import Preprocessing, prepare_image
 from shared.imaging.segment import Segmentation
-from shared.modelling.calibration import OperatingPoint, abnormal_score, calibrate
+from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard
 
 
@@ -43,6 +45,10 @@ class Prediction:
     seconds: dict[str, float]
 
     @property
+    def gate(self) -> Gate:
+        return self.segmentation.gate
+
+    @property
     def label(self) -> Label:
         return CLASSES[int(self.probabilities.argmax())]
 
@@ -56,7 +62,7 @@ class Prediction:
 class Decision:
     """What follows from a score at an operating point: abnormal, normal, or uncertain, when a reader has to look."""
 
-    answer: str
+    answer: Verdict
     score: float
     point: OperatingPoint
 
@@ -64,7 +70,7 @@ class Decision:
 def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bool = False) -> Prediction:
     """Raises ImageError when the file is no mammogram that can be worked on."""
     clock = _Clock()
-    image = decode(data)
+    image = decode(data, model.preprocessing.least_edge)
     clock.lap("decode")
     prepared = prepare_image(image, model.preprocessing)
     clock.lap("segment")
@@ -80,9 +86,7 @@ def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bo
 
 
 def decide(point: OperatingPoint, score: float) -> Decision:
-    low, high = point.uncertain
-    answer = "uncertain" if low <= score <= high else "abnormal" if score >= point.threshold else "normal"
-    return Decision(answer, score, point)
+    return Decision(verdict(score, point.threshold, point.uncertain), score, point)
 
 
 def operating_point(card: ModelCard, name: str) -> OperatingPoint:

@@ -17,8 +17,6 @@ from shared.settings import Settings
 from shared.store.objects import ObjectStore, open_store
 
 _log = logging.getLogger("mammostack.inference")
-MOST_IMAGES = 8
-"""Images that one request may hold."""
 
 
 class InferenceService:

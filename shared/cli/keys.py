@@ -7,7 +7,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from shared.api import SCOPES, Scope
+from shared.api.keys import SCOPES, Scope
 from shared.console import console
 from shared.errors import InputError
 from shared.settings import settings

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import typer
 from rich.console import Console
 
-from shared.cli import keys, models, runs, serving
+from shared.cli import batches, keys, models, runs, serving
 from shared.errors import MammoError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(models.app, name="models", rich_help_panel="Models")
+app.add_typer(batches.app, name="batch", rich_help_panel="Services")
 app.add_typer(keys.app, name="keys", rich_help_panel="Services")
 
 FAILURE, INTERRUPTED = 1, 130

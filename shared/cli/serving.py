@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from shared.api.predictions import PatientPrediction, PredictionAnswer
 from shared.client import InferenceClient, read_image
-from shared.console import console, reporting, show_prediction
+from shared.console import console, reporting, show_patient, show_prediction
 from shared.embedded.commands import WORKERS, inference_command, worker_command
 from shared.errors import InputError
 from shared.settings import client_key, settings
@@ -16,16 +17,33 @@ from shared.store.objects import open_store
 
 
 def predict(
-    file: Annotated[Path, typer.Argument(help="A mammogram: PGM, PNG, JPEG or TIFF.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="A mammogram, or several of one patient: PGM, PNG, JPEG, TIFF, DICOM.")
+    ],
     url: Annotated[str, typer.Option(help="Address of the inference service.")] = "http://127.0.0.1:8080",
+    operating_point: Annotated[str, typer.Option(help="One of the model's card.")] = "screening",
+    heatmap: Annotated[
+        Path | None, typer.Option(help="Write the class-activation map of the film to this PNG.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer.")] = False,
 ) -> None:
-    """Send a film to the inference service and print what it answers."""
-    answer = InferenceClient(url, client_key()).predict(read_image(file))
-    if as_json:
-        console.print_json(data=answer)
+    """Send a film, or the films of one patient, to the inference service and print what it answers."""
+    if heatmap is not None and len(files) > 1:
+        raise InputError("--heatmap is of one film; give one file")
+    client, images = InferenceClient(url, client_key()), [read_image(file) for file in files]
+    answer: PredictionAnswer | PatientPrediction
+    if len(images) == 1:
+        answer = client.predict(images[0], operating_point=operating_point)
     else:
-        show_prediction(file.name, answer)
+        answer = client.predict_patient(images, operating_point=operating_point)
+    if heatmap is not None:
+        heatmap.write_bytes(client.explain(images[0]))
+    if as_json:
+        console.print_json(answer.model_dump_json())
+    elif isinstance(answer, PredictionAnswer):
+        show_prediction(files[0].name, answer)
+    else:
+        show_patient([file.name for file in files], answer)
 
 
 def serve() -> None:

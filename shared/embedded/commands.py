@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKERS = ("augment", "segment", "train")
+WORKERS = ("augment", "segment", "train", "inference")
 
 
 def worker_command(name: str) -> tuple[str, ...]:

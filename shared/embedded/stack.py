@@ -1,4 +1,4 @@
-"""The whole system on this machine: broker, three workers, inference; ended together, whatever happens."""
+"""The whole system on this machine: broker, workers, inference; ended together, whatever happens."""
 
 import fcntl
 import os
@@ -74,7 +74,7 @@ def running_stack(
         }
         environment = _environment(variables)
         for name in WORKERS:
-            processes.start(name, worker_command(name), environment)
+            processes.start(f"{name}-worker" if name == "inference" else name, worker_command(name), environment)
         processes.start("inference", inference_command(), environment)
         settings = Settings(
             _env_file=None,

@@ -15,6 +15,7 @@ from math import ceil, exp, log
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from shared.datasets.manifest import CLASSES, Label, Record
@@ -23,6 +24,8 @@ from shared.modelling.predictions import Bools, Floats, Ints
 
 OperatingPointName = Literal["screening", "balanced"]
 OPERATING_POINTS: tuple[OperatingPointName, ...] = ("screening", "balanced")
+Verdict = Literal["normal", "abnormal", "uncertain"]
+"""Uncertain: a reader has to look."""
 
 MIN_FILMS = 20  # with fewer, the temperature would follow the chance of the draw
 _COLDEST, _HOTTEST = 0.05, 20.0
@@ -62,6 +65,12 @@ def fit_temperature(probabilities: Floats, labels: Ints) -> float:
     return exp((low + high) / 2)
 
 
+def softmax(logits: npt.NDArray[np.float32]) -> Floats:
+    """Along the last axis, in double precision."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
 def calibrate(probabilities: Floats, temperature: float) -> Floats:
     """The softmax of the logits over `temperature`, n x 3: each row sums to 1 and keeps the order of its classes."""
     scaled = _logs(probabilities) / temperature
@@ -72,6 +81,14 @@ def calibrate(probabilities: Floats, temperature: float) -> Floats:
 def abnormal_score(probabilities: Floats) -> Floats:
     """1 - P(normal), (n,)."""
     return np.asarray(1 - probabilities[:, CLASSES.index(Label.NORMAL)])
+
+
+def verdict(score: float, threshold: float, uncertain: tuple[float, float]) -> Verdict:
+    """What follows from a film's abnormal score at an operating point."""
+    low, high = uncertain
+    if low <= score <= high:
+        return "uncertain"
+    return "abnormal" if score >= threshold else "normal"
 
 
 def choose_threshold(name: OperatingPointName, scores: Floats, abnormal: Bools) -> float:

@@ -27,6 +27,16 @@ class PreprocessingCard(Record):
     segmentation: int
 
 
+class Int8Report(Record):
+    """How the graph in 8-bit integers judges the validation films, beside the network's own."""
+
+    films: int
+    auc: float | None = Field(description="macro, of the network; None where a class was missing")
+    auc_int8: float | None
+    decisions_equal: float = Field(description="part of the decisions at all operating points that are the same")
+    offered: bool = Field(description="it is published: AUC within 0.005 and at least 99% of the decisions equal")
+
+
 class ModelCard(Record):
     """`metrics` are those of the recipe under `protocol`, over all folds: every film judged by a model that had not
     seen its patient; so are sensitivity and specificity of `operating_points`. The published weights are those of
@@ -54,6 +64,7 @@ class ModelCard(Record):
         gt=0, description="that the published weights' logits are divided by; 1.0 changes nothing"
     )
     operating_points: tuple[OperatingPoint, ...]
+    int8: Int8Report | None = Field(None, description="None: there were too few validation films to judge it")
     explainable: bool = Field(description="the class-activation map is one product with the last feature map")
     intended_use: str = INTENDED_USE
     limits: tuple[str, ...] = LIMITS

@@ -18,10 +18,12 @@ from celery.exceptions import CPendingDeprecationWarning
 def main(service: str) -> None:
     """Runs the worker of `service` until it is told to end."""
     forks = service != "train"
+    # prometheus_client sums the counts of parent and children there; it looks for it when it is imported
     if forks and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        # prometheus_client sums the counts of parent and children there; it looks for it when it is imported
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder = tempfile.mkdtemp(prefix="mammostack-metrics-")
         atexit.register(_remove, folder, os.getpid())
+    elif forks:
+        os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
     # Celery advises against going on with a task when the broker is lost; ours are safe to be delivered twice
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
     tasks = importlib.import_module(f"services.{service}.tasks")

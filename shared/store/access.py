@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import Field
 
-from shared.api import Scope
+from shared.api.keys import Scope
 from shared.datasets.manifest import Record
 from shared.errors import InputError, KeyUnknown, ObjectNotFound, PreconditionFailed
 from shared.store import keys

@@ -101,7 +101,7 @@ def test_the_client_of_triton_is_at_home(served: Served, films: list[bytes]) -> 
         assert answer.get_response()["id"] == "7"
         chances = answer.as_numpy("probabilities")
         assert chances.shape == (2, 3)
-        assert chances[0] == pytest.approx(list(native["probabilities"].values()), abs=1e-5)
+        assert chances[0] == pytest.approx(list(dict(native.probabilities).values()), abs=1e-5)
         assert answer.as_numpy("score").shape == (2,)
     with pytest.raises(triton.InferenceServerException, match="is not served"):
         client.get_model_metadata("resnet50", headers=headers)

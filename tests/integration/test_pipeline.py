@@ -123,8 +123,8 @@ def test_the_promoted_model_answers_over_http(finished: tuple[ObjectStore, Plan]
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the model", client.ready, stack.processes)
     answer = client.predict(store.get(keys.raw_film("films", "mdb001")))
-    assert answer["model"]["network"] == "resnet50"
-    assert answer["model"]["version"] == plan.run
+    assert answer.model.network == "resnet50"
+    assert answer.model.version == plan.run
 
 
 def test_a_finished_run_has_nothing_to_resume(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:

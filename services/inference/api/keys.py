@@ -1,12 +1,12 @@
 """API keys over HTTP, for keys of the scope `admin`: list, make, revoke. `mammo keys` does the same by the store."""
 
-from flask import Blueprint, Response, jsonify, request
-from pydantic import ValidationError
+from flask import Blueprint, Response
 
+from services.inference.api import forms
+from services.inference.api.document import describe
 from services.inference.api.scopes import needs
 from services.inference.service import InferenceService
-from shared.api import KeyFacts, KeyList, KeyMade, KeyRequest
-from shared.errors import InputError
+from shared.api.keys import KeyFacts, KeyList, KeyMade, KeyRequest
 from shared.store.access import ApiKey, add_key, describe_key, new_key, read_keys, revoke_key
 
 
@@ -15,14 +15,17 @@ def blueprint(service: InferenceService) -> Blueprint:
 
     @api.get("/v1/keys")
     @needs("admin")
+    @describe("keys", "All API keys, without the keys themselves", KeyList, errors=(503,))
     def listed() -> Response:
         kept = read_keys(service.store).keys
-        return jsonify(KeyList(keys=tuple(_facts(key) for key in kept)).model_dump())
+        return forms.sent(KeyList(keys=tuple(_facts(key) for key in kept)))
 
     @api.post("/v1/keys")
     @needs("admin")
-    def made() -> tuple[Response, int]:
-        wanted, key = _wanted(request.get_json(force=True, silent=True)), new_key()
+    @describe("keys", "Make an API key", KeyMade, status=201, body=(KeyRequest,), errors=(400, 409, 413, 503))
+    def made() -> Response:
+        """The key is in this answer and nowhere else: the store holds its hash."""
+        wanted, key = forms.body(KeyRequest), new_key()
         kept = describe_key(
             key,
             wanted.name,
@@ -33,26 +36,18 @@ def blueprint(service: InferenceService) -> Blueprint:
         )
         add_key(service.store, kept)
         service.access.refresh()
-        return jsonify(KeyMade(**_facts(kept).model_dump(), key=key).model_dump()), 201
+        return forms.sent(KeyMade(**_facts(kept).model_dump(), key=key), 201)
 
     @api.delete("/v1/keys/<key_id>")
     @needs("admin")
+    @describe("keys", "Revoke an API key", KeyFacts, errors=(404, 409, 503))
     def revoked(key_id: str) -> Response:
+        """All replicas notice within seconds."""
         kept = revoke_key(service.store, key_id)
         service.access.refresh()
-        return jsonify(_facts(kept).model_dump())
+        return forms.sent(_facts(kept))
 
     return api
-
-
-def _wanted(document: object) -> KeyRequest:
-    try:
-        return KeyRequest.model_validate(document)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg'].lower()}" for problem in error.errors()
-        )
-        raise InputError(f"this key can't be made: {problems}") from error
 
 
 def _facts(key: ApiKey) -> KeyFacts:

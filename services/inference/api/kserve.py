@@ -1,14 +1,24 @@
 """KServe's V1 protocol: instances with a base64 image in, predictions or explanations out."""
 
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from typing import Any
+from base64 import b64encode
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response
 
-from services.inference.api.native import probabilities_of
+from services.inference.answers import probabilities_of
+from services.inference.api import forms
+from services.inference.api.document import describe
+from services.inference.api.images import IMAGE_ERRORS, predict_all
 from services.inference.explain import overlay_png
-from services.inference.service import MOST_IMAGES, InferenceService
+from services.inference.service import InferenceService
+from shared.api.protocols import (
+    EncodedPicture,
+    Explanations,
+    InstanceExplanation,
+    InstancePrediction,
+    Instances,
+    ModelReady,
+    Predictions,
+)
 from shared.errors import InputError
 
 
@@ -16,48 +26,48 @@ def blueprint(service: InferenceService) -> Blueprint:
     api = Blueprint("kserve", __name__)
 
     @api.get("/v1/models/<network>")
+    @describe("kserve v1", "Whether a network is ready", ModelReady, errors=(404, 503))
     def ready(network: str) -> Response:
-        return jsonify(name=service.model(network).card.network, ready=True)
+        return forms.sent(ModelReady(name=service.model(network).card.network))
 
     @api.post("/v1/models/<network>:predict")
+    @describe("kserve v1", "Predict instances", Predictions, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
     def predict(network: str) -> Response:
         model = service.model(network)
-        found = [service.predict(model, image) for image in parse(request.get_json(force=True, silent=True))]
-        predictions = [
-            {"class": each.label.value, "probabilities": probabilities_of(each), "score": round(each.score, 6)}
-            for each in found
-        ]
-        return jsonify(predictions=predictions)
+        found = predict_all(service, model, _images())
+        return forms.sent(
+            Predictions(
+                predictions=tuple(
+                    InstancePrediction(
+                        label=each.label, probabilities=probabilities_of(each), score=round(each.score, 6)
+                    )
+                    for each in found
+                )
+            )
+        )
 
     @api.post("/v1/models/<network>:explain")
+    @describe("kserve v1", "Explain instances", Explanations, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
     def explain(network: str) -> Response:
+        """The class-activation map of each instance, as a PNG with transparency to be laid over the image."""
         model = service.model(network)
-        images = parse(request.get_json(force=True, silent=True))
-        found = [service.predict(model, image, explain=True) for image in images]
-        explanations = [
-            {"class": each.label.value, "heatmap": {"b64": b64encode(overlay_png(each.heat)).decode()}}
-            for each in found
-            if each.heat is not None
-        ]
-        return jsonify(explanations=explanations)
+        if model.head is None:
+            raise InputError(f"{model.card.network} has no activation map; ask for predictions alone")
+        found = predict_all(service, model, _images(), explain=True)
+        return forms.sent(
+            Explanations(
+                explanations=tuple(
+                    InstanceExplanation(
+                        label=each.label, heatmap=EncodedPicture(b64=b64encode(overlay_png(each.heat)).decode())
+                    )
+                    for each in found
+                    if each.heat is not None
+                )
+            )
+        )
 
     return api
 
 
-def parse(document: Any) -> list[bytes]:
-    """The images of `{"instances": [{"image": {"b64": "..."}}]}`. Raises InputError."""
-    instances = document.get("instances") if isinstance(document, dict) else None
-    if not isinstance(instances, list) or not 1 <= len(instances) <= MOST_IMAGES:
-        raise InputError(f"send an object with a list of instances, at most {MOST_IMAGES}")
-    return [_image(instance) for instance in instances]
-
-
-def _image(instance: Any) -> bytes:
-    image = instance.get("image") if isinstance(instance, dict) else None
-    text = image.get("b64") if isinstance(image, dict) else None
-    if not isinstance(text, str):
-        raise InputError('an instance must be {"image": {"b64": "..."}}')
-    try:
-        return b64decode(text, validate=True)
-    except (Base64Error, ValueError) as error:
-        raise InputError(f"an image is not base64: {error}") from error
+def _images() -> list[bytes]:
+    return [instance.image.b64 for instance in forms.body(Instances).instances]

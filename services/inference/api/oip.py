@@ -4,193 +4,191 @@ One input, `image` (BYTES, one element an image file), and three outputs: `proba
 N) and `score` (FP32, N; 1 - P(normal)).
 """
 
-import json
 import struct
-from base64 import b64decode
-from binascii import Error as Base64Error
-from dataclasses import dataclass
-from typing import Any
+from typing import get_args
 
 import numpy as np
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 
+from services.inference.api import forms
+from services.inference.api.document import Media, describe
+from services.inference.api.images import IMAGE_ERRORS, predict_all
 from services.inference.api.scopes import needs
 from services.inference.predictor import Prediction
-from services.inference.service import MOST_IMAGES, InferenceService
+from services.inference.service import InferenceService
 from shared import __version__
+from shared.api.protocols import (
+    MOST_IMAGES,
+    BinarySize,
+    ImageTensor,
+    InferAnswer,
+    InferRequest,
+    ModelMetadata,
+    ModelReady,
+    Number,
+    OutputAsked,
+    OutputName,
+    OutputTensor,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    TensorMetadata,
+)
 from shared.errors import InputError
 
 _HEADER = "Inference-Header-Content-Length"
-_OUTPUTS = {"probabilities": "FP32", "class": "BYTES", "score": "FP32"}
-
-
-@dataclass(frozen=True)
-class InferRequest:
-    """What a client asks: images as files, the outputs that it wants, and those of them that it wants as raw bytes."""
-
-    id: str | None
-    images: tuple[bytes, ...]
-    outputs: tuple[str, ...]
-    binary: frozenset[str]
+_OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
+_BINARY = Media(("application/octet-stream",), {})
+_LENGTH = {_HEADER: "bytes of JSON, behind which binary tensors follow"}
 
 
 def blueprint(service: InferenceService) -> Blueprint:
     api = Blueprint("oip", __name__)
 
     @api.get("/v2")
+    @describe("open inference protocol", "The server's metadata", ServerMetadata)
     def server() -> Response:
-        return jsonify(name="mammostack", version=__version__, extensions=["binary_tensor_data"])
+        return forms.sent(ServerMetadata(name="mammostack", version=__version__, extensions=("binary_tensor_data",)))
 
     @api.get("/v2/health/live")
     @needs(None)
+    @describe("open inference protocol", "Whether the server is alive", ServerLive)
     def live() -> Response:
-        return jsonify(live=True)
+        return forms.sent(ServerLive())
 
     @api.get("/v2/health/ready")
     @needs(None)
+    @describe("open inference protocol", "Whether the server is ready", ServerReady, errors=(503,))
     def ready() -> Response:
         service.model()
-        return jsonify(ready=True, live=True)  # the protocol says live, kserve's client reads ready
+        return forms.sent(ServerReady())
 
     @api.get("/v2/models/<network>")
     @api.get("/v2/models/<network>/versions/<version>")
+    @describe("open inference protocol", "A model's metadata", ModelMetadata, errors=(404, 503))
     def metadata(network: str, version: str | None = None) -> Response:
         card = service.model(network, version).card
-        outputs = [
-            {"name": name, "datatype": kind, "shape": [-1, 3] if name == "probabilities" else [-1]}
-            for name, kind in _OUTPUTS.items()
-        ]
-        return jsonify(
-            name=card.network,
-            versions=[card.version],
-            platform="onnxruntime_onnx",
-            inputs=[{"name": "image", "datatype": "BYTES", "shape": [-1]}],
-            outputs=outputs,
+        return forms.sent(
+            ModelMetadata(
+                name=card.network,
+                versions=(card.version,),
+                platform="onnxruntime_onnx",
+                inputs=(TensorMetadata(name="image", datatype="BYTES", shape=(-1,)),),
+                outputs=(
+                    TensorMetadata(name="probabilities", datatype="FP32", shape=(-1, 3)),
+                    TensorMetadata(name="class", datatype="BYTES", shape=(-1,)),
+                    TensorMetadata(name="score", datatype="FP32", shape=(-1,)),
+                ),
+            )
         )
 
     @api.get("/v2/models/<network>/ready")
     @api.get("/v2/models/<network>/versions/<version>/ready")
+    @describe("open inference protocol", "Whether a model is ready", ModelReady, errors=(404, 503))
     def model_ready(network: str, version: str | None = None) -> Response:
-        return jsonify(name=service.model(network, version).card.network, ready=True)
+        return forms.sent(ModelReady(name=service.model(network, version).card.network))
 
     @api.post("/v2/models/<network>/infer")
     @api.post("/v2/models/<network>/versions/<version>/infer")
+    @describe(
+        "open inference protocol",
+        "Infer",
+        InferAnswer,
+        _BINARY,
+        body=(InferRequest, _BINARY),
+        headers=_LENGTH,
+        errors=(400, 404, *IMAGE_ERRORS),
+    )
     def infer(network: str, version: str | None = None) -> Response:
+        """JSON, or, with the header, JSON and raw tensors behind it. BYTES elements follow their length in four bytes,
+        least first; in JSON they are base64."""
         model = service.model(network, version)
-        asked = parse(request.get_data(cache=False), request.headers.get(_HEADER))
-        found = [service.predict(model, image) for image in asked.images]
+        asked, images = parse(request.get_data(cache=False), request.headers.get(_HEADER))
+        found = predict_all(service, model, images)
         return _answer(asked, found, model.card.network, model.card.version)
 
     return api
 
 
-def parse(body: bytes, header_length: str | None) -> InferRequest:
+def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, list[bytes]]:
     """Reads a request: JSON alone, or `header_length` bytes of JSON and raw tensors behind it. Raises InputError."""
     size = _header_size(header_length, len(body))
-    try:
-        document = json.loads(body[:size])
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the request is not JSON: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or len(document["inputs"]) != 1:
-        raise InputError("the request must be an object with one input, named image")
-    tensor = document["inputs"][0]
-    if not isinstance(tensor, dict) or (tensor.get("name"), tensor.get("datatype")) != ("image", "BYTES"):
-        raise InputError("the input must be named image and have the datatype BYTES")
+    asked = forms.body(InferRequest, body[:size])
+    tensor = asked.inputs[0]
     images = _images(tensor, body[size:])
-    if not 1 <= len(images) <= MOST_IMAGES or tensor.get("shape") not in ([len(images)], [len(images), 1]):
-        raise InputError(f"the shape of image must be [N] with its N elements, at most {MOST_IMAGES}")
-    outputs, binary = _outputs(document)
-    name = document.get("id")
-    return InferRequest(name if isinstance(name, str) else None, tuple(images), outputs, binary)
+    if not 1 <= len(images) <= MOST_IMAGES or tensor.shape not in ([len(images)], [len(images), 1]):
+        raise InputError(f"the shape of image must be [N] with its N elements, at most {MOST_IMAGES}; mend the request")
+    return asked, images
 
 
 def _header_size(header_length: str | None, length: int) -> int:
     if header_length is None:
         return length
-    if not header_length.isdecimal() or int(header_length) > length:
-        raise InputError(f"{_HEADER} is '{header_length[:20]}', the body has {length} bytes")
-    return int(header_length)
+    if not (header_length.isascii() and header_length.isdecimal()) or int(header_length[:12]) > length:
+        raise InputError(f"{_HEADER} is not within the body's {length} bytes; mend the header")
+    return int(header_length[:12])
 
 
-def _images(tensor: dict[str, Any], raw: bytes) -> list[bytes]:
-    parameters = tensor.get("parameters") or {}
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
-    if size is not None:
-        if size != len(raw):
-            raise InputError(f"binary_data_size is {size!r}, but {len(raw)} bytes follow the JSON")
-        return _elements(raw)
-    data = tensor.get("data")
-    if not isinstance(data, list) or not all(isinstance(element, str) for element in data):
-        raise InputError("the data of image must be a list of base64 strings, or follow as raw bytes")
-    try:
-        return [b64decode(element, validate=True) for element in data]
-    except (Base64Error, ValueError) as error:
-        raise InputError(f"the data of image is not base64: {error}") from error
+def _images(tensor: ImageTensor, raw: bytes) -> list[bytes]:
+    size = tensor.parameters and tensor.parameters.binary_data_size
+    if size is None:
+        if tensor.data is None:
+            raise InputError("the input has no data; send a list of base64 strings, or raw bytes behind the JSON")
+        return tensor.data
+    if size != len(raw):
+        raise InputError(f"binary_data_size is {size}, but {len(raw)} bytes follow the JSON; mend one of them")
+    return _elements(raw)
 
 
 def _elements(raw: bytes) -> list[bytes]:
     """BYTES elements, each behind its length in four bytes, least first."""
-    elements = []
-    while raw:
-        if len(raw) < 4:
-            raise InputError("the raw bytes end in the middle of an element's length")
-        (size,) = struct.unpack("<I", raw[:4])
-        if size > len(raw) - 4:
-            raise InputError(f"an element says it has {size} bytes, {len(raw) - 4} are there")
-        elements.append(raw[4 : 4 + size])
-        raw = raw[4 + size :]
+    elements: list[bytes] = []
+    at = 0
+    while at < len(raw):
+        if len(raw) < at + 4:
+            raise InputError("the raw bytes end in the middle of an element's length; send the request again")
+        if len(elements) == MOST_IMAGES:
+            raise InputError(f"there are more than {MOST_IMAGES} elements; send at most {MOST_IMAGES} images")
+        (size,) = struct.unpack_from("<I", raw, at)
+        at += 4 + size
+        if at > len(raw):
+            raise InputError(f"an element says it has {size} bytes, fewer are there; send the request again")
+        elements.append(raw[at - size : at])
     return elements
-
-
-def _outputs(document: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The outputs that are wanted, all where none is named, and which of them as raw bytes."""
-    asked = document.get("outputs") or [{"name": name} for name in _OUTPUTS]
-    if not isinstance(asked, list) or not all(isinstance(output, dict) for output in asked):
-        raise InputError("outputs must be a list of objects")
-    names = tuple(output.get("name") for output in asked)
-    if unknown := [name for name in names if not isinstance(name, str) or name not in _OUTPUTS]:
-        raise InputError(f"there is no output {unknown[0]!r}; choose of {', '.join(_OUTPUTS)}")
-    general = document.get("parameters")
-    by_default = bool(general.get("binary_data_output")) if isinstance(general, dict) else False
-    binary = set()
-    for output in asked:
-        parameters = output.get("parameters")
-        wanted = parameters.get("binary_data", by_default) if isinstance(parameters, dict) else by_default
-        if wanted:
-            binary.add(output["name"])
-    return names, frozenset(binary)
 
 
 def _answer(asked: InferRequest, found: list[Prediction], network: str, version: str) -> Response:
     tensors, raw = [], b""
-    for name in asked.outputs:
-        shape, values, packed = _tensor(name, found)
-        tensor: dict[str, Any] = {"name": name, "datatype": _OUTPUTS[name], "shape": shape}
-        if name in asked.binary:
-            tensor["parameters"] = {"binary_data_size": len(packed)}
-            raw += packed
-        else:
-            tensor["data"] = values
-        tensors.append(tensor)
-    document: dict[str, Any] = {"model_name": network, "model_version": version, "outputs": tensors}
-    if asked.id is not None:
-        document["id"] = asked.id
+    all_binary = bool(asked.parameters and asked.parameters.binary_data_output)
+    for output in asked.outputs or [OutputAsked(name=name) for name in _OUTPUTS]:
+        shape, values, packed = _tensor(output.name, found)
+        own = output.parameters and output.parameters.binary_data
+        binary = all_binary if own is None else own
+        tensors.append(
+            OutputTensor(
+                name=output.name,
+                datatype="BYTES" if output.name == "class" else "FP32",
+                shape=shape,
+                parameters=BinarySize(binary_data_size=len(packed)) if binary else None,
+                data=None if binary else values,
+            )
+        )
+        raw += packed if binary else b""
+    answer = InferAnswer(model_name=network, model_version=version, id=asked.id, outputs=tuple(tensors))
     if not raw:
-        return jsonify(document)
-    head = json.dumps(document).encode()
-    response = Response(head + raw, mimetype="application/octet-stream")
-    response.headers[_HEADER] = str(len(head))
-    return response
+        return forms.sent(answer)
+    head = answer.model_dump_json().encode()
+    return Response(head + raw, mimetype="application/octet-stream", headers={_HEADER: str(len(head))})
 
 
-def _tensor(name: str, found: list[Prediction]) -> tuple[list[int], list[Any], bytes]:
+def _tensor(name: OutputName, found: list[Prediction]) -> tuple[tuple[int, ...], tuple[Number, ...], bytes]:
     """Shape, values for JSON, and raw bytes of an output."""
     if name == "class":
         words = [each.label.value for each in found]
         packed = b"".join(struct.pack("<I", len(word)) + word.encode() for word in words)
-        return [len(found)], list(words), packed
+        return (len(found),), tuple(words), packed
     if name == "score":
         values = np.array([each.score for each in found], "<f4")
     else:
         values = np.stack([each.probabilities for each in found]).astype("<f4")
-    return list(values.shape), values.ravel().tolist(), values.tobytes()
+    return values.shape, tuple(values.ravel().tolist()), values.tobytes()

@@ -1,10 +1,15 @@
 """What orchestrators and Prometheus ask: alive, ready, metrics."""
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
+from services.inference.api.document import Media, describe
+from services.inference.api.forms import sent
 from services.inference.api.scopes import needs
 from services.inference.service import InferenceService
 from shared import metrics
+from shared.api.service import Alive, Ready
+
+_EXPOSITION = "text/plain; version=0.0.4"
 
 
 def blueprint(service: InferenceService) -> Blueprint:
@@ -12,18 +17,22 @@ def blueprint(service: InferenceService) -> Blueprint:
 
     @api.get("/healthz")
     @needs(None)
+    @describe("probes", "Whether the process is alive", Alive)
     def healthz() -> Response:
-        return jsonify(status="alive")
+        return sent(Alive())
 
     @api.get("/readyz")
     @needs(None)
+    @describe("probes", "Whether a checked model is loaded", Ready, errors=(503,))
     def readyz() -> Response:
+        """Ready means that the checksums of the model's files are right and its golden inputs gave their answers."""
         card = service.keeper.current.card
-        return jsonify(status="ready", network=card.network, version=card.version)
+        return sent(Ready(network=card.network, version=card.version))
 
     @api.get("/metrics")
     @needs("metrics")
+    @describe("probes", "Everything that is counted, for Prometheus", Media(("text/plain",), {"type": "string"}))
     def exposition() -> Response:
-        return Response(metrics.exposition(), mimetype="text/plain; version=0.0.4")
+        return Response(metrics.exposition(), mimetype=_EXPOSITION)
 
     return api

@@ -2,14 +2,18 @@
 
 import logging
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from services.inference.lanes import Overloaded
-from shared.errors import LimitReached, MammoError, NotAuthenticated
+from shared.api.predictions import GateAnswer
+from shared.api.problem import Problem, ProtocolProblem
+from shared.errors import LimitReached, MammoError, NotAMammogram, NotAuthenticated
 
-# tritonclient and kserve's client read `error`, and the latter only where the type is exactly application/json
-_FOREIGN = ("/v2", "/v1/models")
+FOREIGN = ("/v2", "/v1/models")
+"""Paths of the protocols of others: tritonclient and kserve's client read `error`, and the latter only where the type
+is exactly application/json."""
+
 _RETRY_S = 2
 _log = logging.getLogger("mammostack.inference")
 
@@ -23,7 +27,10 @@ def register(app: Flask) -> None:
 def _expected(error: MammoError) -> Response:
     if error.http_status >= 500 and error.code not in ("model-not-ready", "deadline-passed"):
         _log.error("request failed", extra={"request_id": g.request_id, "reason": str(error)})
-    response = _problem(error.http_status, error.code, str(error))
+    gate = None
+    if isinstance(error, NotAMammogram):
+        gate = GateAnswer(passed=False, score=round(error.gate_score, 4), reason=str(error).partition(";")[0])
+    response = _problem(error.http_status, error.code, str(error), gate)
     if isinstance(error, NotAuthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Overloaded | LimitReached):
@@ -50,10 +57,9 @@ def _unexpected(error: Exception) -> Response:
     return _problem(500, "internal", f"an unexpected error; the log has it under request {g.request_id}")
 
 
-def _problem(status: int, code: str, detail: str) -> Response:
-    members = {"type": "about:blank", "title": code, "status": status, "detail": detail, "request_id": g.request_id}
-    foreign = request.path.startswith(_FOREIGN)
-    response = jsonify({**members, "error": detail} if foreign else members)
-    response.status_code = status
-    response.mimetype = "application/json" if foreign else "application/problem+json"
-    return response
+def _problem(status: int, code: str, detail: str, gate: GateAnswer | None = None) -> Response:
+    foreign = request.path.startswith(FOREIGN)
+    members = {"title": code, "status": status, "detail": detail, "request_id": g.request_id, "gate": gate}
+    problem = ProtocolProblem(**members, error=detail) if foreign else Problem(**members)
+    mimetype = "application/json" if foreign else "application/problem+json"
+    return Response(problem.model_dump_json(), status, mimetype=mimetype)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from flask import Flask, g, request
 
 from services.inference.access import Access
-from shared.api import Scope
+from shared.api.keys import Scope
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -21,14 +21,19 @@ def needs(scope: Scope | None) -> Callable[[View], View]:
     return mark
 
 
+def scope_of(view: Callable[..., Any]) -> Scope | None:
+    """The scope that a route's function needs; None lets everybody in."""
+    return getattr(view, "needs", "predict")
+
+
 def guard(app: Flask, access: Access) -> None:
     """Lets a request in before its body is read, and notes when it has been answered."""
 
     @app.before_request
     def enter() -> None:
         view = app.view_functions.get(request.endpoint or "")
-        scope: Scope | None = getattr(view, "needs", "predict")
-        if view is not None and scope is not None:
+        scope = None if view is None else scope_of(view)
+        if scope is not None:
             g.caller = access.enter(request.headers.get("Authorization"), scope)
 
     @app.teardown_request

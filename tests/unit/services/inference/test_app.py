@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from services.inference.engine import Engine, softmax
+from services.inference.engine import Engine
 from shared.imaging.decode import encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
+from shared.modelling.calibration import softmax
 from shared.store import registry
 from shared.store.objects import ObjectStore
 from tests.unit.services.inference.serving import wait_for_version

@@ -19,18 +19,15 @@ from shared.modelling.calibration import (
     choose_threshold,
     expected_calibration_error,
     fit_temperature,
+    softmax,
     uncertain_band,
+    verdict,
 )
 
 Array = np.ndarray[Any, Any]
 
 TEMPERATURES = st.floats(0.05, 20)
 FILMS = st.lists(st.tuples(st.sampled_from(np.linspace(0, 1, 11).tolist()), st.booleans()), min_size=1, max_size=60)
-
-
-def softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 SHAPES = st.integers(1, 40).map(lambda films: (films, 3))
@@ -235,3 +232,19 @@ def test_calibration_lowers_both_on_films_that_it_was_not_fitted_on() -> None:
     assert (
         expected_calibration_error(after, labels[2000:]) < 0.05 < expected_calibration_error(rows[2000:], labels[2000:])
     )
+
+
+def test_softmax_survives_large_logits() -> None:
+    logits = np.linspace(-1e4, 1e4, 24, dtype=np.float32).reshape(8, 3)
+    assert softmax(logits).sum(axis=1) == pytest.approx([1] * 8)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_verdict_is_uncertain_within_the_band_and_else_follows_the_threshold(
+    score: float, threshold: float, below: float, above: float
+) -> None:
+    low, high = threshold - below, threshold + above
+    said = verdict(score, threshold, (low, high))
+    assert (said == "uncertain") == (low <= score <= high)
+    if said != "uncertain":
+        assert (said == "abnormal") == (score > high)

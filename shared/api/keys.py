@@ -1,21 +1,17 @@
-"""What the inference API takes and answers, as types: the service builds them and reads them. So far API keys alone."""
+"""API keys over HTTP: what can be asked of them, and what is told about them."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from shared.api.answer import Answer, Ask
 
 Scope = Literal["predict", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = ("predict", "metrics", "admin")
 
 
-class Answer(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class KeyRequest(Answer):
+class KeyRequest(Ask):
     """A key that is to be made."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     scopes: tuple[Scope, ...] = Field(("predict",), min_length=1, max_length=len(SCOPES))

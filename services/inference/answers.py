@@ -1,0 +1,149 @@
+"""What is said of films, in the words of the native API; the same over HTTP and in the results of a batch."""
+
+from base64 import b64encode
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from services.inference.explain import overlay_png
+from services.inference.predictor import Prediction, decide
+from shared.api.predictions import (
+    Box,
+    DecisionAnswer,
+    FilmAnswer,
+    Finding,
+    GateAnswer,
+    HeatMap,
+    ImageFacts,
+    ModelInUse,
+    PatientAnswer,
+    PointInUse,
+    Probabilities,
+    Seconds,
+    View,
+)
+from shared.datasets.manifest import CLASSES
+from shared.imaging.decode import encode_png
+from shared.imaging.image import to_8bit
+from shared.modelling.calibration import OperatingPoint
+from shared.modelling.card import ModelCard
+
+NOTICE = "For research only; not a medical device."
+_VIEW_EDGE = 2048
+
+
+def notice(card: ModelCard) -> str:
+    return f"{NOTICE} Trained on synthetic films." if card.synthetic else NOTICE
+
+
+def model_in_use(card: ModelCard) -> ModelInUse:
+    return ModelInUse(
+        network=card.network,
+        version=card.version,
+        sha256=card.files["model.onnx"],
+        dataset=card.dataset,
+        synthetic=card.synthetic,
+    )
+
+
+def probabilities_of(found: Prediction) -> Probabilities:
+    values = found.probabilities.tolist()
+    return Probabilities(**{label.value: round(value, 6) for label, value in zip(CLASSES, values, strict=True)})
+
+
+def finding(found: Prediction, point: OperatingPoint, total_s: float) -> Finding:
+    """What is small of the answer. `total_s` is the time since work on the film began, seconds."""
+    return Finding(**_finding(found, point, total_s))
+
+
+def film_answer(
+    found: Prediction, point: OperatingPoint, total_s: float, *, heatmap: bool = False, view: bool = False
+) -> FilmAnswer:
+    """The finding with what draws it: the outline, and the pictures that were asked for."""
+    heat = found.heat if heatmap else None
+    return FilmAnswer(
+        **_finding(found, point, total_s),
+        outline=_outline(found),
+        heatmap=None if heat is None else HeatMap(label=found.label, png=_base64(overlay_png(heat))),
+        view=View(png=_base64(_view(found))) if view else None,
+    )
+
+
+def patient_answer(found: list[Prediction], films: list[FilmAnswer]) -> PatientAnswer:
+    worst = max(range(len(films)), key=lambda index: found[index].score)
+    film = films[worst]
+    return PatientAnswer(film=worst, label=film.label, probabilities=film.probabilities, decision=film.decision)
+
+
+def _finding(found: Prediction, point: OperatingPoint, total_s: float) -> dict[str, Any]:
+    decision, image = decide(point, found.score), found.image
+    width, height = image.full_size
+    seconds = {phase: round(value, 5) for phase, value in {**found.seconds, "total": total_s}.items()}
+    return {
+        "label": found.label,
+        "probabilities": probabilities_of(found),
+        "decision": DecisionAnswer(
+            answer=decision.answer,
+            score=round(decision.score, 6),
+            operating_point=PointInUse(
+                name=point.name,
+                threshold=point.threshold,
+                sensitivity=point.sensitivity,
+                specificity=point.specificity,
+            ),
+            uncertain_between=point.uncertain,
+        ),
+        "gate": GateAnswer(passed=True, score=round(found.gate.score, 4), reason=found.gate.reason),
+        "image": ImageFacts(
+            width=width,
+            height=height,
+            bits=image.bits,
+            format=image.format,
+            reduction=image.reduction,
+            spacing_mm=image.spacing,
+            laterality=image.laterality,
+            view=image.view,
+        ),
+        "breast_box": _box(found),
+        "seconds": Seconds(**seconds),
+    }
+
+
+def _box(found: Prediction) -> Box:
+    x, y, width, height = found.segmentation.box
+    if found.segmentation.flipped:
+        x = found.image.pixels.shape[1] - x - width
+    (left, top), (right, bottom) = _as_sent(found, np.array([[x, y], [x + width, y + height]])).tolist()
+    return Box(x=left, y=top, width=right - left, height=bottom - top)
+
+
+def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
+    """The parenchyma's outline as a polygon in the film's pixels, within a pixel and a half of it."""
+    mask = found.segmentation.mask
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    polygon = cv2.approxPolyDP(max(contours, key=cv2.contourArea), 1.5, closed=True)[:, 0]
+    if found.segmentation.flipped:
+        polygon = np.column_stack([mask.shape[1] - 1 - polygon[:, 0], polygon[:, 1]])
+    return tuple((x, y) for x, y in _as_sent(found, np.asarray(polygon, np.int64)).tolist())
+
+
+def _as_sent(found: Prediction, points: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Points (n x 2: x, y) of the decoded pixels, in pixels of the frame that was sent."""
+    height, width = found.image.pixels.shape
+    return np.rint(points * (np.array(found.image.full_size) / (width, height))).astype(np.int64)
+
+
+def _view(found: Prediction) -> bytes:
+    """The film as a browser can show it: an 8-bit PNG, its longer edge at most 2048 pixels."""
+    pixels = to_8bit(found.image)
+    scale = _VIEW_EDGE / max(pixels.shape)
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return encode_png(pixels)
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()

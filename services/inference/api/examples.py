@@ -1,0 +1,137 @@
+"""Examples of requests and answers for the OpenAPI document; a test holds each to its type and misses none."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.api.batches import Batch, BatchList, BatchRequest
+from shared.api.keys import KeyFacts, KeyList, KeyMade, KeyRequest
+from shared.api.predictions import PatientPrediction, PredictionAnswer
+from shared.api.problem import Problem, ProtocolProblem
+from shared.api.protocols import (
+    Explanations,
+    InferAnswer,
+    InferRequest,
+    Instances,
+    ModelMetadata,
+    ModelReady,
+    Predictions,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
+from shared.api.service import Alive, ModelList, Ready, UsageLimits
+
+_VERSION = "20261122-190722-b05b"
+_REQUEST = "7d3f0c1e9b5a4e0f8c2d6a1b3e5f7a9c"
+_BASE64 = "iVBORw0KGgo="
+_PROBABILITIES = {"normal": 0.12, "benign": 0.25, "malignant": 0.63}
+_POINT = {
+    "name": "screening",
+    "threshold": 0.31,
+    "sensitivity": {"value": 0.9, "low": 0.82, "high": 0.96},
+    "specificity": {"value": 0.61, "low": 0.52, "high": 0.7},
+}
+_DECISION = {"answer": "abnormal", "score": 0.88, "operating_point": _POINT, "uncertain_between": [0.24, 0.42]}
+_SAID = {"class": "malignant", "probabilities": _PROBABILITIES, "decision": _DECISION}
+_FILM = {
+    **_SAID,
+    "gate": {"passed": True, "score": 0.99, "reason": "a breast was found"},
+    "image": {"width": 1024, "height": 1024, "bits": 8, "format": "PGM", "reduction": 1},
+    "breast_box": {"x": 412, "y": 96, "width": 388, "height": 840},
+    "seconds": {"queue": 0.0, "decode": 0.0004, "segment": 0.0031, "network": 0.0412, "total": 0.0451},
+    "outline": [[800, 96], [520, 240], [412, 560], [610, 900], [800, 936]],
+}
+_SAID_BY = {
+    "request_id": _REQUEST,
+    "model": {
+        "network": "resnet50",
+        "version": _VERSION,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "dataset": "mias",
+        "synthetic": False,
+    },
+    "notice": "For research only; not a medical device.",
+}
+_KEY = {
+    "id": "k3v9x2",
+    "name": "clinic-a",
+    "scopes": ["predict"],
+    "created": "2026-11-24T08:00:00+00:00",
+    "expires": None,
+    "requests_a_minute": 600,
+    "requests_at_once": 8,
+}
+_BATCH = {
+    "id": "0c9b7d2f4e6a48118f3d5b7a9c1e2f40",
+    "state": "running",
+    "network": "resnet50",
+    "version": _VERSION,
+    "operating_point": "screening",
+    "explain": None,
+    "images": 1200,
+    "done": 480,
+    "failed": 2,
+    "created": "2026-11-24T08:00:00.000+00:00",
+    "ended": None,
+}
+_PROBLEM = {
+    "type": "about:blank",
+    "title": "not-a-mammogram",
+    "status": 422,
+    "detail": "no breast was found; send one whole mammogram",
+    "request_id": _REQUEST,
+    "gate": {"passed": False, "score": 0.0, "reason": "no breast was found"},
+}
+
+EXAMPLES: dict[type[BaseModel], Any] = {
+    Alive: {"status": "alive"},
+    Ready: {"status": "ready", "network": "resnet50", "version": _VERSION},
+    PredictionAnswer: {**_FILM, **_SAID_BY},
+    PatientPrediction: {"films": [_FILM, _FILM], "patient": {"film": 0, **_SAID}, **_SAID_BY},
+    ModelList: {"models": ["resnet50"], "details": [{"name": "resnet50", "ready": True, "version": _VERSION}]},
+    UsageLimits: {
+        "body_mb": 64,
+        "image_pixels": 100_000_000,
+        "images_in_a_request": 8,
+        "formats": ["PGM", "PNG", "JPEG", "TIFF", "DICOM"],
+        "requests_at_work": 2,
+        "requests_waiting": 16,
+        "longest_timeout_ms": 60_000,
+        "key": {"requests_a_minute": 600, "requests_at_once": 8},
+    },
+    KeyRequest: {"name": "clinic-a", "scopes": ["predict"], "days": 365, "requests_a_minute": 600},
+    KeyFacts: _KEY,
+    KeyMade: {**_KEY, "key": "mammo_k3v9x2_shown-this-once"},
+    KeyList: {"keys": [_KEY]},
+    BatchRequest: {"prefix": "inbox/2026-11-24/", "operating_point": "screening"},
+    Batch: _BATCH,
+    BatchList: {"batches": [_BATCH]},
+    ServerMetadata: {"name": "mammostack", "version": "0.1.0", "extensions": ["binary_tensor_data"]},
+    ServerLive: {"live": True},
+    ServerReady: {"ready": True, "live": True},
+    ModelMetadata: {
+        "name": "resnet50",
+        "versions": [_VERSION],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "image", "datatype": "BYTES", "shape": [-1]}],
+        "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]}],
+    },
+    ModelReady: {"name": "resnet50", "ready": True},
+    InferRequest: {
+        "id": "7",
+        "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [_BASE64]}],
+        "outputs": [{"name": "probabilities"}],
+    },
+    InferAnswer: {
+        "model_name": "resnet50",
+        "model_version": _VERSION,
+        "id": "7",
+        "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [1, 3], "data": [0.12, 0.25, 0.63]}],
+    },
+    Instances: {"instances": [{"image": {"b64": _BASE64}}]},
+    Predictions: {"predictions": [{"class": "malignant", "probabilities": _PROBABILITIES, "score": 0.88}]},
+    Explanations: {"explanations": [{"class": "malignant", "heatmap": {"b64": _BASE64}}]},
+    Problem: _PROBLEM,
+    ProtocolProblem: {**_PROBLEM, "error": _PROBLEM["detail"]},
+}

@@ -1,0 +1,107 @@
+"""A part of a batch: image after image from the store to a line of the results, each with a finding or a problem."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.inference.answers import finding
+from services.inference.explain import overlay_png
+from services.inference.predictor import ServedModel, operating_point, predict
+from shared.api.batches import BatchLine, ImageProblem
+from shared.errors import ImageError, ImageTooLarge, JobInterrupted, MammoError, ObjectNotFound, StoreMisconfigured
+from shared.modelling.calibration import OperatingPoint
+from shared.queue.batch_plan import BatchPlan, read_images
+from shared.queue.batches import PREDICT
+from shared.queue.shards import GivenUp, Tries, attempt, code_of
+from shared.store import keys
+from shared.store.objects import ObjectStore
+
+_log = logging.getLogger("mammostack.inference")
+
+
+class ImageUnreadable(MammoError):
+    """The store refuses this object to us, and gave us others."""
+
+    code = "image-unreadable"
+
+
+_HOPELESS = (ImageError, ImageUnreadable, ObjectNotFound)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`most_bytes` of an image file, `max_tries` of one that fails; `alone`: nobody else uses the cores."""
+
+    most_bytes: int
+    max_tries: int
+    alone: bool = True
+
+
+def predict_part(
+    store: ObjectStore,
+    plan: BatchPlan,
+    part: str,
+    model: ServedModel,
+    tries: Tries,
+    limits: Limits,
+    stopping: Callable[[], bool] = lambda: False,
+) -> list[BatchLine]:
+    """A line for each image of a part, in order. Heat maps are stored where the batch asks for them.
+
+    Raises:
+        PlanError: there is no such part.
+        InputError: the model has no operating point of this name.
+        JobInterrupted: `stopping` said so, between two images.
+        One of shards.OUTSIDE.
+    """
+    point, lines = operating_point(model.card, plan.operating_point), []
+    for index, key in read_images(store, plan, part):
+        if stopping():
+            raise JobInterrupted(f"part {part} of batch {plan.batch} was stopped; it comes again if it is still wanted")
+
+        def work(index: int = index, key: str = key) -> BatchLine:
+            return _predict_image(store, plan, index, key, model, point, limits)
+
+        done = attempt(tries, plan.batch, PREDICT, f"{index:06d}", limits.max_tries, work, _HOPELESS)
+        lines.append(failed_line(index, key, done.reason) if isinstance(done, GivenUp) else done)
+    return lines
+
+
+def failed_line(index: int, key: str, reason: Exception) -> BatchLine:
+    """The line of an image that has no finding."""
+    told = str(reason) if isinstance(reason, MammoError) else "an unexpected error; the worker's log tells more"
+    return BatchLine(index=index, key=key, problem=ImageProblem(code=code_of(reason), detail=told))
+
+
+def to_document(lines: list[BatchLine]) -> bytes:
+    """JSON, a line for each."""
+    return b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
+
+
+def _predict_image(
+    store: ObjectStore,
+    plan: BatchPlan,
+    index: int,
+    key: str,
+    model: ServedModel,
+    point: OperatingPoint,
+    limits: Limits,
+) -> BatchLine:
+    data, began = _fetch(store, key, limits.most_bytes), time.perf_counter()
+    found = predict(model, data, alone=limits.alone, explain=plan.explain == "heatmap")
+    heatmap = None
+    if found.heat is not None:
+        heatmap = keys.batch_heatmap(plan.batch, index)
+        store.put(heatmap, overlay_png(found.heat))
+    return BatchLine(index=index, key=key, finding=finding(found, point, time.perf_counter() - began), heatmap=heatmap)
+
+
+def _fetch(store: ObjectStore, key: str, most_bytes: int) -> bytes:
+    """An image file. Raises ImageTooLarge before it is read, ImageUnreadable, ObjectNotFound."""
+    try:
+        if (size := store.size(key)) > most_bytes:
+            raise ImageTooLarge(f"the file has {size >> 20} MB; at most {most_bytes >> 20} MB are read")
+        return store.get(key)
+    except StoreMisconfigured as error:  # not the store as a whole: it has just told what this part holds
+        raise ImageUnreadable("the service may not read this object; ask who runs it to permit that") from error

@@ -1,0 +1,156 @@
+"""What is said of films: the answers of `/v1/predictions`, and what a line of a batch's results holds."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.api.answer import Answer, Query, absent
+from shared.datasets.manifest import Label
+from shared.modelling.calibration import Verdict
+from shared.modelling.metrics import Interval
+
+LONGEST_TIMEOUT_MS = 60_000
+
+
+class Waiting(Query):
+    timeout_ms: int | None = Field(None, ge=1, le=LONGEST_TIMEOUT_MS, description="how long the work may not be begun")
+
+
+class PredictionQuery(Waiting):
+    operating_point: str = Field("screening", max_length=40, description="one of the model's card")
+    explain: Literal["heatmap"] | None = Field(None, description="heatmap: adds the class-activation map")
+    view: Literal["1"] | None = Field(None, description="1: adds the film as a browser can show it")
+
+
+class ExplanationQuery(Waiting):
+    form: Literal["overlay", "grey"] = Field("overlay", description="coloured with transparency, or grey levels")
+
+
+class Probabilities(Answer):
+    """Calibrated; they sum to 1."""
+
+    normal: float
+    benign: float
+    malignant: float
+
+
+class PointInUse(Answer):
+    """The operating point of the decision, and what it does to held-out films, as the model's card says."""
+
+    name: str
+    threshold: float
+    sensitivity: Interval
+    specificity: Interval
+
+
+class DecisionAnswer(Answer):
+    answer: Verdict = Field(description="uncertain: a reader has to look")
+    score: float = Field(description="how abnormal: 1 - P(normal)")
+    operating_point: PointInUse
+    uncertain_between: tuple[float, float] = Field(description="scores from the first to the second are uncertain")
+
+
+class GateAnswer(Answer):
+    """Whether the image is a mammogram. One that is not gets an error, which holds this as well."""
+
+    passed: bool
+    score: float = Field(ge=0, le=1, description="0: certainly none, 1: certainly one")
+    reason: str
+
+
+class ImageFacts(Answer):
+    """All that is read from the file; `width` and `height` (pixels) are the file's own frame."""
+
+    width: int
+    height: int
+    bits: int
+    format: str
+    reduction: int = Field(description="it was decoded that many times smaller along each edge")
+    spacing_mm: tuple[float, float] | None = absent("from row to row, from column to column")
+    laterality: Literal["L", "R"] | None = absent()
+    view: str | None = absent("MLO, CC and such")
+
+
+class Box(Answer):
+    """Pixels of the film as it was sent."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Seconds(Answer):
+    """What the parts of the work took; `queue` is the time before it began."""
+
+    queue: float | None = absent()
+    decode: float
+    segment: float
+    network: float
+    explain: float | None = absent()
+    total: float
+
+
+class Finding(Answer):
+    """What is said of one film. It is all small: no outline, no pictures."""
+
+    label: Label = Field(alias="class")
+    probabilities: Probabilities
+    decision: DecisionAnswer
+    gate: GateAnswer
+    image: ImageFacts
+    breast_box: Box
+    seconds: Seconds
+
+
+class HeatMap(Answer):
+    label: Label = Field(alias="class", description="whose evidence it shows")
+    png: str = Field(description="base64 of a PNG with transparency, to be laid over the film")
+
+
+class View(Answer):
+    png: str = Field(description="base64 of an 8-bit grey PNG, its longer edge at most 2048 pixels")
+
+
+class FilmAnswer(Finding):
+    """What is said of one film, with what draws it. `heatmap` is there if it was asked for and the network has one."""
+
+    outline: tuple[tuple[int, int], ...] = Field(description="the parenchyma as a polygon, pixels of the film as sent")
+    heatmap: HeatMap | None = absent()
+    view: View | None = absent()
+
+
+class ModelInUse(Answer):
+    network: str
+    version: str
+    sha256: str = Field(description="of the model file")
+    dataset: str
+    synthetic: bool = Field(description="trained on made-up films: good for trying the software, for nothing else")
+
+
+class Signature(Answer):
+    """Who says it."""
+
+    request_id: str
+    model: ModelInUse
+    notice: str
+
+
+class PredictionAnswer(FilmAnswer, Signature):
+    """Of one image."""
+
+
+class PatientAnswer(Answer):
+    """A patient is as suspicious as the most suspicious film, whose index `film` is."""
+
+    film: int
+    label: Label = Field(alias="class")
+    probabilities: Probabilities
+    decision: DecisionAnswer
+
+
+class PatientPrediction(Signature):
+    """Of several images of one patient."""
+
+    films: tuple[FilmAnswer, ...]
+    patient: PatientAnswer

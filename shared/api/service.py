@@ -1,0 +1,48 @@
+"""What the service tells about itself: whether it is ready, its models, its limits."""
+
+from typing import Literal
+
+from shared.api.answer import Answer
+
+
+class Alive(Answer):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(Answer):
+    """A model is loaded, its checksums are right, and its golden inputs gave their golden outputs."""
+
+    status: Literal["ready"] = "ready"
+    network: str
+    version: str
+
+
+class ModelDetails(Answer):
+    name: str
+    ready: bool
+    version: str | None
+
+
+class ModelList(Answer):
+    """KServe's clients read `models` alone."""
+
+    models: tuple[str, ...]
+    details: tuple[ModelDetails, ...]
+
+
+class KeyLimits(Answer):
+    """Of the key that asks; null: without limit."""
+
+    requests_a_minute: int | None
+    requests_at_once: int | None
+
+
+class UsageLimits(Answer):
+    body_mb: int
+    image_pixels: int
+    images_in_a_request: int
+    formats: tuple[str, ...]
+    requests_at_work: int
+    requests_waiting: int
+    longest_timeout_ms: int
+    key: KeyLimits

@@ -1,0 +1,243 @@
+"""Batches over HTTP: what is taken and refused, whose they are, and what happens while the broker is away."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+from werkzeug.test import TestResponse
+
+from services.inference.app import create_app
+from services.inference.batches import failed_line, to_document
+from shared.embedded.commands import ROOT
+from shared.errors import UndecodableImage
+from shared.queue.application import make_app
+from shared.queue.batch_plan import read_batch, read_images
+from shared.queue.batches import finish_part
+from shared.queue.broker import Broker, connect
+from shared.settings import Settings
+from shared.store import registry
+from shared.store.access import add_key, describe_key, new_key
+from shared.store.objects import DirectoryStore
+from tests.unit.services.inference.conftest import KEY, NETWORK
+from tests.unit.services.inference.serving import wait_for_version
+
+PROMPTLY_S = 10.0
+
+
+@pytest.fixture
+def config(store: DirectoryStore, redis_url: str) -> Settings:
+    return Settings(
+        _env_file=None,
+        store=str(store.root),
+        redis_url=SecretStr(redis_url),
+        serve_network=NETWORK,
+        api_key=SecretStr(KEY),
+        promotion_poll_s=0.02,
+        cpu_threads=1,
+    )
+
+
+@pytest.fixture
+def queue(config: Settings) -> Broker:
+    broker = Broker(make_app(config), connect(config), patient=False)
+    broker.client.flushall()
+    return broker
+
+
+@pytest.fixture
+def owner(store: DirectoryStore, config: Settings, queue: Broker) -> FlaskClient:
+    """Asks a service with v1 in production and a broker, with a key for predictions alone; three films are there."""
+    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    for number in range(3):
+        store.put(f"inbox/day/{number}.png", b"film")
+    client = create_app(config).test_client()
+    wait_for_version(client, "v1")
+    return asking_as(store, client, "clinic-a")
+
+
+@pytest.fixture
+def other(store: DirectoryStore, owner: FlaskClient) -> FlaskClient:
+    return asking_as(store, owner.application.test_client(), "clinic-b")
+
+
+@pytest.fixture
+def admin(owner: FlaskClient) -> FlaskClient:
+    client = owner.application.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
+    return client
+
+
+def asking_as(store: DirectoryStore, client: FlaskClient, name: str) -> FlaskClient:
+    """The client with a new key of this name, once the service knows it."""
+    key = new_key()
+    add_key(store, describe_key(key, name, ("predict",)))
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+    until = time.monotonic() + PROMPTLY_S
+    while client.get("/v1/usage-limits").status_code != 200:
+        assert time.monotonic() < until, "the key was not noticed"
+        time.sleep(0.02)
+    return client
+
+
+def test_a_batch_is_made_and_waits_in_the_queue(owner: FlaskClient, queue: Broker) -> None:
+    answer = owner.post("/v1/batches", json={"prefix": "inbox/"})
+    assert answer.status_code == 202, answer.text
+    batch = answer.json
+    assert (batch["state"], batch["images"], batch["done"], batch["failed"]) == ("queued", 3, 0, 0)
+    assert (batch["network"], batch["version"], batch["operating_point"]) == (NETWORK, "v1", "screening")
+    assert owner.get(f"/v1/batches/{batch['id']}").json == batch
+    assert owner.get("/v1/batches").json == {"batches": [batch]}
+    assert owner.get(f"/v1/batches/{batch['id']}/results").data == b""
+    assert queue.depth().waiting["inference"] == 1
+
+
+def test_results_are_streamed_as_json_lines(owner: FlaskClient, store: DirectoryStore, queue: Broker) -> None:
+    keys = [f"inbox/day/{number}.png" for number in range(40)]
+    batch = owner.post("/v1/batches", json={"keys": keys}).json["id"]
+    plan = read_batch(store, batch)
+    for part in ("000002", "000000"):
+        lines = [failed_line(*image, UndecodableImage("cut off")) for image in read_images(store, plan, part)]
+        finish_part(store, queue, plan, part, to_document(lines))
+    answer = owner.get(f"/v1/batches/{batch}/results")
+    assert answer.mimetype == "application/x-ndjson"
+    found = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line["key"] for line in found] == keys[:16] + keys[32:]
+    assert found[0] == {"index": 0, "key": keys[0], "problem": {"code": "undecodable-image", "detail": "cut off"}}
+    shown = owner.get(f"/v1/batches/{batch}").json
+    assert (shown["state"], shown["done"], shown["failed"]) == ("running", 24, 24)
+
+
+def test_a_promotion_changes_the_model_of_later_batches_alone(owner: FlaskClient, store: DirectoryStore) -> None:
+    before = owner.post("/v1/batches", json={"prefix": "inbox/"}).json
+    registry.promote(store, NETWORK, "v2", by="test", why="test")
+    wait_for_version(owner, "v2")
+    after = owner.post("/v1/batches", json={"prefix": "inbox/"}).json
+    assert (before["version"], after["version"]) == ("v1", "v2")
+    assert owner.get(f"/v1/batches/{before['id']}").json["version"] == "v1"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, "either keys or a prefix"),
+        ({"keys": []}, "keys"),
+        ({"keys": ["inbox/a.png"], "prefix": "inbox/"}, "either keys or a prefix"),
+        ({"keys": ["models/resnet50/v1/model.onnx"]}, "below inbox/ alone"),
+        ({"keys": ["inbox/../access/keys.json"]}, "below inbox/ alone"),
+        ({"keys": ["http://169.254.169.254/latest"]}, "below inbox/ alone"),
+        ({"prefix": "access/"}, "below inbox/ alone"),
+        ({"prefix": "inbox/nothing/"}, "no image below"),
+        ({"prefix": "inbox/day"}, "ends with a slash"),
+        ({"prefix": "inbox/", "operating_point": "best"}, "no operating point"),
+        ({"prefix": "inbox/", "explain": "everything"}, "explain"),
+        ({"prefix": "inbox/", "url": "http://example.org"}, "url"),
+    ],
+)
+def test_what_is_refused(owner: FlaskClient, store: DirectoryStore, body: dict[str, object], told: str) -> None:
+    refused = owner.post("/v1/batches", json=body)
+    assert refused.status_code == 400
+    assert told in refused.json["detail"]
+    assert list(store.list("batches/")) == []
+
+
+def test_an_idempotency_key_makes_one_batch_for_each_owner(
+    owner: FlaskClient, other: FlaskClient, queue: Broker
+) -> None:
+    order = {"Idempotency-Key": "order-17"}
+    first, again = (owner.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).json for _ in range(2))
+    assert again == first
+    assert queue.depth().waiting["inference"] == 1
+    assert other.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).json["id"] != first["id"]
+    conflict = owner.post("/v1/batches", json={"prefix": "inbox/day/"}, headers=order)
+    assert (conflict.status_code, conflict.json["title"]) == (409, "idempotency-conflict")
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 201, "ä"])
+def test_a_malformed_idempotency_key_is_refused(owner: FlaskClient, key: str) -> None:
+    headers = {"Idempotency-Key": key.encode().decode("latin-1")}
+    assert owner.post("/v1/batches", json={"prefix": "inbox/"}, headers=headers).status_code == 400
+
+
+def test_a_batch_is_its_owner_s_and_the_admin_s(owner: FlaskClient, other: FlaskClient, admin: FlaskClient) -> None:
+    batch = owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"]
+    unknown = other.get(f"/v1/batches/{'0' * 32}").json
+    asks: list[Callable[[FlaskClient], TestResponse]] = [
+        lambda client: client.get(f"/v1/batches/{batch}"),
+        lambda client: client.get(f"/v1/batches/{batch}/results"),
+        lambda client: client.post(f"/v1/batches/{batch}/resume"),
+        lambda client: client.post(f"/v1/batches/{batch}/cancel"),
+    ]
+    for ask in asks:
+        refused = ask(other)
+        assert refused.status_code == 404
+        assert refused.json["detail"] == unknown["detail"]
+        assert ask(admin).status_code in (200, 202)
+    assert other.get("/v1/batches").json == admin.get("/v1/batches").json == {"batches": []}
+
+
+def test_a_cancelled_batch_can_not_be_resumed(owner: FlaskClient) -> None:
+    batch = owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"]
+    assert owner.post(f"/v1/batches/{batch}/cancel").json["state"] == "cancelled"
+    assert owner.post(f"/v1/batches/{batch}/cancel").json["state"] == "cancelled"
+    refused = owner.post(f"/v1/batches/{batch}/resume")
+    assert (refused.status_code, refused.json["title"]) == (409, "batch-ended")
+
+
+@pytest.mark.parametrize("batch", ["of", "unknown", "..%2Faccess", "0" * 32])
+def test_an_unknown_batch_is_not_found(owner: FlaskClient, batch: str) -> None:
+    assert owner.get(f"/v1/batches/{batch}").status_code == 404
+
+
+def test_the_newest_batches_are_listed_first(owner: FlaskClient) -> None:
+    made = [owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"] for _ in range(3)]
+    assert [batch["id"] for batch in owner.get("/v1/batches").json["batches"]] == made[::-1]
+    assert [batch["id"] for batch in owner.get("/v1/batches?limit=1").json["batches"]] == made[:-2:-1]
+    assert owner.get("/v1/batches?limit=0").status_code == 400
+
+
+# ---- without a broker, or a model ------------------------------------------------------------------------------------
+
+
+def test_while_the_broker_is_away_a_batch_is_kept_and_told_to_come_back(
+    ready: FlaskClient, store: DirectoryStore
+) -> None:
+    store.put("inbox/1.png", b"film")
+    began = time.monotonic()
+    answer = ready.post("/v1/batches", json={"prefix": "inbox/"}, headers={"Idempotency-Key": "order-17"})
+    assert time.monotonic() - began < PROMPTLY_S
+    assert (answer.status_code, answer.json["title"]) == (503, "queue-unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "the batch is kept" in answer.json["detail"]
+    (batch,) = ready.get("/v1/batches").json["batches"]
+    assert batch["id"] in answer.json["detail"]
+    assert ready.post(f"/v1/batches/{batch['id']}/resume").status_code == 503
+    assert ready.post(f"/v1/batches/{batch['id']}/cancel").json["state"] == "cancelled"
+
+
+def test_the_same_request_begins_a_batch_that_the_broker_could_not_take(
+    ready: FlaskClient, store: DirectoryStore, config: Settings, queue: Broker
+) -> None:
+    store.put("inbox/1.png", b"film")
+    order = {"Idempotency-Key": "order-17"}
+    assert ready.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 503
+    back = create_app(config).test_client()
+    back.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
+    wait_for_version(back, "v1")
+    assert back.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 202
+    assert queue.depth().waiting["inference"] == 1
+
+
+def test_without_a_model_no_batch_is_made(client: FlaskClient, store: DirectoryStore) -> None:
+    store.put("inbox/1.png", b"film")
+    refused = client.post("/v1/batches", json={"prefix": "inbox/"})
+    assert (refused.status_code, refused.json["title"]) == (503, "model-not-ready")
+
+
+def test_a_service_that_makes_no_batch_never_imports_celery() -> None:
+    script = "import sys, services.inference.app; sys.exit(bool({'celery', 'kombu', 'redis'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
