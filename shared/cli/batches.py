@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich import box
 from rich.table import Table
 
@@ -37,7 +38,10 @@ def create(
     if bool(keys) == bool(prefix):
         raise InputError("name either images or a --prefix")
     images = {"keys": tuple(keys)} if keys else {"prefix": prefix}
-    asked = BatchRequest(**images, operating_point=operating_point, explain="heatmap" if heatmaps else None)
+    try:
+        asked = BatchRequest(**images, operating_point=operating_point, explain="heatmap" if heatmaps else None)
+    except ValidationError as error:
+        raise InputError(f"this batch can't be made: {error.errors()[0]['msg'].lower()}; mend the command") from None
     batch = InferenceClient(url, client_key()).create_batch(asked, idempotency_key)
     console.print(f"batch {batch.id}: {batch.images} images, by {batch.network} {batch.version}")
     console.print(f"Next: mammo batch status {batch.id} --follow, mammo batch results {batch.id}")

@@ -39,7 +39,14 @@ def read_until(demo: "subprocess.Popen[str]", pattern: str) -> str:
 
 def service_processes(folder: Path) -> list[psutil.Process]:
     notes = json.loads((folder / "processes.json").read_text())
-    assert [note["name"] for note in notes] == ["broker", "augment", "segment", "train", "inference"]
+    assert [note["name"] for note in notes] == [
+        "broker",
+        "augment",
+        "segment",
+        "train",
+        "inference-worker",
+        "inference",
+    ]
     return [psutil.Process(note["pid"]) for note in notes]
 
 
