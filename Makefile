@@ -2,11 +2,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO   := ./mammo demo $(if $(MIAS),--mias "$(MIAS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
           $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once)
+BENCHED := litserve bentoml mlserver
 COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)  prometheus: http://$$($(COMPOSE) port prometheus 9090)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench-scale check format images up smoke down clean
+.PHONY: help demo test chaos bench-scale bench-inference soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +23,12 @@ chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
 
 bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
 	.venv/bin/python -m tests.bench.scale
+
+bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 20 minutes); QUICK=1, COSTS=1
+	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick)
+
+soak: .venv/ready ## the inference service at three times what it can do; MINUTES=10
+	.venv/bin/python -m tests.load.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 check: .venv/ready ## ruff, mypy, import contracts
 	.venv/bin/ruff check .
@@ -47,7 +54,7 @@ down: ## stop the containers; VOLUMES=1 deletes their data as well
 	$(COMPOSE) --profile tools down --remove-orphans $(if $(VOLUMES),--volumes)
 
 clean: ## remove the demo's files, the environment and caches
-	rm -rf var .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf var .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .env:
 	@deploy/docker/make-env.sh
@@ -60,4 +67,12 @@ clean: ## remove the demo's files, the environment and caches
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt torch
 	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r requirements-dev.txt
+	@touch $@
+
+# Each of these servers has an environment of its own, laid over the project's; one that can't be installed is left out.
+.venv-bench/%/tried: tests/bench/requirements-%.txt | .venv/ready
+	@rm -rf $(@D) && .venv/bin/python -m venv $(@D)
+	@.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(@D)/lib/python3.11/site-packages/project.pth
+	@if $(@D)/bin/python -m pip install --disable-pip-version-check -r $< > $(@D)/log 2>&1; \
+	  then touch $(@D)/ready; else echo "$* can't be installed; see $(@D)/log" >&2; fi
 	@touch $@

@@ -1,0 +1,67 @@
+"""What the servers of a benchmark serve: a store with a ResNet-50 of random weights in production, and generated films.
+
+Run as a process, so that torch, which exports the network, is in no process that is measured or measures.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.embedded.commands import ROOT
+
+NETWORK, VERSION, SIZE = "resnet50", "v1", 224
+
+
+@dataclass(frozen=True)
+class Published:
+    """In `folder`: the store, and one film of 1024 x 1024 in two forms."""
+
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the published version."""
+        return self.store / "models" / NETWORK / VERSION
+
+    def film(self, form: str) -> Path:
+        """`png` or `pgm`."""
+        return self.folder / f"film.{form}"
+
+
+def publish(folder: Path) -> Published:
+    """Exports and publishes the network into `folder`; takes about 20 seconds."""
+    subprocess.run([sys.executable, "-m", "tests.bench.published", str(folder)], cwd=ROOT, check=True)
+    return Published(folder)
+
+
+def _main(published: Published) -> None:
+    import numpy as np
+    import torch
+
+    from services.train.publish import model_files, network_to_bytes
+    from shared.datasets.manifest import Label
+    from shared.datasets.phantom import render
+    from shared.imaging.decode import encode_pgm, encode_png
+    from shared.modelling.card import PreprocessingCard
+    from shared.modelling.networks import build
+    from shared.store import registry
+    from shared.store.objects import DirectoryStore
+    from tests.builders import model_card
+
+    torch.manual_seed(1)
+    store = DirectoryStore(published.store)
+    card = model_card(NETWORK, VERSION, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
+    registry.publish(store, card, model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, 1))
+    registry.promote(store, NETWORK, VERSION, by="bench", why="bench")
+    pixels = render(np.random.default_rng(1), "left", "G", Label.BENIGN).pixels
+    published.film("png").write_bytes(encode_png(pixels))
+    published.film("pgm").write_bytes(encode_pgm(pixels))
+
+
+if __name__ == "__main__":
+    _main(Published(Path(sys.argv[1])))

@@ -1,0 +1,64 @@
+"""The work of a request, which every server of the comparison does alike: decode, segment, prepare, ask the network.
+
+Decoding and preprocessing are our own functions. The network is torch's, as users of these servers run it, or our
+published graph under ONNX Runtime. BENCH_MODEL names the folder of a published version, BENCH_ENGINE the engine.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import services  # noqa: F401  sets what OpenMP and ONNX Runtime must know before they are imported
+
+# isort: split
+import cv2
+import numpy as np
+
+from shared.datasets.manifest import CLASSES
+from shared.imaging.preprocess import Preprocessing, prepare
+
+THREADS = 1
+"""Threads of a worker: as many as there are cores for it, with one worker a core."""
+
+
+def load() -> Callable[[bytes], dict[str, Any]]:
+    """A function from an image file to the answer that is sent."""
+    cv2.setNumThreads(THREADS)
+    folder, preprocessing = Path(os.environ["BENCH_MODEL"]), Preprocessing(size=int(os.environ["BENCH_SIZE"]))
+    logits = {"torch": _torch, "onnx": _onnx}[os.environ["BENCH_ENGINE"]](folder)
+
+    def answer(data: bytes) -> dict[str, Any]:
+        weights = np.exp(logits(prepare(data, preprocessing).input[None])[0])
+        chances = weights / weights.sum()
+        named = {label.value: float(chance) for label, chance in zip(CLASSES, chances, strict=True)}
+        return {"class": max(named, key=named.__getitem__), "probabilities": named}
+
+    return answer
+
+
+def _torch(folder: Path) -> Callable[[Any], Any]:
+    import torch
+    from safetensors.torch import load_file
+
+    from shared.modelling.networks import build
+
+    torch.set_num_threads(THREADS)
+    network = build("resnet50")
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    network.eval()
+
+    def logits(films: Any) -> Any:
+        with torch.inference_mode():
+            return network(torch.from_numpy(films))[0].numpy()
+
+    return logits
+
+
+def _onnx(folder: Path) -> Callable[[Any], Any]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    return lambda films: np.asarray(session.run(["logits"], {"films": films})[0])
