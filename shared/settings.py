@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InputError
 
+EngineKind = Literal["onnx", "onnx-int8", "torch"]
+
 
 class SettingsError(InputError):
     """A setting is missing or malformed; the message names its environment variable."""
@@ -48,6 +50,9 @@ class Settings(BaseSettings):
 
     serve_network: str = Field("resnet50", description="the network that the inference service answers with")
     serve_alias: str = Field("production", description="the alias whose version is served")
+    serve_engine: EngineKind = Field(
+        "onnx", description="onnx: a CPU; onnx-int8: 8-bit integers where the model offers them; torch: a GPU"
+    )
     serve_host: str = Field("127.0.0.1", description="address that the inference service listens on")
     serve_port: int = Field(8080, ge=0, le=65535, description="port that the inference service listens on")
     serve_threads: int = Field(32, ge=4, description="requests that one inference process holds at a time")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.inference.explain import overlay_png
-from services.inference.predictor import Prediction, decide
+from services.inference.predictor import Prediction, ServedModel, decide
 from shared.api.predictions import (
     Box,
     DecisionAnswer,
@@ -38,11 +38,13 @@ def notice(card: ModelCard) -> str:
     return f"{NOTICE} Trained on synthetic films." if card.synthetic else NOTICE
 
 
-def model_in_use(card: ModelCard) -> ModelInUse:
+def model_in_use(model: ServedModel) -> ModelInUse:
+    card = model.card
     return ModelInUse(
         network=card.network,
         version=card.version,
-        sha256=card.files["model.onnx"],
+        file=model.file,
+        sha256=card.files[model.file],
         dataset=card.dataset,
         synthetic=card.synthetic,
     )

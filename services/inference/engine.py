@@ -12,6 +12,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,14 @@ class Answer:
 
     logits: Floats
     features: Floats
+
+
+class Runner(Protocol):
+    """What runs a loaded network: `Engine`, or `torch_engine.TorchEngine`."""
+
+    def run(self, films: Floats, *, alone: bool = False) -> Answer: ...
+
+    def logits(self, films: Floats) -> Floats: ...
 
 
 class Engine:

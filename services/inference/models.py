@@ -5,29 +5,34 @@ import logging
 
 import numpy as np
 
-from services.inference.engine import Engine, Floats
+from services.inference.engine import Engine, Floats, Runner
 from services.inference.predictor import ServedModel
 from shared import metrics
 from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.modelling.card import GOLDEN, GOLDEN_INT8, HEAD, INT8, ONNX, WEIGHTS, ModelCard
 from shared.modelling.golden import check_golden
+from shared.settings import EngineKind
 from shared.store import registry
 from shared.store.objects import ObjectStore
 
-ONNX, GOLDEN, HEAD = "model.onnx", "golden.json", "head.npy"
 _TOLERANCE = 1e-3
+_TOLERANCE_INT8 = 0.05
+"""CPUs round sums of 8-bit products in different ways."""
+
 _log = logging.getLogger("mammostack.inference")
 
 
 class ModelKeeper:
     """Holds what `alias` of `network` points to. Requests take `current` once and keep it to their end."""
 
-    def __init__(self, store: ObjectStore, network: str, alias: str, threads: int) -> None:
+    def __init__(self, store: ObjectStore, network: str, alias: str, threads: int, kind: EngineKind = "onnx") -> None:
         self._store = store
         self._network = network
         self._alias = alias
         self._threads = threads
+        self._kind = kind
         self._model: ServedModel | None = None
         self._reason = "the first look at the registry is still to come"
         self._refused: str | None = None
@@ -49,7 +54,7 @@ class ModelKeeper:
             version = registry.read_alias(self._store, self._network, self._alias).version
             if version in (self._refused, self._model and self._model.card.version):
                 return
-            self._swap(load_model(self._store, self._network, version, self._threads))
+            self._swap(load_model(self._store, self._network, version, self._threads, self._kind))
         except ModelCorrupt as error:
             self._refused = version  # damaged for good: no use in loading it again every two seconds
             self._keep_old(error, "corrupt")
@@ -72,8 +77,8 @@ class ModelKeeper:
         _log.error("model not loaded", extra={"reason": str(error)})
 
 
-def load_model(store: ObjectStore, network: str, version: str, threads: int) -> ServedModel:
-    """Loads and checks one version.
+def load_model(store: ObjectStore, network: str, version: str, threads: int, kind: EngineKind = "onnx") -> ServedModel:
+    """Loads and checks one version. By 8-bit integers only where the version offers them, else as `onnx` does.
 
     Raises:
         ModelCorrupt: a digest is wrong, the golden inputs give other answers, or it wants another preprocessing.
@@ -84,10 +89,26 @@ def load_model(store: ObjectStore, network: str, version: str, threads: int) -> 
             f"{network} {version} was trained with segmentation {card.preprocessing.segmentation}, this service has "
             f"{SEGMENTATION_VERSION}; deploy the release that trained it, or train it again"
         )
-    engine = Engine(registry.read_file(store, card, ONNX), threads)
-    check_golden(registry.read_file(store, card, GOLDEN), engine.logits, _TOLERANCE)
+    file, engine, golden, tolerance = _engine(store, card, threads, kind)
+    check_golden(registry.read_file(store, card, golden), engine.logits, tolerance)
     head = _read_head(registry.read_file(store, card, HEAD)) if HEAD in card.files else None
-    return ServedModel(card, engine, Preprocessing(size=card.preprocessing.size), head)
+    return ServedModel(card, file, engine, Preprocessing(size=card.preprocessing.size), head)
+
+
+def _engine(store: ObjectStore, card: ModelCard, threads: int, kind: EngineKind) -> tuple[str, Runner, str, float]:
+    """The file that is run, what runs it, the file of its golden answers, and how close it has to come to them."""
+    if kind == "torch":
+        from services.inference.torch_engine import TorchEngine  # noqa: PLC0415  the CPU's server never imports torch
+
+        return WEIGHTS, TorchEngine(card.network, registry.read_file(store, card, WEIGHTS), threads), GOLDEN, _TOLERANCE
+    if kind == "onnx-int8" and INT8 in card.files:
+        return INT8, Engine(registry.read_file(store, card, INT8), threads), GOLDEN_INT8, _TOLERANCE_INT8
+    if kind == "onnx-int8":
+        _log.warning(
+            "no 8-bit graph is offered, the network itself is served",
+            extra={"network": card.network, "version": card.version},
+        )
+    return ONNX, Engine(registry.read_file(store, card, ONNX), threads), GOLDEN, _TOLERANCE
 
 
 def _read_head(document: bytes) -> Floats:

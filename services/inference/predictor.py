@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.engine import Engine, Floats
+from services.inference.engine import Floats, Runner
 from services.inference.explain import activation_map, on_film
 from shared.datasets.manifest import CLASSES, Label
 from shared.errors import InputError
@@ -24,11 +24,12 @@ from shared.modelling.card import ModelCard
 
 @dataclass(frozen=True, eq=False)
 class ServedModel:
-    """A version that was loaded and passed its golden inputs. `head` (float32 3 x C) is None where the network can't be
-    explained by an activation map."""
+    """A version that was loaded and passed its golden inputs. `file` is the one that its engine runs; `head` (float32
+    3 x C) is None where the network can't be explained by an activation map."""
 
     card: ModelCard
-    engine: Engine
+    file: str
+    engine: Runner
     preprocessing: Preprocessing
     head: Floats | None
 

@@ -16,6 +16,7 @@ from shared.errors import ImageError, ModelNotFound
 from shared.settings import Settings
 from shared.store.objects import ObjectStore, open_store
 
+_LANES_A_CORE_WITH_GPU = 4  # a lane that waits for the GPU needs no core
 _log = logging.getLogger("mammostack.inference")
 
 
@@ -27,8 +28,9 @@ class InferenceService:
         self.config = config
         self.store: ObjectStore = open_store(config)
         self.access = Access(self.store, local_key(config))
-        self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, cores)
-        self.lanes = Lanes(cores, config.serve_waiting)
+        self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, cores, config.serve_engine)
+        lanes = cores * (_LANES_A_CORE_WITH_GPU if config.serve_engine == "torch" else 1)
+        self.lanes = Lanes(lanes, config.serve_waiting)
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def model(self, network: str | None = None, version: str | None = None) -> ServedModel:

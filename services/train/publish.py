@@ -8,17 +8,31 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from safetensors.torch import load, save
 
 from services.train.core import Floats
+from services.train.data import load_images
 from services.train.evaluate import best_fold, published_points
+from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
 from services.train.jobs import MODEL, JobResult
 from shared.datasets.manifest import CLASSES
+from shared.datasets.splits import patient_split
 from shared.errors import ModelCorrupt, ModelNotFound
+from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segment import SEGMENTATION_VERSION
-from shared.modelling.card import ModelCard, PreprocessingCard
+from shared.modelling.calibration import MIN_FILMS, OperatingPoint
+from shared.modelling.card import (
+    GOLDEN,
+    GOLDEN_INT8,
+    HEAD,
+    INT8,
+    ONNX,
+    WEIGHTS,
+    Int8Report,
+    ModelCard,
+    PreprocessingCard,
+)
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.golden import check_golden, golden_answers, golden_inputs
 from shared.modelling.networks import MammogramNetwork, build, head_layers
@@ -30,7 +44,6 @@ from shared.store.objects import ObjectStore
 _EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
 _MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
 _SYNTHETIC_TERMS = "Generated films; no person's data."
-WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
 _TOLERANCE = 1e-4
 
 
@@ -53,6 +66,9 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
     files = model_files(network, weights, best.input_size, plan.seed)
+    points = published_points(best, judged.operating_points)
+    int8, more = _in_8_bits(store, plan, best, files[ONNX], points)
+    files |= more
     files |= {"report.html": store.get(keys.report_file(plan.run, "index.html")), "metrics.json": figures}
     card = ModelCard(
         network=network,
@@ -74,7 +90,8 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         parameters=best.parameters,
         metrics=judged.metrics,
         temperature=best.temperature,
-        operating_points=published_points(best, judged.operating_points),
+        operating_points=points,
+        int8=int8,
         explainable=network in _EXPLAINABLE,
         data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
         files={},
@@ -93,10 +110,27 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
     with torch.inference_mode():
         golden = golden_answers(input_size, seed, network(torch.from_numpy(inputs))[0].numpy())
     graph = _export(network, inputs)
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    check_golden(golden, lambda films: session.run(["logits"], {"films": films})[0], _TOLERANCE)
+    check_golden(golden, lambda films: logits_of(graph, films), _TOLERANCE)
     files = {WEIGHTS: weights, ONNX: graph, GOLDEN: golden}
     return files | {HEAD: _head_weights(network)} if kind in _EXPLAINABLE else files
+
+
+def _in_8_bits(
+    store: ObjectStore, plan: Plan, best: JobResult, graph: bytes, points: tuple[OperatingPoint, ...]
+) -> tuple[Int8Report | None, dict[str, bytes]]:
+    """How the network in 8-bit integers does on the validation films, and its files where it does well enough."""
+    if len(best.validation.films) < MIN_FILMS:
+        return None, {}
+    images = load_images(store, plan, Preprocessing(size=best.input_size))
+    split = patient_split(images.variants, plan.folds, best.job.fold, plan.seed)
+    originals = [index for index in split.train if images.variants[index].variant == 0]
+    int8 = quantised(graph, images.inputs[originals[:CALIBRATION_FILMS]])
+    validation = images.examples(split.validation)
+    report = judge(graph, int8, validation, best.temperature, points)
+    if not report.offered:
+        return report, {}
+    logits = logits_of(int8, golden_inputs(best.input_size, plan.seed))
+    return report, {INT8: int8, GOLDEN_INT8: golden_answers(best.input_size, plan.seed, logits)}
 
 
 def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:

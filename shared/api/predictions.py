@@ -123,7 +123,10 @@ class FilmAnswer(Finding):
 class ModelInUse(Answer):
     network: str
     version: str
-    sha256: str = Field(description="of the model file")
+    file: str = Field(
+        description="which of the version's files answers: model.onnx, model.int8.onnx, model.safetensors"
+    )
+    sha256: str = Field(description="of that file")
     dataset: str
     synthetic: bool = Field(description="trained on made-up films: good for trying the software, for nothing else")
 

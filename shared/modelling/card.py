@@ -8,6 +8,10 @@ from shared.modelling.evaluation import Protocol, WeightsReport
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.recipes import Network, TrainingRecipe
 
+WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
+INT8, GOLDEN_INT8 = "model.int8.onnx", "golden.int8.json"
+"""The files of a version. The second graph is there where it was found to judge as the first does."""
+
 INTENDED_USE = (
     "Research on computer-aided reading of digitised screening mammograms. Not a medical device: no decision about a "
     "person may rest on its answers."

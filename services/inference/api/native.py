@@ -46,7 +46,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         point, explain = operating_point(model.card, asked.operating_point), asked.explain == "heatmap"
         found = predict_all(service, model, images_sent(), explain=explain, timeout_ms=asked.timeout_ms)
         films = [film_answer(each, point, g.elapsed(), heatmap=explain, view=asked.view == "1") for each in found]
-        said_by = {"request_id": g.request_id, "model": model_in_use(model.card), "notice": notice(model.card)}
+        said_by = {"request_id": g.request_id, "model": model_in_use(model), "notice": notice(model.card)}
         if len(films) == 1:
             return forms.sent(PredictionAnswer(**dict(films[0]), **said_by))
         return forms.sent(PatientPrediction(films=tuple(films), patient=patient_answer(found, films), **said_by))

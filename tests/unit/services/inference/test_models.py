@@ -1,11 +1,12 @@
 """The keeper of the promoted model: what it loads, what it refuses, and that the old one stays."""
 
+import numpy as np
 import pytest
 
 from services.inference.engine import Engine
 from services.inference.models import ModelKeeper, load_model
 from shared.errors import ModelCorrupt, ModelNotReady
-from shared.modelling.card import PreprocessingCard
+from shared.modelling.card import GOLDEN, GOLDEN_INT8, INT8, ONNX, WEIGHTS, PreprocessingCard
 from shared.modelling.golden import golden_inputs
 from shared.store import keys, registry
 from shared.store.objects import ObjectStore
@@ -98,3 +99,38 @@ def test_several_films_at_a_time_get_what_each_gets_alone(files: dict[str, dict[
     for row, film in zip(together.logits, films, strict=True):
         for alone in (False, True):
             assert engine.run(film[None], alone=alone).logits[0] == pytest.approx(row, abs=1e-5)
+
+
+def with_int8(store: ObjectStore, files: dict[str, dict[str, bytes]], **changes: bytes) -> None:
+    """Publishes a version that offers a graph in 8-bit integers; here it is that of v2, to be told apart."""
+    content = {**files["v1"], INT8: files["v2"][ONNX], GOLDEN_INT8: files["v2"][GOLDEN], **changes}
+    card = model_card(NETWORK, "v3", preprocessing=PreprocessingCard(size=64, segmentation=1))
+    registry.publish(store, card, content)
+
+
+def test_8_bit_integers_are_served_where_they_are_asked_for_and_offered(
+    store: ObjectStore, files: dict[str, dict[str, bytes]]
+) -> None:
+    with_int8(store, files)
+    films = golden_inputs(64, 5)
+    own, other = (Engine(files[version][ONNX], 1).logits(films) for version in ("v1", "v2"))
+    model = load_model(store, NETWORK, "v3", 1, "onnx-int8")
+    assert (model.file, model.engine.logits(films).tolist()) == (INT8, other.tolist())
+    model = load_model(store, NETWORK, "v3", 1, "onnx")
+    assert (model.file, model.engine.logits(films).tolist()) == (ONNX, own.tolist())
+    assert load_model(store, NETWORK, "v1", 1, "onnx-int8").file == ONNX
+
+
+def test_8_bit_integers_that_answer_their_golden_inputs_otherwise_are_refused(
+    store: ObjectStore, files: dict[str, dict[str, bytes]]
+) -> None:
+    with_int8(store, files, **{GOLDEN_INT8: files["v1"][GOLDEN]})
+    with pytest.raises(ModelCorrupt, match="answers its golden inputs otherwise"):
+        load_model(store, NETWORK, "v3", 1, "onnx-int8")
+
+
+def test_torch_serves_the_weights_where_it_is_asked_for(store: ObjectStore, files: dict[str, dict[str, bytes]]) -> None:
+    model = load_model(store, NETWORK, "v1", 1, "torch")
+    films = golden_inputs(64, 5)
+    assert model.file == WEIGHTS
+    assert np.allclose(model.engine.logits(films), Engine(files["v1"][ONNX], 1).logits(films), atol=1e-4)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.numpy import load
 
-from services.train.publish import GOLDEN, HEAD, ONNX, WEIGHTS, model_files, network_to_bytes
+from services.train.publish import model_files, network_to_bytes
+from shared.modelling.card import GOLDEN, HEAD, ONNX, WEIGHTS
 from shared.modelling.golden import golden_inputs
 from shared.modelling.networks import build
 from shared.modelling.recipes import Network

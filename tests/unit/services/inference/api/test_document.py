@@ -20,7 +20,7 @@ UNDESCRIBED = {"/", "/page/<path:name>", "/openapi.json", "/docs", "/docs/<name>
 
 @pytest.fixture
 def document(client: FlaskClient) -> dict[str, Any]:
-    return client.get("/openapi.json").json
+    return dict(client.get("/openapi.json").json or {})
 
 
 def rules(app: Flask) -> set[tuple[str, str]]:
