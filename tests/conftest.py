@@ -1,7 +1,8 @@
 """Fixtures of all tests: where the real films are, generated films, and real servers on loopback.
 
 `MAMMO_TEST_MIAS` names a folder with `png/mdbNNN.png` and `Info.txt`, `MAMMO_TEST_MIAS_MASKS` one with `breast/` and
-`parenchyma/`. Without them the tests that need real films skip and say so.
+`parenchyma/`, `MAMMO_TEST_DICOM` one with public DICOM files (fodicom_GH133.dcm, what was derived from it, and
+clunie_MG_pixelspacing_8bit.dcm). Without them the tests that need real films skip and say so.
 """
 
 import os
@@ -30,6 +31,11 @@ def mias() -> Path:
 @pytest.fixture(scope="session")
 def mias_masks() -> Path:
     return _given("MAMMO_TEST_MIAS_MASKS", "the masks of MIAS (breast/ and parenchyma/)")
+
+
+@pytest.fixture(scope="session")
+def dicom_films() -> Path:
+    return _given("MAMMO_TEST_DICOM", "DICOM files (fodicom_GH133.dcm, what was derived from it, and a text card)")
 
 
 def _given(variable: str, what: str) -> Path:

@@ -2,7 +2,8 @@
 
 Scanned films have no fixed background: its grey level differs between films and drifts across one, while the skin line
 is only two or three grey levels brighter. So the background is measured twice, once for the whole film, which gives a
-rough breast, and then around that breast as a local mean of what lies outside it.
+rough breast, and then around that breast as a local mean of what lies outside it. On digital films the background is
+exactly 0, which on scanned ones is only the padding around the scanned strip.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ ROUGH_CONTRAST = 6  # grey levels above the film's background that are breast be
 FINE_CONTRAST = 1.5  # grey levels above the local background where the skin line is, on a film without noise
 REACH = 12  # coarse pixels that the skin line may lie outside the rough breast
 BACKGROUND_WINDOW = 41  # coarse pixels: wide enough to see past the skin
+DARKER = 0.11  # of what is not 0 is darker than the background that was found there: then it was none, and 0 is it
 DETACH = 10  # reduced pixels: labels, tape and scratches narrower than twice this are not breast
 SMOOTH = 3.0  # reduced pixels: standard deviation of the outline's final smoothing
 AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
@@ -34,9 +36,10 @@ AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A reduced film: `grey` is smoothed, `breast` is 0..255 and crosses 127.5 at the outline, so that it can be
-    enlarged without steps."""
+    """A film reduced to WORK_EDGE: `film` as it is, `grey` smoothed; `breast` is 0..255 and crosses 127.5 at the
+    outline, so that it can be enlarged without steps."""
 
+    film: Grey
     grey: Grey
     breast: Grey
 
@@ -57,13 +60,15 @@ def find_breast(pixels: Grey) -> Work:
     area = float(breast.mean())
     if not AREA[0] <= area <= AREA[1]:
         raise NotAMammogram(f"no breast was found ({area:.0%} of the frame stands out); send one whole mammogram")
-    return Work(_u8(grey), _u8(cv2.copyTo(outline, breast)))
+    return Work(film, _u8(grey), _u8(cv2.copyTo(outline, breast)))
 
 
 def _skin_threshold(film: Grey) -> Floats:
     """The grey level of the skin line everywhere on the coarse film; infinite where no breast can be."""
     grey = _blurred(film, 0.8)
     level = _background_level(grey, film)
+    if float((grey[film > 0] < level - ROUGH_CONTRAST).mean()) > DARKER:
+        return np.full_like(grey, ROUGH_CONTRAST)
     certain = grey >= level + ROUGH_CONTRAST
     rough = _largest(_open(_u8(certain), DETACH // 2))
     # Padding is exactly 0 and would pull the mean down; a black film still has specks that tell it from padding.

@@ -52,10 +52,13 @@ def prepare(data: bytes, preprocessing: Preprocessing) -> Prepared:
 
 
 def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
-    """From a decoded image to the network's input. Raises NotAMammogram."""
+    """From a decoded image to the network's input. Raises NotAMammogram: no breast is found, or the gate says no."""
     segmentation = segment(to_8bit(image))
+    gate = segmentation.gate
+    if not gate.passed:
+        raise NotAMammogram(f"{gate.reason}; send one whole mammogram", gate.score)
     seen = network_input(segmentation.film, segmentation.mask, preprocessing)
-    return Prepared(seen, segmentation, image.bits, segmentation.gate)
+    return Prepared(seen, segmentation, image.bits, gate)
 
 
 def network_input(
@@ -72,8 +75,9 @@ def network_input(
         raise NotAMammogram("the mask is empty; segment the film first")
     film, mask = film[y : y + height, x : x + width], mask[y : y + height, x : x + width]
     dark, bright = _percentiles(film, mask)
-    stretched = ((film.astype(np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
-    stretched[mask == 0] = 0
+    # Worked out for the 256 grey levels, not for each pixel. What is 0 stays 0.
+    levels = ((np.arange(256, dtype=np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
+    stretched = cv2.LUT(cv2.copyTo(film, mask), levels)
 
     _, top, edge = input_square((x, y, width, height))
     above = y - top

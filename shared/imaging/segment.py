@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shared.errors import NotAMammogram
 from shared.imaging.breast import Work, find_breast
-from shared.imaging.gate import Gate
+from shared.imaging.gate import Gate, judge
 from shared.imaging.pectoral import find_pectoral
 
 SEGMENTATION_VERSION: int = 1
@@ -31,6 +31,7 @@ class Segmentation:
     box: tuple[int, int, int, int]
     """x, y, width and height of `mask`, pixels."""
     gate: Gate
+    """Whether it looks like a mammogram at all."""
 
 
 def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
@@ -41,7 +42,7 @@ def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
     work = find_breast(pixels)
     flipped = _chest_wall_is_right(work)
     if flipped:
-        work = Work(_mirror(work.grey), _mirror(work.breast))
+        work = Work(_mirror(work.film), _mirror(work.grey), _mirror(work.breast))
         pixels = _mirror(pixels)
     height, width = pixels.shape
     enlarged = cv2.resize(work.breast, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -60,7 +61,7 @@ def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
     cv2.drawContours(mask, [largest], -1, 255, cv2.FILLED)
     x, y, box_width, box_height = cv2.boundingRect(largest)
     film = np.asarray(cv2.bitwise_and(pixels, mask), np.uint8)
-    return Segmentation(film, mask, breast, flipped, (x, y, box_width, box_height), Gate(1.0, "a breast was found"))
+    return Segmentation(film, mask, breast, flipped, (x, y, box_width, box_height), judge(work))
 
 
 def _chest_wall_is_right(work: Work) -> bool:
