@@ -17,14 +17,17 @@ import redis
 import requests
 import torch
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from services.train.publish import model_files, network_to_bytes
 from shared.api.batches import Batch, BatchLine, BatchRequest
-from shared.client import InferenceClient
+from shared.cli.main import app
+from shared.client import ApiError, InferenceClient
 from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, inference_command, worker_command
+from shared.errors import InputError
 from shared.imaging.decode import encode_pgm, encode_png
 from shared.modelling.card import PreprocessingCard
 from shared.modelling.networks import build
@@ -58,6 +61,7 @@ class Place:
     environment: dict[str, str]
     folder: Path
     broker_url: str
+    url: str
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +119,11 @@ def place(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
             card = model_card(NETWORK, version, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
             registry.publish(store, card, files)
         registry.promote(store, NETWORK, "v1", by="test", why="test")
-        client = InferenceClient(f"http://127.0.0.1:{port}", KEY)
+        address = f"http://127.0.0.1:{port}"
+        client = InferenceClient(address, KEY)
         with running(tmp_path / "service.log", inference_command(), environment):
             wait_until(client.ready, 40)
-            yield Place(client, store, environment, tmp_path, url)
+            yield Place(client, store, environment, tmp_path, url, address)
 
 
 @contextmanager
@@ -220,6 +225,40 @@ def test_messages_that_the_broker_lost_are_sent_again_by_resuming(place: Place, 
     for outcome, count in outcomes.items():
         assert f'mammo_batch_images_total{{outcome="{outcome}"}} {count:.1f}' in exposed
     assert 'mammo_units_total{outcome="done",stage="predict"} 3.0' in exposed
+
+
+def test_the_commands_lead_through_a_batch(
+    place: Place, films: dict[str, bytes | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(place, films)
+    monkeypatch.setenv("MAMMO_API_KEY", KEY)
+    url, out = ("--url", place.url), place.folder / "results.jsonl"
+    made = mammo("batch", "create", "--prefix", "inbox/", "--heatmaps", "--idempotency-key", "order-17", *url)
+    batch = made.split()[1].rstrip(":")
+    assert f"{IMAGES - 1} images, by {NETWORK} v1" in made
+    assert f"{batch}: queued, 0 of" in mammo("batch", "status", batch, *url)
+    with worker(place):
+        assert f"{batch}: done" in mammo("batch", "status", batch, "--follow", *url)
+    assert f"{IMAGES - 1} lines in" in mammo("batch", "results", batch, "--out", str(out), *url)
+    assert out.read_text() == mammo("batch", "results", batch, *url)
+    line = BatchLine.model_validate_json(out.read_text().splitlines()[-1])
+    assert line.heatmap is not None
+    assert place.store.get(line.heatmap).startswith(b"\x89PNG")
+    assert batch in mammo("batch", "list", *url)
+
+    named = mammo("batch", "create", "inbox/film-00", "inbox/film-01", *url).split()[1].rstrip(":")
+    assert f"{named}: cancelled, 0 of 2" in mammo("batch", "cancel", named, *url)
+    with pytest.raises(ApiError, match="is cancelled"):
+        mammo("batch", "resume", named, *url)
+    with pytest.raises(InputError, match="either images or a --prefix"):
+        mammo("batch", "create", *url)
+
+
+def mammo(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
 
 
 def test_a_model_that_is_damaged_is_told_of_every_image(place: Place, films: dict[str, bytes | None]) -> None:

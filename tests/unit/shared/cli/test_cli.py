@@ -27,6 +27,7 @@ COMMANDS = (
     "resume",
     "models",
     "keys",
+    "batch",
     "predict",
     "serve",
     "worker",

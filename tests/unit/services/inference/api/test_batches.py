@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from services.inference.app import create_app
 from services.inference.batches import failed_line, to_document
+from shared.embedded import broker
 from shared.embedded.commands import ROOT
 from shared.errors import UndecodableImage
 from shared.queue.application import make_app
@@ -44,9 +47,9 @@ def config(store: DirectoryStore, redis_url: str) -> Settings:
 
 @pytest.fixture
 def queue(config: Settings) -> Broker:
-    broker = Broker(make_app(config), connect(config), patient=False)
-    broker.client.flushall()
-    return broker
+    queue = Broker(make_app(config), connect(config), patient=False)
+    queue.client.flushall()
+    return queue
 
 
 @pytest.fixture
@@ -230,6 +233,40 @@ def test_the_same_request_begins_a_batch_that_the_broker_could_not_take(
     wait_for_version(back, "v1")
     assert back.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 202
     assert queue.depth().waiting["inference"] == 1
+
+
+def test_a_broker_that_was_away_is_used_again_when_it_is_back(
+    store: DirectoryStore, config: Settings, tmp_path: Path
+) -> None:
+    store.put("inbox/1.png", b"film")
+    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    configured = broker.configure(tmp_path / "broker")
+    client = create_app(config.model_copy(update={"redis_url": SecretStr(configured.url)})).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
+    wait_for_version(client, "v1")
+
+    def made(order: str) -> int:
+        return client.post("/v1/batches", json={"prefix": "inbox/"}, headers={"Idempotency-Key": order}).status_code
+
+    with running(configured):
+        assert made("before") == 202
+    assert made("meanwhile") == 503
+    with running(configured):
+        assert (made("meanwhile"), made("after")) == (202, 202)
+    assert len(client.get("/v1/batches").json["batches"]) == 3
+
+
+@contextmanager
+def running(configured: broker.BrokerConfig) -> Iterator[None]:
+    with subprocess.Popen(configured.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as server:
+        try:
+            assert server.stdin
+            server.stdin.write(configured.configuration)
+            server.stdin.close()
+            broker.wait_until_up(configured.url, lambda: None)
+            yield
+        finally:
+            server.kill()
 
 
 def test_without_a_model_no_batch_is_made(client: FlaskClient, store: DirectoryStore) -> None:
