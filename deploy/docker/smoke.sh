@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly SERVICES=(redis s3 augment segment train inference prometheus)
+readonly SERVICES=(redis s3 augment segment train inference inference-worker prometheus)
 readonly PATIENTS=20 DATASET=smoke RUN_LIMIT_S=${SMOKE_RUN_LIMIT_S:-1200}
 scratch=$(mktemp -d)
 box=
@@ -98,7 +98,7 @@ say "and by the command line inside the network"
 mammo predict "$film" --url http://inference:8080 || fail "'mammo predict' failed"
 
 say "looking at Prometheus"
-for job in inference augment segment train prometheus; do
+for job in inference inference-worker augment segment train prometheus; do
   wait_for 60 "Prometheus can't reach its target $job" prometheus_says "min(up{job=\"$job\"}) == 1"
   echo "$job is up"
 done

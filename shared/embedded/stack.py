@@ -74,7 +74,8 @@ def running_stack(
         }
         environment = _environment(variables)
         for name in WORKERS:
-            processes.start(f"{name}-worker" if name == "inference" else name, worker_command(name), environment)
+            label = f"{name}-worker" if name == "inference" else name  # beside the service of that name
+            processes.start(label, worker_command(name), environment)
         processes.start("inference", inference_command(), environment)
         settings = Settings(
             _env_file=None,
