@@ -1,8 +1,9 @@
 """Decodes the compressed frames that DICOM files hold, each with the library that is fastest at it.
 
-imagecodecs (BSD) brings libjpeg-turbo 3 (JPEG of 8 and 12 bits, and lossless), CharLS (JPEG-LS) and OpenJPH (HTJ2K);
-Pillow (MIT-CMU) brings OpenJPEG with its decoding at a reduced resolution. None of them is called before the frame's
-own header has been read here and agrees with what the file says about it.
+imagecodecs (BSD) brings libjpeg-turbo 3 (JPEG of 12 bits and lossless JPEG) and CharLS (JPEG-LS); Pillow (MIT-CMU)
+brings OpenJPEG (JPEG 2000 and HTJ2K) with its decoding at a reduced resolution. OpenJPH, which imagecodecs has too, is
+faster, but says nothing of damage and leaves in the image what the memory held before. None of them is called before
+the frame's own header has been read here and agrees with what the file says about it.
 """
 
 import io
@@ -51,8 +52,13 @@ def jpeg_ls(frame: bytes, size: Size, _bits: int, _least_edge: int | None) -> tu
 
 
 def jpeg_2000(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[Pixels, int]:
-    frame, header, times = _jpeg_2000(frame, size, least_edge)
+    """JPEG 2000 and HTJ2K, at a reduced resolution where that is enough."""
+    start = frame[:1024].find(b"\xff\x4f\xff\x51")  # some writers leave the boxes of a JP2 file around it
+    frame = frame[max(start, 0) :]
+    header = codestreams.jpeg_2000(frame)
+    _agree(header, size)
     check_size(*size, most=MAX_J2K_PIXELS)
+    times = _halvings_in_pillow(size, min(header.levels, halvings(*size, least_edge)))
 
     def decoded() -> npt.NDArray[np.generic]:
         with Pillow.open(io.BytesIO(frame), formats=["JPEG2000"]) as image:
@@ -66,9 +72,14 @@ def jpeg_2000(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> t
     return _checked(decoded, size, times)
 
 
-def high_throughput(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[Pixels, int]:
-    frame, _, times = _jpeg_2000(frame, size, least_edge)
-    return _checked(lambda: imagecodecs.htj2k_decode(frame, skipres=times), size, times)
+def _halvings_in_pillow(size: Size, most: int) -> int:
+    """How often Pillow can halve a JPEG 2000 of this size: it rounds what OpenJPEG rounds up, and fails where the two
+    differ. Once always works."""
+    return max(
+        times
+        for times in range(most + 1)
+        if all((edge + (1 << times >> 1)) >> times == -(-edge >> times) for edge in size)
+    )
 
 
 def run_lengths(frame: bytes, size: Size, bits: int, _least_edge: int | None) -> tuple[Pixels, int]:
@@ -83,15 +94,6 @@ def run_lengths(frame: bytes, size: Size, bits: int, _least_edge: int | None) ->
         return np.frombuffer(words, f"<u{planes}").reshape(height, width)
 
     return _checked(decoded, size, 0)
-
-
-def _jpeg_2000(frame: bytes, size: Size, least_edge: int | None) -> tuple[bytes, Codestream, int]:
-    """The bare codestream, its header, and how often it is to be halved."""
-    start = frame[:1024].find(b"\xff\x4f\xff\x51")  # some writers leave the boxes of a JP2 file around it
-    frame = frame[max(start, 0) :]
-    header = codestreams.jpeg_2000(frame)
-    _agree(header, size)
-    return frame, header, min(header.levels, halvings(*size, least_edge))
 
 
 def _agree(header: Codestream, size: Size) -> None:

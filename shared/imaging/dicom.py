@@ -8,6 +8,7 @@ counts ends headers without end, and values that would become long lists are rea
 import logging
 import math
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -29,6 +30,7 @@ from shared.imaging.image import Image, Pixels, check_size, unsigned
 
 # Its warnings quote the values that it finds odd, which may be a patient's.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module="pydicom")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 MAX_READS = 60_000
@@ -71,8 +73,7 @@ _CODECS: dict[str, codecs.FrameDecoder] = {
     "1.2.840.10008.1.2.5": codecs.run_lengths,
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg for number in (50, 51, 57, 70)},
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_ls for number in (80, 81)},
-    **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_2000 for number in (90, 91)},
-    **{f"1.2.840.10008.1.2.4.{number}": codecs.high_throughput for number in (201, 202, 203)},
+    **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_2000 for number in (90, 91, 201, 202, 203)},
 }
 
 Number: TypeAlias = int | float
