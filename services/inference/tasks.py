@@ -52,8 +52,10 @@ def give_up(store: ObjectStore, broker: Broker, message: Message, error: Excepti
 
 @lru_cache(maxsize=2)
 def model_of(network: str, version: str) -> ServedModel:
-    """A version, loaded once. Two batches at a time may have been made before and after a promotion."""
-    return load_model(worker_store(), network, version, settings().cpu_threads or os.cpu_count() or 1)
+    """A version, loaded once, run as the service runs it. Two batches at a time may have been made before and after a
+    promotion."""
+    config = settings()
+    return load_model(worker_store(), network, version, config.cpu_threads or os.cpu_count() or 1, config.serve_engine)
 
 
 def _finish(store: ObjectStore, broker: Broker, plan: BatchPlan, part: str, lines: list[BatchLine]) -> None:

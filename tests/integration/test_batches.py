@@ -41,6 +41,7 @@ from tests.servers import running_broker, wait_until
 NETWORK, SIZE = "modified_cnn", 64
 KEY = new_key()
 IMAGES = 40
+TIMES = 3  # each is named that often, so that a worker can be killed in the middle
 ALLOWED_S = 90.0
 BROKEN = {
     "03-missing": (None, "object-not-found"),
@@ -177,25 +178,26 @@ def test_every_image_is_answered_once_as_over_http_whatever_is_killed_or_promote
 ) -> None:
     named = stored(place, films)
     expected = [said_over_http(place, data) for name, data in films.items() if name not in BROKEN and data]
-    batch = place.client.create_batch(BatchRequest(keys=named))
-    assert (batch.state, batch.images, batch.version) == ("queued", IMAGES, "v1")
+    asked = named * TIMES
+    batch = place.client.create_batch(BatchRequest(keys=asked))
+    assert (batch.state, batch.images, batch.version) == ("queued", len(asked), "v1")
 
     with worker(place) as first:
         wait_until(lambda: any(place.store.list(keys.batch_marks(batch.id))), ALLOWED_S)
         os.killpg(first.pid, signal.SIGKILL)
     between = place.client.batch(batch.id)
-    assert (between.state, 16 <= between.done < IMAGES) == ("running", True)
+    assert (between.state, 16 <= between.done < len(asked)) == ("running", True)
     registry.promote(place.store, NETWORK, "v2", by="test", why="test")
     wait_until(lambda: place.client.model().version == "v2", ALLOWED_S)
 
     with worker(place):
         done = ended(place, batch)
-    assert (done.done, done.failed, done.version) == (IMAGES, len(BROKEN), "v1")
+    assert (done.done, done.failed, done.version) == (len(asked), len(BROKEN) * TIMES, "v1")
     lines = list(place.client.batch_results(batch.id))
-    assert [(line.index, line.key) for line in lines] == list(enumerate(named))
+    assert [(line.index, line.key) for line in lines] == list(enumerate(asked))
     broken = {line.key: said(line)["code"] for line in lines if line.problem}
     assert broken == {f"inbox/{name}": code for name, (_, code) in BROKEN.items()}
-    assert [said(line) for line in lines if line.finding] == expected
+    assert [said(line) for line in lines if line.finding] == expected * TIMES
     again = place.client.create_batch(BatchRequest(keys=named[:1]))
     assert again.version == "v2"
 
@@ -217,7 +219,8 @@ def test_messages_that_the_broker_lost_are_sent_again_by_resuming(place: Place, 
     stored(place, films)
     batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
     redis.Redis.from_url(place.broker_url).flushall()
-    with worker(place, MAMMO_METRICS_PORT=str(port := broker.free_port())):
+    port, folder = broker.free_port(), place.folder / "made-by-the-worker"
+    with worker(place, MAMMO_METRICS_PORT=str(port), PROMETHEUS_MULTIPROC_DIR=str(folder)):
         assert place.client.resume_batch(batch.id).state == "queued"
         assert ended(place, batch).done == IMAGES - 1
         exposed = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
