@@ -77,15 +77,13 @@ def network_input(
     dark, bright = _percentiles(film, mask)
     # Worked out for the 256 grey levels, not for each pixel. What is 0 stays 0.
     levels = ((np.arange(256, dtype=np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
-    stretched = cv2.LUT(cv2.copyTo(film, mask), levels)
-
     _, top, edge = input_square((x, y, width, height))
     above = y - top
-    square = np.zeros((edge, edge), np.float32)
-    square[above : above + height, :width] = stretched
+    square = np.zeros((edge, edge), np.uint8)
+    square[above : above + height, :width] = cv2.copyTo(film, mask)
     size = (preprocessing.size, preprocessing.size)
     method = cv2.INTER_AREA if edge > preprocessing.size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(square, size, interpolation=method), np.float32)[None]
+    return np.asarray(cv2.resize(cv2.LUT(square, levels), size, interpolation=method), np.float32)[None]
 
 
 def input_square(box: tuple[int, int, int, int]) -> tuple[int, int, int]:

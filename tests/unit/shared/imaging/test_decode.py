@@ -1,6 +1,8 @@
 """Decoding: what is read, at which depth, and how damaged, foreign and oversized files are refused."""
 
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -51,6 +53,42 @@ def test_lossless_formats_return_the_same_pixels(encode: Callable[[Pixels], byte
 def test_a_jpeg_is_close_to_its_pixels() -> None:
     smooth = cv2.GaussianBlur(RAMP, (0, 0), 4)
     assert np.abs(decode(encoded(".jpg", smooth)).pixels.astype(int) - smooth).max() < 8
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".tiff"])
+def test_only_what_is_cheaper_for_it_is_decoded_smaller(ending: str) -> None:
+    image = decode(encoded(ending, np.tile(RAMP, (10, 10))), least_edge=100)
+    assert image.reduction == (4 if ending == ".jpg" else 1)
+    assert image.pixels.shape == (480 // image.reduction, 640 // image.reduction)
+    assert image.full_size == (640, 480)
+
+
+def test_a_jpeg_is_never_smaller_than_what_is_asked_for() -> None:
+    data = encoded(".jpg", np.tile(RAMP, (10, 10)))
+    sizes = {edge: min(decode(data, least_edge=edge).pixels.shape) for edge in (481, 480, 241, 240, 61, 60, 30, 1)}
+    assert sizes == {481: 480, 480: 480, 241: 480, 240: 240, 61: 120, 60: 60, 30: 60, 1: 60}
+
+
+@pytest.mark.parametrize("least_edge", [None, 20])
+def test_a_jpeg_is_turned_as_its_camera_noted(least_edge: int | None) -> None:
+    tiff = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 3, 1, 6, 0)  # orientation 6: turned to the right
+    noted = b"\xff\xe1" + struct.pack(">H", 8 + len(tiff)) + b"Exif\0\0" + tiff
+    plain = encoded(".jpg", cv2.GaussianBlur(RAMP, (0, 0), 4))
+    image = decode(plain[:2] + noted + plain[2:], least_edge)
+    np.testing.assert_array_equal(image.pixels, np.rot90(decode(plain, least_edge).pixels, -1))
+    assert image.full_size == (48, 64)
+
+
+def test_formats_are_named() -> None:
+    assert {name: decode(data).format for name, data in FILES.items()} == {
+        name: name.removesuffix("16") for name in FILES
+    }
+
+
+def test_the_readers_of_dicom_are_imported_when_the_first_one_comes() -> None:
+    """They take longer to import than a service may take to start."""
+    program = "import sys, shared.imaging.preprocess; sys.exit(bool({'pydicom', 'imagecodecs'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_colour_becomes_grey() -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram, UnsupportedImage
 from shared.imaging.decode import decode, encode_pgm, encode_png
-from shared.imaging.preprocess import Preprocessing, network_input, prepare
+from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -36,6 +36,19 @@ def test_the_same_film_at_12_bits_looks_the_same() -> None:
     deep = prepare(encode_png(pixels.astype(np.uint16) * 16 + 15), Preprocessing(size=96))
     assert deep.bits == 12 or pixels.max() < 128
     np.testing.assert_allclose(deep.input, shallow.input, atol=1e-6)
+
+
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same() -> None:
+    large = cv2.resize(draw(2, seed=5).pixels, (2400, 2400), interpolation=cv2.INTER_CUBIC)
+    data = cv2.imencode(".jpg", large, (cv2.IMWRITE_JPEG_QUALITY, 98))[1].tobytes()
+    preprocessing = Preprocessing(size=96)
+    assert decode(data, preprocessing.least_edge).reduction == 2
+    whole = prepare_image(decode(data), preprocessing).input
+    assert np.abs(prepare(data, preprocessing).input - whole).mean() < 0.01
+
+
+def test_what_mias_has_is_worked_on_as_it_is() -> None:
+    assert all(Preprocessing(size=size).least_edge >= 1024 for size in (64, 224, 512, 1024))
 
 
 def test_the_aspect_ratio_is_kept_and_the_chest_wall_lies_at_the_left_edge() -> None:

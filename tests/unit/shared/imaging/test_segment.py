@@ -96,6 +96,15 @@ def test_a_rotated_film_is_segmented_as_well(number: int, degrees: float) -> Non
     assert dice(result.mask, oriented(rotated(truth.parenchyma, degrees), result.flipped)) > 0.9
 
 
+@pytest.mark.parametrize("number", FILMS)
+def test_the_background_of_a_digital_film_is_zero(number: int) -> None:
+    """Nothing there is darker than skin but 0, which on a scanned film is padding; its fat is dark."""
+    breast = film(number).breast
+    digital = np.where(breast > 0, (film(number).pixels / 255.0) ** 3 * 255 * 4, 0).clip(0, 255).astype(np.uint8)
+    result = segment(digital)
+    assert dice(result.breast, oriented(breast, result.flipped)) > 0.945
+
+
 @pytest.mark.parametrize("size", [(512, 512), (700, 1400), (2048, 1600)])
 def test_other_sizes_give_the_same_mask(size: tuple[int, int]) -> None:
     result = segment(framed(film(4).pixels, size, cv2.INTER_AREA))
