@@ -15,7 +15,7 @@ help: ## list what there is
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)
 
-test: .venv/ready ## all tests; MAMMO_TEST_MIAS and MAMMO_TEST_MIAS_MASKS add real films
+test: .venv/ready .venv-kserve/ready ## all tests; MAMMO_TEST_MIAS and MAMMO_TEST_MIAS_MASKS add real films
 	.venv/bin/python -m pytest
 
 chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
@@ -54,7 +54,7 @@ down: ## stop the containers; VOLUMES=1 deletes their data as well
 	$(COMPOSE) --profile tools down --remove-orphans $(if $(VOLUMES),--volumes)
 
 clean: ## remove the demo's files, the environment and caches
-	rm -rf var .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf var .venv .venv-bench .venv-kserve .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .env:
 	@deploy/docker/make-env.sh
@@ -75,4 +75,10 @@ clean: ## remove the demo's files, the environment and caches
 	@.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(@D)/lib/python3.11/site-packages/project.pth
 	@if $(@D)/bin/python -m pip install --disable-pip-version-check -r $< > $(@D)/log 2>&1; \
 	  then touch $(@D)/ready; else echo "$* can't be installed; see $(@D)/log" >&2; fi
+	@touch $@
+
+# kserve's own client, for one test, beside and not in the environment of the project: it wants other releases
+.venv-kserve/ready: tests/integration/kserve/requirements.txt
+	@test -x .venv-kserve/bin/python || $(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

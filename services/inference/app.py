@@ -5,6 +5,7 @@ import uuid
 from pathlib import Path
 
 from flask import Flask, Response, g, request, send_from_directory
+from werkzeug.routing import BaseConverter
 
 from services.inference.api import batches, docs, keys, kserve, native, oip, probes, problems
 from services.inference.api.scopes import guard, needs
@@ -26,6 +27,12 @@ _SECURITY = {
 }
 
 
+class _Name(BaseConverter):
+    """The name of a network or of a version in a path. No colon: behind one stands KServe's verb."""
+
+    regex = "[^/:]{1,100}"
+
+
 def create_app(config: Settings | None = None) -> Flask:
     """The application, with a thread that keeps the promoted model loaded. Call it after gunicorn's fork."""
     config = config or settings()
@@ -34,7 +41,7 @@ def create_app(config: Settings | None = None) -> Flask:
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_image_mb * 2**20
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
+    app.url_map.converters["name"] = _Name
     for api in (probes, native, batches, oip, kserve, keys):
         app.register_blueprint(api.blueprint(service))
     app.register_blueprint(docs.blueprint())

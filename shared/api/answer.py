@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Answer(BaseModel):
@@ -21,6 +21,14 @@ class Query(BaseModel):
     """The query of a URL: text, so that numbers are read from it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Annotates an int, behind its bounds: to JSON Schema 7.0 is an integer as well."""
 
 
 def absent(description: str | None = None) -> Any:

@@ -1,10 +1,10 @@
 """API keys over HTTP: what can be asked of them, and what is told about them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.api.answer import Answer, Ask
+from shared.api.answer import WHOLE, Answer, Ask
 
 Scope = Literal["predict", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = ("predict", "metrics", "admin")
@@ -15,9 +15,11 @@ class KeyRequest(Ask):
 
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     scopes: tuple[Scope, ...] = Field(("predict",), min_length=1, max_length=len(SCOPES))
-    days: int | None = Field(None, ge=1, le=3650, description="after which it ends; null: never")
-    requests_a_minute: int | None = Field(None, ge=1, le=1_000_000)
-    requests_at_once: int | None = Field(None, ge=1, le=10_000)
+    days: Annotated[int, Field(ge=1, le=3650), WHOLE] | None = Field(
+        None, description="after which it ends; null: never"
+    )
+    requests_a_minute: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
+    requests_at_once: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = None
 
 
 class KeyFacts(Answer):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.api.answer import Answer, Query, absent
 from shared.datasets.manifest import Label
-from shared.modelling.calibration import Verdict
+from shared.modelling.calibration import OperatingPointName, Verdict
 from shared.modelling.metrics import Interval
 
 LONGEST_TIMEOUT_MS = 60_000
@@ -17,7 +17,7 @@ class Waiting(Query):
 
 
 class PredictionQuery(Waiting):
-    operating_point: str = Field("screening", max_length=40, description="one of the model's card")
+    operating_point: OperatingPointName = Field("screening", description="one of the model's card")
     explain: Literal["heatmap"] | None = Field(None, description="heatmap: adds the class-activation map")
     view: Literal["1"] | None = Field(None, description="1: adds the film as a browser can show it")
 

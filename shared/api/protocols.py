@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from shared.api.answer import Answer, absent
+from shared.api.answer import WHOLE, Answer, absent
 from shared.api.predictions import Probabilities
 from shared.datasets.manifest import Label
 
@@ -42,7 +42,9 @@ class ForeignAsk(BaseModel):
 
 
 class TensorParameters(ForeignAsk):
-    binary_data_size: int | None = Field(None, ge=0, description="bytes of this tensor behind the JSON")
+    binary_data_size: Annotated[int, Field(ge=0), WHOLE] | None = Field(
+        None, description="bytes of this tensor behind the JSON"
+    )
 
 
 class OutputParameters(ForeignAsk):
@@ -56,9 +58,13 @@ class InferParameters(ForeignAsk):
 class ImageTensor(ForeignAsk):
     name: Literal["image"]
     datatype: Literal["BYTES"]
-    shape: list[int] = Field(min_length=1, max_length=2, description="[N] or [N, 1]")
+    shape: list[Annotated[int, Field(ge=1, le=MOST_IMAGES), WHOLE]] = Field(
+        min_length=1, max_length=2, description="[N] or [N, 1]"
+    )
     parameters: TensorParameters | None = None
-    data: list[ImageFile] | None = Field(None, max_length=MOST_IMAGES, description="absent with binary data")
+    data: list[ImageFile] | None = Field(
+        None, min_length=1, max_length=MOST_IMAGES, description="absent with binary data alone"
+    )
 
 
 class OutputAsked(ForeignAsk):

@@ -1,90 +1,22 @@
 """The service under gunicorn, asked by clients that others wrote, and ended in the middle of work."""
 
-import os
 import signal
-import subprocess
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
-import torch
 import tritonclient.http as triton
 
-from services.train.publish import model_files, network_to_bytes
-from shared.client import InferenceClient
-from shared.datasets.manifest import Label
-from shared.datasets.phantom import render
-from shared.embedded import broker
-from shared.embedded.commands import ROOT, inference_command
-from shared.imaging.decode import encode_png
-from shared.modelling.card import PreprocessingCard
-from shared.modelling.networks import build
 from shared.store import registry
-from shared.store.access import new_key
-from shared.store.objects import DirectoryStore
-from tests.builders import model_card
 from tests.servers import wait_until
-
-NETWORK, SIZE = "modified_cnn", 64
-KEY = new_key()
-HEADERS = {"Authorization": f"Bearer {KEY}"}
-
-
-@dataclass
-class Served:
-    address: str
-    process: "subprocess.Popen[bytes]"
-    store: DirectoryStore
-
-
-@pytest.fixture(scope="module")
-def films() -> list[bytes]:
-    sides = ("left", "right", "left", "right")
-    return [
-        encode_png(render(np.random.default_rng(n), side, "G", Label.BENIGN).pixels) for n, side in enumerate(sides)
-    ]
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    """Two published versions, the first in production."""
-    store = DirectoryStore(tmp_path / "store")
-    for version, seed in (("v1", 1), ("v2", 2)):
-        torch.manual_seed(seed)
-        files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
-        card = model_card(NETWORK, version, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
-        registry.publish(store, card, files)
-    registry.promote(store, NETWORK, "v1", by="test", why="test")
-    port = broker.free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAMMO_", "PROMETHEUS_"))}
-    environment |= {
-        "MAMMO_STORE": str(store.root),
-        "MAMMO_REDIS_URL": "redis://:unused@127.0.0.1:1/0",
-        "MAMMO_SERVE_NETWORK": NETWORK,
-        "MAMMO_SERVE_PORT": str(port),
-        "MAMMO_API_KEY": KEY,
-        "MAMMO_PROMOTION_POLL_S": "0.1",
-        "PYTHONPATH": str(ROOT),
-    }
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(inference_command(), env=environment, cwd=tmp_path, stdout=log, stderr=log)
-    try:
-        address = f"127.0.0.1:{port}"
-        wait_until(InferenceClient(f"http://{address}", KEY).ready, 40)
-        yield Served(address, process, store)
-    finally:
-        process.terminate()
-        process.wait()
+from tests.serving import HEADERS, NETWORK, Served
 
 
 def test_the_client_of_triton_is_at_home(served: Served, films: list[bytes]) -> None:
-    native = InferenceClient(f"http://{served.address}", KEY).predict(films[0])
+    native = served.client.predict(films[0])
     headers = dict(HEADERS)  # the client adds to it
     client = triton.InferenceServerClient(served.address)
     assert client.is_server_live()

@@ -8,7 +8,6 @@ from flask import Blueprint, Response, abort, current_app, send_from_directory
 from pydantic_core import to_json
 
 from services.inference.api.document import document
-from services.inference.api.examples import EXAMPLES
 from services.inference.api.scopes import needs
 
 _PAGE = Path(__file__).parents[1] / "page"
@@ -21,6 +20,8 @@ def blueprint() -> Blueprint:
 
     @cache
     def openapi() -> bytes:
+        from services.inference.api.examples import EXAMPLES  # noqa: PLC0415  it makes a film, which is not for the start
+
         return to_json(document(current_app, EXAMPLES))
 
     @api.get("/openapi.json")

@@ -1,7 +1,13 @@
-"""Examples of requests and answers for the OpenAPI document; a test holds each to its type and misses none."""
+"""Examples of requests and answers for the OpenAPI document; a test holds each to its type and misses none.
 
+The film in the requests is a generated one, made when this module is imported: who tries a route gets a real answer.
+"""
+
+from base64 import b64encode
 from typing import Any
 
+import cv2
+import numpy as np
 from pydantic import BaseModel
 
 from shared.api.batches import Batch, BatchList, BatchRequest
@@ -21,10 +27,20 @@ from shared.api.protocols import (
     ServerReady,
 )
 from shared.api.service import Alive, ModelList, Ready, UsageLimits
+from shared.datasets.manifest import Label
+from shared.datasets.phantom import render
+from shared.imaging.decode import encode_png
 
 _VERSION = "20261122-190722-b05b"
 _REQUEST = "7d3f0c1e9b5a4e0f8c2d6a1b3e5f7a9c"
-_BASE64 = "iVBORw0KGgo="
+_FILM_FILE = b64encode(
+    encode_png(
+        np.asarray(
+            cv2.resize(render(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels, (128, 128)), np.uint8
+        )
+    )
+).decode()
+_PICTURE = "iVBORw0KGgo="
 _PROBABILITIES = {"normal": 0.12, "benign": 0.25, "malignant": 0.63}
 _POINT = {
     "name": "screening",
@@ -121,7 +137,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
     ModelReady: {"name": "resnet50", "ready": True},
     InferRequest: {
         "id": "7",
-        "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [_BASE64]}],
+        "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [_FILM_FILE]}],
         "outputs": [{"name": "probabilities"}],
     },
     InferAnswer: {
@@ -130,9 +146,9 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "id": "7",
         "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [1, 3], "data": [0.12, 0.25, 0.63]}],
     },
-    Instances: {"instances": [{"image": {"b64": _BASE64}}]},
+    Instances: {"instances": [{"image": {"b64": _FILM_FILE}}]},
     Predictions: {"predictions": [{"class": "malignant", "probabilities": _PROBABILITIES, "score": 0.88}]},
-    Explanations: {"explanations": [{"class": "malignant", "heatmap": {"b64": _BASE64}}]},
+    Explanations: {"explanations": [{"class": "malignant", "heatmap": {"b64": _PICTURE}}]},
     Problem: _PROBLEM,
     ProtocolProblem: {**_PROBLEM, "error": _PROBLEM["detail"]},
 }

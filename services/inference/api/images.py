@@ -22,15 +22,18 @@ IMAGES = Media(
     ),
     {},
 )
-FORM = Media(
-    ("multipart/form-data",),
-    {
+
+
+def form(most: int) -> Media:
+    """A multipart form with at least one film and at most `most`, all of one patient."""
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": most}
+    schema = {
         "type": "object",
         "description": "films of one patient, in fields of any name",
-        "properties": {"image": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}},
+        "properties": {"image": files},
         "required": ["image"],
-    },
-)
+    }
+    return Media(("multipart/form-data",), schema)
 
 
 def images_sent() -> list[bytes]:

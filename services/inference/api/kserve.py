@@ -25,12 +25,12 @@ from shared.errors import InputError
 def blueprint(service: InferenceService) -> Blueprint:
     api = Blueprint("kserve", __name__)
 
-    @api.get("/v1/models/<network>")
+    @api.get("/v1/models/<name:network>")
     @describe("kserve v1", "Whether a network is ready", ModelReady, errors=(404, 503))
     def ready(network: str) -> Response:
         return forms.sent(ModelReady(name=service.model(network).card.network))
 
-    @api.post("/v1/models/<network>:predict")
+    @api.post("/v1/models/<name:network>:predict")
     @describe("kserve v1", "Predict instances", Predictions, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
     def predict(network: str) -> Response:
         model = service.model(network)
@@ -46,7 +46,7 @@ def blueprint(service: InferenceService) -> Blueprint:
             )
         )
 
-    @api.post("/v1/models/<network>:explain")
+    @api.post("/v1/models/<name:network>:explain")
     @describe("kserve v1", "Explain instances", Explanations, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
     def explain(network: str) -> Response:
         """The class-activation map of each instance, as a PNG with transparency to be laid over the image."""

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, g
 from services.inference.answers import film_answer, model_in_use, notice, patient_answer
 from services.inference.api import forms
 from services.inference.api.document import PNG, describe
-from services.inference.api.images import FORM, IMAGE_ERRORS, IMAGES, images_sent, predict_all
+from services.inference.api.images import IMAGE_ERRORS, IMAGES, form, images_sent, predict_all
 from services.inference.explain import grey_png, overlay_png
 from services.inference.predictor import operating_point
 from services.inference.service import InferenceService
@@ -35,7 +35,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         "Predict a film, or the films of a patient",
         PredictionAnswer,
         PatientPrediction,
-        body=(IMAGES, FORM),
+        body=(IMAGES, form(MOST_IMAGES)),
         query=PredictionQuery,
         errors=(400, *IMAGE_ERRORS),
     )
@@ -56,7 +56,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         "predictions",
         "The class-activation map of a film",
         PNG,
-        body=(IMAGES, FORM),
+        body=(IMAGES, form(1)),
         query=ExplanationQuery,
         errors=(400, *IMAGE_ERRORS),
     )
@@ -78,7 +78,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         details = ModelDetails(name=network, ready=card is not None, version=card and card.version)
         return forms.sent(ModelList(models=(network,), details=(details,)))
 
-    @api.get("/v1/models/<network>/card")
+    @api.get("/v1/models/<name:network>/card")
     @describe("models", "A model's card: intended use, limits, metrics", ModelCard, errors=(404, 503))
     def card(network: str) -> Response:
         return forms.sent(service.model(network).card)

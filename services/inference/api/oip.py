@@ -63,8 +63,8 @@ def blueprint(service: InferenceService) -> Blueprint:
         service.model()
         return forms.sent(ServerReady())
 
-    @api.get("/v2/models/<network>")
-    @api.get("/v2/models/<network>/versions/<version>")
+    @api.get("/v2/models/<name:network>")
+    @api.get("/v2/models/<name:network>/versions/<name:version>")
     @describe("open inference protocol", "A model's metadata", ModelMetadata, errors=(404, 503))
     def metadata(network: str, version: str | None = None) -> Response:
         card = service.model(network, version).card
@@ -82,14 +82,14 @@ def blueprint(service: InferenceService) -> Blueprint:
             )
         )
 
-    @api.get("/v2/models/<network>/ready")
-    @api.get("/v2/models/<network>/versions/<version>/ready")
+    @api.get("/v2/models/<name:network>/ready")
+    @api.get("/v2/models/<name:network>/versions/<name:version>/ready")
     @describe("open inference protocol", "Whether a model is ready", ModelReady, errors=(404, 503))
     def model_ready(network: str, version: str | None = None) -> Response:
         return forms.sent(ModelReady(name=service.model(network, version).card.network))
 
-    @api.post("/v2/models/<network>/infer")
-    @api.post("/v2/models/<network>/versions/<version>/infer")
+    @api.post("/v2/models/<name:network>/infer")
+    @api.post("/v2/models/<name:network>/versions/<name:version>/infer")
     @describe(
         "open inference protocol",
         "Infer",

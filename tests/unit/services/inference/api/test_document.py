@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from services.inference.api.document import Media, operations
 from services.inference.api.examples import EXAMPLES
 from services.inference.api.scopes import scope_of
+from shared.api.protocols import InferRequest, Instances
 from shared.modelling.card import ModelCard
 
 UNDESCRIBED = {"/", "/page/<path:name>", "/openapi.json", "/docs", "/docs/<name>"}
@@ -26,7 +27,7 @@ def document(client: FlaskClient) -> dict[str, Any]:
 def rules(app: Flask) -> set[tuple[str, str]]:
     """Path as OpenAPI writes it, and method, of all routes but the pages."""
     return {
-        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule not in UNDESCRIBED
@@ -85,3 +86,15 @@ def test_the_page_to_try_it_brings_all_its_files(client: FlaskClient) -> None:
 @pytest.mark.parametrize("name", ["swagger-ui-standalone-preset.js", "..%2f__init__.py", "x"])
 def test_nothing_else_of_swagger_s_package_is_served(client: FlaskClient, name: str) -> None:
     assert client.get(f"/docs/{name}").status_code == 404
+
+
+def test_who_tries_the_examples_gets_real_answers(ready: FlaskClient) -> None:
+    infer, instances = EXAMPLES[InferRequest], EXAMPLES[Instances]
+    assert ready.post("/v2/models/modified_cnn/infer", json=infer).json["outputs"][0]["shape"] == [1, 3]
+    assert len(ready.post("/v1/models/modified_cnn:predict", json=instances).json["predictions"]) == 1
+    assert len(ready.post("/v1/models/modified_cnn:explain", json=instances).json["explanations"]) == 1
+
+
+def test_a_name_ends_where_kserve_s_verb_begins(client: FlaskClient) -> None:
+    allowed = client.options("/v1/models/modified_cnn:predict").headers["Allow"]
+    assert set(allowed.split(", ")) == {"POST", "OPTIONS"}

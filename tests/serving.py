@@ -1,0 +1,83 @@
+"""A running inference service for tests and load: two published versions of a small network, under gunicorn."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from services.train.publish import model_files, network_to_bytes
+from shared.client import InferenceClient
+from shared.embedded import broker
+from shared.embedded.commands import ROOT, inference_command
+from shared.modelling.card import PreprocessingCard
+from shared.modelling.networks import build
+from shared.store import registry
+from shared.store.access import new_key
+from shared.store.objects import DirectoryStore
+from tests.builders import model_card
+from tests.servers import wait_until
+
+NETWORK, SIZE = "modified_cnn", 64
+KEY = new_key()
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+
+
+@dataclass
+class Served:
+    """`address` is host and port; `log` is what the service has written."""
+
+    address: str
+    process: "subprocess.Popen[bytes]"
+    store: DirectoryStore
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    @property
+    def client(self) -> InferenceClient:
+        return InferenceClient(self.url, KEY)
+
+
+def published(folder: Path) -> DirectoryStore:
+    """A store with v1, which is in production, and v2."""
+    store = DirectoryStore(folder)
+    for version, seed in (("v1", 1), ("v2", 2)):
+        torch.manual_seed(seed)
+        files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
+        card = model_card(NETWORK, version, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
+        registry.publish(store, card, files)
+    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    return store
+
+
+@contextmanager
+def running_service(store: DirectoryStore, folder: Path, **variables: str) -> Iterator[Served]:
+    """gunicorn as in production, on loopback, once it is ready; `variables` are more of its environment."""
+    port = broker.free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAMMO_", "PROMETHEUS_"))}
+    environment |= {
+        "MAMMO_STORE": str(store.root),
+        "MAMMO_REDIS_URL": "redis://:unused@127.0.0.1:1/0",
+        "MAMMO_SERVE_NETWORK": NETWORK,
+        "MAMMO_SERVE_PORT": str(port),
+        "MAMMO_API_KEY": KEY,
+        "MAMMO_PROMOTION_POLL_S": "0.1",
+        "PYTHONPATH": str(ROOT),
+        **variables,
+    }
+    path = folder / "log"
+    with path.open("wb") as log:
+        process = subprocess.Popen(inference_command(), env=environment, cwd=folder, stdout=log, stderr=log)
+    try:
+        served = Served(f"127.0.0.1:{port}", process, store, path)
+        wait_until(served.client.ready, 40)
+        yield served
+    finally:
+        process.terminate()
+        process.wait()
