@@ -12,7 +12,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -25,6 +25,17 @@ from pydicom.tag import BaseTag
 
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 from shared.imaging import codecs
+from shared.imaging.elements import (
+    MAX_SEQUENCE,
+    laterality_of,
+    number_of,
+    raw_of,
+    spacing_of,
+    stored_value,
+    value_of,
+    view_of,
+    whole_of,
+)
 from shared.imaging.greyscale import Greyscale, Lut, Window
 from shared.imaging.image import Image, Pixels, check_size, unsigned
 
@@ -35,10 +46,6 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 MAX_READS = 60_000
 """Reads that a header and its fragments may take; a long header takes some thousand."""
-MAX_VALUE = 4096
-"""Bytes of a value that is not a table."""
-MAX_SEQUENCE = 2**20
-"""Bytes of a sequence, such as one of several look-up tables."""
 MAX_INFLATED = 128 * 2**20
 """Bytes of a deflated file: 60 million pixels of 16 bits."""
 
@@ -51,22 +58,6 @@ _WANTED = [
     *(0x00181164, 0x00182010, 0x00280030),  # spacing
     *(0x00200060, 0x00200062, 0x00185101, 0x00540220),  # laterality, view
 ]
-_VIEWS = {
-    "ML": ("R-10224", "399260004"),
-    "MLO": ("R-10226", "399368009"),
-    "LM": ("R-10228", "399352003"),
-    "LMO": ("R-10230", "399099002"),
-    "CC": ("R-10242", "399162004"),
-    "FB": ("R-10244", "399196006"),
-    "SIO": ("R-102D0", "399188001"),
-    "ISO": ("R-40AAA", "441555000"),
-    "XCC": (),
-    "XCCL": ("R-1024A", "399192008"),
-    "XCCM": ("R-1024B", "399101009"),
-}
-"""View positions with their codes in PS3.16 CID 4014 (SNOMED RT and CT). Other texts are not passed on."""
-_VIEW_OF = {code: view for view, codes in _VIEWS.items() for code in (view, *codes)}
-
 _IMPLICIT, _DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 _NATIVE = {_IMPLICIT, "1.2.840.10008.1.2.1", _DEFLATED, _BIG_ENDIAN}
 _CODECS: dict[str, codecs.FrameDecoder] = {
@@ -75,8 +66,6 @@ _CODECS: dict[str, codecs.FrameDecoder] = {
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_ls for number in (80, 81)},
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_2000 for number in (90, 91, 201, 202, 203)},
 }
-
-Number: TypeAlias = int | float
 
 
 class _Reader(BytesIO):
@@ -124,7 +113,7 @@ def _parsed(data: bytes) -> _File:
     reader = _Reader(data)
     reader.seek(132)
     meta = read_dataset(reader, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
-    syntax = str(_value(meta, 0x00020010) or "")
+    syntax = str(value_of(meta, 0x00020010) or "")
     if syntax not in _NATIVE and syntax not in _CODECS:
         raise UnsupportedImage("the DICOM's transfer syntax is none of those that are read; send it uncompressed")
     if syntax == _DEFLATED:
@@ -151,17 +140,17 @@ def _parsed(data: bytes) -> _File:
 
 def _image(file: _File, least_edge: int | None) -> Image:
     elements = file.elements
-    frames = _whole(elements, 0x00280008, 1)
+    frames = whole_of(elements, 0x00280008, 1)
     if frames > 1:
         raise UnsupportedImage(f"the DICOM holds {frames} frames; send one mammogram at a time, no tomosynthesis")
-    photometric = str(_value(elements, 0x00280004) or "")
-    if _whole(elements, 0x00280002, 1) != 1 or photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+    photometric = str(value_of(elements, 0x00280004) or "")
+    if whole_of(elements, 0x00280002, 1) != 1 or photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         raise UnsupportedImage("the DICOM is not a single grey plane; send one grey mammogram")
-    width, height = _whole(elements, 0x00280011), _whole(elements, 0x00280010)
+    width, height = whole_of(elements, 0x00280011), whole_of(elements, 0x00280010)
     check_size(width, height)
-    allocated = _whole(elements, 0x00280100)
-    stored = _whole(elements, 0x00280101, allocated)
-    high_bit = _whole(elements, 0x00280102, stored - 1)
+    allocated = whole_of(elements, 0x00280100)
+    stored = whole_of(elements, 0x00280101, allocated)
+    high_bit = whole_of(elements, 0x00280102, stored - 1)
     if allocated not in {8, 16}:
         raise UnsupportedImage(f"the DICOM has {allocated} bits a pixel, not 8 or 16; send it with 16")
     if not 1 <= stored <= high_bit + 1 <= allocated:
@@ -180,9 +169,9 @@ def _image(file: _File, least_edge: int | None) -> Image:
         format="DICOM",
         reduction=2**times,
         frame=(width, height) if times else None,
-        spacing=_spacing(elements),
-        laterality=_laterality(elements),
-        view=_view(elements),
+        spacing=spacing_of(elements),
+        laterality=laterality_of(elements),
+        view=view_of(elements),
     )
 
 
@@ -208,14 +197,14 @@ def _present(words: Pixels) -> npt.NDArray[np.bool_]:
 
 def _greyscale(file: _File, bits: int, high_bit: int, photometric: str) -> Greyscale:
     elements, order = file.elements, file.order
-    signed = _whole(elements, 0x00280103, 0) == 1
+    signed = whole_of(elements, 0x00280103, 0) == 1
     modality = _lut(elements, 0x00283000, order, signed)
-    slope, intercept = _number(elements, 0x00281053, 1.0), _number(elements, 0x00281052, 0.0)
+    slope, intercept = number_of(elements, 0x00281053, 1.0), number_of(elements, 0x00281052, 0.0)
     if slope == 0:
         raise UndecodableImage("the DICOM's rescale slope is 0; send the file again")
     below_zero = modality is None and (slope < 0 or intercept < 0 or signed)
-    padding = _stored_value(elements, 0x00280120, order, signed)
-    end = _stored_value(elements, 0x00280121, order, signed)
+    padding = stored_value(elements, 0x00280120, order, signed)
+    end = stored_value(elements, 0x00280121, order, signed)
     return Greyscale(
         bits=bits,
         high_bit=high_bit,
@@ -229,8 +218,8 @@ def _greyscale(file: _File, bits: int, high_bit: int, photometric: str) -> Greys
 
 def _window(elements: Dataset) -> Window | None:
     """The first window, if PS3.3 allows it; others are alternatives to it."""
-    centre, width = _number(elements, 0x00281050, math.nan), _number(elements, 0x00281051, math.nan)
-    function = str(_value(elements, 0x00281056) or "LINEAR")
+    centre, width = number_of(elements, 0x00281050, math.nan), number_of(elements, 0x00281051, math.nan)
+    function = str(value_of(elements, 0x00281056) or "LINEAR")
     if not math.isfinite(centre) or not math.isfinite(width) or width <= 0:
         return None
     if function in {"SIGMOID", "LINEAR_EXACT"}:
@@ -240,11 +229,11 @@ def _window(elements: Dataset) -> Window | None:
 
 def _lut(elements: Dataset, tag: int, order: str, signed: bool) -> Lut | None:
     """The first item of a sequence of look-up tables (PS3.3 C.11.1.1.1)."""
-    items = _value(elements, tag, MAX_SEQUENCE)
+    items = value_of(elements, tag, MAX_SEQUENCE)
     if not items:
         return None
-    descriptor = _raw(items[0], 0x00283002)
-    data = _raw(items[0], 0x00283006, MAX_SEQUENCE)
+    descriptor = raw_of(items[0], 0x00283002)
+    data = raw_of(items[0], 0x00283006, MAX_SEQUENCE)
     entries, first, bits = struct.unpack(order + ("HhH" if signed else "HHH"), descriptor[:6])
     entries = entries or 2**16
     if not 8 <= bits <= 16 or len(data) < entries:
@@ -254,70 +243,5 @@ def _lut(elements: Dataset, tag: int, order: str, signed: bool) -> Lut | None:
     return Lut(first, np.minimum(values, 2**bits - 1), bits)
 
 
-def _spacing(elements: Dataset) -> tuple[float, float] | None:
-    """Pixel Spacing, else that at the imager or of the scanner."""
-    for tag in (0x00280030, 0x00181164, 0x00182010):
-        values = _value(elements, tag)
-        if values is not None and not isinstance(values, str) and len(values) == 2:
-            row, column = (float(value) for value in values)
-            if 0 < row < 100 and 0 < column < 100:
-                return row, column
-    return None
-
-
-def _laterality(elements: Dataset) -> Literal["L", "R"] | None:
-    side = _value(elements, 0x00200062) or _value(elements, 0x00200060)
-    return "L" if side == "L" else "R" if side == "R" else None
-
-
-def _view(elements: Dataset) -> str | None:
-    items = _value(elements, 0x00540220, MAX_SEQUENCE)
-    codes = (_value(elements, 0x00185101), _value(items[0], 0x00080100) if items else None)
-    return next((_VIEW_OF[str(code)] for code in codes if str(code) in _VIEW_OF), None)
-
-
 def _ordered(one: int, other: int) -> tuple[int, int]:
     return min(one, other), max(one, other)
-
-
-def _whole(elements: Dataset, tag: int, default: int = 0) -> int:
-    value = _value(elements, tag)
-    return default if value is None or value == "" else int(value)
-
-
-def _number(elements: Dataset, tag: int, default: float) -> float:
-    """The first value of an element of decimal strings."""
-    value = _value(elements, tag)
-    if value is not None and not isinstance(value, str | int | float):
-        value = value[0] if len(value) else None
-    number = default if value is None or value == "" else float(value)
-    if not math.isfinite(number) and not math.isnan(default):
-        raise UndecodableImage("a number of the DICOM is none; send the file again")
-    return number
-
-
-def _stored_value(elements: Dataset, tag: int, order: str, signed: bool) -> int | None:
-    """A value that is stored like a pixel: its sign is the pixels', whatever its own element says."""
-    if tag not in elements:
-        return None
-    raw = _raw(elements, tag)
-    return int(struct.unpack(order + ("h" if signed else "H"), raw[:2])[0]) if len(raw) >= 2 else None
-
-
-def _value(elements: Dataset, tag: int, most: int = MAX_VALUE) -> Any:
-    """An element's value as pydicom converts it, None where it is absent or empty."""
-    if tag not in elements:
-        return None
-    item = elements.get_item(tag)
-    if isinstance(item.value, bytes) and len(item.value) > most:
-        raise UndecodableImage("a value of the DICOM's header is too long; send the file again")
-    return elements[tag].value
-
-
-def _raw(elements: Dataset, tag: int, most: int = MAX_VALUE) -> bytes:
-    """An element's value as it stands in the file."""
-    item = elements.get_item(tag)
-    value = item.value if item is not None else b""
-    if not isinstance(value, bytes) or len(value) > most:
-        raise UndecodableImage("a value of the DICOM's header is not as it should be; send the file again")
-    return value
