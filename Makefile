@@ -15,7 +15,7 @@ help: ## list what there is
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)
 
-test: .venv/ready .venv-kserve/ready ## all tests; MAMMO_TEST_MIAS and MAMMO_TEST_MIAS_MASKS add real films
+test: .venv/ready .venv-kserve/ready ## all tests; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS and MAMMO_TEST_DICOM add real films
 	.venv/bin/python -m pytest
 
 chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=

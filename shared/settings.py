@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     serve_host: str = Field("127.0.0.1", description="address that the inference service listens on")
     serve_port: int = Field(8080, ge=0, le=65535, description="port that the inference service listens on")
     serve_threads: int = Field(32, ge=4, description="requests that one inference process holds at a time")
+    serve_receive_s: float = Field(60, gt=0, description="a client that takes longer to send a request is hung up on")
     serve_waiting: int = Field(16, ge=0, description="of them, how many wait for a core; more are refused with 429")
     api_key: SecretStr | None = Field(
         None, description="the API key that commands send; a service that listens on loopback alone takes it as well"

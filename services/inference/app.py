@@ -9,12 +9,17 @@ from werkzeug.routing import BaseConverter
 
 from services.inference.api import batches, docs, keys, kserve, native, oip, probes, problems
 from services.inference.api.scopes import guard, needs
+from services.inference.receiving import receive_in_time
 from services.inference.service import InferenceService
 from shared import metrics
 from shared.logs import configure_logs
 from shared.settings import Settings, settings
 
 _PAGE = Path(__file__).parent / "page"
+_FIRST_LOOK_S = 20.0
+_UNREAD = (401, 403, 404, 405, 413, 429)
+"""Answers that may be given before the body is read."""
+
 _SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -38,6 +43,8 @@ def create_app(config: Settings | None = None) -> Flask:
     config = config or settings()
     configure_logs(config.log_level)
     service = InferenceService(config)
+    # Connections wait in the listening socket meanwhile: a worker that replaces a dead one refuses nobody.
+    service.wait_for_first_look(_FIRST_LOOK_S)
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_image_mb * 2**20
@@ -48,6 +55,7 @@ def create_app(config: Settings | None = None) -> Flask:
     _add_page(app)
     app.before_request(_begin)
     guard(app, service.access)
+    receive_in_time(app, config.serve_receive_s)
     app.after_request(_end)
     problems.register(app)
     return app
@@ -71,6 +79,8 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
+    if response.status_code in _UNREAD and request.content_length:
+        response.headers["Connection"] = "close"  # the rest of the body is not the next request
     route = request.url_rule.rule if request.url_rule else "unknown"
     metrics.REQUESTS.labels(route, str(response.status_code)).inc()
     response.headers["X-Request-Id"] = g.request_id

@@ -27,7 +27,7 @@ for _leftover in os.scandir(_metrics_directory):
         os.unlink(_leftover.path)
 
 bind = f"{_config.serve_host}:{_config.serve_port}"
-worker_class = "gthread"
+worker_class = "services.inference.receiving.Worker"
 workers = 1
 threads = _config.serve_threads
 timeout = 60

@@ -31,7 +31,12 @@ class InferenceService:
         self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, cores, config.serve_engine)
         lanes = cores * (_LANES_A_CORE_WITH_GPU if config.serve_engine == "torch" else 1)
         self.lanes = Lanes(lanes, config.serve_waiting)
+        self._looked = threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def wait_for_first_look(self, seconds: float) -> None:
+        """Returns when keys and a promoted model have been looked for, or after so many seconds."""
+        self._looked.wait(seconds)
 
     def model(self, network: str | None = None, version: str | None = None) -> ServedModel:
         """The model in use, which is `network` and `version` where they are given.
@@ -82,6 +87,7 @@ class InferenceService:
                     look()
                 except Exception:  # noqa: BLE001  the watch must outlive whatever the store or the runtime raises
                     _log.exception("looking into the store failed")
+            self._looked.set()
             pause.wait(self.config.promotion_poll_s)
 
 
