@@ -4,6 +4,7 @@ It takes the system's Chromium and downloads none.
 """
 
 import base64
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -145,14 +146,90 @@ def test_a_chosen_film_is_answered_in_words_with_figures_bars_model_and_card(pag
     assert widths == pytest.approx([0.1, 0.225, 0.675], abs=0.01)
     assert "far more cancers than screening" in page.inner_text("#calibration")
     assert "SYNTHETIC" in page.inner_text("#synthetic")
-    assert "a breast with its skin line was found" in page.inner_text("#film-facts")
-    assert page.inner_text("#sha") == "9f86d081884c…"
+    assert page.inner_text("#film-facts") == "PGM · 1024 × 1024 pixels · 8 bit"
+    assert page.inner_text("#weights") == "model.onnx: 32-bit numbers on the CPU"
+    assert re.fullmatch("[0-9a-f]{12}…", page.inner_text("#sha"))
     page.click("#card summary")
     for part in ("computer-aided reading", "no digital mammography", "68% to 84%", "not known", "40 patients"):
         assert part in page.inner_text("#card-body")
     page.click("text=Timings and request")
     assert "50.4 ms" in page.inner_text("#timings")
     assert page.inner_text("#request").startswith("5f0c6e1f")
+
+
+def facts(page: Any) -> dict[str, str]:
+    """What is told of the film."""
+    names, values = page.locator("#film-list dt").all_inner_texts(), page.locator("#film-list dd").all_inner_texts()
+    return dict(zip(names, values, strict=True))
+
+
+def test_what_was_read_from_the_file_is_told_as_far_as_it_is_known(page: Any) -> None:
+    choose(page)
+    check = "Passed: it has the shape and the skin line of a mammogram. Score 0.97, from 0 (certainly no"
+    assert facts(page).pop("Mammogram check").startswith(check)
+    assert set(facts(page)) == {"Format", "Size", "Mammogram check"}
+    choose(page, b"dicom")
+    assert page.inner_text("#film-facts") == "DICOM · right breast, MLO · 4096 × 4096 pixels · 12 bit"
+    told = facts(page)
+    assert told["Size"] == "4096 × 4096 pixels, 287 × 287 mm"
+    assert told["Read at"].startswith("1/4 of this size")
+    assert [told[name] for name in ("Pixel spacing", "Side", "View")] == [
+        "0.07 mm",
+        "right",
+        "MLO, mediolateral oblique",
+    ]
+
+
+def test_nothing_is_displaced_on_a_film_that_was_read_smaller_than_it_is(page: Any) -> None:
+    choose(page)
+    whole = drawn(page)
+    choose(page, b"dicom")
+    assert (drawn(page) == whole).mean() > 0.995, "film, outline and heat map lie where they lie on the small one"
+
+
+def test_another_operating_point_changes_the_decision_and_leaves_the_film_as_it_is(page: Any) -> None:
+    choose(page)
+    page.click("#larger")
+    zoomed = drawn(page)
+    page.keyboard.press("Escape")
+    page.focus("input[value=screening]")
+    page.keyboard.press("ArrowRight")
+    sync_api.expect(page.locator("#answer")).to_contain_text("“balanced”")
+    assert page.inner_text("#answer").startswith("Uncertain")
+    assert "between 0.50 and 0.92" in page.inner_text("#answer-means").lower()
+    assert page.inner_text("#sensitivity").split("\t")[1:] == ["78%", "66% to 88%"]
+    assert page.inner_text("#specificity").split("\t")[1:] == ["72%", "60% to 81%"]
+    assert "weighs both errors alike" in page.inner_text("#point-means")
+    assert page.text_content("#live").startswith("Uncertain: needs a reader, at the operating point balanced.")
+    assert page.evaluate("document.activeElement.value") == "balanced"
+    assert (drawn(page) == zoomed).all()
+    page.click("#card summary")
+    assert "balanced, sensitivity\t78%\t66% to 88%" in page.inner_text("#card-body")
+    choose(page)
+    assert "“balanced”" in page.inner_text("#answer"), "it stays chosen for the next film"
+
+
+def test_a_model_that_was_promoted_meanwhile_answers_for_the_whole_film(page: Any, stub: Stub) -> None:
+    choose(page)
+    stub.version = "later"
+    page.check("input[value=balanced]", force=True)
+    sync_api.expect(page.locator("#version")).to_have_text("later")
+    assert "“balanced”" in page.inner_text("#answer")
+
+
+def test_of_several_files_none_is_sent(page: Any, stub: Stub) -> None:
+    choose(page)
+    drop = page.evaluate_handle(
+        """() => {
+          const carried = new DataTransfer();
+          for (const name of ["one.pgm", "two.pgm"]) carried.items.add(new File(["P5"], name));
+          return carried;
+        }"""
+    )
+    page.dispatch_event("footer", "drop", {"dataTransfer": drop})
+    assert page.inner_text("#problem-title") == "One film at a time"
+    assert page.inner_text("#intake-title") == "2 files"
+    assert len(stub.keys) == 1
 
 
 def test_a_dropped_film_is_read_and_focus_and_live_region_tell_of_it(page: Any) -> None:
@@ -320,21 +397,39 @@ def test_two_fingers_zoom(page: Any) -> None:
 
 def test_a_refused_film_shows_the_reason_and_what_to_do_and_nothing_of_the_film_before(page: Any) -> None:
     choose(page)
-    choose(page, b"422")
-    assert page.inner_text("#problem-title") == "This film was refused"
-    assert page.text_content("#problem-detail") == "no breast with a skin line was found; send one whole mammogram"
-    assert "Choose another film" in page.inner_text("#problem-advice")
+    choose(page, b"hand")
+    assert page.inner_text("#problem-title") == "Not recognised as a mammogram"
+    assert page.text_content("#problem-detail") == "there is no straight chest wall; send one whole mammogram"
+    gate = "Mammogram check: not passed: there is no straight chest wall. Score 0.31, from 0 (certainly no mammogram)"
+    assert page.inner_text("#problem-gate").startswith(gate)
+    assert "Choose the film of one breast, whole" in page.inner_text("#problem-advice")
+    assert page.text_content("#live").startswith("Not recognised as a mammogram: there is no straight chest wall")
     assert page.inner_text("#problem-request") == "Request 0f3e5c7a"
     assert page.evaluate("document.activeElement.id") == "problem-title"
     assert not page.is_visible("#again")
     assert not any(page.is_visible(part) for part in ("#decision", "#viewer", "#details"))
 
 
+@pytest.mark.parametrize(
+    ("film", "title", "advice"),
+    [
+        (b"pdf", "Not a kind of file that can be read", "as DICOM, PNG, JPEG, TIFF or PGM"),
+        (b"damaged", "The file cannot be read", "Export it again"),
+    ],
+)
+def test_a_file_that_is_no_image_or_a_damaged_one(page: Any, film: bytes, title: str, advice: str) -> None:
+    choose(page, b"hand")
+    choose(page, film)
+    assert page.inner_text("#problem-title") == title
+    assert advice in page.inner_text("#problem-advice")
+    assert not page.is_visible("#problem-gate")
+
+
 def test_a_service_that_is_not_ready_can_be_asked_again(browser: Any, stub: Stub) -> None:
     with running(stub) as url, browser.new_context() as context:
         page = context.new_page()
         page.goto(url)
-        choose(page, b"503")
+        choose(page, b"early")
         assert "asks to wait 2 s" in page.inner_text("#problem-advice")
         page.click("#again")
         page.wait_for_selector("#problem")
@@ -382,7 +477,7 @@ def test_a_phone_scrolls_down_only(page: Any) -> None:
         return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
     assert not too_wide()
-    choose(page, b"422", name="a_film_with_a_very_long_name_and_no_place_to_break_it_0123456789.pgm")
+    choose(page, b"hand", name="a_film_with_a_very_long_name_and_no_place_to_break_it_0123456789.pgm")
     assert not too_wide()
     choose(page)
     page.eval_on_selector_all("details", "all => all.forEach((each) => (each.open = true))")
@@ -395,7 +490,7 @@ def test_a_phone_scrolls_down_only(page: Any) -> None:
 
 def test_everything_is_reached_by_tab_in_the_order_of_reading(page: Any) -> None:
     choose(page)
-    tools = ("film", "smaller", "larger", "move", "outline", "invert", "reset", "heat", "window", "level")
+    tools = ("screening", "film", "smaller", "larger", "move", "outline", "invert", "reset", "heat", "window", "level")
     order = (*tools, "Keys and gestures", "copy", "Model card: use, limits, figures", "Timings and request")
     for expected in order:
         page.keyboard.press("Tab")
@@ -421,7 +516,7 @@ def test_names_landmarks_and_contrast(page: Any) -> None:
     ids = page.eval_on_selector_all("[id]", "all => all.map((each) => each.id)")
     assert len(ids) == len(set(ids))
     assert page.evaluate(FAINT) == []
-    for film in (FILM, b"normal", b"uncertain", b"422"):
+    for film in (FILM, b"normal", b"uncertain", b"dicom", b"hand"):
         choose(page, film)
         page.eval_on_selector_all("details", "all => all.forEach((each) => (each.open = true))")
         assert page.evaluate(FAINT) == []

@@ -1,10 +1,6 @@
-// Says an answer, a problem and a model card in words.
+// Says in words what the network makes of the film: the decision at an operating point, and the probabilities.
 
-const $ = (id) => document.getElementById(id);
-const percent = (share) => `${(100 * share).toFixed(1)}%`;
-const rounded = (share) => (share === null ? "not known" : `${Math.round(100 * share)}%`);
-const spread = ({ low, high }) => (low === null || high === null ? "not known" : `${rounded(low)} to ${rounded(high)}`);
-const number = (value) => value.toFixed(2);
+import { $, element, number, percent, rounded, spread } from "./dom.js";
 
 const VERDICTS = {
   abnormal: "Abnormal",
@@ -12,13 +8,9 @@ const VERDICTS = {
   uncertain: "Uncertain: needs a reader",
 };
 const CLASSES = { normal: "Normal", benign: "Benign finding", malignant: "Malignant finding" };
-const PHASES = {
-  queue: "Waiting for a turn",
-  decode: "Reading the file",
-  segment: "Finding the breast",
-  network: "Network",
-  explain: "Heat map",
-  total: "In all",
+const POINTS = {
+  screening: "Screening lets few abnormal films pass, and calls more normal ones abnormal for it.",
+  balanced: "Balanced weighs both errors alike: abnormal films that pass, and normal ones called abnormal.",
 };
 
 /** The answer in one sentence. */
@@ -33,6 +25,7 @@ export function showDecision({ decision, probabilities, model, ...answer }) {
   $("verdict").dataset.answer = decision.answer;
   $("answer").replaceChildren(VERDICTS[decision.answer], element("small", {}, `at the operating point “${point.name}”`));
   $("answer-means").textContent = meaning(decision);
+  $("point-means").textContent = POINTS[point.name] ?? "";
 
   const [low, high] = decision.uncertain_between;
   put($("scale").querySelector(".band"), { left: low, width: high - low });
@@ -70,58 +63,7 @@ function meaning({ answer, score, operating_point: point, uncertain_between: [lo
   return `The score, the probability of any finding, benign or malignant, is ${number(score)}: ${place}.`;
 }
 
-export function showFilm({ image: { width, height, bits }, gate }) {
-  const check = `${gate.passed ? "passed" : "not passed"}, ${gate.reason}`;
-  $("film-facts").textContent = `${width} × ${height} pixels, ${bits} bit. Input check: ${check}.`;
-}
-
-export function showModel({ model, seconds, request_id: requestId }) {
-  $("network").textContent = model.network;
-  $("version").textContent = model.version;
-  $("dataset").textContent = model.synthetic ? `${model.dataset} (generated films)` : model.dataset;
-  $("sha").textContent = `${model.sha256.slice(0, 12)}…`;
-  $("sha").dataset.whole = model.sha256;
-  const phases = Object.entries(PHASES).filter(([phase]) => phase in seconds);
-  $("timings").replaceChildren(
-    ...phases.map(([phase, title]) =>
-      element("div", {}, element("dt", {}, title), element("dd", {}, `${(1000 * seconds[phase]).toFixed(1)} ms`)),
-    ),
-  );
-  $("request").textContent = requestId;
-  $("card-body").replaceChildren();
-}
-
-export function showCard(card) {
-  const { metrics } = card;
-  const figures = [["Accuracy", metrics.accuracy], ["Macro AUC", metrics.macro_auc], ["Macro F1", metrics.macro_f1]];
-  const rows = figures.map(([name, figure]) =>
-    element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, rounded(figure.value)), element("td", {}, spread(figure))),
-  );
-  const heads = ["Measure", "Value", "95% interval"].map((name) => element("th", { scope: "col" }, name));
-  const caption = `On ${metrics.n_films} held-out films of ${metrics.n_patients} patients, protocol “${card.protocol}”`;
-  $("card-body").replaceChildren(
-    element("h4", {}, "Intended use"),
-    element("p", {}, card.intended_use),
-    element("h4", {}, "Limits"),
-    element("ul", {}, ...card.limits.map((limit) => element("li", {}, limit))),
-    element("h4", {}, "Figures"),
-    element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows)),
-    element("h4", {}, "Data"),
-    element("p", {}, `Data set “${card.dataset}”. ${card.data_terms}`),
-  );
-}
-
-export function showCardProblem(problem) {
-  $("card-body").replaceChildren(element("p", {}, `The card could not be fetched: ${problem.message}`));
-}
-
 /** Places a mark on a scale from 0 to 1. */
 function put(mark, shares) {
   for (const [side, share] of Object.entries(shares)) mark.style.setProperty(side, `${100 * share}%`);
-}
-
-function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
 }

@@ -8,24 +8,26 @@ export const key = {
   forget: () => sessionStorage.removeItem(KEY),
 };
 
-/** A problem document; status 0 where the service could not be reached. */
+/** A problem document; status 0 where the service could not be reached. `gate` is there where the film did not pass it. */
 export class Problem extends Error {
-  constructor(status, detail, requestId = "", retryAfter = "") {
+  constructor(status, { title: code = "", detail, request_id: requestId = "", gate = null }, retryAfter = "") {
     super(detail);
-    Object.assign(this, { status, requestId, retryAfter });
+    Object.assign(this, { status, code, requestId, gate, retryAfter });
   }
 }
 
-export function predict(file, signal) {
-  return ask("/v1/predictions?explain=heatmap&view=1", {
-    method: "POST",
-    headers: { "Content-Type": "application/octet-stream" },
-    body: file,
-    signal,
-  });
-}
+/** The answer at an operating point, with what draws the film. */
+export const predict = (file, point, signal) => post(file, { operating_point: point, explain: "heatmap", view: "1" }, signal);
+
+/** The same without pictures. */
+export const decide = (file, point, signal) => post(file, { operating_point: point }, signal);
 
 export const card = (network, signal) => ask(`/v1/models/${encodeURIComponent(network)}/card`, { signal });
+
+function post(file, query, signal) {
+  const headers = { "Content-Type": "application/octet-stream" };
+  return ask(`/v1/predictions?${new URLSearchParams(query)}`, { method: "POST", headers, body: file, signal });
+}
 
 async function ask(path, options) {
   const headers = { Accept: "application/json", ...options.headers };
@@ -36,9 +38,12 @@ async function ask(path, options) {
     return null;
   });
   if (response.ok && answer) return answer;
-  const detail = answer?.detail ?? `The service answered ${response.status} without saying why.`;
-  const requestId = answer?.request_id ?? response.headers.get("X-Request-Id") ?? "";
-  throw new Problem(response.status, detail, requestId, response.headers.get("Retry-After") ?? "");
+  const told = {
+    detail: `The service answered ${response.status} without saying why.`,
+    request_id: response.headers.get("X-Request-Id") ?? "",
+    ...answer,
+  };
+  throw new Problem(response.status, told, response.headers.get("Retry-After") ?? "");
 }
 
 async function reach(path, options) {
@@ -46,6 +51,6 @@ async function reach(path, options) {
     return await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "The service could not be reached, or the file could not be read.");
+    throw new Problem(0, { detail: "the service could not be reached, or the file could not be read" });
   }
 }

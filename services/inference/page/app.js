@@ -1,27 +1,48 @@
 // From a chosen film to a shown answer.
 
 import * as api from "./api.js";
-import { sentence, showCard, showCardProblem, showDecision, showFilm, showModel } from "./answer.js";
-import { showProblem } from "./problem.js";
+import { sentence, showDecision } from "./answer.js";
+import { showCard, showCardProblem } from "./card.js";
+import { $ } from "./dom.js";
+import { showFilm, showModel } from "./facts.js";
+import { showProblem, told } from "./problem.js";
 import { Viewer } from "./viewer.js";
 
-const $ = (id) => document.getElementById(id);
 const PARTS = { answered: ["decision", "viewer", "details"], failed: ["problem"] };
 const viewer = new Viewer();
 let film = null;
 let asking = new AbortController();
+let deciding = new AbortController();
+
+/** The file that was chosen or dropped, if it is the only one. */
+function take([file, ...more]) {
+  if (!file) return;
+  if (more.length === 0) {
+    send(file);
+    return;
+  }
+  stop();
+  film = { name: `${more.length + 1} files` };
+  fail(new api.Problem(400, { title: "one-film", detail: "the page answers for one film" }));
+}
+
+/** Nothing that was asked for is waited for any longer. */
+function stop() {
+  asking.abort();
+  deciding.abort();
+}
 
 /** Sends the film; a newer one takes the place of one that is still waited for. */
 async function send(file) {
+  stop();
   film = file;
-  asking.abort();
   asking = new AbortController();
   const { signal } = asking;
   enter("busy");
   $("intake-title").textContent = `Reading ${file.name}`;
   say(`Reading ${file.name}`);
   try {
-    const answer = await api.predict(file, signal);
+    const answer = await api.predict(file, point(), signal);
     await viewer.open(answer, file.name, signal);
     showAnswer(answer, signal);
   } catch (error) {
@@ -43,15 +64,35 @@ function showAnswer(answer, signal) {
 function fail(error) {
   if (!(error instanceof api.Problem)) {
     console.error(error);
-    error = new api.Problem(500, "The answer could not be shown in this browser.");
+    error = new api.Problem(500, { detail: "the answer could not be shown in this browser" });
   }
   showProblem(error);
   $("intake-title").textContent = film.name;
   enter("failed");
   $("problem-title").focus();
-  say(error.message);
+  say(told(error));
   if (error.status === 401) askForKey(error.message);
 }
+
+/** Asks for the film's decision at another operating point; the film stays in sight as it is. */
+async function decide() {
+  deciding.abort();
+  deciding = new AbortController();
+  const { signal } = deciding;
+  try {
+    const answer = await api.decide(film, point(), signal);
+    if (answer.model.sha256 !== $("sha").dataset.whole) {
+      send(film); // another model was promoted meanwhile: nothing of the first one's may stay
+      return;
+    }
+    showDecision(answer);
+    say(sentence(answer));
+  } catch (error) {
+    if (!signal.aborted) fail(error);
+  }
+}
+
+const point = () => document.querySelector("input[name=point]:checked").value;
 
 /** Nothing of an earlier film stays beside a newer one. */
 function enter(state) {
@@ -78,10 +119,11 @@ function closeKey() {
 }
 
 $("file").addEventListener("change", () => {
-  const [file] = $("file").files;
+  const files = [...$("file").files];
   $("file").value = ""; // so that the same film can be chosen again
-  if (file) send(file);
+  take(files);
 });
+for (const choice of document.querySelectorAll("input[name=point]")) choice.addEventListener("change", decide);
 $("again").addEventListener("click", () => send(film));
 
 document.addEventListener("dragover", (event) => {
@@ -94,8 +136,7 @@ document.addEventListener("dragleave", (event) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file && !$("key-dialog").open) send(file);
+  if (!$("key-dialog").open) take(event.dataTransfer.files);
 });
 
 const WHY = "Needed only where the service asks for one. It is sent with every request of this page.";

@@ -1,21 +1,35 @@
 // Says what went wrong in the service's own words, and what to do about it.
 
-const $ = (id) => document.getElementById(id);
+import { check } from "./facts.js";
+import { $ } from "./dom.js";
+
 const AGAIN = [0, 408, 429, 500, 502, 503, 504];
 const KEY = [401, 403];
 
-export function showProblem({ status, message, requestId, retryAfter }) {
-  const [title, advice] = words(status);
+export function showProblem(problem) {
+  const { status, message, gate, requestId, retryAfter } = problem;
+  const [title, advice] = words(problem);
   const soon = /^\d+$/.test(retryAfter) ? ` The service asks to wait ${retryAfter} s.` : "";
   $("problem-title").textContent = title;
   $("problem-detail").textContent = message;
+  $("problem-gate").textContent = gate ? `Mammogram check: ${lower(check(gate))}` : "";
   $("problem-advice").textContent = advice + soon;
   $("problem-request").textContent = requestId ? `Request ${requestId}` : "";
   $("again").hidden = !AGAIN.includes(status);
   $("key-enter").hidden = !KEY.includes(status);
 }
 
-function words(status) {
+/** The problem in one sentence. */
+export const told = (problem) => `${words(problem)[0]}: ${problem.message}`;
+
+function words({ status, code }) {
+  if (code === "one-film") return ["One film at a time", "Choose one film; all films of a patient in one request is what the API is for."];
+  if (code === "not-a-mammogram") {
+    return [
+      "Not recognised as a mammogram",
+      "Choose the film of one breast, whole: chest wall at the edge, skin line in view, dark around it. If it is one, send it as it left the scanner or the archive: not cropped, not inverted, no photograph of a screen.",
+    ];
+  }
   switch (status) {
     case 0:
       return ["No answer", "Check that the service is running and the connection is up, then try again."];
@@ -26,9 +40,9 @@ function words(status) {
     case 413:
       return ["The file is too large", "Send a smaller file, or ask the service’s operator to raise the limit."];
     case 415:
-      return ["Not a kind of file that can be read", "Choose a PGM, PNG, JPEG, TIFF or DICOM file."];
+      return ["Not a kind of file that can be read", "Choose a single grey film as DICOM, PNG, JPEG, TIFF or PGM; no tomosynthesis, no PDF."];
     case 422:
-      return ["This film was refused", "Choose another film: one whole mammogram, with the breast’s skin line in view."];
+      return ["The file cannot be read", "It is damaged, or not what it says it is. Export it again from where it came from, or choose another film."];
     case 429:
       return ["Too many requests", "Wait a moment, then try again."];
     case 503:
@@ -39,3 +53,5 @@ function words(status) {
         : ["The request was refused", "Choose another film, or ask the service’s operator."];
   }
 }
+
+const lower = (text) => text[0].toLowerCase() + text.slice(1);

@@ -1,11 +1,11 @@
 // The film on its canvas with outline and heat map, and everything that changes how it is shown.
 
+import { $ } from "./dom.js";
 import { Film, Sight, decodePng } from "./film.js";
 import { listenToHand } from "./hand.js";
 
 const OPEN = { window: 255, level: 128, inverted: false };
 const STEP = 1.25;
-const $ = (id) => document.getElementById(id);
 
 export class Viewer {
   #canvas = $("film");
