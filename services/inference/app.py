@@ -75,11 +75,11 @@ def _add_page(app: Flask) -> None:
 
 def _begin() -> None:
     began = time.perf_counter()
-    g.request_id, g.elapsed = uuid.uuid4().hex, lambda: time.perf_counter() - began
+    g.request_id, g.elapsed, g.hang_up = uuid.uuid4().hex, lambda: time.perf_counter() - began, False
 
 
 def _end(response: Response) -> Response:
-    if response.status_code in _UNREAD and request.content_length:
+    if g.hang_up or (response.status_code in _UNREAD and request.content_length):
         response.headers["Connection"] = "close"  # the rest of the body is not the next request
     route = request.url_rule.rule if request.url_rule else "unknown"
     metrics.REQUESTS.labels(route, str(response.status_code)).inc()

@@ -10,8 +10,12 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, g, request
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
+from werkzeug.exceptions import ClientDisconnected
+
+from shared.errors import InputError
 
 HEADERS_S = 10.0
 
@@ -72,5 +76,8 @@ def receive_in_time(app: Flask, seconds: float) -> None:
         _deadlines.begin(connection, seconds)
         try:
             request.get_data(cache=True)
+        except (ParseException, ClientDisconnected, OSError) as error:
+            g.hang_up = True
+            raise InputError("the body does not come as HTTP says it must; send the request again") from error
         finally:
             _deadlines.end(connection)
