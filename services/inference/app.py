@@ -9,7 +9,7 @@ from werkzeug.routing import BaseConverter
 
 from services.inference.api import batches, docs, keys, kserve, native, oip, probes, problems
 from services.inference.api.scopes import guard, needs
-from services.inference.receiving import receive_in_time
+from services.inference.receiving import hang_up_after_answer, receive_in_time
 from services.inference.service import InferenceService
 from shared import metrics
 from shared.logs import configure_logs
@@ -75,12 +75,12 @@ def _add_page(app: Flask) -> None:
 
 def _begin() -> None:
     began = time.perf_counter()
-    g.request_id, g.elapsed, g.hang_up = uuid.uuid4().hex, lambda: time.perf_counter() - began, False
+    g.request_id, g.elapsed = uuid.uuid4().hex, lambda: time.perf_counter() - began
 
 
 def _end(response: Response) -> Response:
-    if g.hang_up or (response.status_code in _UNREAD and request.content_length):
-        response.headers["Connection"] = "close"  # the rest of the body is not the next request
+    if response.status_code in _UNREAD and request.content_length:
+        hang_up_after_answer()
     route = request.url_rule.rule if request.url_rule else "unknown"
     metrics.REQUESTS.labels(route, str(response.status_code)).inc()
     response.headers["X-Request-Id"] = g.request_id

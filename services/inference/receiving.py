@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, request
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.exceptions import ClientDisconnected
@@ -49,6 +49,8 @@ class Deadlines:
 
 
 _deadlines = Deadlines()
+_at_work: dict[socket.socket, Any] = {}
+"""gunicorn's own request of a connection, while the application answers it."""
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -59,10 +61,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         finally:
             _deadlines.end(conn.sock)
 
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        _at_work[conn.sock] = req
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            del _at_work[conn.sock]
+
     def murder_pending(self) -> None:
         """Called about once a second, for connections that have sent nothing yet."""
         super().murder_pending()
         _deadlines.shut_down_overdue()
+
+
+def hang_up_after_answer() -> None:
+    """Ends the connection of the request that is being answered; what may be left of its body is not the next request.
+
+    gunicorn passes over a `Connection` header of the application.
+    """
+    if (of_gunicorn := _at_work.get(request.environ.get("gunicorn.socket"))) is not None:  # type: ignore[arg-type]
+        of_gunicorn.must_close = True
 
 
 def receive_in_time(app: Flask, seconds: float) -> None:
@@ -77,7 +95,7 @@ def receive_in_time(app: Flask, seconds: float) -> None:
         try:
             request.get_data(cache=True)
         except (ParseException, ClientDisconnected, OSError) as error:
-            g.hang_up = True
+            hang_up_after_answer()
             raise InputError("the body does not come as HTTP says it must; send the request again") from error
         finally:
             _deadlines.end(connection)
