@@ -171,7 +171,7 @@ def test_what_was_read_from_the_file_is_told_as_far_as_it_is_known(page: Any) ->
     choose(page, b"dicom")
     assert page.inner_text("#film-facts") == "DICOM · right breast, MLO · 4096 × 4096 pixels · 12 bit"
     told = facts(page)
-    assert told["Size"] == "4096 × 4096 pixels, 287 × 287 mm"
+    assert told["Size"] == "4096 × 4096 pixels, 287 × 287\u00a0mm"
     assert told["Read at"].startswith("1/4 of this size")
     assert [told[name] for name in ("Pixel spacing", "Side", "View")] == [
         "0.07 mm",
@@ -400,8 +400,7 @@ def test_a_refused_film_shows_the_reason_and_what_to_do_and_nothing_of_the_film_
     choose(page, b"hand")
     assert page.inner_text("#problem-title") == "Not recognised as a mammogram"
     assert page.text_content("#problem-detail") == "there is no straight chest wall; send one whole mammogram"
-    gate = "Mammogram check: not passed: there is no straight chest wall. Score 0.31, from 0 (certainly no mammogram)"
-    assert page.inner_text("#problem-gate").startswith(gate)
+    assert "not passed, with a score of 0.31, from 0 (certainly no mammogram)" in page.inner_text("#problem-gate")
     assert "Choose the film of one breast, whole" in page.inner_text("#problem-advice")
     assert page.text_content("#live").startswith("Not recognised as a mammogram: there is no straight chest wall")
     assert page.inner_text("#problem-request") == "Request 0f3e5c7a"

@@ -4,6 +4,7 @@ window.addEventListener("DOMContentLoaded", () => {
     url: "/openapi.json",
     dom_id: "#api",
     deepLinking: true,
+    defaultModelsExpandDepth: 0,  // the schemas are a long list: folded
     validatorUrl: null,  // no request leaves for anywhere else
     persistAuthorization: false,
   });

@@ -30,10 +30,8 @@ const PHASES = {
   total: "In all",
 };
 
-/** Whether the image is taken for a mammogram, and why. */
-export function check({ passed, score, reason }) {
-  return `${passed ? "Passed" : "Not passed"}: ${reason}. Score ${number(score)}, from 0 (certainly no mammogram) to 1 (certainly one).`;
-}
+/** How much the image looks like a mammogram. */
+export const likeness = ({ score }) => `${number(score)}, from 0 (certainly no mammogram) to 1 (certainly one)`;
 
 export function showFilm({ image, gate }) {
   const { format, bits, width, height, laterality, view, reduction } = image;
@@ -49,13 +47,13 @@ export function showFilm({ image, gate }) {
       ["Pixel spacing", spacing(image)],
       ["Side", laterality ? SIDES[laterality] : null],
       ["View", view ? `${view}${view in VIEWS ? `, ${VIEWS[view]}` : ""}` : null],
-      ["Mammogram check", check(gate)],
+      ["Mammogram check", `Passed: ${gate.reason}. Score ${likeness(gate)}.`],
     ]),
   );
 }
 
 function millimetres({ width, height, spacing_mm: found }) {
-  return found ? `, ${Math.round(width * found[1])} × ${Math.round(height * found[0])} mm` : "";
+  return found ? `, ${Math.round(width * found[1])} × ${Math.round(height * found[0])}\u00a0mm` : "";
 }
 
 function spacing({ spacing_mm: found }) {

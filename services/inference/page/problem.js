@@ -1,7 +1,7 @@
 // Says what went wrong in the service's own words, and what to do about it.
 
-import { check } from "./facts.js";
 import { $ } from "./dom.js";
+import { likeness } from "./facts.js";
 
 const AGAIN = [0, 408, 429, 500, 502, 503, 504];
 const KEY = [401, 403];
@@ -12,7 +12,7 @@ export function showProblem(problem) {
   const soon = /^\d+$/.test(retryAfter) ? ` The service asks to wait ${retryAfter} s.` : "";
   $("problem-title").textContent = title;
   $("problem-detail").textContent = message;
-  $("problem-gate").textContent = gate ? `Mammogram check: ${lower(check(gate))}` : "";
+  $("problem-gate").textContent = gate ? `Mammogram check: not passed, with a score of ${likeness(gate)}.` : "";
   $("problem-advice").textContent = advice + soon;
   $("problem-request").textContent = requestId ? `Request ${requestId}` : "";
   $("again").hidden = !AGAIN.includes(status);
@@ -53,5 +53,3 @@ function words({ status, code }) {
         : ["The request was refused", "Choose another film, or ask the service’s operator."];
   }
 }
-
-const lower = (text) => text[0].toLowerCase() + text.slice(1);

@@ -51,7 +51,7 @@ export class Viewer {
     this.#canvas.style.setProperty("--shape", `${width} / ${height}`);
     $("heat").disabled = !heat;
     $("heat-text").textContent = heat
-      ? `Heat: where the network’s answer “${answer.heatmap.class}” comes from; bright is more. It is coarse and marks no lesion’s edge.`
+      ? `Heat: where what speaks for the likeliest class, “${answer.heatmap.class}”, lies; bright is more. It is coarse and marks no lesion’s edge.`
       : "This network has no heat map.";
     this.#reset();
   }
