@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.explain import overlay_png
+from services.inference.explain import DRAWN
 from services.inference.predictor import Prediction, ServedModel, decide
 from shared.api.predictions import (
     Box,
@@ -17,6 +17,7 @@ from shared.api.predictions import (
     GateAnswer,
     HeatMap,
     ImageFacts,
+    MapForm,
     ModelInUse,
     PatientAnswer,
     PointInUse,
@@ -61,14 +62,14 @@ def finding(found: Prediction, point: OperatingPoint, total_s: float) -> Finding
 
 
 def film_answer(
-    found: Prediction, point: OperatingPoint, total_s: float, *, heatmap: bool = False, view: bool = False
+    found: Prediction, point: OperatingPoint, total_s: float, *, form: MapForm = "overlay", view: bool = False
 ) -> FilmAnswer:
     """The finding with what draws it: the outline, and the pictures that were asked for."""
-    heat = found.heat if heatmap else None
+    heat = found.heat
     return FilmAnswer(
         **_finding(found, point, total_s),
         outline=_outline(found),
-        heatmap=None if heat is None else HeatMap(label=found.label, png=_base64(overlay_png(heat))),
+        heatmap=None if heat is None else HeatMap(label=found.label, form=form, png=_base64(DRAWN[form](heat))),
         view=View(png=_base64(_view(found))) if view else None,
     )
 

@@ -3,11 +3,14 @@
 For networks that end in average pooling and one linear layer it is one matrix product, no gradient.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from services.inference.engine import Floats
+from shared.api.predictions import MapForm
 from shared.imaging.decode import encode_png
 from shared.imaging.preprocess import input_square
 from shared.imaging.segment import Segmentation
@@ -63,3 +66,6 @@ def encode_colour_png(pixels: npt.NDArray[np.uint8]) -> bytes:
 def grey_png(heat: Floats) -> bytes:
     """The map as an 8-bit grey PNG, for programs."""
     return encode_png(np.rint(heat * 255).astype(np.uint8))
+
+
+DRAWN: dict[MapForm, Callable[[Floats], bytes]] = {"overlay": overlay_png, "grey": grey_png}

@@ -12,6 +12,10 @@ from shared.modelling.metrics import Interval
 LONGEST_TIMEOUT_MS = 60_000
 
 
+MapForm = Literal["overlay", "grey"]
+"""How an activation map is drawn: coloured with transparency, or in grey levels, for programs."""
+
+
 class Waiting(Query):
     timeout_ms: int | None = Field(None, ge=1, le=LONGEST_TIMEOUT_MS, description="how long the work may not be begun")
 
@@ -19,11 +23,12 @@ class Waiting(Query):
 class PredictionQuery(Waiting):
     operating_point: OperatingPointName = Field("screening", description="one of the model's card")
     explain: Literal["heatmap"] | None = Field(None, description="heatmap: adds the class-activation map")
+    form: MapForm = Field("overlay", description="of the map: coloured with transparency, or grey levels")
     view: Literal["1"] | None = Field(None, description="1: adds the film as a browser can show it")
 
 
 class ExplanationQuery(Waiting):
-    form: Literal["overlay", "grey"] = Field("overlay", description="coloured with transparency, or grey levels")
+    form: MapForm = Field("overlay", description="coloured with transparency, or grey levels")
 
 
 class Probabilities(Answer):
@@ -105,7 +110,8 @@ class Finding(Answer):
 
 class HeatMap(Answer):
     label: Label = Field(alias="class", description="whose evidence it shows")
-    png: str = Field(description="base64 of a PNG with transparency, to be laid over the film")
+    form: MapForm = "overlay"
+    png: str = Field(description="base64 of a PNG of the film's aspect, at most 512 pixels long, to be laid over it")
 
 
 class View(Answer):

@@ -6,7 +6,7 @@ from services.inference.answers import film_answer, model_in_use, notice, patien
 from services.inference.api import forms
 from services.inference.api.document import PNG, describe
 from services.inference.api.images import IMAGE_ERRORS, IMAGES, form, images_sent, predict_all
-from services.inference.explain import grey_png, overlay_png
+from services.inference.explain import DRAWN
 from services.inference.predictor import operating_point
 from services.inference.service import InferenceService
 from shared.api.predictions import (
@@ -45,7 +45,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         asked, model = forms.query(PredictionQuery), service.model()
         point, explain = operating_point(model.card, asked.operating_point), asked.explain == "heatmap"
         found = predict_all(service, model, images_sent(), explain=explain, timeout_ms=asked.timeout_ms)
-        films = [film_answer(each, point, g.elapsed(), heatmap=explain, view=asked.view == "1") for each in found]
+        films = [film_answer(each, point, g.elapsed(), form=asked.form, view=asked.view == "1") for each in found]
         said_by = {"request_id": g.request_id, "model": model_in_use(model), "notice": notice(model.card)}
         if len(films) == 1:
             return forms.sent(PredictionAnswer(**dict(films[0]), **said_by))
@@ -68,7 +68,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         (found,) = predict_all(service, model, images, explain=True, timeout_ms=asked.timeout_ms)
         if found.heat is None:
             raise InputError(f"{model.card.network} has no activation map; ask for a prediction alone")
-        return Response((overlay_png if asked.form == "overlay" else grey_png)(found.heat), mimetype="image/png")
+        return Response(DRAWN[asked.form](found.heat), mimetype="image/png")
 
     @api.get("/v1/models")
     @describe("models", "The networks that are served", ModelList)

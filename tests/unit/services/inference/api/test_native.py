@@ -53,6 +53,8 @@ def test_a_heat_map_and_a_view_of_the_film_come_when_they_are_asked_for(ready: F
     body = ready.post("/v1/predictions?explain=heatmap&view=1", data=films[0]).json
     assert body["heatmap"]["class"] == body["class"]
     assert picture(b64decode(body["heatmap"]["png"])).shape == (512, 512, 4)
+    grey = ready.post("/v1/predictions?explain=heatmap&form=grey", data=films[0]).json["heatmap"]
+    assert (grey["form"], picture(b64decode(grey["png"])).shape) == ("grey", (512, 512))
     assert np.array_equal(picture(b64decode(body["view"]["png"])), picture(films[0]))
     assert body["seconds"]["explain"] > 0
 
