@@ -1,0 +1,167 @@
+"""The page and the API's document in a real browser, over the real service: gunicorn, a published network, its key."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from shared.datasets.manifest import Label
+from shared.datasets.phantom import render
+from shared.imaging.decode import encode_png
+from tests.e2e.browsing import bare, choose, colourless, drawn, facts, said, slide, watched
+from tests.serving import KEY, NETWORK, Served, published, running_service
+from tests.unit.shared.imaging.dicoms import SECRET, dicom
+from tests.unit.shared.imaging.scenes import scene
+
+PIXELS = render(np.random.default_rng(11), "right", "G", Label.MALIGNANT).pixels
+PNG = encode_png(PIXELS)
+DICOM = dicom(
+    PIXELS.astype(np.uint16) * 16,
+    BitsStored=12,
+    ImageLaterality="R",
+    ViewPosition="MLO",
+    PixelSpacing=[0.2, 0.2],
+)
+METHODS = ("get", "post", "put", "delete")
+
+
+@pytest.fixture(scope="module")
+def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    with running_service(published(folder / "store"), folder) as served:
+        yield served
+
+
+@pytest.fixture
+def page(browser: Any, served: Served) -> Iterator[Any]:
+    with watched(browser, f"{served.url}/#key={KEY}") as page:
+        yield page
+
+
+@pytest.fixture
+def docs(browser: Any, served: Served, settings: dict[str, Any]) -> Iterator[Any]:
+    with watched(browser, f"{served.url}/docs", **settings) as page:
+        page.wait_for_selector(".opblock")
+        yield page
+
+
+@pytest.mark.parametrize(("film", "name"), [(PNG, "film.png"), (DICOM, "IM000001")])
+def test_the_page_tells_what_the_api_answers(page: Any, served: Served, film: bytes, name: str) -> None:
+    choose(page, film, name)
+    answer = served.client.predict(film)
+    assert page.inner_text("#verdict").startswith(answer.decision.answer.capitalize())
+    shares = answer.probabilities.model_dump()
+    bars = page.locator("#bars dd > span:first-child").all_inner_texts()
+    assert bars == [f"{100 * shares[label]:.1f}%" for label in ("normal", "benign", "malignant")]
+    assert page.inner_text("#bars .most dt").lower().startswith(answer.label)
+    assert page.get_attribute("#sha", "data-whole") == answer.model.sha256
+    assert page.inner_text("#weights").startswith("model.onnx")
+    assert answer.gate.reason in facts(page)["Mammogram check"]
+    page.click("#card summary")
+    page.wait_for_selector("text=Intended use")
+
+
+def test_a_dicom_is_shown_with_what_its_header_tells_and_nothing_of_the_person(page: Any) -> None:
+    choose(page, DICOM, "IM000001")
+    assert page.inner_text("#film-facts") == "DICOM · right breast, MLO · 1024 × 1024 pixels · 12 bit"
+    assert facts(page)["Size"].endswith("205 × 205\u00a0mm")
+    assert SECRET not in page.content()
+    bare(page)
+    as_dicom = drawn(page)
+    choose(page, PNG, "film.png")
+    assert (drawn(page) == as_dicom).all()
+
+
+def test_outline_and_heat_map_are_drawn_over_the_film(page: Any) -> None:
+    choose(page, PNG)
+    slide(page, "heat", 0)
+    outlined = drawn(page)
+    page.click("#outline")
+    film = drawn(page)
+    assert colourless(film)
+    assert 0.001 < (film != outlined).any(axis=2).mean() < 0.03
+    slide(page, "heat", 100)
+    assert said(page, "heat-value") == "100%"
+    assert not colourless(drawn(page))
+
+
+def test_outline_and_heat_map_of_a_film_that_is_read_smaller_lie_where_they_lie_on_the_whole(
+    page: Any, served: Served
+) -> None:
+    large = cv2.resize(PIXELS, (2600, 3300), interpolation=cv2.INTER_CUBIC)
+    as_jpeg = cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    assert served.client.predict(as_jpeg).image.reduction > 1
+    choose(page, as_jpeg, "large.jpg")
+    assert facts(page)["Read at"].startswith("1/")
+    reduced = drawn(page)
+    choose(page, encode_png(np.asarray(large, np.uint8)), "large.png")
+    whole = drawn(page)
+    assert "Read at" not in facts(page)
+    assert np.abs(reduced.astype(int) - whole).mean() < 1.5
+    shifted = np.abs(reduced[:, 3:].astype(int) - whole[:, :-3]).mean()
+    assert shifted > 2 * np.abs(reduced.astype(int) - whole).mean(), "three pixels would be seen"
+
+
+def test_the_balanced_operating_point_is_the_services_own(page: Any, served: Served) -> None:
+    choose(page, PNG)
+    page.check("input[value=balanced]", force=True)
+    page.wait_for_selector("#answer:has-text('balanced')")
+    point = served.client.predict(PNG, operating_point="balanced").decision.operating_point
+    assert page.inner_text("#threshold") == f"{point.threshold:.2f}"
+    low, high = point.sensitivity.low, point.sensitivity.high
+    assert low is not None
+    assert high is not None
+    assert page.inner_text("#sensitivity").endswith(f"{low:.0%} to {high:.0%}")
+
+
+def test_a_text_and_what_is_no_mammogram_are_refused_in_words(page: Any) -> None:
+    choose(page, b"Dear colleague", "letter.txt")
+    assert page.inner_text("#problem-title") == "Not a kind of file that can be read"
+    assert "send PGM (P5), PNG, JPEG, TIFF or DICOM" in page.inner_text("#problem-detail")
+    choose(page, PNG[:5000], "broken.png")
+    assert page.inner_text("#problem-title") == "The file cannot be read"
+    choose(page, encode_png(scene("hand", 5000)), "hand.png")
+    assert page.inner_text("#problem-title") == "Not recognised as a mammogram"
+    assert "not passed, with a score of 0." in page.inner_text("#problem-gate")
+    assert page.inner_text("#problem-request").startswith("Request ")
+
+
+@pytest.mark.parametrize("settings", [{}, {"viewport": {"width": 375, "height": 812}}])
+def test_the_document_is_shown_whole_and_fits_a_phone(docs: Any, served: Served) -> None:
+    document = json.loads(docs.request.get(f"{served.url}/openapi.json").body())
+    operations = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in METHODS if method in item
+    }
+    shown = docs.locator(".opblock")
+    assert {
+        (block.locator(".opblock-summary-method").inner_text(), block.locator("[data-path]").get_attribute("data-path"))
+        for block in shown.all()
+    } == operations
+    assert shown.count() == len(operations)
+    for path in ("/v1/predictions", "/v1/batches"):
+        docs.locator(f".opblock:has([data-path='{path}']) .opblock-summary-control").first.click()
+    assert docs.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_route_is_tried_with_the_key(docs: Any) -> None:
+    models = docs.locator(".opblock:has([data-path='/v1/models'])")
+    models.locator(".opblock-summary-control").click()
+    models.locator(".try-out__btn").click()
+    assert _tried(models) == "401"
+    docs.click(".auth-wrapper .authorize")
+    docs.fill(".modal-ux input", KEY)
+    docs.click(".modal-ux .authorize")
+    docs.click(".modal-ux .btn-done")
+    assert _tried(models) == "200"
+    assert NETWORK in models.locator(".live-responses-table .highlight-code").first.inner_text()
+
+
+def _tried(block: Any) -> str:
+    """The status that a route answered."""
+    if block.locator(".btn-clear").count():
+        block.locator(".btn-clear").click()
+    block.locator(".execute").click()
+    return str(block.locator(".live-responses-table .response .response-col_status").first.inner_text()).split()[0]
