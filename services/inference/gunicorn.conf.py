@@ -26,6 +26,9 @@ for _leftover in os.scandir(_metrics_directory):
     if _leftover.name.endswith(".db"):
         os.unlink(_leftover.path)
 
+# Each lane has a core; OpenCV's own threads would take the others'.
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+
 bind = f"{_config.serve_host}:{_config.serve_port}"
 worker_class = "services.inference.receiving.Worker"
 workers = 1

@@ -55,3 +55,7 @@ def test_threads_that_hold_requests_share_the_memory_of_those_that_may_work() ->
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory is meant")
 def test_the_memory_of_an_array_is_used_again_without_a_page_fault() -> None:
     assert printed(COUNT_FAULTS) < 1000  # of 8,000 pages each time
+
+
+def test_opencv_takes_no_core_of_another_lane() -> None:
+    assert printed("import cv2; print(cv2.getNumThreads())") == 1
