@@ -9,6 +9,7 @@ from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, Set
 from shared.datasets.mias import Source
 from shared.datasets.synthetic import label_of
 from shared.embedded.stack import Stack
+from shared.imaging.segment import SEGMENTATION_VERSION
 from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
@@ -123,6 +124,11 @@ def job_result(name: str, **changes: Any) -> JobResult:
     return JobResult.model_validate({**dict(result), **changes})
 
 
+def preprocessing_card(size: int = 64) -> PreprocessingCard:
+    """Of a model that was trained with the segmentation of today."""
+    return PreprocessingCard(size=size, segmentation=SEGMENTATION_VERSION)
+
+
 def model_card(network: str = "resnet50", version: str = "v1", **changes: Any) -> ModelCard:
     """The card of a model of the honest protocol; `changes` are fields of ModelCard."""
     plan = small_plan()
@@ -139,7 +145,7 @@ def model_card(network: str = "resnet50", version: str = "v1", **changes: Any) -
         held_out_patients=("p001", "p002"),
         seed=plan.seed,
         classes=CLASSES,
-        preprocessing=PreprocessingCard(size=64, segmentation=1),
+        preprocessing=preprocessing_card(),
         recipe=PROFILES["test"].training[as_network(network)],
         augmentation=plan.augmentation.id,
         weights=WeightsReport(source="from scratch", loaded=(), missing=("conv1",), unexpected=()),

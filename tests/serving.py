@@ -13,12 +13,11 @@ from services.train.publish import model_files, network_to_bytes
 from shared.client import InferenceClient
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, inference_command
-from shared.modelling.card import PreprocessingCard
 from shared.modelling.networks import build
 from shared.store import registry
 from shared.store.access import new_key
 from shared.store.objects import DirectoryStore
-from tests.builders import model_card
+from tests.builders import model_card, preprocessing_card
 from tests.servers import wait_until
 
 NETWORK, SIZE = "modified_cnn", 64
@@ -50,7 +49,7 @@ def published(folder: Path) -> DirectoryStore:
     for version, seed in (("v1", 1), ("v2", 2)):
         torch.manual_seed(seed)
         files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
-        card = model_card(NETWORK, version, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
+        card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
         registry.publish(store, card, files)
     registry.promote(store, NETWORK, "v1", by="test", why="test")
     return store

@@ -18,6 +18,7 @@ from werkzeug.exceptions import ClientDisconnected
 from shared.errors import InputError
 
 HEADERS_S = 10.0
+NOTIFY_S = 1.0
 
 
 class Deadlines:
@@ -54,6 +55,16 @@ _at_work: dict[socket.socket, Any] = {}
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    _notified = 0.0
+
+    def notify(self) -> None:
+        """Tells gunicorn's arbiter that this worker lives: once a second, and not at every turn of the loop that all
+        requests go through, for it costs a write to the file system."""
+        now = time.monotonic()
+        if now - self._notified >= NOTIFY_S:
+            self._notified = now
+            super().notify()
+
     def handle(self, conn: Any) -> Any:
         _deadlines.begin(conn.sock, HEADERS_S)
         try:

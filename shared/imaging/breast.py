@@ -21,16 +21,19 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 WORK_EDGE = 512
 """Longest edge, in pixels, of the reduced film on which the outline is found."""
 
-COARSE_EDGE = 256
+MASK_EDGE = 256
+"""... of the mask that is opened, grown and smoothed; a pixel of it knows how much of it is above the skin line."""
+
+COARSE_EDGE = 128
 """... of the film on which the background is measured."""
 
 ROUGH_CONTRAST = 6  # grey levels above the film's background that are breast beyond doubt
 FINE_CONTRAST = 1.5  # grey levels above the local background where the skin line is, on a film without noise
-REACH = 12  # coarse pixels that the skin line may lie outside the rough breast
-BACKGROUND_WINDOW = 41  # coarse pixels: wide enough to see past the skin
+REACH = 6  # coarse pixels that the skin line may lie outside the rough breast
+BACKGROUND_WINDOW = 21  # coarse pixels: wide enough to see past the skin
 DARKER = 0.11  # of what is not 0 is darker than the background that was found there: then it was none, and 0 is it
-DETACH = 10  # reduced pixels: labels, tape and scratches narrower than twice this are not breast
-SMOOTH = 3.0  # reduced pixels: standard deviation of the outline's final smoothing
+DETACH = 5  # mask pixels: labels, tape and scratches narrower than twice this are not breast
+SMOOTH = 1.5  # mask pixels: standard deviation of the outline's final smoothing
 AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
 
 
@@ -52,15 +55,18 @@ def find_breast(pixels: Grey) -> Work:
     film = _reduce(pixels, WORK_EDGE)
     grey = _blurred(film, 1.5)
     threshold = _skin_threshold(_reduce(film, COARSE_EDGE))
-    above = _u8(grey >= cv2.resize(threshold, grey.shape[::-1], interpolation=cv2.INTER_LINEAR))
-    core = _largest(_open(above, DETACH))
+    above = cv2.compare(grey, cv2.resize(threshold, grey.shape[::-1], interpolation=cv2.INTER_LINEAR), cv2.CMP_GE)
+    cover = _reduce(_u8(above), MASK_EDGE)
+    core = _largest(_open(_u8(cover > 127), DETACH))
     # Opening has also taken the nipple off: what lies within the same reach of the core is given back.
-    outline = _u8(cv2.GaussianBlur((above & _grow(core, DETACH) | core) * 255, (0, 0), SMOOTH))
+    cover = _u8(cv2.max(cv2.copyTo(cover, _grow(core, DETACH)), core * 255))
+    outline = _u8(cv2.GaussianBlur(cover, (0, 0), SMOOTH))
     breast = _largest(_u8(outline > 127))
     area = float(breast.mean())
     if not AREA[0] <= area <= AREA[1]:
         raise NotAMammogram(f"no breast was found ({area:.0%} of the frame stands out); send one whole mammogram")
-    return Work(film, _u8(grey), _u8(cv2.copyTo(outline, breast)))
+    whole = cv2.resize(cv2.copyTo(outline, breast), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return Work(film, _u8(grey), _u8(whole))
 
 
 def _skin_threshold(film: Grey) -> Floats:
@@ -70,10 +76,10 @@ def _skin_threshold(film: Grey) -> Floats:
     if float((grey[film > 0] < level - ROUGH_CONTRAST).mean()) > DARKER:
         return np.full_like(grey, ROUGH_CONTRAST)
     certain = grey >= level + ROUGH_CONTRAST
-    rough = _largest(_open(_u8(certain), DETACH // 2))
+    rough = _largest(_open(_u8(certain), 2))
     # Padding is exactly 0 and would pull the mean down; a black film still has specks that tell it from padding.
-    scanned = cv2.blur((film > 0).astype(np.float32), (7, 7)) > 0.1
-    outside = scanned & ~certain & (_grow(rough, 2) == 0)
+    scanned = cv2.blur((film > 0).astype(np.float32), (3, 3)) > 0.1
+    outside = scanned & ~certain & (_grow(rough, 1) == 0)
     background = _local_mean(grey, outside, level)
     near = _grow(rough, REACH) > 0
     noise = (grey - background)[outside & ~near]

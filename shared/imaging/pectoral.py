@@ -15,7 +15,7 @@ Grey: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 SCALE = 0.5  # of the upright film to the reduced film
-SAMPLES = 48  # points at which an edge is measured
+SAMPLES = 32  # points at which an edge is measured
 SKIN = 8  # pixels of the upright film next to the skin whose steep fall in grey level says nothing of the muscle
 SEEN = 0.35  # of an edge must lie inside the breast
 MIN_FALL = 1.3  # grey levels a pixel, mean along the edge: less is no muscle
@@ -37,9 +37,9 @@ def find_pectoral(grey: Grey, breast: Grey) -> npt.NDArray[np.float32]:
     slope = (cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8)
 
     width, height = size
-    edges = _grid(np.arange(0.12, 1.3, 0.04) * width, np.arange(0.15, 0.9, 0.03) * height, np.zeros(1))
+    edges = _grid(np.arange(0.12, 1.3, 0.05) * width, np.arange(0.15, 0.9, 0.04) * height, np.zeros(1))
     top, bottom, _ = _best(edges, slope, inside)[0]
-    near = np.linspace(-0.03, 0.03, 5)
+    near = np.linspace(-0.036, 0.036, 5)
     edges = _grid(top + near * width, bottom + near * height, np.linspace(-0.05, 0.05, 9) * np.hypot(top, bottom))
     edge, fall = _best(edges, slope, inside)
     if fall < MIN_FALL:

@@ -12,7 +12,7 @@ from shared.imaging.breast import Work, find_breast
 from shared.imaging.gate import Gate, judge
 from shared.imaging.pectoral import find_pectoral
 
-SEGMENTATION_VERSION: int = 1
+SEGMENTATION_VERSION: int = 2
 """Raised whenever `segment` gives other masks than before: models remember which one they were trained on."""
 
 

@@ -47,15 +47,14 @@ def _main(published: Published) -> None:
     from shared.datasets.manifest import Label
     from shared.datasets.phantom import render
     from shared.imaging.decode import encode_pgm, encode_png
-    from shared.modelling.card import PreprocessingCard
     from shared.modelling.networks import build
     from shared.store import registry
     from shared.store.objects import DirectoryStore
-    from tests.builders import model_card
+    from tests.builders import model_card, preprocessing_card
 
     torch.manual_seed(1)
     store = DirectoryStore(published.store)
-    card = model_card(NETWORK, VERSION, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
+    card = model_card(NETWORK, VERSION, preprocessing=preprocessing_card(SIZE))
     registry.publish(store, card, model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, 1))
     registry.promote(store, NETWORK, VERSION, by="bench", why="bench")
     pixels = render(np.random.default_rng(1), "left", "G", Label.BENIGN).pixels

@@ -29,13 +29,12 @@ from shared.embedded import broker
 from shared.embedded.commands import ROOT, inference_command, worker_command
 from shared.errors import InputError
 from shared.imaging.decode import encode_pgm, encode_png
-from shared.modelling.card import PreprocessingCard
 from shared.modelling.networks import build
 from shared.settings import Settings
 from shared.store import keys, registry
 from shared.store.access import new_key
 from shared.store.objects import ObjectStore, open_store
-from tests.builders import model_card
+from tests.builders import model_card, preprocessing_card
 from tests.servers import running_broker, wait_until
 
 NETWORK, SIZE = "modified_cnn", 64
@@ -117,7 +116,7 @@ def place(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
         for version, seed in (("v1", 1), ("v2", 2)):
             torch.manual_seed(seed)
             files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
-            card = model_card(NETWORK, version, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
+            card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
             registry.publish(store, card, files)
         registry.promote(store, NETWORK, "v1", by="test", why="test")
         address = f"http://127.0.0.1:{port}"

@@ -12,13 +12,12 @@ from services.inference.app import create_app
 from services.train.publish import model_files, network_to_bytes
 from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
-from shared.modelling.card import PreprocessingCard
 from shared.modelling.networks import build
 from shared.settings import Settings
 from shared.store import registry
 from shared.store.access import new_key
 from shared.store.objects import DirectoryStore, ObjectStore
-from tests.builders import model_card
+from tests.builders import model_card, preprocessing_card
 from tests.unit.services.inference.serving import wait_for_version
 
 NETWORK, SIZE = "modified_cnn", 64
@@ -40,7 +39,7 @@ def store(tmp_path: Path, files: dict[str, dict[str, bytes]]) -> ObjectStore:
     """Both versions published, none promoted."""
     store = DirectoryStore(tmp_path / "store")
     for version, content in files.items():
-        card = model_card(NETWORK, version, preprocessing=PreprocessingCard(size=SIZE, segmentation=1))
+        card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
         registry.publish(store, card, content)
     return store
 

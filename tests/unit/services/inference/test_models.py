@@ -10,7 +10,7 @@ from shared.modelling.card import GOLDEN, GOLDEN_INT8, INT8, ONNX, WEIGHTS, Prep
 from shared.modelling.golden import golden_inputs
 from shared.store import keys, registry
 from shared.store.objects import ObjectStore
-from tests.builders import model_card
+from tests.builders import model_card, preprocessing_card
 
 NETWORK = "modified_cnn"
 
@@ -73,7 +73,7 @@ def test_a_model_that_answers_its_golden_inputs_otherwise_is_refused(
     store: ObjectStore, files: dict[str, dict[str, bytes]]
 ) -> None:
     mixed = files["v1"] | {"golden.json": files["v2"]["golden.json"]}
-    card = model_card(NETWORK, "mixed", preprocessing=PreprocessingCard(size=64, segmentation=1))
+    card = model_card(NETWORK, "mixed", preprocessing=preprocessing_card(64))
     registry.publish(store, card, mixed)
     with pytest.raises(ModelCorrupt, match="answers its golden inputs otherwise"):
         load_model(store, NETWORK, "mixed", threads=1)
@@ -104,7 +104,7 @@ def test_several_films_at_a_time_get_what_each_gets_alone(files: dict[str, dict[
 def with_int8(store: ObjectStore, files: dict[str, dict[str, bytes]], **changes: bytes) -> None:
     """Publishes a version that offers a graph in 8-bit integers; here it is that of v2, to be told apart."""
     content = {**files["v1"], INT8: files["v2"][ONNX], GOLDEN_INT8: files["v2"][GOLDEN], **changes}
-    card = model_card(NETWORK, "v3", preprocessing=PreprocessingCard(size=64, segmentation=1))
+    card = model_card(NETWORK, "v3", preprocessing=preprocessing_card(64))
     registry.publish(store, card, content)
 
 

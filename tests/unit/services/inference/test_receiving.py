@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from services.inference.receiving import Deadlines
+from services.inference.receiving import Deadlines, Worker
 
 
 @pytest.fixture
@@ -48,3 +48,16 @@ def test_a_connection_that_is_gone_already_does_no_harm(pair: tuple[socket.socke
     deadlines = Deadlines()
     deadlines.begin(server, -1)
     deadlines.shut_down_overdue()
+
+
+def test_the_arbiter_is_told_once_a_second_that_the_worker_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    now = iter([100.0, 100.4, 100.99, 101.0, 101.5])
+    monkeypatch.setattr("gunicorn.workers.gthread.ThreadWorker.notify", lambda self: told.append(1))
+    monkeypatch.setattr("services.inference.receiving.time.monotonic", lambda: next(now))
+    worker = Worker.__new__(Worker)
+    counts = []
+    for _ in range(5):
+        worker.notify()
+        counts.append(len(told))
+    assert counts == [1, 1, 1, 2, 2]
