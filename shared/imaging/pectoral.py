@@ -18,7 +18,8 @@ SCALE = 0.5  # of the upright film to the reduced film
 SAMPLES = 32  # points at which an edge is measured
 SKIN = 8  # pixels of the upright film next to the skin whose steep fall in grey level says nothing of the muscle
 SEEN = 0.35  # of an edge must lie inside the breast
-MIN_FALL = 1.3  # grey levels a pixel, mean along the edge: less is no muscle
+MIN_FALL = 0.0105  # of the mean grey level of the breast, a pixel, mean along the edge: less is no muscle
+RETREAT = 0.95  # of the way to the edge is cut: muscle that stays does less harm than a lesion that goes
 ANGLE = (26.0, 9.0)  # mean and spread of the edge's angle to the chest wall, degrees
 TOP = (0.45, 0.45)  # ... of its start along the top, in widths of the breast
 BOTTOM = (0.47, 0.4)  # ... of its end along the chest wall, in heights of the breast
@@ -42,9 +43,10 @@ def find_pectoral(grey: Grey, breast: Grey) -> npt.NDArray[np.float32]:
     near = np.linspace(-0.036, 0.036, 5)
     edges = _grid(top + near * width, bottom + near * height, np.linspace(-0.05, 0.05, 9) * np.hypot(top, bottom))
     edge, fall = _best(edges, slope, inside)
-    if fall < MIN_FALL:
+    if fall < MIN_FALL * cv2.mean(grey, breast)[0]:
         return np.zeros((0, 2), np.float32)
 
+    edge = edge * RETREAT
     x, y = (points[0] for points in _trace(edge[None]))
     # Close the outline well outside the breast, the edge prolonged above the top.
     above = np.array([x[0] + 0.5 * edge[0], y[0] - 0.5 * edge[1]])

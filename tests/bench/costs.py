@@ -1,19 +1,21 @@
 """`make bench-inference COSTS=1`: what the inference service costs, over size and form of the image and clients.
 
 Films of 12 bits with four clients, each size and form in a service of its own, started with default settings; then one
-film of 8 bits with 1 to 256 clients, in one service that lets as many wait.
+film of 8 bits with 1 to 256 clients, in one service that lets as many wait; last, what a heat map adds for one client.
 """
 
 import argparse
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
+from shared.client import InferenceClient
 from shared.embedded.commands import ROOT
 from tests.bench.published import Published, publish
-from tests.bench.sides import MAMMOSTACK, Running, running
+from tests.bench.sides import KEY, MAMMOSTACK, Running, running
 
 SIZES, FORMS, CLIENTS = (
     ("1024", "2048", "4096"),
@@ -42,6 +44,26 @@ def print_clients(published: Published, clients: tuple[int, ...], seconds: float
             print(f"{count:<14}{'':9}{_costs(service, published.film('png'), count, seconds)}", flush=True)
 
 
+def print_heat_map(published: Published, answers: int) -> None:
+    """With and without it by turns, so that both sides see the same machine."""
+    film = published.film("png").read_bytes()
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    mapped = []
+    with running(MAMMOSTACK, published, published.folder / "service-heat") as service:
+        client = InferenceClient(f"http://127.0.0.1:{service.port}", KEY)
+        for turn in range(2 * answers):
+            begun = time.perf_counter()
+            answer = client.predict(film, heatmap=bool(turn % 2))
+            seconds[bool(turn % 2)].append(time.perf_counter() - begun)
+            if answer.seconds.explain is not None:
+                mapped.append(answer.seconds.explain)
+    without, with_map = (median(seconds[asked]) * 1000 for asked in (False, True))
+    print(
+        f"\nheat map, one client: {median(mapped) * 1000:.1f} ms to make it;"
+        f" the answer comes after {with_map:.1f} ms instead of {without:.1f} ms, its PNG in base64 included"
+    )
+
+
 _HEAD = f"{'films/s':>9}{'p50':>10}{'p99':>10}{'CPU/film':>11}{'memory':>9}"
 
 
@@ -66,6 +88,7 @@ def main() -> None:
         published = publish(Path(folder))
         print_forms(published, 2.0 if quick else 6.0)
         print_clients(published, CLIENTS[:5] if quick else CLIENTS, 2.0 if quick else 6.0)
+        print_heat_map(published, 20 if quick else 60)
 
 
 if __name__ == "__main__":

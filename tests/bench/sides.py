@@ -29,7 +29,7 @@ from tests.bench.published import SIZE, Published
 WORKERS = os.cpu_count() or 1
 _ENVIRONMENTS = ROOT / ".venv-bench"
 _START_S = 60.0
-_KEY = new_key()
+KEY = new_key()
 
 Engine = Literal["torch", "onnx"]
 
@@ -141,7 +141,7 @@ class Running:
 
 
 def headers(server: Server) -> dict[str, str]:
-    key = {"Authorization": f"Bearer {_KEY}"} if server is MAMMOSTACK else {}
+    key = {"Authorization": f"Bearer {KEY}"} if server is MAMMOSTACK else {}
     return {"Content-Type": server.content_type, **key}
 
 
@@ -164,7 +164,7 @@ def running(
         "MAMMO_STORE": str(published.store),
         "MAMMO_REDIS_URL": "redis://:unused@127.0.0.1:1/0",
         "MAMMO_SERVE_PORT": str(port),
-        "MAMMO_API_KEY": _KEY,
+        "MAMMO_API_KEY": KEY,
         **settings,
     }
     film = server.pack(published.film("png").read_bytes())

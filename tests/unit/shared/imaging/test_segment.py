@@ -87,6 +87,15 @@ def test_a_mirrored_film_gives_the_same_oriented_result() -> None:
     assert dice(mirrored.mask, segmented(2).mask) > 0.995
 
 
+@pytest.mark.parametrize("number", FILMS)
+def test_a_brighter_or_shifted_film_gives_the_same_mask(number: int) -> None:
+    pixels, mask = film(number).pixels, segmented(number).mask
+    brighter = segment(np.asarray(cv2.convertScaleAbs(pixels, alpha=1.2), np.uint8))
+    assert dice(brighter.mask, mask) > 0.98
+    down = segment(np.roll(pixels, 16, axis=0))  # what leaves below comes in above, where a label may be
+    assert dice(np.roll(down.mask, -16, axis=0), mask) > 0.98
+
+
 @pytest.mark.parametrize("degrees", [-30, -15, 15, 30])
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_rotated_film_is_segmented_as_well(number: int, degrees: float) -> None:
@@ -156,7 +165,7 @@ def test_masks_of_mias_agree_with_those_made_by_hand(mias: Path, mias_masks: Pat
         parenchymas.append(dice(result.mask, truth))
     assert np.mean(breasts) > 0.985
     assert min(breasts) > 0.95
-    assert np.mean(parenchymas) > 0.955
+    assert np.mean(parenchymas) > 0.96
 
 
 def test_real_lesions_stay_in_the_mask(mias: Path, mias_masks: Path) -> None:
@@ -170,7 +179,7 @@ def test_real_lesions_stay_in_the_mask(mias: Path, mias_masks: Path) -> None:
             inside = oriented(circle & grey(mask), result.flipped)
             kept.append(np.count_nonzero(inside & result.mask) / np.count_nonzero(inside))
     assert np.mean(kept) > 0.985
-    assert np.mean(np.array(kept) > 0.99) > 0.9
+    assert np.mean(np.array(kept) > 0.99) > 0.95
 
 
 def grey(path: Path) -> Mask:
