@@ -1,16 +1,26 @@
-"""Variants of a film by a seeded recipe: rotation, mirroring, shift, brightness and contrast.
+"""Variants of a film by a seeded recipe: rotation, mirroring, shift, elastic displacement, brightness and contrast.
 
-The geometric part is one affine map, so that pixels are interpolated once, and it carries the lesions along.
+All that moves pixels is one map from the variant back to the film, so that they are interpolated once; lesions are
+carried along by the same map.
 """
-
-import hashlib
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.manifest import Lesion, Transform
-from shared.modelling.recipes import AugmentationRecipe
+from services.augment.elastic import Floats, displacement, uniform
+from shared.datasets.manifest import Elastic, Lesion, Transform
+from shared.modelling.recipes import ELASTIC_CELLS, AugmentationRecipe
+
+STEP = 8
+"""Pixels from node to node of the map, which is linear in between: rotations are exact, and the splines are off by less
+than a twentieth of a pixel."""
+
+DARK = 64
+"""Grey levels that a film's background may have. Brighter edges are breast, labels or the scanner's frame."""
+
+_FLIPS = {(True, False): 1, (False, True): 0, (True, True): -1}
+_LESION_STEPS, _LESION_ERROR = 40, 0.005  # pixels
 
 
 def draw_transform(recipe: AugmentationRecipe, film: str, variant: int, width: int, height: int) -> Transform:
@@ -20,36 +30,78 @@ def draw_transform(recipe: AugmentationRecipe, film: str, variant: int, width: i
     """
     if variant == 0:
         return Transform()
-    seed = hashlib.sha256(f"{recipe.seed}/{film}/{variant}".encode()).digest()
-    rng = np.random.default_rng(np.frombuffer(seed, np.uint32))
-    within = rng.uniform(-1, 1, 5)
-    flips = rng.random(2) < 0.5
+    seed, edge = f"{recipe.seed}/{film}/{variant}", max(width, height)
+    within = [float(value) for value in uniform(seed, 7)]
+    elastic = Elastic(
+        seed=f"{seed}/elastic",
+        amplitude=round(recipe.elastic * edge, 2),
+        spacing=round(edge / ELASTIC_CELLS, 2),
+    )
     return Transform(
-        rotation_deg=round(float(within[0]) * recipe.rotation_deg, 3),
-        shift_x=round(float(within[1]) * recipe.shift * width, 2),
-        shift_y=round(float(within[2]) * recipe.shift * height, 2),
-        brightness=round(1 + float(within[3]) * recipe.brightness, 4),
-        contrast=round(1 + float(within[4]) * recipe.contrast, 4),
-        mirrored=bool(recipe.mirror and flips[0]),
-        upside_down=bool(recipe.upside_down and flips[1]),
+        rotation_deg=round(within[0] * recipe.rotation_deg, 3),
+        shift_x=round(within[1] * recipe.shift * width, 2),
+        shift_y=round(within[2] * recipe.shift * height, 2),
+        elastic=elastic if elastic.amplitude else None,
+        brightness=round(1 + within[3] * recipe.brightness, 4),
+        contrast=round(1 + within[4] * recipe.contrast, 4),
+        mirrored=recipe.mirror and within[5] < 0,
+        upside_down=recipe.upside_down and within[6] < 0,
     )
 
 
 def apply_transform(pixels: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[np.uint8]:
-    """The variant of a film, H x W, uint8; what comes in from outside the film is background (0)."""
-    if transform == Transform():
-        return pixels
-    height, width = pixels.shape
-    warped = cv2.warpAffine(
-        pixels, affine(transform, width, height), (width, height), flags=cv2.INTER_LINEAR, borderValue=0
-    )
+    """The variant of a film, H x W, uint8. Returns `pixels` themselves where nothing is to be done."""
+    moved = _moved(pixels, transform)
+    if (transform.brightness, transform.contrast) == (1, 1):
+        return moved
     grey = np.linspace(0, 1, 256) ** transform.contrast * transform.brightness
     table = np.clip(np.rint(grey * 255), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(warped, table), np.uint8)
+    return np.asarray(cv2.LUT(moved, table), np.uint8)
 
 
-def affine(transform: Transform, width: int, height: int) -> npt.NDArray[np.float64]:
-    """The 2 x 3 matrix that takes a film's pixel coordinates (x, y) to the variant's.
+def _moved(pixels: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[np.uint8]:
+    if transform.elastic is None and not any((transform.rotation_deg, transform.shift_x, transform.shift_y)):
+        flip = _FLIPS.get((transform.mirrored, transform.upside_down))
+        return pixels if flip is None else np.asarray(cv2.flip(pixels, flip), np.uint8)
+    height, width = pixels.shape
+    fill = background(pixels)
+    if transform.elastic is None:
+        back, flags = (
+            cv2.invertAffineTransform(affine(transform, width, height)),
+            cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        return np.asarray(cv2.warpAffine(pixels, back, (width, height), flags=flags, borderValue=fill), np.uint8)
+    xs, ys = _nodes(width), _nodes(height)
+    size, inside = (len(xs) * STEP, len(ys) * STEP), (slice(STEP, STEP + height), slice(STEP, STEP + width))
+    source = _source(transform, xs, ys, (width, height)).astype(np.float32)
+    x, y = (cv2.resize(axis, size)[inside] for axis in source)
+    return np.asarray(cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderValue=fill), np.uint8)
+
+
+def _nodes(edge: int) -> Floats:
+    """Where the map is worked out along an axis: so that `cv2.resize` puts them STEP pixels apart, with one beyond each
+    end."""
+    return np.asarray((np.arange(-1, -(-edge // STEP) + 1) + 0.5) * STEP - 0.5)
+
+
+def background(pixels: npt.NDArray[np.uint8]) -> int:
+    """The commonest dark grey level along a film's edges, with which a larger film would go on: 0 where there is the
+    scanner's padding, and on a film that reaches the frame the level of its background."""
+    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    return int(np.bincount(np.concatenate(edges), minlength=DARK)[:DARK].argmax())
+
+
+def _source(transform: Transform, xs: Floats, ys: Floats, size: tuple[int, int]) -> Floats:
+    """The place in the film (x and y, 2 x len(ys) x len(xs)) of what the variant has in columns `xs` and rows `ys`."""
+    back = cv2.invertAffineTransform(affine(transform, *size))
+    source = back[:, :1, None] * xs + back[:, 1:2, None] * ys[:, None] + back[:, 2:, None]
+    if transform.elastic is not None:
+        source += displacement(transform.elastic, xs, ys, size)
+    return np.asarray(source)
+
+
+def affine(transform: Transform, width: int, height: int) -> Floats:
+    """The 2 x 3 matrix that takes a film's pixel coordinates (x, y) to the variant's, elastic displacement aside.
 
     Mirroring comes first, then the rotation, both about the film's centre, then the shift.
     """
@@ -65,13 +117,20 @@ def affine(transform: Transform, width: int, height: int) -> npt.NDArray[np.floa
 
 def carry_lesions(lesions: tuple[Lesion, ...], transform: Transform, width: int, height: int) -> tuple[Lesion, ...]:
     """The lesions where the variant shows them; circles keep their radius, since nothing is scaled."""
-    matrix = affine(transform, width, height)
-    return tuple(_carried(lesion, matrix) for lesion in lesions)
+    return tuple(_carried(lesion, transform, (width, height)) for lesion in lesions)
 
 
-def _carried(lesion: Lesion, matrix: npt.NDArray[np.float64]) -> Lesion:
+def _carried(lesion: Lesion, transform: Transform, size: tuple[int, int]) -> Lesion:
     if lesion.x is None or lesion.y is None:
         return lesion
     # a lesion's place is measured from the film's edges, a pixel's from its centre: half a pixel lies between them
-    x, y = matrix @ [lesion.x - 0.5, lesion.y - 0.5, 1.0] + 0.5
-    return lesion.model_copy(update={"x": round(float(x), 2), "y": round(float(y), 2)})
+    film = np.array([lesion.x - 0.5, lesion.y - 0.5])
+    forward = affine(transform, *size)
+    place = forward @ [*film, 1.0]
+    for _ in range(_LESION_STEPS):
+        missed = film - _source(transform, place[:1], place[1:], size).ravel()
+        place += forward[:, :2] @ missed
+        if np.abs(missed).max() < _LESION_ERROR:
+            break
+    x, y = (round(float(value) + 0.5, 2) for value in place)
+    return lesion.model_copy(update={"x": x, "y": y})

@@ -83,14 +83,24 @@ class FilmShard(Record):
     films: tuple[Film, ...]
 
 
+class Elastic(Record):
+    """A smooth displacement: cubic B-splines over a grid of control points, drawn evenly from `seed`."""
+
+    seed: str
+    amplitude: float = Field(description="largest displacement along x and along y, pixels")
+    spacing: float = Field(description="of the control points, pixels")
+
+
 class Transform(Record):
-    """How a variant was made from its film; the defaults leave the film as it is."""
+    """How a variant was made from its film, with all that it takes to make it again; the defaults leave the film as it
+    is. Manifests of recipes before elastic displacements read as what they are: without one."""
 
     rotation_deg: float = Field(0.0, description="counter-clockwise about the film's centre")
     mirrored: bool = Field(False, description="left and right exchanged")
     upside_down: bool = False
     shift_x: float = Field(0.0, description="pixels to the right")
     shift_y: float = Field(0.0, description="pixels downwards")
+    elastic: Elastic | None = Field(None, description="added to where in the film a pixel comes from")
     brightness: float = Field(1.0, description="gain of the grey values")
     contrast: float = Field(1.0, description="exponent on the grey values; the background stays at 0")
 

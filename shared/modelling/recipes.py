@@ -17,17 +17,24 @@ Network = Literal["modified_cnn", "alexnet", "resnet50"]
 NETWORKS: tuple[Network, ...] = ("modified_cnn", "alexnet", "resnet50")
 Protocol = Literal["patient", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
-AUGMENTATION_VERSION = 1
+AUGMENTATION_VERSION: int = 2
+"""Raised whenever the same recipe makes other images than before: it is part of the recipe's id."""
+
+ELASTIC_CELLS = 8
+"""Cells of the elastic grid along a film's longer edge. Beyond a quarter of a cell a film might be folded over."""
 
 
 class AugmentationRecipe(Record):
     """Variants of each film, the film itself being the first; parameters are drawn evenly within the limits."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="keys of the store begin with it")
     seed: int = 20240521
-    variants: int = Field(ge=1, description="images that one film becomes, itself included")
-    rotation_deg: float = Field(15.0, ge=0, le=180)
+    variants: int = Field(ge=1, le=1000, description="images that one film becomes, itself included")
+    rotation_deg: float = Field(15.0, ge=0, le=180, description="to either side, about the film's centre")
     shift: float = Field(0.04, ge=0, le=0.5, description="part of the film's edge")
+    elastic: float = Field(
+        0.015, ge=0, le=0.03, description="largest elastic displacement in x and in y, part of the film's longer edge"
+    )
     brightness: float = Field(0.15, ge=0, lt=1, description="gain within 1 - b and 1 + b")
     contrast: float = Field(0.15, ge=0, lt=1, description="exponent within 1 - c and 1 + c")
     mirror: bool = Field(True, description="exchange left and right in every second variant, by chance")

@@ -4,16 +4,21 @@ import cv2
 import numpy as np
 import pytest
 
-from services.augment.core import affine, apply_transform, carry_lesions, draw_transform
-from shared.datasets.manifest import Label, Lesion, Transform
+from services.augment import core
+from services.augment.core import affine, apply_transform, background, carry_lesions, draw_transform
+from services.augment.elastic import displacement
+from shared.datasets.manifest import Elastic, Label, Lesion, Transform
 from shared.modelling.recipes import AugmentationRecipe
 
 RECIPE = AugmentationRecipe(name="test", variants=4, rotation_deg=30, shift=0.1, upside_down=True)
+ELASTIC = Elastic(seed="1/mdb001/1/elastic", amplitude=4.8, spacing=20)  # as much as a recipe may ask of 160 pixels
 GEOMETRIES = [
     Transform(rotation_deg=20),
     Transform(mirrored=True),
     Transform(upside_down=True, shift_x=9, shift_y=-14),
     Transform(rotation_deg=-75, mirrored=True, shift_x=-20, shift_y=11),
+    Transform(elastic=ELASTIC),
+    Transform(elastic=ELASTIC, rotation_deg=40, mirrored=True, shift_x=-7, shift_y=5),
 ]
 
 
@@ -28,9 +33,36 @@ def test_variant_zero_is_the_film_itself() -> None:
     assert np.array_equal(apply_transform(film(), transform), film())
 
 
-def test_a_single_variant_can_be_made_again() -> None:
-    again = [draw_transform(RECIPE, "mdb001", 3, 160, 160) for _ in range(2)]
-    assert again[0] == again[1]
+def test_a_single_variant_can_be_made_again_by_itself() -> None:
+    together = [draw_transform(RECIPE, "mdb001", variant, 160, 160) for variant in range(4)]
+    assert draw_transform(RECIPE, "mdb001", 3, 160, 160) == together[3]
+
+
+def test_what_is_noted_of_a_variant_is_enough_to_make_it_again() -> None:
+    transform = draw_transform(RECIPE, "mdb001", 3, 160, 160)
+    noted = Transform.model_validate_json(transform.model_dump_json())
+    assert np.array_equal(apply_transform(film(), noted), apply_transform(film(), transform))
+
+
+def test_the_parameters_of_a_variant_stay_the_same_for_ever() -> None:
+    transform = draw_transform(AugmentationRecipe(name="test", variants=2), "mdb001", 1, 1024, 1024)
+    assert transform == Transform(
+        rotation_deg=2.032,
+        mirrored=True,
+        shift_x=-2.86,
+        shift_y=11.42,
+        elastic=Elastic(seed="20240521/mdb001/1/elastic", amplitude=15.36, spacing=128),
+        brightness=1.1279,
+        contrast=0.9416,
+    )
+    assert displacement(transform.elastic, np.array([300.0]), np.array([500.0]), (1024, 1024)).ravel() == (
+        pytest.approx([3.379503, 4.768952], abs=1e-6)
+    )
+
+
+def test_a_transform_of_a_manifest_from_before_elastic_displacements_is_read() -> None:
+    noted = '{"rotation_deg": 3.5, "mirrored": true, "shift_x": 2.0, "brightness": 1.1, "contrast": 0.9}'
+    assert Transform.model_validate_json(noted).elastic is None
 
 
 @pytest.mark.parametrize(
@@ -45,6 +77,7 @@ def test_film_variant_and_seed_each_change_the_parameters(
 
 def test_parameters_stay_within_the_recipe_and_use_its_whole_range() -> None:
     drawn = [draw_transform(RECIPE, "mdb001", variant, 200, 100) for variant in range(1, 300)]
+    assert all(t.elastic is not None and t.elastic.amplitude == 3 for t in drawn)
     assert 27 < max(abs(t.rotation_deg) for t in drawn) <= 30
     assert 18 < max(abs(t.shift_x) for t in drawn) <= 20
     assert 9 < max(abs(t.shift_y) for t in drawn) <= 10
@@ -54,6 +87,17 @@ def test_parameters_stay_within_the_recipe_and_use_its_whole_range() -> None:
     assert 0.4 < np.mean([t.upside_down for t in drawn]) < 0.6
 
 
+def test_no_two_variants_are_displaced_alike() -> None:
+    drawn = [
+        draw_transform(RECIPE, film_id, variant, 160, 160) for film_id in ("mdb001", "mdb002") for variant in (1, 2)
+    ]
+    assert len({t.elastic.seed for t in drawn}) == 4
+
+
+def test_a_recipe_without_elastic_displacement_notes_none() -> None:
+    assert draw_transform(RECIPE.model_copy(update={"elastic": 0}), "mdb001", 1, 160, 160).elastic is None
+
+
 def test_a_recipe_without_flips_never_flips() -> None:
     still = RECIPE.model_copy(update={"mirror": False, "upside_down": False})
     drawn = [draw_transform(still, "mdb001", variant, 160, 160) for variant in range(50)]
@@ -61,17 +105,53 @@ def test_a_recipe_without_flips_never_flips() -> None:
 
 
 @pytest.mark.parametrize("transform", GEOMETRIES)
-def test_the_pixel_under_a_lesion_stays_under_it(transform: Transform) -> None:
+@pytest.mark.parametrize(("x", "y"), [(69, 84), (40, 110), (104, 51)])
+def test_the_pixel_under_a_lesion_stays_under_it(transform: Transform, x: int, y: int) -> None:
     pixels = np.zeros((160, 160), np.uint8)
-    cv2.circle(pixels, (69, 84), 6, 255, -1)  # pixel (69, 84) has its centre at (69.5, 84.5) of the film's edges
-    lesion = Lesion(kind="CIRC", label=Label.BENIGN, x=69.5, y=84.5, radius=6)
+    cv2.circle(pixels, (x, y), 4, 255, -1)  # a pixel's centre lies half a pixel inside, seen from the film's edges
+    lesion = Lesion(kind="CIRC", label=Label.BENIGN, x=x + 0.5, y=y + 0.5, radius=4)
     (moved,) = carry_lesions((lesion,), transform, 160, 160)
     assert moved.x is not None
     assert moved.y is not None
     weights = apply_transform(pixels, transform).astype(float)
     rows, columns = np.mgrid[:160, :160] + 0.5
-    assert np.average(columns, weights=weights) == pytest.approx(moved.x, abs=0.2)
-    assert np.average(rows, weights=weights) == pytest.approx(moved.y, abs=0.2)
+    assert np.average(columns, weights=weights) == pytest.approx(moved.x, abs=0.5 if transform.elastic else 0.2)
+    assert np.average(rows, weights=weights) == pytest.approx(moved.y, abs=0.5 if transform.elastic else 0.2)
+
+
+def test_a_lesion_is_carried_to_where_its_pixel_comes_from() -> None:
+    """Exactly, for the strongest elastic displacement that a recipe may ask for, anywhere on the film."""
+    transform = draw_transform(RECIPE.model_copy(update={"elastic": 0.03}), "mdb001", 1, 1024, 768)
+    places = [(x, y) for x in range(32, 1024, 80) for y in range(32, 768, 80)]
+    lesions = tuple(Lesion(kind="CIRC", label=Label.BENIGN, x=x + 0.5, y=y + 0.5, radius=5) for x, y in places)
+    for lesion, moved in zip(lesions, carry_lesions(lesions, transform, 1024, 768), strict=True):
+        at = np.array([moved.x]) - 0.5, np.array([moved.y]) - 0.5
+        back = core._source(transform, *at, (1024, 768)).ravel() + 0.5
+        assert back == pytest.approx([lesion.x, lesion.y], abs=0.03)
+
+
+def test_the_strongest_elastic_displacement_never_folds_a_film_over() -> None:
+    places = np.arange(1024.0)
+    for number in range(8):
+        elastic = Elastic(seed=str(number), amplitude=0.03 * 1024, spacing=128)
+        dx, dy = displacement(elastic, places, places, (1024, 1024))
+        (xy, xx), (yy, yx) = np.gradient(dx), np.gradient(dy)
+        assert ((1 + xx) * (1 + yy) - xy * yx).min() > 0
+        assert max(np.abs(dx).max(), np.abs(dy).max()) <= elastic.amplitude
+
+
+def test_between_its_nodes_the_map_is_near_the_splines(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = np.minimum(np.arange(200), np.arange(200)[::-1]).astype(np.uint8)
+    ramp = np.minimum(edge, edge[:, None])  # one grey level a pixel, and 0 at the edges
+    transform = Transform(elastic=Elastic(seed="1", amplitude=0.03 * 1024, spacing=128), rotation_deg=20)
+    coarse = apply_transform(ramp, transform)
+    monkeypatch.setattr(core, "STEP", 1)
+    assert np.abs(coarse.astype(int) - apply_transform(ramp, transform)).max() <= 1
+
+
+def test_elastic_displacement_is_smooth_and_changes_a_film() -> None:
+    moved = apply_transform(film(), Transform(elastic=ELASTIC))
+    assert np.abs(moved.astype(int) - film()).max() > 10
 
 
 def test_rotation_is_counter_clockwise() -> None:
@@ -85,10 +165,21 @@ def test_mirroring_alone_is_exact() -> None:
     assert np.array_equal(apply_transform(film(), Transform(mirrored=True)), film()[:, ::-1])
 
 
-def test_what_comes_in_from_outside_is_background() -> None:
-    moved = apply_transform(film(), Transform(shift_x=30))
-    assert not moved[:, :29].any()
-    assert moved[:, 31:].min() > 0
+@pytest.mark.parametrize("transform", [Transform(shift_x=30), Transform(shift_x=30, elastic=ELASTIC)])
+def test_what_comes_in_from_outside_is_the_background_of_the_film(transform: Transform) -> None:
+    digital = np.zeros((160, 160), np.uint8)
+    digital[40:120, :60] = 150  # a breast that the left edge cuts
+    for level in (0, 9):
+        moved = apply_transform(np.maximum(digital, np.uint8(level)), transform)
+        assert (moved[:, :24] == level).all()
+
+
+def test_the_background_is_the_commonest_dark_grey_level_along_the_edges() -> None:
+    pixels = np.full((100, 100), 12, np.uint8)
+    assert background(pixels) == 12
+    pixels[:, :60] = 200  # more than half of the edges are breast
+    assert background(pixels) == 12
+    assert background(np.full((100, 100), 200, np.uint8)) == 0
 
 
 def test_brightness_and_contrast_change_grey_values_and_leave_the_background_black() -> None:
