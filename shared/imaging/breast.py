@@ -39,12 +39,13 @@ AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A film reduced to WORK_EDGE: `film` as it is, `grey` smoothed; `breast` is 0..255 and crosses 127.5 at the
-    outline, so that it can be enlarged without steps."""
+    """A film reduced to WORK_EDGE: `film` as it is, `grey` smoothed, `breast` 1 inside; and `outline`, of MASK_EDGE, 0..255,
+    which crosses 127.5 where the breast ends and can be enlarged without steps."""
 
     film: Grey
     grey: Grey
     breast: Grey
+    outline: Grey
 
 
 def find_breast(pixels: Grey) -> Work:
@@ -65,8 +66,14 @@ def find_breast(pixels: Grey) -> Work:
     area = float(breast.mean())
     if not AREA[0] <= area <= AREA[1]:
         raise NotAMammogram(f"no breast was found ({area:.0%} of the frame stands out); send one whole mammogram")
-    whole = cv2.resize(cv2.copyTo(outline, breast), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return Work(film, _u8(grey), _u8(whole))
+    outline = _u8(cv2.copyTo(outline, breast))
+    return Work(film, _u8(grey), enlarged(outline, film.shape, 1), outline)
+
+
+def enlarged(outline: Grey, shape: tuple[int, ...], inside: int) -> Grey:
+    """The mask that an outline stands for: `inside` and 0, H x W as `shape` says."""
+    large = cv2.resize(outline, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return _u8(cv2.threshold(large, 127, inside, cv2.THRESH_BINARY)[1])
 
 
 def _skin_threshold(film: Grey) -> Floats:

@@ -80,7 +80,7 @@ def judge(work: Work) -> Gate:
 
 def measure(work: Work) -> dict[str, float]:
     """The number of each trait. Grey levels are counted in contrasts: from the ground to the mean of the breast."""
-    breast = np.asarray(cv2.threshold(work.breast, 127, 1, cv2.THRESH_BINARY)[1], np.uint8)
+    breast = work.breast
     outside = cv2.dilate(breast, np.ones((2 * _GROUND + 1, 2 * _GROUND + 1), np.uint8)) == 0
     sparse = work.grey[_SPARSE]
     around = sparse[outside[_SPARSE]]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import NotAMammogram
-from shared.imaging.breast import Work, find_breast
+from shared.imaging.breast import Work, enlarged, find_breast
 from shared.imaging.gate import Gate, judge
 from shared.imaging.pectoral import find_pectoral
 
@@ -42,18 +42,17 @@ def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
     work = find_breast(pixels)
     flipped = _chest_wall_is_right(work)
     if flipped:
-        work = Work(_mirror(work.film), _mirror(work.grey), _mirror(work.breast))
+        work = Work(*(_mirror(part) for part in (work.film, work.grey, work.breast, work.outline)))
         pixels = _mirror(pixels)
     height, width = pixels.shape
-    enlarged = cv2.resize(work.breast, (width, height), interpolation=cv2.INTER_LINEAR)
-    breast = np.asarray(cv2.threshold(enlarged, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+    breast = enlarged(work.outline, pixels.shape, 255)
 
     mask = breast.copy()
-    pectoral = find_pectoral(work.grey, (work.breast > 127).astype(np.uint8))
+    pectoral = find_pectoral(work.grey, work.breast)
     if len(pectoral):
         scale = np.array([width, height]) / work.grey.shape[::-1]
         cv2.fillPoly(mask, [np.round((pectoral + 0.5) * scale - 0.5).astype(np.int32)], 0)
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not contours:
         raise NotAMammogram("only muscle was found on the film; send one whole mammogram")
     largest = max(contours, key=cv2.contourArea)
@@ -69,7 +68,7 @@ def _chest_wall_is_right(work: Work) -> bool:
 
     Only the upper part is asked: below, the breast may lift off the chest wall.
     """
-    breast = work.breast > 127
+    breast = work.breast
     rows = np.flatnonzero(breast.any(axis=1))
     rows = rows[: math.ceil(0.6 * len(rows))]
     last = breast.shape[1] - 1
