@@ -39,8 +39,8 @@ AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A film reduced to WORK_EDGE: `film` as it is, `grey` smoothed, `breast` 1 inside; and `outline`, of MASK_EDGE, 0..255,
-    which crosses 127.5 where the breast ends and can be enlarged without steps."""
+    """A film reduced to WORK_EDGE: `film` as it is, `grey` smoothed, `breast` 1 inside; `outline` (MASK_EDGE, 0..255)
+    crosses 127.5 where the breast ends and can be enlarged without steps."""
 
     film: Grey
     grey: Grey
