@@ -6,7 +6,7 @@ from collections.abc import Callable
 import typer
 from rich.console import Console
 
-from shared.cli import batches, keys, models, runs, serving
+from shared.cli import augmenting, batches, keys, models, runs, serving
 from shared.errors import MammoError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Runs": (runs.ingest, runs.run, runs.train, runs.status, runs.resume, runs.retry, runs.cancel),
     "Services": (serving.predict, serving.serve, serving.worker),
-    "Try it": (serving.demo, serving.synthesize),
+    "Try it": (serving.demo, serving.synthesize, augmenting.augment),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

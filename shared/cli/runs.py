@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
+from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
 from shared.console import (
     console,
     evaluation_table,
@@ -17,7 +18,7 @@ from shared.console import (
 )
 from shared.datasets.mias import Source
 from shared.errors import ObjectNotFound, PlanError, RunError
-from shared.modelling.recipes import NETWORKS, PROFILES, PROTOCOLS, Network, Protocol, as_network, as_protocol, profile
+from shared.modelling.recipes import NETWORKS, PROTOCOLS, Network, Protocol, as_network, as_protocol, profile
 from shared.pretrained import TRANSFER_NETWORKS, choose_weights
 from shared.progress import failure_line, follow, status_line, status_table
 from shared.queue import pipeline
@@ -32,7 +33,6 @@ from shared.store import keys
 from shared.store.objects import ObjectStore, open_store
 
 Dataset = Annotated[str, typer.Option(help="Name of the data set in the store.")]
-ProfileName = Annotated[str, typer.Option("--profile", help=f"How much work: {', '.join(PROFILES)}.")]
 Weights = Annotated[
     list[str] | None,
     typer.Option(help="Where a network starts, NETWORK=FILE or NETWORK=KEY; otherwise torchvision's ImageNet weights."),
@@ -59,6 +59,7 @@ def ingest(
 def run(
     dataset: Dataset = "mias",
     profile_name: ProfileName = "quick",
+    recipe: RecipeFile = None,
     network: Annotated[list[str] | None, typer.Option(help="Train this network only; may be given again.")] = None,
     protocol: Annotated[
         list[str] | None, typer.Option(help="patient, paper (leaky), or both by giving it twice.")
@@ -76,6 +77,7 @@ def run(
     _start(
         dataset,
         profile_name,
+        recipe,
         networks,
         protocols,
         weights,
@@ -90,6 +92,7 @@ def train(
     network: Annotated[str, typer.Option(help=f"The network to train: {', '.join(NETWORKS)}.")] = "resnet50",
     dataset: Dataset = "mias",
     profile_name: ProfileName = "quick",
+    recipe: RecipeFile = None,
     weights: Weights = None,
     from_scratch: Scratch = False,
     promote: Annotated[bool, typer.Option(help="Offer the result to the promotion gate.")] = False,
@@ -99,7 +102,16 @@ def train(
     """Enqueue a retraining job of one network, by the honest protocol; its result is published as a new version."""
     networks = [as_network(network)]
     _start(
-        dataset, profile_name, networks, ("patient",), weights, from_scratch, networks if promote else (), seed, wait
+        dataset,
+        profile_name,
+        recipe,
+        networks,
+        ("patient",),
+        weights,
+        from_scratch,
+        networks if promote else (),
+        seed,
+        wait,
     )
 
 
@@ -176,6 +188,7 @@ def _tell_enqueued(store: ObjectStore, run: str, count: int, wait: bool) -> None
 def _start(
     dataset: str,
     profile_name: str,
+    recipe: Path | None,
     networks: Sequence[Network],
     protocols: Sequence[Protocol],
     weights: list[str] | None,
@@ -185,6 +198,8 @@ def _start(
     wait: bool,
 ) -> None:
     store, queue, chosen_profile = _store(), _queue(), profile(profile_name)
+    if recipe is not None:
+        chosen_profile = chosen_profile.model_copy(update={"augmentation": read_recipe(recipe)})
     try:
         films = ingestion.read_dataset(store, dataset)
     except ObjectNotFound:

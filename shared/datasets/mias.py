@@ -115,6 +115,19 @@ def parse_info(text: str, name: str = "Info.txt") -> list[Row]:
     ]
 
 
+def lesions_near(film: Path, width: int, height: int) -> tuple[Lesion, ...]:
+    """The lesions of a film of that size, from an Info.txt beside it or one folder above; none where there is no row.
+
+    Raises:
+        DatasetError: a row is malformed, or a lesion lies outside the film.
+    """
+    info = next((info for folder in film.absolute().parents[:2] if (info := folder / "Info.txt").is_file()), None)
+    rows = parse_info(info.read_text("ascii", errors="replace"), str(info)) if info else []
+    return tuple(
+        _from_top(row, row.lesion, width, height) for row in rows if row.film == film.stem.lower() and row.lesion
+    )
+
+
 def _row(words: list[str], where: str) -> Row:
     film, density, kind = (*words, "", "")[:3]
     film = film.lower()

@@ -5,12 +5,14 @@ taken for the one that made what is already stored.
 """
 
 import hashlib
+import json
+import tomllib
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from shared.datasets.manifest import Record
-from shared.errors import PlanError
+from shared.errors import InputError, PlanError
 from shared.imaging.segment import SEGMENTATION_VERSION
 
 Network = Literal["modified_cnn", "alexnet", "resnet50"]
@@ -49,6 +51,25 @@ class AugmentationRecipe(Record):
     def segmented_id(self) -> str:
         """The recipe of the segmented films: the augmentation's, and the version of the segmentation."""
         return f"{self.id}-seg{SEGMENTATION_VERSION}"
+
+
+def read_augmentation(document: bytes, file: str) -> AugmentationRecipe:
+    """The recipe that a file holds: JSON where its name ends so, otherwise TOML.
+
+    Raises:
+        InputError: it is neither, or not a recipe; names the file and every field that is wrong.
+    """
+    where = "`mammo augment --schema` says what a recipe holds"
+    try:
+        text = document.decode()
+        return AugmentationRecipe.model_validate(json.loads(text) if file.endswith(".json") else tomllib.loads(text))
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'recipe'}: {problem['msg'].lower()}" for problem in error.errors()
+        )
+        raise InputError(f"{file}: {wrong}; {where}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{file} is neither TOML nor, with a name in .json, JSON; {where}") from None
 
 
 class TrainingRecipe(Record):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from shared import settings
 from shared.cli.main import app
 from shared.errors import InputError, PlanError
+from shared.modelling.recipes import profile
 from shared.queue import pipeline
 from shared.queue.plan import Plan, read_plan
 from shared.store import registry
@@ -33,6 +34,7 @@ COMMANDS = (
     "worker",
     "demo",
     "synthesize",
+    "augment",
 )
 
 
@@ -69,6 +71,19 @@ def test_a_run_starts_from_imagenet_unless_it_is_told_otherwise(store: Directory
     assert plan.synthetic
     assert f"run {plan.run} over films (SYNTHETIC): running" in mammo("status")
     assert f"run {plan.run} over films (SYNTHETIC): running" in mammo("status", plan.run)
+
+
+def test_a_run_augments_by_a_recipe_from_a_file(store: DirectoryStore, synthetic_films: Path, tmp_path: Path) -> None:
+    mammo("ingest", str(synthetic_films), "--dataset", "films")
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('name = "mine"\nvariants = 2\nelastic = 0.03\n')
+    mammo("train", "--dataset", "films", "--profile", "test", "--from-scratch", "--recipe", str(recipe))
+    plan = only_plan(store)
+    assert (plan.augmentation.name, plan.augmentation.elastic) == ("mine", 0.03)
+    assert plan.training["resnet50"] == profile("test").training["resnet50"]
+    recipe.write_text('name = "mine"\nvariants = 0\n')
+    with pytest.raises(InputError, match=r"variants: .*mammo augment --schema"):
+        mammo("run", "--dataset", "films", "--profile", "test", "--recipe", str(recipe))
 
 
 def test_weights_from_a_file_go_into_the_store_and_the_rest_from_scratch_by_choice(

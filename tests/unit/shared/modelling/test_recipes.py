@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.errors import PlanError
+from shared.errors import InputError, PlanError
 from shared.modelling.recipes import (
     NETWORKS,
     PROFILES,
@@ -17,6 +17,7 @@ from shared.modelling.recipes import (
     as_network,
     as_protocol,
     profile,
+    read_augmentation,
 )
 from shared.store.keys import check_name
 
@@ -117,6 +118,9 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(
         (AugmentationRecipe, {"name": "x", "variants": 2, "rotation_deg": 200}),
         (AugmentationRecipe, {"name": "x", "variants": 2, "brightness": 1}),
         (AugmentationRecipe, {"name": "x", "variants": 2, "zoom": 1.5}),
+        (AugmentationRecipe, {"name": "x", "variants": 2, "elastic": 0.04}),
+        (AugmentationRecipe, {"name": "x/y", "variants": 2}),
+        (AugmentationRecipe, {"name": "", "variants": 2}),
         (TrainingRecipe, {"input_size": 32, "epochs": 1}),
         (TrainingRecipe, {"input_size": 64, "epochs": 0}),
         (TrainingRecipe, {"input_size": 64, "epochs": 1, "batch_size": 1}),
@@ -128,6 +132,40 @@ def test_a_recipe_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(ValidationError):
         model(**values)
+
+
+@pytest.mark.parametrize(
+    ("file", "document"),
+    [
+        ("mine.toml", b'name = "mine"\nvariants = 3\nelastic = 0.02\nmirror = false\n'),
+        ("mine.json", b'{"name": "mine", "variants": 3, "elastic": 0.02, "mirror": false}'),
+    ],
+)
+def test_a_recipe_is_read_from_toml_and_json(file: str, document: bytes) -> None:
+    assert read_augmentation(document, file) == AugmentationRecipe(name="mine", variants=3, elastic=0.02, mirror=False)
+
+
+@pytest.mark.parametrize(
+    ("document", "wrong"),
+    [
+        (b"", "name: field required; variants: field required"),
+        (b'name = "x"\nvariants = 2\nzoom = 3\n', "zoom: extra inputs are not permitted"),
+        (b'name = "x"\nvariants = 2\nrotation_deg = 400\n', "rotation_deg: input should be less than or equal to 180"),
+        (b"{}", "neither TOML nor"),
+        (b"\xff\xfe", "neither TOML nor"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_with_what_is_wrong(document: bytes, wrong: str) -> None:
+    with pytest.raises(InputError, match=r"`mammo augment --schema` says") as refused:
+        read_augmentation(document, "mine.toml")
+    assert wrong in str(refused.value)
+    assert "mine.toml" in str(refused.value)
+
+
+@pytest.mark.parametrize("document", [b"[1]", b"[" * 100_000, b'name = "x"'])
+def test_json_that_is_no_recipe_is_refused(document: bytes) -> None:
+    with pytest.raises(InputError, match=r"mine\.json"):
+        read_augmentation(document, "mine.json")
 
 
 def test_recipes_can_not_be_changed() -> None:
