@@ -6,13 +6,12 @@ The method is `shared.imaging.segment`, which inference uses too: what training 
 from dataclasses import dataclass
 
 from shared.imaging.decode import decode, encode_png
-from shared.imaging.image import to_8bit
 from shared.imaging.segment import segment
 
 
 @dataclass(frozen=True)
 class SegmentedImage:
-    """PNG files, H x W, 8 bits: the oriented film with all but the parenchyma at 0, and the mask with 255 inside.
+    """PNG files, H x W: the oriented film in its own depth, all but the parenchyma at 0, and the mask, 255 inside.
 
     `flipped` says that left and right were exchanged to get the chest wall to the left.
     """
@@ -29,5 +28,6 @@ def segment_image(data: bytes) -> SegmentedImage:
     Raises:
         ImageError: it can't be decoded, or no breast is found in it.
     """
-    result = segment(to_8bit(decode(data)))
+    image = decode(data)
+    result = segment(image.pixels, image.bits)
     return SegmentedImage(encode_png(result.film), encode_png(result.mask), result.flipped, result.film.shape[1])

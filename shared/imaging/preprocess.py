@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.errors import NotAMammogram
 from shared.imaging.decode import decode
 from shared.imaging.gate import Gate
-from shared.imaging.image import Image, to_8bit
+from shared.imaging.image import Image, Pixels, unsigned
 from shared.imaging.segment import SEGMENTATION_VERSION, Segmentation, segment
 
 DARK, BRIGHT = 1.0, 99.5
@@ -61,7 +61,7 @@ def prepare(data: bytes, preprocessing: Preprocessing) -> Prepared:
 
 def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     """From a decoded image to the network's input. Raises NotAMammogram: no breast is found, or the gate says no."""
-    segmentation = segment(to_8bit(image))
+    segmentation = segment(image.pixels, image.bits)
     gate = segmentation.gate
     if not gate.passed:
         raise NotAMammogram(f"{gate.reason}; send one whole mammogram", gate.score)
@@ -69,10 +69,8 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     return Prepared(seen, segmentation, image.bits, gate)
 
 
-def network_input(
-    film: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], preprocessing: Preprocessing
-) -> npt.NDArray[np.float32]:
-    """The network's input (float32, 1 x size x size, 0..1) of a segmented film and its mask (uint8, H x W, oriented).
+def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """The network's input (float32, 1 x size x size, 0..1) of a segmented film (H x W, oriented) and its mask (uint8).
 
     The mask's box is padded to a square, the chest wall staying at the left edge and the breast centred in height, and
     resized; grey levels are stretched between two percentiles of those inside the mask; outside it the input is 0. A
@@ -85,13 +83,14 @@ def network_input(
     box = (slice(y, y + height), slice(x, x + width))
     square, inside = _squared(film[box], mask[box])
     while len(square) // 2 >= _LEAST_SPARE * preprocessing.size and len(square) % 2 == 0:
-        square, inside = _halved(square), _halved(inside)
+        square, inside = _halved(square), np.asarray(_halved(inside), np.uint8)
     dark, bright = _percentiles(square, inside)
-    # Worked out for the 256 grey levels, not for each pixel. What is 0 stays 0.
-    levels = ((np.arange(256, dtype=np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
+    # Worked out for the grey levels that there can be, not for each pixel. What is 0 stays 0.
+    levels = ((np.arange(_levels(square), dtype=np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
+    stretched = cv2.LUT(square, levels) if square.dtype == np.uint8 else levels[square]
     size = (preprocessing.size, preprocessing.size)
     method = cv2.INTER_AREA if len(square) > preprocessing.size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(cv2.LUT(square, levels), size, interpolation=method), np.float32)[None]
+    return np.asarray(cv2.resize(stretched, size, interpolation=method), np.float32)[None]
 
 
 def input_square(box: tuple[int, int, int, int]) -> tuple[int, int, int]:
@@ -102,26 +101,31 @@ def input_square(box: tuple[int, int, int, int]) -> tuple[int, int, int]:
     return x, y - (edge - height) // 2, edge
 
 
-def _squared(film: _Grey, mask: _Grey) -> tuple[_Grey, _Grey]:
+def _levels(film: Pixels) -> int:
+    return 256 if film.dtype == np.uint8 else 65536
+
+
+def _squared(film: Pixels, mask: _Grey) -> tuple[Pixels, _Grey]:
     """A film's box, 0 outside the mask, and the mask (255 inside) in the square around it."""
     height, width = film.shape
     _, top, edge = input_square((0, 0, width, height))
     place = (slice(-top, height - top), slice(0, width))
-    square, inside = np.zeros((edge, edge), np.uint8), np.zeros((edge, edge), np.uint8)
+    square, inside = unsigned(np.zeros((edge, edge), film.dtype)), np.zeros((edge, edge), np.uint8)
     square[place] = cv2.copyTo(film, mask)
     inside[place] = (mask > 0) * np.uint8(255)
     return square, inside
 
 
-def _halved(square: _Grey) -> _Grey:
+def _halved(square: Pixels) -> Pixels:
     half = len(square) // 2
-    return np.asarray(cv2.resize(square, (half, half), interpolation=cv2.INTER_AREA), np.uint8)
+    return unsigned(cv2.resize(square, (half, half), interpolation=cv2.INTER_AREA))
 
 
-def _percentiles(film: _Grey, inside: _Grey) -> tuple[int, int]:
+def _percentiles(film: Pixels, inside: _Grey) -> tuple[int, int]:
     """The grey levels at DARK and BRIGHT per cent of the film where it is all inside the mask, from its histogram."""
     whole = (inside == inside.max()).astype(np.uint8)  # where it is 255, unless a mask is but a line
-    histogram = cv2.calcHist([film], [0], whole, [256], [0, 256]).ravel()
+    levels = _levels(film)
+    histogram = cv2.calcHist([film], [0], whole, [levels], [0, levels]).ravel()
     share = histogram.cumsum(dtype=np.float64) / histogram.sum()
     dark, bright = np.searchsorted(share, [DARK / 100, BRIGHT / 100])
     return int(dark), int(bright)

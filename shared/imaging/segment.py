@@ -10,6 +10,7 @@ import numpy.typing as npt
 from shared.errors import NotAMammogram
 from shared.imaging.breast import Work, enlarged, find_breast
 from shared.imaging.gate import Gate, judge
+from shared.imaging.image import Image, Pixels, to_8bit, unsigned
 from shared.imaging.pectoral import find_pectoral
 
 SEGMENTATION_VERSION: int = 2
@@ -18,14 +19,14 @@ SEGMENTATION_VERSION: int = 2
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A segmented film. All arrays are uint8, H x W, in the oriented frame: the chest wall is on the left."""
+    """A segmented film. All arrays are H x W, in the oriented frame: the chest wall is on the left."""
 
-    film: npt.NDArray[np.uint8]
-    """The film, 0 outside `mask`."""
+    film: Pixels
+    """The film with its own depth, 0 outside `mask`."""
     mask: npt.NDArray[np.uint8]
-    """255 inside the parenchyma: the breast without the pectoral muscle."""
+    """Uint8, 255 inside the parenchyma: the breast without the pectoral muscle."""
     breast: npt.NDArray[np.uint8]
-    """255 inside the breast, with the pectoral muscle."""
+    """Uint8, 255 inside the breast, with the pectoral muscle."""
     flipped: bool
     """Whether the film was mirrored to bring its chest wall to the left."""
     box: tuple[int, int, int, int]
@@ -34,16 +35,16 @@ class Segmentation:
     """Whether it looks like a mammogram at all."""
 
 
-def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
-    """Segments a film (uint8, H x W, any size, either laterality, also rotated by up to 30 degrees).
+def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
+    """Segments a film (H x W, any size, either laterality, also rotated by up to 30 degrees) of a depth in bits.
 
-    Raises NotAMammogram where no breast is found on it.
+    What is breast is found on its upper 8 bits. Raises NotAMammogram where there is none.
     """
-    work = find_breast(pixels)
+    work = find_breast(to_8bit(Image(pixels, bits)))
     flipped = _chest_wall_is_right(work)
     if flipped:
         work = Work(*(_mirror(part) for part in (work.film, work.grey, work.breast, work.outline)))
-        pixels = _mirror(pixels)
+        pixels = unsigned(cv2.flip(pixels, 1))
     height, width = pixels.shape
     breast = enlarged(work.outline, pixels.shape, 255)
 
@@ -59,7 +60,7 @@ def segment(pixels: npt.NDArray[np.uint8]) -> Segmentation:
     mask = np.zeros(breast.shape, np.uint8)
     cv2.drawContours(mask, [largest], -1, 255, cv2.FILLED)
     x, y, box_width, box_height = cv2.boundingRect(largest)
-    film = np.asarray(cv2.bitwise_and(pixels, mask), np.uint8)
+    film = unsigned(cv2.copyTo(pixels, mask))
     return Segmentation(film, mask, breast, flipped, (x, y, box_width, box_height), judge(work))
 
 

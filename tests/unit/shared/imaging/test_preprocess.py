@@ -13,12 +13,13 @@ from shared.imaging.preprocess import Preprocessing, network_input, prepare, pre
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("size", [96, 224])
-def test_training_and_serving_see_the_same_pixels(number: int, size: int) -> None:
-    preprocessing = Preprocessing(size=size)
-    served = prepare(encode_pgm(draw(number, seed=5).pixels), preprocessing)
+@pytest.mark.parametrize("bits", [8, 12])
+def test_training_and_serving_see_the_same_pixels(number: int, size: int, bits: int) -> None:
+    preprocessing, pixels = Preprocessing(size=size), draw(number, seed=5).pixels
+    served = prepare(encode_png(pixels if bits == 8 else pixels.astype(np.uint16) * 16 + 5), preprocessing)
     stored = (encode_png(served.segmentation.film), encode_png(served.segmentation.mask))
-    film, mask = (np.asarray(decode(file).pixels, np.uint8) for file in stored)
-    np.testing.assert_array_equal(network_input(film, mask, preprocessing), served.input)
+    film, mask = (decode(file).pixels for file in stored)
+    np.testing.assert_array_equal(network_input(film, np.asarray(mask, np.uint8), preprocessing), served.input)
 
 
 def test_the_input_is_one_square_channel_from_0_to_1() -> None:
@@ -35,7 +36,20 @@ def test_the_same_film_at_12_bits_looks_the_same() -> None:
     shallow = prepare(encode_pgm(pixels), Preprocessing(size=96))
     deep = prepare(encode_png(pixels.astype(np.uint16) * 16 + 15), Preprocessing(size=96))
     assert deep.bits == 12 or pixels.max() < 128
-    np.testing.assert_allclose(deep.input, shallow.input, atol=1e-6)
+    np.testing.assert_allclose(deep.input, shallow.input, atol=0.006)  # a film of 8 bits is halved to whole grey levels
+
+
+def test_a_film_keeps_its_depth_up_to_the_normalisation() -> None:
+    """Its tissue takes up a 16th of the grey levels: 16 of 8 bits, and 256 of the 12 that it has."""
+    ramp = np.tile(np.linspace(1024, 1279, 512).astype(np.uint16), (512, 1))
+    mask = np.full((512, 512), 255, np.uint8)
+    preprocessing = Preprocessing(size=400)
+    assert len(np.unique(network_input(ramp, mask, preprocessing))) > 200
+    assert len(np.unique(network_input((ramp >> 4).astype(np.uint8), mask, preprocessing))) < 64
+    deep = draw(2, seed=5).pixels.astype(np.uint16) * 16 + 7
+    prepared = prepare(encode_png(deep), preprocessing)
+    assert prepared.segmentation.film.dtype == np.uint16
+    assert set(np.unique(prepared.segmentation.film)) <= {0, *np.unique(deep)}
 
 
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same() -> None:
