@@ -88,7 +88,7 @@ def tiff(data: bytes) -> Header:
 def _tiff_values(data: bytes, order: str, kind: int, number: int, position: int) -> tuple[int, ...]:
     """The values of a directory entry: in place when they fit into four bytes, otherwise where those four point to."""
     code = {1: "B", 3: "H", 4: "I"}[kind]
-    if number > len(data):
+    if not 0 < number <= len(data):
         raise IndexError
     layout = f"{order}{number}{code}"
     if struct.calcsize(layout) > 4:

@@ -147,6 +147,15 @@ def test_damage_anywhere_in_a_png_is_noticed(data: st.DataObject) -> None:
         decode(damaged(file, data.draw(st.integers(0, len(file) - 1))))
 
 
+def test_a_tiff_that_gives_no_number_for_its_depth_is_refused() -> None:
+    """Found by `make fuzz`: an entry of the directory may claim to have no values."""
+    tiff = cv2.imencode(".tiff", RAMP, (cv2.IMWRITE_TIFF_COMPRESSION, 1))[1].tobytes()
+    entry = struct.pack("<HHI", 258, 3, 1)
+    assert entry in tiff
+    with pytest.raises(UndecodableImage, match="directory is truncated or incomplete"):
+        decode(tiff.replace(entry, struct.pack("<HHI", 258, 3, 0)))
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(FILES)), st.data())
 def test_no_damage_raises_anything_but_an_image_error(name: str, data: st.DataObject) -> None:
