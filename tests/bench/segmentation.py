@@ -159,6 +159,7 @@ def _tile(case: Case, film: Measured) -> Grey:
         cv2.drawContours(tile, contours, -1, colour, 2)
     title = f"{case.name}: breast {film.breast:.3f}, parenchyma {film.parenchyma:.3f}"
     tile = cv2.resize(tile, (TILE, TILE), interpolation=cv2.INTER_AREA)
+    cv2.rectangle(tile, (0, 0), (TILE, 22), (0, 0, 0), cv2.FILLED)
     cv2.putText(tile, title, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
     return np.asarray(tile, np.uint8)
 
