@@ -6,6 +6,7 @@ rough breast, and then around that breast as a local mean of what lies outside i
 exactly 0, which on scanned ones is only the padding around the scanned strip.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -94,6 +95,14 @@ def _skin_threshold(film: Grey) -> Floats:
     return np.where(near, background + FINE_CONTRAST + min(spread, 2.5), np.float32(1e6)).astype(np.float32)
 
 
+def borders(breast: Grey, step: int = 1) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Every `step`-th row that the breast (0/1, one region) takes up, and its first and its last column there."""
+    _, top, _, height = cv2.boundingRect(breast)
+    rows = np.arange(top, top + height, step)
+    inside = breast[rows]
+    return rows, inside.argmax(axis=1), breast.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
+
+
 def _reduce(pixels: Grey, edge: int) -> Grey:
     """The film resized so that its longest edge is `edge` pixels."""
     height, width = pixels.shape
@@ -104,7 +113,8 @@ def _reduce(pixels: Grey, edge: int) -> Grey:
 
 def _blurred(film: Grey, sigma: float) -> Floats:
     """Smoothed in floating point: the skin line is less than one grey level a pixel."""
-    return np.asarray(cv2.GaussianBlur(film.astype(np.float32), (0, 0), sigma), np.float32)
+    edge = 2 * math.ceil(2.5 * sigma) + 1
+    return np.asarray(cv2.GaussianBlur(film.astype(np.float32), (edge, edge), sigma), np.float32)
 
 
 def _background_level(grey: Floats, film: Grey) -> int:

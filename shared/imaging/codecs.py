@@ -1,9 +1,10 @@
 """Decodes the compressed frames that DICOM files hold, each with the library that is fastest at it.
 
-imagecodecs (BSD) brings libjpeg-turbo 3 (JPEG of 12 bits and lossless JPEG) and CharLS (JPEG-LS); Pillow (MIT-CMU)
-brings OpenJPEG (JPEG 2000 and HTJ2K) with its decoding at a reduced resolution. OpenJPH, which imagecodecs has too, is
-faster, but says nothing of damage and leaves in the image what the memory held before. None of them is called before
-the frame's own header has been read here and agrees with what the file says about it.
+imagecodecs (BSD) brings libjpeg-turbo 3 (JPEG of 12 bits and lossless JPEG), CharLS (JPEG-LS) and OpenJPEG (JPEG 2000
+and HTJ2K); Pillow (MIT-CMU) brings an OpenJPEG too, slower at HTJ2K, but with its decoding at a reduced resolution.
+OpenJPH, which imagecodecs has as well, is faster, but says nothing of damage and leaves in the image what the memory
+held before. None of them is called before the frame's own header has been read here and agrees with what the file says
+about it.
 """
 
 import io
@@ -59,17 +60,19 @@ def jpeg_2000(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> t
     _agree(header, size)
     check_size(*size, most=MAX_J2K_PIXELS)
     times = _halvings_in_pillow(size, min(header.levels, halvings(*size, least_edge)))
+    if times == 0:
+        return _checked(lambda: imagecodecs.jpeg2k_decode(frame), size, 0)
+    return _checked(lambda: _reduced(frame, times, header), size, times)
 
-    def decoded() -> npt.NDArray[np.generic]:
-        with Pillow.open(io.BytesIO(frame), formats=["JPEG2000"]) as image:
-            setattr(image, "reduce", times)  # noqa: B010  Pillow's way to ask for a resolution, which shadows a method
-            image.load()
-            samples = np.asarray(image)
-        # Pillow fills its 8 or 16 bits from the top, and lifts signed samples to half of them.
-        samples = samples >> (8 * samples.itemsize - header.bits)
-        return samples - samples.dtype.type(2 ** (header.bits - 1)) if header.signed else samples
 
-    return _checked(decoded, size, times)
+def _reduced(frame: bytes, times: int, header: Codestream) -> npt.NDArray[np.generic]:
+    with Pillow.open(io.BytesIO(frame), formats=["JPEG2000"]) as image:
+        setattr(image, "reduce", times)  # noqa: B010  Pillow's way to ask for a resolution, which shadows a method
+        image.load()
+        samples = np.asarray(image)
+    # Pillow fills its 8 or 16 bits from the top, and lifts signed samples to half of them.
+    samples = samples >> (8 * samples.itemsize - header.bits)
+    return samples - samples.dtype.type(2 ** (header.bits - 1)) if header.signed else samples
 
 
 def _halvings_in_pillow(size: Size, most: int) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.imaging.breast import Grey, Work
+from shared.imaging.breast import Grey, Work, borders
 
 THRESHOLD = 0.5
 """An image that scores less is refused when it comes to be predicted. Films of a data set are not: somebody has
@@ -118,8 +118,7 @@ def _edges(grey: Grey, breast: Grey, ground: float, contrast: float) -> dict[str
     """How much brighter it is at the wall than at the skin (`fading`, upper part as in `segment`), how dark beyond the
     skin (`margin`), both in contrasts, and the share of its rows that reach the right side of the frame (`across`)."""
     last = breast.shape[1] - 1
-    rows = np.flatnonzero(breast.any(axis=1))
-    wall, skin = breast[rows].argmax(axis=1), last - breast[rows, ::-1].argmax(axis=1)
+    rows, wall, skin = borders(breast, step=2)
     at_wall = grey[rows, np.minimum(wall + _INSET, last)].astype(np.float64)
     at_skin = grey[rows, np.maximum(skin - _INSET, 0)].astype(np.float64)
     upper = slice(0, int(0.6 * len(rows)) + 1)

@@ -64,4 +64,6 @@ def unsigned(words: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Pixels:
 
 def to_8bit(image: Image) -> npt.NDArray[np.uint8]:
     """The pixels scaled from the image's depth to 8 bits by dropping the lowest."""
+    if image.pixels.dtype == np.uint8:
+        return np.asarray(image.pixels, np.uint8)
     return np.asarray(image.pixels >> (image.bits - 8), np.uint8)

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 Grey: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float64]
+Edges: TypeAlias = npt.NDArray[np.float32]
+"""K x 3: where an edge meets the top and the chest wall, and by how much it is bowed outwards."""
 
 SCALE = 0.5  # of the upright film to the reduced film
 SAMPLES = 32  # points at which an edge is measured
@@ -23,6 +25,18 @@ RETREAT = 0.95  # of the way to the edge is cut: muscle that stays does less har
 ANGLE = (26.0, 9.0)  # mean and spread of the edge's angle to the chest wall, degrees
 TOP = (0.45, 0.45)  # ... of its start along the top, in widths of the breast
 BOTTOM = (0.47, 0.4)  # ... of its end along the chest wall, in heights of the breast
+
+
+def _grid(top: Floats, bottom: Floats, sag: Floats) -> Edges:
+    """All edges (K x 3) from (top, 0) to (0, bottom), bowed outwards by `sag`."""
+    return np.stack([axis.ravel() for axis in np.meshgrid(top, bottom, sag)], axis=1).astype(np.float32)
+
+
+COARSE = _grid(np.arange(0.12, 1.3, 0.05), np.arange(0.15, 0.9, 0.04), np.zeros(1))
+"""The straight edges that are tried, in widths and heights of the breast."""
+NEAR = _grid(np.linspace(-0.036, 0.036, 5), np.linspace(-0.036, 0.036, 5), np.linspace(-0.05, 0.05, 9))
+"""What is added to the best of them: widths and heights of the breast, and lengths of the edge."""
+ALONG = np.linspace(0, 1, SAMPLES, dtype=np.float32)[None]
 
 
 def find_pectoral(grey: Grey, breast: Grey) -> npt.NDArray[np.float32]:
@@ -38,11 +52,9 @@ def find_pectoral(grey: Grey, breast: Grey) -> npt.NDArray[np.float32]:
     slope = (cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8)
 
     width, height = size
-    edges = _grid(np.arange(0.12, 1.3, 0.05) * width, np.arange(0.15, 0.9, 0.04) * height, np.zeros(1))
-    top, bottom, _ = _best(edges, slope, inside)[0]
-    near = np.linspace(-0.036, 0.036, 5)
-    edges = _grid(top + near * width, bottom + near * height, np.linspace(-0.05, 0.05, 9) * np.hypot(top, bottom))
-    edge, fall = _best(edges, slope, inside)
+    straight, _ = _best(COARSE * np.array([width, height, 0], np.float32), slope, inside)
+    length = np.hypot(straight[0], straight[1])
+    edge, fall = _best(straight + NEAR * np.array([width, height, length], np.float32), slope, inside)
     if fall < MIN_FALL * cv2.mean(grey, breast)[0]:
         return np.zeros((0, 2), np.float32)
 
@@ -83,33 +95,28 @@ def _away_from_skin(breast: cv2.typing.MatLike) -> npt.NDArray[np.bool_]:
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[SKIN:-SKIN, SKIN:-SKIN] > SKIN)
 
 
-def _grid(top: Floats, bottom: Floats, sag: Floats) -> Floats:
-    """All edges (K x 3) from (top, 0) to (0, bottom), bowed outwards by `sag`."""
-    return np.stack([axis.ravel() for axis in np.meshgrid(top, bottom, sag)], axis=1)
-
-
-def _trace(edges: Floats) -> tuple[Floats, Floats]:
-    """The points x, y (K x SAMPLES) of edges."""
+def _trace(edges: Edges) -> tuple[Edges, Edges]:
+    """The points x, y (float32, K x SAMPLES) of edges."""
     top, bottom, sag = (column[:, None] for column in edges.T)
-    t = np.linspace(0, 1, SAMPLES)[None]
-    bow = 4 * t * (1 - t) * sag / np.hypot(top, bottom)
-    return top * (1 - t) + bow * bottom, bottom * t + bow * top
+    bow = 4 * ALONG * (1 - ALONG) * (sag / np.hypot(top, bottom))
+    return top * (1 - ALONG) + bow * bottom, bottom * ALONG + bow * top
 
 
-def _best(edges: Floats, slope: tuple[cv2.typing.MatLike, ...], inside: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
+def _best(edges: Edges, slope: tuple[cv2.typing.MatLike, ...], inside: npt.NDArray[np.bool_]) -> tuple[Edges, float]:
     """The edge across which the grey level falls most, long and usually placed edges preferred, and its mean fall."""
     height, width = inside.shape
     x, y = _trace(edges)
-    column, row = x.astype(int), y.astype(int)
+    column, row = x.astype(np.int32), y.astype(np.int32)
     seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    column, row = column.clip(0, width - 1), row.clip(0, height - 1)
-    seen &= inside[row, column]
+    place = row.clip(0, height - 1) * width + column.clip(0, width - 1)
+    seen &= inside.ravel()[place]
     top, bottom = edges[:, 0], edges[:, 1]
     length = np.hypot(top, bottom)
-    fall = -(slope[0][row, column] * (bottom / length)[:, None] + slope[1][row, column] * (top / length)[:, None])
+    across, down = (np.asarray(each).ravel()[place] for each in slope)
+    fall = across * -(bottom / length)[:, None] - down * (top / length)[:, None]
     # Clipped, so that one bright spot does not make an edge.
     count = seen.sum(axis=1)
-    mean = np.where(seen, fall.clip(-3, 4), 0).sum(axis=1) / np.maximum(count, 1)
+    mean = (fall.clip(-3, 4) * seen).sum(axis=1) / np.maximum(count, 1)
     angle = np.degrees(np.arctan2(top, bottom))
     odd = sum(
         ((value - usual) / spread) ** 2

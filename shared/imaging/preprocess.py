@@ -112,7 +112,7 @@ def _squared(film: Pixels, mask: _Grey) -> tuple[Pixels, _Grey]:
     place = (slice(-top, height - top), slice(0, width))
     square, inside = unsigned(np.zeros((edge, edge), film.dtype)), np.zeros((edge, edge), np.uint8)
     square[place] = cv2.copyTo(film, mask)
-    inside[place] = (mask > 0) * np.uint8(255)
+    inside[place] = mask
     return square, inside
 
 

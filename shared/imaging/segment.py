@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import NotAMammogram
-from shared.imaging.breast import Work, enlarged, find_breast
+from shared.imaging.breast import Work, borders, enlarged, find_breast
 from shared.imaging.gate import Gate, judge
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
 from shared.imaging.pectoral import find_pectoral
@@ -69,12 +69,11 @@ def _chest_wall_is_right(work: Work) -> bool:
 
     Only the upper part is asked: below, the breast may lift off the chest wall.
     """
-    breast = work.breast
-    rows = np.flatnonzero(breast.any(axis=1))
-    rows = rows[: math.ceil(0.6 * len(rows))]
-    last = breast.shape[1] - 1
-    left = np.minimum(breast[rows].argmax(axis=1) + 4, last)
-    right = np.maximum(last - breast[rows, ::-1].argmax(axis=1) - 4, 0)
+    rows, first, last = borders(work.breast, step=2)
+    upper = slice(0, math.ceil(0.6 * len(rows)))
+    rows, first, last = rows[upper], first[upper], last[upper]
+    left = np.minimum(first + 4, work.breast.shape[1] - 1)
+    right = np.maximum(last - 4, 0)
     return bool(work.grey[rows, right].sum(dtype=np.int64) > work.grey[rows, left].sum(dtype=np.int64))
 
 
