@@ -15,7 +15,7 @@ help: ## list what there is
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)
 
-test: .venv/ready .venv-kserve/ready ## all tests; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS and MAMMO_TEST_DICOM add real films
+test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS and MAMMO_TEST_DICOM add real films
 	.venv/bin/python -m pytest
 
 chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
@@ -58,7 +58,7 @@ down: ## stop the containers; VOLUMES=1 deletes their data as well
 	$(COMPOSE) --profile tools down --remove-orphans $(if $(VOLUMES),--volumes)
 
 clean: ## remove the demo's files, the environment and caches
-	rm -rf var .venv .venv-bench .venv-kserve .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf var .venv .venv-bench .venv-deploy .venv-kserve .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .env:
 	@deploy/docker/make-env.sh
@@ -85,4 +85,10 @@ clean: ## remove the demo's files, the environment and caches
 .venv-kserve/ready: tests/integration/kserve/requirements.txt
 	@test -x .venv-kserve/bin/python || $(PYTHON) -m venv .venv-kserve
 	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# hadolint, checkov and the schemas of Kubernetes, for tests of deploy/; nothing of ours imports them
+.venv-deploy/ready: tests/unit/deploy/tools/requirements.txt
+	@test -x .venv-deploy/bin/python || $(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

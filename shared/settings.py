@@ -47,6 +47,9 @@ class Settings(BaseSettings):
         0, ge=0, description="least time between two checkpoints of a training job; 0 leaves one after every epoch"
     )
     worker_processes: int = Field(1, ge=1, description="processes of one augment, segment or inference worker")
+    worker_idle_s: float = Field(
+        0, ge=0, description="a training worker that has had nothing to do for so long ends; 0 means never"
+    )
 
     serve_network: str = Field("resnet50", description="the network that the inference service answers with")
     serve_alias: str = Field("production", description="the alias whose version is served")

@@ -14,11 +14,13 @@ from shared import metrics
 from shared.errors import MammoError, StoreUnavailable
 from shared.logs import configure_logs
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
+from shared.queue.idle import IdleWatch
 from shared.settings import Settings, settings
 from shared.store.objects import ObjectStore, check_conditional_writes, open_store
 
 shutting_down = threading.Event()
 _main_process = os.getpid()
+_idle = IdleWatch()  # held here: signals keep no reference to what is connected
 _log = logging.getLogger("mammostack.worker")
 
 
@@ -83,6 +85,8 @@ def _prepare(**_: object) -> None:
         raise SystemExit(f"mammostack: {error}") from error
     if config.metrics_port:
         start_http_server(config.metrics_port, addr=config.metrics_host, registry=metrics.registry())
+    if config.worker_idle_s:
+        _idle.end_after(config.worker_idle_s, end_worker)
 
 
 def _wait_for_store() -> None:

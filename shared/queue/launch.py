@@ -29,6 +29,8 @@ def main(service: str) -> None:
     tasks = importlib.import_module(f"services.{service}.tasks")
     from shared.settings import settings  # noqa: PLC0415  after the folder of the metrics is known
 
+    if forks and settings().worker_idle_s:
+        raise SystemExit("mammostack: only a training worker ends when it is idle; leave MAMMO_WORKER_IDLE_S out here")
     pool = ["--pool", "prefork", "--concurrency", str(settings().worker_processes)] if forks else ["--pool", "solo"]
     name = f"{service}-{os.getpid()}@%h"
     tasks.app.worker_main(["worker", "-Q", service, "-n", name, *pool, "--without-gossip", "--without-mingle"])
