@@ -44,6 +44,9 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module="pydicom")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
+_ALL = np.ones(2**16, np.bool_)
+"""Taken for the words that occur where nothing depends on which do."""
+
 MAX_READS = 60_000
 """Reads that a header and its fragments may take; a long header takes some thousand."""
 MAX_INFLATED = 128 * 2**20
@@ -162,7 +165,9 @@ def _image(file: _File, least_edge: int | None) -> Image:
         frame = encaps.get_frame(file.reader, 0, number_of_frames=1)
         words, times = _CODECS[file.syntax](frame, (width, height), allocated, least_edge)
         high_bit = stored - 1
-    table, bits = _greyscale(file, stored, high_bit, photometric).table(_present(words))
+    greyscale = _greyscale(file, stored, high_bit, photometric)
+    present = _present(words) if greyscale.interest is None else _ALL[: 2 ** (8 * words.itemsize)]
+    table, bits = greyscale.table(present)
     return Image(
         unsigned(cv2.LUT(words, table)),
         bits,

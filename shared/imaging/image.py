@@ -59,7 +59,7 @@ def unsigned(words: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Pixels:
     """An array of 8 or 16 bits as unsigned words in the machine's order; signed ones keep their bits."""
     if words.dtype.itemsize == 1:
         return words.view(np.uint8)
-    return words.astype(words.dtype.newbyteorder("=")).view(np.uint16)
+    return words.astype(words.dtype.newbyteorder("="), copy=False).view(np.uint16)
 
 
 def to_8bit(image: Image) -> npt.NDArray[np.uint8]:
