@@ -7,6 +7,7 @@ carried along by the same map.
 import cv2
 import numpy as np
 import numpy.typing as npt
+import stringzilla
 
 from services.augment.elastic import Floats, displacement, uniform
 from shared.datasets.manifest import Elastic, Lesion, Transform
@@ -19,6 +20,7 @@ than a twentieth of a pixel."""
 DARK = 64
 """Grey levels that a film's background may have. Brighter edges are breast, labels or the scanner's frame."""
 
+_GREY = np.linspace(0, 1, 256)
 _FLIPS = {(True, False): 1, (False, True): 0, (True, True): -1}
 _LESION_STEPS, _LESION_ERROR = 40, 0.005  # pixels
 
@@ -31,17 +33,16 @@ def draw_transform(recipe: AugmentationRecipe, film: str, variant: int, width: i
     if variant == 0:
         return Transform()
     seed, edge = f"{recipe.seed}/{film}/{variant}", max(width, height)
-    within = [float(value) for value in uniform(seed, 7)]
-    elastic = Elastic(
-        seed=f"{seed}/elastic",
-        amplitude=round(recipe.elastic * edge, 2),
-        spacing=round(edge / ELASTIC_CELLS, 2),
-    )
+    within = uniform(seed, 7)
+    elastic = None
+    if recipe.elastic:
+        spacing = edge / ELASTIC_CELLS
+        elastic = Elastic(seed=f"{seed}/elastic", amplitude=round(recipe.elastic * edge, 2), spacing=round(spacing, 2))
     return Transform(
         rotation_deg=round(within[0] * recipe.rotation_deg, 3),
         shift_x=round(within[1] * recipe.shift * width, 2),
         shift_y=round(within[2] * recipe.shift * height, 2),
-        elastic=elastic if elastic.amplitude else None,
+        elastic=elastic,
         brightness=round(1 + within[3] * recipe.brightness, 4),
         contrast=round(1 + within[4] * recipe.contrast, 4),
         mirrored=recipe.mirror and within[5] < 0,
@@ -54,9 +55,11 @@ def apply_transform(pixels: npt.NDArray[np.uint8], transform: Transform) -> npt.
     moved = _moved(pixels, transform)
     if (transform.brightness, transform.contrast) == (1, 1):
         return moved
-    grey = np.linspace(0, 1, 256) ** transform.contrast * transform.brightness
-    table = np.clip(np.rint(grey * 255), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(moved, table), np.uint8)
+    table = np.rint(255 * transform.brightness * _GREY**transform.contrast).clip(0, 255).astype(np.uint8)
+    changed = np.empty(moved.shape, np.uint8)
+    # what `cv2.LUT` does, ten times as fast
+    stringzilla.translate(np.ascontiguousarray(moved).data, table.tobytes(), out=changed.data)
+    return changed
 
 
 def _moved(pixels: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[np.uint8]:

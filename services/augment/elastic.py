@@ -6,6 +6,7 @@ quarter of the spacing therefore never folds the film over, and can be undone by
 
 import hashlib
 import math
+import struct
 from typing import TypeAlias
 
 import numpy as np
@@ -18,10 +19,10 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 _DEGREE = 3
 
 
-def uniform(seed: str, count: int) -> Floats:
+def uniform(seed: str, count: int) -> list[float]:
     """`count` numbers, even between -1 and 1. From a hash, for NumPy may change what its generators draw."""
-    drawn = np.frombuffer(hashlib.shake_256(seed.encode()).digest(4 * count), "<u4")
-    return np.asarray(drawn / 2.0**31 - 1)
+    drawn = hashlib.shake_256(seed.encode()).digest(4 * count)
+    return [number / 2**31 - 1 for number in struct.unpack(f"<{count}I", drawn)]
 
 
 def displacement(elastic: Elastic, xs: Floats, ys: Floats, size: tuple[int, int]) -> Floats:
@@ -30,7 +31,7 @@ def displacement(elastic: Elastic, xs: Floats, ys: Floats, size: tuple[int, int]
     `xs` and `ys` are the coordinates of columns and rows, where pixel centres are whole numbers.
     """
     columns, rows = (math.ceil(edge / elastic.spacing) + 2 + _DEGREE for edge in size)
-    points = elastic.amplitude * uniform(elastic.seed, 2 * rows * columns).reshape(2, rows, columns)
+    points = elastic.amplitude * np.reshape(uniform(elastic.seed, 2 * rows * columns), (2, rows, columns))
     return np.asarray(_weights(ys, elastic, rows) @ points @ _weights(xs, elastic, columns).T)
 
 
