@@ -1,0 +1,31 @@
+"""Times things against each other on one core, by turns, so that a machine that gets slower slows all of them."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+
+Work = Callable[[], object]
+
+
+def keep_to_one_core() -> None:
+    """This process stays on one core, and OpenCV with it."""
+    import cv2
+
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    cv2.setNumThreads(1)
+
+
+def milliseconds(sides: Mapping[str, Work], seconds: float = 3.0, least: int = 5) -> dict[str, float]:
+    """The median time of each side. All are called once before, then in turn: for `seconds`, and `least` times."""
+    for work in sides.values():
+        work()
+    seen: dict[str, list[float]] = {name: [] for name in sides}
+    began, rounds = time.perf_counter(), 0
+    while rounds < least or time.perf_counter() - began < seconds:
+        for name, work in sides.items():
+            start = time.perf_counter()
+            work()
+            seen[name].append((time.perf_counter() - start) * 1000)
+        rounds += 1
+    return {name: median(times) for name, times in seen.items()}
