@@ -75,7 +75,7 @@ def _reader(store: ObjectStore, preprocessing: Preprocessing) -> Callable[[Varia
     def read(variant: Variant) -> Floats:
         if variant.mask_key is None or variant.mask_sha256 is None:
             raise StoreError(f"{variant.key} has no mask; it was not segmented")
-        film = decode(_checked(store, variant.key, variant.sha256)).pixels.astype(np.uint8, copy=False)
+        film = decode(_checked(store, variant.key, variant.sha256)).pixels
         mask = decode(_checked(store, variant.mask_key, variant.mask_sha256)).pixels.astype(np.uint8, copy=False)
         return network_input(film, mask, preprocessing)
 

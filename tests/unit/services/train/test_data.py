@@ -1,5 +1,6 @@
 """What training sees is what serving does: the stored films as network inputs, checked against the serving path."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
 from services.train.data import load_images
-from shared.datasets.manifest import CLASSES
+from shared.datasets.manifest import CLASSES, Shard
 from shared.errors import StoreError, StoreUnavailable
-from shared.imaging.preprocess import Preprocessing, prepare
+from shared.imaging.decode import decode, encode_png
+from shared.imaging.preprocess import Preprocessing, network_input, prepare
 from shared.queue.plan import Plan
 from shared.store import keys
 from shared.store.objects import DirectoryStore
@@ -47,6 +49,24 @@ def test_examples_carry_the_class_of_their_film(segmented: tuple[DirectoryStore,
     examples = images.examples(chosen)
     assert [CLASSES[label] for label in examples.labels] == [images.variants[index].label for index in chosen]
     assert np.array_equal(examples.inputs, images.inputs[chosen])
+
+
+def test_a_film_of_16_bits_keeps_its_depth(segmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = segmented
+    unit = next(plan.units("segment"))
+    shard = Shard.model_validate_json(store.get(unit.done_key))
+    first, *rest = shard.variants
+    eight = decode(store.get(first.key)).pixels
+    noise = np.random.default_rng(1).integers(0, 256, eight.shape, np.uint16)
+    deep = np.where(eight > 0, eight.astype(np.uint16) * 256 + noise, 0).astype(np.uint16)
+    store.put(first.key, document := encode_png(deep))
+    changed = first.model_copy(update={"sha256": hashlib.sha256(document).hexdigest()})
+    store.put(unit.done_key, shard.model_copy(update={"variants": (changed, *rest)}).model_dump_json().encode())
+
+    seen = load_images(store, plan, PREPROCESSING).inputs[0]
+    mask = decode(store.get(first.mask_key)).pixels.astype(np.uint8)
+    assert np.array_equal(seen, network_input(deep, mask, PREPROCESSING))
+    assert not np.array_equal(seen, network_input(eight, mask, PREPROCESSING))
 
 
 def test_an_image_that_was_changed_is_not_trained_on(segmented: tuple[DirectoryStore, Plan]) -> None:
