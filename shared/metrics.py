@@ -1,21 +1,48 @@
-"""Every Prometheus series that Mammostack exports. Times are in seconds; no label ever holds an id of a person,
-a request or a film."""
+"""Every Prometheus series that Mammostack exports, but for those of the broker (shared/queue/watch.py).
+
+Times are in seconds; no label ever holds an id of a person, a request or a film, or anything else that a client chose.
+`docs/metrics.md` has them all in one table, which a test holds against what is scraped.
+"""
 
 import os
+from collections.abc import Iterator
 
+import psutil
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.metrics_core import Metric
 
 _UNIT_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
+_SHARE_BUCKETS = tuple(step / 20 for step in range(1, 20))
+_CONFIDENCE_BUCKETS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 UNITS = Counter("mammo_units", "Units of work that a worker ended, by outcome", ["stage", "outcome"])
 UNIT_SECONDS = Histogram("mammo_unit_seconds", "Time that a unit of work took", ["stage"], buckets=_UNIT_BUCKETS)
+UNITS_IN_HAND = Gauge("mammo_units_in_hand", "Units of work in hand", ["stage"], multiprocess_mode="livesum")
+FILMS = Counter("mammo_films", "Films that a stage has processed", ["stage"])
 FILMS_SET_ASIDE = Counter("mammo_films_set_aside", "Films that could not be processed", ["stage"])
+STORE_ERRORS = Counter(
+    "mammo_store_errors", "Calls of the object store that failed after all attempts, by what that means", ["meaning"]
+)
+STORE_RETRIES = Counter("mammo_store_retries", "Requests to the object store that had to be repeated")
+
 TRAIN_EPOCH = Gauge("mammo_training_epoch", "Epoch that the running training job has finished", ["network"])
 TRAIN_LOSS = Gauge("mammo_training_loss", "Mean training loss of the last epoch", ["network"])
 TRAIN_RATE = Gauge("mammo_training_images_per_second", "Rate of the last epoch", ["network"])
+TRAIN_GPU_MEMORY = Gauge(
+    "mammo_training_gpu_memory_bytes", "Most memory of the GPU that the running job has taken", ["network"]
+)
+TRAIN_PROGRESS = Gauge(
+    "mammo_training_progress_timestamp_seconds", "When a training job last began or finished an epoch"
+)
 
 REQUESTS = Counter("mammo_requests", "Answers of the inference API", ["route", "status"])
+REQUEST_SECONDS = Histogram(
+    "mammo_request_seconds", "Time from a request's head to its answer", ["route"], buckets=_REQUEST_BUCKETS
+)
+REQUESTS_IN_HAND = Gauge(
+    "mammo_requests_in_hand", "Predictions at work or waiting for a lane", multiprocess_mode="livesum"
+)
 PREDICT_SECONDS = Histogram(
     "request_predict_seconds", "Time in the network", ["model_name", "model_version"], buckets=_REQUEST_BUCKETS
 )
@@ -30,12 +57,36 @@ EXPLAIN_SECONDS = Histogram(
 )
 REFUSALS = Counter("mammo_refusals", "Images that were not predicted", ["reason"])
 PREDICTIONS = Counter("mammo_predictions", "Predictions by class", ["model_name", "model_version", "predicted"])
+CONFIDENCE = Histogram(
+    "mammo_confidence",
+    "Probability of the predicted class",
+    ["model_name", "model_version"],
+    buckets=_CONFIDENCE_BUCKETS,
+)
+INPUT_BRIGHTNESS = Histogram(
+    "mammo_input_brightness", "Mean grey inside the breast, 0 to 1", ["model_name"], buckets=_SHARE_BUCKETS
+)
+INPUT_BREAST_AREA = Histogram(
+    "mammo_input_breast_area", "Share of the frame that is breast", ["model_name"], buckets=_SHARE_BUCKETS
+)
+INPUT_DRIFT = Gauge(
+    "mammo_input_drift_psi",
+    "Population stability index of the last predictions against the training films",
+    ["model_name", "model_version", "trait"],
+    multiprocess_mode="livemax",
+)
 BATCH_IMAGES = Counter(
     "mammo_batch_images", "Images of batches that have their answer: predicted, or the problem's code", ["outcome"]
 )
 MODEL_LOADS = Counter("mammo_model_loads", "Attempts to load a promoted model, by outcome", ["outcome"])
 MODEL_INFO = Gauge(
     "mammo_model_loaded", "1 for the model that answers", ["model_name", "model_version"], multiprocess_mode="livemax"
+)
+MODEL_CREATED = Gauge(
+    "mammo_model_created_timestamp_seconds",
+    "When the model was made",
+    ["model_name", "model_version"],
+    multiprocess_mode="livemax",
 )
 
 
@@ -49,5 +100,20 @@ def registry() -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     summed = CollectorRegistry()
-    multiprocess.MultiProcessCollector(summed)  # type: ignore[no-untyped-call]
+    _AllProcesses(summed)
     return summed
+
+
+class _AllProcesses(multiprocess.MultiProcessCollector):
+    """The sums over all processes; what a process that was killed had in hand is in nobody's hand."""
+
+    def __init__(self, summed: CollectorRegistry) -> None:
+        self._folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        super().__init__(summed)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        for name in os.listdir(self._folder):
+            kind, _, pid = name.removesuffix(".db").rpartition("_")
+            if kind.startswith("gauge_live") and not psutil.pid_exists(int(pid)):
+                multiprocess.mark_process_dead(int(pid), self._folder)  # type: ignore[no-untyped-call]
+        return iter(super().collect())  # type: ignore[no-untyped-call]

@@ -1,5 +1,7 @@
 """Puts the HTTP service together: the APIs over one `InferenceService`, the page, headers, and what is counted."""
 
+import logging
+import re
 import time
 import uuid
 from pathlib import Path
@@ -19,6 +21,12 @@ _PAGE = Path(__file__).parent / "page"
 _FIRST_LOOK_S = 20.0
 _UNREAD = (401, 403, 404, 405, 413, 429)
 """Answers that may be given before the body is read."""
+
+_PROBES = ("/healthz", "/readyz", "/metrics")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""A client's own id of a request is taken if it is of this form; nothing else that it sends gets into the logs."""
+
+_log = logging.getLogger("mammostack.inference")
 
 _SECURITY = {
     "Content-Security-Policy": (
@@ -74,15 +82,21 @@ def _add_page(app: Flask) -> None:
 
 
 def _begin() -> None:
-    began = time.perf_counter()
-    g.request_id, g.elapsed = uuid.uuid4().hex, lambda: time.perf_counter() - began
+    began, asked = time.perf_counter(), request.headers.get("X-Request-Id", "")
+    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    g.elapsed = lambda: time.perf_counter() - began
 
 
 def _end(response: Response) -> Response:
     if response.status_code in _UNREAD and request.content_length:
         hang_up_after_answer()
     route = request.url_rule.rule if request.url_rule else "unknown"
+    seconds = g.elapsed()
     metrics.REQUESTS.labels(route, str(response.status_code)).inc()
+    metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+    if route not in _PROBES:
+        what = {"request_id": g.request_id, "route": route, "status": response.status_code}
+        _log.info("request", extra={**what, "seconds": round(seconds, 4)})
     response.headers["X-Request-Id"] = g.request_id
     for name, value in _SECURITY.items():
         response.headers.setdefault(name, value)

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from datetime import datetime
 
 import numpy as np
 
@@ -68,6 +69,8 @@ class ModelKeeper:
         if old:
             metrics.MODEL_INFO.labels(old.card.network, old.card.version).set(0)
         metrics.MODEL_INFO.labels(model.card.network, model.card.version).set(1)
+        created = datetime.fromisoformat(model.card.created).timestamp()
+        metrics.MODEL_CREATED.labels(model.card.network, model.card.version).set(created)
         metrics.MODEL_LOADS.labels("loaded").inc()
         _log.info("model loaded", extra={"network": model.card.network, "version": model.card.version})
 

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable
 
 from services.inference.access import Access, local_key
+from services.inference.drift import DriftWatch
 from services.inference.lanes import Lanes, Overloaded
 from services.inference.models import ModelKeeper
 from services.inference.predictor import Prediction, ServedModel, predict
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
+from shared.modelling.drift import TraitsOfFilm, traits_of
 from shared.settings import Settings
 from shared.store.objects import ObjectStore, open_store
 
@@ -31,6 +33,7 @@ class InferenceService:
         self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, cores, config.serve_engine)
         lanes = cores * (_LANES_A_CORE_WITH_GPU if config.serve_engine == "torch" else 1)
         self.lanes = Lanes(lanes, config.serve_waiting)
+        self._drift = DriftWatch()
         self._looked = threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
@@ -63,7 +66,7 @@ class InferenceService:
         """Waits for a lane, then predicts. Raises what `Lanes.turn` and `predictor.predict` raise."""
         card = model.card
         try:
-            with self.lanes.turn(timeout_s, is_gone) as turn:
+            with metrics.REQUESTS_IN_HAND.track_inprogress(), self.lanes.turn(timeout_s, is_gone) as turn:
                 prediction = predict(model, data, alone=turn.alone, explain=explain)
         except (ImageError, Overloaded) as error:
             metrics.REFUSALS.labels(error.code).inc()
@@ -76,6 +79,8 @@ class InferenceService:
         if "explain" in seconds:
             metrics.EXPLAIN_SECONDS.labels(card.network).observe(seconds["explain"])
         metrics.PREDICTIONS.labels(card.network, card.version, prediction.label).inc()
+        metrics.CONFIDENCE.labels(card.network, card.version).observe(float(prediction.probabilities.max()))
+        self._drift.see(card, _traits(prediction))
         return prediction
 
     def _watch(self) -> None:
@@ -89,6 +94,11 @@ class InferenceService:
                     _log.exception("looking into the store failed")
             self._looked.set()
             pause.wait(self.config.promotion_poll_s)
+
+
+def _traits(prediction: Prediction) -> TraitsOfFilm:
+    segmented = prediction.segmentation
+    return traits_of(segmented.film, segmented.mask, prediction.image.bits)
 
 
 def connection_closed(connection: socket.socket | None) -> bool:

@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from services.train.core import Floats
 from services.train.data import load_images
 from services.train.evaluate import best_fold, published_points
+from services.train.inputs import training_inputs
 from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
 from services.train.jobs import MODEL, JobResult
 from shared.datasets.manifest import CLASSES
@@ -92,6 +93,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         temperature=best.temperature,
         operating_points=points,
         int8=int8,
+        inputs=training_inputs(store, plan, best),
         explainable=network in _EXPLAINABLE,
         data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
         files={},

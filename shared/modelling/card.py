@@ -4,6 +4,7 @@ from pydantic import Field
 
 from shared.datasets.manifest import Label, Record
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
+from shared.modelling.drift import InputDistribution
 from shared.modelling.evaluation import Protocol, WeightsReport
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.recipes import Network, TrainingRecipe
@@ -69,6 +70,7 @@ class ModelCard(Record):
     )
     operating_points: tuple[OperatingPoint, ...]
     int8: Int8Report | None = Field(None, description="None: there were too few validation films to judge it")
+    inputs: InputDistribution | None = Field(None, description="of the training films; None: they were too few")
     explainable: bool = Field(description="the class-activation map is one product with the last feature map")
     intended_use: str = INTENDED_USE
     limits: tuple[str, ...] = LIMITS

@@ -15,6 +15,7 @@ from shared.errors import MammoError, StoreUnavailable
 from shared.logs import configure_logs
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.idle import IdleWatch
+from shared.queue.watch import BrokerCollector
 from shared.settings import Settings, settings
 from shared.store.objects import ObjectStore, check_conditional_writes, open_store
 
@@ -84,7 +85,9 @@ def _prepare(**_: object) -> None:
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from error
     if config.metrics_port:
-        start_http_server(config.metrics_port, addr=config.metrics_host, registry=metrics.registry())
+        series = metrics.registry()
+        series.register(BrokerCollector(config))
+        start_http_server(config.metrics_port, addr=config.metrics_host, registry=series)
     if config.worker_idle_s:
         _idle.end_after(config.worker_idle_s, end_worker)
 

@@ -14,7 +14,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
-from shared.queue.messages import QUEUES, Depth, Kind, Message, task_name
+from shared.queue.messages import QUEUES, SENT_AT, Depth, Kind, Message, task_name
 from shared.queue.plan import STAGES
 from shared.settings import Settings
 
@@ -71,7 +71,12 @@ class Broker:
 
     def _send(self, kind: Kind, message: Message, **options: object) -> None:
         self._app.send_task(
-            task_name(kind), kwargs=message.model_dump(), queue=QUEUES[kind], retry=self._patient, **options
+            task_name(kind),
+            kwargs=message.model_dump(),
+            queue=QUEUES[kind],
+            headers={SENT_AT: time.time()},
+            retry=self._patient,
+            **options,
         )
 
     def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:

@@ -23,6 +23,10 @@ QUEUES: dict[Kind, str] = {
 }
 
 
+SENT_AT = "mammostack_sent_at"
+"""The header of a message that tells when it was sent: seconds since 1970."""
+
+
 class Message(Record):
     """The arguments of every task. `run` is the id of a batch where a part of one is to be predicted."""
 

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from celery import Celery, Task
 from celery.exceptions import Reject
 
 from shared import metrics
+from shared.datasets.manifest import Variant
 from shared.errors import JobInterrupted, MammoError, QueueUnavailable, RunNotFound, StoreMisconfigured
 from shared.queue import pipeline
 from shared.queue.application import end_worker, shutting_down, worker_broker, worker_store
@@ -81,8 +83,15 @@ def unit_task(app: Celery, work: Work) -> None:
 def shard_task(app: Celery, way: ShardStage) -> None:  # type: ignore[type-arg]
     """Makes a service's work on a film the task of its stage."""
 
+    def work_and_count(store: ObjectStore, plan: Plan, what: Any) -> list[Variant]:
+        variants: list[Variant] = way.work(store, plan, what)
+        metrics.FILMS.labels(way.stage).inc()
+        return variants
+
+    counting = replace(way, work=work_and_count)
+
     def do(store: ObjectStore, plan: Plan, unit: Unit, broker: Broker, _stopping: Callable[[], bool]) -> None:
-        aside = do_shard(way, store, plan, unit.name, broker, settings().task_retries + 1)
+        aside = do_shard(counting, store, plan, unit.name, broker, settings().task_retries + 1)
         pipeline.set_aside(store, plan, unit.name, aside)
         metrics.FILMS_SET_ASIDE.labels(way.stage).inc(len(aside))
 
@@ -118,11 +127,12 @@ def _register(app: Celery, stage: Stage, do: _Way, intact: Intact) -> None:
 def _perform(task: Task, work: Work, message: Message) -> None:
     """One delivery of a message. It ends with the unit done, or the message sent again, or the unit given up."""
     stage = work.kind
-    ids = {"run": message.run, "stage": stage, "unit": message.unit}
+    ids = {"run": message.run, "stage": stage, "unit": message.unit, "task": task.request.id}
     store, broker, began = worker_store(), worker_broker(task.app), time.monotonic()
     tries = task.request.retries
     try:
-        outcome = work.carry_out(store, broker, message)
+        with metrics.UNITS_IN_HAND.labels(stage).track_inprogress():
+            outcome = work.carry_out(store, broker, message)
     except LeaseHeld as held:
         # Sent again rather than dropped: this may be the only copy left, should that worker die.
         _log.info("unit waits", extra={**ids, "reason": str(held)})
@@ -203,6 +213,7 @@ def _do_job(job: Job, store: ObjectStore, plan: Plan, unit: Unit, stopping: Call
             raise WorkerLost(
                 f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"
             )
+        metrics.TRAIN_PROGRESS.set_to_current_time()
         job(Assignment(fenced, plan, unit.name, stopping))
 
 

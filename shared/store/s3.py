@@ -23,6 +23,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from shared import metrics
 from shared.errors import ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
 from shared.store.objects import Entry, Stored
@@ -69,6 +70,7 @@ class S3Store:
             raise StoreMisconfigured(
                 f"MAMMO_S3_ENDPOINT_URL is '{settings.s3_endpoint_url}'; give http(s)://HOST[:PORT]"
             ) from error
+        client.meta.events.register("needs-retry.s3", _count_attempt)
         return cls(client, address.netloc, address.path)
 
     def read(self, key: str) -> Stored:
@@ -152,6 +154,16 @@ class S3Store:
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
+        """What boto3 raises in the block, in our terms, and counted where it is trouble."""
+        try:
+            with self._in_our_terms(key):
+                yield
+        except (StoreUnavailable, StoreMisconfigured) as error:
+            metrics.STORE_ERRORS.labels(error.code).inc()
+            raise
+
+    @contextmanager
+    def _in_our_terms(self, key: str) -> Iterator[None]:
         try:
             yield
         except ClientError as error:
@@ -182,6 +194,12 @@ class S3Store:
             advice = "free some space on the server" if code in _FULL or status == 507 else "try again later"
             return StoreUnavailable(f"{self.locate(key)}: {code or status}; {advice}")
         return error
+
+
+def _count_attempt(attempts: int, **_: object) -> None:
+    """botocore asks after every attempt whether there should be another."""
+    if attempts > 1:
+        metrics.STORE_RETRIES.inc()
 
 
 def _was_retried(refusal: PreconditionFailed) -> bool:

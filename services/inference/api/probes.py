@@ -1,6 +1,9 @@
 """What orchestrators and Prometheus ask: alive, ready, metrics."""
 
+from functools import cache
+
 from flask import Blueprint, Response
+from prometheus_client import CollectorRegistry, generate_latest
 
 from services.inference.api.document import Media, describe
 from services.inference.api.forms import sent
@@ -14,6 +17,12 @@ _EXPOSITION = "text/plain; version=0.0.4"
 
 def blueprint(service: InferenceService) -> Blueprint:
     api = Blueprint("probes", __name__)
+
+    @cache
+    def of_broker() -> CollectorRegistry:
+        from shared.queue.watch import broker_registry  # noqa: PLC0415  a service that starts needs no broker
+
+        return broker_registry(service.config)
 
     @api.get("/healthz")
     @needs(None)
@@ -33,6 +42,6 @@ def blueprint(service: InferenceService) -> Blueprint:
     @needs("metrics")
     @describe("probes", "Everything that is counted, for Prometheus", Media(("text/plain",), {"type": "string"}))
     def exposition() -> Response:
-        return Response(metrics.exposition(), mimetype=_EXPOSITION)
+        return Response(metrics.exposition() + generate_latest(of_broker()), mimetype=_EXPOSITION)
 
     return api

@@ -1,5 +1,6 @@
 """The HTTP API: answers, readiness, errors as problem documents, metrics."""
 
+import re
 from functools import partial
 from io import BytesIO
 
@@ -153,3 +154,41 @@ def test_metrics_count_predictions_refusals_and_answers(ready: FlaskClient, film
     ready.post("/v1/predictions", data=encode_png(np.zeros((256, 256), np.uint8)))
     assert (value(predictions), value(refusals)) == (before[0] + 1, before[1] + 1)
     assert value('mammo_model_loaded{model_name="modified_cnn",model_version="v1"') == 1
+
+
+def test_what_clients_choose_makes_no_series(ready: FlaskClient, film: np.ndarray) -> None:
+    def series() -> set[str]:
+        lines = ready.get("/metrics").text.splitlines()
+        return {line.rpartition(" ")[0] for line in lines if line.startswith(("mammo_", "request_"))}
+
+    def ask(word: str) -> None:
+        headers = {"X-Request-Id": word, "User-Agent": word}
+        ready.get(f"/{word}", headers=headers)
+        ready.get(f"/v1/models/{word}/card", headers=headers)
+        ready.get(f"/v2/models/{word}/versions/{word}/ready", headers=headers)
+        ready.get(f"/v1/batches/{word}", headers=headers)
+        ready.open("/v1/predictions", method=word.upper(), headers=headers)
+        ready.post(f"/v1/predictions?operating_point={word}", data=encode_png(film), headers=headers)
+        ready.post("/v1/predictions", data=word.encode(), headers=headers)
+
+    ask("first")
+    before = series()
+    for number in range(20):
+        ask(f"word{number}")
+    assert series() == before
+
+
+def test_a_request_id_of_the_client_comes_back_and_is_logged(
+    ready: FlaskClient, film: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "mammostack.inference"):
+        answer = ready.post("/v1/predictions", data=encode_png(film), headers={"X-Request-Id": "pacs-17.a_B"})
+    assert answer.headers["X-Request-Id"] == answer.json["request_id"] == "pacs-17.a_B"
+    (line,) = [record for record in caplog.records if record.getMessage() == "request"]
+    assert (line.request_id, line.route, line.status) == ("pacs-17.a_B", "/v1/predictions", 200)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("word", ["", "a" * 65, "Doe^Jane", "two words", "x/y", "\u00e9"])
+def test_a_request_id_of_another_form_is_replaced(ready: FlaskClient, word: str) -> None:
+    answer = ready.get("/v1/models", headers={"X-Request-Id": word.encode("utf-8").decode("latin-1")})
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"])

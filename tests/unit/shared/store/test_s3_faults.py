@@ -9,6 +9,7 @@ from typing import Any, Literal
 import boto3
 import pytest
 from botocore.retries.standard import ExponentialBackoff
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from shared.errors import ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
@@ -407,3 +408,19 @@ def test_unfinished_uploads_below_a_prefix_are_discarded(
 def test_a_server_that_lists_no_uploads_has_none_to_discard(server: FaultyS3, store: ObjectStore, fault: Fault) -> None:
     server.fault = always(fault)
     assert store.discard_partial("runs/") == 0
+
+
+def test_attempts_and_calls_that_fail_are_counted(store: ObjectStore, running: FaultyS3, waits: list[float]) -> None:
+    def counted(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    retries = counted("mammo_store_retries_total")
+    failed = counted("mammo_store_errors_total", meaning="store-unavailable")
+    running.fault = lambda *_: Fault(status=503, code="SlowDown")
+    try:
+        with pytest.raises(StoreUnavailable):
+            store.get("raw/x")
+    finally:
+        running.fault = None
+    assert counted("mammo_store_retries_total") == retries + s3.ATTEMPTS - 1
+    assert counted("mammo_store_errors_total", meaning="store-unavailable") == failed + 1

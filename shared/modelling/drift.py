@@ -1,0 +1,68 @@
+"""Whether the films that a model is asked about are like those that it was trained on: two traits of each, and the
+population stability index (PSI) of their distributions.
+
+The training films' deciles travel in the model's card, so that ten equal parts of them are compared with what comes.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.datasets.manifest import Record
+from shared.imaging.image import Pixels
+
+MIN_FILMS = 100
+"""Of fewer films no distribution is told: by chance alone, PSI would be near what should alarm."""
+
+PARTS = 10
+
+
+class TraitsOfFilm(Record):
+    """`brightness` is the mean grey inside the parenchyma, 0 to 1; `breast_area` its share of the frame."""
+
+    brightness: float
+    breast_area: float
+
+
+class InputDistribution(Record):
+    """The inner nine deciles of each trait over the training films."""
+
+    films: int
+    brightness: tuple[float, ...]
+    breast_area: tuple[float, ...]
+
+
+TRAITS = ("brightness", "breast_area")
+
+
+def traits_of(film: Pixels, mask: npt.NDArray[np.uint8], bits: int = 8) -> TraitsOfFilm:
+    """Of a segmented film (H x W) of a depth in bits and its mask (uint8, 255 inside)."""
+    inside = cv2.countNonZero(mask)
+    brightness = cv2.mean(film, mask=mask)[0] / (2**bits - 1)
+    return TraitsOfFilm(brightness=round(brightness, 5), breast_area=round(inside / mask.size, 5))
+
+
+def distribution(films: Sequence[TraitsOfFilm]) -> InputDistribution | None:
+    """None where there are too few films."""
+    if len(films) < MIN_FILMS:
+        return None
+    at = np.arange(1, PARTS) / PARTS
+    deciles = {
+        trait: tuple(np.round(np.quantile([getattr(film, trait) for film in films], at), 5).tolist())
+        for trait in TRAITS
+    }
+    return InputDistribution(films=len(films), **deciles)
+
+
+def part_of(value: float, deciles: Sequence[float]) -> int:
+    """Which of the ten parts a value falls into."""
+    return int(np.searchsorted(deciles, value, side="right"))
+
+
+def psi(counts: npt.NDArray[np.int64]) -> float:
+    """The index of films counted by part, against the tenth of the training films that each part holds. Below 0.1 all
+    is as it was, above 0.25 it is not. Half a film is added to each part, since the logarithm of nothing is none."""
+    shares = (counts + 0.5) / (counts.sum() + 0.5 * PARTS)
+    return float(np.sum((shares - 1 / PARTS) * np.log(shares * PARTS)))

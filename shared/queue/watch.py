@@ -1,0 +1,80 @@
+"""What the broker holds, as Prometheus series: every scrape of a worker or of the inference service asks it anew.
+
+All processes tell the same, so that it is known as long as one of them lives; take the `max` over them.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+
+import redis
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.queue.messages import QUEUES, SENT_AT
+from shared.settings import Settings
+
+_PATIENCE_S = 1.0  # a scrape must not wait for a broker that is away
+
+
+class BrokerCollector(Collector):
+    """Names as celery-exporter's where it has one."""
+
+    def __init__(self, config: Settings) -> None:
+        self._client = redis.Redis.from_url(
+            config.redis_url.get_secret_value(),
+            socket_timeout=_PATIENCE_S,
+            socket_connect_timeout=_PATIENCE_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def describe(self) -> list[Metric]:
+        return []  # so that nothing is asked when it is registered
+
+    def collect(self) -> Iterator[Metric]:
+        names = sorted(set(QUEUES.values()))
+        try:
+            with self._client.pipeline(transaction=False) as asked:
+                for name in names:
+                    asked.llen(name)
+                    asked.lindex(name, -1)  # the next to be taken
+                asked.hlen("unacked")
+                asked.info("memory")
+                *queues, in_hand, memory = asked.execute()
+        except redis.RedisError:
+            yield _gauge("mammo_broker_up", "Whether the broker answers", 0)
+            return
+        yield _gauge("mammo_broker_up", "Whether the broker answers", 1)
+        length = GaugeMetricFamily("celery_queue_length", "Messages that wait", labels=["queue_name"])
+        oldest = GaugeMetricFamily("mammo_queue_oldest_seconds", "Age of the next message", labels=["queue_name"])
+        for index, name in enumerate(names):
+            length.add_metric([name], queues[2 * index])
+            oldest.add_metric([name], _age(queues[2 * index + 1]))
+        yield length
+        yield oldest
+        yield _gauge("mammo_messages_in_hand", "Messages in the hands of workers, not yet acknowledged", in_hand)
+        yield _gauge("mammo_broker_memory_bytes", "Memory that the broker has taken", memory["used_memory"])
+        limit = memory["maxmemory"] or memory.get("total_system_memory", 0)
+        yield _gauge("mammo_broker_memory_limit_bytes", "Memory that it may take", limit)
+
+
+def broker_registry(config: Settings) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(BrokerCollector(config))
+    return registry
+
+
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, documentation, value=value)
+
+
+def _age(message: bytes | None) -> float:
+    """Seconds since a message was sent; 0 where there is none, or none of ours."""
+    try:
+        sent = json.loads(message or b"{}").get("headers", {}).get(SENT_AT)
+    except ValueError:
+        return 0.0
+    return max(0.0, time.time() - sent) if sent else 0.0

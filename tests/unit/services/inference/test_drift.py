@@ -1,0 +1,49 @@
+"""Drift is told once enough films were seen, begins anew with a version, and is not told without a distribution."""
+
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+
+from services.inference.drift import DriftWatch
+from shared.modelling.drift import MIN_FILMS, TraitsOfFilm, distribution
+from tests.builders import model_card
+
+
+def films(count: int, mean: float, seed: int = 5) -> list[TraitsOfFilm]:
+    values = np.random.default_rng(seed).normal(mean, 0.05, (count, 2)).clip(0, 1)
+    return [TraitsOfFilm(brightness=float(a), breast_area=float(b)) for a, b in values]
+
+
+def told(version: str, trait: str = "brightness") -> float | None:
+    labels = {"model_name": "resnet50", "model_version": version, "trait": trait}
+    return REGISTRY.get_sample_value("mammo_input_drift_psi", labels)
+
+
+def test_it_is_told_once_enough_films_were_seen_and_rises_when_they_change() -> None:
+    watch, card = DriftWatch(), model_card(version="drift-1", inputs=distribution(films(300, 0.4, seed=1)))
+    for film in films(MIN_FILMS - 1, 0.4):
+        watch.see(card, film)
+    assert told("drift-1") is None
+    for film in films(300, 0.4):
+        watch.see(card, film)
+    assert told("drift-1") == pytest.approx(0, abs=0.15)
+    for film in films(300, 0.6):
+        watch.see(card, film)
+    assert told("drift-1", "breast_area") > 0.5  # type: ignore[operator]
+
+
+def test_another_version_begins_anew() -> None:
+    watch, inputs = DriftWatch(), distribution(films(300, 0.4, seed=1))
+    before = model_card(version="drift-2", inputs=inputs)
+    for film in films(MIN_FILMS, 0.7):
+        watch.see(before, film)
+    watch.see(model_card(version="drift-3", inputs=inputs), films(1, 0.4)[0])
+    assert told("drift-2") > 1  # type: ignore[operator]
+    assert told("drift-3") is None
+
+
+def test_a_card_without_a_distribution_is_not_compared() -> None:
+    watch, card = DriftWatch(), model_card(version="drift-4")
+    for film in films(MIN_FILMS + 1, 0.4):
+        watch.see(card, film)
+    assert told("drift-4") is None
