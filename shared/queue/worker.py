@@ -77,6 +77,8 @@ def unit_task(app: Celery, work: Work) -> None:
     def run_unit(task: Task, run: str, unit: str) -> None:
         _perform(task, work, Message(run=run, unit=unit))
 
+    for outcome in ("done", "failed", "given up"):  # 0 is there from the start, so that the first one is seen to be one
+        metrics.UNITS.labels(work.kind, outcome)
     app.task(name=task_name(work.kind), bind=True)(run_unit)
 
 
@@ -88,6 +90,8 @@ def shard_task(app: Celery, way: ShardStage) -> None:  # type: ignore[type-arg]
         metrics.FILMS.labels(way.stage).inc()
         return variants
 
+    metrics.FILMS.labels(way.stage)
+    metrics.FILMS_SET_ASIDE.labels(way.stage)
     counting = replace(way, work=work_and_count)
 
     def do(store: ObjectStore, plan: Plan, unit: Unit, broker: Broker, _stopping: Callable[[], bool]) -> None:

@@ -70,6 +70,8 @@ class S3Store:
             raise StoreMisconfigured(
                 f"MAMMO_S3_ENDPOINT_URL is '{settings.s3_endpoint_url}'; give http(s)://HOST[:PORT]"
             ) from error
+        for kind in (StoreUnavailable, StoreMisconfigured):
+            metrics.STORE_ERRORS.labels(kind.code)  # 0 is there from the start, so that the first error is seen
         client.meta.events.register("needs-retry.s3", _count_attempt)
         return cls(client, address.netloc, address.path)
 

@@ -1,0 +1,79 @@
+"""The alerts fire and don't fire as their tests say, each has both and a runbook, and Kubernetes gets the same ones."""
+
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.embedded.commands import ROOT
+from tests.unit.deploy.series import exported
+
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+MONITORING = ROOT / "deploy" / "k8s" / "components" / "monitoring"
+PROMTOOL = shutil.which("promtool")
+
+with_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on PATH: apt-get install prometheus")
+
+
+def alerts() -> dict[str, Any]:
+    groups = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def promtool(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    assert PROMTOOL
+    return subprocess.run([PROMTOOL, *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
+
+
+@with_promtool
+def test_rules_and_configuration_are_valid(tmp_path: Path) -> None:
+    assert (told := promtool("check", "rules", "alerts.yml")).returncode == 0, told.stderr
+    # the key is written by the container's command
+    assert (told := promtool("check", "config", "--syntax-only", "prometheus.yml")).returncode == 0, told.stderr
+
+
+@with_promtool
+def test_each_fires_and_does_not_fire_as_its_tests_say() -> None:
+    assert (told := promtool("test", "rules", "alerts_test.yml")).returncode == 0, told.stdout + told.stderr
+
+
+def test_each_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    seen: dict[str, set[bool]] = defaultdict(set)
+    for case in yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text())["tests"]:
+        for test in case["alert_rule_test"]:
+            seen[test["alertname"]].add(bool(test["exp_alerts"]))
+    assert seen == {name: {True, False} for name in alerts()}
+
+
+def test_each_has_a_severity_a_summary_and_a_runbook_and_each_runbook_an_alert() -> None:
+    books = set()
+    for name, rule in alerts().items():
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        annotations = rule["annotations"]
+        assert annotations["summary"]
+        book = ROOT / annotations["runbook"]
+        assert book.read_text().startswith(f"# {name}: ")
+        books.add(book)
+    assert books == set((ROOT / "deploy" / "runbooks").glob("*.md"))
+
+
+def test_they_look_at_series_that_are_exported() -> None:
+    text = " ".join(str(rule["expr"]) for rule in alerts().values())
+    asked = {
+        name.removesuffix("_bucket").removesuffix("_count") for name in re.findall(r"\b(?:mammo|celery)_\w+", text)
+    }
+    assert asked <= exported()
+
+
+def test_kubernetes_has_the_same_ones(tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("secrets")))
+    made = copied / "k8s" / "components" / "monitoring"
+    subprocess.run([str(made / "make-rules.sh")], check=True)
+    assert (made / "rules.yaml").read_text() == (MONITORING / "rules.yaml").read_text(), "run make-rules.sh"
+    same = yaml.safe_load((MONITORING / "rules.yaml").read_text())["spec"]
+    assert same == yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())
