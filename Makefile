@@ -7,7 +7,7 @@ COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)  prometheus: http://$$($(COMPOSE) port prometheus 9090)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos fuzz bench-scale bench-inference soak check format images up smoke down clean
+.PHONY: help demo test chaos fuzz bench-scale bench-inference bench-training soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and
 
 bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 20 minutes); QUICK=1, COSTS=1
 	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick)
+
+bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes)
+	.venv/bin/python -m tests.bench.training
 
 fuzz: .venv/ready ## hostile images and requests, by seed (about 15 minutes); N=10000, SEED=1
 	.venv/bin/python -m tests.fuzz.images --executions $(or $(N),200000) --seed $(or $(SEED),1)
