@@ -1,7 +1,7 @@
 """`make bench-training`: images a second of our training loop beside the bare step of torch, for each network.
 
-The bare step is what torch can't do without: forward, loss, backward, optimiser, on a batch that lies ready. Ours is `fit`:
-it draws the batch, sets the rate, clips the gradient, looks at the loss and at whether it is to stop. They run by turns.
+The bare step is what torch can't do without: forward, loss, backward, optimiser, on a batch that lies ready. Ours is
+`fit`: it draws the batch, sets the rate, clips the gradient, looks at the loss and at whether it is to stop.
 """
 
 import argparse
