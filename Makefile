@@ -7,7 +7,7 @@ COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)  prometheus: http://$$($(COMPOSE) port prometheus 9090)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos fuzz bench-scale bench-inference bench-training soak check format images up smoke down clean
+.PHONY: help demo test chaos fuzz bench-scale bench-imaging bench-inference bench-training soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
 
 bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
 	.venv/bin/python -m tests.bench.scale
+
+bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading
+	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY))
 
 bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 20 minutes); QUICK=1, COSTS=1
 	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick)

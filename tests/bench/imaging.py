@@ -1,0 +1,60 @@
+"""`make bench-imaging`: how good and how fast imaging and augmentation are, beside other libraries, in tables.
+
+Real films are taken where `MAMMO_TEST_MIAS`, `MAMMO_TEST_MIAS_MASKS` and `MAMMO_TEST_DICOM` say where they are. Each
+part is a process of its own; those that compare with other libraries run in the environment that has them.
+"""
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.embedded.commands import ROOT
+
+ENVIRONMENT = ROOT / ".venv-bench" / "imaging"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module of `tests.bench` and its arguments; `compares` with what only ENVIRONMENT has."""
+
+    module: str
+    arguments: tuple[str, ...] = ()
+    compares: bool = False
+
+
+def parts(sheet: Path) -> dict[str, Part]:
+    return {
+        "segmentation": Part("segmentation", ("--sheet", str(sheet))),
+        "reading": Part("reading"),
+        "augmentation": Part("augmentation", compares=True),
+        "pngs": Part("pngs"),
+        "throughput": Part("throughput"),
+        "syntaxes": Part("syntaxes", compares=True),
+    }
+
+
+def run(part: Part) -> None:
+    python = sys.executable
+    if part.compares:
+        python = str(ENVIRONMENT / "bin" / "python")
+        if not (ENVIRONMENT / "ready").exists():
+            print(f"{part.module} is left out: the libraries to compare with are not installed; see {ENVIRONMENT}/log")
+            return
+    subprocess.run([python, "-m", f"tests.bench.{part.module}", *part.arguments], cwd=ROOT, check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sheet", type=Path, default=ROOT / "var" / "bench" / "segmentation.jpg", help="a picture")
+    parser.add_argument("--only", help="one part: " + ", ".join(parts(Path())))
+    chosen = parser.parse_args()
+    for name, part in parts(chosen.sheet).items():
+        if chosen.only in (None, name):
+            print(flush=True)
+            run(part)
+
+
+if __name__ == "__main__":
+    main()

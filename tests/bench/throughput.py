@@ -1,0 +1,201 @@
+"""How near the augment and segment workers come to what their cores alone can do, from store to store.
+
+Two workers of each service, started as in production, do a run over a directory and over an S3 server (moto, over HTTP
+on the same two cores). Before, between and after, two processes do the same work on what lies in memory: decode,
+transform or segment, and encode; nothing is stored. Films are of MIAS where `MAMMO_TEST_MIAS` names a copy, otherwise
+generated.
+"""
+
+import hashlib
+import itertools
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import boto3
+import cv2
+import psutil
+
+from services.augment.core import apply_transform, draw_transform
+from services.segment.core import segment_image
+from shared import settings
+from shared.datasets.manifest import Film, Label, Manifest, describe
+from shared.embedded.commands import ROOT, worker_command
+from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.image import to_8bit
+from shared.modelling.recipes import PROFILES, Profile
+from shared.queue import pipeline
+from shared.queue.application import make_app
+from shared.queue.broker import Broker, connect
+from shared.queue.plan import make_plan
+from shared.store import keys
+from shared.store.ingest import write_manifests
+from shared.store.objects import ObjectStore, open_store
+from tests.bench.pngs import films
+from tests.servers import running_broker, running_s3
+
+FILMS, VARIANTS, WORKERS, CORE_S = 240, 4, 2, 4.0
+STAGES = ("augment", "segment")
+WANTED = 0.85
+RECIPE = PROFILES["full"].augmentation.model_copy(update={"variants": VARIANTS})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images a second, and what an image took of the cores, ms: on a busy machine that tells more."""
+
+    rate: float
+    cpu_ms: float
+
+
+Rates = dict[str, Seen]
+"""By stage."""
+
+
+# ---- the cores alone -------------------------------------------------------------------------------------------------
+
+
+def augment_core(pgm: bytes) -> list[bytes]:
+    """What `services.augment.tasks` does with a film, but for the store."""
+    pixels = to_8bit(decode(pgm))
+    transforms = [draw_transform(RECIPE, "film", number, *pixels.shape[::-1]) for number in range(VARIANTS)]
+    return [encode_png(apply_transform(pixels, transform)) for transform in transforms]
+
+
+def measure_cores(pgms: list[bytes]) -> Rates:
+    """Two processes at once, on two cores."""
+    pngs = [png for pgm in pgms[:4] for png in augment_core(pgm)]
+    works: dict[str, tuple[Callable[[bytes], object], list[bytes], int]] = {
+        "augment": (augment_core, pgms, VARIANTS),
+        "segment": (segment_image, pngs, 1),
+    }
+    with multiprocessing.get_context("spawn").Pool(WORKERS, cv2.setNumThreads, (1,)) as pool:
+        measured = {}
+        for stage, (work, inputs, images) in works.items():
+            each = pool.starmap(_repeat, [(work, inputs, images)] * WORKERS, chunksize=1)
+            measured[stage] = Seen(sum(seen.rate for seen in each), mean(seen.cpu_ms for seen in each))
+    return measured
+
+
+def _repeat(work: Callable[[bytes], object], inputs: list[bytes], images: int) -> Seen:
+    work(inputs[0])
+    began, cpu, calls = time.perf_counter(), time.process_time(), 0
+    for data in itertools.cycle(inputs):
+        work(data)
+        calls += images
+        if (elapsed := time.perf_counter() - began) >= CORE_S:
+            break
+    return Seen(calls / elapsed, (time.process_time() - cpu) * 1000 / calls)
+
+
+# ---- the workers -----------------------------------------------------------------------------------------------------
+
+
+def measure_workers(location: str, pgms: list[bytes]) -> Rates:
+    """A run from its start to the end of its second stage; the workers are ready before it starts."""
+    with running_broker() as url, tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"MAMMO_STORE": location, "MAMMO_REDIS_URL": url}
+        settings.settings.cache_clear()
+        config = settings.settings()
+        store, queue = open_store(config), Broker(make_app(config), connect(config), patient=False)
+        dataset = describe(store_films(store, pgms))
+        profile = Profile(**{**dict(PROFILES["test"]), "augmentation": RECIPE})
+        plan = make_plan(
+            dataset, profile, networks=("resnet50",), protocols=("patient",), weights={}, promote=(), seed=1
+        )
+        measured, images = {}, FILMS * VARIANTS
+        with running_workers(Path(folder)) as workers:
+            began = time.perf_counter()
+            pipeline.start(store, queue, plan)
+            for stage in STAGES:
+                before = _cpu_s(workers[stage])
+                while not store.exists(keys.stage_marker(plan.run, stage)):
+                    time.sleep(0.05)
+                began, span = time.perf_counter(), time.perf_counter() - began
+                measured[stage] = Seen(images / span, (_cpu_s(workers[stage]) - before) * 1000 / images)
+    return measured
+
+
+def store_films(store: ObjectStore, pgms: list[bytes]) -> Manifest:
+    records = []
+    for number, data in zip(range(FILMS), itertools.cycle(pgms), strict=False):
+        film, label = f"film{number:04d}", tuple(Label)[number // 2 % 3]
+        store.put(keys.raw_film("films", film), data)
+        records.append(
+            Film(
+                id=film, patient=f"p{number // 2:04d}", side="left" if number % 2 else "right", density="G",
+                label=label, lesions=(), sha256=hashlib.sha256(data).hexdigest(), width=1024, height=1024,
+            )
+        )  # fmt: skip
+    manifest = Manifest(dataset="films", synthetic=True, films=tuple(records))
+    write_manifests(store, describe(manifest), manifest)
+    return manifest
+
+
+@contextmanager
+def running_workers(folder: Path) -> Iterator[dict[str, list[psutil.Popen]]]:
+    """Two of each stage, ready to work."""
+    environment, started = {**os.environ, "PYTHONPATH": str(ROOT)}, []
+    logs = [folder / f"{stage}-{number}" for stage in STAGES for number in range(WORKERS)]
+    try:
+        for log in logs:
+            with log.open("wb") as file:
+                command = worker_command(log.name.split("-")[0])
+                started.append(psutil.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file))
+        while not all(" ready." in log.read_text(errors="replace") for log in logs):
+            if any(worker.poll() is not None for worker in started):
+                raise RuntimeError("a worker has ended:\n" + "\n".join(log.read_text()[-1500:] for log in logs))
+            time.sleep(0.1)
+        yield {stage: started[at * WORKERS : (at + 1) * WORKERS] for at, stage in enumerate(STAGES)}
+    finally:
+        for worker in started:
+            worker.terminate()
+        for worker in started:
+            worker.wait()
+
+
+def _cpu_s(workers: list[psutil.Popen]) -> float:
+    """What workers and their children have used of the cores."""
+    family = [process for worker in workers for process in (worker, *worker.children())]
+    return sum(sum(process.cpu_times()[:2]) for process in family)
+
+
+# ---- side by side ----------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    pgms = [encode_pgm(film) for film in films()]
+    print(f"from store to store, {WORKERS} workers of each service on {os.cpu_count()} cores, images/s")
+    print(f"  {'':28}" + "".join(f"{stage:>10}{'of core':>9}{'CPU ms':>8}" for stage in STAGES))
+    cores = [measure_cores(pgms)]
+    seen: dict[str, Rates] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        seen["a directory"] = measure_workers(folder, pgms)
+    cores.append(measure_cores(pgms))
+    os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+    with running_s3() as url:
+        os.environ["MAMMO_S3_ENDPOINT_URL"] = url
+        boto3.client("s3", endpoint_url=url, region_name="us-east-1").create_bucket(Bucket="bench")
+        (server,) = [child for child in psutil.Process().children() if "moto.server" in child.cmdline()]
+        before, began = sum(server.cpu_times()[:2]), time.perf_counter()
+        seen["S3 over HTTP"] = measure_workers("s3://bench", pgms)
+        share = (sum(server.cpu_times()[:2]) - before) / (time.perf_counter() - began) / WORKERS
+    cores.append(measure_cores(pgms))
+    core = {
+        stage: Seen(mean(each[stage].rate for each in cores), mean(each[stage].cpu_ms for each in cores))
+        for stage in STAGES
+    }
+    for name, rates in {"the core alone, in memory": core, **seen}.items():
+        cells = (f"{it.rate:10.0f}{it.rate / core[stage].rate:9.0%}{it.cpu_ms:8.1f}" for stage, it in rates.items())
+        print(f"  {name:28}" + "".join(cells))
+    print(f"  wanted {WANTED:.0%}; the S3 server itself took {share:.0%} of the two cores meanwhile")
+
+
+if __name__ == "__main__":
+    main()
