@@ -75,7 +75,7 @@ run=$(sed -n 's/^run \([^ ]*\) over .*/\1/p' "$scratch/run" | head -n 1)
 [[ -n $run ]] || fail "'mammo run' did not say the name of its run"
 
 say "promoting resnet50 $run"
-mammo models promote resnet50 "$run" --why "smoke test" ||
+mammo models promote resnet50 "$run" --reason "smoke test" ||
   fail "the model was not promoted; a stack that serves a better or a real model is none to run this on"
 wait_for 90 "http://$inference/readyz does not answer with $run after 90 s" ready_with "$run"
 cat "$scratch/ready"

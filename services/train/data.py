@@ -1,7 +1,7 @@
 """Reads the segmented films of a run as network inputs. The last data set read stays in memory for the next job."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from services.train.core import Examples, Floats
+from services.train.jobs import Job
 from shared.datasets.manifest import CLASSES, SetAside, Shard, Variant
+from shared.datasets.splits import Split, paper_split, patient_split
 from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
 from shared.imaging.decode import decode
 from shared.imaging.preprocess import Preprocessing, network_input
@@ -17,6 +19,8 @@ from shared.queue.plan import Plan
 from shared.store.objects import ObjectStore
 
 _READERS = 4
+_NEXT_DIVISION = 1000
+"""Between the seeds of two divisions, so that no fold of one has the seed of another's."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,14 @@ def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Pre
         sha256=hashlib.sha256(b"".join(manifests)).hexdigest(),
         set_aside={shard.shard: shard.set_aside for shard in shards if shard.set_aside},
     )
+
+
+def job_split(images: Sequence[Variant], plan: Plan, job: Job) -> Split:
+    """Who trains, validates and is held out in a job. Jobs beyond the plan's folds divide the patients anew."""
+    if job.protocol == "paper":
+        return paper_split(images, plan.seed)
+    repeat, fold = divmod(job.fold, plan.folds)
+    return patient_split(images, plan.folds, fold, plan.seed + _NEXT_DIVISION * repeat)
 
 
 def _manifests(store: ObjectStore, plan: Plan) -> Iterator[bytes]:

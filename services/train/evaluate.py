@@ -64,7 +64,7 @@ def _network_results(plan: Plan, results: Sequence[JobResult]) -> list[NetworkRe
                     input_size=first.input_size,
                     weights=first.weights,
                     histories=tuple(fold.history for fold in folds),
-                    metrics=evaluate(merge([_served(fold.predictions, fold) for fold in folds])),
+                    metrics=evaluate(served_predictions(folds)),
                     operating_points=tuple(_operating_point(name, folds) for name in OPERATING_POINTS if honest),
                     calibration=_calibration(folds) if honest else None,
                 )
@@ -91,6 +91,11 @@ def published_points(published: JobResult, pooled: Sequence[PooledOperatingPoint
         )
         for point in pooled
     )
+
+
+def served_predictions(folds: Sequence[JobResult]) -> Predictions:
+    """The held-out films of all folds, with the probabilities that would be served."""
+    return merge([_served(fold.predictions, fold) for fold in folds])
 
 
 def _served(predictions: Predictions, fold: JobResult) -> Predictions:
@@ -121,7 +126,7 @@ def _operating_point(name: OperatingPointName, folds: Sequence[JobResult]) -> Po
 
 def _calibration(folds: Sequence[JobResult]) -> Calibration:
     before = merge([fold.predictions for fold in folds])
-    after = merge([_served(fold.predictions, fold) for fold in folds])
+    after = served_predictions(folds)
     return Calibration(
         temperatures=tuple(fold.temperature for fold in folds),
         brier_before=brier_score(before.rows, before.truth),

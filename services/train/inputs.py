@@ -4,10 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from services.train.data import load_images
+from services.train.data import job_split, load_images
 from services.train.jobs import JobResult
 from shared.datasets.manifest import Variant
-from shared.datasets.splits import patient_split
 from shared.imaging.decode import decode
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.drift import MIN_FILMS, InputDistribution, TraitsOfFilm, distribution, traits_of
@@ -21,7 +20,7 @@ def training_inputs(store: ObjectStore, plan: Plan, best: JobResult) -> InputDis
     """Of the films themselves, not of their variants, that the published weights were trained on; None where these are
     too few to tell."""
     variants = load_images(store, plan, Preprocessing(size=best.input_size)).variants
-    split = patient_split(variants, plan.folds, best.job.fold, plan.seed)
+    split = job_split(variants, plan, best.job)
     films = [variants[index] for index in split.train if variants[index].variant == 0]
     if len(films) < MIN_FILMS:
         return None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from shared import __version__
 from shared.datasets.manifest import Record, Variant
+from shared.datasets.splits import SPLIT_VERSION
 from shared.errors import ObjectNotFound, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.predictions import Floats, Predictions
@@ -71,7 +73,7 @@ def predictions_of(job: Job, images: Sequence[Variant], probabilities: Floats) -
 
 def job_identity(job: Job, plan: Plan, data_sha256: str) -> str:
     """A digest of all that decides a job's weights: a checkpoint of another identity is of no use to it."""
-    decides = (__version__, job.name, plan.seed, plan.folds, plan.weights[job.network], data_sha256)
+    decides = (__version__, SPLIT_VERSION, job.name, plan.seed, plan.folds, plan.weights[job.network], data_sha256)
     recipe = plan.training[job.network].model_dump_json()
     return hashlib.sha256(json.dumps([*decides, recipe]).encode()).hexdigest()
 
@@ -80,11 +82,15 @@ def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
     """All results of a run, in the order of its plan.
 
     Raises:
-        PlanError: its jobs did not all train on the same images.
+        PlanError: its jobs did not all train on the same images, or not all divided the patients in the same way.
     """
     results = [JobResult.model_validate_json(store.get(unit.done_key)) for unit in plan.units("train")]
     if len({result.data_sha256 for result in results}) > 1:
         raise PlanError("the films of this run changed while it was training; start a new run, which reuses the rest")
+    for network in plan.networks:
+        folds = [r.predictions.films for r in results if (r.job.network, r.job.protocol) == (network, "patient")]
+        if set(Counter(film for films in folds for film in films).values()) - {plan.repeats}:
+            raise PlanError("the jobs of this run divided the patients in different ways; start a new run")
     return results
 
 

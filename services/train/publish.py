@@ -12,13 +12,12 @@ import torch
 from safetensors.torch import load, save
 
 from services.train.core import Floats
-from services.train.data import load_images
-from services.train.evaluate import best_fold, published_points
+from services.train.data import job_split, load_images
+from services.train.evaluate import best_fold, published_points, served_predictions
 from services.train.inputs import training_inputs
 from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
 from services.train.jobs import MODEL, JobResult
 from shared.datasets.manifest import CLASSES
-from shared.datasets.splits import patient_split
 from shared.errors import ModelCorrupt, ModelNotFound
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segment import SEGMENTATION_VERSION
@@ -35,8 +34,9 @@ from shared.modelling.card import (
     PreprocessingCard,
 )
 from shared.modelling.evaluation import Evaluation
-from shared.modelling.golden import check_golden, golden_answers, golden_inputs
+from shared.modelling.golden import check_golden, golden_answers, golden_difference, golden_inputs
 from shared.modelling.networks import MammogramNetwork, build, head_layers
+from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
 from shared.modelling.recipes import Network
 from shared.queue.plan import Plan
 from shared.store import keys, registry
@@ -45,7 +45,6 @@ from shared.store.objects import ObjectStore
 _EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
 _MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
 _SYNTHETIC_TERMS = "Generated films; no person's data."
-_TOLERANCE = 1e-4
 
 
 def network_to_bytes(network: MammogramNetwork) -> bytes:
@@ -71,6 +70,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     int8, more = _in_8_bits(store, plan, best, files[ONNX], points)
     files |= more
     files |= {"report.html": store.get(keys.report_file(plan.run, "index.html")), "metrics.json": figures}
+    files |= {PREDICTIONS: served_predictions(results).model_dump_json().encode()}
     card = ModelCard(
         network=network,
         version=plan.run,
@@ -94,6 +94,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         operating_points=points,
         int8=int8,
         inputs=training_inputs(store, plan, best),
+        golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),
         explainable=network in _EXPLAINABLE,
         data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
         files={},
@@ -112,7 +113,7 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
     with torch.inference_mode():
         golden = golden_answers(input_size, seed, network(torch.from_numpy(inputs))[0].numpy())
     graph = _export(network, inputs)
-    check_golden(golden, lambda films: logits_of(graph, films), _TOLERANCE)
+    check_golden(golden, lambda films: logits_of(graph, films), GOLDEN_TOLERANCE)
     files = {WEIGHTS: weights, ONNX: graph, GOLDEN: golden}
     return files | {HEAD: _head_weights(network)} if kind in _EXPLAINABLE else files
 
@@ -124,7 +125,7 @@ def _in_8_bits(
     if len(best.validation.films) < MIN_FILMS:
         return None, {}
     images = load_images(store, plan, Preprocessing(size=best.input_size))
-    split = patient_split(images.variants, plan.folds, best.job.fold, plan.seed)
+    split = job_split(images.variants, plan, best.job)
     originals = [index for index in split.train if images.variants[index].variant == 0]
     int8 = quantised(graph, images.inputs[originals[:CALIBRATION_FILMS]])
     validation = images.examples(split.validation)

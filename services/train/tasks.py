@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import torch
 
 from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
 from services.train.core import fit, predict
-from services.train.data import load_images
+from services.train.data import job_split, load_images
 from services.train.evaluate import evaluate_run
 from services.train.jobs import (
     CHECKPOINT,
@@ -31,7 +32,6 @@ from services.train.jobs import (
 from services.train.publish import model_is_intact, network_to_bytes, publish_best
 from services.train.report import render, report_is_intact
 from shared import metrics
-from shared.datasets.splits import paper_split, patient_split
 from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.calibration import fit_temperature
@@ -66,10 +66,7 @@ def train_fold(work: Assignment) -> None:
     images = load_images(store, plan, Preprocessing(size=recipe.input_size))
     for shard, films in images.set_aside.items():
         set_aside(store, plan, shard, films)
-    if job.protocol == "patient":
-        split = patient_split(images.variants, plan.folds, job.fold, plan.seed)
-    else:
-        split = paper_split(images.variants, plan.seed)
+    split = job_split(images.variants, plan, job)
     torch.manual_seed(plan.seed + job.fold)
     network = build(job.network)
     weights = _load_weights(store, network, job.network, plan.weights[job.network])
@@ -153,11 +150,14 @@ def evaluate(work: Assignment) -> None:
 
 @job_task(app, "publish", model_is_intact)
 def publish(work: Assignment) -> None:
-    """Publishes the network of the fold that did best on its validation films; the run gives the version its name."""
+    """Publishes the network of the fold that did best on its validation films, and makes it the candidate; the run
+    gives the version its name."""
     store, plan, network = work.store, work.plan, as_network(work.unit)
     results = [r for r in read_results(store, plan) if (r.job.network, r.job.protocol) == (network, "patient")]
     if not model_is_intact(store, plan, network):
         publish_best(store, plan, network, results)
+    with suppress(PromotionRefused):  # somebody else's is the latest, then
+        registry.promote(store, network, plan.run, by=f"run {plan.run}", why="published", alias=registry.CANDIDATE)
     # the weights of the folds are needed no more; the mark comes last, so that none is left behind
     for result in results:
         store.delete(keys.fold_file(plan.run, result.job.name, MODEL))
@@ -167,9 +167,10 @@ def publish(work: Assignment) -> None:
 @job_task(app, "promote", lambda _store, _plan, _unit: True)
 def promote(work: Assignment) -> None:
     """Asks the gate for `production`; a refusal ends the run as well, and the reason is kept."""
-    store, run, network = work.store, work.plan.run, work.unit
+    store, run, network, better = work.store, work.plan.run, work.unit, work.plan.only_if_better
+    why = "the run was to promote it if it is better" if better else "the run was to promote it"
     try:
-        move = registry.promote(store, network, run, by=f"run {run}", why="the run was to promote it")
+        move = registry.promote(store, network, run, by=f"run {run}", why=why, only_if_better=better)
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
         outcome = {"promoted": False, "version": run, "reason": str(refusal)}

@@ -8,29 +8,31 @@ import typer
 from rich.table import Table
 
 from shared.console import console
-from shared.errors import ModelNotFound
+from shared.errors import InputError, ModelNotFound
 from shared.settings import settings
 from shared.store import registry
 from shared.store.objects import ObjectStore, open_store
 
 app = typer.Typer(no_args_is_help=True, help="List, promote and roll back published models.")
 Network = Annotated[str, typer.Argument(help="modified_cnn, alexnet or resnet50.")]
-Why = Annotated[str, typer.Option("--why", help="The reason, for the audit trail.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail; --force asks for it.")]
+Alias = Annotated[str, typer.Option(help=f"Which alias to move: {', '.join(registry.ALIASES)}.")]
 
 
 @app.command("list")
 def list_models() -> None:
-    """All published versions, with their figures, and which is in production."""
+    """All published versions, with their figures, and which is in production or the latest candidate."""
     store = _store()
     table = Table("network", "version", "data set", "protocol", "macro AUC", "")
     for network in registry.networks(store):
-        current = _production(store, network)
+        aliases = {alias: _points_to(store, network, alias) for alias in registry.ALIASES}
         for version in registry.versions(store, network):
             card = registry.read_card(store, network, version)
             dataset = f"{card.dataset} (SYNTHETIC)" if card.synthetic else card.dataset
             auc = card.metrics.macro_auc
             figure = "not defined" if auc.value is None else f"{auc.value:.3f}"
-            table.add_row(network, version, dataset, card.protocol, figure, "production" if version == current else "")
+            names = ", ".join(alias for alias, current in aliases.items() if current == version)
+            table.add_row(network, version, dataset, card.protocol, figure, names)
     if not table.row_count:
         console.print("no model is published yet; start a run with `mammo run`")
         return
@@ -49,19 +51,24 @@ def card(
 def promote(
     network: Network,
     version: Annotated[str, typer.Argument(help="A version, from `mammo models list`.")],
-    why: Why = "promoted by hand",
+    reason: Reason = None,
     force: Annotated[bool, typer.Option("--force", help="Pass the comparison with the model in production.")] = False,
+    alias: Alias = registry.PRODUCTION,
 ) -> None:
     """Put a version into production. Inference picks it up without a restart."""
-    move = registry.promote(_store(), network, version, by=_who(), why=why, force=force)
-    console.print(f"{network} {move.version} is in production{_before(move)}")
+    if force and not reason:
+        raise InputError("--force passes the gate, so say why: add --reason")
+    why = reason or "promoted by hand"
+    move = registry.promote(_store(), network, version, by=_who(), why=why, force=force, alias=_alias(alias))
+    console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 
 @app.command()
-def rollback(network: Network, why: Why = "rolled back by hand") -> None:
+def rollback(network: Network, reason: Reason = None, alias: Alias = registry.PRODUCTION) -> None:
     """Put the version before the present one back into production."""
-    move = registry.rollback(_store(), network, by=_who(), why=why)
-    console.print(f"{network} {move.version} is in production{_before(move)}")
+    why = reason or "rolled back by hand"
+    move = registry.rollback(_store(), network, by=_who(), why=why, alias=_alias(alias))
+    console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 
 @app.command()
@@ -74,11 +81,22 @@ def history(network: Network) -> None:
         )
 
 
-def _production(store: ObjectStore, network: str) -> str | None:
+def _points_to(store: ObjectStore, network: str, alias: str) -> str | None:
     try:
-        return registry.read_alias(store, network).version
+        return registry.read_alias(store, network, alias).version
     except ModelNotFound:
         return None
+
+
+def _alias(name: str) -> str:
+    """`name`, if it is that of an alias. Raises InputError."""
+    if name not in registry.ALIASES:
+        raise InputError(f"there is no alias '{name}'; choose one of {', '.join(registry.ALIASES)}")
+    return name
+
+
+def _in_place(move: registry.AliasMove) -> str:
+    return "in production" if move.alias == registry.PRODUCTION else f"the {move.alias}"
 
 
 def _who() -> str:

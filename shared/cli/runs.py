@@ -95,7 +95,9 @@ def train(
     recipe: RecipeFile = None,
     weights: Weights = None,
     from_scratch: Scratch = False,
-    promote: Annotated[bool, typer.Option(help="Offer the result to the promotion gate.")] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote-if-better", help="Put the result into production if it beats what is there.")
+    ] = False,
     seed: Seed = 7,
     wait: Wait = False,
 ) -> None:
@@ -112,6 +114,7 @@ def train(
         networks if promote else (),
         seed,
         wait,
+        only_if_better=True,
     )
 
 
@@ -196,6 +199,8 @@ def _start(
     promote: Sequence[Network],
     seed: int,
     wait: bool,
+    *,
+    only_if_better: bool = False,
 ) -> None:
     store, queue, chosen_profile = _store(), _queue(), profile(profile_name)
     if recipe is not None:
@@ -210,7 +215,14 @@ def _start(
     if not from_scratch:
         chosen |= {name: TORCHVISION for name in networks if name in TRANSFER_NETWORKS and name not in chosen}
     plan = make_plan(
-        films, chosen_profile, networks=networks, protocols=protocols, weights=chosen, promote=promote, seed=seed
+        films,
+        chosen_profile,
+        networks=networks,
+        protocols=protocols,
+        weights=chosen,
+        promote=promote,
+        seed=seed,
+        only_if_better=only_if_better,
     )
     pipeline.start(store, queue, plan)
     kind = "SYNTHETIC films" if plan.synthetic else "films"

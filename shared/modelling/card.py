@@ -71,6 +71,9 @@ class ModelCard(Record):
     operating_points: tuple[OperatingPoint, ...]
     int8: Int8Report | None = Field(None, description="None: there were too few validation films to judge it")
     inputs: InputDistribution | None = Field(None, description="of the training films; None: they were too few")
+    golden_difference: float | None = Field(
+        None, description="of the graph's golden answers from torch's; None: published before it was written down"
+    )
     explainable: bool = Field(description="the class-activation map is one product with the last feature map")
     intended_use: str = INTENDED_USE
     limits: tuple[str, ...] = LIMITS

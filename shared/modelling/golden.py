@@ -25,16 +25,18 @@ def golden_answers(size: int, seed: int, logits: npt.NDArray[Any]) -> bytes:
     return json.dumps({"size": size, "seed": seed, "logits": logits.tolist()}).encode()
 
 
-def check_golden(document: bytes, run: Any, tolerance: float) -> None:
-    """Compares what `run` (float32 N x 1 x S x S to logits N x 3) gives with the document's logits.
-
-    Raises:
-        ModelCorrupt: they differ by more than `tolerance`, as a part of the largest logit or of 1.
-    """
+def golden_difference(document: bytes, run: Any) -> float:
+    """How far what `run` (float32 N x 1 x S x S to logits N x 3) gives is from the document's logits, as a part of the
+    largest of them or of 1."""
     golden = json.loads(document)
     expected = np.array(golden["logits"], np.float32)
     answered = run(golden_inputs(golden["size"], golden["seed"]))
-    difference = float(np.abs(answered - expected).max() / max(1.0, float(np.abs(expected).max())))
+    return float(np.abs(answered - expected).max() / max(1.0, float(np.abs(expected).max())))
+
+
+def check_golden(document: bytes, run: Any, tolerance: float) -> None:
+    """Raises ModelCorrupt when `run` gives logits that differ from the document's by more than `tolerance`."""
+    difference = golden_difference(document, run)
     if not difference <= tolerance:
         raise ModelCorrupt(
             f"the model answers its golden inputs otherwise than when it was published (by {difference:.2g}); "

@@ -128,6 +128,15 @@ def share(part: Bools, whole: Bools, patients: Sequence[str], resamples: int = 1
     return _interval(float(found[0]), found[1:])
 
 
+def auc_difference(one: Predictions, other: Predictions, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Macro AUC of `other` less that of `one`, of the same films in any order; resampled together, by patient."""
+    parts = [_in_order(predictions) for predictions in (one, other)]
+    draws, patient = _draws(parts[0].patients, resamples, seed)
+    weights = np.vstack([np.ones(draws.shape[1]), draws])[:, patient]
+    first, second = (_statistics(part.truth, part.rows, weights)["macro_auc"] for part in parts)
+    return _interval(float(second[0] - first[0]), (second - first)[1:])
+
+
 def roc_curve(scores: Floats, positive: Bools) -> RocCurve | None:
     """The ROC curve of n scores (n,) against the truth (n,); None where one side has no films."""
     if positive.all() or not positive.any():
@@ -141,6 +150,13 @@ def roc_curve(scores: Floats, positive: Bools) -> RocCurve | None:
         false_positive_rate=tuple((alarms[kept] / alarms[-1]).tolist()),
         true_positive_rate=tuple((hits[kept] / hits[-1]).tolist()),
     )
+
+
+def _in_order(predictions: Predictions) -> Predictions:
+    """The same, sorted by fold and film."""
+    rows = zip(predictions.folds, predictions.films, range(len(predictions.films)), strict=True)
+    order = [index for _, _, index in sorted(rows)]
+    return Predictions.model_validate({name: [values[i] for i in order] for name, values in predictions})
 
 
 def _draws(patients: Sequence[str], resamples: int, seed: int) -> tuple[Ints, Ints]:

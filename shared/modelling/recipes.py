@@ -91,6 +91,7 @@ class Profile(Record):
     name: str
     augmentation: AugmentationRecipe
     folds: int = Field(ge=2, le=20, description="parts of the patients; each is held out once")
+    repeats: int = Field(1, ge=1, le=20, description="times that the patients are divided into folds, each anew")
     training: dict[Network, TrainingRecipe]
 
 
@@ -99,6 +100,7 @@ def _profile(
     *,
     variants: int,
     folds: int,
+    repeats: int = 1,
     size: int,
     epochs: tuple[int, int, int],
     rates: tuple[float, float, float],
@@ -115,9 +117,8 @@ def _profile(
         )
         for network, count, rate, batch in zip(NETWORKS, epochs, rates, batches, strict=True)
     }
-    return Profile(
-        name=name, augmentation=AugmentationRecipe(name=name, variants=variants), folds=folds, training=recipes
-    )
+    augmentation = AugmentationRecipe(name=name, variants=variants)
+    return Profile(name=name, augmentation=augmentation, folds=folds, repeats=repeats, training=recipes)
 
 
 PROFILES: dict[str, Profile] = {
@@ -134,7 +135,7 @@ PROFILES: dict[str, Profile] = {
             batches=(16, 32, 16),  # few images: small batches are what makes enough steps
         ),
         _profile("quick", variants=3, folds=3, size=112, epochs=(8, 5, 4), rates=(2e-3, 2e-4, 1e-3)),
-        _profile("full", variants=12, folds=5, size=224, epochs=(40, 30, 30), rates=(2e-3, 2e-4, 5e-4)),
+        _profile("full", variants=12, folds=5, repeats=3, size=224, epochs=(40, 30, 30), rates=(2e-3, 2e-4, 5e-4)),
     )
 }
 

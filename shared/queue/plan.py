@@ -31,7 +31,12 @@ class Unit(NamedTuple):
 
 
 class Plan(Record):
-    """One run. `weights` says where each network starts: 'scratch', 'torchvision', or a key in the store."""
+    """One run. `weights` says where each network starts: 'scratch', 'torchvision', or a key in the store.
+
+    The patients are divided into `folds` parts `repeats` times, each time otherwise; the jobs of all divisions are
+    numbered through. What `promote` names goes into production unless it is worse than what is there, or
+    `only_if_better`.
+    """
 
     run: str
     created: str
@@ -43,11 +48,13 @@ class Plan(Record):
     profile: str
     seed: int
     folds: int
+    repeats: int = 1
     augmentation: AugmentationRecipe
     training: dict[Network, TrainingRecipe]
     protocols: tuple[Protocol, ...]
     weights: dict[Network, str]
     promote: tuple[Network, ...]
+    only_if_better: bool = False
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -61,7 +68,7 @@ class Plan(Record):
             case "train":
                 for network in self.networks:
                     for protocol in self.protocols:
-                        for fold in range(self.folds if protocol == "patient" else 1):
+                        for fold in range(self.folds * self.repeats if protocol == "patient" else 1):
                             yield f"{network}/{protocol}/fold-{fold}"
             case "evaluate":
                 if self.training:
@@ -149,6 +156,7 @@ def make_plan(
     weights: Mapping[Network, str],
     promote: Sequence[Network],
     seed: int,
+    only_if_better: bool = False,
 ) -> Plan:
     """A new run over an ingested data set. Its name is the time with a few random digits.
 
@@ -172,9 +180,11 @@ def make_plan(
         profile=profile.name,
         seed=seed,
         folds=profile.folds,
+        repeats=profile.repeats,
         augmentation=profile.augmentation,
         training={network: profile.training[network] for network in networks},
         protocols=tuple(protocols),
         weights={network: weights.get(network, SCRATCH) for network in networks},
         promote=tuple(promote),
+        only_if_better=only_if_better,
     )

@@ -13,10 +13,13 @@ from pathlib import PurePosixPath
 from shared.datasets.manifest import Record
 from shared.errors import ModelCorrupt, ModelNotFound, ObjectNotFound, PreconditionFailed, PromotionRefused
 from shared.modelling.card import ModelCard
+from shared.modelling.predictions import Predictions
+from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
 from shared.store import keys
 from shared.store.objects import ObjectStore
 
-PRODUCTION = "production"
+PRODUCTION, CANDIDATE = "production", "candidate"
+ALIASES = (PRODUCTION, CANDIDATE)
 CARD = "card.json"
 
 
@@ -93,12 +96,22 @@ def read_alias(store: ObjectStore, network: str, alias: str = PRODUCTION) -> Ali
 
 
 def promote(
-    store: ObjectStore, network: str, version: str, *, by: str, why: str, force: bool = False, alias: str = PRODUCTION
+    store: ObjectStore,
+    network: str,
+    version: str,
+    *,
+    by: str,
+    why: str,
+    force: bool = False,
+    only_if_better: bool = False,
+    alias: str = PRODUCTION,
 ) -> AliasMove:
-    """Points `alias` to `version` when the gate lets it through.
+    """Points `alias` to `version` when the gate lets it through. Only `production` compares it with the model in use.
 
     Args:
-        force: pass the gate's comparison with the model in use; the leaky protocol is refused all the same.
+        force: pass the gate's comparison with the model in use; the leaky protocol, and a graph that doesn't answer
+            as torch does, are refused all the same.
+        only_if_better: refuse what is merely no worse.
 
     Raises:
         ModelNotFound: there is no such version.
@@ -106,17 +119,15 @@ def promote(
         PromotionRefused: the gate says why.
     """
     card = read_card(store, network, version)
-    if card.protocol != "patient":
-        raise PromotionRefused(
-            f"{network} {version} was trained by the leaky protocol 'paper': its figures mean nothing"
-        )
+    check_fit(card)
     for name in card.files:
         read_file(store, card, name)
     current, etag = _current(store, network, alias)
     if current and current.version == version:
         return current
-    if current and not force:
-        _compare(read_card(store, network, current.version), card)
+    if current and alias == PRODUCTION and not force:
+        in_use = read_card(store, network, current.version)
+        check_not_worse(in_use, card, _judged(store, in_use, card), only_if_better=only_if_better)
     return _move(store, network, alias, version, current, etag, by=by, why=why, forced=force)
 
 
@@ -138,16 +149,12 @@ def history(store: ObjectStore, network: str) -> list[AliasMove]:
     return [AliasMove.model_validate_json(store.get(key)) for key in store.list(keys.audit(network))]
 
 
-def _compare(current: ModelCard, candidate: ModelCard) -> None:
-    """The gate: no synthetic model over a real one, and not clearly worse on the same data."""
-    if candidate.synthetic and not current.synthetic:
-        raise PromotionRefused("a model of synthetic films can't replace one of real films; --force if you mean it")
-    now, then = candidate.metrics.macro_auc.value, current.metrics.macro_auc.low
-    if candidate.dataset == current.dataset and now is not None and then is not None and now < then:
-        raise PromotionRefused(
-            f"its macro AUC {now:.3f} is below the interval of {current.version}, which begins at {then:.3f}; "
-            "--force if you mean it"
-        )
+def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[Predictions, Predictions] | None:
+    """What the recipes of two versions gave their held-out films; None where a version of old holds none."""
+    if any(PREDICTIONS not in card.files for card in cards):
+        return None
+    one, other = (Predictions.model_validate_json(read_file(store, card, PREDICTIONS)) for card in cards)
+    return one, other
 
 
 def _never_set(network: str, alias: str) -> ModelNotFound:

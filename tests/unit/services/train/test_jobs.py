@@ -22,6 +22,12 @@ def result(name: str, data_sha256: str = "data", model_sha256: str | None = DIGE
     return job_result(name, data_sha256=data_sha256, model_sha256=model_sha256)
 
 
+def holding_out(stored: JobResult, films: str) -> JobResult:
+    """The result, of held-out films whose ids begin with `films` in place of mdb0."""
+    named = tuple(film.replace("mdb0", films) for film in stored.predictions.films)
+    return stored.model_copy(update={"predictions": stored.predictions.model_copy(update={"films": named})})
+
+
 def put(store: ObjectStore, plan: Plan, stored: JobResult) -> None:
     store.put(plan.done_key("train", stored.job.name), stored.model_dump_json().encode())
 
@@ -151,8 +157,22 @@ def test_what_does_not_decide_the_weights_keeps_the_identity() -> None:
 
 
 def test_results_are_read_in_the_order_of_the_plan(store: DirectoryStore, plan: Plan) -> None:
-    put(store, plan, result("resnet50/patient/fold-0"))
+    put(store, plan, holding_out(result("resnet50/patient/fold-0"), "mdb1"))
     assert [found.job.name for found in read_results(store, plan)] == list(plan.names("train"))
+
+
+def test_results_of_jobs_that_divided_the_patients_otherwise_are_not_put_together(
+    store: DirectoryStore, plan: Plan
+) -> None:
+    put(store, plan, result("resnet50/patient/fold-0"))  # the films of the other fold
+    with pytest.raises(PlanError, match=r"divided the patients in different ways; start a new run"):
+        read_results(store, plan)
+    put(store, plan, holding_out(result("resnet50/patient/fold-0"), "mdb1"))
+    read_results(store, plan)
+    twice = plan.model_copy(update={"repeats": 2})
+    for fold, films in ((2, "mdb0"), (3, "mdb1")):
+        put(store, twice, holding_out(result(f"resnet50/patient/fold-{fold}"), films))
+    assert len(read_results(store, twice)) == 5
 
 
 def test_results_of_different_films_are_not_put_together(store: DirectoryStore, plan: Plan) -> None:

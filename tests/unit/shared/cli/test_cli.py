@@ -108,6 +108,15 @@ def test_a_key_of_the_store_is_taken_as_weights_too(store: DirectoryStore, synth
     assert (plan.protocols, plan.promote) == (("patient",), ())
 
 
+def test_retraining_in_one_command_replaces_production_only_if_it_is_better(
+    store: DirectoryStore, synthetic_films: Path
+) -> None:
+    mammo("ingest", str(synthetic_films), "--dataset", "films")
+    mammo("train", "--dataset", "films", "--profile", "test", "--from-scratch", "--promote-if-better")
+    plan = only_plan(store)
+    assert (plan.promote, plan.only_if_better) == (("resnet50",), True)
+
+
 @pytest.mark.parametrize("choice", ["resnet50", "vgg=file", "modified_cnn=file", "resnet50=/no/such/file"])
 def test_a_choice_of_weights_that_can_not_be_is_refused_and_no_run_begins(
     store: DirectoryStore, synthetic_films: Path, choice: str
@@ -121,13 +130,19 @@ def test_a_choice_of_weights_that_can_not_be_is_refused_and_no_run_begins(
 def test_promotion_rollback_and_history_by_hand(store: DirectoryStore) -> None:
     for version in ("v1", "v2"):
         registry.publish(store, model_card("resnet50", version), {"model.onnx": version.encode()})
-    assert "v1 is in production" in mammo("models", "promote", "resnet50", "v1", "--why", "first")
+    assert "v1 is in production" in mammo("models", "promote", "resnet50", "v1", "--reason", "first")
     assert "before: v1" in mammo("models", "promote", "resnet50", "v2")
-    assert "v1 is in production" in mammo("models", "rollback", "resnet50", "--why", "v2 was slow")
+    assert "v1 is in production" in mammo("models", "rollback", "resnet50", "--reason", "v2 was slow")
     listed = [line for line in mammo("models", "list").splitlines() if "production" in line]
     assert len(listed) == 1
     assert "v1" in listed[0]
     assert "v2 was slow" in mammo("models", "history", "resnet50")
+    assert "v2 is the candidate" in mammo("models", "promote", "resnet50", "v2", "--alias", "candidate")
+    assert "candidate" in mammo("models", "list")
+    with pytest.raises(InputError, match="add --reason"):
+        mammo("models", "promote", "resnet50", "v2", "--force")
+    with pytest.raises(InputError, match="choose one of production, candidate"):
+        mammo("models", "rollback", "resnet50", "--alias", "staging")
     assert '"intended_use"' in mammo("models", "card", "resnet50", "v1")
 
 

@@ -87,6 +87,19 @@ def test_test_folds_are_stratified() -> None:
         assert count[Label.NORMAL] / count.total() == pytest.approx(0.5, abs=0.15)
 
 
+def test_test_folds_are_stratified_by_density_as_well() -> None:
+    films = small_manifest(240).films
+    mixed = [film.model_copy(update={"density": "FGD"[number // 2 % 7 % 3]}) for number, film in enumerate(films)]
+    images = [variants_of(film, 1)[0] for film in mixed]
+    everywhere = Counter((image.label, image.density) for image in images)
+    for fold in range(FOLDS):
+        here = Counter(
+            (images[index].label, images[index].density) for index in patient_split(images, FOLDS, fold, 1).test
+        )
+        for stratum, count in everywhere.items():
+            assert abs(here[stratum] - count / FOLDS) <= 2.5, (fold, stratum)
+
+
 def test_the_order_of_variants_does_not_matter_to_who_is_held_out() -> None:
     backwards = IMAGES[::-1]
     split = patient_split(backwards, FOLDS, 0, SEED)

@@ -2,7 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import pytest
 from shared.errors import InputError, ModelCorrupt, ModelNotFound, PromotionRefused
 from shared.modelling.card import ModelCard
 from shared.modelling.metrics import Interval
+from shared.modelling.promotion import PREDICTIONS
 from shared.store import keys, registry
 from shared.store.objects import DirectoryStore, ObjectStore
-from tests.builders import model_card
+from tests.builders import model_card, small_predictions
 
 NET = "resnet50"
 FILES = {"model.safetensors": b"weights", "model.onnx": b"graph"}
@@ -230,6 +231,38 @@ def test_an_alias_of_another_name_leaves_production_alone(store: DirectoryStore)
     registry.promote(store, NET, "v2", by="somebody", why="a try", alias="canary")
     assert registry.read_alias(store, NET).version == "v1"
     assert registry.read_alias(store, NET, "canary").version == "v2"
+
+
+def test_a_candidate_is_compared_with_nothing_but_must_be_whole_and_honest(store: DirectoryStore) -> None:
+    registry.publish(store, card_with_auc("v1", value=0.9, low=0.8), FILES)
+    registry.publish(store, card_with_auc("v2", value=0.5, low=0.4), FILES)
+    registry.publish(store, model_card(version="v3", protocol="paper"), FILES)
+    for version in ("v1", "v2"):
+        registry.promote(store, NET, version, by="somebody", why="a try", alias=registry.CANDIDATE)
+    with pytest.raises(PromotionRefused, match="leaky"):
+        registry.promote(store, NET, "v3", by="somebody", why="a try", alias=registry.CANDIDATE)
+    assert registry.read_alias(store, NET, registry.CANDIDATE).version == "v2"
+
+
+def test_versions_with_their_predictions_are_compared_film_by_film(store: DirectoryStore) -> None:
+    good = small_predictions()
+    poor = good.with_rows(good.rows[:, ::-1])
+    for version, predictions in (("v1", good), ("v2", poor)):
+        files = {**FILES, PREDICTIONS: predictions.model_dump_json().encode()}
+        registry.publish(store, model_card(version=version), files)  # the cards name the same figures
+    promote(store, "v1")
+    with pytest.raises(PromotionRefused, match="on the same folds"):
+        promote(store, "v2")
+    assert promote(store, "v2", force=True).forced
+
+
+def test_only_what_is_better_is_promoted_where_that_is_asked_for(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2")
+    registry.publish(store, card_with_auc("v3", value=0.99, low=0.9), FILES)
+    for version, passes in (("v1", True), ("v2", False), ("v3", True)):
+        with nullcontext() if passes else pytest.raises(PromotionRefused, match="no better than"):
+            registry.promote(store, NET, version, by="a run", why="a test", only_if_better=True)
+    assert registry.read_alias(store, NET).version == "v3"
 
 
 # ---- the way back and the trail --------------------------------------------------------------------------------------

@@ -1,0 +1,100 @@
+"""The gate: whether a published model may take the place of the one in production. Pure; the registry asks it.
+
+Two models that were judged on the same folds are compared film by film: patients are drawn anew, both are judged on
+each draw, and the interval is that of the difference. What the draw of the patients does to both alike cancels out, so
+a real loss is seen that two separate intervals would hide.
+"""
+
+from shared.errors import PromotionRefused
+from shared.modelling.card import ModelCard
+from shared.modelling.metrics import Interval, auc_difference
+from shared.modelling.predictions import Predictions
+
+PREDICTIONS = "predictions.json"
+"""The file of a version that is compared: what its recipe gave held-out films, all folds together, calibrated."""
+
+
+GOLDEN_TOLERANCE = 1e-4
+
+
+def check_fit(card: ModelCard) -> None:
+    """What no force passes.
+
+    Raises:
+        PromotionRefused: a model of the leaky protocol, or one whose graph doesn't answer as torch does.
+    """
+    if card.protocol != "patient":
+        raise PromotionRefused(
+            f"{card.network} {card.version} was trained by the leaky protocol 'paper': its figures mean nothing"
+        )
+    if card.golden_difference is not None and not card.golden_difference <= GOLDEN_TOLERANCE:
+        raise PromotionRefused(
+            f"the graph of {card.network} {card.version} differs from torch's golden answers by "
+            f"{card.golden_difference:.2g}, more than {GOLDEN_TOLERANCE:g}; train it again"
+        )
+
+
+def check_not_worse(
+    current: ModelCard,
+    candidate: ModelCard,
+    judged: tuple[Predictions, Predictions] | None,
+    *,
+    only_if_better: bool = False,
+) -> None:
+    """The comparison that `--force` passes.
+
+    Args:
+        judged: what each model's recipe gave its held-out films; None where one of the versions holds none.
+        only_if_better: a tie is not enough.
+
+    Raises:
+        PromotionRefused: a synthetic model would replace a real one; it is worse beyond the interval on the same folds;
+            on other folds of the same data set its macro AUC is below the other's interval; or it is no better where
+            that is asked for.
+    """
+    if candidate.synthetic and not current.synthetic:
+        raise PromotionRefused("a model of synthetic films can't replace one of real films; --force if you mean it")
+    if candidate.dataset != current.dataset:
+        if only_if_better:
+            raise _no_comparison(current)
+        return
+    now, then = candidate.metrics.macro_auc, current.metrics.macro_auc
+    if judged and same_folds(*judged):
+        difference = auc_difference(*judged)
+        if difference.high is not None and difference.high < 0:
+            raise PromotionRefused(
+                f"on the same folds its macro AUC is {_interval(difference)} against {current.version}: worse beyond "
+                "the interval; --force if you mean it"
+            )
+    elif now.value is not None and then.low is not None and now.value < then.low:
+        raise PromotionRefused(
+            f"its macro AUC {now.value:.3f} is below the interval of {current.version}, which begins at "
+            f"{then.low:.3f}; --force if you mean it"
+        )
+    if only_if_better:
+        if now.value is None or then.value is None:
+            raise _no_comparison(current)
+        if now.value <= then.value:
+            raise PromotionRefused(
+                f"its macro AUC {now.value:.3f} is no better than the {then.value:.3f} of {current.version}; --force "
+                "if you mean it"
+            )
+
+
+def same_folds(one: Predictions, other: Predictions) -> bool:
+    """Whether both were judged on the same films of the same patients, held out together."""
+    first, second = (
+        sorted(zip(each.folds, each.films, each.patients, each.labels, strict=True)) for each in (one, other)
+    )
+    return first == second
+
+
+def _no_comparison(current: ModelCard) -> PromotionRefused:
+    return PromotionRefused(
+        f"nothing says whether it is better than {current.version}, which was judged on other films; --force if you "
+        "mean it"
+    )
+
+
+def _interval(difference: Interval) -> str:
+    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
