@@ -2,6 +2,8 @@
 
 import hashlib
 
+import cv2
+
 from services.augment.core import apply_transform, carry_lesions, draw_transform
 from shared.datasets.manifest import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
@@ -14,8 +16,10 @@ from shared.queue.worker import shard_task
 from shared.settings import settings
 from shared.store import keys
 from shared.store.objects import ObjectStore
+from shared.store.overlap import Files
 
 app = make_app(settings())
+cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings().worker_processes))
 
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
@@ -25,14 +29,14 @@ def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
     return Source({film.id: film for film in films}, hashlib.sha256(document).hexdigest())
 
 
-def augment_film(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
+def augment_film(files: Files, plan: Plan, film: Film) -> list[Variant]:
     """Stores all variants of a film under the recipe's prefix.
 
     Raises:
         ImageError: the film can't be decoded, or is not the one that was ingested.
     """
     recipe = plan.augmentation
-    data = store.get(keys.raw_film(plan.dataset, film.id))
+    data = files.get(keys.raw_film(plan.dataset, film.id))
     if hashlib.sha256(data).hexdigest() != film.sha256:
         raise UndecodableImage(f"film {film.id} is not what was ingested; restore it, then `mammo retry {plan.run}`")
     pixels = to_8bit(decode(data))
@@ -41,7 +45,7 @@ def augment_film(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
         transform = draw_transform(recipe, film.id, number, film.width, film.height)
         image = encode_png(apply_transform(pixels, transform))
         key = keys.augmented_image(plan.dataset, recipe.id, film.id, number)
-        store.put(key, image)
+        files.put(key, image)
         variants.append(
             Variant(
                 film=film.id,
@@ -59,5 +63,10 @@ def augment_film(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
     return variants
 
 
-AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film)
+def read_by(plan: Plan, film: Film) -> tuple[str]:
+    """The keys of what `augment_film` reads."""
+    return (keys.raw_film(plan.dataset, film.id),)
+
+
+AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film, read_by)
 shard_task(app, AUGMENT)

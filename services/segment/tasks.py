@@ -3,6 +3,8 @@
 import hashlib
 from itertools import groupby
 
+import cv2
+
 from services.segment.core import SegmentedImage, segment_image
 from shared.datasets.manifest import Lesion, Shard, Variant
 from shared.errors import UndecodableImage
@@ -13,8 +15,10 @@ from shared.queue.worker import shard_task
 from shared.settings import settings
 from shared.store import keys
 from shared.store.objects import ObjectStore
+from shared.store.overlap import Files
 
 app = make_app(settings())
+cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings().worker_processes))
 
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Variant]]:
@@ -25,17 +29,17 @@ def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Var
     return Source(films, hashlib.sha256(document).hexdigest(), augmented.set_aside)
 
 
-def segment_film(store: ObjectStore, plan: Plan, variants: list[Variant]) -> list[Variant]:
+def segment_film(files: Files, plan: Plan, variants: list[Variant]) -> list[Variant]:
     """Stores the segmented image and the mask of every variant of a film.
 
     Raises:
         ImageError: an image is damaged, or no breast is found in it.
     """
-    return [_segment_variant(store, plan, variant) for variant in variants]
+    return [_segment_variant(files, plan, variant) for variant in variants]
 
 
-def _segment_variant(store: ObjectStore, plan: Plan, variant: Variant) -> Variant:
-    data = store.get(variant.key)
+def _segment_variant(files: Files, plan: Plan, variant: Variant) -> Variant:
+    data = files.get(variant.key)
     if hashlib.sha256(data).hexdigest() != variant.sha256:
         raise UndecodableImage(
             f"{variant.key} is not what the augment worker wrote; `mammo resume {plan.run} --verify` makes it again, "
@@ -44,8 +48,8 @@ def _segment_variant(store: ObjectStore, plan: Plan, variant: Variant) -> Varian
     segmented = segment_image(data)
     place = (plan.dataset, plan.augmentation.segmented_id, variant.film, variant.variant)
     image_key, mask_key = keys.segmented_image(*place), keys.segmented_mask(*place)
-    store.put(image_key, segmented.film_png)
-    store.put(mask_key, segmented.mask_png)
+    files.put(image_key, segmented.film_png)
+    files.put(mask_key, segmented.mask_png)
     return variant.model_copy(
         update={
             "key": image_key,
@@ -67,5 +71,10 @@ def _oriented(lesions: tuple[Lesion, ...], segmented: SegmentedImage) -> tuple[L
     )
 
 
-SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_variants, segment_film)
+def read_by(_plan: Plan, variants: list[Variant]) -> tuple[str, ...]:
+    """The keys of what `segment_film` reads."""
+    return tuple(variant.key for variant in variants)
+
+
+SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_variants, segment_film, read_by)
 shard_task(app, SEGMENT)

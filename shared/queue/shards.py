@@ -6,7 +6,7 @@ memory, a crash in native code) is counted as well as one that raises an error.
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -16,6 +16,7 @@ from shared.errors import MammoError, ObjectNotFound, QueueUnavailable, StoreMis
 from shared.queue.messages import Kind
 from shared.queue.plan import Plan, Stage
 from shared.store.objects import ObjectStore
+from shared.store.overlap import Files, OverlappedStore
 
 T = TypeVar("T")
 OUTSIDE = (StoreUnavailable, StoreMisconfigured, QueueUnavailable)
@@ -59,12 +60,14 @@ class Source(Generic[T]):
 
 @dataclass(frozen=True)
 class ShardStage(Generic[T]):
-    """How one stage does a shard: its source, the recipe's id, and the work on one film, which stores its images."""
+    """How one stage does a shard: its source, the recipe's id, the work on one film, which stores its images, and the
+    keys of what that work will read."""
 
     stage: Stage
     recipe: Callable[[Plan], str]
     read_source: Callable[[ObjectStore, Plan, str], Source[T]]
-    work: Callable[[ObjectStore, Plan, T], list[Variant]]
+    work: Callable[[Files, Plan, T], list[Variant]]
+    reads: Callable[[Plan, T], Iterable[str]] = lambda _plan, _film: ()
 
 
 def do_shard(
@@ -74,12 +77,16 @@ def do_shard(
     source = way.read_source(store, plan, shard)
     variants: list[Variant] = []
     aside: list[SetAside] = []
-    for film, what in source.films.items():
-        done = _do_film(way, store, plan, film, what, tries, max_tries)
-        if isinstance(done, SetAside):
-            aside.append(done)
-        else:
-            variants += done
+    films = tuple(source.films.items())
+    with OverlappedStore(store) as files:
+        for number, (film, what) in enumerate(films):
+            for _, soon in films[number : number + 2]:
+                files.expect(way.reads(plan, soon))
+            done = _do_film(way, files, plan, film, what, tries, max_tries)
+            if isinstance(done, SetAside):
+                aside.append(done)
+            else:
+                variants += done
     manifest = Shard(
         dataset=plan.dataset,
         recipe=way.recipe(plan),
@@ -93,9 +100,9 @@ def do_shard(
 
 
 def _do_film(
-    way: ShardStage[T], store: ObjectStore, plan: Plan, film: str, what: T, tries: Tries, max_tries: int
+    way: ShardStage[T], files: Files, plan: Plan, film: str, what: T, tries: Tries, max_tries: int
 ) -> list[Variant] | SetAside:
-    done = attempt(tries, plan.run, way.stage, film, max_tries, lambda: way.work(store, plan, what))
+    done = attempt(tries, plan.run, way.stage, film, max_tries, lambda: way.work(files, plan, what))
     if isinstance(done, GivenUp):
         reason = done.reason
         return SetAside(film=film, stage=way.stage, code=code_of(reason), message=text_of(reason), tries=max_tries)

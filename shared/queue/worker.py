@@ -31,6 +31,7 @@ from shared.queue.shards import OUTSIDE, ShardStage, WorkerLost, do_shard, is_in
 from shared.settings import settings
 from shared.store import keys
 from shared.store.objects import ObjectStore
+from shared.store.overlap import Files
 
 _LEASE_PAUSE_S = 4.0
 _LONGEST_PAUSE_S = 8.0
@@ -85,8 +86,8 @@ def unit_task(app: Celery, work: Work) -> None:
 def shard_task(app: Celery, way: ShardStage) -> None:  # type: ignore[type-arg]
     """Makes a service's work on a film the task of its stage."""
 
-    def work_and_count(store: ObjectStore, plan: Plan, what: Any) -> list[Variant]:
-        variants: list[Variant] = way.work(store, plan, what)
+    def work_and_count(files: Files, plan: Plan, what: Any) -> list[Variant]:
+        variants: list[Variant] = way.work(files, plan, what)
         metrics.FILMS.labels(way.stage).inc()
         return variants
 

@@ -12,6 +12,7 @@ from shared.queue.worker import shard_task
 from shared.settings import settings
 from shared.store import keys
 from shared.store.objects import ObjectStore
+from shared.store.overlap import Files
 
 app = make_app(settings())
 _SECONDS = float(os.environ["BENCH_SECONDS_A_FILM"])
@@ -23,7 +24,7 @@ def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
     return Source({film.id: film for film in films}, hashlib.sha256(document).hexdigest())
 
 
-def sleep(_store: ObjectStore, _plan: Plan, _film: Film) -> list[Variant]:
+def sleep(_files: Files, _plan: Plan, _film: Film) -> list[Variant]:
     time.sleep(_SECONDS)
     return []
 

@@ -20,6 +20,7 @@ from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, do_shard, is_intact
 from shared.store import keys
 from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store.overlap import Files
 from tests.builders import Tries, do, small_plan
 from tests.unit.shared.queue import tiny
 from tests.unit.shared.queue.tiny import AUGMENT, SEGMENT, shard_of
@@ -36,7 +37,7 @@ class Trouble:
         self.tried: list[str] = []
         self.way: ShardStage[Film] = replace(AUGMENT, work=self.work)
 
-    def work(self, store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
+    def work(self, store: Files, plan: Plan, film: Film) -> list[Variant]:
         self.tried.append(film.id)
         if self.errors.get(film.id):
             raise self.errors[film.id].pop(0)
@@ -156,7 +157,7 @@ def test_a_film_that_kills_its_worker_every_time_stops_nobody_for_ever(store: Di
     class Killed(BaseException):
         """Nothing is noted after it, as when a process is killed."""
 
-    def kill(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
+    def kill(store: Files, plan: Plan, film: Film) -> list[Variant]:
         if film.id == "mdb003":
             raise Killed
         return tiny.augment(store, plan, film)
@@ -235,7 +236,7 @@ def test_a_film_that_was_set_aside_is_done_when_the_shard_is_done_again(store: D
 def test_what_an_earlier_stage_set_aside_is_carried_on_and_told_once(store: DirectoryStore, plan: Plan) -> None:
     (earlier,) = Trouble(mdb003=[ZeroDivisionError("by zero")] * 99).do(store, plan)
 
-    def segment(store: ObjectStore, plan: Plan, variants: list[Variant]) -> list[Variant]:
+    def segment(store: Files, plan: Plan, variants: list[Variant]) -> list[Variant]:
         if variants[0].film == "mdb006":
             raise NotAMammogram("no breast in it")
         return tiny.segment(store, plan, variants)

@@ -10,6 +10,7 @@ from shared.queue.shards import ShardStage, Source
 from shared.store import keys
 from shared.store.ingest import write_manifests
 from shared.store.objects import ObjectStore
+from shared.store.overlap import Files
 from tests.builders import do, small_manifest
 
 
@@ -26,7 +27,7 @@ def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
     return Source({film.id: film for film in films}, sha256(document))
 
 
-def augment(store: ObjectStore, plan: Plan, film: Film) -> list[Variant]:
+def augment(store: Files, plan: Plan, film: Film) -> list[Variant]:
     known = film.model_dump(include={"patient", "side", "density", "label", "lesions"})
     variants = []
     for number in range(2):
@@ -46,11 +47,11 @@ def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Var
     return Source(films, sha256(document), augmented.set_aside)
 
 
-def segment(store: ObjectStore, plan: Plan, variants: list[Variant]) -> list[Variant]:
+def segment(store: Files, plan: Plan, variants: list[Variant]) -> list[Variant]:
     return [_segment(store, plan, variant) for variant in variants]
 
 
-def _segment(store: ObjectStore, plan: Plan, variant: Variant) -> Variant:
+def _segment(store: Files, plan: Plan, variant: Variant) -> Variant:
     place = (plan.dataset, plan.augmentation.segmented_id, variant.film, variant.variant)
     image, mask = store.get(variant.key), f"mask of {variant.id}".encode()
     key, mask_key = keys.segmented_image(*place), keys.segmented_mask(*place)
