@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from services.train.baselines import baselines
 from services.train.jobs import JobResult
 from shared.datasets.manifest import Label, Manifest
 from shared.modelling.calibration import (
@@ -26,11 +27,20 @@ from shared.modelling.calibration import (
 from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult, PooledOperatingPoint
 from shared.modelling.metrics import evaluate, share
 from shared.modelling.predictions import Predictions, merge
+from shared.modelling.recipes import Network
+from shared.modelling.subgroups import by_group
 from shared.queue.plan import Plan
 
 
-def evaluate_run(plan: Plan, dataset: Manifest, results: Sequence[JobResult], set_aside: int = 0) -> Evaluation:
-    """The evaluation of all networks and protocols of a run, in which `set_aside` films were not processed."""
+def evaluate_run(
+    plan: Plan,
+    dataset: Manifest,
+    results: Sequence[JobResult],
+    set_aside: int = 0,
+    frozen: Predictions | None = None,
+) -> Evaluation:
+    """The evaluation of all networks and protocols of a run, in which `set_aside` films were not processed; `frozen` is
+    what the logistic regression gave the held-out films."""
     counts = Counter(film.label for film in dataset.films)
     return Evaluation(
         run=plan.run,
@@ -46,16 +56,27 @@ def evaluate_run(plan: Plan, dataset: Manifest, results: Sequence[JobResult], se
         augmentation=plan.augmentation.id,
         augmentation_variants=plan.augmentation.variants,
         code_version=plan.code_version,
-        results=tuple(_network_results(plan, results)),
+        data_sha256=results[0].data_sha256 if results else "",
+        folds=plan.folds,
+        repeats=plan.repeats,
+        results=tuple(_network_results(plan, dataset, results)),
+        baselines=baselines(_judged(plan, results), frozen),
     )
 
 
-def _network_results(plan: Plan, results: Sequence[JobResult]) -> list[NetworkResult]:
-    found = []
+def _judged(plan: Plan, results: Sequence[JobResult]) -> dict[Network, Predictions]:
+    """What each network gave its held-out films under the patient protocol."""
+    honest = [result for result in results if result.job.protocol == "patient"]
+    folds = {network: [r for r in honest if r.job.network == network] for network in plan.networks}
+    return {network: served_predictions(found) for network, found in folds.items() if found}
+
+
+def _network_results(plan: Plan, dataset: Manifest, results: Sequence[JobResult]) -> list[NetworkResult]:
+    found, films = [], {film.id: film for film in dataset.films}
     for network in plan.networks:
         for protocol in plan.protocols:
             folds = [r for r in results if (r.job.network, r.job.protocol) == (network, protocol)]
-            first, honest = folds[0], protocol == "patient"
+            first, honest, served = folds[0], protocol == "patient", served_predictions(folds)
             found.append(
                 NetworkResult(
                     network=network,
@@ -64,9 +85,10 @@ def _network_results(plan: Plan, results: Sequence[JobResult]) -> list[NetworkRe
                     input_size=first.input_size,
                     weights=first.weights,
                     histories=tuple(fold.history for fold in folds),
-                    metrics=evaluate(served_predictions(folds)),
+                    metrics=evaluate(served),
                     operating_points=tuple(_operating_point(name, folds) for name in OPERATING_POINTS if honest),
                     calibration=_calibration(folds) if honest else None,
+                    groups=by_group(served, films) if honest else (),
                 )
             )
     return found

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from services.train.baselines import logistic_regression
 from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
 from services.train.core import fit, predict
 from services.train.data import job_split, load_images
@@ -31,18 +31,18 @@ from services.train.jobs import (
 )
 from services.train.publish import model_is_intact, network_to_bytes, publish_best
 from services.train.report import render, report_is_intact
+from services.train.start import starting_network, training_device
 from shared import metrics
 from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.calibration import fit_temperature
-from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
-from shared.modelling.networks import MammogramNetwork, build, parameter_count
+from shared.modelling.evaluation import EpochRecord, FoldHistory
+from shared.modelling.networks import parameter_count
 from shared.modelling.predictions import Predictions
-from shared.modelling.recipes import Network, as_network
-from shared.modelling.weights import download, from_file, load_into
+from shared.modelling.recipes import as_network
 from shared.queue.application import make_app
 from shared.queue.pipeline import failures, set_aside
-from shared.queue.plan import SCRATCH, TORCHVISION, Plan
+from shared.queue.plan import Plan
 from shared.queue.status import JobProgress
 from shared.queue.worker import Assignment, job_task
 from shared.settings import settings
@@ -62,14 +62,12 @@ def train_fold(work: Assignment) -> None:
     """
     store, plan, job, began = work.store, work.plan, parse_job(work.unit), time.monotonic()
     store.discard_partial(keys.fold_file(plan.run, work.unit, ""))
-    recipe, device = plan.training[job.network], _device()
+    recipe, device = plan.training[job.network], training_device()
     images = load_images(store, plan, Preprocessing(size=recipe.input_size))
     for shard, films in images.set_aside.items():
         set_aside(store, plan, shard, films)
     split = job_split(images.variants, plan, job)
-    torch.manual_seed(plan.seed + job.fold)
-    network = build(job.network)
-    weights = _load_weights(store, network, job.network, plan.weights[job.network])
+    network, weights = starting_network(store, plan, job.network, plan.seed + job.fold)
     identity = job_identity(job, plan, images.sha256)
 
     def report_progress(epoch: EpochRecord) -> None:
@@ -140,7 +138,9 @@ def evaluate(work: Assignment) -> None:
     """Stores the run's report; the digests of its files, which say that the stage is done, last."""
     store, plan = work.store, work.plan
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
-    evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), read_results(store, plan), missing)
+    results = read_results(store, plan)
+    frozen = logistic_regression(store, plan) if "patient" in plan.protocols else None
+    evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, frozen)
     files = render(evaluation)
     for name, data in files.items():
         store.put(keys.report_file(plan.run, name), data)
@@ -190,27 +190,6 @@ def _read_checkpoint(work: Assignment, identity: str) -> Checkpoint | None:
     return found
 
 
-def _load_weights(store: ObjectStore, network: MammogramNetwork, kind: Network, choice: str) -> WeightsReport:
-    if choice == SCRATCH:
-        layers = {name.rpartition(".")[0] for name, _ in network.named_parameters()}
-        return WeightsReport(source="from scratch", loaded=(), missing=tuple(sorted(layers)), unexpected=())
-    if choice == TORCHVISION:
-        tensors, source = download(kind)
-    else:
-        name = choice.rpartition("/")[2]
-        tensors, source = from_file(store.get(choice), name), f"file {name}"
-    return load_into(network, kind, tensors, source)
-
-
-def _device() -> torch.device:
-    """A GPU where there is one; on the CPU as many threads as the settings say."""
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    torch.set_num_threads(settings().cpu_threads or os.cpu_count() or 1)
-    return torch.device("cpu")
-
-
 def _show(store: ObjectStore, plan: Plan, job: Job, epoch: EpochRecord, epochs: int, images: int) -> None:
     progress = JobProgress(
         epoch=epoch.epoch,
@@ -224,6 +203,9 @@ def _show(store: ObjectStore, plan: Plan, job: Job, epoch: EpochRecord, epochs: 
     metrics.TRAIN_EPOCH.labels(job.network).set(epoch.epoch)
     metrics.TRAIN_LOSS.labels(job.network).set(epoch.train_loss)
     metrics.TRAIN_RATE.labels(job.network).set(epoch.images_per_second)
+    metrics.TRAIN_PROGRESS.labels("train").set_to_current_time()
+    if torch.cuda.is_available():
+        metrics.TRAIN_GPU_MEMORY.labels(job.network).set(torch.cuda.max_memory_allocated())
 
 
 def _mark(store: ObjectStore, key: str, content: Mapping[str, object]) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from shared.datasets.manifest import CLASSES, Label, Record
-from shared.modelling.metrics import Interval
+from shared.modelling.metrics import CALIBRATION_BINS, Interval
 from shared.modelling.predictions import Bools, Floats, Ints
 
 OperatingPointName = Literal["screening", "balanced"]
@@ -32,7 +32,6 @@ _COLDEST, _HOTTEST = 0.05, 20.0
 _HALVINGS = 50
 _SCREENING_SENSITIVITY = 0.90
 _BAND_PARTS = 10  # a tenth of the validation films on each side
-_BINS = 10
 _UNDECIDED = 0.5
 
 
@@ -127,7 +126,7 @@ def expected_calibration_error(probabilities: Floats, labels: Ints) -> float:
     """How far the predicted class's probability is from its accuracy, over ten equally wide bins (Guo et al. 2017)."""
     confidence = probabilities.max(axis=1)
     surplus = confidence - (probabilities.argmax(axis=1) == labels)
-    bins = np.minimum((_BINS * confidence).astype(np.int64), _BINS - 1)
+    bins = np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
     return float(abs(np.bincount(bins, weights=surplus)).sum() / len(labels))
 
 

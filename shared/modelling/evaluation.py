@@ -7,6 +7,7 @@ from pydantic import Field, FiniteFloat, model_validator
 from shared.datasets.manifest import Record
 from shared.modelling.calibration import OperatingPointName
 from shared.modelling.metrics import Interval, ModelMetrics
+from shared.modelling.subgroups import GroupMetrics
 
 Protocol: TypeAlias = Literal["patient", "paper"]
 
@@ -90,11 +91,20 @@ class NetworkResult(Record):
     metrics: ModelMetrics = Field(description="of calibrated probabilities")
     operating_points: tuple[PooledOperatingPoint, ...] = Field(description="none by the leaky protocol")
     calibration: Calibration | None = Field(description="None by the leaky protocol")
+    groups: tuple[GroupMetrics, ...] = Field((), description="by density and by kind of lesion; none by the leaky one")
 
     @property
     def leaky(self) -> bool:
         """Whether copies of one film stand among both the training and the test images."""
         return self.protocol == "paper"
+
+
+class Baseline(Record):
+    """What a network has to beat, or what several give together: judged on the same held-out films."""
+
+    name: str
+    about: str = Field(description="one sentence: how it answers")
+    metrics: ModelMetrics
 
 
 class Evaluation(Record):
@@ -113,7 +123,11 @@ class Evaluation(Record):
     augmentation: str = Field(description="name of the recipe")
     augmentation_variants: int = Field(description="images made of each film")
     code_version: str
+    data_sha256: str = Field("", description="of the manifests of the images that were trained on")
+    folds: int = Field(0, description="parts of the patients")
+    repeats: int = Field(1, description="times that the patients were divided")
     results: tuple[NetworkResult, ...]
+    baselines: tuple[Baseline, ...] = Field((), description="under the patient protocol")
 
     @property
     def commonest(self) -> tuple[str, float]:

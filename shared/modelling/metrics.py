@@ -22,6 +22,7 @@ from shared.datasets.manifest import CLASSES, Label, Record
 from shared.modelling.predictions import Bools, Floats, Ints, Predictions
 
 ROC_POINTS = 200  # more can't be told apart in a picture
+CALIBRATION_BINS = 10
 BLOCK = 4_000_000  # weights held at once (32 MB), so that augmented films by the ten thousand need no gigabytes
 
 
@@ -54,7 +55,7 @@ class ClassMetrics(Record):
 class ModelMetrics(Record):
     """Everything that is reported of a network under a protocol."""
 
-    n_films: int
+    n_films: int = Field(description="each counted once, though it may have been judged in several divisions")
     n_patients: int
     accuracy: Interval
     balanced_accuracy: Interval
@@ -65,6 +66,12 @@ class ModelMetrics(Record):
     abnormal_auc: Interval = Field(
         description="benign or malignant against normal, ranked by 1 - P(normal): the same area as normal-vs-rest"
     )
+    malignant_at_80: Interval | None = Field(
+        None, description="malignant films found where 80% of the others are told apart; None: not worked out yet then"
+    )
+    malignant_at_90: Interval | None = Field(None, description="the same at 90%")
+    brier: Interval | None = Field(None, description="mean squared distance to the truth, 0 to 2")
+    ece: Interval | None = Field(None, description="expected calibration error, over ten bins")
     per_class: dict[str, ClassMetrics] = Field(description="by the value of the label")
     confusion: tuple[tuple[int, int, int], ...] = Field(
         description="rows are the truth, columns the prediction, both in the order of CLASSES"
@@ -103,7 +110,7 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
     }
     confusion = np.bincount(3 * truth + probabilities.argmax(axis=1), minlength=9).reshape(3, 3)
     return ModelMetrics(
-        n_films=films,
+        n_films=len(set(predictions.films)),
         n_patients=draws.shape[1],
         accuracy=interval("accuracy"),
         balanced_accuracy=interval("balanced_accuracy"),
@@ -112,6 +119,10 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
         macro_f1=interval("macro_f1"),
         macro_auc=interval("macro_auc"),
         abnormal_auc=per_class[Label.NORMAL].auc,
+        malignant_at_80=interval("malignant_at_80"),
+        malignant_at_90=interval("malignant_at_90"),
+        brier=interval("brier"),
+        ece=interval("ece"),
         per_class=per_class,
         confusion=tuple((int(row[0]), int(row[1]), int(row[2])) for row in confusion),
     )
@@ -187,6 +198,12 @@ def _statistics(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str
         "accuracy": hits.sum(axis=1) / actual.sum(axis=1),
         "balanced_accuracy": recall.sum(axis=1) / (actual > 0).sum(axis=1),
     }
+    malignant = CLASSES.index(Label.MALIGNANT)
+    for percent in (80, 90):
+        numbers[f"malignant_at_{percent}"] = _sensitivity_at(
+            percent / 100, probabilities[:, malignant], truth == malignant, weights
+        )
+    numbers |= _calibration(truth, probabilities, weights)
     for name, columns in by_class.items():
         numbers[f"macro_{name}"] = columns.mean(axis=1)
         numbers |= {f"{label}_{name}": columns[:, c] for c, label in enumerate(CLASSES)}
@@ -202,6 +219,29 @@ def _auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
     below = np.add.reduceat(ordered * ~positive[order], ties, axis=1)
     wins = (above * (np.cumsum(below, axis=1) - below / 2)).sum(axis=1)
     return _ratio(wins, above.sum(axis=1) * below.sum(axis=1), empty=np.nan)
+
+
+def _sensitivity_at(specificity: float, scores: Floats, positive: Bools, weights: Floats) -> Floats:
+    """The largest sensitivity (rows,) of any threshold that keeps the specificity; NaN where one side is empty."""
+    order = np.argsort(-scores, kind="stable")
+    ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
+    ordered = weights[:, order]
+    found = np.cumsum(np.add.reduceat(ordered * positive[order], ties, axis=1), axis=1)
+    alarms = np.cumsum(np.add.reduceat(ordered * ~positive[order], ties, axis=1), axis=1)
+    allowed = alarms <= (1 - specificity) * alarms[:, -1:] + 1e-9
+    best = np.where(allowed, found, 0).max(axis=1)
+    return np.where(alarms[:, -1] > 0, _ratio(best, found[:, -1], empty=np.nan), np.nan)
+
+
+def _calibration(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str, Floats]:
+    """Brier score and expected calibration error (rows,), as `calibration` defines them."""
+    distance = ((probabilities - np.eye(len(CLASSES))[truth]) ** 2).sum(axis=1)
+    confidence = probabilities.max(axis=1)
+    surplus = confidence - (probabilities.argmax(axis=1) == truth)
+    bins = np.eye(CALIBRATION_BINS)[np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)]
+    total = weights.sum(axis=1)
+    brier, ece = weights @ distance / total, abs(weights @ (bins * surplus[:, None])).sum(axis=1) / total
+    return {"brier": brier.round(12), "ece": ece.round(12)}  # beyond that the order of the sums would be seen
 
 
 def _ratio(part: Floats, whole: Floats, empty: float = 0.0) -> Floats:

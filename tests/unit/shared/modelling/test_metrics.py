@@ -12,9 +12,11 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
     roc_auc_score,
 )
+from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from shared.datasets.manifest import CLASSES
 from shared.modelling import metrics
+from shared.modelling.calibration import brier_score, expected_calibration_error
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate, roc_curve, share
 from shared.modelling.predictions import Predictions, merge
 
@@ -207,3 +209,43 @@ def test_rows_that_are_no_distribution_are_refused(row: tuple[float, float, floa
 def test_fields_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValidationError, match="same length"):
         Predictions(films=("a",), patients=(), labels=(CLASSES[0],), probabilities=((1.0, 0.0, 0.0),), folds=(0,))
+
+
+@pytest.mark.parametrize("decimals", [16, 1])
+@pytest.mark.parametrize("percent", [80, 90])
+def test_sensitivity_at_a_specificity_is_the_best_point_of_the_roc_curve(percent: int, decimals: int) -> None:
+    predictions = random_predictions(2, decimals=decimals)
+    truth, probabilities = arrays(predictions)
+    alarms, found, _ = sklearn_roc_curve(truth == 2, probabilities[:, 2], drop_intermediate=False)
+    best = found[alarms <= 1 - percent / 100 + 1e-9].max()
+    interval = getattr(evaluate(predictions, resamples=100), f"malignant_at_{percent}")
+    assert interval.value == pytest.approx(best)
+    assert interval.low < interval.value < interval.high
+
+
+def test_sensitivity_is_undefined_without_malignant_films() -> None:
+    assert evaluate(random_predictions(classes=(0, 1)), resamples=10).malignant_at_80 == Interval(
+        value=None, low=None, high=None
+    )
+
+
+def test_brier_score_and_calibration_error_are_those_of_the_calibration_with_intervals() -> None:
+    predictions = random_predictions(4)
+    truth, probabilities = arrays(predictions)
+    found = evaluate(predictions, resamples=100)
+    for interval, value in (
+        (found.brier, brier_score(probabilities, truth)),
+        (found.ece, expected_calibration_error(probabilities, truth)),
+    ):
+        assert interval is not None
+        assert interval.value == pytest.approx(value)
+        assert width(interval) > 0
+
+
+def test_a_film_that_was_judged_twice_counts_once() -> None:
+    once = random_predictions(films=40)
+    twice = evaluate(merge([once, once]), resamples=100)
+    alone = evaluate(once, resamples=100)
+    assert (twice.n_films, twice.n_patients) == (40, 20)
+    assert twice.accuracy == alone.accuracy  # and no narrower an interval
+    assert twice.macro_auc == alone.macro_auc

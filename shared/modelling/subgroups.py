@@ -1,0 +1,80 @@
+"""How good a network is on some of the films: by the density of the breast and by the kind of lesion.
+
+Few films stand behind such a number, so that its interval is wide: it tells where to look, not what is so.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from shared.datasets.manifest import Film, Record
+from shared.modelling.metrics import Interval, evaluate, share
+from shared.modelling.predictions import Bools, Predictions
+
+DENSITIES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
+LESIONS = {
+    "CALC": "calcification",
+    "CIRC": "well-defined mass",
+    "SPIC": "spiculated mass",
+    "MISC": "ill-defined mass",
+    "ARCH": "architectural distortion",
+    "ASYM": "asymmetry",
+}
+"""The classes of MIAS, as people say them."""
+
+
+class GroupMetrics(Record):
+    """A network on the films of one group. Those with a lesion of a kind are ranked against all normal films."""
+
+    of: Literal["density", "lesion"]
+    name: str
+    films: int
+    abnormal: int = Field(description="films of the group that are benign or malignant")
+    accuracy: Interval
+    recall: Interval = Field(description="part of the abnormal films that are called benign or malignant")
+    abnormal_auc: Interval
+
+
+def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
+    """One entry for each density and each kind of lesion that there is; `films` by their id, those that are known."""
+    if not (of_known := np.array([film in films for film in predictions.films])).any():
+        return ()
+    predictions = _some(predictions, of_known)
+    known = [films[film] for film in predictions.films]
+    densities = np.array([film.density for film in known])
+    kinds = [{lesion.kind for lesion in film.lesions} for film in known]
+    normal = ~predictions.abnormal
+    groups = []
+    for density, name in DENSITIES.items():
+        inside = densities == density
+        groups.append(_group(predictions, "density", name, inside, inside))
+    for kind in sorted(set().union(*kinds)):
+        inside = np.array([kind in having for having in kinds]) & ~normal
+        groups.append(_group(predictions, "lesion", LESIONS.get(kind, kind), inside, inside | normal))
+    return tuple(group for group in groups if group.films)
+
+
+def _group(
+    predictions: Predictions, of: Literal["density", "lesion"], name: str, inside: Bools, ranked: Bools
+) -> GroupMetrics:
+    called = predictions.rows.argmax(axis=1)
+    films = np.array(predictions.films)
+    return GroupMetrics(
+        of=of,
+        name=name,
+        films=len(set(films[inside])),
+        abnormal=len(set(films[inside & predictions.abnormal])),
+        accuracy=share(called == predictions.truth, inside, predictions.patients),
+        recall=share(called > 0, inside & predictions.abnormal, predictions.patients),
+        abnormal_auc=evaluate(_some(predictions, ranked)).abnormal_auc if inside.any() else _UNDEFINED,
+    )
+
+
+_UNDEFINED = Interval(value=None, low=None, high=None)
+
+
+def _some(predictions: Predictions, chosen: Bools) -> Predictions:
+    where = np.flatnonzero(chosen).tolist()
+    return Predictions.model_validate({name: [values[index] for index in where] for name, values in predictions})
