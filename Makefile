@@ -3,8 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO   := ./mammo demo $(if $(MIAS),--mias "$(MIAS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
           $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once)
 BENCHED := litserve bentoml mlserver
-COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)
-WHERE   := inference: http://$$($(COMPOSE) port inference 8080)  prometheus: http://$$($(COMPOSE) port prometheus 9090)
+COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)$(PROFILES:%= --profile %)
+WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test chaos fuzz bench-scale bench-imaging bench-inference bench-training soak check format images up smoke down clean
@@ -50,10 +50,11 @@ format: .venv/ready ## let ruff mend what it can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-images: .env ## build the container images; PIP_ARGS= is given to pip, such as an index of CPU wheels of torch
+images: .env ## build the container images and tell their sizes; PIP_ARGS= is given to pip, such as an index of CPU wheels of torch
 	$(COMPOSE) build
+	@deploy/docker/sizes.sh
 
-up: .env ## start the containers; STANDIN=1 where the S3 server's image can't be pulled (for tests only)
+up: .env ## start the containers; PROFILES="monitoring load gpu" adds some; STANDIN=1 where the S3 server's image can't be pulled (for tests only)
 	$(COMPOSE) up --detach --build
 	@echo "$(WHERE)  commands: $(strip $(COMPOSE)) run --rm cli --help"
 
@@ -61,7 +62,7 @@ smoke: ## send generated films through the running containers, to a prediction
 	@COMPOSE="$(strip $(COMPOSE))" deploy/docker/smoke.sh
 
 down: ## stop the containers; VOLUMES=1 deletes their data as well
-	$(COMPOSE) --profile tools down --remove-orphans $(if $(VOLUMES),--volumes)
+	$(COMPOSE) --profile "*" down --remove-orphans $(if $(VOLUMES),--volumes)
 
 clean: ## remove the demo's files, the environment and caches
 	rm -rf var .venv .venv-bench .venv-deploy .venv-kserve .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -33,7 +33,7 @@ TRAIN_GPU_MEMORY = Gauge(
     "mammo_training_gpu_memory_bytes", "Most memory of the GPU that the running job has taken", ["network"]
 )
 TRAIN_PROGRESS = Gauge(
-    "mammo_training_progress_timestamp_seconds", "When a training job last began or finished an epoch"
+    "mammo_training_progress_timestamp_seconds", "When a long job began, or last finished an epoch", ["stage"]
 )
 
 REQUESTS = Counter("mammo_requests", "Answers of the inference API", ["route", "status"])

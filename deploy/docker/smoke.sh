@@ -45,9 +45,8 @@ ready_with() { # the inference service answers with this version
   curl --silent --fail --max-time 5 "http://$inference/readyz" >"$scratch/ready" && grep --quiet --fixed-strings "$1" "$scratch/ready"
 }
 
-prometheus_says() { # prometheus_says QUERY: the query has an answer, and it is left in $scratch/answer
-  curl --silent --fail --max-time 5 --get --data-urlencode "query=$1" "http://$prometheus/api/v1/query" >"$scratch/answer" &&
-    grep --quiet '"result":\[{' "$scratch/answer"
+prometheus_says() { # prometheus_says QUERY: the query has an answer; Prometheus publishes no port
+  [[ -n $(compose exec -T prometheus promtool query instant http://127.0.0.1:9090 "$1" 2>/dev/null) ]]
 }
 
 for tool in docker curl; do
@@ -60,7 +59,6 @@ for service in "${SERVICES[@]}"; do
   echo "$service is healthy"
 done
 inference=$(compose port inference 8080) || fail "inference publishes no port"
-prometheus=$(compose port prometheus 9090) || fail "prometheus publishes no port"
 
 say "generating $PATIENTS patients and ingesting them"
 box=$(compose run --detach --entrypoint sleep cli 3600 2>"$scratch/box" | tail -n 1)

@@ -42,6 +42,7 @@ def running_stack(
     store: str,
     port: int = 0,
     extra: dict[str, str] | None = None,
+    of_worker: dict[str, dict[str, str]] | None = None,
     prepare: Callable[[], None] = lambda: None,
 ) -> Iterator[Stack]:
     """Starts everything and ends it with the block; logs are in `folder/logs`.
@@ -51,6 +52,7 @@ def running_stack(
         store: as in MAMMO_STORE.
         port: of the inference service; 0 takes a free one.
         extra: more environment variables for every process.
+        of_worker: more of them for the worker of a service.
         prepare: called when what an earlier stack left running is gone, and before anything starts.
 
     Raises:
@@ -75,7 +77,7 @@ def running_stack(
         environment = _environment(variables)
         for name in WORKERS:
             label = f"{name}-worker" if name == "inference" else name  # beside the service of that name
-            processes.start(label, worker_command(name), environment)
+            processes.start(label, worker_command(name), environment | (of_worker or {}).get(name, {}))
         processes.start("inference", inference_command(), environment)
         settings = Settings(
             _env_file=None,

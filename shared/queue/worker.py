@@ -218,7 +218,7 @@ def _do_job(job: Job, store: ObjectStore, plan: Plan, unit: Unit, stopping: Call
             raise WorkerLost(
                 f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"
             )
-        metrics.TRAIN_PROGRESS.set_to_current_time()
+        metrics.TRAIN_PROGRESS.labels(unit.stage).set_to_current_time()
         job(Assignment(fenced, plan, unit.name, stopping))
 
 

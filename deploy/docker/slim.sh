@@ -1,0 +1,38 @@
+#!/bin/sh
+# Takes out of an environment what nothing of ours can reach: slim.sh ENVIRONMENT. A third of its size; the container test runs
+# everything that is left.
+set -eu
+packages=$(echo "$1"/lib/python3.*/site-packages)
+
+# Symbols that only a debugger reads. Not in the libraries that wheels bring along (*.libs): they were edited when the wheel
+# was made, and strip would break them.
+find "$packages" -type f -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
+
+# The tests of packages, with their data.
+find "$packages" -type d -name tests -prune -exec rm -rf {} +
+
+# What only a compiler, a type checker or a builder of packages reads; medical vocabularies of reports; an image format and
+# fonts, which nothing of ours reads or draws.
+find "$packages" -type f \( -name '*.a' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' \) -delete
+rm -rf "$packages"/numpy/f2py "$packages"/numpy/distutils "$packages"/pydicom/sr "$packages"/pydicom/data/test_files \
+  "$packages"/PIL/_avif*.so "$packages"/pillow.libs/libavif* "$packages"/wcwidth/table_grapheme_overrides*
+
+# What boto3 knows of the services of AWS, but for S3 and how one signs in there.
+if [ -d "$packages/botocore/data" ]; then
+  find "$packages/botocore/data" -mindepth 1 -maxdepth 1 -type d \
+    ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
+fi
+
+# Codecs of imagecodecs that shared/imaging does not use (it imports each when it is first asked for), and their libraries.
+if [ -d "$packages/imagecodecs" ]; then
+  find "$packages/imagecodecs" -name '_*.abi3.so' ! -name '_imcd.*' ! -name '_shared*' ! -name '_jpeg8.*' \
+    ! -name '_jpegls.*' ! -name '_jpeg2k.*' ! -name '_htj2k.*' ! -name '_ljpeg.*' -delete
+  needed=$(ldd "$packages"/imagecodecs/*.so | awk '/imagecodecs.libs/ { print $3 }' | xargs -n 1 basename | sort -u)
+  for library in "$packages"/imagecodecs.libs/*; do
+    echo "$needed" | grep -q -x -F "$(basename "$library")" || rm "$library"
+  done
+fi
+
+# Languages that pygments could colour; rich, which brings it, colours none of ours.
+find "$packages/pygments/lexers" -name '*.py*' ! -name '__init__*' ! -name '_mapping*' ! -name 'special*' ! -name 'python*' \
+  -delete 2>/dev/null || true

@@ -1,0 +1,220 @@
+"""What Prometheus sees of a real run: every panel of the dashboards has data, every series is in the table of the docs,
+and no log holds anything of a patient."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+import requests
+import yaml
+
+from shared.api.batches import BatchRequest
+from shared.client import ApiError, InferenceClient
+from shared.datasets.manifest import Label
+from shared.datasets.mias import Source
+from shared.datasets.phantom import render
+from shared.embedded.broker import free_port
+from shared.embedded.commands import ROOT, WORKERS
+from shared.embedded.stack import Stack, running_stack, wait_for
+from shared.modelling.drift import MIN_FILMS, TraitsOfFilm, distribution
+from shared.modelling.recipes import profile
+from shared.progress import follow
+from shared.queue import pipeline
+from shared.queue.plan import Plan, make_plan
+from shared.store import registry
+from shared.store.ingest import ingest
+from shared.store.objects import ObjectStore, open_store
+from tests.builders import queue_of
+from tests.servers import wait_until
+from tests.unit.deploy.series import exported
+from tests.unit.shared.imaging.dicoms import dicom
+
+PROMETHEUS = shutil.which("prometheus")
+JOBS = {"augment": "augment", "segment": "segment", "train": "train", "inference": "inference-worker"}
+PLANTED = {
+    "PatientName": "PLANTEDNAME^MARY",
+    "PatientID": "PLANTEDID77",
+    "PatientBirthDate": "19510203",
+    "AccessionNumber": "PLANTEDACC9",
+    "InstitutionName": "PLANTEDHOSPITAL",
+    "ReferringPhysicianName": "PLANTEDDOCTOR^X",
+}
+ON_A_GPU = {"mammo_training_gpu_memory_bytes"}
+
+pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not on PATH: apt-get install prometheus")
+
+
+class Watched:
+    """A stack that a Prometheus of its own scrapes every second."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.logs, self._url = folder / "logs", url
+
+    def ask(self, path: str, **query: str) -> Any:
+        answer = requests.get(f"{self._url}/api/v1/{path}", params=query, timeout=10)
+        assert answer.ok, answer.text
+        return answer.json()["data"]
+
+    def values(self, query: str) -> list[float]:
+        """What a query answers now, without what is no number."""
+        found = [float(one["value"][1]) for one in self.ask("query", query=query)["result"]]
+        return [value for value in found if value == value]  # noqa: PLR0124  not NaN
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str, synthetic_films: Path) -> Iterator[Watched]:
+    """A finished run, predictions, a batch, a refusal and a damaged film; then a little time for some scrapes."""
+    folder = tmp_path_factory.mktemp("watched")
+    ports = {name: free_port() for name in WORKERS}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "tests")
+        boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1").create_bucket(Bucket="watched")
+        extra = {"MAMMO_S3_ENDPOINT_URL": s3_endpoint}
+        of_worker = {name: {"MAMMO_METRICS_PORT": str(port)} for name, port in ports.items()}
+        with running_stack(folder, "s3://watched", extra=extra, of_worker=of_worker) as stack:
+            targets = {JOBS[name]: f"127.0.0.1:{port}" for name, port in ports.items()}
+            with _prometheus(folder, stack, {**targets, "inference": stack.url.removeprefix("http://")}) as watched:
+                _work(stack, synthetic_films)
+                time.sleep(5)
+                yield watched
+
+
+@contextmanager
+def _prometheus(folder: Path, stack: Stack, targets: dict[str, str]) -> Iterator[Watched]:
+    port = free_port()
+    key = folder / "metrics-key"
+    key.write_text(stack.key)
+    jobs = [
+        {
+            "job_name": job,
+            "static_configs": [{"targets": [target]}],
+            **({"authorization": {"credentials_file": str(key)}} if job == "inference" else {}),
+        }
+        for job, target in targets.items()
+    ]
+    every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    rules = [str(ROOT / "deploy" / "prometheus" / "alerts.yml")]
+    config = folder / "prometheus.yml"
+    config.write_text(yaml.safe_dump({"global": every, "rule_files": rules, "scrape_configs": jobs}))
+    command = [str(PROMETHEUS), f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
+    command.append(f"--web.listen-address=127.0.0.1:{port}")
+    with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            wait_until(lambda: _answers(f"http://127.0.0.1:{port}/-/ready"), 30)
+            yield Watched(folder, f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _work(stack: Stack, films: Path) -> None:
+    store = open_store(stack.settings)
+    client = InferenceClient(stack.url, stack.key)
+    plan = _run(stack, store, films)
+    wait_for("loading the model", client.ready, stack.processes)
+    _promote_with_inputs(store, plan)
+    wait_for("loading its successor", lambda: client.model().version == "watched", stack.processes)
+
+    pixels = render(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels
+    film, blank = dicom(pixels, **PLANTED), dicom(np.zeros_like(pixels), **PLANTED)
+    for number in range(MIN_FILMS + 1):
+        client.predict(film, heatmap=number % 20 == 0)
+    for refused in (blank, film[: len(film) // 2]):
+        with pytest.raises(ApiError):
+            client.predict(refused)
+    for name, data in (("good.dcm", film), ("blank.dcm", blank), ("cut.dcm", film[: len(film) // 2])):
+        store.put(f"inbox/{name}", data)
+    batch = client.create_batch(BatchRequest(prefix="inbox/"))
+    wait_until(lambda: client.batch(batch.id).state == "done", 60)
+    client.predict(film, heatmap=True)
+
+
+def _run(stack: Stack, store: ObjectStore, films: Path) -> Plan:
+    dataset = ingest(store, Source(films), "films").dataset
+    chosen = {"networks": ("resnet50",), "protocols": ("patient",), "promote": ("resnet50",)}
+    plan = make_plan(dataset, profile("test"), weights={}, seed=7, **chosen)
+    pipeline.start(store, queue_of(stack), plan)
+    follow(store, plan, stack.processes.check)
+    return plan
+
+
+def _promote_with_inputs(store: ObjectStore, plan: Plan) -> None:
+    """The run's model once more, as if it had seen enough films to tell how they are distributed."""
+    card = registry.read_card(store, "resnet50", plan.run)
+    files = {name: registry.read_file(store, card, name) for name in card.files}
+    spread = np.linspace(0.1, 0.6, 200)
+    inputs = distribution([TraitsOfFilm(brightness=float(value), breast_area=float(value)) for value in spread])
+    registry.publish(store, card.model_copy(update={"version": "watched", "inputs": inputs}), files)
+    registry.promote(store, "resnet50", "watched", by="tests", why="tests", force=True)
+
+
+def panels() -> list[tuple[str, str]]:
+    boards = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+    found = [(board.stem, panel) for board in boards for panel in json.loads(board.read_text())["panels"]]
+    return [
+        (f"{board}: {panel['title']}", target["expr"]) for board, panel in found for target in panel.get("targets", ())
+    ]
+
+
+def test_every_panel_has_data(watched: Watched) -> None:
+    without = []
+    for title, query in panels():
+        asked = query.replace("$__rate_interval", "3m")
+        if not watched.values(asked):
+            without.append((title, asked))
+    assert without == []
+
+
+def test_every_series_is_in_the_table_and_the_other_way_round(watched: Watched) -> None:
+    told = [name for name in watched.ask("label/__name__/values") if re.match("mammo_|request_|celery_", name)]
+    bare = {re.sub("_(bucket|sum|count)$", "", name) for name in told if not name.endswith("_created")}
+    bare |= {"mammo_model_created_timestamp_seconds"}
+    assert bare == exported() - ON_A_GPU
+    table = documented()
+    assert set(table) == exported()
+    for name in sorted(bare):
+        (one, *_) = labelled(watched, name)
+        assert set(one) - {"__name__", "job", "instance", "le"} == table[name], name
+
+
+def documented() -> dict[str, set[str]]:
+    """Series -> labels, as docs/metrics.md has them."""
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]*)\|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    return {name: {label.strip() for label in labels.split(",") if label.strip()} for name, labels in rows}
+
+
+def labelled(watched: Watched, name: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = watched.ask("series", **{"match[]": f'{{__name__=~"{name}(_bucket)?"}}'})
+    return found
+
+
+def test_no_alert_of_a_system_that_is_well(watched: Watched) -> None:
+    states = {alert["labels"]["alertname"] for alert in watched.ask("alerts")["alerts"] if alert["state"] == "firing"}
+    assert states == set()
+
+
+def test_no_log_holds_anything_of_a_patient(watched: Watched) -> None:
+    logs = sorted(watched.logs.iterdir())
+    text = "".join(log.read_text() for log in logs)
+    assert len(logs) == 6
+    assert '"route": "/v1/predictions"' in text
+    assert '"task": "' in text
+    for planted in PLANTED.values():
+        for word in planted.split("^"):
+            assert len(word) < 4 or word not in text, planted
