@@ -17,6 +17,9 @@ STEP = 8
 """Pixels from node to node of the map, which is linear in between: rotations are exact, and the splines are off by less
 than a twentieth of a pixel."""
 
+BAND = 128
+"""Rows that are warped at a time: their part of the map stays in the cache. A multiple of STEP."""
+
 DARK = 64
 """Grey levels that a film's background may have. Brighter edges are breast, labels or the scanner's frame."""
 
@@ -75,10 +78,15 @@ def _moved(pixels: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[n
         )
         return np.asarray(cv2.warpAffine(pixels, back, (width, height), flags=flags, borderValue=fill), np.uint8)
     xs, ys = _nodes(width), _nodes(height)
-    size, inside = (len(xs) * STEP, len(ys) * STEP), (slice(STEP, STEP + height), slice(STEP, STEP + width))
     source = _source(transform, xs, ys, (width, height)).astype(np.float32)
-    x, y = (cv2.resize(axis, size)[inside] for axis in source)
-    return np.asarray(cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderValue=fill), np.uint8)
+    moved = np.empty_like(pixels)
+    for top in range(0, height, BAND):
+        band = moved[top : top + BAND]
+        nodes = source[:, top // STEP : -(-(top + len(band)) // STEP) + 2]
+        size = len(xs) * STEP, nodes.shape[1] * STEP
+        x, y = (cv2.resize(axis, size)[STEP : STEP + len(band), STEP : STEP + width] for axis in nodes)
+        cv2.remap(pixels, x, y, cv2.INTER_LINEAR, dst=band, borderValue=fill)
+    return moved
 
 
 def _nodes(edge: int) -> Floats:

@@ -149,6 +149,15 @@ def test_between_its_nodes_the_map_is_near_the_splines(monkeypatch: pytest.Monke
     assert np.abs(coarse.astype(int) - apply_transform(ramp, transform)).max() <= 1
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 300), (130, 50), (255, 129)])
+def test_films_of_any_size_are_warped_whole(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(1, 255, size, np.uint8)
+    transform = Transform(elastic=Elastic(seed="1", amplitude=1, spacing=max(size) / 8), rotation_deg=3)
+    in_bands = apply_transform(pixels, transform)
+    monkeypatch.setattr(core, "BAND", 1024)
+    assert np.array_equal(in_bands, apply_transform(pixels, transform))
+
+
 def test_elastic_displacement_is_smooth_and_changes_a_film() -> None:
     moved = apply_transform(film(), Transform(elastic=ELASTIC))
     assert np.abs(moved.astype(int) - film()).max() > 10
