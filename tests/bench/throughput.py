@@ -1,9 +1,9 @@
 """How near the augment and segment workers come to what their cores alone can do, from store to store.
 
-Two workers of each service, started as in production, do a run over a directory and over an S3 server (moto, over HTTP
-on the same two cores). Before, between and after, two processes do the same work on what lies in memory: decode,
-transform or segment, and encode; nothing is stored. Films are of MIAS where `MAMMO_TEST_MIAS` names a copy, otherwise
-generated.
+A worker of each service with two processes, started as in production, does a run over a directory and over an S3 server
+(moto, over HTTP on the same two cores). Before, between and after, two processes do the same work on what lies in
+memory: decode, transform or segment, and encode; nothing is stored. Films are of MIAS where `MAMMO_TEST_MIAS` names a
+copy, otherwise generated.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ from shared.store.objects import ObjectStore, open_store
 from tests.bench.pngs import films
 from tests.servers import running_broker, running_s3
 
-FILMS, VARIANTS, WORKERS, CORE_S = 240, 4, 2, 4.0
+FILMS, VARIANTS, PROCESSES, CORE_S = 240, 4, 2, 4.0
 STAGES = ("augment", "segment")
 WANTED = 0.85
 RECIPE = PROFILES["full"].augmentation.model_copy(update={"variants": VARIANTS})
@@ -75,10 +75,10 @@ def measure_cores(pgms: list[bytes]) -> Rates:
         "augment": (augment_core, pgms, VARIANTS),
         "segment": (segment_image, pngs, 1),
     }
-    with multiprocessing.get_context("spawn").Pool(WORKERS, cv2.setNumThreads, (1,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(PROCESSES, cv2.setNumThreads, (1,)) as pool:
         measured = {}
         for stage, (work, inputs, images) in works.items():
-            each = pool.starmap(_repeat, [(work, inputs, images)] * WORKERS, chunksize=1)
+            each = pool.starmap(_repeat, [(work, inputs, images)] * PROCESSES, chunksize=1)
             measured[stage] = Seen(sum(seen.rate for seen in each), mean(seen.cpu_ms for seen in each))
     return measured
 
@@ -139,31 +139,31 @@ def store_films(store: ObjectStore, pgms: list[bytes]) -> Manifest:
 
 
 @contextmanager
-def running_workers(folder: Path) -> Iterator[dict[str, list[psutil.Popen]]]:
-    """Two of each stage, ready to work."""
-    environment, started = {**os.environ, "PYTHONPATH": str(ROOT)}, []
-    logs = [folder / f"{stage}-{number}" for stage in STAGES for number in range(WORKERS)]
+def running_workers(folder: Path) -> Iterator[dict[str, psutil.Popen]]:
+    """One of each stage, ready to work."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MAMMO_WORKER_PROCESSES": str(PROCESSES)}
+    started: dict[str, psutil.Popen] = {}
+    logs = [folder / stage for stage in STAGES]
     try:
         for log in logs:
             with log.open("wb") as file:
-                command = worker_command(log.name.split("-")[0])
-                started.append(psutil.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file))
+                command = worker_command(log.name)
+                started[log.name] = psutil.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
         while not all(" ready." in log.read_text(errors="replace") for log in logs):
-            if any(worker.poll() is not None for worker in started):
+            if any(worker.poll() is not None for worker in started.values()):
                 raise RuntimeError("a worker has ended:\n" + "\n".join(log.read_text()[-1500:] for log in logs))
             time.sleep(0.1)
-        yield {stage: started[at * WORKERS : (at + 1) * WORKERS] for at, stage in enumerate(STAGES)}
+        yield started
     finally:
-        for worker in started:
+        for worker in started.values():
             worker.terminate()
-        for worker in started:
+        for worker in started.values():
             worker.wait()
 
 
-def _cpu_s(workers: list[psutil.Popen]) -> float:
-    """What workers and their children have used of the cores."""
-    family = [process for worker in workers for process in (worker, *worker.children())]
-    return sum(sum(process.cpu_times()[:2]) for process in family)
+def _cpu_s(worker: psutil.Popen) -> float:
+    """What a worker and its children have used of the cores."""
+    return sum(sum(process.cpu_times()[:2]) for process in (worker, *worker.children()))
 
 
 # ---- side by side ----------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def _cpu_s(workers: list[psutil.Popen]) -> float:
 
 def main() -> None:
     pgms = [encode_pgm(film) for film in films()]
-    print(f"from store to store, {WORKERS} workers of each service on {os.cpu_count()} cores, images/s")
+    print(f"from store to store, {PROCESSES} processes of each worker on {os.cpu_count()} cores, images/s")
     print(f"  {'':28}" + "".join(f"{stage:>10}{'of core':>9}{'CPU ms':>8}" for stage in STAGES))
     cores = [measure_cores(pgms)]
     seen: dict[str, Rates] = {}
@@ -185,7 +185,7 @@ def main() -> None:
         (server,) = [child for child in psutil.Process().children() if "moto.server" in child.cmdline()]
         before, began = sum(server.cpu_times()[:2]), time.perf_counter()
         seen["S3 over HTTP"] = measure_workers("s3://bench", pgms)
-        share = (sum(server.cpu_times()[:2]) - before) / (time.perf_counter() - began) / WORKERS
+        share = (sum(server.cpu_times()[:2]) - before) / (time.perf_counter() - began) / PROCESSES
     cores.append(measure_cores(pgms))
     core = {
         stage: Seen(mean(each[stage].rate for each in cores), mean(each[stage].cpu_ms for each in cores))
