@@ -6,10 +6,11 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
 import numpy as np
@@ -34,7 +35,8 @@ from shared.store import registry
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store
 from tests.builders import queue_of
-from tests.servers import wait_until
+from tests.servers import FaultyS3, wait_until
+from tests.unit.deploy.policies import allows
 from tests.unit.deploy.series import exported
 from tests.unit.shared.imaging.dicoms import dicom
 
@@ -53,11 +55,25 @@ ON_A_GPU = {"mammo_training_gpu_memory_bytes"}
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not on PATH: apt-get install prometheus")
 
 
+class RecordingS3(FaultyS3):
+    """Notes who asks for what: every process signs with an access key of its own name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[tuple[str, str, str, str]] = set()
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        who = re.search(r"Credential=([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        _, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
+        self.asked.add((who[1] if who else "", environ["REQUEST_METHOD"], key, environ.get("QUERY_STRING", "")))
+        return super()._answer(environ, start_response)
+
+
 class Watched:
     """A stack that a Prometheus of its own scrapes every second."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self.logs, self._url = folder / "logs", url
+    def __init__(self, folder: Path, url: str, s3: RecordingS3) -> None:
+        self.logs, self.s3, self._url = folder / "logs", s3, url
 
     def ask(self, path: str, **query: str) -> Any:
         answer = requests.get(f"{self._url}/api/v1/{path}", params=query, timeout=10)
@@ -71,26 +87,26 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str, synthetic_films: Path) -> Iterator[Watched]:
+def watched(tmp_path_factory: pytest.TempPathFactory, synthetic_films: Path) -> Iterator[Watched]:
     """A finished run, predictions, a batch, a refusal and a damaged film; then a little time for some scrapes."""
     folder = tmp_path_factory.mktemp("watched")
     ports = {name: free_port() for name in WORKERS}
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, RecordingS3() as s3:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "tests")
-        boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1").create_bucket(Bucket="watched")
-        extra = {"MAMMO_S3_ENDPOINT_URL": s3_endpoint}
-        of_worker = {name: {"MAMMO_METRICS_PORT": str(port)} for name, port in ports.items()}
+        boto3.client("s3", endpoint_url=s3.url, region_name="us-east-1").create_bucket(Bucket="watched")
+        extra = {"MAMMO_S3_ENDPOINT_URL": s3.url, "AWS_ACCESS_KEY_ID": "inference"}
+        of_worker = {name: {"MAMMO_METRICS_PORT": str(port), "AWS_ACCESS_KEY_ID": name} for name, port in ports.items()}
         with running_stack(folder, "s3://watched", extra=extra, of_worker=of_worker) as stack:
             targets = {JOBS[name]: f"127.0.0.1:{port}" for name, port in ports.items()}
-            with _prometheus(folder, stack, {**targets, "inference": stack.url.removeprefix("http://")}) as watched:
+            with _prometheus(folder, stack, {**targets, "inference": stack.url.removeprefix("http://")}, s3) as watched:
                 _work(stack, synthetic_films)
                 time.sleep(5)
                 yield watched
 
 
 @contextmanager
-def _prometheus(folder: Path, stack: Stack, targets: dict[str, str]) -> Iterator[Watched]:
+def _prometheus(folder: Path, stack: Stack, targets: dict[str, str], s3: RecordingS3) -> Iterator[Watched]:
     port = free_port()
     key = folder / "metrics-key"
     key.write_text(stack.key)
@@ -111,7 +127,7 @@ def _prometheus(folder: Path, stack: Stack, targets: dict[str, str]) -> Iterator
     with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             wait_until(lambda: _answers(f"http://127.0.0.1:{port}/-/ready"), 30)
-            yield Watched(folder, f"http://127.0.0.1:{port}")
+            yield Watched(folder, f"http://127.0.0.1:{port}", s3)
         finally:
             process.terminate()
 
@@ -218,3 +234,10 @@ def test_no_log_holds_anything_of_a_patient(watched: Watched) -> None:
     for planted in PLANTED.values():
         for word in planted.split("^"):
             assert len(word) < 4 or word not in text, planted
+
+
+def test_what_each_service_asks_of_the_store_is_what_its_policy_allows(watched: Watched) -> None:
+    asked = {request for request in watched.s3.asked if request[0] in WORKERS}
+    assert {who for who, *_ in asked} == set(WORKERS)
+    refused = sorted(request for request in asked if not allows(*request))
+    assert not refused, "\n".join(map(str, refused))

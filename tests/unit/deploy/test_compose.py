@@ -1,0 +1,83 @@
+"""docker-compose.yml, the Dockerfiles and the pages about them hold together, and hadolint finds nothing."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shared.embedded.commands import ROOT
+from shared.settings import Settings
+from tests.unit.deploy.manifests import compose
+
+DOCKER = ROOT / "deploy" / "docker"
+HADOLINT = ROOT / ".venv-deploy" / "bin" / "hadolint"
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
+SET_ELSEWHERE = {
+    "api_key",  # for commands; by the service `cli`
+    "serve_host",  # by the images: what they listen on is theirs to say
+    "serve_port",
+    "metrics_host",
+    "metrics_port",
+    "worker_idle_s",  # for autoscalers; compose would start the worker again
+}
+
+
+def test_every_setting_reaches_the_containers_and_nothing_else_does() -> None:
+    passed = set(compose()["x-mammo-environment"]) - {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert passed == {f"MAMMO_{name.upper()}" for name in set(Settings.model_fields) - SET_ELSEWHERE}
+
+
+def test_every_variable_of_compose_is_in_the_example() -> None:
+    example = (ROOT / ".env.example").read_text()
+    listed = set(re.findall(r"^#?([A-Z0-9_]+)=", example, re.MULTILINE))
+    used = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", (ROOT / "docker-compose.yml").read_text()))
+    assert used <= listed
+
+
+def test_what_compose_builds_has_a_target() -> None:
+    targets = set(re.findall(r"^FROM \S+ AS ([\w-]+)$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE))
+    built = {service["build"]["target"] for service in compose()["services"].values() if "build" in service}
+    assert built == {"augment", "segment", "train", "inference", "inference-worker"} <= targets
+
+
+def test_every_container_is_bounded_and_has_no_more_rights_than_it_needs() -> None:
+    for name, service in compose()["services"].items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"]
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+        assert service["restart"] == ("no" if name in ("bucket", "cli") else "unless-stopped")
+        assert all("127.0.0.1" in port for port in service.get("ports", ()))
+
+
+def test_the_broker_can_not_be_reached_from_outside_and_has_no_way_out() -> None:
+    assert compose()["services"]["redis"]["networks"] == ["queue"]
+    assert compose()["networks"]["queue"] == {"internal": True}
+
+
+@pytest.mark.skipif(not HADOLINT.exists(), reason="hadolint is not set up: make .venv-deploy/ready")
+@pytest.mark.parametrize("file", sorted(DOCKER.rglob("Dockerfile")), ids=lambda path: path.parent.name)
+def test_hadolint_finds_nothing(file: Path) -> None:
+    told = subprocess.run([str(HADOLINT), str(file)], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+
+
+def test_dockerfiles_need_no_other_front_end() -> None:
+    for file in DOCKER.rglob("Dockerfile"):
+        assert not file.read_text().startswith("# syntax=")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_pages_name_what_is_there(page: Path) -> None:
+    text = page.read_text()
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert "://" in link or (page.parent / link).exists(), link
+    for named in re.findall(
+        r"(?:^|[ `(])((?:deploy|docs)/[\w-]+/[\w./-]+\w)", text
+    ):  # not kubectl's `deploy/inference`
+        assert (ROOT / named).exists(), named
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", text)) <= {(t, "") for t in targets} | {
+        ("", t) for t in targets
+    }

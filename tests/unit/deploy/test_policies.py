@@ -1,0 +1,54 @@
+"""The IAM policies name prefixes of the layout alone, and no service may do what is another one's."""
+
+import re
+
+import pytest
+import yaml
+
+from shared.embedded.commands import ROOT
+from shared.settings import Settings
+from shared.store import keys
+from tests.unit.deploy.policies import BUCKET, POLICIES, allows, statements
+
+ROLES = ("augment", "segment", "train", "inference", "operator")
+LAYOUT = set(re.findall(r"^(\w+/)", keys.__doc__ or "", re.MULTILINE)) | {"self-test/"}
+
+
+def test_each_account_of_kubernetes_has_one() -> None:
+    accounts = yaml.safe_load_all((ROOT / "deploy" / "k8s" / "base" / "accounts.yaml").read_text())
+    assert (
+        {account["metadata"]["name"] for account in accounts}
+        == {path.stem for path in POLICIES.iterdir()}
+        == set(ROLES)
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_they_name_prefixes_of_the_layout_alone(role: str) -> None:
+    inbox = str(Settings.model_fields["batch_prefix"].default)
+    for statement in statements(role):
+        for resource in statement["Resource"]:
+            prefix = resource.removeprefix(f"{BUCKET}/").partition("*")[0]
+            assert resource == BUCKET or prefix in LAYOUT | {inbox}, resource
+        assert not any("*" in action for action in statement["Action"])
+
+
+@pytest.mark.parametrize(
+    ("role", "method", "key"),
+    [
+        ("augment", "PUT", "raw/mias/films/mdb001.pgm"),
+        ("augment", "PUT", "models/resnet50/v1/model.onnx"),
+        ("segment", "GET", "raw/mias/films/mdb001.pgm"),
+        ("segment", "GET", "access/keys.json"),
+        ("segment", "DELETE", "runs/r/plan.json"),
+        ("train", "PUT", "access/keys.json"),
+        ("train", "PUT", "data_segmentation/x"),
+        ("inference", "PUT", "models/resnet50/aliases/production.json"),
+        ("inference", "GET", "raw/mias/films/mdb001.pgm"),
+        ("inference", "DELETE", "batches/b/plan.json"),
+        ("operator", "DELETE", "models/resnet50/v1/model.onnx"),
+        ("operator", "DELETE", "raw/mias/films/mdb001.pgm"),
+    ],
+)
+def test_nobody_may_do_what_is_not_theirs(role: str, method: str, key: str) -> None:
+    assert not allows(role, method, key, "")
