@@ -1,7 +1,4 @@
-"""Where on the film the network's answer comes from: the class-activation map (Zhou et al., CVPR 2016).
-
-For networks that end in average pooling and one linear layer it is one matrix product, no gradient.
-"""
+"""The class-activation map on the film that was sent, as a picture."""
 
 import io
 from collections.abc import Callable
@@ -19,16 +16,6 @@ from shared.imaging.segment import Segmentation
 _LONGEST_EDGE = 512  # of the map that is sent: the network's own is much coarser, and the client enlarges it anyway
 _LEVELS = np.arange(256, dtype=np.uint8)
 _INFERNO = cv2.cvtColor(cv2.applyColorMap(_LEVELS[None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB).tobytes()
-
-
-def activation_map(features: Floats, head: Floats, label: int) -> Floats:
-    """The map of class `label` (float32 h x w, 0..1) from features (C x h x w) and head weights (3 x C).
-
-    What speaks against the class is 0; a film on which nothing speaks for it gets a map of zeros.
-    """
-    channels, height, width = features.shape
-    raw = np.maximum(head[label] @ features.reshape(channels, -1), 0).reshape(height, width)
-    return np.asarray(raw / max(float(raw.max()), 1e-12), np.float32)
 
 
 def on_film(heat: Floats, segmentation: Segmentation) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.inference.engine import Floats, Runner
-from services.inference.explain import activation_map, on_film
+from services.inference.explain import on_film
 from shared.datasets.manifest import CLASSES, Label
 from shared.errors import InputError
 from shared.imaging.decode import decode
@@ -18,6 +18,7 @@ from shared.imaging.gate import Gate
 from shared.imaging.image import Image
 from shared.imaging.preprocess import Preprocessing, prepare_image
 from shared.imaging.segment import Segmentation
+from shared.modelling.activation import activation_map
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard
 

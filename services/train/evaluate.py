@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from services.train.baselines import baselines
+from services.train.code import code_sha256
 from services.train.jobs import JobResult
 from shared.datasets.manifest import Label, Manifest
 from shared.modelling.calibration import (
@@ -22,6 +23,7 @@ from shared.modelling.calibration import (
     calibrate,
     choose_threshold,
     expected_calibration_error,
+    reliability,
     uncertain_band,
 )
 from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult, PooledOperatingPoint
@@ -56,6 +58,7 @@ def evaluate_run(
         augmentation=plan.augmentation.id,
         augmentation_variants=plan.augmentation.variants,
         code_version=plan.code_version,
+        code_sha256=code_sha256(),
         data_sha256=results[0].data_sha256 if results else "",
         folds=plan.folds,
         repeats=plan.repeats,
@@ -155,4 +158,5 @@ def _calibration(folds: Sequence[JobResult]) -> Calibration:
         brier_after=brier_score(after.rows, after.truth),
         ece_before=expected_calibration_error(before.rows, before.truth),
         ece_after=expected_calibration_error(after.rows, after.truth),
+        bins=reliability(after.rows, after.truth),
     )

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation, as PNG bytes: confusion matrix, ROC curves, training curves, comparison of networks.
+"""The pictures of an evaluation, as PNG bytes: confusion matrix, curves of ROC, calibration and training, comparison.
 
 Drawn 4.4 inches wide with 11 point text, so that they can be read at the width of a phone. The colours are Paul Tol's
 high-contrast scheme (doi 10.5281/zenodo.3381072): told apart with every kind of colour vision and in grey. Only
@@ -65,7 +65,7 @@ def confusion_matrix(result: NetworkResult, synthetic: bool) -> bytes:
 
 
 def roc_curves(result: NetworkResult, synthetic: bool) -> bytes:
-    """Each class against the two others, with its area, and the diagonal of chance."""
+    """Each class against the two others, with its area and its 95% band, and the diagonal of chance."""
     figure, (axes,) = _figure(f"ROC curves, one class against the rest\n{title(result, synthetic)}", height=4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance (0.50)")
     for label, (colour, style) in zip(CLASSES, CLASS_STYLES, strict=True):
@@ -74,10 +74,30 @@ def roc_curves(result: NetworkResult, synthetic: bool) -> bytes:
             rates = part.roc.false_positive_rate, part.roc.true_positive_rate
             text = f"{label} ({part.auc.value:.2f})"
             axes.plot(*rates, color=colour, linestyle=style, linewidth=2, label=text)
+            if part.roc.band:
+                rate, low, high = zip(*part.roc.band, strict=True)
+                axes.fill_between(rate, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set_xlabel("false positive rate", size=TEXT)
     axes.set_ylabel("true positive rate", size=TEXT)
     axes.legend(loc="lower right", fontsize=SMALL, frameon=False, title="area under the curve", title_fontsize=SMALL)
+    return _png(figure)
+
+
+def calibration_curve(result: NetworkResult, synthetic: bool) -> bytes:
+    """How often an answer of some probability is right; the area of a dot is the number of its films."""
+    figure, (axes,) = _figure(f"Calibration\n{title(result, synthetic)}", height=4.2)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="as often right as it says")
+    bins = result.calibration.bins if result.calibration else ()
+    films = sum(count for *_, count in bins)
+    if bins:
+        confidence, accuracy, counts = zip(*bins, strict=True)
+        axes.plot(confidence, accuracy, color=BLUE, linewidth=1.2)
+        axes.scatter(confidence, accuracy, s=[20 + 400 * count / films for count in counts], color=BLUE, alpha=0.7)
+    axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.set_xlabel("probability of the answer", size=TEXT)
+    axes.set_ylabel("part that is right", size=TEXT)
+    axes.legend(loc="upper left", fontsize=SMALL, frameon=False)
     return _png(figure)
 
 

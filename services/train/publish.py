@@ -42,7 +42,7 @@ from shared.queue.plan import Plan
 from shared.store import keys, registry
 from shared.store.objects import ObjectStore
 
-_EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
+EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
 _MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
 _SYNTHETIC_TERMS = "Generated films; no person's data."
 
@@ -95,7 +95,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         int8=int8,
         inputs=training_inputs(store, plan, best),
         golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),
-        explainable=network in _EXPLAINABLE,
+        explainable=network in EXPLAINABLE,
         data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
         files={},
     )
@@ -115,7 +115,7 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
     graph = _export(network, inputs)
     check_golden(golden, lambda films: logits_of(graph, films), GOLDEN_TOLERANCE)
     files = {WEIGHTS: weights, ONNX: graph, GOLDEN: golden}
-    return files | {HEAD: _head_weights(network)} if kind in _EXPLAINABLE else files
+    return files | {HEAD: _head_weights(network)} if kind in EXPLAINABLE else files
 
 
 def _in_8_bits(

@@ -7,11 +7,14 @@ script, and a content security policy holds it to that. It can be mailed, printe
 import hashlib
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.train import figures
+from services.train.mistakes import Mistake
+from services.train.publish import EXPLAINABLE
 from shared.datasets.manifest import CLASSES
 from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
@@ -28,8 +31,8 @@ THRESHOLD_RULES = {
 }
 
 
-def render(evaluation: Evaluation) -> dict[str, bytes]:
-    """File name -> content: index.html, metrics.json, comparison.png and three pictures a result.
+def render(evaluation: Evaluation, mistakes: Sequence[Mistake] = ()) -> dict[str, bytes]:
+    """File name -> content: index.html, metrics.json, comparison.png, the pictures of each result, and of `mistakes`.
 
     The same evaluation gives the same bytes.
     """
@@ -37,9 +40,12 @@ def render(evaluation: Evaluation) -> dict[str, bytes]:
     for result in evaluation.results:
         pictures[picture_name(result, "confusion")] = figures.confusion_matrix(result, evaluation.synthetic)
         pictures[picture_name(result, "roc")] = figures.roc_curves(result, evaluation.synthetic)
+        if result.calibration:
+            pictures[picture_name(result, "calibration")] = figures.calibration_curve(result, evaluation.synthetic)
         pictures[picture_name(result, "training")] = figures.training_curves(result, evaluation.synthetic)
+    pictures |= {f"mistake-{number:02d}.png": mistake.png for number, mistake in enumerate(mistakes, 1)}
     return {
-        "index.html": page(evaluation, pictures).encode(),
+        "index.html": page(evaluation, pictures, mistakes).encode(),
         "metrics.json": evaluation.model_dump_json(indent=1).encode(),
         **pictures,
     }
@@ -49,17 +55,25 @@ def picture_name(result: NetworkResult, kind: str) -> str:
     return f"{result.network}-{result.protocol}-{kind}.png"
 
 
-def page(evaluation: Evaluation, pictures: dict[str, bytes]) -> str:
+def best_network(evaluation: Evaluation) -> str | None:
+    """That with the highest macro AUC under the patient protocol; None where nothing was judged by it."""
+    honest = [result for result in evaluation.results if not result.leaky]
+    best = max(honest, key=lambda result: result.metrics.macro_auc.value or 0.0, default=None)
+    return best.network if best else None
+
+
+def page(evaluation: Evaluation, pictures: dict[str, bytes], mistakes: Sequence[Mistake] = ()) -> str:
     """The HTML page. Results under the patient protocol come first: they are the ones that count."""
     results = sorted(evaluation.results, key=lambda result: result.leaky)
-    honest = [result for result in results if not result.leaky]
-    best = max(honest, key=lambda result: result.metrics.macro_auc.value or 0.0, default=None)
+    name = best_network(evaluation)
+    best = next((result for result in results if not result.leaky and result.network == name), None)
     leaky_twin = next((result for result in results if result.leaky and best and result.network == best.network), None)
     return _TEMPLATE.render(
         evaluation=evaluation,
         results=results,
         best=best,
         leaky_twin=leaky_twin,
+        mistakes=mistakes,
         networks=list(dict.fromkeys(figures.name(result.network) for result in results)),
         pictures={name: f"data:image/png;base64,{b64encode(png).decode()}" for name, png in pictures.items()},
     )
@@ -106,5 +120,6 @@ _ENVIRONMENT.globals.update(
     published=PUBLISHED,
     threshold_rules=THRESHOLD_RULES,
     classes=CLASSES,
+    explainable=EXPLAINABLE,
 )
 _TEMPLATE = _ENVIRONMENT.get_template("report.html.j2")

@@ -130,6 +130,17 @@ def expected_calibration_error(probabilities: Floats, labels: Ints) -> float:
     return float(abs(np.bincount(bins, weights=surplus)).sum() / len(labels))
 
 
+def reliability(probabilities: Floats, labels: Ints) -> tuple[tuple[float, float, int], ...]:
+    """For each bin of the calibration error with films in it: mean confidence, accuracy, and how many films."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
+    return tuple(
+        (float(confidence[bins == each].mean()), float(right[bins == each].mean()), int((bins == each).sum()))
+        for each in np.unique(bins).tolist()
+    )
+
+
 def _logs(probabilities: Floats) -> Floats:
     """Logits, but for a constant in each row."""
     return np.asarray(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))

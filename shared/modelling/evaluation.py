@@ -73,6 +73,9 @@ class Calibration(Record):
     brier_after: float
     ece_before: float
     ece_after: float
+    bins: tuple[tuple[float, float, int], ...] = Field(
+        (), description="after: mean confidence, accuracy and films of each bin"
+    )
 
 
 class NetworkResult(Record):
@@ -102,7 +105,7 @@ class NetworkResult(Record):
 class Baseline(Record):
     """What a network has to beat, or what several give together: judged on the same held-out films."""
 
-    name: str
+    name: str = Field(pattern="^[a-z ]+$", description="majority class, logistic regression or ensemble")
     about: str = Field(description="one sentence: how it answers")
     metrics: ModelMetrics
 
@@ -123,6 +126,7 @@ class Evaluation(Record):
     augmentation: str = Field(description="name of the recipe")
     augmentation_variants: int = Field(description="images made of each film")
     code_version: str
+    code_sha256: str = Field("", description="of the code that trained and judged")
     data_sha256: str = Field("", description="of the manifests of the images that were trained on")
     folds: int = Field(0, description="parts of the patients")
     repeats: int = Field(1, description="times that the patients were divided")

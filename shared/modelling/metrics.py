@@ -23,6 +23,8 @@ from shared.modelling.predictions import Bools, Floats, Ints, Predictions
 
 ROC_POINTS = 200  # more can't be told apart in a picture
 CALIBRATION_BINS = 10
+BAND_RATES = tuple(step / 10 for step in range(11))
+BAND_RESAMPLES = 200  # the band is looked at, not read
 BLOCK = 4_000_000  # weights held at once (32 MB), so that augmented films by the ten thousand need no gigabytes
 
 
@@ -39,6 +41,9 @@ class RocCurve(Record):
 
     false_positive_rate: tuple[float, ...]
     true_positive_rate: tuple[float, ...]
+    band: tuple[tuple[float, float, float], ...] = Field(
+        (), description="false positive rate, and the 95% interval of the true positive rate there"
+    )
 
 
 class ClassMetrics(Record):
@@ -94,6 +99,8 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
     blocks = np.array_split(draws, ceil(resamples * films / BLOCK) or 1)
     parts = [_statistics(truth, probabilities, block[:, patient].astype(np.float64)) for block in blocks]
 
+    some = draws[:BAND_RESAMPLES, patient].astype(np.float64)
+
     def interval(name: str) -> Interval:
         return _interval(float(point[name][0]), np.concatenate([part[name] for part in parts]))
 
@@ -104,7 +111,7 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
             recall=interval(f"{label}_recall"),
             f1=interval(f"{label}_f1"),
             auc=interval(f"{label}_auc"),
-            roc=roc_curve(probabilities[:, c], truth == c),
+            roc=_with_band(roc_curve(probabilities[:, c], truth == c), probabilities[:, c], truth == c, some),
         )
         for c, label in enumerate(CLASSES)
     }
@@ -168,6 +175,17 @@ def _in_order(predictions: Predictions) -> Predictions:
     rows = zip(predictions.folds, predictions.films, range(len(predictions.films)), strict=True)
     order = [index for _, _, index in sorted(rows)]
     return Predictions.model_validate({name: [values[i] for i in order] for name, values in predictions})
+
+
+def _with_band(curve: RocCurve | None, scores: Floats, positive: Bools, weights: Floats) -> RocCurve | None:
+    if curve is None or not len(weights):
+        return curve
+    band = []
+    for rate in BAND_RATES:
+        found = _interval(0.0, _sensitivity_at(1 - rate, scores, positive, weights))
+        if found.low is not None and found.high is not None:
+            band.append((rate, found.low, found.high))
+    return curve.model_copy(update={"band": tuple(band)})
 
 
 def _draws(patients: Sequence[str], resamples: int, seed: int) -> tuple[Ints, Ints]:

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from services.inference.explain import activation_map, grey_png, on_film, overlay_png
+from services.inference.explain import grey_png, on_film, overlay_png
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.imaging.segment import segment
+from shared.modelling.activation import activation_map
 
 
 def test_the_map_is_the_product_of_the_head_and_the_features() -> None:

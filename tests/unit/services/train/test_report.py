@@ -1,6 +1,7 @@
 """The report of a run: the page says what metrics.json says, marks what leaks, and asks nothing of other hosts."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Literal
@@ -8,9 +9,12 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from services.train.code import code_sha256
+from services.train.mistakes import Mistake, picture
 from services.train.report import THRESHOLD_RULES, percent, picture_name, render, share
 from shared.datasets.manifest import CLASSES
 from shared.modelling.evaluation import (
+    Baseline,
     Calibration,
     EpochRecord,
     Evaluation,
@@ -21,6 +25,7 @@ from shared.modelling.evaluation import (
 )
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate
 from shared.modelling.predictions import Predictions
+from shared.modelling.subgroups import GroupMetrics
 
 HOSTILE = "<script>alert('x')</script>\"&"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -107,7 +112,12 @@ def example_result(
         calibration=None
         if leaky
         else Calibration(
-            temperatures=(1.31, 1.0), brier_before=0.512, brier_after=0.487, ece_before=0.091, ece_after=0.052
+            temperatures=(1.31, 1.0),
+            brier_before=0.512,
+            brier_after=0.487,
+            ece_before=0.091,
+            ece_after=0.052,
+            bins=((0.45, 0.4, 100), (0.7, 0.66, 222)),
         ),
     )
 
@@ -178,6 +188,7 @@ def test_metrics_json_is_the_evaluation(evaluation: Evaluation, files: dict[str,
 
 def test_every_picture_is_a_png_and_is_embedded(evaluation: Evaluation, files: dict[str, bytes], page: str) -> None:
     names = {picture_name(result, kind) for result in evaluation.results for kind in ("confusion", "roc", "training")}
+    names.add("resnet50-patient-calibration.png")
     assert set(files) == {"index.html", "metrics.json", "comparison.png"} | names
     assert all(files[name].startswith(PNG) for name in names | {"comparison.png"})
     images = [attributes for tag, attributes in Tags(page).found if tag == "img"]
@@ -219,6 +230,50 @@ def test_calibration_is_told_before_and_after(page: str) -> None:
     assert "1.31, 1.00" in page
     assert "0.51 before and is 0.49 after" in page
     assert "9.1% before and is 5.2% after" in page
+
+
+def test_baselines_stand_in_the_table_of_the_networks(evaluation: Evaluation) -> None:
+    metrics = example_metrics(0.05, 322, 20, 3)
+    row = Baseline(name="majority class", about="Always the commonest class.", metrics=metrics)
+    page = render(evaluation.model_copy(update={"baselines": (row,)}))["index.html"].decode()
+    (shown,) = re.findall(r'<tr class="baseline" data-baseline="majority class">(.*?)</tr>', page, re.DOTALL)
+    assert percent(metrics.accuracy.value or 0) in shown
+    assert "always the commonest class." in page
+
+
+def test_groups_of_films_stand_with_their_numbers(evaluation: Evaluation) -> None:
+    some = Interval(value=0.613, low=0.4, high=0.8)
+    group = GroupMetrics(
+        of="lesion", name="calcification", films=25, abnormal=25, accuracy=some, recall=some, abnormal_auc=some
+    )
+    honest = evaluation.results[1].model_copy(update={"groups": (group,)})
+    page = render(evaluation.model_copy(update={"results": (honest,)}))["index.html"].decode()
+    (shown,) = re.findall(r'<tr data-group="calcification">(.*?)</tr>', page)
+    assert "25" in shown
+    assert "61.3%" in shown
+
+
+def test_the_surest_mistakes_are_shown_with_film_truth_and_answer(evaluation: Evaluation) -> None:
+    png = picture(np.full((64, 64), 0.5, np.float32), np.eye(4, dtype=np.float32))
+    files = render(evaluation, [Mistake("mdb<7>", CLASSES[2], CLASSES[0], 0.913, png)])
+    page = files["index.html"].decode()
+    assert files["mistake-01.png"] == png
+    assert "<b>mdb&lt;7&gt;</b>: malignant, called normal with 91.3%" in page
+    assert b64encode(png).decode() in page
+
+
+def test_the_hashes_of_data_and_code_are_told(evaluation: Evaluation) -> None:
+    told = evaluation.model_copy(update={"data_sha256": "d" * 64, "code_sha256": code_sha256()})
+    page = render(told)["index.html"].decode()
+    assert "d" * 64 in page
+    assert code_sha256() in page
+
+
+def test_the_leak_is_explained_in_four_sentences_and_a_picture(page: str) -> None:
+    section = re.findall(r'<h2 id="leak">.*?</section>', page, re.DOTALL)[0]
+    words = re.findall(r"<p>(Augmentation.*?)</p>", section)[0]
+    assert len(re.findall(r"[.](?= |$)", words)) == 4
+    assert section.count("<figure") == 2
 
 
 def test_the_leaky_protocol_has_no_operating_points_and_no_calibration(evaluation: Evaluation) -> None:
