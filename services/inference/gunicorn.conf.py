@@ -3,14 +3,12 @@
 `prometheus_client` gathers counts of all processes in a directory, which is made anew at every start.
 """
 
-import ctypes
 import os
 import shutil
-import sys
 import tempfile
-from contextlib import suppress
 from typing import Any
 
+from shared.allocator import keep_freed_memory
 from shared.settings import settings
 
 _config = settings()
@@ -40,17 +38,7 @@ control_socket_disable = True  # one socket in the home directory for all instan
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  heartbeats must not wait for a disk
 loglevel = _config.log_level.lower()
 
-# What glibc's malloc does by default costs much here. Each thread gets memory of its own, which keeps what the largest
-# image has taken in it: after some minutes under load half as much again; as many as work at a time are enough. And an
-# array of more than 128 KB is given back to the system when it is freed and comes back page by page, which is a fifth
-# of the time of preprocessing; so up to 16 MB are kept, and at most 64 MB that nothing uses.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
-if sys.platform == "linux":
-    with suppress(OSError, AttributeError):  # another C library
-        _libc = ctypes.CDLL(None)
-        _libc.mallopt(_M_ARENA_MAX, max(2, _config.cpu_threads or os.cpu_count() or 1))
-        _libc.mallopt(_M_MMAP_THRESHOLD, 16 << 20)
-        _libc.mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+keep_freed_memory(_config.cpu_threads or os.cpu_count() or 1)
 
 
 def on_starting(_server: Any) -> None:

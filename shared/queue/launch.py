@@ -14,6 +14,8 @@ import warnings
 
 from celery.exceptions import CPendingDeprecationWarning
 
+from shared.allocator import keep_freed_memory
+
 
 def main(service: str) -> None:
     """Runs the worker of `service` until it is told to end."""
@@ -26,6 +28,8 @@ def main(service: str) -> None:
         os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
     # Celery advises against going on with a task when the broker is lost; ours are safe to be delivered twice
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
+    if forks:
+        keep_freed_memory(1)
     tasks = importlib.import_module(f"services.{service}.tasks")
     from shared.settings import settings  # noqa: PLC0415  after the folder of the metrics is known
 

@@ -1,0 +1,19 @@
+"""Memory that images took is used again by the next one."""
+
+import subprocess
+import sys
+
+import pytest
+
+from shared.embedded.commands import ROOT
+from tests.unit.services.inference.test_gunicorn_conf import COUNT_FAULTS
+
+KEEP = "from shared.allocator import keep_freed_memory; keep_freed_memory(1)"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory is meant")
+@pytest.mark.parametrize("forked", [False, True], ids=["in the process", "in a child"])
+def test_the_memory_of_an_array_is_used_again_without_a_page_fault(forked: bool) -> None:
+    code = f"import os, sys\n{KEEP}\nif {forked} and os.fork(): os.wait(); sys.exit()\n{COUNT_FAULTS}"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert int(told) < 1000
