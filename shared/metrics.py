@@ -29,6 +29,9 @@ STORE_RETRIES = Counter("mammo_store_retries", "Requests to the object store tha
 TRAIN_EPOCH = Gauge("mammo_training_epoch", "Epoch that the running training job has finished", ["network"])
 TRAIN_LOSS = Gauge("mammo_training_loss", "Mean training loss of the last epoch", ["network"])
 TRAIN_RATE = Gauge("mammo_training_images_per_second", "Rate of the last epoch", ["network"])
+TRAIN_LEARNING_RATE = Gauge(
+    "mammo_training_learning_rate", "Learning rate of the head after the last epoch", ["network"]
+)
 TRAIN_GPU_MEMORY = Gauge(
     "mammo_training_gpu_memory_bytes", "Most memory of the GPU that the running job has taken", ["network"]
 )

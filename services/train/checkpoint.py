@@ -74,7 +74,9 @@ def restore(checkpoint: Checkpoint, network: nn.Module, optimiser: torch.optim.O
     parameters = dict(network.named_parameters())
     for key, tensor in checkpoint.optimiser.items():
         name, _, moment = key.rpartition(".")
-        optimiser.state[parameters[name]][moment] = tensor.to(device, copy=True)
+        parameter = parameters[name]
+        place = torch.empty_like(parameter if tensor.dim() else tensor, dtype=tensor.dtype, device=device)
+        optimiser.state[parameter][moment] = place.copy_(tensor)  # in memory as the parameter itself is laid out
     torch.set_rng_state(checkpoint.random["cpu"])
     if device.type == "cuda" and "cuda" in checkpoint.random:
         torch.cuda.set_rng_state(checkpoint.random["cuda"], device)
@@ -88,7 +90,7 @@ def to_bytes(checkpoint: Checkpoint, identity: str) -> bytes:
         "best": checkpoint.best,
         "random": checkpoint.random,
     }
-    tensors = {f"{part}/{name}": tensor.cpu() for part in parts for name, tensor in parts[part].items()}
+    tensors = {f"{part}/{name}": tensor.cpu().contiguous() for part in parts for name, tensor in parts[part].items()}
     progress = checkpoint.progress.model_dump_json()
     metadata = {"identity": identity, "progress": progress, "checksum": _checksum(progress, tensors)}
     return save(tensors, metadata)

@@ -37,10 +37,23 @@ class TrainingDiverged(MammoError):
 
 @dataclass(frozen=True)
 class Examples:
-    """Network inputs, float32 N x 1 x S x S in [0, 1], and the index of each one's class, int64 N."""
+    """Network inputs, float32 in [0, 1], and the index of each one's class, int64 N.
 
-    inputs: Floats
+    `pool` (M x 1 x S x S) may be larger than memory: examples are its `rows` (N), or all of it.
+    """
+
+    pool: Floats
     labels: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.intp] | None = None
+
+    @property
+    def inputs(self) -> Floats:
+        """All of them, N x 1 x S x S."""
+        return self.pool if self.rows is None else self.pool[self.rows]
+
+    def batch(self, chosen: npt.NDArray[np.int64]) -> Floats:
+        """Some of them, by their number."""
+        return self.pool[chosen if self.rows is None else self.rows[chosen]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,7 @@ def fit(
     """
     torch.manual_seed(seed)
     network = network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on a CPU
     optimiser = _optimiser(network, recipe, pretrained)
     weights = _class_weights(train.labels).to(device)
     batches = _batches(len(train.labels), recipe, seed)
@@ -97,7 +111,7 @@ def fit(
         _freeze_trunk(network, pretrained and epoch <= recipe.head_epochs)
         for chosen in batches[epoch - 1][len(losses) :]:
             _set_rates(optimiser, _rate(step, steps))
-            logits, _ = network(torch.from_numpy(train.inputs[chosen]).to(device))
+            logits, _ = network(torch.from_numpy(train.batch(chosen)).to(device))
             labels = torch.from_numpy(train.labels[chosen]).to(device)
             loss = cross_entropy(logits, labels, weight=weights, label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""Reads the segmented films of a run as network inputs. The last data set read stays in memory for the next job."""
+"""Reads the segmented films of a run as network inputs. They are kept for the next job, as one array (`arrays`)."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from services.train.arrays import filled
+from services.train.code import code_sha256
 from services.train.core import Examples, Floats
 from services.train.jobs import Job
 from shared.datasets.manifest import CLASSES, SetAside, Shard, Variant
@@ -38,7 +40,7 @@ class Images:
 
     def examples(self, indices: "np.typing.NDArray[np.intp]") -> Examples:
         labels = [CLASSES.index(self.variants[index].label) for index in indices]
-        return Examples(self.inputs[indices], np.array(labels, np.int64))
+        return Examples(self.inputs, np.array(labels, np.int64), indices)
 
 
 def load_images(store: ObjectStore, plan: Plan, preprocessing: Preprocessing) -> Images:
@@ -55,12 +57,18 @@ def load_images(store: ObjectStore, plan: Plan, preprocessing: Preprocessing) ->
 def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Preprocessing) -> Images:
     shards = [Shard.model_validate_json(manifest) for manifest in manifests]
     variants = tuple(variant for shard in shards for variant in shard.variants)
-    with ThreadPoolExecutor(_READERS) as readers:
-        inputs = list(readers.map(_reader(store, preprocessing), variants))
+    sha256 = hashlib.sha256(b"".join(manifests)).hexdigest()
+    decides = f"{sha256} {preprocessing.model_dump_json()} {code_sha256()}"
+    shape = (len(variants), 1, preprocessing.size, preprocessing.size)
+
+    def rows() -> Iterator[Floats]:
+        with ThreadPoolExecutor(_READERS) as readers:
+            yield from readers.map(_reader(store, preprocessing), variants)
+
     return Images(
         variants=variants,
-        inputs=np.stack(inputs),
-        sha256=hashlib.sha256(b"".join(manifests)).hexdigest(),
+        inputs=filled(hashlib.sha256(decides.encode()).hexdigest(), shape, rows),
+        sha256=sha256,
         set_aside={shard.shard: shard.set_aside for shard in shards if shard.set_aside},
     )
 

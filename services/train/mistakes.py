@@ -91,5 +91,5 @@ def picture(film: Floats, heat: Floats | None) -> bytes:
 
 @torch.inference_mode()
 def _heat(network: MammogramNetwork, film: Floats, label: int) -> Floats:
-    _, features = network(torch.from_numpy(film[None]))
+    _, features = network(torch.from_numpy(np.array(film[None])))  # a copy: the film may lie in a mapped file
     return activation_map(features[0].numpy(), head_layers(network).weight.numpy(), label)

@@ -206,6 +206,7 @@ def _show(store: ObjectStore, plan: Plan, job: Job, epoch: EpochRecord, epochs: 
     metrics.TRAIN_EPOCH.labels(job.network).set(epoch.epoch)
     metrics.TRAIN_LOSS.labels(job.network).set(epoch.train_loss)
     metrics.TRAIN_RATE.labels(job.network).set(epoch.images_per_second)
+    metrics.TRAIN_LEARNING_RATE.labels(job.network).set(epoch.learning_rate)
     metrics.TRAIN_PROGRESS.labels("train").set_to_current_time()
     if torch.cuda.is_available():
         metrics.TRAIN_GPU_MEMORY.labels(job.network).set(torch.cuda.max_memory_allocated())

@@ -52,6 +52,22 @@ def test_it_learns_what_can_be_learned() -> None:
     assert epochs[-1].train_loss < epochs[0].train_loss
 
 
+def test_examples_that_are_rows_of_a_larger_array_are_trained_on_as_if_they_were_alone() -> None:
+    alone, rows = examples(), np.random.default_rng(5).permutation(60)[:48]
+    pool = np.full((60, 1, 64, 64), 0.5, np.float32)
+    pool[rows] = alone.inputs
+    short = RECIPE.model_copy(update={"epochs": 1})
+    states = []
+    for train_on in (alone, Examples(pool, alone.labels, rows)):
+        torch.manual_seed(1)
+        fitted = fit(
+            build("modified_cnn"), short, train_on, examples(24, 1),
+            pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None,
+        )  # fmt: skip
+        states.append(fitted.network.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     short = RECIPE.model_copy(update={"epochs": 1})
     first, again, other = (train(seed, short)[0].state_dict() for seed in (1, 1, 2))

@@ -1,6 +1,7 @@
 """What training sees is what serving does: the stored films as network inputs, checked against the serving path."""
 
 import hashlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,11 @@ PREPROCESSING = Preprocessing(size=64)
 
 
 @pytest.fixture
-def segmented(tmp_path: Path, synthetic_films: Path) -> tuple[DirectoryStore, Plan]:
-    store, plan = ingested(tmp_path, synthetic_films)
+def segmented(tmp_path: Path, synthetic_films: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[DirectoryStore, Plan]:
+    """Arrays of inputs go into a folder of the test's own."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    store, plan = ingested(tmp_path / "store", synthetic_films)
     for shard in plan.names("augment"):
         do(AUGMENT, store, plan, shard)
         do(SEGMENT, store, plan, shard)
@@ -97,3 +101,15 @@ def test_a_shard_that_is_gone_is_waited_for(segmented: tuple[DirectoryStore, Pla
     with pytest.raises(StoreUnavailable, match=f"000001.json is gone; .* mammo resume {plan.run}") as gone:
         load_images(store, plan, PREPROCESSING)
     assert gone.value.retryable
+
+
+def test_the_store_is_read_once_for_all_jobs_of_a_data_set(segmented: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = segmented
+    before = load_images(store, plan, PREPROCESSING).inputs.copy()
+    for key in list(store.list("data_segmentation/")):
+        if key.endswith(".png"):
+            store.delete(key)
+    again = load_images(DirectoryStore(store.root), plan, PREPROCESSING)  # as another worker of the machine would
+    assert np.array_equal(again.inputs, before)
+    with pytest.raises(StoreError):
+        load_images(store, plan, Preprocessing(size=80))
