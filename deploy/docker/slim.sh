@@ -1,6 +1,6 @@
 #!/bin/sh
-# Takes out of an environment what nothing of ours can reach: slim.sh ENVIRONMENT. A third of its size; the container test runs
-# everything that is left.
+# Takes out of an environment what nothing of ours can reach: slim.sh ENVIRONMENT. That is a third of its size;
+# tests/e2e/test_containers.py runs what is left.
 set -eu
 packages=$(echo "$1"/lib/python3.*/site-packages)
 
@@ -14,8 +14,8 @@ find "$packages" -type d -name tests -prune -exec rm -rf {} +
 # What only a compiler, a type checker or a builder of packages reads; medical vocabularies of reports; an image format and
 # fonts, which nothing of ours reads or draws.
 find "$packages" -type f \( -name '*.a' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' \) -delete
-rm -rf "$packages"/numpy/f2py "$packages"/numpy/distutils "$packages"/pydicom/sr "$packages"/pydicom/data/test_files \
-  "$packages"/PIL/_avif*.so "$packages"/pillow.libs/libavif* "$packages"/wcwidth/table_grapheme_overrides*
+rm -rf "$packages"/numpy/distutils "$packages"/pydicom/sr "$packages"/pydicom/data/test_files \
+  "$packages"/PIL/_avif*.so "$packages"/pillow.libs/libavif*
 
 # What boto3 knows of the services of AWS, but for S3 and how one signs in there.
 if [ -d "$packages/botocore/data" ]; then
