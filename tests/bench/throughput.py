@@ -25,6 +25,7 @@ import psutil
 from services.augment.core import apply_transform, draw_transform
 from services.segment.core import segment_image
 from shared import settings
+from shared.allocator import keep_freed_memory
 from shared.datasets.manifest import Film, Label, Manifest, describe
 from shared.embedded.commands import ROOT, worker_command
 from shared.imaging.decode import decode, encode_pgm, encode_png
@@ -48,7 +49,7 @@ RECIPE = PROFILES["full"].augmentation.model_copy(update={"variants": VARIANTS})
 
 @dataclass(frozen=True)
 class Seen:
-    """Images a second, and what an image took of the cores, ms: on a busy machine that tells more."""
+    """Images a second, and what one took of the cores, ms: on a busy machine that tells more."""
 
     rate: float
     cpu_ms: float
@@ -75,12 +76,18 @@ def measure_cores(pgms: list[bytes]) -> Rates:
         "augment": (augment_core, pgms, VARIANTS),
         "segment": (segment_image, pngs, 1),
     }
-    with multiprocessing.get_context("spawn").Pool(PROCESSES, cv2.setNumThreads, (1,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(PROCESSES, _prepare) as pool:
         measured = {}
         for stage, (work, inputs, images) in works.items():
             each = pool.starmap(_repeat, [(work, inputs, images)] * PROCESSES, chunksize=1)
             measured[stage] = Seen(sum(seen.rate for seen in each), mean(seen.cpu_ms for seen in each))
     return measured
+
+
+def _prepare() -> None:
+    """As the workers are."""
+    keep_freed_memory(1)
+    cv2.setNumThreads(1)
 
 
 def _repeat(work: Callable[[bytes], object], inputs: list[bytes], images: int) -> Seen:
