@@ -27,6 +27,7 @@ from tests.unit.deploy.manifests import (
     pods,
     render,
 )
+from tests.unit.deploy.series import exported
 
 TOOLS = ROOT / ".venv-deploy" / "bin"
 DOCUMENTED = ROOT / "docs" / "kubernetes.md"
@@ -280,6 +281,18 @@ def test_autoscalers_look_at_the_queues_of_the_workers(rendered: dict[str, list[
         for one in of_kind(rendered["production: autoscaling"], "ScaledObject", "ScaledJob")
     }
     assert scaled == {queue: queue for queue in QUEUES.values()}
+
+
+def test_the_service_scales_by_a_series_that_it_exports(rendered: dict[str, list[Manifest]]) -> None:
+    (scaler,) = of_kind(rendered["production: autoscaling"], "HorizontalPodAutoscaler")
+    (metric,) = scaler["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] in exported()
+    (target,) = [
+        one
+        for one in of_kind(rendered["production: autoscaling"], "Deployment")
+        if one["metadata"]["name"] == "inference"
+    ]
+    assert "replicas" not in target["spec"], "apply would set it back"
 
 
 def test_no_scale_in_ends_a_training_worker(rendered: dict[str, list[Manifest]]) -> None:
