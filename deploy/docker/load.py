@@ -43,16 +43,15 @@ class Tally:
 def ask(url: str, films: list[bytes], tally: Tally, first: int) -> None:
     client = InferenceClient(url, client_key())
     for turn in range(first, sys.maxsize):
-        began = time.monotonic()
+        began, pause = time.monotonic(), 0.0
         try:
             outcome = client.predict(films[turn % len(films)]).label.value
         except ApiError as error:
-            outcome = error.problem.title if error.problem else "no answer"
-            time.sleep(error.retry_after_s or 1)
+            outcome, pause = error.problem.title if error.problem else "no answer", error.retry_after_s or 1
         except MammoError as error:
-            outcome = error.code
-            time.sleep(1)
+            outcome, pause = error.code, 1
         tally.add(outcome, time.monotonic() - began)
+        time.sleep(pause)
 
 
 def main(url: str) -> None:
