@@ -7,7 +7,7 @@ COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos canary fuzz bench-scale bench-imaging bench-inference bench-training soak check format images up smoke down clean
+.PHONY: help demo test chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-training soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench-training: .venv/ready ## our training loop beside the bare step of torch, 
 
 canary: .venv/ready ## labels that mean nothing, by both protocols: what finds something in them leaks (about 4 minutes)
 	.venv/bin/python -m tests.bench.canary
+
+experiments: .venv/ready ## what frozen features tell of films, by input size, depth and pooling; WEIGHTS=FILE, MAMMO_TEST_MIAS
+	.venv/bin/python -m tests.bench.experiments $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
 fuzz: .venv/ready ## hostile images and requests, by seed (about 15 minutes); N=10000, SEED=1
 	.venv/bin/python -m tests.fuzz.images --executions $(or $(N),200000) --seed $(or $(SEED),1)

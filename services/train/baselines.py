@@ -1,6 +1,7 @@
 """What a trained network has to beat: always the same answer, and a logistic regression on features that were never
 trained on films; and the ensemble, which is what the networks give together."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from services.train.data import Images, job_split, load_images
 from services.train.jobs import Job, predictions_of
 from services.train.start import starting_network, training_device
 from shared.datasets.manifest import CLASSES
+from shared.errors import WeightsUnavailable
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.calibration import calibrate, fit_temperature
 from shared.modelling.evaluation import Baseline, WeightsReport
@@ -25,6 +27,7 @@ from shared.modelling.recipes import Network
 from shared.queue.plan import SCRATCH, Plan
 from shared.store.objects import ObjectStore
 
+_log = logging.getLogger("mammostack.train")
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Of the regression; the validation films choose. With more, 2,048 features tell any 250 films apart."""
 _BATCH = 16
@@ -63,7 +66,8 @@ def baselines(judged: Mapping[Network, Predictions], frozen: Predictions | None)
 
 
 def logistic_regression(store: ObjectStore, plan: Plan) -> Predictions | None:
-    """What it gives the held-out films of every fold; None where no network of the run starts from ImageNet.
+    """What it gives the held-out films of every fold; None where no network of the run starts from ImageNet, or its
+    weights can't be had here.
 
     Trained on the films themselves, without their variants; the validation films choose how strongly it is held back,
     and calibrate it.
@@ -72,7 +76,11 @@ def logistic_regression(store: ObjectStore, plan: Plan) -> Predictions | None:
     if kind is None:
         return None
     images = load_images(store, plan, Preprocessing(size=plan.training[kind].input_size))
-    network, weights = starting_network(store, plan, kind, plan.seed)
+    try:
+        network, weights = starting_network(store, plan, kind, plan.seed)
+    except WeightsUnavailable as error:  # the jobs had them; a report without this row is better than none
+        _log.warning("no logistic regression", extra={"run": plan.run, "reason": str(error)})
+        return None
     films = np.array([index for index, image in enumerate(images.variants) if image.variant == 0])
     features = frozen_features(network.to(training_device()), weights, images.inputs[films])
     table = np.zeros((len(images.variants), features.shape[1]), np.float32)

@@ -64,6 +64,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     figures = store.get(keys.report_file(plan.run, "metrics.json"))
     evaluation = Evaluation.model_validate_json(figures)
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
+    leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
     files = model_files(network, weights, best.input_size, plan.seed)
     points = published_points(best, judged.operating_points)
@@ -76,8 +77,10 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         version=plan.run,
         created=evaluation.created,
         code_version=plan.code_version,
+        code_sha256=evaluation.code_sha256,
         run=plan.run,
         dataset=plan.dataset,
+        data_sha256=best.data_sha256,
         synthetic=plan.synthetic,
         protocol="patient",
         fold=best.job.fold,
@@ -90,6 +93,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         weights=best.weights,
         parameters=best.parameters,
         metrics=judged.metrics,
+        leaky_metrics=leaky.metrics if leaky else None,
         temperature=best.temperature,
         operating_points=points,
         int8=int8,

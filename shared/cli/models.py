@@ -9,6 +9,7 @@ from rich.table import Table
 
 from shared.console import console
 from shared.errors import InputError, ModelNotFound
+from shared.modelling.card import ModelCard
 from shared.settings import settings
 from shared.store import registry
 from shared.store.objects import ObjectStore, open_store
@@ -45,6 +46,12 @@ def card(
 ) -> None:
     """Print a model's card: what it is for, how it was made, how good it is."""
     console.print_json(registry.read_card(_store(), network, version).model_dump_json())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a model's card."""
+    console.print_json(data=ModelCard.model_json_schema())
 
 
 @app.command()

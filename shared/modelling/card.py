@@ -51,8 +51,10 @@ class ModelCard(Record):
     version: str
     created: str
     code_version: str
+    code_sha256: str = ""
     run: str
     dataset: str
+    data_sha256: str = Field("", description="of the manifests of the images that it was trained on")
     synthetic: bool
     protocol: Protocol
     fold: int
@@ -65,6 +67,9 @@ class ModelCard(Record):
     weights: WeightsReport
     parameters: int
     metrics: ModelMetrics
+    leaky_metrics: ModelMetrics | None = Field(
+        None, description="of the same network by the protocol 'paper', which leaks; None where it was not tried"
+    )
     temperature: float = Field(
         gt=0, description="that the published weights' logits are divided by; 1.0 changes nothing"
     )

@@ -21,7 +21,6 @@ from services.train.data import Images, job_split, load_images
 from services.train.jobs import parse_job, predictions_of
 from shared.datasets.manifest import Label
 from shared.datasets.mias import Source
-from shared.datasets.synthetic import write_dataset
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate
 from shared.modelling.networks import build
@@ -30,6 +29,7 @@ from shared.modelling.recipes import PROFILES, AugmentationRecipe, Protocol, Tra
 from shared.queue.plan import Plan, make_plan
 from shared.store.ingest import ingest
 from shared.store.objects import DirectoryStore
+from tests.bench.dataset import write_source
 from tests.builders import do
 
 # Variants that turn little: the network is to know its films again soon. It has no share in what `patient` gives.
@@ -113,13 +113,9 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = RECIPE.model_copy(update={"epochs": arguments.epochs})
     with tempfile.TemporaryDirectory() as folder:
-        given = os.environ.get("MAMMO_TEST_MIAS")
-        source = Path(given) if given else Path(folder) / "films"
-        if not given:
-            write_dataset(source, arguments.patients, SEED)
-        plan, images = films(Path(folder) / "store", source)
+        kind = write_source(Path(folder) / "films", arguments.patients, SEED)
+        plan, images = films(Path(folder) / "store", Path(folder) / "films")
         images = shuffled(images, SEED)
-        kind = "films of MIAS" if given else "generated films"
         print(
             f"labels shuffled by patient; {len(images.variants)} images of {plan.films} {kind}, {recipe.epochs} epochs"
         )

@@ -102,6 +102,10 @@ def test_the_evaluation_judges_every_film_once_by_the_honest_protocol(finished: 
     page = store.get(keys.report_file(plan.run, "index.html")).decode()
     assert "SYNTHETIC" in page
     assert "leaky" in page
+    names = [baseline.name for baseline in evaluation.baselines]
+    assert names == (["majority class", "ensemble"] if len(plan.networks) > 1 else ["majority class"])
+    assert "The surest mistakes" in page
+    assert store.exists(keys.report_file(plan.run, "mistake-01.png"))
 
 
 def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tuple[ObjectStore, Plan]) -> None:
@@ -112,8 +116,17 @@ def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tup
         assert card.synthetic
         assert tuple(point.name for point in card.operating_points) == OPERATING_POINTS
         assert ("head.npy" in card.files) == card.explainable
-        for name in ("model.safetensors", "model.onnx", "golden.json", "report.html", "metrics.json"):
+        for name in (
+            "model.safetensors",
+            "model.onnx",
+            "golden.json",
+            "report.html",
+            "metrics.json",
+            "predictions.json",
+        ):
             registry.read_file(store, card, name)
+        assert card.golden_difference is not None
+        assert registry.read_alias(store, network, registry.CANDIDATE).version == plan.run
     assert registry.read_alias(store, "resnet50").version == plan.run
     assert not [key for key in store.list(keys.training(plan.run)) if key.endswith("model.safetensors")]
 

@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
-from services.train.baselines import baselines, frozen_features
+from services.augment.tasks import AUGMENT
+from services.segment.tasks import SEGMENT
+from services.train.baselines import baselines, frozen_features, logistic_regression
+from shared.datasets.synthetic import write_dataset
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import build
 from shared.modelling.predictions import Predictions
-from tests.builders import small_predictions
+from shared.modelling.recipes import PROFILES
+from shared.queue.plan import Plan
+from shared.store.objects import DirectoryStore
+from tests.builders import do, ingested, small_predictions
 
 
 def backwards(predictions: Predictions) -> Predictions:
@@ -33,6 +40,38 @@ def test_the_ensemble_is_the_mean_of_the_networks_film_by_film() -> None:
     rows = (one.rows + other.rows) / 2
     assert ensemble.metrics.brier.value == pytest.approx(((rows - np.eye(3)[one.truth]) ** 2).sum(axis=1).mean())
     assert expected.name == "logistic regression"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[DirectoryStore, Plan]:
+    """Segmented films, and a ResNet-50 as a file in the store that a run starts from."""
+    folder = tmp_path_factory.mktemp("run")
+    write_dataset(folder / "films", 12)
+    store, plan = ingested(folder / "store", folder / "films")
+    for shard in plan.names("augment"):
+        do(AUGMENT, store, plan, shard)
+        do(SEGMENT, store, plan, shard)
+    torch.manual_seed(1)
+    state = {name.removeprefix("trunk."): tensor for name, tensor in build("resnet50").trunk.state_dict().items()}
+    store.put("weights/abc/r.safetensors", save(state))
+    training = {"resnet50": PROFILES["test"].training["resnet50"]}
+    changes = {"training": training, "weights": {"resnet50": "weights/abc/r.safetensors"}, "protocols": ("patient",)}
+    return store, plan.model_copy(update=changes)
+
+
+def test_the_regression_is_asked_about_every_held_out_film_once(run: tuple[DirectoryStore, Plan]) -> None:
+    store, plan = run
+    found = logistic_regression(store, plan)
+    assert found is not None
+    assert sorted(found.films) == [f"mdb{number:03}" for number in range(1, 25)]
+    assert set(found.folds) == set(range(plan.folds))
+
+
+@pytest.mark.parametrize("weights", [{}, {"resnet50": "scratch"}, {"resnet50": "weights/damaged.pth"}])
+def test_without_weights_there_is_no_regression(run: tuple[DirectoryStore, Plan], weights: dict[str, str]) -> None:
+    store, plan = run
+    store.put("weights/damaged.pth", b"no weights")
+    assert logistic_regression(store, plan.model_copy(update={"weights": weights})) is None
 
 
 def test_of_no_honest_result_there_are_no_baselines() -> None:

@@ -1,10 +1,12 @@
 """The command line: what a run is made of, help for every command, errors as one line with what to do next."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
@@ -143,7 +145,8 @@ def test_promotion_rollback_and_history_by_hand(store: DirectoryStore) -> None:
         mammo("models", "promote", "resnet50", "v2", "--force")
     with pytest.raises(InputError, match="choose one of production, candidate"):
         mammo("models", "rollback", "resnet50", "--alias", "staging")
-    assert '"intended_use"' in mammo("models", "card", "resnet50", "v1")
+    card = json.loads(mammo("models", "card", "resnet50", "v1"))
+    jsonschema.validate(card, json.loads(mammo("models", "schema")))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
