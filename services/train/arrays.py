@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 Floats = npt.NDArray[np.float32]
 KEPT = 4
@@ -73,7 +74,10 @@ def _fill(array: Floats, rows: Iterable[Floats]) -> None:
 
 
 def _forget_old(folder: Path) -> None:
-    """Whoever has an old one mapped keeps it; its place is free when he is done."""
+    """Who has an old one mapped keeps it; its place is free when he is done. What a killed process began goes too."""
+    for file in folder.glob("*.part"):
+        if not psutil.pid_exists(int(file.name.split(".")[-2])):
+            file.unlink(missing_ok=True)
     arrays = sorted(folder.glob("*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in arrays[KEPT:]:
         file.unlink(missing_ok=True)

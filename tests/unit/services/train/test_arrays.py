@@ -76,6 +76,7 @@ def test_the_last_used_arrays_stay(folder: Path) -> None:
     for number in range(KEPT + 2):
         filled(f"a{number}", SHAPE, rows)
         os.utime(folder / f"a{number}.npy", (number, number))
+    (folder / "begun.4194305.part").write_bytes(b"by a process that was killed")
     filled("last", SHAPE, rows)
     kept = {file.name for file in folder.iterdir()}
     assert kept == {"last.npy", *(f"a{number}.npy" for number in range(3, KEPT + 2))}
