@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
+from shared.allocator import keep_freed_memory
+
 Work = Callable[[], object]
 
 
 def keep_to_one_core() -> None:
-    """This process stays on one core, and OpenCV with it."""
+    """This process stays on one core, and OpenCV with it; memory is kept as in our services, for all sides alike."""
     import cv2
 
+    keep_freed_memory(1)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
 
