@@ -67,7 +67,7 @@ mammo synthesize /tmp/films --patients "$PATIENTS" || fail "films could not be g
 mammo ingest /tmp/films --dataset "$DATASET" || fail "films could not be ingested"
 
 say "running the pipeline with the profile 'test'"
-timeout "$RUN_LIMIT_S" docker exec "$box" ./mammo run --dataset "$DATASET" --profile test --from-scratch --wait |
+timeout "$RUN_LIMIT_S" docker exec "$box" ./mammo run --dataset "$DATASET" --profile test --network resnet50 --protocol patient --from-scratch --wait |
   tee "$scratch/run" || fail "the run did not end well within $RUN_LIMIT_S s; look at: ${COMPOSE:-docker compose} logs augment segment train"
 run=$(sed -n 's/^run \([^ ]*\) over .*/\1/p' "$scratch/run" | head -n 1)
 [[ -n $run ]] || fail "'mammo run' did not say the name of its run"
