@@ -55,6 +55,7 @@ def create_app(config: Settings | None = None) -> Flask:
     service.wait_for_first_look(_FIRST_LOOK_S)
 
     app = Flask(__name__, static_folder=None)
+    app.extensions["inference"] = service
     app.config["MAX_CONTENT_LENGTH"] = config.max_image_mb * 2**20
     app.url_map.converters["name"] = _Name
     for api in (probes, native, batches, oip, kserve, keys):

@@ -34,8 +34,12 @@ class InferenceService:
         lanes = cores * (_LANES_A_CORE_WITH_GPU if config.serve_engine == "torch" else 1)
         self.lanes = Lanes(lanes, config.serve_waiting)
         self._drift = DriftWatch()
-        self._looked = threading.Event()
+        self._looked, self._closing = threading.Event(), threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends the watch: what is loaded stays in use."""
+        self._closing.set()
 
     def wait_for_first_look(self, seconds: float) -> None:
         """Returns when keys and a promoted model have been looked for, or after so many seconds."""
@@ -85,15 +89,14 @@ class InferenceService:
 
     def _watch(self) -> None:
         """Looks for other keys and for a promotion, now and then every few seconds."""
-        pause = threading.Event()
-        while True:
+        while not self._closing.is_set():
             for look in (self.access.refresh, self.keeper.refresh):
                 try:
                     look()
                 except Exception:  # noqa: BLE001  the watch must outlive whatever the store or the runtime raises
                     _log.exception("looking into the store failed")
             self._looked.set()
-            pause.wait(self.config.promotion_poll_s)
+            self._closing.wait(self.config.promotion_poll_s)
 
 
 def _traits(prediction: Prediction) -> TraitsOfFilm:

@@ -1,10 +1,12 @@
 """A store with two published models of a small network, and the service over it, for the tests of inference."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
@@ -50,8 +52,23 @@ def film() -> np.ndarray:
 
 
 @pytest.fixture
-def client(store: ObjectStore) -> FlaskClient:
-    """Asks with a key that is good for everything."""
+def serve() -> Iterator[Callable[[Settings], FlaskClient]]:
+    """Starts a service, which ends with the test, and asks it with a key that is good for everything."""
+    apps: list[Flask] = []
+
+    def start(config: Settings) -> FlaskClient:
+        apps.append(create_app(config))
+        client = apps[-1].test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
+        return client
+
+    yield start
+    for app in apps:
+        app.extensions["inference"].close()
+
+
+@pytest.fixture
+def client(store: ObjectStore, serve: Callable[[Settings], FlaskClient]) -> FlaskClient:
     assert isinstance(store, DirectoryStore)
     config = Settings(
         _env_file=None,
@@ -63,9 +80,7 @@ def client(store: ObjectStore) -> FlaskClient:
         max_image_mb=2,
         cpu_threads=1,
     )
-    client = create_app(config).test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
-    return client
+    return serve(config)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The HTTP API: answers, readiness, errors as problem documents, metrics."""
 
 import re
+import threading
 from functools import partial
 from io import BytesIO
 
@@ -15,6 +16,7 @@ from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import softmax
 from shared.store import registry
 from shared.store.objects import ObjectStore
+from tests.servers import wait_until
 from tests.unit.services.inference.serving import wait_for_version
 
 NETWORK = "modified_cnn"
@@ -192,3 +194,12 @@ def test_a_request_id_of_the_client_comes_back_and_is_logged(
 def test_a_request_id_of_another_form_is_replaced(ready: FlaskClient, word: str) -> None:
     answer = ready.get("/v1/models", headers={"X-Request-Id": word.encode("utf-8").decode("latin-1")})
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"])
+
+
+def test_a_service_that_is_closed_looks_into_the_store_no_more(ready: FlaskClient) -> None:
+    def watching() -> int:
+        return sum(thread.name == "watch" for thread in threading.enumerate())
+
+    assert watching() >= 1
+    ready.application.extensions["inference"].close()
+    wait_until(lambda: watching() == 0, 5)

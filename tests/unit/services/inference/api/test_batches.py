@@ -13,7 +13,6 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
-from services.inference.app import create_app
 from services.inference.batches import failed_line, to_document
 from shared.embedded import broker
 from shared.embedded.commands import ROOT
@@ -53,12 +52,14 @@ def queue(config: Settings) -> Broker:
 
 
 @pytest.fixture
-def owner(store: DirectoryStore, config: Settings, queue: Broker) -> FlaskClient:
+def owner(
+    store: DirectoryStore, config: Settings, queue: Broker, serve: Callable[[Settings], FlaskClient]
+) -> FlaskClient:
     """Asks a service with v1 in production and a broker, with a key for predictions alone; three films are there."""
     registry.promote(store, NETWORK, "v1", by="test", why="test")
     for number in range(3):
         store.put(f"inbox/day/{number}.png", b"film")
-    client = create_app(config).test_client()
+    client = serve(config)
     wait_for_version(client, "v1")
     return asking_as(store, client, "clinic-a")
 
@@ -223,26 +224,28 @@ def test_while_the_broker_is_away_a_batch_is_kept_and_told_to_come_back(
 
 
 def test_the_same_request_begins_a_batch_that_the_broker_could_not_take(
-    ready: FlaskClient, store: DirectoryStore, config: Settings, queue: Broker
+    ready: FlaskClient,
+    store: DirectoryStore,
+    config: Settings,
+    queue: Broker,
+    serve: Callable[[Settings], FlaskClient],
 ) -> None:
     store.put("inbox/1.png", b"film")
     order = {"Idempotency-Key": "order-17"}
     assert ready.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 503
-    back = create_app(config).test_client()
-    back.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
+    back = serve(config)
     wait_for_version(back, "v1")
     assert back.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 202
     assert queue.depth().waiting["inference"] == 1
 
 
 def test_a_broker_that_was_away_is_used_again_when_it_is_back(
-    store: DirectoryStore, config: Settings, tmp_path: Path
+    store: DirectoryStore, config: Settings, tmp_path: Path, serve: Callable[[Settings], FlaskClient]
 ) -> None:
     store.put("inbox/1.png", b"film")
     registry.promote(store, NETWORK, "v1", by="test", why="test")
     configured = broker.configure(tmp_path / "broker")
-    client = create_app(config.model_copy(update={"redis_url": SecretStr(configured.url)})).test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
+    client = serve(config.model_copy(update={"redis_url": SecretStr(configured.url)}))
     wait_for_version(client, "v1")
 
     def made(order: str) -> int:
