@@ -12,6 +12,8 @@ from shared.modelling.drift import MIN_FILMS, PARTS, TRAITS, TraitsOfFilm, part_
 WINDOW = 1000
 """So many predictions are looked back at."""
 
+_EACH = range(len(TRAITS))
+
 
 class DriftWatch:
     """One for a process; a new version begins anew. A card without a distribution is not compared."""
@@ -19,7 +21,8 @@ class DriftWatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._version = ""
-        self._parts: deque[tuple[int, ...]] = deque(maxlen=WINDOW)
+        self._parts: deque[list[int]] = deque()
+        self._counts = np.zeros((len(TRAITS), PARTS), np.int64)
 
     def see(self, card: ModelCard, film: TraitsOfFilm) -> None:
         metrics.INPUT_BRIGHTNESS.labels(card.network).observe(film.brightness)
@@ -27,14 +30,17 @@ class DriftWatch:
         expected = card.inputs
         if expected is None:
             return
-        parts = tuple(part_of(getattr(film, trait), getattr(expected, trait)) for trait in TRAITS)
+        parts = [part_of(getattr(film, trait), getattr(expected, trait)) for trait in TRAITS]
         with self._lock:
             if self._version != card.version:
                 self._version = card.version
                 self._parts.clear()
+                self._counts[:] = 0
             self._parts.append(parts)
-            seen = np.array(self._parts)
-        if len(seen) >= MIN_FILMS:
-            for trait, column in zip(TRAITS, seen.T, strict=True):
-                index = psi(np.bincount(column, minlength=PARTS))
-                metrics.INPUT_DRIFT.labels(card.network, card.version, trait).set(index)
+            self._counts[_EACH, parts] += 1
+            if len(self._parts) > WINDOW:
+                self._counts[_EACH, self._parts.popleft()] -= 1
+            seen, counts = len(self._parts), self._counts.copy()
+        if seen >= MIN_FILMS:
+            for trait, of_trait in zip(TRAITS, counts, strict=True):
+                metrics.INPUT_DRIFT.labels(card.network, card.version, trait).set(psi(of_trait))

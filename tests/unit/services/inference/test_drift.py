@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from services.inference.drift import DriftWatch
+from services.inference.drift import WINDOW, DriftWatch
 from shared.modelling.drift import MIN_FILMS, TraitsOfFilm, distribution
 from tests.builders import model_card
 
@@ -47,3 +47,17 @@ def test_a_card_without_a_distribution_is_not_compared() -> None:
     for film in films(MIN_FILMS + 1, 0.4):
         watch.see(card, film)
     assert told("drift-4") is None
+
+
+def test_what_lies_farther_back_than_the_window_is_forgotten() -> None:
+    watch, card = DriftWatch(), model_card(version="drift-5", inputs=distribution(films(300, 0.4, seed=1)))
+    for film in films(MIN_FILMS, 0.7):
+        watch.see(card, film)
+    assert told("drift-5") > 1  # type: ignore[operator]
+    for film in films(WINDOW, 0.4):
+        watch.see(card, film)
+    forgotten = told("drift-5")
+    watch, card = DriftWatch(), card.model_copy(update={"version": "drift-6"})
+    for film in films(WINDOW, 0.4):
+        watch.see(card, film)
+    assert forgotten == told("drift-6")
