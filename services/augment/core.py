@@ -72,11 +72,9 @@ def _moved(pixels: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[n
     height, width = pixels.shape
     fill = background(pixels)
     if transform.elastic is None:
-        back, flags = (
-            cv2.invertAffineTransform(affine(transform, width, height)),
-            cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        )
-        return np.asarray(cv2.warpAffine(pixels, back, (width, height), flags=flags, borderValue=fill), np.uint8)
+        forward = affine(transform, width, height)
+        warped = cv2.warpAffine(pixels, forward, (width, height), flags=cv2.INTER_LINEAR, borderValue=fill)
+        return np.asarray(warped, np.uint8)
     xs, ys = _nodes(width), _nodes(height)
     source = _source(transform, xs, ys, (width, height)).astype(np.float32)
     moved = np.empty_like(pixels)
