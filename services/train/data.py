@@ -16,12 +16,13 @@ from shared.datasets.manifest import CLASSES, SetAside, Shard, Variant
 from shared.datasets.splits import Split, paper_split, patient_split
 from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
 from shared.imaging.decode import decode
+from shared.imaging.image import Image
 from shared.imaging.preprocess import Preprocessing, network_input
 from shared.queue.plan import Plan
 from shared.store.objects import ObjectStore
 
-_READERS = 4
-_NEXT_DIVISION = 1000
+READERS = 4
+NEXT_DIVISION = 1000
 """Between the seeds of two divisions, so that no fold of one has the seed of another's."""
 
 
@@ -62,7 +63,7 @@ def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Pre
     shape = (len(variants), 1, preprocessing.size, preprocessing.size)
 
     def rows() -> Iterator[Floats]:
-        with ThreadPoolExecutor(_READERS) as readers:
+        with ThreadPoolExecutor(READERS) as readers:
             yield from readers.map(_reader(store, preprocessing), variants)
 
     return Images(
@@ -78,7 +79,7 @@ def job_split(images: Sequence[Variant], plan: Plan, job: Job) -> Split:
     if job.protocol == "paper":
         return paper_split(images, plan.seed)
     repeat, fold = divmod(job.fold, plan.folds)
-    return patient_split(images, plan.folds, fold, plan.seed + _NEXT_DIVISION * repeat)
+    return patient_split(images, plan.folds, fold, plan.seed + NEXT_DIVISION * repeat)
 
 
 def _manifests(store: ObjectStore, plan: Plan) -> Iterator[bytes]:
@@ -91,13 +92,19 @@ def _manifests(store: ObjectStore, plan: Plan) -> Iterator[bytes]:
             ) from None
 
 
+def read_segmented(store: ObjectStore, variant: Variant) -> tuple[Image, "np.typing.NDArray[np.uint8]"]:
+    """A segmented film (H x W) and its mask (255 inside). Raises StoreError: it is not what its manifest names."""
+    if variant.mask_key is None or variant.mask_sha256 is None:
+        raise StoreError(f"{variant.key} has no mask; it was not segmented")
+    film = decode(_checked(store, variant.key, variant.sha256))
+    mask = decode(_checked(store, variant.mask_key, variant.mask_sha256)).pixels.astype(np.uint8, copy=False)
+    return film, mask
+
+
 def _reader(store: ObjectStore, preprocessing: Preprocessing) -> Callable[[Variant], Floats]:
     def read(variant: Variant) -> Floats:
-        if variant.mask_key is None or variant.mask_sha256 is None:
-            raise StoreError(f"{variant.key} has no mask; it was not segmented")
-        film = decode(_checked(store, variant.key, variant.sha256)).pixels
-        mask = decode(_checked(store, variant.mask_key, variant.mask_sha256)).pixels.astype(np.uint8, copy=False)
-        return network_input(film, mask, preprocessing)
+        film, mask = read_segmented(store, variant)
+        return network_input(film.pixels, mask, preprocessing)
 
     return read
 

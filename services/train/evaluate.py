@@ -90,7 +90,7 @@ def _network_results(plan: Plan, dataset: Manifest, results: Sequence[JobResult]
                     histories=tuple(fold.history for fold in folds),
                     metrics=evaluate(served),
                     operating_points=tuple(_operating_point(name, folds) for name in OPERATING_POINTS if honest),
-                    calibration=_calibration(folds) if honest else None,
+                    calibration=_calibration(folds, served) if honest else None,
                     groups=by_group(served, films) if honest else (),
                 )
             )
@@ -149,9 +149,8 @@ def _operating_point(name: OperatingPointName, folds: Sequence[JobResult]) -> Po
     )
 
 
-def _calibration(folds: Sequence[JobResult]) -> Calibration:
+def _calibration(folds: Sequence[JobResult], after: Predictions) -> Calibration:
     before = merge([fold.predictions for fold in folds])
-    after = served_predictions(folds)
     return Calibration(
         temperatures=tuple(fold.temperature for fold in folds),
         brier_before=brier_score(before.rows, before.truth),

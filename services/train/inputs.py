@@ -2,18 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from services.train.data import job_split, load_images
+from services.train.data import READERS, job_split, load_images, read_segmented
 from services.train.jobs import JobResult
 from shared.datasets.manifest import Variant
-from shared.imaging.decode import decode
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.drift import MIN_FILMS, InputDistribution, TraitsOfFilm, distribution, traits_of
 from shared.queue.plan import Plan
 from shared.store.objects import ObjectStore
-
-_READERS = 4
 
 
 def training_inputs(store: ObjectStore, plan: Plan, best: JobResult) -> InputDistribution | None:
@@ -26,8 +21,8 @@ def training_inputs(store: ObjectStore, plan: Plan, best: JobResult) -> InputDis
         return None
 
     def look(variant: Variant) -> TraitsOfFilm:
-        film, mask = (decode(store.get(key)) for key in (variant.key, variant.mask_key or ""))
-        return traits_of(film.pixels, mask.pixels.astype(np.uint8, copy=False), film.bits)
+        film, mask = read_segmented(store, variant)
+        return traits_of(film.pixels, mask, film.bits)
 
-    with ThreadPoolExecutor(_READERS) as readers:
+    with ThreadPoolExecutor(READERS) as readers:
         return distribution(list(readers.map(look, films)))

@@ -42,26 +42,27 @@ class Mistake:
 def mistakes(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> tuple[Mistake, ...]:
     """The surest mistakes of a network under the patient protocol, the surest first; each film once.
 
-    None where the weights of a fold are gone, which they are once its network is published.
+    There are none where the weights of a fold are gone, which they are once its network is published.
     """
-    judged = served_predictions(results)
+    folds = {r.job.fold: r for r in results if (r.job.network, r.job.protocol) == (network, "patient")}
+    judged = served_predictions(list(folds.values()))
     worst = surest(judged)
-    images = load_images(store, plan, Preprocessing(size=results[0].input_size))
+    images = load_images(store, plan, Preprocessing(size=next(iter(folds.values())).input_size))
     inputs = {image.film: images.inputs[n] for n, image in enumerate(images.variants) if image.variant == 0}
-    fold_of = {result.job.fold: result for result in results}
-    found = []
-    for index in worst:
-        film, row = judged.films[index], judged.rows[index]
+    found: dict[int, Mistake] = {}
+    for fold in {judged.folds[index] for index in worst}:  # the weights of one at a time: they are large
         try:
-            weights = store.get(keys.fold_file(plan.run, fold_of[judged.folds[index]].job.name, MODEL))
+            weights = store.get(keys.fold_file(plan.run, folds[fold].job.name, MODEL))
         except ObjectNotFound:
             return ()
-        label = int(row.argmax())
-        heat = _heat(network_from_bytes(network, weights), inputs[film], label) if network in EXPLAINABLE else None
-        found.append(
-            Mistake(film, judged.labels[index], CLASSES[label], float(row[label]), picture(inputs[film][0], heat))
-        )
-    return tuple(found)
+        explained = network_from_bytes(network, weights) if network in EXPLAINABLE else None
+        for index in (index for index in worst if judged.folds[index] == fold):
+            film, row = judged.films[index], judged.rows[index]
+            label = int(row.argmax())
+            heat = _heat(explained, inputs[film], label) if explained is not None else None
+            shown = picture(inputs[film][0], heat)
+            found[index] = Mistake(film, judged.labels[index], CLASSES[label], float(row[label]), shown)
+    return tuple(found[index] for index in worst)
 
 
 def surest(judged: Predictions, count: int = COUNT) -> list[int]:

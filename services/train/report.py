@@ -55,18 +55,16 @@ def picture_name(result: NetworkResult, kind: str) -> str:
     return f"{result.network}-{result.protocol}-{kind}.png"
 
 
-def best_network(evaluation: Evaluation) -> str | None:
+def best_result(evaluation: Evaluation) -> NetworkResult | None:
     """That with the highest macro AUC under the patient protocol; None where nothing was judged by it."""
     honest = [result for result in evaluation.results if not result.leaky]
-    best = max(honest, key=lambda result: result.metrics.macro_auc.value or 0.0, default=None)
-    return best.network if best else None
+    return max(honest, key=lambda result: result.metrics.macro_auc.value or 0.0, default=None)
 
 
 def page(evaluation: Evaluation, pictures: dict[str, bytes], mistakes: Sequence[Mistake] = ()) -> str:
     """The HTML page. Results under the patient protocol come first: they are the ones that count."""
     results = sorted(evaluation.results, key=lambda result: result.leaky)
-    name = best_network(evaluation)
-    best = next((result for result in results if not result.leaky and result.network == name), None)
+    best = best_result(evaluation)
     leaky_twin = next((result for result in results if result.leaky and best and result.network == best.network), None)
     return _TEMPLATE.render(
         evaluation=evaluation,

@@ -31,7 +31,7 @@ from services.train.jobs import (
 )
 from services.train.mistakes import mistakes
 from services.train.publish import model_is_intact, network_to_bytes, publish_best
-from services.train.report import best_network, render, report_is_intact
+from services.train.report import best_result, render, report_is_intact
 from services.train.start import starting_network, training_device
 from shared import metrics
 from shared.errors import ObjectNotFound, PromotionRefused
@@ -142,9 +142,8 @@ def evaluate(work: Assignment) -> None:
     results = read_results(store, plan)
     frozen = logistic_regression(store, plan) if "patient" in plan.protocols else None
     evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, frozen)
-    best = best_network(evaluation)
-    honest = [result for result in results if (result.job.network, result.job.protocol) == (best, "patient")]
-    files = render(evaluation, mistakes(store, plan, as_network(best), honest) if best else ())
+    best = best_result(evaluation)
+    files = render(evaluation, mistakes(store, plan, as_network(best.network), results) if best else ())
     for name, data in files.items():
         store.put(keys.report_file(plan.run, name), data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

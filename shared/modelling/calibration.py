@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from shared.datasets.manifest import CLASSES, Label, Record
-from shared.modelling.metrics import CALIBRATION_BINS, Interval
+from shared.modelling.metrics import Interval, confidence_bins
 from shared.modelling.predictions import Bools, Floats, Ints
 
 OperatingPointName = Literal["screening", "balanced"]
@@ -126,7 +126,7 @@ def expected_calibration_error(probabilities: Floats, labels: Ints) -> float:
     """How far the predicted class's probability is from its accuracy, over ten equally wide bins (Guo et al. 2017)."""
     confidence = probabilities.max(axis=1)
     surplus = confidence - (probabilities.argmax(axis=1) == labels)
-    bins = np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
+    bins = confidence_bins(confidence)
     return float(abs(np.bincount(bins, weights=surplus)).sum() / len(labels))
 
 
@@ -134,7 +134,7 @@ def reliability(probabilities: Floats, labels: Ints) -> tuple[tuple[float, float
     """For each bin of the calibration error with films in it: mean confidence, accuracy, and how many films."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
+    bins = confidence_bins(confidence)
     return tuple(
         (float(confidence[bins == each].mean()), float(right[bins == each].mean()), int((bins == each).sum()))
         for each in np.unique(bins).tolist()

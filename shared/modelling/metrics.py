@@ -170,11 +170,15 @@ def roc_curve(scores: Floats, positive: Bools) -> RocCurve | None:
     )
 
 
+def confidence_bins(confidence: Floats) -> Ints:
+    """Which of ten equally wide bins each probability of an answer falls into."""
+    return np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
+
+
 def _in_order(predictions: Predictions) -> Predictions:
     """The same, sorted by fold and film."""
     rows = zip(predictions.folds, predictions.films, range(len(predictions.films)), strict=True)
-    order = [index for _, _, index in sorted(rows)]
-    return Predictions.model_validate({name: [values[i] for i in order] for name, values in predictions})
+    return predictions.at([index for _, _, index in sorted(rows)])
 
 
 def _with_band(curve: RocCurve | None, scores: Floats, positive: Bools, weights: Floats) -> RocCurve | None:
@@ -256,7 +260,7 @@ def _calibration(truth: Ints, probabilities: Floats, weights: Floats) -> dict[st
     distance = ((probabilities - np.eye(len(CLASSES))[truth]) ** 2).sum(axis=1)
     confidence = probabilities.max(axis=1)
     surplus = confidence - (probabilities.argmax(axis=1) == truth)
-    bins = np.eye(CALIBRATION_BINS)[np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)]
+    bins = np.eye(CALIBRATION_BINS)[confidence_bins(confidence)]
     total = weights.sum(axis=1)
     brier, ece = weights @ distance / total, abs(weights @ (bins * surplus[:, None])).sum(axis=1) / total
     return {"brier": brier.round(12), "ece": ece.round(12)}  # beyond that the order of the sums would be seen

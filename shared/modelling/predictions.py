@@ -1,6 +1,6 @@
 """What networks answered for films whose truth is known: the input of every metric and of the calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -47,6 +47,11 @@ class Predictions(Record):
     def with_rows(self, rows: Floats) -> Self:
         """The same films with other probabilities, n x 3."""
         return self.model_copy(update={"probabilities": tuple((row[0], row[1], row[2]) for row in rows.tolist())})
+
+    def at(self, places: Iterable[int]) -> Self:
+        """Some of them, in that order. Raises a ValidationError if there are none."""
+        chosen = list(places)
+        return self.model_validate({name: [values[place] for place in chosen] for name, values in self})
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

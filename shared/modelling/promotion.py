@@ -13,8 +13,8 @@ from shared.modelling.predictions import Predictions
 PREDICTIONS = "predictions.json"
 """The file of a version that is compared: what its recipe gave held-out films, all folds together, calibrated."""
 
-
 GOLDEN_TOLERANCE = 1e-4
+"""By how much the graph's golden answers may differ from torch's, as `golden_difference` counts it."""
 
 
 def check_fit(card: ModelCard) -> None:

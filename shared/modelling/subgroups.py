@@ -41,7 +41,7 @@ def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Group
     """One entry for each density and each kind of lesion that there is; `films` by their id, those that are known."""
     if not (of_known := np.array([film in films for film in predictions.films])).any():
         return ()
-    predictions = _some(predictions, of_known)
+    predictions = predictions.at(np.flatnonzero(of_known))
     known = [films[film] for film in predictions.films]
     densities = np.array([film.density for film in known])
     kinds = [{lesion.kind for lesion in film.lesions} for film in known]
@@ -68,13 +68,8 @@ def _group(
         abnormal=len(set(films[inside & predictions.abnormal])),
         accuracy=share(called == predictions.truth, inside, predictions.patients),
         recall=share(called > 0, inside & predictions.abnormal, predictions.patients),
-        abnormal_auc=evaluate(_some(predictions, ranked)).abnormal_auc if inside.any() else _UNDEFINED,
+        abnormal_auc=evaluate(predictions.at(np.flatnonzero(ranked))).abnormal_auc if inside.any() else _UNDEFINED,
     )
 
 
 _UNDEFINED = Interval(value=None, low=None, high=None)
-
-
-def _some(predictions: Predictions, chosen: Bools) -> Predictions:
-    where = np.flatnonzero(chosen).tolist()
-    return Predictions.model_validate({name: [values[index] for index in where] for name, values in predictions})
