@@ -89,6 +89,11 @@ def logistic_regression(store: ObjectStore, plan: Plan) -> Predictions | None:
     return merge([_regress(table, images, plan, job) for job in jobs])
 
 
+def regression(strength: float) -> Pipeline:
+    """Not fitted yet; a smaller `strength` holds it back more."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=2000))
+
+
 @torch.inference_mode()
 def frozen_features(network: MammogramNetwork, weights: WeightsReport, inputs: Floats) -> Floats:
     """The mean of the deepest map of which every layer was loaded, N x C."""
@@ -111,8 +116,7 @@ def _regress(features: Floats, images: Images, plan: Plan, job: Job) -> Predicti
     train = [index for index in split.train if images.variants[index].variant == 0]
 
     def fitted(strength: float) -> Pipeline:
-        regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=2000)
-        return make_pipeline(StandardScaler(), regression).fit(features[train], labels[train])
+        return regression(strength).fit(features[train], labels[train])
 
     def on_validation(model: Pipeline) -> float:
         return macro_auc(labels[split.validation], model.predict_proba(features[split.validation])) or 0.0

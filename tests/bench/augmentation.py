@@ -7,19 +7,15 @@ method.
 """
 
 import itertools
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from services.augment.core import apply_transform, draw_transform
-from shared.datasets.synthetic import draw
-from shared.imaging.decode import decode
-from shared.imaging.image import to_8bit
 from shared.modelling.recipes import PROFILES, AugmentationRecipe
 from tests.bench import timing
+from tests.bench.dataset import films
 
 WANTED = {"albumentations": 1.0, "torchvision": 3.0}
 FULL = PROFILES["full"].augmentation.model_copy(update={"variants": 1000})
@@ -39,12 +35,6 @@ IMAGES = 24
 """In a row, before it is another side's turn; but torchvision takes a second and a half for an elastic one."""
 
 Grey = npt.NDArray[np.uint8]
-
-
-def film() -> Grey:
-    if "MAMMO_TEST_MIAS" in os.environ:
-        return to_8bit(decode((Path(os.environ["MAMMO_TEST_MIAS"]) / "png" / "mdb001.png").read_bytes()))
-    return draw(1, seed=3).pixels
 
 
 def ours(recipe: AugmentationRecipe, pixels: Grey) -> timing.Work:
@@ -116,7 +106,7 @@ def repeated(work: timing.Work, times: int) -> timing.Work:
 
 def main() -> None:
     timing.keep_to_one_core()
-    pixels = film()
+    pixels = films()[0]
     print("augmentation of 1024 x 1024, images/s on one core, and ours as many times the other")
     print(f"  {'':24}{'ours':>8}{'albumentations':>18}{'':8}{'torchvision v2':>18}")
     for name, parts in RECIPES.items():

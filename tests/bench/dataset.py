@@ -3,8 +3,14 @@
 import os
 from pathlib import Path
 
-from shared.datasets.synthetic import write_dataset
+import numpy as np
+import numpy.typing as npt
+
+from shared.datasets.synthetic import draw, write_dataset
 from shared.imaging.decode import decode, encode_pgm
+from shared.imaging.image import to_8bit
+
+FILMS = 8
 
 
 def write_source(folder: Path, patients: int, seed: int) -> str:
@@ -18,3 +24,11 @@ def write_source(folder: Path, patients: int, seed: int) -> str:
         (folder / f"{png.stem}.pgm").write_bytes(encode_pgm(decode(png.read_bytes()).pixels))
     (folder / "Info.txt").write_bytes((Path(given) / "Info.txt").read_bytes())
     return "films of MIAS"
+
+
+def films() -> list[npt.NDArray[np.uint8]]:
+    """Eight films spread over it, H x W."""
+    if "MAMMO_TEST_MIAS" in os.environ:
+        files = sorted((Path(os.environ["MAMMO_TEST_MIAS"]) / "png").glob("mdb*.png"))
+        return [to_8bit(decode(file.read_bytes())) for file in files[:: len(files) // FILMS][:FILMS]]
+    return [draw(number, seed=3).pixels for number in range(1, FILMS + 1)]

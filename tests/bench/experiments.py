@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from services.train.baselines import regression
 from services.train.core import Floats
+from services.train.data import NEXT_DIVISION
+from services.train.jobs import Job, predictions_of
 from shared.datasets.manifest import CLASSES, Film, Label, Transform, Variant
 from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
@@ -87,18 +87,11 @@ def validated(known: list[Film], table: Floats) -> Predictions:
 
 def _folds(images: list[Variant], labels: "np.typing.NDArray[np.int64]", table: Floats) -> Iterator[Predictions]:
     for repeat, fold in product(range(REPEATS), range(FOLDS)):
-        split = patient_split(images, FOLDS, fold, SEED + 1000 * repeat)
-        model = make_pipeline(
-            StandardScaler(), LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=2000)
-        ).fit(table[split.train], labels[split.train])
+        split = patient_split(images, FOLDS, fold, SEED + NEXT_DIVISION * repeat)
+        model = regression(STRENGTH).fit(table[split.train], labels[split.train])
+        job = Job(network="resnet50", protocol="patient", fold=FOLDS * repeat + fold)
         rows = model.predict_proba(table[split.validation])
-        yield Predictions(
-            films=tuple(images[index].film for index in split.validation),
-            patients=tuple(images[index].patient for index in split.validation),
-            labels=tuple(images[index].label for index in split.validation),
-            probabilities=tuple((row[0], row[1], row[2]) for row in rows.tolist()),
-            folds=(FOLDS * repeat + fold,) * len(split.validation),
-        )
+        yield predictions_of(job, [images[index] for index in split.validation], rows)
 
 
 def shown(area: Interval) -> str:

@@ -5,23 +5,19 @@ their masks.
 """
 
 import itertools
-import os
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from services.augment.core import apply_transform, draw_transform
-from shared.datasets.synthetic import draw
-from shared.imaging.decode import decode, encode_png
-from shared.imaging.image import to_8bit
+from shared.imaging.decode import encode_png
 from shared.imaging.segment import segment
 from shared.modelling.recipes import PROFILES
 from tests.bench import timing
+from tests.bench.dataset import films
 
 Grey = npt.NDArray[np.uint8]
-FILMS = 8
 STRATEGIES = {"default": 0, "huffman": cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY, "runs": cv2.IMWRITE_PNG_STRATEGY_RLE}
 FILTERS = {
     "none": cv2.IMWRITE_PNG_FILTER_NONE,
@@ -35,14 +31,6 @@ SETTINGS = [
     *((1, strategy, name) for strategy in STRATEGIES for name in FILTERS),
     *((level, "default", "up") for level in (3, 6, 9)),
 ]
-
-
-def films() -> list[Grey]:
-    """Eight films spread over the data set."""
-    if "MAMMO_TEST_MIAS" in os.environ:
-        files = sorted((Path(os.environ["MAMMO_TEST_MIAS"]) / "png").glob("mdb*.png"))
-        return [to_8bit(decode(file.read_bytes())) for file in files[:: len(files) // FILMS][:FILMS]]
-    return [draw(number, seed=3).pixels for number in range(1, FILMS + 1)]
 
 
 def images() -> dict[str, list[Grey]]:

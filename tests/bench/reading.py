@@ -18,7 +18,7 @@ from shared.imaging.decode import decode, encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, network_input, prepare
 from shared.imaging.segment import segment
 from tests.bench import timing
-from tests.bench.pngs import films
+from tests.bench.dataset import films
 from tests.bench.published import SIZE, publish
 
 WANTED = {"PGM": 0.06, "PNG": 0.12}

@@ -38,7 +38,7 @@ from shared.queue.plan import make_plan
 from shared.store import keys
 from shared.store.ingest import write_manifests
 from shared.store.objects import ObjectStore, open_store
-from tests.bench.pngs import films
+from tests.bench.dataset import films
 from tests.servers import running_broker, running_s3
 
 FILMS, VARIANTS, PROCESSES, CORE_S = 240, 4, 2, 4.0

@@ -14,6 +14,7 @@ from shared.datasets.phantom import SyntheticFilm
 from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram
 from shared.imaging.segment import Segmentation, segment
+from tests.bench.segmentation import dice
 
 Mask: TypeAlias = npt.NDArray[np.uint8]
 FILMS = range(1, 9)
@@ -27,10 +28,6 @@ def film(number: int) -> SyntheticFilm:
 @cache
 def segmented(number: int) -> Segmentation:
     return segment(film(number).pixels)
-
-
-def dice(a: Mask, b: Mask) -> float:
-    return 2 * float(np.count_nonzero(a & b)) / (np.count_nonzero(a) + np.count_nonzero(b))
 
 
 def oriented(array: Mask, flipped: bool) -> Mask:
