@@ -82,7 +82,8 @@ def fit(
 ) -> Fitted:
     """Trains `network` by `recipe`; validation films choose the epoch (macro AUC, then loss).
 
-    A pretrained network learns in two stages: its new head alone, then all of it, the trunk at a lower rate.
+    A pretrained network learns in two stages: its new head alone, then all of it but the layers that the recipe keeps
+    frozen, the trunk at a lower rate.
     The same seed on the same machine gives the same weights, also where the job goes on from `start`.
 
     `on_checkpoint` gets the state after every epoch but the last. It has to be done with it when it returns, for the
@@ -108,7 +109,7 @@ def fit(
 
     for epoch in range(len(epochs) + 1, recipe.epochs + 1):
         began = time.perf_counter() - seconds
-        _freeze_trunk(network, pretrained and epoch <= recipe.head_epochs)
+        _freeze(network, recipe, epoch, pretrained)
         for chosen in batches[epoch - 1][len(losses) :]:
             _set_rates(optimiser, _rate(step, steps))
             logits, _ = network(torch.from_numpy(train.batch(chosen)).to(device))
@@ -184,14 +185,15 @@ def _rate(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
-def _freeze_trunk(network: MammogramNetwork, frozen: bool) -> None:
-    """Sets train mode; a frozen trunk also keeps the statistics of its batch norms."""
-    network.train()
-    last = set(head_layers(network).parameters())
-    for parameter in network.parameters():
-        parameter.requires_grad_(not frozen or parameter in last)
-    if frozen:
+def _freeze(network: MammogramNetwork, recipe: TrainingRecipe, epoch: int, pretrained: bool) -> None:
+    """Sets train mode for what learns in `epoch`; what is frozen also keeps the statistics of its batch norms."""
+    network.train().requires_grad_(True)
+    if pretrained and epoch <= recipe.head_epochs:
+        network.requires_grad_(False)
+        head_layers(network).requires_grad_(True)
         network.trunk.eval()
+    for layer in list(network.trunk.children())[: recipe.frozen] if pretrained else []:
+        layer.eval().requires_grad_(False)
 
 
 def _class_weights(labels: npt.NDArray[np.int64]) -> Tensor:

@@ -78,6 +78,7 @@ class TrainingRecipe(Record):
     input_size: int = Field(ge=64, le=2048, description="edge of the square network input, pixels")
     epochs: int = Field(ge=1)
     head_epochs: int = Field(0, ge=0, description="first epochs in which only the new head learns (transfer only)")
+    frozen: int = Field(0, ge=0, description="leading children of the trunk that never learn (transfer only)")
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     trunk_rate: float = Field(0.1, gt=0, le=1, description="rate of pretrained layers, as a part of the head's")

@@ -103,6 +103,29 @@ def test_in_the_first_epochs_of_transfer_only_the_head_learns() -> None:
     assert changed == {name for name, value in network.named_parameters() if any(value is p for p in head.parameters())}
 
 
+def changed_by(recipe: TrainingRecipe, *, pretrained: bool) -> set[str]:
+    """The children of the trunk whose weights or statistics training changed, by number, and `head`."""
+    torch.manual_seed(0)
+    network = build("modified_cnn")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    fit(
+        network, recipe, examples(), examples(24, 1), pretrained=pretrained, seed=0, device=CPU,
+        on_epoch=lambda _: None,
+    )  # fmt: skip
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    return {name.removeprefix("trunk.").partition(".")[0] for name in changed}
+
+
+def test_frozen_layers_never_learn_and_keep_their_statistics() -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 2, "head_epochs": 1, "frozen": 3})
+    assert changed_by(recipe, pretrained=True) == {"3", "4", "head"}
+
+
+def test_a_network_from_scratch_has_no_frozen_layers() -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
+    assert changed_by(recipe, pretrained=False) == {"0", "1", "2", "3", "4", "head"}
+
+
 def test_a_pretrained_trunk_learns_at_a_lower_rate_than_the_head() -> None:
     rates = {}
     for trunk_rate in (1.0, 1e-6):
