@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     checkpoint_every_s: float = Field(
         0, ge=0, description="least time between two checkpoints of a training job; 0 leaves one after every epoch"
     )
+    train_deterministic: bool = Field(
+        False, description="a GPU gives the same weights again, and takes longer; a CPU always does"
+    )
+    train_compile: bool = Field(
+        False, description="networks are compiled before they train on a GPU: a minute at first, then faster"
+    )
     worker_processes: int = Field(1, ge=1, description="processes of one augment, segment or inference worker")
     worker_idle_s: float = Field(
         0, ge=0, description="a training worker that has had nothing to do for so long ends; 0 means never"

@@ -39,34 +39,28 @@ class Progress(Record):
 class Checkpoint:
     """`optimiser` names its tensors `<parameter>.<moment>`; a parameter that never learned has none.
 
-    `best` holds the weights of the best epoch; it is empty where those are the network's own. `random` holds torch's
-    generators, by device.
+    `best` holds the weights of the best epoch; it is empty where those are the network's own. There is no state of
+    random generators: what a batch draws follows from the seed and its number.
     """
 
     progress: Progress
     network: Tensors
     optimiser: Tensors
     best: Tensors
-    random: Tensors
 
 
-def capture(
-    network: nn.Module, optimiser: torch.optim.Optimizer, best: Tensors, progress: Progress, device: torch.device
-) -> Checkpoint:
+def capture(network: nn.Module, optimiser: torch.optim.Optimizer, best: Tensors, progress: Progress) -> Checkpoint:
     """The tensors are those that go on learning, not copies: use the checkpoint before the next batch."""
     moments = {
         f"{name}.{moment}": tensor
         for name, parameter in network.named_parameters()
         for moment, tensor in optimiser.state.get(parameter, {}).items()
     }
-    random = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        random["cuda"] = torch.cuda.get_rng_state(device)
-    return Checkpoint(progress, network.state_dict(), moments, best, random)
+    return Checkpoint(progress, network.state_dict(), moments, best)
 
 
 def restore(checkpoint: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
-    """Puts copies of the checkpoint's tensors into `network` and a new `optimiser`, and sets torch's generators.
+    """Puts copies of the checkpoint's tensors into `network` and a new `optimiser`.
 
     A job that has moved between CPU and GPU goes on too, though not to the same bits.
     """
@@ -77,9 +71,6 @@ def restore(checkpoint: Checkpoint, network: nn.Module, optimiser: torch.optim.O
         parameter = parameters[name]
         place = torch.empty_like(parameter if tensor.dim() else tensor, dtype=tensor.dtype, device=device)
         optimiser.state[parameter][moment] = place.copy_(tensor)  # in memory as the parameter itself is laid out
-    torch.set_rng_state(checkpoint.random["cpu"])
-    if device.type == "cuda" and "cuda" in checkpoint.random:
-        torch.cuda.set_rng_state(checkpoint.random["cuda"], device)
 
 
 def to_bytes(checkpoint: Checkpoint, identity: str) -> bytes:
@@ -88,7 +79,6 @@ def to_bytes(checkpoint: Checkpoint, identity: str) -> bytes:
         "network": checkpoint.network,
         "optimiser": checkpoint.optimiser,
         "best": checkpoint.best,
-        "random": checkpoint.random,
     }
     tensors = {f"{part}/{name}": tensor.cpu().contiguous() for part in parts for name, tensor in parts[part].items()}
     progress = checkpoint.progress.model_dump_json()
@@ -112,7 +102,7 @@ def from_bytes(data: bytes, identity: str) -> Checkpoint:
         raise CheckpointUnusable("the checkpoint is damaged; delete it, and the job begins again")
     if owner != identity:
         raise CheckpointUnusable("the checkpoint is of another recipe, seed, data set or network; begin the job again")
-    parts: dict[str, Tensors] = {"network": {}, "optimiser": {}, "best": {}, "random": {}}
+    parts: dict[str, Tensors] = {"network": {}, "optimiser": {}, "best": {}}
     for key, tensor in tensors.items():
         part, _, name = key.partition("/")
         parts[part][name] = tensor

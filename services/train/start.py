@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from services.train.device import prepared
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.recipes import Network
@@ -32,8 +33,4 @@ def starting_network(
 
 def training_device() -> torch.device:
     """A GPU where there is one; on the CPU as many threads as the settings say."""
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    torch.set_num_threads(settings().cpu_threads or os.cpu_count() or 1)
-    return torch.device("cpu")
+    return prepared(settings().cpu_threads or os.cpu_count() or 1, deterministic=settings().train_deterministic)

@@ -15,6 +15,7 @@ from services.train.baselines import logistic_regression
 from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
 from services.train.core import fit, predict
 from services.train.data import job_split, load_images
+from services.train.device import compile_where_it_pays
 from services.train.evaluate import evaluate_run
 from services.train.jobs import (
     CHECKPOINT,
@@ -69,6 +70,8 @@ def train_fold(work: Assignment) -> None:
         set_aside(store, plan, shard, films)
     split = job_split(images.variants, plan, job)
     network, weights = starting_network(store, plan, job.network, plan.seed + job.fold)
+    if settings().train_compile:
+        compile_where_it_pays(network, device)
     identity = job_identity(job, plan, images.sha256)
 
     def report_progress(epoch: EpochRecord) -> None:

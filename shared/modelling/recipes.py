@@ -19,6 +19,7 @@ Network = Literal["modified_cnn", "alexnet", "resnet50"]
 NETWORKS: tuple[Network, ...] = ("modified_cnn", "alexnet", "resnet50")
 Protocol = Literal["patient", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
+Precision = Literal["auto", "float32", "bfloat16"]
 AUGMENTATION_VERSION: int = 2
 """Raised whenever the same recipe makes other images than before: it is part of the recipe's id."""
 
@@ -72,18 +73,44 @@ def read_augmentation(document: bytes, file: str) -> AugmentationRecipe:
         raise InputError(f"{file} is neither TOML nor, with a name in .json, JSON; {where}") from None
 
 
+class Jitter(Record):
+    """What the loader does to every training image anew in every epoch, on top of the stored variants; nothing by
+    default. Amounts are drawn evenly within the limits."""
+
+    rotation_deg: float = Field(0.0, ge=0, le=180, description="to either side, about the input's centre")
+    shift: float = Field(0.0, ge=0, le=0.5, description="to either side, part of the input's edge")
+    scale: float = Field(0.0, ge=0, le=0.5, description="magnified within 1 - s and 1 + s")
+    flip: bool = Field(False, description="exchange up and down in half of the images; the chest wall stays left")
+    brightness: float = Field(0.0, ge=0, lt=1, description="gain within 1 - b and 1 + b")
+    contrast: float = Field(0.0, ge=0, lt=1, description="exponent within 1 - c and 1 + c")
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their place."""
+        return self.flip or any((self.rotation_deg, self.shift, self.scale))
+
+
 class TrainingRecipe(Record):
-    """How one network is trained. Rates are AdamW's, under one cosine schedule with a linear warm-up."""
+    """How one network is trained. Rates are AdamW's, under one cosine schedule with a linear warm-up.
+
+    A pretrained network learns in stages from the top: its new head alone, then stage after stage of the rest.
+    """
 
     input_size: int = Field(ge=64, le=2048, description="edge of the square network input, pixels")
     epochs: int = Field(ge=1)
     head_epochs: int = Field(0, ge=0, description="first epochs in which only the new head learns (transfer only)")
+    stage_epochs: int = Field(
+        0, ge=0, description="epochs from one stage to the next one below; 0 lets all learn at once (transfer only)"
+    )
     frozen: int = Field(0, ge=0, description="leading children of the trunk that never learn (transfer only)")
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     trunk_rate: float = Field(0.1, gt=0, le=1, description="rate of pretrained layers, as a part of the head's")
+    stage_rate: float = Field(1.0, gt=0, le=1, description="rate of each stage, as a part of the one above it")
     weight_decay: float = Field(1e-2, ge=0)
     label_smoothing: float = Field(0.05, ge=0, lt=1)
+    jitter: Jitter = Field(Jitter(), description="augmentation in the loader")
+    precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that has it, otherwise float32")
 
 
 class Profile(Record):

@@ -14,7 +14,7 @@ import warnings
 
 from celery.exceptions import CPendingDeprecationWarning
 
-from shared.allocator import keep_freed_memory
+from shared.allocator import keep_all_memory, keep_freed_memory
 
 
 def main(service: str) -> None:
@@ -30,6 +30,8 @@ def main(service: str) -> None:
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
     if forks:
         keep_freed_memory(1)
+    else:
+        keep_all_memory()
     tasks = importlib.import_module(f"services.{service}.tasks")
     from shared.settings import settings  # noqa: PLC0415  after the folder of the metrics is known
 

@@ -13,10 +13,11 @@ from torch import nn
 
 from services.train.checkpoint import Checkpoint, from_bytes, to_bytes
 from services.train.core import Examples, Fitted, TrainingDiverged, fit, macro_auc, predict
+from services.train.optimiser import clip
 from shared.errors import JobInterrupted
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, build, head_layers
-from shared.modelling.recipes import Network, TrainingRecipe
+from shared.modelling.recipes import Jitter, Network, TrainingRecipe
 
 CPU = torch.device("cpu")
 RECIPE = TrainingRecipe(input_size=64, epochs=6, batch_size=8, learning_rate=5e-3)
@@ -126,6 +127,53 @@ def test_a_network_from_scratch_has_no_frozen_layers() -> None:
     assert changed_by(recipe, pretrained=False) == {"0", "1", "2", "3", "4", "head"}
 
 
+def test_jitter_touches_training_images_only_and_changes_what_is_learned() -> None:
+    data, validation = examples(), examples(24, 1)
+    before = data.inputs.copy(), validation.inputs.copy()
+    states = []
+    for jitter in (Jitter(), Jitter(rotation_deg=20, brightness=0.2)):
+        torch.manual_seed(1)
+        fitted = fit(
+            build("modified_cnn"), RECIPE.model_copy(update={"epochs": 1, "jitter": jitter}), data, validation,
+            pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None,
+        )  # fmt: skip
+        states.append(head_layers(fitted.network).weight)
+    assert np.array_equal(data.inputs, before[0])
+    assert np.array_equal(validation.inputs, before[1])
+    assert not torch.equal(*states)
+
+
+def test_in_mixed_precision_it_learns_as_well_and_its_weights_stay_single() -> None:
+    short = RECIPE.model_copy(update={"epochs": 2})
+    network, epochs = train(recipe=short.model_copy(update={"precision": "bfloat16"}))
+    assert {value.dtype for name, value in network.state_dict().items() if "num_batches" not in name} == {torch.float32}
+    assert epochs[1].train_loss < 0.8 * epochs[0].train_loss
+    assert epochs[0].train_loss != train(recipe=short)[1][0].train_loss
+
+
+def test_a_large_gradient_is_clipped_to_its_norm() -> None:
+    network = build("modified_cnn")
+    for weights in network.parameters():
+        weights.grad = torch.full_like(weights, 2.0)
+    expected = {name: weights.grad.clone() for name, weights in network.named_parameters()}
+    norm = nn.utils.get_total_norm(expected.values())
+    moments = []
+    for scaled in (True, False):
+        optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
+        if scaled:
+            clip(network, optimiser)
+        else:
+            for name, weights in network.named_parameters():
+                weights.grad = expected[name] * 5 / norm
+        optimiser.step()
+        moments.append([optimiser.state[weights]["exp_avg"] for weights in network.parameters()])
+    assert all(torch.allclose(one, other, rtol=1e-5) for one, other in zip(*moments, strict=True))
+    for weights in network.parameters():
+        weights.grad = torch.full_like(weights, 1e-6)
+    clip(network, optimiser)
+    assert vars(optimiser)["grad_scale"] == 1
+
+
 def test_a_pretrained_trunk_learns_at_a_lower_rate_than_the_head() -> None:
     rates = {}
     for trunk_rate in (1.0, 1e-6):
@@ -164,7 +212,9 @@ def test_auc_is_undefined_where_a_class_is_missing() -> None:
     assert macro_auc(np.array([0, 1, 1]), np.full((3, 3), 1 / 3)) is None
 
 
-SHORT = TrainingRecipe(input_size=64, epochs=3, batch_size=4, learning_rate=5e-3)
+SHORT = TrainingRecipe(
+    input_size=64, epochs=3, batch_size=4, learning_rate=5e-3, jitter=Jitter(rotation_deg=5, shift=0.05, contrast=0.1)
+)
 TRANSFER = SHORT.model_copy(update={"epochs": 2, "head_epochs": 1})
 VALIDATION = examples(12, 1)
 

@@ -1,0 +1,88 @@
+"""The batches of a training job, where its network computes: drawn from the seed, shared out to ranks, jittered.
+
+All that is drawn follows from the seed, the epoch and the batch, so that a job that goes on after an interruption draws
+the same, whatever it has drawn before.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from services.train.device import Indices, supply
+from services.train.jitter import draw, jittered
+from services.train.ranks import Ranks
+from shared.datasets.manifest import CLASSES
+from shared.modelling.recipes import TrainingRecipe
+
+Floats = npt.NDArray[np.float32]
+
+
+class Labelled(Protocol):
+    """Examples: the index of each one's class (n), and the inputs of some (float32 m x 1 x S x S) by their numbers."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]: ...
+
+    def batch(self, chosen: Indices, /) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A rank's share of a batch, on the device: films (float32 n x 1 x S x S) and labels (int64 n).
+
+    `weight` is that of the whole batch: the sum of its images' class weights.
+    """
+
+    films: Tensor
+    labels: Tensor
+    weight: float
+
+
+class Feed:
+    """All batches of a job. Classes weigh as much as each other, however rare they are (`weights`, float32 3)."""
+
+    def __init__(
+        self, examples: Labelled, recipe: TrainingRecipe, seed: int, device: torch.device, ranks: Ranks
+    ) -> None:
+        self.weights = torch.from_numpy(class_weights(examples.labels)).to(device)
+        self._orders = _orders(len(examples.labels), recipe, seed, least=2 * ranks.count)
+        self._examples, self._jitter, self._seed, self._ranks = examples, recipe.jitter, seed, ranks
+        self._inputs = supply(examples.batch, len(examples.labels), device)
+        self._labels = torch.from_numpy(examples.labels).to(device)
+        self._weighed = class_weights(examples.labels)[examples.labels]
+
+    @property
+    def batches(self) -> int:
+        """Of an epoch."""
+        return len(self._orders[0])
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        """This rank's share; epochs count from 1, batches from 0. Also seeds torch for the dropout of that batch."""
+        chosen = self._orders[epoch - 1][number]
+        own = self._ranks.share(len(chosen))
+        draws = draw(self._jitter, len(chosen), (self._seed, epoch, number)).of(own)
+        seed = np.random.SeedSequence((self._seed, epoch, number, self._ranks.rank)).generate_state(1)
+        torch.manual_seed(int(seed[0]))
+        films = jittered(self._inputs(chosen[own]), draws)
+        labels = self._labels[torch.from_numpy(chosen[own]).to(films.device)]
+        return Batch(films, labels, float(self._weighed[chosen].sum()))
+
+
+def class_weights(labels: npt.NDArray[np.int64]) -> Floats:
+    """Inverse frequencies with mean 1 over the images, so that rare classes weigh as much as frequent ones."""
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    return (len(labels) / (len(CLASSES) * np.maximum(counts, 1))).astype(np.float32)
+
+
+def _orders(images: int, recipe: TrainingRecipe, seed: int, least: int) -> list[list[Indices]]:
+    """For every epoch the indices of every batch."""
+    shuffle = np.random.default_rng(seed)
+    firsts = range(0, images, recipe.batch_size)
+    if len(firsts) > 1 and images - firsts[-1] < least:
+        firsts = firsts[:-1]  # batch norm can't learn from a single image
+    orders = [shuffle.permutation(images) for _ in range(recipe.epochs)]
+    return [[order[first : first + recipe.batch_size] for first in firsts] for order in orders]
