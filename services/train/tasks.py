@@ -13,9 +13,8 @@ import torch
 
 from services.train.baselines import logistic_regression
 from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
-from services.train.core import fit, predict
+from services.train.core import predict
 from services.train.data import job_split, load_images
-from services.train.device import compile_where_it_pays
 from services.train.evaluate import evaluate_run
 from services.train.jobs import (
     CHECKPOINT,
@@ -33,7 +32,7 @@ from services.train.jobs import (
 from services.train.mistakes import mistakes
 from services.train.publish import model_is_intact, network_to_bytes, publish_best
 from services.train.report import best_result, render, report_is_intact
-from services.train.start import starting_network, training_device
+from services.train.start import starting_network, trainer, training_device
 from shared import metrics
 from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
@@ -70,8 +69,6 @@ def train_fold(work: Assignment) -> None:
         set_aside(store, plan, shard, films)
     split = job_split(images.variants, plan, job)
     network, weights = starting_network(store, plan, job.network, plan.seed + job.fold)
-    if settings().train_compile:
-        compile_where_it_pays(network, device)
     identity = job_identity(job, plan, images.sha256)
 
     def report_progress(epoch: EpochRecord) -> None:
@@ -87,7 +84,7 @@ def train_fold(work: Assignment) -> None:
         store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
         store.got_somewhere()
 
-    fitted = fit(
+    fitted = trainer(job.network, recipe, network, device)(
         network,
         recipe,
         images.examples(split.train),
