@@ -33,6 +33,7 @@ from services.train.mistakes import mistakes
 from services.train.publish import model_is_intact, network_to_bytes, publish_best
 from services.train.report import best_result, render, report_is_intact
 from services.train.start import starting_network, trainer, training_device
+from services.train.trackers import check_trackers, tracked
 from shared import metrics
 from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
@@ -52,6 +53,7 @@ from shared.store.ingest import stored_manifest
 from shared.store.objects import ObjectStore
 
 app = make_app(settings())
+check_trackers(settings())
 _log = logging.getLogger("mammostack.train")
 
 
@@ -71,8 +73,7 @@ def train_fold(work: Assignment) -> None:
     network, weights = starting_network(store, plan, job.network, plan.seed + job.fold)
     identity = job_identity(job, plan, images.sha256)
 
-    def report_progress(epoch: EpochRecord) -> None:
-        _show(store, plan, job, epoch, recipe.epochs, len(split.train))
+    start = _read_checkpoint(work, identity)
 
     kept_at = began
 
@@ -84,19 +85,25 @@ def train_fold(work: Assignment) -> None:
         store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
         store.got_somewhere()
 
-    fitted = trainer(job.network, recipe, network, device)(
-        network,
-        recipe,
-        images.examples(split.train),
-        images.examples(split.validation),
-        pretrained=bool(weights.loaded),
-        seed=plan.seed + job.fold,
-        device=device,
-        on_epoch=report_progress,
-        start=_read_checkpoint(work, identity),
-        on_checkpoint=keep,
-        stopping=work.stopping,
-    )
+    with tracked(settings(), plan.run, job.name, recipe, done=len(start.progress.epochs) if start else 0) as tell:
+
+        def report_progress(epoch: EpochRecord) -> None:
+            _show(store, plan, job, epoch, recipe.epochs, len(split.train))
+            tell(epoch)
+
+        fitted = trainer(job.network, recipe, network, device)(
+            network,
+            recipe,
+            images.examples(split.train),
+            images.examples(split.validation),
+            pretrained=bool(weights.loaded),
+            seed=plan.seed + job.fold,
+            device=device,
+            on_epoch=report_progress,
+            start=start,
+            on_checkpoint=keep,
+            stopping=work.stopping,
+        )
 
     def judge(indices: npt.NDArray[np.intp]) -> Predictions:
         probabilities = predict(fitted.network, images.inputs[indices], recipe.batch_size, device)
