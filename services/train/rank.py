@@ -13,15 +13,15 @@ from torch import distributed, nn
 
 from services.train.core import fit
 from services.train.device import compile_where_it_pays, prepared
-from services.train.mailbox import Mailbox
+from services.train.mailbox import Mailbox, Order
 from services.train.ranks import Ranks
 from shared.allocator import keep_all_memory
-from shared.errors import MammoError
+from shared.errors import JobInterrupted, MammoError
 from shared.modelling.networks import build
 
 
 def main(mailbox: Mailbox) -> None:
-    """Ends with status 1 after a problem, so that torchrun ends the other ranks as well."""
+    """Ends with status 1 when training fails, so that torchrun ends the other ranks as well."""
     keep_all_memory()
     order = mailbox.order()
     if torch.cuda.is_available():
@@ -51,15 +51,22 @@ def main(mailbox: Mailbox) -> None:
             stopping=lambda: first and mailbox.is_to_stop(order.owner),
             ranks=ranks,
         )
+        if first:
+            mailbox.deliver(fitted)
+    except JobInterrupted as error:
+        # no failure: torchrun would end the first one while it is still writing the checkpoint
+        _tell(mailbox, order, error)
     except MammoError as error:
-        if order.owner.lives:
-            mailbox.tell_problem(error)
-        else:
-            shutil.rmtree(mailbox.folder, ignore_errors=True)
+        _tell(mailbox, order, error)
         raise SystemExit(1) from error
-    if first:
-        mailbox.deliver(fitted)
     distributed.destroy_process_group()
+
+
+def _tell(mailbox: Mailbox, order: Order, error: MammoError) -> None:
+    if order.owner.lives:
+        mailbox.tell_problem(error)
+    else:
+        shutil.rmtree(mailbox.folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
