@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from services.train.checkpoint import Checkpoint, Progress, Tensors, capture, restore
 from services.train.device import Indices, Inputs, autocast
-from services.train.feed import Feed
+from services.train.feed import Batch, Feed
 from services.train.lesions import Places, place_losses
 from services.train.optimiser import adamw, clip, part_of_rate, set_rates
 from services.train.ranks import ALONE, Ranks
@@ -136,10 +136,7 @@ def fit(
                 logits, features = model(batch.films)
                 loss = cross_entropy(
                     logits, batch.labels, feed.weights, label_smoothing=recipe.label_smoothing, reduction="sum"
-                )
-                if batch.places is not None:
-                    told = place_losses(cast("PlacesHead", network.head).places(features), batch.places, feed.weights)
-                    loss = loss + recipe.lesion_weight * told.sum()
+                ) + recipe.lesion_weight * _place_loss(network, features, batch, feed.weights)
             loss = loss / batch.weight  # of all ranks' images
             optimiser.zero_grad(set_to_none=True)
             (loss * ranks.count).backward()  # the ranks' gradients will be averaged
@@ -194,6 +191,13 @@ def predict(
         for first in range(0, len(inputs), batch_size)
     ]
     return np.concatenate(parts) if parts else np.empty((0, len(CLASSES)))
+
+
+def _place_loss(network: MammogramNetwork, features: Tensor, batch: Batch, weights: Tensor) -> Tensor | float:
+    """Of what the places of the films' feature maps are taken for; 0 where nothing is known of them."""
+    if batch.places is None:
+        return 0.0
+    return place_losses(cast("PlacesHead", network.head).places(features), batch.places, weights).sum()
 
 
 def _values(losses: list[Tensor], ranks: Ranks, epoch: int) -> list[float]:
