@@ -5,8 +5,8 @@ from itertools import groupby
 
 import cv2
 
-from services.segment.core import SegmentedImage, segment_image
-from shared.datasets.manifest import Lesion, Shard, Variant
+from services.segment.core import segment_image
+from shared.datasets.manifest import Shard, Variant
 from shared.errors import UndecodableImage
 from shared.queue.application import make_app
 from shared.queue.plan import Plan
@@ -57,17 +57,10 @@ def _segment_variant(files: Files, plan: Plan, variant: Variant) -> Variant:
             "mask_key": mask_key,
             "mask_sha256": hashlib.sha256(segmented.mask_png).hexdigest(),
             "flipped": segmented.flipped,
-            "lesions": _oriented(variant.lesions, segmented),
+            "lesions": tuple(
+                lesion.mirrored(segmented.width) if segmented.flipped else lesion for lesion in variant.lesions
+            ),
         }
-    )
-
-
-def _oriented(lesions: tuple[Lesion, ...], segmented: SegmentedImage) -> tuple[Lesion, ...]:
-    return tuple(
-        lesion.model_copy(update={"x": segmented.width - lesion.x})
-        if segmented.flipped and lesion.x is not None
-        else lesion
-        for lesion in lesions
     )
 
 

@@ -8,7 +8,8 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from services.train.checkpoint import Checkpoint, Progress, Tensors, capture, restore
-from services.train.device import autocast
-from services.train.feed import Feed
+from services.train.device import Indices, Inputs, autocast
+from services.train.feed import Batch, Feed
+from services.train.lesions import Places, place_losses
 from services.train.optimiser import adamw, clip, part_of_rate, set_rates
 from services.train.ranks import ALONE, Ranks
 from services.train.transfer import set_learning
 from shared.datasets.manifest import CLASSES
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
-from shared.modelling.networks import MammogramNetwork
+from shared.modelling.networks import MammogramNetwork, PlacesHead
 from shared.modelling.recipes import TrainingRecipe
 
 Floats = npt.NDArray[np.float32]
@@ -40,23 +42,34 @@ class TrainingDiverged(MammoError):
 
 @dataclass(frozen=True)
 class Examples:
-    """Network inputs, float32 in [0, 1], and the index of each one's class, int64 N.
+    """What a network learns from, and the index of each one's class, int64 N.
 
-    `pool` (M x 1 x S x S) may be larger than memory: examples are its `rows` (N), or all of it.
+    `pool` holds films (float32 M x 1 x S x S in [0, 1]), or what frozen stages made of them (float16 M x C x h x w). It
+    may be larger than memory: examples are its `rows` (N), or all of it. `places` (int8 M x h x w) says what lies where
+    on their feature maps, as far as it is known (`lesions`).
     """
 
-    pool: Floats
+    pool: Inputs
     labels: npt.NDArray[np.int64]
     rows: npt.NDArray[np.intp] | None = None
+    places: Places | None = None
 
     @property
-    def inputs(self) -> Floats:
-        """All of them, N x 1 x S x S."""
+    def inputs(self) -> Inputs:
+        """All of them, N x C x S x S."""
         return self.pool if self.rows is None else self.pool[self.rows]
 
-    def batch(self, chosen: npt.NDArray[np.int64]) -> Floats:
+    def over(self, pool: Inputs) -> "Examples":
+        """The same examples of another pool."""
+        return replace(self, pool=pool)
+
+    def batch(self, chosen: Indices) -> Inputs:
         """Some of them, by their number."""
         return self.pool[chosen if self.rows is None else self.rows[chosen]]
+
+    def places_of(self, chosen: Indices) -> Places | None:
+        """What is known of the places of some of them, n x h x w."""
+        return None if self.places is None else self.places[chosen if self.rows is None else self.rows[chosen]]
 
 
 @dataclass(frozen=True)
@@ -86,8 +99,8 @@ def fit(
 ) -> Fitted:
     """Trains `network` by `recipe`; validation films choose the epoch (macro AUC, then loss).
 
-    A pretrained network learns in stages: its new head alone, then all of it but the layers that the recipe keeps
-    frozen, the trunk at lower rates (`transfer`).
+    A pretrained network learns in stages: its new head alone, then all of it, the trunk at lower rates (`transfer`).
+    Stages that never learn are not part of what is given here (`frozen`).
     The same seed on the same machine gives the same weights, also where the job goes on from `start`: all that is drawn
     follows from the seed, the epoch and the batch.
 
@@ -120,10 +133,10 @@ def fit(
             set_rates(optimiser, part_of_rate((epoch - 1) * feed.batches + number, steps))
             batch = feed.batch(epoch, number)
             with autocast(recipe.precision, device):
-                logits, _ = model(batch.films)
+                logits, features = model(batch.films)
                 loss = cross_entropy(
                     logits, batch.labels, feed.weights, label_smoothing=recipe.label_smoothing, reduction="sum"
-                )
+                ) + recipe.lesion_weight * _place_loss(network, features, batch, feed.weights)
             loss = loss / batch.weight  # of all ranks' images
             optimiser.zero_grad(set_to_none=True)
             (loss * ranks.count).backward()  # the ranks' gradients will be averaged
@@ -152,6 +165,8 @@ def fit(
         if improved:
             best_weights = copy.deepcopy(network.state_dict())
         on_epoch(record)
+        if recipe.patience and ranks.any(epoch - _best(epochs).epoch >= recipe.patience):
+            break
         if epoch < recipe.epochs:
             progress = Progress(epochs=tuple(epochs))
             on_checkpoint(capture(network, optimiser, {} if improved else best_weights, progress))
@@ -163,15 +178,26 @@ def fit(
 
 @torch.inference_mode()
 def predict(
-    network: MammogramNetwork, inputs: Floats, batch_size: int, device: torch.device
+    network: MammogramNetwork, inputs: Inputs, batch_size: int, device: torch.device
 ) -> npt.NDArray[np.float64]:
     """Class probabilities, float64 N x 3; each row sums to 1."""
     network.eval()
     parts = [
-        network(torch.from_numpy(inputs[first : first + batch_size]).to(device))[0].double().softmax(1).cpu().numpy()
+        network(torch.from_numpy(inputs[first : first + batch_size]).to(device, torch.float32))[0]
+        .double()
+        .softmax(1)
+        .cpu()
+        .numpy()
         for first in range(0, len(inputs), batch_size)
     ]
     return np.concatenate(parts) if parts else np.empty((0, len(CLASSES)))
+
+
+def _place_loss(network: MammogramNetwork, features: Tensor, batch: Batch, weights: Tensor) -> Tensor | float:
+    """Of what the places of the films' feature maps are taken for; 0 where nothing is known of them."""
+    if batch.places is None:
+        return 0.0
+    return place_losses(cast("PlacesHead", network.head).places(features), batch.places, weights).sum()
 
 
 def _values(losses: list[Tensor], ranks: Ranks, epoch: int) -> list[float]:

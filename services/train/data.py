@@ -6,18 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from services.train.arrays import filled
 from services.train.code import code_sha256
 from services.train.core import Examples, Floats
 from services.train.jobs import Job
+from services.train.lesions import Places, places_of
 from shared.datasets.manifest import CLASSES, SetAside, Shard, Variant
 from shared.datasets.splits import Split, paper_split, patient_split
 from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
 from shared.imaging.decode import decode
 from shared.imaging.image import Image
-from shared.imaging.preprocess import Preprocessing, network_input
+from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.queue.plan import Plan
 from shared.store.objects import ObjectStore
 
@@ -30,18 +33,21 @@ NEXT_DIVISION = 1000
 class Images:
     """All segmented images of a run, `inputs[i]` (float32 1 x S x S) being that of `variants[i]`.
 
-    `sha256` is the digest of the manifests that they come from; `set_aside` holds, for each shard, the films that are
-    missing.
+    `name` is the digest of all that decides the inputs, `sha256` that of the manifests that they come from; `set_aside`
+    holds, for each shard, the films that are missing.
     """
 
     variants: tuple[Variant, ...]
     inputs: Floats
+    name: str
     sha256: str
     set_aside: dict[str, tuple[SetAside, ...]]
 
-    def examples(self, indices: "np.typing.NDArray[np.intp]") -> Examples:
-        labels = [CLASSES.index(self.variants[index].label) for index in indices]
-        return Examples(self.inputs, np.array(labels, np.int64), indices)
+    def labels(self, indices: "npt.NDArray[np.intp]") -> "npt.NDArray[np.int64]":
+        return np.array([CLASSES.index(self.variants[index].label) for index in indices], np.int64)
+
+    def examples(self, indices: "npt.NDArray[np.intp]") -> Examples:
+        return Examples(self.inputs, self.labels(indices), indices)
 
 
 def load_images(store: ObjectStore, plan: Plan, preprocessing: Preprocessing) -> Images:
@@ -60,6 +66,7 @@ def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Pre
     variants = tuple(variant for shard in shards for variant in shard.variants)
     sha256 = hashlib.sha256(b"".join(manifests)).hexdigest()
     decides = f"{sha256} {preprocessing.model_dump_json()} {code_sha256()}"
+    name = hashlib.sha256(decides.encode()).hexdigest()
     shape = (len(variants), 1, preprocessing.size, preprocessing.size)
 
     def rows() -> Iterator[Floats]:
@@ -68,7 +75,8 @@ def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Pre
 
     return Images(
         variants=variants,
-        inputs=filled(hashlib.sha256(decides.encode()).hexdigest(), shape, rows),
+        inputs=filled(name, shape, rows, np.float32),
+        name=name,
         sha256=sha256,
         set_aside={shard.shard: shard.set_aside for shard in shards if shard.set_aside},
     )
@@ -92,13 +100,31 @@ def _manifests(store: ObjectStore, plan: Plan) -> Iterator[bytes]:
             ) from None
 
 
-def read_segmented(store: ObjectStore, variant: Variant) -> tuple[Image, "np.typing.NDArray[np.uint8]"]:
+def read_segmented(store: ObjectStore, variant: Variant) -> tuple[Image, "npt.NDArray[np.uint8]"]:
     """A segmented film (H x W) and its mask (255 inside). Raises StoreError: it is not what its manifest names."""
+    return decode(_checked(store, variant.key, variant.sha256)), _read_mask(store, variant)
+
+
+def lesion_places(store: ObjectStore, images: Images, edge: int) -> Places:
+    """What lies at each place of the feature maps (int8 N x edge x edge) of all images, as far as circles tell."""
+
+    def square(variant: Variant) -> Floats:
+        box = cv2.boundingRect(_read_mask(store, variant))
+        return np.array(input_square((box[0], box[1], box[2], box[3])), np.float32)
+
+    def squares() -> Iterator[Floats]:
+        with ThreadPoolExecutor(READERS) as readers:
+            yield from readers.map(square, images.variants)
+
+    seen = filled(f"{images.name}-squares", (len(images.variants), 3), squares, np.float32).astype(int).tolist()
+    placed = zip(images.variants, seen, strict=True)
+    return np.stack([places_of(image.lesions, image.label, (x, y, length), edge) for image, (x, y, length) in placed])
+
+
+def _read_mask(store: ObjectStore, variant: Variant) -> "npt.NDArray[np.uint8]":
     if variant.mask_key is None or variant.mask_sha256 is None:
         raise StoreError(f"{variant.key} has no mask; it was not segmented")
-    film = decode(_checked(store, variant.key, variant.sha256))
-    mask = decode(_checked(store, variant.mask_key, variant.mask_sha256)).pixels.astype(np.uint8, copy=False)
-    return film, mask
+    return decode(_checked(store, variant.mask_key, variant.mask_sha256)).pixels.astype(np.uint8, copy=False)
 
 
 def _reader(store: ObjectStore, preprocessing: Preprocessing) -> Callable[[Variant], Floats]:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from shared.modelling.recipes import Precision
 
 Indices = npt.NDArray[np.int64]
-Batch = Callable[[Indices], npt.NDArray[np.float32]]
-"""From the numbers of examples (n) to their inputs (n x 1 x S x S)."""
+Inputs = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+Batch = Callable[[Indices], Inputs]
+"""From the numbers of examples (n) to their inputs (n x C x S x S)."""
 
 _COMPILED_ON = ("cuda",)
 """On a CPU compiling takes longer than most jobs and gains nothing that channels-last has not."""
@@ -59,7 +60,7 @@ def compile_where_it_pays(
 
 
 def supply(batch: Batch, count: int, device: torch.device) -> Callable[[Indices], Tensor]:
-    """How inputs (float32 n x 1 x S x S) get to `device` by their numbers (n), of `count` that `batch` knows.
+    """How inputs (float32 n x C x S x S) get to `device` by their numbers (n), of `count` that `batch` knows.
 
     A GPU holds all of them where they fit into half of its free memory; otherwise, and on the CPU, they come batch by
     batch.
@@ -82,5 +83,5 @@ def resident(batch: Batch, count: int, device: torch.device) -> Callable[[Indice
 def streamed(batch: Batch, device: torch.device) -> Callable[[Indices], Tensor]:
     """Inputs are sent as they are needed; a GPU takes them from pinned memory while it is still at the last batch."""
     if device.type != "cuda":
-        return lambda chosen: torch.from_numpy(batch(chosen)).to(device)
-    return lambda chosen: torch.from_numpy(batch(chosen)).pin_memory().to(device, non_blocking=True)
+        return lambda chosen: torch.from_numpy(batch(chosen)).to(device, torch.float32)
+    return lambda chosen: torch.from_numpy(batch(chosen)).pin_memory().to(device, torch.float32, non_blocking=True)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from services.train.device import Indices, supply
+from services.train.device import Indices, Inputs, supply
 from services.train.jitter import draw, jittered
+from services.train.lesions import Places
 from services.train.ranks import Ranks
 from shared.datasets.manifest import CLASSES
 from shared.modelling.recipes import TrainingRecipe
@@ -22,23 +23,28 @@ Floats = npt.NDArray[np.float32]
 
 
 class Labelled(Protocol):
-    """Examples: the index of each one's class (n), and the inputs of some (float32 m x 1 x S x S) by their numbers."""
+    """Examples: the index of each one's class (n), the inputs of some (m x C x S x S) by their numbers, and what is
+    known of the places of their feature maps (int8 m x h x w)."""
 
     @property
     def labels(self) -> npt.NDArray[np.int64]: ...
 
-    def batch(self, chosen: Indices, /) -> Floats: ...
+    def batch(self, chosen: Indices, /) -> Inputs: ...
+
+    def places_of(self, chosen: Indices, /) -> Places | None: ...
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A rank's share of a batch, on the device: films (float32 n x 1 x S x S) and labels (int64 n).
+    """A rank's share of a batch, on the device: films (float32 n x C x S x S), labels (int64 n), and what is known of
+    the places of their feature maps (int64 n x h x w).
 
     `weight` is that of the whole batch: the sum of its images' class weights.
     """
 
     films: Tensor
     labels: Tensor
+    places: Tensor | None
     weight: float
 
 
@@ -69,7 +75,9 @@ class Feed:
         torch.manual_seed(int(seed[0]))
         films = jittered(self._inputs(chosen[own]), draws)
         labels = self._labels[torch.from_numpy(chosen[own]).to(films.device)]
-        return Batch(films, labels, float(self._weighed[chosen].sum()))
+        places = self._examples.places_of(chosen[own])
+        known = None if places is None else torch.from_numpy(places).to(films.device, torch.int64)
+        return Batch(films, labels, known, float(self._weighed[chosen].sum()))
 
 
 def class_weights(labels: npt.NDArray[np.int64]) -> Floats:

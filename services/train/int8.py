@@ -63,8 +63,8 @@ def judge(
     points: tuple[OperatingPoint, ...],
 ) -> Int8Report:
     """Compares both graphs on the validation films, with decisions at the operating points of the card."""
-    labels = validation.labels
-    ours, theirs = (calibrate(softmax(logits_of(each, validation.inputs)), temperature) for each in (graph, int8))
+    labels, films = validation.labels, np.asarray(validation.inputs, np.float32)
+    ours, theirs = (calibrate(softmax(logits_of(each, films)), temperature) for each in (graph, int8))
     equal = [
         verdict(one, point.threshold, point.uncertain) == verdict(other, point.threshold, point.uncertain)
         for point in points

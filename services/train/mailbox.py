@@ -7,6 +7,7 @@ linked, so that all processes map the same pages.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,7 @@ class Order(Record):
 
     network: Network
     recipe: TrainingRecipe
+    frozen: int = Field(ge=0, description="stages of the network that come before what learns, and are not part of it")
     pretrained: bool
     seed: int
     owner: Owner
@@ -81,6 +83,8 @@ class Mailbox:
             _link_or_save(examples.pool, self.folder / f"{name}.pool.npy")
             np.save(self.folder / f"{name}.labels.npy", examples.labels)
             np.save(self.folder / f"{name}.rows.npy", _rows(examples))
+            if examples.places is not None:
+                _link_or_save(examples.places, self.folder / f"{name}.places.npy")
         self._put("order.json", order.model_dump_json().encode())
 
     def send_start(self, checkpoint: Checkpoint) -> None:
@@ -96,9 +100,12 @@ class Mailbox:
         return load_file(self.folder / "weights")
 
     def examples(self, name: str) -> Examples:
-        pool = np.load(self.folder / f"{name}.pool.npy", mmap_mode="r", allow_pickle=False)
-        labels, rows = (np.load(self.folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("labels", "rows"))
-        return Examples(np.asarray(pool), labels, rows)
+        def part(of: str) -> npt.NDArray[Any]:
+            return np.asarray(np.load(self.folder / f"{name}.{of}.npy", mmap_mode="r", allow_pickle=False))
+
+        known = (self.folder / f"{name}.places.npy").exists()
+        labels, rows = np.array(part("labels")), np.array(part("rows"))
+        return Examples(part("pool"), labels, rows, part("places") if known else None)
 
     def start(self) -> Checkpoint | None:
         file = self.folder / "start"
@@ -168,7 +175,7 @@ def _rows(examples: Examples) -> npt.NDArray[np.intp]:
     return np.arange(len(examples.labels)) if examples.rows is None else examples.rows
 
 
-def _link_or_save(array: npt.NDArray[np.float32], target: Path) -> None:
+def _link_or_save(array: npt.NDArray[Any], target: Path) -> None:
     mapped: object = array
     while isinstance(mapped, np.ndarray) and not isinstance(mapped, np.memmap):
         mapped = mapped.base

@@ -11,14 +11,14 @@ from services.train.core import Floats
 from services.train.data import load_images
 from services.train.evaluate import served_predictions
 from services.train.jobs import MODEL, JobResult
-from services.train.publish import EXPLAINABLE, network_from_bytes
+from services.train.publish import network_from_bytes
 from shared.datasets.manifest import CLASSES, Label
 from shared.errors import ObjectNotFound
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.activation import activation_map
 from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.predictions import Predictions
-from shared.modelling.recipes import Network
+from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.queue.plan import Plan
 from shared.store import keys
 from shared.store.objects import ObjectStore

@@ -37,12 +37,11 @@ from shared.modelling.evaluation import Evaluation
 from shared.modelling.golden import check_golden, golden_answers, golden_difference, golden_inputs
 from shared.modelling.networks import MammogramNetwork, build, head_layers
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
-from shared.modelling.recipes import Network
+from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.queue.plan import Plan
 from shared.store import keys, registry
 from shared.store.objects import ObjectStore
 
-EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
 _MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
 _SYNTHETIC_TERMS = "Generated films; no person's data."
 

@@ -13,6 +13,7 @@ from torch import distributed, nn
 
 from services.train.core import fit
 from services.train.device import compile_where_it_pays, prepared
+from services.train.frozen import Learner
 from services.train.mailbox import Mailbox, Order
 from services.train.ranks import Ranks
 from shared.allocator import keep_all_memory
@@ -31,6 +32,8 @@ def main(mailbox: Mailbox) -> None:
     ranks = Ranks(distributed.get_rank(), distributed.get_world_size())
     first = ranks.rank == 0
     network = build(order.network)
+    if order.frozen:
+        network = Learner(network, order.frozen)
     network.load_state_dict(mailbox.weights())
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)

@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.train import figures
 from services.train.mistakes import Mistake
-from services.train.publish import EXPLAINABLE
 from shared.datasets.manifest import CLASSES
 from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
+from shared.modelling.recipes import EXPLAINABLE
 from shared.queue.plan import Plan
 from shared.store import keys
 from shared.store.objects import ObjectStore

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,9 @@ import torch
 from services.train.baselines import logistic_regression
 from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
 from services.train.core import predict
-from services.train.data import job_split, load_images
+from services.train.data import job_split, lesion_places, load_images
 from services.train.evaluate import evaluate_run
+from services.train.frozen import Learner, frozen_maps
 from services.train.jobs import (
     CHECKPOINT,
     MODEL,
@@ -39,7 +41,7 @@ from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.calibration import fit_temperature
 from shared.modelling.evaluation import EpochRecord, FoldHistory
-from shared.modelling.networks import parameter_count
+from shared.modelling.networks import map_edge, parameter_count
 from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import as_network
 from shared.queue.application import make_app
@@ -85,17 +87,24 @@ def train_fold(work: Assignment) -> None:
         store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
         store.got_somewhere()
 
+    learner, train, chooses = network, images.examples(split.train), images.examples(split.validation)
+    if recipe.frozen and weights.loaded:
+        maps = frozen_maps(network, recipe.frozen, images, device, work.stopping)
+        learner, train, chooses = Learner(network, recipe.frozen), train.over(maps), chooses.over(maps)
+    if recipe.lesion_weight:
+        train = replace(train, places=lesion_places(store, images, map_edge(network, recipe.input_size)))
+
     with tracked(settings(), plan.run, job.name, recipe, done=len(start.progress.epochs) if start else 0) as tell:
 
         def report_progress(epoch: EpochRecord) -> None:
             _show(store, plan, job, epoch, recipe.epochs, len(split.train))
             tell(epoch)
 
-        fitted = trainer(job.network, recipe, network, device)(
-            network,
+        fitted = trainer(job.network, recipe, learner, device)(
+            learner,
             recipe,
-            images.examples(split.train),
-            images.examples(split.validation),
+            train,
+            chooses,
             pretrained=bool(weights.loaded),
             seed=plan.seed + job.fold,
             device=device,
@@ -106,7 +115,7 @@ def train_fold(work: Assignment) -> None:
         )
 
     def judge(indices: npt.NDArray[np.intp]) -> Predictions:
-        probabilities = predict(fitted.network, images.inputs[indices], recipe.batch_size, device)
+        probabilities = predict(network, images.inputs[indices], recipe.batch_size, device)
         return predictions_of(job, [images.variants[index] for index in indices], probabilities)
 
     validation = judge(split.validation)
@@ -120,7 +129,7 @@ def train_fold(work: Assignment) -> None:
         test_films=len(split.test),
         seconds=time.monotonic() - began,
     )
-    trained = network_to_bytes(fitted.network) if job.protocol == "patient" else None
+    trained = network_to_bytes(network) if job.protocol == "patient" else None
     result = JobResult(
         job=job,
         history=history,
@@ -128,7 +137,7 @@ def train_fold(work: Assignment) -> None:
         validation=validation,
         temperature=fit_temperature(validation.rows, validation.truth),
         weights=weights,
-        parameters=parameter_count(fitted.network),
+        parameters=parameter_count(network),
         input_size=recipe.input_size,
         validation_auc=fitted.best_auc,
         validation_loss=best.validation_loss,

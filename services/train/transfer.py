@@ -32,7 +32,7 @@ def set_learning(network: MammogramNetwork, recipe: TrainingRecipe, epoch: int, 
     network.train().requires_grad_(True)
     if not pretrained:
         return
-    frozen = list(network.trunk.children())[: recipe.frozen]
+    frozen: list[nn.Module] = []
     for depth, stage in enumerate(stages(network)):
         if epoch <= recipe.head_epochs + depth * recipe.stage_epochs:
             frozen += stage

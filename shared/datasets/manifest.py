@@ -40,6 +40,10 @@ class Lesion(Record):
     y: float | None = None
     radius: float | None = None
 
+    def mirrored(self, width: int) -> "Lesion":
+        """On the film (so many pixels wide) with left and right exchanged; places are measured from its edges."""
+        return self if self.x is None else self.model_copy(update={"x": width - self.x})
+
 
 class Film(Record):
     """One mammogram of a data set. `label` is that of its worst lesion."""

@@ -1,10 +1,11 @@
 """The three networks: films, float32 N x 1 x S x S in [0, 1], to logits N x 3 and the last feature map.
 
 What ImageNet's weights expect of an image (three channels, mean and deviation) happens inside the network, so that it
-goes wherever the weights go. `GAP` networks end in global average pooling and one linear layer: their class-activation
-map (Zhou et al. 2016) is the product of that layer's weights with the feature map.
+goes wherever the weights go. Two of the networks end in `PlacesHead`: their class-activation map (Zhou et al. 2016) is
+the product of its linear layer's weights with the feature map.
 """
 
+import math
 from typing import cast
 
 import torch
@@ -37,6 +38,29 @@ class MammogramNetwork(nn.Module):
         return cast("Tensor", self.head(features)), features
 
 
+class PlacesHead(nn.Module):
+    """One linear layer that judges every place of the feature map, and the log-mean-exp of the places' logits.
+
+    A lesion takes up a hundredth of a film. The mean over all places, as ResNet has it, drowns it; the largest would
+    teach one place a film. The log-mean-exp (Pinheiro & Collobert, CVPR 2015) is the mean where the places agree and
+    follows the largest where one stands out.
+    """
+
+    def __init__(self, features: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout2d(dropout)
+        self.linear = nn.Linear(features, len(CLASSES))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits N x 3 of a feature map N x C x h x w."""
+        places = self.places(features).flatten(1, 2)
+        return places.logsumexp(1) - math.log(places.shape[1])
+
+    def places(self, features: Tensor) -> Tensor:
+        """Logits N x h x w x 3."""
+        return cast("Tensor", self.linear(self.dropout(features).permute(0, 2, 3, 1)))
+
+
 def build(network: Network) -> MammogramNetwork:
     """The network with random weights, as the current seed of torch gives them."""
     match network:
@@ -58,13 +82,13 @@ def _modified_cnn() -> MammogramNetwork:
     | stage 2 | the same                                          | 96 x S/8              |
     | stage 3 | the same                                          | 192 x S/16            |
     | stage 4 | the same, without a stride                        | 192 x S/16            |
-    | head    | global average pooling, dropout 0.3, linear       | 3                     |
+    | head    | dropout 0.3, linear, log-mean-exp over all places | 3                     |
 
     Against the plain stack of convolutions, pooling and wide dense layers of the classic small CNN: residual blocks
     with batch norm learn from scratch in a few hundred steps; strided convolutions see a faint mass that max pooling
-    would trade for the brightest pixel of the texture; average pooling in place of dense layers has nothing that could
-    memorise where in 322 films a lesion was, takes any input size, and gives the class-activation map. The last stage
-    keeps its resolution, so that the map is fine enough to point at a lesion.
+    would trade for the brightest pixel of the texture; a head that judges every place alike, in place of dense layers,
+    has nothing that could memorise where in 322 films a lesion was, takes any input size, and gives the
+    class-activation map. The last stage keeps its resolution, so that the map is fine enough to point at a lesion.
     """
     widths = (32, 48, 96, 192, 192)
     stem = nn.Sequential(
@@ -74,7 +98,7 @@ def _modified_cnn() -> MammogramNetwork:
         _ResidualBlock(before, after, stride)
         for before, after, stride in zip(widths, widths[1:], (2, 2, 2, 1), strict=False)
     ]
-    return MammogramNetwork(nn.Sequential(stem, *stages), _gap_head(widths[-1], dropout=0.3))
+    return MammogramNetwork(nn.Sequential(stem, *stages), PlacesHead(widths[-1], dropout=0.3))
 
 
 class _ResidualBlock(nn.Module):
@@ -112,17 +136,21 @@ def _resnet50() -> MammogramNetwork:
     trunk = nn.Sequential()
     for name in names:
         trunk.add_module(name, getattr(reference, name))
-    return MammogramNetwork(trunk, _gap_head(reference.fc.in_features))
-
-
-def _gap_head(features: int, dropout: float = 0.0) -> nn.Sequential:
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Dropout(dropout), nn.Linear(features, len(CLASSES)))
+    return MammogramNetwork(trunk, PlacesHead(reference.fc.in_features))
 
 
 def head_layers(network: MammogramNetwork) -> nn.Linear:
     """The last, linear layer: the only one that pretrained weights never fit."""
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     return layers[-1]
+
+
+@torch.inference_mode()
+def map_edge(network: MammogramNetwork, input_size: int) -> int:
+    """The edge of the feature map that a network makes of a film of `input_size`, in places."""
+    device = network.mean.device
+    _, features = network.eval()(torch.zeros(1, 1, input_size, input_size, device=device))
+    return int(features.shape[-1])
 
 
 def parameter_count(network: nn.Module) -> int:

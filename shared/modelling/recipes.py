@@ -7,9 +7,9 @@ taken for the one that made what is already stored.
 import hashlib
 import json
 import tomllib
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from shared.datasets.manifest import Record
 from shared.errors import InputError, PlanError
@@ -17,6 +17,8 @@ from shared.imaging.segment import SEGMENTATION_VERSION
 
 Network = Literal["modified_cnn", "alexnet", "resnet50"]
 NETWORKS: tuple[Network, ...] = ("modified_cnn", "alexnet", "resnet50")
+EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
+"""Networks that judge every place of their feature map: they have a class-activation map, and learn from circles."""
 Protocol = Literal["patient", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -98,11 +100,16 @@ class TrainingRecipe(Record):
 
     input_size: int = Field(ge=64, le=2048, description="edge of the square network input, pixels")
     epochs: int = Field(ge=1)
+    patience: int = Field(
+        0, ge=0, description="epochs without a better one after which training ends; 0 goes through all"
+    )
     head_epochs: int = Field(0, ge=0, description="first epochs in which only the new head learns (transfer only)")
     stage_epochs: int = Field(
         0, ge=0, description="epochs from one stage to the next one below; 0 lets all learn at once (transfer only)"
     )
-    frozen: int = Field(0, ge=0, description="leading children of the trunk that never learn (transfer only)")
+    frozen: int = Field(
+        0, ge=0, description="leading stages of the trunk that never learn, so that they work once (transfer only)"
+    )
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     trunk_rate: float = Field(0.1, gt=0, le=1, description="rate of pretrained layers, as a part of the head's")
@@ -110,7 +117,18 @@ class TrainingRecipe(Record):
     weight_decay: float = Field(1e-2, ge=0)
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     jitter: Jitter = Field(Jitter(), description="augmentation in the loader")
+    lesion_weight: float = Field(
+        0.0, ge=0, description="of the loss that asks at each place of the feature map what the circles say lies there"
+    )
     precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that has it, otherwise float32")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.frozen and self.jitter != Jitter():
+            raise ValueError("what frozen stages give is worked out once, so nothing can be jittered; drop one of them")
+        if self.lesion_weight and self.jitter.moves:
+            raise ValueError("lesions do not follow the loader's jitter; drop lesion_weight, or what moves pixels")
+        return self
 
 
 class Profile(Record):
@@ -149,9 +167,45 @@ def _profile(
     return Profile(name=name, augmentation=augmentation, folds=folds, repeats=repeats, training=recipes)
 
 
+_PUBLISHED = Profile(
+    name="published",
+    augmentation=AugmentationRecipe(name="published", variants=24, shift=0.02, elastic=0),
+    folds=3,
+    training={
+        "modified_cnn": TrainingRecipe(input_size=112, epochs=12, patience=4, learning_rate=2e-3),
+        "alexnet": TrainingRecipe(input_size=112, epochs=12, patience=4, head_epochs=1, learning_rate=2e-4),
+        "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=4, frozen=7, trunk_rate=1),
+    },
+)
+"""What the published pipeline did: many turned copies of every film. By the leaky protocol it comes near what was
+published; by the honest one the same recipe tells next to nothing."""
+
+_LESIONS = Profile(
+    name="lesions",
+    augmentation=AugmentationRecipe(name="lesions", variants=3),
+    folds=5,
+    training={
+        "modified_cnn": TrainingRecipe(input_size=448, epochs=20, patience=6, learning_rate=2e-3, lesion_weight=1),
+        "alexnet": TrainingRecipe(input_size=224, epochs=12, patience=4, head_epochs=1, learning_rate=2e-4),
+        "resnet50": TrainingRecipe(
+            input_size=448,
+            epochs=8,
+            patience=3,
+            frozen=7,
+            batch_size=16,
+            learning_rate=3e-4,
+            trunk_rate=1,
+            lesion_weight=1,
+        ),
+    },
+)
+"""Large inputs and circles: networks are told where to look, and judge places in place of films."""
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
+        _PUBLISHED,
+        _LESIONS,
         _profile("test", variants=2, folds=2, size=64, epochs=(1, 1, 1), rates=(1e-3, 1e-4, 1e-3)),
         _profile(
             "demo",

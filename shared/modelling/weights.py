@@ -87,7 +87,7 @@ def load_into(network: MammogramNetwork, kind: Network, tensors: Mapping[str, Te
 
 def _our_name(kind: Network, name: str) -> str:
     if kind == "resnet50":
-        return name.replace("fc.", "head.3.") if name.startswith("fc.") else f"trunk.{name}"
+        return name.replace("fc.", "head.linear.") if name.startswith("fc.") else f"trunk.{name}"
     section, _, rest = name.partition(".")
     return {"features": f"trunk.{rest}", "classifier": f"head.2.{rest}"}.get(section, name)
 

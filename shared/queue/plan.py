@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from shared import __version__
 from shared.datasets.manifest import Dataset, Record, check_enough_patients
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
-from shared.modelling.recipes import AugmentationRecipe, Network, Profile, Protocol, TrainingRecipe
+from shared.modelling.recipes import EXPLAINABLE, AugmentationRecipe, Network, Profile, Protocol, TrainingRecipe
 from shared.store import keys
 from shared.store.ingest import shard_names
 from shared.store.objects import ObjectStore
@@ -141,6 +141,8 @@ def check_plan(plan: Plan) -> None:
         raise PlanError("the run trains no network; name one of modified_cnn, alexnet, resnet50")
     if not plan.protocols:
         raise PlanError("the run has no protocol; name patient, paper, or both")
+    if unplaced := [name for name, recipe in plan.training.items() if recipe.lesion_weight and name not in EXPLAINABLE]:
+        raise PlanError(f"{', '.join(unplaced)} can't learn from lesions' circles; set its lesion_weight to 0")
     if untrained := set(plan.promote) - set(plan.networks):
         raise PlanError(f"{', '.join(sorted(untrained))} can't be promoted: this run does not train it")
     if plan.promote and "patient" not in plan.protocols:

@@ -1,17 +1,21 @@
 """`make experiments`: what features of a network that has seen no film tell of films, by input size, depth and pooling.
 
 A logistic regression on frozen features costs minutes where training costs hours, and says which inputs hold anything
-to learn from. Every figure is of validation films alone, those of all folds together: held-out films have no say in
-what is kept. MAMMO_TEST_MIAS names a copy of MIAS, without which films are generated.
+to learn from: of whole films, by the mean of a feature map, or of its places, told by lesions' circles what lies there.
+Every figure is of validation films alone, those of all folds together: held-out films have no say in what is kept.
+MAMMO_TEST_MIAS names a copy of MIAS, without which films are generated.
 """
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,12 +23,13 @@ from services.train.baselines import regression
 from services.train.core import Floats
 from services.train.data import NEXT_DIVISION
 from services.train.jobs import Job, predictions_of
-from shared.datasets.manifest import CLASSES, Film, Label, Transform, Variant
+from services.train.lesions import places_of
+from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Transform, Variant
 from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
 from shared.imaging.decode import decode
 from shared.imaging.image import Pixels
-from shared.imaging.preprocess import Preprocessing, network_input
+from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.imaging.segment import segment
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.networks import MammogramNetwork, build
@@ -34,6 +39,7 @@ from shared.store import keys
 from shared.store.ingest import ingest, stored_manifest
 from shared.store.objects import DirectoryStore
 from tests.bench.dataset import write_source
+from tests.bench.placed import Maps, breast_places, judged, learned
 
 STAGES = ("layer2", "layer3")
 POOLINGS = ("mean", "mean and largest")
@@ -41,20 +47,37 @@ STRENGTH = 1e-4
 FOLDS, REPEATS, SEED, BATCH = 5, 3, 7, 8
 
 
-def films(source: Path, folder: Path) -> tuple[list[Film], list[tuple[Pixels, "np.typing.NDArray[np.uint8]"]]]:
-    """All films, and each one segmented: film and mask."""
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A film and its mask (H x W), the square that a network sees of it, and its lesions in its oriented frame."""
+
+    film: Pixels
+    mask: npt.NDArray[np.uint8]
+    square: tuple[int, int, int]
+    lesions: tuple[Lesion, ...]
+
+
+def films(source: Path, folder: Path) -> tuple[list[Film], list[Segmented]]:
+    """All films, and each one segmented."""
     store = DirectoryStore(folder)
     ingest(store, Source(source), "films")
     known = list(stored_manifest(store, "films").films)
-    images = [decode(store.get(keys.raw_film("films", film.id))) for film in known]
-    segmented = [segment(image.pixels, image.bits) for image in images]
-    return known, [(each.film, each.mask) for each in segmented]
+    return known, [_segmented(store.get(keys.raw_film("films", film.id)), film.lesions) for film in known]
+
+
+def _segmented(data: bytes, lesions: tuple[Lesion, ...]) -> Segmented:
+    image = decode(data)
+    found = segment(image.pixels, image.bits)
+    width = found.film.shape[1]
+    placed = tuple(lesion.mirrored(width) for lesion in lesions) if found.flipped else lesions
+    return Segmented(found.film, found.mask, input_square(found.box), placed)
 
 
 @torch.inference_mode()
-def features(network: MammogramNetwork, inputs: Floats) -> dict[tuple[str, str], Floats]:
-    """By stage and pooling, N x C."""
+def features(network: MammogramNetwork, inputs: Floats) -> tuple[dict[tuple[str, str], Floats], Maps]:
+    """By stage and pooling, N x C, and the maps of the last stage, N x C x h x w."""
     parts: dict[tuple[str, str], list[Floats]] = {}
+    last: list[Maps] = []
     for first in range(0, len(inputs), BATCH):
         maps: Tensor = (torch.from_numpy(inputs[first : first + BATCH]) - network.mean) / network.deviation
         for name, layer in network.trunk.named_children():
@@ -66,11 +89,17 @@ def features(network: MammogramNetwork, inputs: Floats) -> dict[tuple[str, str],
                 pooled = (mean.numpy(), torch.cat([mean, largest], 1).numpy())
                 for pooling, values in zip(POOLINGS, pooled, strict=True):
                     parts.setdefault((name, pooling), []).append(values)
-    return {key: np.concatenate(values) for key, values in parts.items()}
+        last.append(maps.half().numpy())
+    return {key: np.concatenate(values) for key, values in parts.items()}, np.concatenate(last)
 
 
-def validated(known: list[Film], table: Floats) -> Predictions:
-    """What the regression gives the validation films of every fold of every division."""
+Numbers: TypeAlias = npt.NDArray[np.intp]
+Judge: TypeAlias = Callable[[Numbers, Numbers], npt.NDArray[np.float64]]
+"""From the numbers of films to learn from and of others (n) to class probabilities of these (n x 3)."""
+
+
+def validated(known: list[Film], judge: Judge) -> Predictions:
+    """What a judge gives the validation films of every fold of every division."""
     images = [
         Variant(
             **film.model_dump(include={"patient", "side", "density", "label", "lesions", "sha256"}),
@@ -81,16 +110,35 @@ def validated(known: list[Film], table: Floats) -> Predictions:
         )
         for film in known
     ]
+    return merge(list(_folds(images, judge)))
+
+
+def whole(known: list[Film], table: Floats) -> Judge:
+    """A regression on one row of features for each film."""
     labels = np.array([CLASSES.index(film.label) for film in known])
-    return merge(list(_folds(images, labels, table)))
+    return lambda train, asked: regression(STRENGTH).fit(table[train], labels[train]).predict_proba(table[asked])
 
 
-def _folds(images: list[Variant], labels: "np.typing.NDArray[np.int64]", table: Floats) -> Iterator[Predictions]:
+def by_places(known: list[Film], segmented: list[Segmented], inputs: Floats, maps: Maps) -> Judge:
+    """A regression on the places of feature maps, told by circles what lies there."""
+    edge = maps.shape[-1]
+    inside = breast_places(inputs, edge)
+    told = [places_of(each.lesions, film.label, each.square, edge) for film, each in zip(known, segmented, strict=True)]
+
+    def judge(
+        train: "np.typing.NDArray[np.intp]", asked: "np.typing.NDArray[np.intp]"
+    ) -> "np.typing.NDArray[np.float64]":
+        model = learned(maps, np.stack(told), inside, train.tolist(), np.random.default_rng(SEED))
+        return judged(model, maps, inside, asked.tolist())
+
+    return judge
+
+
+def _folds(images: list[Variant], judge: Judge) -> Iterator[Predictions]:
     for repeat, fold in product(range(REPEATS), range(FOLDS)):
         split = patient_split(images, FOLDS, fold, SEED + NEXT_DIVISION * repeat)
-        model = regression(STRENGTH).fit(table[split.train], labels[split.train])
         job = Job(network="resnet50", protocol="patient", fold=FOLDS * repeat + fold)
-        rows = model.predict_proba(table[split.validation])
+        rows = judge(split.train, split.validation)
         yield predictions_of(job, [images[index] for index in split.validation], rows)
 
 
@@ -116,9 +164,12 @@ def main() -> None:
         print(f"validation films of {FOLDS} folds, {REPEATS} divisions; logistic regression, C = {STRENGTH:g}")
         print(f"{'input':>5}  {'stage':6}  {'pooling':16}  {'abnormal AUC':22}  malignant AUC")
         for size in arguments.sizes:
-            inputs = np.stack([network_input(film, mask, Preprocessing(size=size)) for film, mask in segmented])
-            for (stage, pooling), table in features(network, inputs).items():
-                metrics = evaluate(validated(known, table), resamples=500)
+            inputs = np.stack([network_input(each.film, each.mask, Preprocessing(size=size)) for each in segmented])
+            tables, maps = features(network, inputs)
+            judges = {key: whole(known, table) for key, table in tables.items()}
+            judges[STAGES[-1], "places"] = by_places(known, segmented, inputs, maps)
+            for (stage, pooling), judge in judges.items():
+                metrics = evaluate(validated(known, judge), resamples=500)
                 abnormal, malignant = metrics.abnormal_auc, metrics.per_class[Label.MALIGNANT].auc
                 print(f"{size:5}  {stage:6}  {pooling:16}  {shown(abnormal):22}  {shown(malignant)}", flush=True)
 

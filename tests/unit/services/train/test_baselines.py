@@ -78,7 +78,7 @@ def test_of_no_honest_result_there_are_no_baselines() -> None:
     assert baselines({}, None) == ()
 
 
-@pytest.mark.parametrize(("missing", "features"), [((), 2048), (("trunk.layer4.0.conv1", "head.3"), 1024)])
+@pytest.mark.parametrize(("missing", "features"), [((), 2048), (("trunk.layer4.0.conv1", "head.linear"), 1024)])
 def test_features_are_those_of_the_deepest_map_that_was_loaded(missing: tuple[str, ...], features: int) -> None:
     torch.manual_seed(1)
     network = build("resnet50")

@@ -93,6 +93,16 @@ def test_the_weights_are_those_of_the_epoch_that_validation_chose() -> None:
     assert all(torch.equal(kept[name], value) for name, value in fitted.network.state_dict().items())
 
 
+def test_it_ends_when_no_epoch_has_been_better_for_as_long_as_its_patience() -> None:
+    patient = RECIPE.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 1e-9})
+    torch.manual_seed(3)
+    fitted = fit(
+        build("modified_cnn"), patient, examples(), examples(24, 1),
+        pretrained=False, seed=3, device=CPU, on_epoch=lambda _: None,
+    )  # fmt: skip
+    assert len(fitted.epochs) == fitted.best_epoch + 2 < 30
+
+
 def test_in_the_first_epochs_of_transfer_only_the_head_learns() -> None:
     torch.manual_seed(0)
     network = build("modified_cnn")
@@ -104,27 +114,18 @@ def test_in_the_first_epochs_of_transfer_only_the_head_learns() -> None:
     assert changed == {name for name, value in network.named_parameters() if any(value is p for p in head.parameters())}
 
 
-def changed_by(recipe: TrainingRecipe, *, pretrained: bool) -> set[str]:
-    """The children of the trunk whose weights or statistics training changed, by number, and `head`."""
-    torch.manual_seed(0)
-    network = build("modified_cnn")
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    fit(
-        network, recipe, examples(), examples(24, 1), pretrained=pretrained, seed=0, device=CPU,
-        on_epoch=lambda _: None,
-    )  # fmt: skip
-    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    return {name.removeprefix("trunk.").partition(".")[0] for name in changed}
-
-
-def test_frozen_layers_never_learn_and_keep_their_statistics() -> None:
-    recipe = RECIPE.model_copy(update={"epochs": 2, "head_epochs": 1, "frozen": 3})
-    assert changed_by(recipe, pretrained=True) == {"3", "4", "head"}
-
-
-def test_a_network_from_scratch_has_no_frozen_layers() -> None:
-    recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
-    assert changed_by(recipe, pretrained=False) == {"0", "1", "2", "3", "4", "head"}
+def test_circles_have_a_say_in_what_is_learned() -> None:
+    data = examples()
+    short = RECIPE.model_copy(update={"epochs": 1, "lesion_weight": 1.0})
+    states = []
+    for places in (None, np.tile(data.labels[:, None, None].astype(np.int8), (1, 4, 4))):
+        torch.manual_seed(1)
+        fitted = fit(
+            build("modified_cnn"), short, replace(data, places=places), examples(24, 1),
+            pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None,
+        )  # fmt: skip
+        states.append(fitted.network.state_dict())
+    assert not all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_jitter_touches_training_images_only_and_changes_what_is_learned() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
-from services.train.data import load_images
+from services.train.data import lesion_places, load_images
 from shared.datasets.manifest import CLASSES, Shard
 from shared.errors import StoreError, StoreUnavailable
 from shared.imaging.decode import decode, encode_png
@@ -113,3 +113,20 @@ def test_the_store_is_read_once_for_all_jobs_of_a_data_set(segmented: tuple[Dire
     assert np.array_equal(again.inputs, before)
     with pytest.raises(StoreError):
         load_images(store, plan, Preprocessing(size=80))
+
+
+def test_the_places_of_lesions_are_where_the_network_sees_them_whatever_moved_the_film(
+    segmented: tuple[DirectoryStore, Plan],
+) -> None:
+    store, plan = segmented
+    images = load_images(store, plan, PREPROCESSING)
+    places = lesion_places(store, images, 16)
+    seen = images.inputs[:, 0].reshape(-1, 16, 4, 16, 4).mean(axis=(2, 4))
+    with_lesions = [index for index, image in enumerate(images.variants) if image.lesions]
+    placed = [index for index in with_lesions if (places[index] > 0).any()]
+    assert any(images.variants[index].variant for index in placed)
+    for index in placed:
+        lesion, rest = places[index] > 0, (places[index] == 0) & (seen[index] > 0)
+        assert seen[index][lesion].mean() > seen[index][rest].mean() + 0.1
+    for index in set(range(len(images.variants))) - set(with_lesions):
+        assert (places[index] == 0).all()

@@ -32,7 +32,7 @@ def test_the_class_activation_map_pooled_plus_the_bias_is_the_logits(network: Ne
     assert head.shape == (3, features.shape[1])
 
     maps = np.einsum("kc,nchw->nkhw", head, features)
-    (bias,) = (tensor for name, tensor in load(files[WEIGHTS]).items() if name == "head.3.bias")
+    (bias,) = (tensor for name, tensor in load(files[WEIGHTS]).items() if name == "head.linear.bias")
     assert np.allclose(maps.mean(axis=(2, 3)) + bias, logits, atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""The three networks: shapes, what their docstrings claim, and the class-activation map that GAP allows."""
+"""The three networks: shapes, what their docstrings claim, and the log-mean-exp over places."""
 
 from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
 
@@ -11,8 +11,8 @@ import torch
 import torchvision
 
 from shared.modelling import networks
-from shared.modelling.networks import build, head_layers, parameter_count
-from shared.modelling.recipes import NETWORKS, Network
+from shared.modelling.networks import PlacesHead, build, head_layers, map_edge, parameter_count
+from shared.modelling.recipes import EXPLAINABLE, NETWORKS, Network
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -26,13 +26,24 @@ def test_films_of_any_size_give_three_logits_and_a_feature_map(name: Network, si
     assert features.shape[0] == 2
 
 
-@pytest.mark.parametrize("name", ["modified_cnn", "resnet50"])
-def test_pooled_feature_map_times_last_layer_is_the_logits(name: Network) -> None:
+@pytest.mark.parametrize("name", EXPLAINABLE)
+def test_the_logits_are_the_log_mean_exp_of_those_of_the_places(name: Network) -> None:
     network = build(name).eval()
     with torch.inference_mode():
         logits, features = network(torch.rand(2, 1, 64, 64))
-        again = head_layers(network)(features.mean(dim=(2, 3)))
-    assert torch.allclose(logits, again, atol=1e-4)
+        places = head_layers(network)(features.permute(0, 2, 3, 1))
+    assert torch.allclose(logits, places.exp().mean(dim=(1, 2)).log(), atol=1e-4)
+
+
+def test_one_place_that_stands_out_decides_and_places_that_agree_are_averaged() -> None:
+    head = PlacesHead(1).eval()
+    with torch.no_grad():
+        head.linear.weight.fill_(1.0)
+        head.linear.bias.zero_()
+        features = torch.full((1, 1, 10, 10), 0.5)
+        assert head(features)[0, 0].item() == pytest.approx(0.5, abs=1e-5)
+        features[0, 0, 3, 7] = 20.0
+        assert head(features)[0, 0].item() > 15
 
 
 def test_the_modified_cnn_is_as_its_docstring_says() -> None:
@@ -59,3 +70,8 @@ def test_grey_films_are_normalised_as_imagenet_weights_expect() -> None:
     network.eval()(torch.full((1, 1, 64, 64), 0.5))
     expected = [(0.5 - m) / d for m, d in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)]
     assert torch.allclose(seen[0][0, :, 0, 0], torch.tensor(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "edge"), [("modified_cnn", 8), ("resnet50", 4)])
+def test_the_edge_of_a_feature_map_is_told_without_a_film(name: Network, edge: int) -> None:
+    assert map_edge(build(name), 128) == edge

@@ -1,0 +1,68 @@
+"""What lies at each place of a network's feature map, as far as the circles of the data set's lesions tell.
+
+Used in training alone: a network that is told where to look learns from hundreds of places a film, not from one label.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from shared.datasets.manifest import CLASSES, Label, Lesion
+
+UNKNOWN = -1
+"""A place of which nobody says what lies there: on the edge of a circle, or on a film whose lesion has no place."""
+
+COVERED = 0.5  # of a place's area lies in a circle, or it is the one that is covered most
+_FINE = 8  # pixels to a place when circles are drawn
+_PART = 16  # of a pixel, in which OpenCV takes their centre and radius
+
+Places = npt.NDArray[np.int8]
+
+
+def places_of(lesions: Sequence[Lesion], label: Label, square: tuple[int, int, int], edge: int) -> Places:
+    """The class at each place of a feature map (int8, edge x edge), or UNKNOWN.
+
+    Args:
+        lesions: in pixels of the oriented film.
+        label: the film's. A film that is not normal, but has no circle, tells nothing.
+        square: left, top and edge of what the network sees, in the same pixels (`preprocess.input_square`).
+    """
+    left, top, length = square
+    circles = [lesion for lesion in lesions if lesion.x is not None and lesion.y is not None and lesion.radius]
+    if len(circles) < len(lesions) or (label is not Label.NORMAL and not circles):
+        return np.full((edge, edge), UNKNOWN, np.int8)
+    found = np.full((edge, edge), CLASSES.index(Label.NORMAL), np.int8)
+    scale = edge * _FINE / length
+    for lesion in sorted(circles, key=lambda lesion: CLASSES.index(lesion.label)):
+        x, y, radius = (float(value or 0) for value in (lesion.x, lesion.y, lesion.radius))
+        drawn = np.zeros((edge * _FINE, edge * _FINE), np.uint8)
+        centre = round(((x - left) * scale - 0.5) * _PART), round(((y - top) * scale - 0.5) * _PART)
+        cv2.circle(drawn, centre, round(radius * scale * _PART), 255, cv2.FILLED, shift=_PART.bit_length() - 1)
+        cover = cv2.resize(drawn, (edge, edge), interpolation=cv2.INTER_AREA)
+        if not cover.any():  # outside what the network sees
+            continue
+        found[cover > 0] = UNKNOWN
+        found[cover >= min(255 * COVERED, int(cover.max()))] = CLASSES.index(lesion.label)
+    return found
+
+
+def place_losses(logits: Tensor, places: Tensor, weights: Tensor) -> Tensor:
+    """For each film (float32 N) the mean cross-entropy of its places of each class, weighted by class and added up.
+
+    Args:
+        logits: N x h x w x 3.
+        places: int64 N x h x w, a class or UNKNOWN.
+        weights: of the classes, float32 3.
+    """
+    each = cross_entropy(logits.flatten(0, 2), places.clamp(min=0).flatten(), reduction="none").view(places.shape)
+    total = torch.zeros(len(places), device=logits.device)
+    for index in range(len(CLASSES)):
+        of_class = places == index
+        count = of_class.sum((1, 2))
+        total = total + weights[index] * (each * of_class).sum((1, 2)) / count.clamp(min=1)
+    return total
