@@ -46,12 +46,17 @@ class Settings(BaseSettings):
     checkpoint_every_s: float = Field(
         0, ge=0, description="least time between two checkpoints of a training job; 0 leaves one after every epoch"
     )
+    train_processes: int = Field(
+        0, ge=0, description="processes that train one network together; 0 means one for each GPU, and one without any"
+    )
     train_deterministic: bool = Field(
         False, description="a GPU gives the same weights again, and takes longer; a CPU always does"
     )
     train_compile: bool = Field(
         False, description="networks are compiled before they train on a GPU: a minute at first, then faster"
     )
+    tensorboard_dir: str | None = Field(None, description="folder that training writes TensorBoard's events to")
+    mlflow_uri: str | None = Field(None, description="MLflow's tracking server that training tells of its jobs")
     worker_processes: int = Field(1, ge=1, description="processes of one augment, segment or inference worker")
     worker_idle_s: float = Field(
         0, ge=0, description="a training worker that has had nothing to do for so long ends; 0 means never"

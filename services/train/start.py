@@ -1,13 +1,15 @@
-"""Where training starts: the network with the weights that the plan names, and the device."""
+"""Where training starts: the network with the weights that the plan names, the device, and how many processes."""
 
 import os
 
 import torch
 
-from services.train.device import prepared
+from services.train.core import fit
+from services.train.device import compile_where_it_pays, prepared
+from services.train.several import Several, Trainer
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import MammogramNetwork, build
-from shared.modelling.recipes import Network
+from shared.modelling.recipes import Network, TrainingRecipe
 from shared.modelling.weights import download, from_file, load_into
 from shared.queue.plan import SCRATCH, TORCHVISION, Plan
 from shared.settings import settings
@@ -33,4 +35,22 @@ def starting_network(
 
 def training_device() -> torch.device:
     """A GPU where there is one; on the CPU as many threads as the settings say."""
-    return prepared(settings().cpu_threads or os.cpu_count() or 1, deterministic=settings().train_deterministic)
+    return prepared(_threads(), deterministic=settings().train_deterministic)
+
+
+def trainer(kind: Network, recipe: TrainingRecipe, network: MammogramNetwork, device: torch.device) -> Trainer:
+    """`core.fit`, in this process or in several: as many as the settings say, or one for each GPU, as long as each gets
+    two images of a batch."""
+    config = settings()
+    processes = config.train_processes or (torch.cuda.device_count() if device.type == "cuda" else 1)
+    processes = min(processes, recipe.batch_size // 2)
+    if processes > 1:
+        threads = max(1, _threads() // processes)
+        return Several(processes, kind, threads, config.train_deterministic, config.train_compile).fit
+    if config.train_compile:
+        compile_where_it_pays(network, device)
+    return fit
+
+
+def _threads() -> int:
+    return settings().cpu_threads or os.cpu_count() or 1

@@ -14,11 +14,10 @@ import torch
 
 from services.train.baselines import logistic_regression
 from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
-from services.train.core import fit, predict
+from services.train.core import predict
 from services.train.data import job_split, lesion_places, load_images
-from services.train.device import compile_where_it_pays
 from services.train.evaluate import evaluate_run
-from services.train.frozen import Learner, frozen_maps
+from services.train.frozen import frozen_maps
 from services.train.jobs import (
     CHECKPOINT,
     MODEL,
@@ -35,7 +34,9 @@ from services.train.jobs import (
 from services.train.mistakes import mistakes
 from services.train.publish import model_is_intact, network_to_bytes, publish_best
 from services.train.report import best_result, render, report_is_intact
-from services.train.start import starting_network, training_device
+from services.train.start import starting_network, trainer, training_device
+from services.train.trackers import check_trackers, tracked
+from services.train.transfer import learning_part
 from shared import metrics
 from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
@@ -55,6 +56,7 @@ from shared.store.ingest import stored_manifest
 from shared.store.objects import ObjectStore
 
 app = make_app(settings())
+check_trackers(settings())
 _log = logging.getLogger("mammostack.train")
 
 
@@ -72,12 +74,9 @@ def train_fold(work: Assignment) -> None:
         set_aside(store, plan, shard, films)
     split = job_split(images.variants, plan, job)
     network, weights = starting_network(store, plan, job.network, plan.seed + job.fold)
-    if settings().train_compile:
-        compile_where_it_pays(network, device)
     identity = job_identity(job, plan, images.sha256)
 
-    def report_progress(epoch: EpochRecord) -> None:
-        _show(store, plan, job, epoch, recipe.epochs, len(split.train))
+    start = _read_checkpoint(work, identity)
 
     kept_at = began
 
@@ -89,26 +88,32 @@ def train_fold(work: Assignment) -> None:
         store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
         store.got_somewhere()
 
-    learner, train, chooses = network, images.examples(split.train), images.examples(split.validation)
-    if recipe.frozen and weights.loaded:
-        maps = frozen_maps(network, recipe.frozen, images, device, work.stopping)
-        learner, train, chooses = Learner(network, recipe.frozen), train.over(maps), chooses.over(maps)
+    pretrained = bool(weights.loaded)
+    learner = learning_part(network, recipe, pretrained=pretrained)
+    seen = images.inputs if learner is network else frozen_maps(network, recipe.frozen, images, device, work.stopping)
+    places = None
     if recipe.lesion_weight:
-        train = replace(train, places=lesion_places(store, images, map_edge(network, recipe.input_size)))
+        places = lesion_places(store, images, map_edge(network, recipe.input_size))
 
-    fitted = fit(
-        learner,
-        recipe,
-        train,
-        chooses,
-        pretrained=bool(weights.loaded),
-        seed=plan.seed + job.fold,
-        device=device,
-        on_epoch=report_progress,
-        start=_read_checkpoint(work, identity),
-        on_checkpoint=keep,
-        stopping=work.stopping,
-    )
+    with tracked(settings(), plan.run, job.name, recipe, done=len(start.progress.epochs) if start else 0) as tell:
+
+        def report_progress(epoch: EpochRecord) -> None:
+            _show(store, plan, job, epoch, recipe.epochs, len(split.train))
+            tell(epoch)
+
+        fitted = trainer(job.network, recipe, learner, device)(
+            learner,
+            recipe,
+            replace(images.examples(split.train), pool=seen, places=places),
+            replace(images.examples(split.validation), pool=seen),
+            pretrained=pretrained,
+            seed=plan.seed + job.fold,
+            device=device,
+            on_epoch=report_progress,
+            start=start,
+            on_checkpoint=keep,
+            stopping=work.stopping,
+        )
 
     def judge(indices: npt.NDArray[np.intp]) -> Predictions:
         probabilities = predict(network, images.inputs[indices], recipe.batch_size, device)

@@ -15,6 +15,7 @@ import warnings
 from celery.exceptions import CPendingDeprecationWarning
 
 from shared.allocator import keep_all_memory, keep_freed_memory
+from shared.errors import MammoError
 
 
 def main(service: str) -> None:
@@ -32,7 +33,10 @@ def main(service: str) -> None:
         keep_freed_memory(1)
     else:
         keep_all_memory()
-    tasks = importlib.import_module(f"services.{service}.tasks")
+    try:
+        tasks = importlib.import_module(f"services.{service}.tasks")
+    except MammoError as error:
+        raise SystemExit(f"mammostack: {error}") from error
     from shared.settings import settings  # noqa: PLC0415  after the folder of the metrics is known
 
     if forks and settings().worker_idle_s:

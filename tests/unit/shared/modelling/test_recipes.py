@@ -125,6 +125,11 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(
         (TrainingRecipe, {"input_size": 64, "epochs": 0}),
         (TrainingRecipe, {"input_size": 64, "epochs": 1, "batch_size": 1}),
         (TrainingRecipe, {"input_size": 64, "epochs": 1, "learning_rate": 0}),
+        (TrainingRecipe, {"input_size": 64, "epochs": 1, "stage_rate": 0}),
+        (TrainingRecipe, {"input_size": 64, "epochs": 1, "frozen": -1}),
+        (TrainingRecipe, {"input_size": 64, "epochs": 1, "precision": "float16"}),
+        (TrainingRecipe, {"input_size": 64, "epochs": 1, "jitter": {"shift": 0.6}}),
+        (TrainingRecipe, {"input_size": 64, "epochs": 1, "jitter": {"elastic": 0.1}}),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused(

@@ -1,0 +1,67 @@
+"""A short training by as many processes as torchrun starts (`torchrun -m tests.ranks FILE`), or by one.
+
+The network has neither batch norm, whose statistics on a CPU are those of a rank's share, nor dropout, which each rank
+draws for itself: what is left must not depend on how many processes there are. FILE.<rank> gets losses and weights.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import distributed, nn
+
+from services.train.core import Examples, fit
+from services.train.ranks import Ranks
+from shared.modelling.evaluation import EpochRecord
+from shared.modelling.networks import MammogramNetwork
+from shared.modelling.recipes import Jitter, TrainingRecipe
+
+# the last batch of an epoch has 5 images, which is 3 for one rank and 2 for the other; first the head learns alone
+RECIPE = TrainingRecipe(
+    input_size=64,
+    epochs=3,
+    head_epochs=1,
+    batch_size=8,
+    learning_rate=1e-2,
+    jitter=Jitter(rotation_deg=5, contrast=0.1),
+)
+
+
+def examples(count: int, seed: int) -> Examples:
+    """Three classes as unevenly as in a data set, with a bright patch where the class says."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(3, count, p=(0.6, 0.3, 0.1))
+    labels[:3] = 0, 1, 2
+    inputs = rng.random((count, 1, 64, 64), np.float32) * 0.3
+    for index, label in enumerate(labels):
+        inputs[index, 0, 20:40, 10 + 15 * label : 24 + 15 * label] += 0.6
+    return Examples(inputs, labels)
+
+
+def network() -> MammogramNetwork:
+    torch.manual_seed(0)
+    trunk = nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(4)
+    )
+    return MammogramNetwork(trunk, nn.Sequential(nn.Flatten(1), nn.Linear(128, 3)))
+
+
+def train_a_share(file: Path, ranks: Ranks) -> None:
+    epochs: list[EpochRecord] = []
+    fitted = fit(
+        network(), RECIPE, examples(29, 0), examples(12, 1), pretrained=True, seed=3, device=torch.device("cpu"),
+        on_epoch=epochs.append, ranks=ranks,
+    )  # fmt: skip
+    told = {name: value.contiguous() for name, value in fitted.network.state_dict().items()}
+    told["train"] = torch.tensor([epoch.train_loss for epoch in epochs], dtype=torch.float64)
+    told["validation"] = torch.tensor([epoch.validation_loss for epoch in epochs], dtype=torch.float64)
+    save_file(told, file.with_suffix(f".{ranks.rank}"))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo")
+    train_a_share(Path(sys.argv[1]), Ranks(distributed.get_rank(), distributed.get_world_size()))
+    distributed.destroy_process_group()

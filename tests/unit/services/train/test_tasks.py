@@ -1,0 +1,49 @@
+"""A training job as its worker does it, by two processes: its result, its progress, and no checkpoint left."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.augment.tasks import AUGMENT
+from services.segment.tasks import SEGMENT
+from services.train.jobs import CHECKPOINT, MODEL, PROGRESS, JobResult, result_is_intact
+from services.train.tasks import train_fold
+from shared.modelling.recipes import PROFILES
+from shared.queue.claim import claimed
+from shared.queue.plan import SCRATCH
+from shared.queue.status import JobProgress
+from shared.queue.worker import Assignment
+from shared.settings import settings
+from shared.store import keys
+from tests.builders import do, ingested
+
+JOB = "modified_cnn/patient/fold-0"
+
+
+@pytest.fixture
+def _two_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MAMMO_TRAIN_PROCESSES", "2")
+    monkeypatch.setenv("MAMMO_CPU_THREADS", "2")
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.mark.usefixtures("_two_processes")
+def test_two_processes_train_a_network_for_their_worker(tmp_path: Path, synthetic_films: Path) -> None:
+    store, plan = ingested(tmp_path, synthetic_films)
+    trained = {"networks": ("modified_cnn",), "protocols": ("patient",), "weights": {"modified_cnn": SCRATCH}}
+    plan = plan.model_copy(update={**trained, "training": PROFILES["test"].training})
+    for shard in plan.names("augment"):
+        do(AUGMENT, store, plan, shard)
+        do(SEGMENT, store, plan, shard)
+    with claimed(store, keys.claim(plan.run, "train", JOB)) as fenced:
+        train_fold(Assignment(fenced, plan, JOB, stopping=lambda: False))
+    result = JobResult.model_validate_json(store.get(plan.done_key("train", JOB)))
+    assert result_is_intact(store, plan, JOB)
+    assert len(result.history.epochs) == plan.training["modified_cnn"].epochs
+    assert store.exists(keys.fold_file(plan.run, JOB, MODEL))
+    assert not store.exists(keys.fold_file(plan.run, JOB, CHECKPOINT))
+    progress = JobProgress.model_validate_json(store.get(keys.fold_file(plan.run, JOB, PROGRESS)))
+    assert progress.train_loss == result.history.epochs[-1].train_loss
