@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -58,10 +58,6 @@ class Examples:
     def inputs(self) -> Inputs:
         """All of them, N x C x S x S."""
         return self.pool if self.rows is None else self.pool[self.rows]
-
-    def over(self, pool: Inputs) -> "Examples":
-        """The same examples of another pool."""
-        return replace(self, pool=pool)
 
     def batch(self, chosen: Indices) -> Inputs:
         """Some of them, by their number."""

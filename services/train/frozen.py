@@ -1,7 +1,7 @@
 """What the frozen stages of a network make of films is worked out once, not again in every epoch.
 
-The rest of the network then learns from their maps: a fraction of the work, and the same weights as if the films had
-gone all the way each time.
+The rest of the network (`transfer.Learner`) then learns from their maps: a fraction of the work, and the same weights
+as if the films had gone all the way each time.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from services.train.arrays import filled
 from services.train.core import Floats
@@ -20,17 +20,6 @@ from shared.modelling.networks import MammogramNetwork
 
 Maps = npt.NDArray[np.float16]
 _BATCH = 16
-
-
-class Learner(MammogramNetwork):
-    """The part of a network behind its frozen stages, which takes their maps (N x C x h x w); layers are shared."""
-
-    def __init__(self, network: MammogramNetwork, frozen: int) -> None:
-        super().__init__(network.trunk[frozen:], network.head)  # type: ignore[index]  # the trunks are sequences
-
-    def forward(self, films: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk(films)
-        return self.head(features), features
 
 
 def frozen_maps(

@@ -7,7 +7,6 @@ linked, so that all processes map the same pages.
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from services.train.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
 from services.train.core import Examples, Fitted, TrainingDiverged
+from services.train.device import Inputs
 from shared.datasets.manifest import Record
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
@@ -50,7 +50,6 @@ class Order(Record):
 
     network: Network
     recipe: TrainingRecipe
-    frozen: int = Field(ge=0, description="stages of the network that come before what learns, and are not part of it")
     pretrained: bool
     seed: int
     owner: Owner
@@ -84,7 +83,7 @@ class Mailbox:
             np.save(self.folder / f"{name}.labels.npy", examples.labels)
             np.save(self.folder / f"{name}.rows.npy", _rows(examples))
             if examples.places is not None:
-                _link_or_save(examples.places, self.folder / f"{name}.places.npy")
+                np.save(self.folder / f"{name}.places.npy", examples.places)
         self._put("order.json", order.model_dump_json().encode())
 
     def send_start(self, checkpoint: Checkpoint) -> None:
@@ -100,12 +99,12 @@ class Mailbox:
         return load_file(self.folder / "weights")
 
     def examples(self, name: str) -> Examples:
-        def part(of: str) -> npt.NDArray[Any]:
-            return np.asarray(np.load(self.folder / f"{name}.{of}.npy", mmap_mode="r", allow_pickle=False))
-
-        known = (self.folder / f"{name}.places.npy").exists()
-        labels, rows = np.array(part("labels")), np.array(part("rows"))
-        return Examples(part("pool"), labels, rows, part("places") if known else None)
+        pool = np.load(self.folder / f"{name}.pool.npy", mmap_mode="r", allow_pickle=False)
+        labels, rows = (np.load(self.folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("labels", "rows"))
+        places = self.folder / f"{name}.places.npy"
+        return Examples(
+            np.asarray(pool), labels, rows, np.load(places, allow_pickle=False) if places.exists() else None
+        )
 
     def start(self) -> Checkpoint | None:
         file = self.folder / "start"
@@ -175,7 +174,7 @@ def _rows(examples: Examples) -> npt.NDArray[np.intp]:
     return np.arange(len(examples.labels)) if examples.rows is None else examples.rows
 
 
-def _link_or_save(array: npt.NDArray[Any], target: Path) -> None:
+def _link_or_save(array: Inputs, target: Path) -> None:
     mapped: object = array
     while isinstance(mapped, np.ndarray) and not isinstance(mapped, np.memmap):
         mapped = mapped.base

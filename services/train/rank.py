@@ -13,9 +13,9 @@ from torch import distributed, nn
 
 from services.train.core import fit
 from services.train.device import compile_where_it_pays, prepared
-from services.train.frozen import Learner
 from services.train.mailbox import Mailbox, Order
 from services.train.ranks import Ranks
+from services.train.transfer import learning_part
 from shared.allocator import keep_all_memory
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.networks import build
@@ -31,9 +31,7 @@ def main(mailbox: Mailbox) -> None:
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     ranks = Ranks(distributed.get_rank(), distributed.get_world_size())
     first = ranks.rank == 0
-    network = build(order.network)
-    if order.frozen:
-        network = Learner(network, order.frozen)
+    network = learning_part(build(order.network), order.recipe, pretrained=order.pretrained)
     network.load_state_dict(mailbox.weights())
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)

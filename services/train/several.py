@@ -18,7 +18,6 @@ import torch
 
 from services.train.checkpoint import Checkpoint
 from services.train.core import Examples, Fitted
-from services.train.frozen import Learner
 from services.train.mailbox import Mailbox, Order, Owner
 from shared.errors import MammoError
 from shared.modelling.evaluation import EpochRecord
@@ -75,7 +74,6 @@ class Several:
         order = Order(
             network=self.network,
             recipe=recipe,
-            frozen=recipe.frozen if isinstance(network, Learner) else 0,
             pretrained=pretrained,
             seed=seed,
             owner=Owner.this(),

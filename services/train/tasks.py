@@ -17,7 +17,7 @@ from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes
 from services.train.core import predict
 from services.train.data import job_split, lesion_places, load_images
 from services.train.evaluate import evaluate_run
-from services.train.frozen import Learner, frozen_maps
+from services.train.frozen import frozen_maps
 from services.train.jobs import (
     CHECKPOINT,
     MODEL,
@@ -36,6 +36,7 @@ from services.train.publish import model_is_intact, network_to_bytes, publish_be
 from services.train.report import best_result, render, report_is_intact
 from services.train.start import starting_network, trainer, training_device
 from services.train.trackers import check_trackers, tracked
+from services.train.transfer import learning_part
 from shared import metrics
 from shared.errors import ObjectNotFound, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
@@ -87,12 +88,12 @@ def train_fold(work: Assignment) -> None:
         store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
         store.got_somewhere()
 
-    learner, train, chooses = network, images.examples(split.train), images.examples(split.validation)
-    if recipe.frozen and weights.loaded:
-        maps = frozen_maps(network, recipe.frozen, images, device, work.stopping)
-        learner, train, chooses = Learner(network, recipe.frozen), train.over(maps), chooses.over(maps)
+    pretrained = bool(weights.loaded)
+    learner = learning_part(network, recipe, pretrained=pretrained)
+    seen = images.inputs if learner is network else frozen_maps(network, recipe.frozen, images, device, work.stopping)
+    places = None
     if recipe.lesion_weight:
-        train = replace(train, places=lesion_places(store, images, map_edge(network, recipe.input_size)))
+        places = lesion_places(store, images, map_edge(network, recipe.input_size))
 
     with tracked(settings(), plan.run, job.name, recipe, done=len(start.progress.epochs) if start else 0) as tell:
 
@@ -103,9 +104,9 @@ def train_fold(work: Assignment) -> None:
         fitted = trainer(job.network, recipe, learner, device)(
             learner,
             recipe,
-            train,
-            chooses,
-            pretrained=bool(weights.loaded),
+            replace(images.examples(split.train), pool=seen, places=places),
+            replace(images.examples(split.validation), pool=seen),
+            pretrained=pretrained,
             seed=plan.seed + job.fold,
             device=device,
             on_epoch=report_progress,

@@ -4,10 +4,26 @@ Gradual unfreezing from the top and rates that fall from stage to stage, as in H
 next to the films are the most general ones, and 322 films are soon enough to spoil them.
 """
 
-from torch import nn
+from torch import Tensor, nn
 
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
+
+
+class Learner(MammogramNetwork):
+    """The part of a network behind its frozen stages, which takes their maps (N x C x h x w); layers are shared."""
+
+    def __init__(self, network: MammogramNetwork, frozen: int) -> None:
+        super().__init__(network.trunk[frozen:], network.head)  # type: ignore[index]  # the trunks are sequences
+
+    def forward(self, films: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.trunk(films)
+        return self.head(features), features
+
+
+def learning_part(network: MammogramNetwork, recipe: TrainingRecipe, *, pretrained: bool) -> MammogramNetwork:
+    """What of a network learns: all of it, or what lies behind the stages that the recipe keeps frozen."""
+    return Learner(network, recipe.frozen) if recipe.frozen and pretrained else network
 
 
 def stages(network: MammogramNetwork) -> list[list[nn.Module]]:

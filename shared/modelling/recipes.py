@@ -174,7 +174,7 @@ _PUBLISHED = Profile(
     training={
         "modified_cnn": TrainingRecipe(input_size=112, epochs=12, patience=4, learning_rate=2e-3),
         "alexnet": TrainingRecipe(input_size=112, epochs=12, patience=4, head_epochs=1, learning_rate=2e-4),
-        "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=4, frozen=7, trunk_rate=1),
+        "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=3, frozen=7, trunk_rate=1),
     },
 )
 """What the published pipeline did: many turned copies of every film. By the leaky protocol it comes near what was
@@ -190,12 +190,13 @@ _LESIONS = Profile(
         "resnet50": TrainingRecipe(
             input_size=448,
             epochs=8,
-            patience=3,
+            patience=4,
             frozen=7,
             batch_size=16,
             learning_rate=3e-4,
             trunk_rate=1,
             lesion_weight=1,
+            precision="bfloat16",
         ),
     },
 )

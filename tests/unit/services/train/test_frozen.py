@@ -9,7 +9,8 @@ import torch
 
 from services.train.core import Examples, fit, predict
 from services.train.data import Images
-from services.train.frozen import Learner, frozen_maps
+from services.train.frozen import frozen_maps
+from services.train.transfer import Learner
 from shared.errors import JobInterrupted
 from shared.modelling.networks import build
 from shared.modelling.recipes import TrainingRecipe

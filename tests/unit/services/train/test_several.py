@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from services.train.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
 from services.train.core import Examples, Fitted, TrainingDiverged
-from services.train.frozen import Learner
 from services.train.mailbox import Mailbox, Order, Owner
 from services.train.ranks import ALONE
 from services.train.several import Several, TrainingProcessLost
+from services.train.transfer import learning_part
 from shared.embedded.commands import ROOT
 from shared.errors import JobInterrupted
 from shared.modelling.networks import build
@@ -58,8 +58,9 @@ class Run:
         torch.manual_seed(5)
         several = Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False)
         self.fit: Callable[[], Fitted] = lambda: several.fit(
-            Learner(build("modified_cnn"), 2), recipe, examples(24, 0), examples(12, 1), pretrained=True, seed=5,
-            device=CPU, on_epoch=lambda record: self.epochs.append(record.train_loss), start=start,
+            learning_part(build("modified_cnn"), RECIPE, pretrained=True), recipe, examples(24, 0), examples(12, 1),
+            pretrained=True, seed=5, device=CPU, on_epoch=lambda record: self.epochs.append(record.train_loss),
+            start=start,
             on_checkpoint=lambda checkpoint: self.documents.append(to_bytes(checkpoint, "job")),
             stopping=lambda: stopping(self),
         )  # fmt: skip
@@ -116,7 +117,7 @@ def ranks() -> list[psutil.Process]:
 
 def order(owner: Owner) -> Order:
     return Order(
-        network="modified_cnn", recipe=RECIPE, frozen=0, pretrained=False, seed=1, owner=owner, threads=1,
+        network="modified_cnn", recipe=RECIPE, pretrained=False, seed=1, owner=owner, threads=1,
         deterministic=False, compiled=False,
     )  # fmt: skip
 
