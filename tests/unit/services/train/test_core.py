@@ -14,6 +14,7 @@ from torch import nn
 from services.train.checkpoint import Checkpoint, from_bytes, to_bytes
 from services.train.core import Examples, Fitted, TrainingDiverged, fit, macro_auc, predict
 from services.train.optimiser import clip
+from services.train.ranks import Ranks
 from shared.errors import JobInterrupted
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, build, head_layers
@@ -185,6 +186,20 @@ def test_a_pretrained_trunk_learns_at_a_lower_rate_than_the_head() -> None:
         fit(network, recipe, examples(), examples(24, 1), pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None)
         rates[trunk_rate] = float((network.trunk[0][0].weight - before).detach().abs().max())
     assert rates[1e-6] < rates[1.0] / 100
+
+
+def test_training_ends_when_the_patience_of_one_of_several_processes_does() -> None:
+    answers = iter([False] * 6 + [True])  # whether to stop after each batch, then whether one's patience is at its end
+
+    class Told(Ranks):
+        def any(self, flag: bool) -> bool:
+            return next(answers)
+
+    fitted = fit(
+        build("modified_cnn"), RECIPE.model_copy(update={"patience": 5}), examples(), examples(24, 1),
+        pretrained=False, seed=0, device=CPU, on_epoch=lambda _: None, ranks=Told(),
+    )  # fmt: skip
+    assert len(fitted.epochs) == 1
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_advice() -> None:

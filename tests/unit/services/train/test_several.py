@@ -25,7 +25,7 @@ from shared.modelling.recipes import TrainingRecipe
 from tests.ranks import train_a_share
 
 CPU = torch.device("cpu")
-RECIPE = TrainingRecipe(input_size=64, epochs=3, batch_size=8, learning_rate=2e-3, frozen=2)
+RECIPE = TrainingRecipe(input_size=64, epochs=3, batch_size=8, learning_rate=2e-3)
 TORCHRUN = ("torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m")
 
 
@@ -36,18 +36,17 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(tmp_path
     for name, value in alone.items():
         assert torch.allclose(first[name], value, rtol=1e-5, atol=1e-6), name
     assert all(torch.equal(first[name], second[name]) for name in first), "all ranks end with the same weights"
-    assert alone["train"][-1] < alone["train"][0]
+    assert alone["train"].min() < 0.97 * alone["train"][0]
     assert not torch.equal(first["train"], alone["train"]), "sums of halves are rounded in another way"
 
 
 def examples(count: int, seed: int) -> Examples:
-    """As the maps that our own small network's first two stages make."""
-    maps = np.random.default_rng(seed).random((count, 48, 16, 16)).astype(np.float16)
-    return Examples(maps, np.arange(count, dtype=np.int64) % 3)
+    rng = np.random.default_rng(seed)
+    return Examples(rng.random((count, 1, 64, 64), np.float32), np.arange(count, dtype=np.int64) % 3)
 
 
 class Run:
-    """A short training of that network behind these stages, by two processes."""
+    """A short training of our own small network by two processes."""
 
     def __init__(
         self, start: Checkpoint | None = None, stopping: Callable[["Run"], bool] = lambda _: False,
@@ -58,9 +57,8 @@ class Run:
         torch.manual_seed(5)
         several = Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False)
         self.fit: Callable[[], Fitted] = lambda: several.fit(
-            learning_part(build("modified_cnn"), RECIPE, pretrained=True), recipe, examples(24, 0), examples(12, 1),
-            pretrained=True, seed=5, device=CPU, on_epoch=lambda record: self.epochs.append(record.train_loss),
-            start=start,
+            build("modified_cnn"), recipe, examples(24, 0), examples(12, 1), pretrained=False, seed=5, device=CPU,
+            on_epoch=lambda record: self.epochs.append(record.train_loss), start=start,
             on_checkpoint=lambda checkpoint: self.documents.append(to_bytes(checkpoint, "job")),
             stopping=lambda: stopping(self),
         )  # fmt: skip
@@ -117,8 +115,8 @@ def ranks() -> list[psutil.Process]:
 
 def order(owner: Owner) -> Order:
     return Order(
-        network="modified_cnn", recipe=RECIPE, pretrained=False, seed=1, owner=owner, threads=1,
-        deterministic=False, compiled=False,
+        network="modified_cnn", recipe=RECIPE, pretrained=False, seed=1, owner=owner, threads=1, deterministic=False,
+        compiled=False,
     )  # fmt: skip
 
 
@@ -131,19 +129,7 @@ def test_arrays_that_lie_on_the_disk_are_linked_and_others_written(tmp_path: Pat
     mailbox.send(order(Owner.this()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0))
     assert (tmp_path / "box/train.pool.npy").samefile(tmp_path / "pool.npy")
     assert np.array_equal(mailbox.examples("train").inputs, pool[rows])
-    assert mailbox.examples("train").places is None
     assert np.array_equal(mailbox.examples("validation").inputs, examples(4, 0).inputs)
-
-
-def test_maps_of_frozen_stages_and_places_of_lesions_come_as_they_are(tmp_path: Path) -> None:
-    maps = np.random.default_rng(0).random((5, 2, 4, 4)).astype(np.float16)
-    places = np.random.default_rng(1).integers(-1, 3, (5, 4, 4)).astype(np.int8)
-    told, mailbox = Examples(maps, np.array([0, 1, 2]), np.array([4, 0, 2]), places), Mailbox(tmp_path)
-    mailbox.send(order(Owner.this()), {}, told, told)
-    found, chosen = mailbox.examples("train"), np.array([2, 0])
-    assert found.pool.dtype == np.float16
-    assert np.array_equal(found.batch(chosen), told.batch(chosen))
-    assert np.array_equal(found.places_of(chosen), told.places_of(chosen))
 
 
 def test_a_process_stops_when_it_is_asked_or_nobody_waits_for_it(tmp_path: Path) -> None:
@@ -164,3 +150,18 @@ def test_problems_come_back_as_they_were(tmp_path: Path) -> None:
     mailbox.tell_problem(TrainingDiverged("the loss is not a number"))
     with pytest.raises(TrainingDiverged, match="the loss is not a number"):
         mailbox.raise_problem()
+
+
+def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else() -> None:
+    torch.manual_seed(5)
+    network = build("modified_cnn")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
+    maps = np.random.default_rng(0).random((24, 96, 8, 8)).astype(np.float16)
+    behind = Examples(maps, np.arange(24, dtype=np.int64) % 3)
+    Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
+        learning_part(network, recipe, pretrained=True), recipe, behind, behind, pretrained=True, seed=5, device=CPU,
+        on_epoch=lambda _: None,
+    )  # fmt: skip
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.removeprefix("trunk.").partition(".")[0] for name in changed} == {"3", "4", "head"}

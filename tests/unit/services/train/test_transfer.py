@@ -81,7 +81,7 @@ def test_rates_fall_from_stage_to_stage() -> None:
     assert len(rates) == len(list(network.parameters()))
     of = dict(network.named_parameters())
     for name, rate in {
-        "head.3.bias": 5e-4, "trunk.layer4.0.conv1.weight": 5e-5, "trunk.layer3.0.conv1.weight": 2.5e-5,
+        "head.linear.bias": 5e-4, "trunk.layer4.0.conv1.weight": 5e-5, "trunk.layer3.0.conv1.weight": 2.5e-5,
         "trunk.bn1.bias": 5e-5 / 16, "trunk.conv1.weight": 5e-5 / 16,
     }.items():  # fmt: skip
         assert rates[of[name]] == pytest.approx(rate)
