@@ -13,6 +13,7 @@ from tests.unit.deploy.manifests import compose
 DOCKER = ROOT / "deploy" / "docker"
 HADOLINT = ROOT / ".venv-deploy" / "bin" / "hadolint"
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
+DOCKERFILES = sorted([*DOCKER.rglob("Dockerfile"), *(ROOT / "tests").rglob("Dockerfile")])
 SET_ELSEWHERE = {
     "api_key",  # for commands; by the service `cli`
     "serve_host",  # by the images: what they listen on is theirs to say
@@ -57,14 +58,14 @@ def test_the_broker_can_not_be_reached_from_outside_and_has_no_way_out() -> None
 
 
 @pytest.mark.skipif(not HADOLINT.exists(), reason="hadolint is not set up: make .venv-deploy/ready")
-@pytest.mark.parametrize("file", sorted(DOCKER.rglob("Dockerfile")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_hadolint_finds_nothing(file: Path) -> None:
     told = subprocess.run([str(HADOLINT), str(file)], capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
 
 
 def test_dockerfiles_need_no_other_front_end() -> None:
-    for file in DOCKER.rglob("Dockerfile"):
+    for file in DOCKERFILES:
         assert not file.read_text().startswith("# syntax=")
 
 
