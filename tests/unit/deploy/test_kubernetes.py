@@ -305,6 +305,13 @@ def test_no_scale_in_ends_a_training_worker(rendered: dict[str, list[Manifest]])
     assert "train-cuda" in container(job)["image"]
 
 
+def test_commands_are_typed_where_the_operators_rights_are(rendered: dict[str, list[Manifest]]) -> None:
+    pages = "".join(page.read_text() for page in DOCUMENTED.parent.glob("*.md"))
+    typed_in = {f"Deployment {name}" for name in re.findall(r"exec deploy/([\w-]+) -- ", pages)}
+    accounts = {name: one["spec"]["serviceAccountName"] for name, one in pods(rendered["production: alone"])}
+    assert {accounts[name] for name in typed_in} == {"operator"}
+
+
 def test_with_network_policies_nobody_is_left_out(rendered: dict[str, list[Manifest]]) -> None:
     manifests = rendered["local: network-policies"]
     assert "deny-all" in names(manifests, "NetworkPolicy")
