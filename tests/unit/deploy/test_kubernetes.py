@@ -14,6 +14,7 @@ import yaml
 from shared.embedded.commands import ROOT
 from shared.queue.messages import QUEUES
 from shared.settings import Settings
+from tests.unit.deploy.judges import TOOLS, complaints, with_tools
 from tests.unit.deploy.manifests import (
     COMPONENTS,
     K8S,
@@ -29,14 +30,10 @@ from tests.unit.deploy.manifests import (
 )
 from tests.unit.deploy.series import exported
 
-TOOLS = ROOT / ".venv-deploy" / "bin"
 DOCUMENTED = ROOT / "docs" / "kubernetes.md"
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|[KMGT]i?)?")
 
 pytestmark = pytest.mark.skipif(KUSTOMIZE is None, reason="kustomize is not on PATH")
-with_tools = pytest.mark.skipif(
-    not TOOLS.exists(), reason="the tools have their own environment: make .venv-deploy/ready"
-)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +77,7 @@ def test_every_choice_renders(rendered: dict[str, list[Manifest]]) -> None:
 
 @with_tools
 def test_they_are_valid(distinct: Path) -> None:
-    assert _validate(distinct) == []
+    assert complaints(distinct) == []
 
 
 @with_tools
@@ -96,17 +93,9 @@ def test_what_is_not_valid_is_found(tmp_path: Path) -> None:
         },
     ]
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump_all(wrong))
-    said = _validate(tmp_path / "wrong.yaml")
+    said = complaints(tmp_path / "wrong.yaml")
     assert [any(f" {name}" in line.split(":")[0] for line in said) for name in "abc"] == [True] * 3
     assert any(".spec.maxReplicas is not known" in line for line in said)
-
-
-def _validate(file: Path) -> list[str]:
-    script = Path(__file__).parent / "tools" / "validate.py"
-    command = [str(TOOLS / "python"), str(script), str(file)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
-    return list(json.loads(told.stdout))
 
 
 @with_tools
