@@ -60,6 +60,8 @@ def test_a_run_survives_the_death_of_every_container_and_its_model_answers(stack
         stack("kill", service)
         stack("start", service)
         time.sleep(BETWEEN_S)
+        if service == "train":  # the last of those that a run needs
+            assert ": running" in stack.mammo("status", run), "it was over before all that it needs were killed"
 
     wait_until(lambda: f"{run}/report/index.html" in stack.mammo("status", run), FINISHED_S)
     wait_until(lambda: _ready(stack) == run, 60)
