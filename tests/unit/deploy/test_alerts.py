@@ -16,6 +16,7 @@ from tests.unit.deploy.series import exported
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 MONITORING = ROOT / "deploy" / "k8s" / "components" / "monitoring"
 PROMTOOL = shutil.which("promtool")
+AMTOOL = shutil.which("amtool")
 
 with_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on PATH: apt-get install prometheus")
 
@@ -35,6 +36,17 @@ def test_rules_and_configuration_are_valid(tmp_path: Path) -> None:
     assert (told := promtool("check", "rules", "alerts.yml")).returncode == 0, told.stderr
     # the key is written by the container's command
     assert (told := promtool("check", "config", "--syntax-only", "prometheus.yml")).returncode == 0, told.stderr
+
+
+@pytest.mark.skipif(AMTOOL is None, reason="amtool is not on PATH: apt-get install prometheus-alertmanager")
+@pytest.mark.parametrize("severity", ["page", "ticket"])
+def test_alertmanager_has_a_route_of_its_own_for_each_severity(severity: str) -> None:
+    def amtool(*arguments: str) -> str:
+        return subprocess.check_output([str(AMTOOL), *arguments], cwd=PROMETHEUS, text=True)
+
+    assert "SUCCESS" in amtool("check-config", "alertmanager.yml")
+    tree = amtool("config", "routes", "test", "--tree", "--config.file=alertmanager.yml", f"severity={severity}")
+    assert f'{{severity="{severity}"}}' in tree
 
 
 @with_promtool

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from shared.embedded.commands import ROOT
+from tests.unit.deploy.judges import complaints, with_tools
 from tests.unit.deploy.series import exported
 
 GRAFANA = ROOT / "deploy" / "grafana"
@@ -50,6 +51,24 @@ def test_every_panel_asks_the_chosen_prometheus_for_series_that_are_exported(boa
             bare = {re.sub("_(bucket|sum|count)$", "", name) for name in asked}
             assert asked or "up{" in target["expr"]
             assert bare <= exported(), panel["title"]
+
+
+@with_tools
+def test_grafana_knows_all_that_they_say() -> None:
+    assert complaints(*BOARDS) == []
+
+
+@with_tools
+def test_what_grafana_does_not_know_is_found(tmp_path: Path) -> None:
+    wrong = json.loads(BOARDS[0].read_text())
+    wrong["refresch"] = "30s"
+    panels = {panel["type"]: panel for panel in wrong["panels"]}
+    panels["timeseries"]["options"]["legend"]["plase"] = "bottom"
+    panels["stat"]["type"] = "statt"
+    (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+    said = " ".join(complaints(tmp_path / "wrong.json"))
+    assert all(f"{what} is not known" in said for what in (".refresch", ".options.legend.plase"))
+    assert "panels of the type statt are not known" in said
 
 
 def test_runbooks_that_are_named_exist(board: Any) -> None:

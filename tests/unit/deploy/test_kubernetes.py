@@ -14,6 +14,7 @@ import yaml
 from shared.embedded.commands import ROOT
 from shared.queue.messages import QUEUES
 from shared.settings import Settings
+from tests.unit.deploy.judges import TOOLS, complaints, with_tools
 from tests.unit.deploy.manifests import (
     COMPONENTS,
     K8S,
@@ -29,14 +30,10 @@ from tests.unit.deploy.manifests import (
 )
 from tests.unit.deploy.series import exported
 
-TOOLS = ROOT / ".venv-deploy" / "bin"
 DOCUMENTED = ROOT / "docs" / "kubernetes.md"
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|[KMGT]i?)?")
 
 pytestmark = pytest.mark.skipif(KUSTOMIZE is None, reason="kustomize is not on PATH")
-with_tools = pytest.mark.skipif(
-    not TOOLS.exists(), reason="the tools have their own environment: make .venv-deploy/ready"
-)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +77,7 @@ def test_every_choice_renders(rendered: dict[str, list[Manifest]]) -> None:
 
 @with_tools
 def test_they_are_valid(distinct: Path) -> None:
-    assert _validate(distinct) == []
+    assert complaints(distinct) == []
 
 
 @with_tools
@@ -96,17 +93,9 @@ def test_what_is_not_valid_is_found(tmp_path: Path) -> None:
         },
     ]
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump_all(wrong))
-    said = _validate(tmp_path / "wrong.yaml")
+    said = complaints(tmp_path / "wrong.yaml")
     assert [any(f" {name}" in line.split(":")[0] for line in said) for name in "abc"] == [True] * 3
     assert any(".spec.maxReplicas is not known" in line for line in said)
-
-
-def _validate(file: Path) -> list[str]:
-    script = Path(__file__).parent / "tools" / "validate.py"
-    command = [str(TOOLS / "python"), str(script), str(file)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
-    return list(json.loads(told.stdout))
 
 
 @with_tools
@@ -303,6 +292,13 @@ def test_no_scale_in_ends_a_training_worker(rendered: dict[str, list[Manifest]])
     assert {"name": "MAMMO_WORKER_IDLE_S", "value": "600"} in container(job)["env"]
     assert container(job)["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert "train-cuda" in container(job)["image"]
+
+
+def test_commands_are_typed_where_the_operators_rights_are(rendered: dict[str, list[Manifest]]) -> None:
+    pages = "".join(page.read_text() for page in DOCUMENTED.parent.glob("*.md"))
+    typed_in = {f"Deployment {name}" for name in re.findall(r"exec deploy/([\w-]+) -- ", pages)}
+    accounts = {name: one["spec"]["serviceAccountName"] for name, one in pods(rendered["production: alone"])}
+    assert {accounts[name] for name in typed_in} == {"operator"}
 
 
 def test_with_network_policies_nobody_is_left_out(rendered: dict[str, list[Manifest]]) -> None:

@@ -1,7 +1,8 @@
-"""Says what is wrong with manifests: `.venv-deploy/bin/python validate.py FILE...`, a JSON list of sentences.
+"""Says what is wrong with manifests and dashboards: `.venv-deploy/bin/python validate.py FILE...`, a JSON list of
+sentences.
 
-What Kubernetes defines is held against its schemas, strictly; what KEDA and the Prometheus operator define, against
-models made of their definitions, and for members that these don't know.
+What Kubernetes defines is held against its schemas, strictly; what KEDA, the Prometheus operator and Grafana define,
+against models made of their definitions, and for members that these don't know.
 """
 
 import json
@@ -13,12 +14,16 @@ import cloudcoil.models.keda.v1alpha1 as keda
 import cloudcoil.models.prometheus_operator.v1 as operator
 import kubernetes_validate
 import yaml
+from grafana_foundation_sdk.cog import encoder, plugins, runtime
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 RELEASES = ("1.30", "1.37")
 OTHERS = {"keda.sh/v1alpha1": keda, "monitoring.coreos.com/v1": operator}
 
 
 def complaints(manifest: dict[str, Any]) -> list[str]:
+    if "panels" in manifest:
+        return _of_dashboard(manifest)
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
     if manifest["apiVersion"] not in OTHERS:
         return [f"{name}, {release}: {said}" for release in RELEASES for said in _of_kubernetes(manifest, release)]
@@ -47,6 +52,18 @@ def _of_others(manifest: dict[str, Any]) -> list[str]:
     except ValueError as error:
         return [str(error)]
     return [f"{path} is not known" for path in sorted(_paths(manifest) - _paths(known))]
+
+
+def _of_dashboard(board: dict[str, Any]) -> list[str]:
+    """Grafana's own library leaves out what it does not know when it writes again what it has read."""
+    plugins.register_default_plugins()
+    kinds = {panel["type"] for panel in board["panels"]} - {"row"}
+    strange = [f"panels of the type {kind} are not known" for kind in kinds if not runtime.panelcfg_config(kind)]
+    try:
+        known = json.loads(json.dumps(Dashboard.from_json(board), cls=encoder.JSONEncoder))
+    except (KeyError, TypeError, ValueError) as error:
+        return [*strange, f"{board['title']}: {error!r}"]
+    return strange + [f"{board['title']}: {path} is not known" for path in sorted(_paths(board) - _paths(known))]
 
 
 def _paths(value: Any, at: str = "") -> set[str]:
