@@ -69,7 +69,6 @@ def test_a_profile_is_complete_and_found_by_its_name(name: str) -> None:
     assert tuple(found.training) == NETWORKS
     for recipe in found.training.values():
         assert recipe.head_epochs < recipe.epochs
-    assert len({recipe.input_size for recipe in found.training.values()}) == 1
     assert Profile.model_validate_json(found.model_dump_json()) == found
 
 
@@ -176,3 +175,15 @@ def test_json_that_is_no_recipe_is_refused(document: bytes) -> None:
 def test_recipes_can_not_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         RECIPE.variants = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "complaint"),
+    [
+        ({"frozen": 3, "jitter": {"contrast": 0.1}}, "frozen stages"),
+        ({"lesion_weight": 1, "jitter": {"rotation_deg": 5}}, "lesions do not follow"),
+    ],
+)
+def test_a_recipe_whose_knobs_contradict_each_other_is_refused(knobs: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        TrainingRecipe.model_validate({"input_size": 64, "epochs": 1, **knobs})

@@ -7,7 +7,7 @@ import pytest
 
 from shared.datasets.manifest import describe
 from shared.errors import InputError, PlanError, RunNotFound
-from shared.modelling.recipes import PROFILES, Protocol
+from shared.modelling.recipes import PROFILES, Protocol, TrainingRecipe
 from shared.queue.plan import SCRATCH, SHARDED, STAGES, Plan, Stage, check_plan, make_plan, read_plan
 from shared.store import keys
 from shared.store.objects import DirectoryStore
@@ -120,9 +120,13 @@ def test_another_augmentation_has_shards_of_its_own() -> None:
         (small_plan(training={}, promote=()), "trains no network"),
         (small_plan(protocols=(), promote=()), "has no protocol"),
         (small_plan(promote=("alexnet",)), "alexnet can't be promoted"),
+        (
+            small_plan(training={"alexnet": TrainingRecipe(input_size=64, epochs=1, lesion_weight=1)}, promote=()),
+            "alexnet can't learn from lesions' circles",
+        ),
         (small_plan(protocols=("paper",)), "leaky protocol 'paper' is never promoted"),
     ],
-    ids=["no network", "no protocol", "promotes what it does not train", "promotes the leaky"],
+    ids=["no network", "no protocol", "promotes what it does not train", "circles for AlexNet", "promotes the leaky"],
 )
 def test_a_plan_that_no_worker_could_carry_out_is_refused(plan: Plan, problem: str) -> None:
     with pytest.raises(PlanError, match=problem):
