@@ -23,6 +23,7 @@ _LEAST_SPARE = 1.5
 _EVEN = 4  # the square's edge can be halved twice
 
 _Grey: TypeAlias = npt.NDArray[np.uint8]
+_Box: TypeAlias = tuple[int, int, int, int]
 
 LEAST_EDGE = 1024
 """A film is not decoded smaller than that, along its shorter edge: one of MIAS is worked on as it is."""
@@ -65,35 +66,45 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     gate = segmentation.gate
     if not gate.passed:
         raise NotAMammogram(f"{gate.reason}; send one whole mammogram", gate.score)
-    seen = network_input(segmentation.film, segmentation.mask, preprocessing)
+    seen = network_input(segmentation.oriented, segmentation.mask, preprocessing, segmentation.box)
     return Prepared(seen, segmentation, image.bits, gate)
 
 
-def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
-    """The network's input (float32, 1 x size x size, 0..1) of a segmented film (H x W, oriented) and its mask (uint8).
+def network_input(
+    film: Pixels, mask: _Grey, preprocessing: Preprocessing, box: _Box | None = None
+) -> npt.NDArray[np.float32]:
+    """The network's input (float32, 1 x size x size, 0..1) of a film (H x W, oriented) and its mask (uint8).
 
-    The mask's box is padded to a square, the chest wall staying at the left edge and the breast centred in height, and
-    resized; grey levels are stretched between two percentiles of those inside the mask; outside it the input is 0. A
-    film that is much larger than the input is halved first, which is many times as fast as all the rest.
+    The mask's box (x, y, width, height; found where it is not given) is padded to a square, the chest wall staying at
+    the left edge and the breast centred in height, and resized; grey levels are stretched between two percentiles of
+    those inside the mask; outside it the input is 0. A film that is much larger than the input is halved first, which
+    is many times as fast as all the rest.
     Raises NotAMammogram when the mask is empty.
     """
-    x, y, width, height = cv2.boundingRect(mask)
-    if width == 0:
-        raise NotAMammogram("the mask is empty; segment the film first")
-    box = (slice(y, y + height), slice(x, x + width))
-    square, inside = _squared(film[box], mask[box])
+    box = box or _box(mask)
+    inside = np.asarray(_squared(mask, box), np.uint8)
+    square = unsigned(cv2.copyTo(_squared(film, box), inside))
     while len(square) // 2 >= _LEAST_SPARE * preprocessing.size and len(square) % 2 == 0:
         square, inside = _halved(square), np.asarray(_halved(inside), np.uint8)
     dark, bright = _percentiles(square, inside)
     # Worked out for the grey levels that there can be, not for each pixel. What is 0 stays 0.
     levels = ((np.arange(_levels(square), dtype=np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
     stretched = cv2.LUT(square, levels) if square.dtype == np.uint8 else levels[square]
-    size = (preprocessing.size, preprocessing.size)
-    method = cv2.INTER_AREA if len(square) > preprocessing.size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(stretched, size, interpolation=method), np.float32)[None]
+    if len(stretched) > preprocessing.size:
+        # To twice the size, which is near to what it has, and then by two and two: faster than by any number.
+        stretched = cv2.resize(stretched, (2 * preprocessing.size,) * 2, interpolation=cv2.INTER_LINEAR)
+    method = cv2.INTER_AREA if len(stretched) > preprocessing.size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(stretched, (preprocessing.size,) * 2, interpolation=method), np.float32)[None]
 
 
-def input_square(box: tuple[int, int, int, int]) -> tuple[int, int, int]:
+def _box(mask: _Grey) -> _Box:
+    x, y, width, height = cv2.boundingRect(mask)
+    if width == 0:
+        raise NotAMammogram("the mask is empty; segment the film first")
+    return x, y, width, height
+
+
+def input_square(box: _Box) -> tuple[int, int, int]:
     """The square that the network sees of a mask's box (x, y, width, height): left, top and edge in pixels of the
     oriented film. It may reach beyond the film; the edge is even, for it is halved."""
     x, y, width, height = box
@@ -105,15 +116,15 @@ def _levels(film: Pixels) -> int:
     return 256 if film.dtype == np.uint8 else 65536
 
 
-def _squared(film: Pixels, mask: _Grey) -> tuple[Pixels, _Grey]:
-    """A film's box, 0 outside the mask, and the mask (255 inside) in the square around it."""
-    height, width = film.shape
-    _, top, edge = input_square((0, 0, width, height))
-    place = (slice(-top, height - top), slice(0, width))
-    square, inside = unsigned(np.zeros((edge, edge), film.dtype)), np.zeros((edge, edge), np.uint8)
-    square[place] = cv2.copyTo(film, mask)
-    inside[place] = mask
-    return square, inside
+def _squared(pixels: Pixels, box: _Box) -> Pixels:
+    """The square around a box, 0 beyond the film."""
+    height, width = pixels.shape
+    left, top, edge = input_square(box)
+    above, below, beyond = max(0, -top), max(0, top + edge - height), max(0, left + edge - width)
+    seen = pixels[max(0, top) : top + edge, left : left + edge]
+    if not (above or below or beyond):
+        return seen
+    return unsigned(cv2.copyMakeBorder(seen, above, below, 0, beyond, cv2.BORDER_CONSTANT, value=0))
 
 
 def _halved(square: Pixels) -> Pixels:
@@ -122,10 +133,15 @@ def _halved(square: Pixels) -> Pixels:
 
 
 def _percentiles(film: Pixels, inside: _Grey) -> tuple[int, int]:
-    """The grey levels at DARK and BRIGHT per cent of the film where it is all inside the mask, from its histogram."""
-    whole = (inside == inside.max()).astype(np.uint8)  # where it is 255, unless a mask is but a line
+    """The grey levels at DARK and BRIGHT per cent of the film where it is all inside the mask, from the histogram of
+    every second pixel of every second row."""
     levels = _levels(film)
-    histogram = cv2.calcHist([film], [0], whole, [levels], [0, levels]).ravel()
+    whole = (inside == inside.max()).view(np.uint8)  # where it is 255, unless a mask is but a line
+    for step in (2, 1):  # of which they may see nothing
+        seen, covered = unsigned(film[::step, ::step].copy()), whole[::step, ::step].copy()
+        histogram = cv2.calcHist([seen], [0], covered, [levels], [0, levels]).ravel()
+        if histogram.any():
+            break
     share = histogram.cumsum(dtype=np.float64) / histogram.sum()
     dark, bright = np.searchsorted(share, [DARK / 100, BRIGHT / 100])
     return int(dark), int(bright)
