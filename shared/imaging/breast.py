@@ -19,6 +19,8 @@ from shared.errors import NotAMammogram
 Grey: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Points: TypeAlias = npt.NDArray[np.int32]
+Box: TypeAlias = tuple[int, int, int, int]
+"""x, y, width and height, pixels."""
 
 COARSE_EDGE = 128
 """Longest edge, in pixels, of the reduced film on which the background is measured. The outline is found between the
@@ -49,6 +51,11 @@ class Work:
     breast: Grey
     contour: Points
     outline: Grey
+
+    @cached_property
+    def level(self) -> float:
+        """The mean grey level of the breast."""
+        return float(cv2.mean(self.grey, self.breast)[0])
 
     @cached_property
     def hull(self) -> Points:
@@ -113,10 +120,22 @@ def around(outline: Grey, region: Grey) -> Grey:
     return _u8(cv2.copyTo(outline, cv2.dilate(region, np.ones((3, 3), np.uint8))))
 
 
-def enlarged(outline: Grey, shape: tuple[int, ...]) -> Grey:
-    """The mask that an outline stands for: 255 and 0, H x W as `shape` says."""
-    large = cv2.resize(outline, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return _u8(cv2.threshold(large, 127, 255, cv2.THRESH_BINARY)[1])
+def enlarged(outline: Grey, shape: tuple[int, ...]) -> tuple[Grey, Box]:
+    """The mask that an outline stands for (255 and 0, H x W as `shape` says), and its box."""
+    mask = np.zeros(shape, np.uint8)
+    left, top, part = 0, 0, mask
+    times = shape[0] // outline.shape[0]
+    if shape == (times * outline.shape[0], times * outline.shape[1]):
+        # Only around what is not 0, which gives the same pixels.
+        x, y, width, height = cv2.boundingRect(outline)
+        left, top = max(0, x - 1), max(0, y - 1)
+        outline = outline[top : y + height + 1, left : x + width + 1]
+        left, top = times * left, times * top
+        part = mask[top : top + times * outline.shape[0], left : left + times * outline.shape[1]]
+    large = cv2.resize(outline, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    cv2.threshold(large, 127, 255, cv2.THRESH_BINARY, dst=part)
+    x, y, width, height = cv2.boundingRect(part)
+    return mask, (left + x, top + y, width, height)
 
 
 def _skin_threshold(film: Floats) -> Floats:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.imaging.breast import Work
+from shared.imaging.breast import Floats, Work
 
 THRESHOLD = 0.5
 """An image that scores less is refused when it comes to be predicted. Films of a data set are not: somebody has
@@ -84,10 +84,9 @@ def measure(work: Work) -> dict[str, float]:
     outside = cv2.dilate(work.breast, np.ones((2 * _GROUND + 1, 2 * _GROUND + 1), np.uint8)) == 0
     around = work.grey[_SPARSE][outside[_SPARSE]].astype(np.uint8)
     ground = float(np.bincount(around, minlength=256).cumsum().searchsorted(around.size / 5)) if around.size else 255.0
-    mean = cv2.mean(work.grey, work.breast)[0]
-    contrast = max(mean - ground, 1.0)
+    contrast = max(work.level - ground, 1.0)
     return {
-        "ground": ground / max(mean, 1.0),
+        "ground": ground / max(work.level, 1.0),
         **_shape(work),
         **_edges(work, ground, contrast),
         **_tissue(work, contrast),
@@ -118,10 +117,15 @@ def _edges(work: Work, ground: float, contrast: float) -> dict[str, float]:
     inside = skin < last - 1
     beyond = work.grey[rows[inside], np.minimum(skin[inside] + _INSET, last)]
     return {
-        "fading": float(np.median((at_wall - at_skin)[upper])) / contrast,
-        "margin": (float(np.median(beyond)) - ground) / contrast if inside.any() else 0.0,
+        "fading": _middle((at_wall - at_skin)[upper]) / contrast,
+        "margin": (_middle(beyond) - ground) / contrast if inside.any() else 0.0,
         "across": float(1 - inside.mean()),
     }
+
+
+def _middle(values: Floats) -> float:
+    """The median, or the greater of two; `np.median` takes twenty times as long."""
+    return float(np.sort(values)[len(values) // 2])
 
 
 def _tissue(work: Work, contrast: float) -> dict[str, float]:

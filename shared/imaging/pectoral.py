@@ -28,6 +28,7 @@ RETREAT = (0.97, 0.88)  # of the edge's length along the top and down the wall, 
 ANGLE = (26.0, 9.0)  # mean and spread of the edge's angle to the chest wall, degrees
 TOP = (0.45, 0.45)  # ... of its start along the top, in widths of the breast
 BOTTOM = (0.47, 0.4)  # ... of its end along the chest wall, in heights of the breast
+ODDEST = 12.0  # squared spreads in all: edges that are farther off are not looked at
 
 
 def _grid(top: Floats, bottom: Floats, sag: Floats) -> Edges:
@@ -63,13 +64,15 @@ def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
     upright, size = _upright(work.hull, work.wall)
     film = cv2.warpAffine(work.grey, upright, size, flags=cv2.INTER_LINEAR)
     smooth = cv2.GaussianBlur(film, (9, 9), 2.0)
-    scale = 1 / (8 * cv2.mean(work.grey, work.breast)[0])
+    scale = 1 / (8 * work.level)
     across, down = (cv2.Sobel(smooth, cv2.CV_32F, *axis, scale=scale) for axis in ((1, 0), (0, 1)))
     inside = _away_from_skin(cv2.warpAffine(work.breast, upright, size, flags=cv2.INTER_NEAREST))
     slope = _Slope(np.asarray(across, np.float32).ravel(), np.asarray(down, np.float32).ravel(), inside)
 
     width, height = size
-    straight, _ = _likely(COARSE * np.array([width, height, 0], np.float32), slope)
+    straight, fall = _likely(COARSE * np.array([width, height, 0], np.float32), slope)
+    if fall <= 0:
+        return np.zeros((0, 2), np.float32)
     length = np.hypot(straight[0], straight[1])
     edge, fall = _likely(straight + NEAR * np.array([width, height, length], np.float32), slope)
     share = (fall - MUSCLE[0]) / (MUSCLE[1] - MUSCLE[0])
@@ -77,10 +80,10 @@ def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
         return np.zeros((0, 2), np.float32)
 
     edge = edge * np.array([*RETREAT, 1], np.float32) * min(share, 1.0)
-    x, y = (points[0] for points in _trace(edge[None]))
+    seen = np.concatenate(_trace(edge[None])).T
     # Close the outline well outside the breast, the edge prolonged above the top.
-    above = np.array([x[0] + 0.5 * edge[0], y[0] - 0.5 * edge[1]])
-    outline = np.stack([np.r_[above[0], x, -0.5 * width, -0.5 * width], np.r_[above[1], y, y[-1], above[1]]], axis=1)
+    above = seen[0] + 0.5 * edge[:2] * (1, -1)
+    outline = np.vstack([above, seen, (-0.5 * width, seen[-1, 1]), (-0.5 * width, above[1])])
     back = cv2.invertAffineTransform(upright)
     return np.asarray(outline @ back[:, :2].T + back[:, 2], np.float32)
 
@@ -100,7 +103,7 @@ def _upright(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:
 def _away_from_skin(breast: cv2.typing.MatLike) -> npt.NDArray[np.bool_]:
     """What has breast SKIN pixels to the right and below: the chest wall and the top are no skin."""
     square = np.ones((SKIN + 1, SKIN + 1), np.uint8)
-    return cv2.erode(breast, square, anchor=(0, 0)).view(np.bool_)
+    return cv2.erode(breast, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0).view(np.bool_)
 
 
 def _trace(edges: Edges) -> tuple[Edges, Edges]:
@@ -114,25 +117,31 @@ def _likely(edges: Edges, slope: _Slope) -> tuple[Edges, float]:
     """The mean of the edges across which the grey level falls most, long and usually placed ones preferred, and its
     fall. A mean, because the best of them alone may be another one after the smallest change of the film."""
     height, width = slope.inside.shape
+    odd = _oddness(edges, width, height)
+    edges, usual = edges[odd < ODDEST], np.exp(-0.5 * odd[odd < ODDEST])
+    if not len(edges):
+        return np.zeros(3, np.float32), 0.0
     x, y = _trace(edges)
-    column, row = x.astype(np.int32), y.astype(np.int32)
-    seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    place = row.clip(0, height - 1) * width + column.clip(0, width - 1)
-    seen &= slope.inside.ravel()[place]
-    top, bottom = edges[:, 0], edges[:, 1]
+    # What is beyond the film to the right or below comes to lie on its last pixels, which are not inside.
+    place = y.astype(np.int32).clip(0, height - 1) * width + x.astype(np.int32).clip(0, width - 1)
+    seen = slope.inside.ravel()[place]
+    top, bottom = edges[:, :1], edges[:, 1:2]
     length = np.hypot(top, bottom)
-    fall = slope.across[place] * -(bottom / length)[:, None] - slope.down[place] * (top / length)[:, None]
-    count = seen.sum(axis=1)
+    fall = slope.across[place] * -(bottom / length) - slope.down[place] * (top / length)
+    count = np.count_nonzero(seen, axis=1)
     mean = (fall.clip(*FALL) * seen).sum(axis=1) / np.maximum(count, 1)
-    angle = np.degrees(np.arctan2(top, bottom))
-    odd = sum(
-        ((value - usual) / spread) ** 2
-        for value, (usual, spread) in ((angle, ANGLE), (top / width, TOP), (bottom / height, BOTTOM))
-    )
-    score = mean * np.sqrt(count / SAMPLES * length) * np.exp(-0.5 * odd) * (count > SEEN * SAMPLES)
+    score = mean * np.sqrt(count / SAMPLES * length[:, 0]) * usual * (count > SEEN * SAMPLES)
     best = float(score.max())
     if best <= 0:
-        return edges[0], 0.0
+        return np.zeros(3, np.float32), 0.0
     weight = np.exp((score / best - 1) / NEARLY)
     weight /= weight.sum()
     return np.asarray(weight @ edges, np.float32), float(weight @ mean)
+
+
+def _oddness(edges: Edges, width: int, height: int) -> Edges:
+    """How unusual edges are in angle and place: the sum of three squared distances from the mean, in spreads."""
+    top, bottom = edges[:, 0], edges[:, 1]
+    angle = (np.degrees(np.arctan2(top, bottom)) - ANGLE[0]) / ANGLE[1]
+    start, end = (top / width - TOP[0]) / TOP[1], (bottom / height - BOTTOM[0]) / BOTTOM[1]
+    return np.asarray(angle**2 + start**2 + end**2, np.float32)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import NotAMammogram
+from shared.imaging.breast import Box
 from shared.imaging.decode import decode
 from shared.imaging.gate import Gate
 from shared.imaging.image import Image, Pixels, unsigned
@@ -23,7 +24,6 @@ _LEAST_SPARE = 1.5
 _EVEN = 4  # the square's edge can be halved twice
 
 _Grey: TypeAlias = npt.NDArray[np.uint8]
-_Box: TypeAlias = tuple[int, int, int, int]
 
 LEAST_EDGE = 1024
 """A film is not decoded smaller than that, along its shorter edge: one of MIAS is worked on as it is."""
@@ -66,29 +66,38 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     gate = segmentation.gate
     if not gate.passed:
         raise NotAMammogram(f"{gate.reason}; send one whole mammogram", gate.score)
-    seen = network_input(segmentation.oriented, segmentation.mask, preprocessing, segmentation.box)
+    seen = _seen(segmentation.pixels, segmentation.mask, segmentation.box, preprocessing, segmentation.flipped)
     return Prepared(seen, segmentation, image.bits, gate)
 
 
-def network_input(
-    film: Pixels, mask: _Grey, preprocessing: Preprocessing, box: _Box | None = None
-) -> npt.NDArray[np.float32]:
-    """The network's input (float32, 1 x size x size, 0..1) of a film (H x W, oriented) and its mask (uint8).
+def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """The network's input (float32, 1 x size x size, 0..1) of a segmented film (H x W, oriented) and its mask (uint8).
 
-    The mask's box (x, y, width, height; found where it is not given) is padded to a square, the chest wall staying at
-    the left edge and the breast centred in height, and resized; grey levels are stretched between two percentiles of
-    those inside the mask; outside it the input is 0. A film that is much larger than the input is halved first, which
-    is many times as fast as all the rest.
+    The mask's box is padded to a square, the chest wall staying at the left edge and the breast centred in height, and
+    resized; grey levels are stretched between two percentiles of those inside the mask; outside it the input is 0. A
+    film that is much larger than the input is halved first, which is many times as fast as all the rest.
     Raises NotAMammogram when the mask is empty.
     """
-    box = box or _box(mask)
-    inside = np.asarray(_squared(mask, box), np.uint8)
-    square = unsigned(cv2.copyTo(_squared(film, box), inside))
-    while len(square) // 2 >= _LEAST_SPARE * preprocessing.size and len(square) % 2 == 0:
-        square, inside = _halved(square), np.asarray(_halved(inside), np.uint8)
-    dark, bright = _percentiles(square, inside)
+    x, y, width, height = cv2.boundingRect(mask)
+    if width == 0:
+        raise NotAMammogram("the mask is empty; segment the film first")
+    return _seen(film, mask, (x, y, width, height), preprocessing)
+
+
+def _seen(
+    film: Pixels, mask: _Grey, box: Box, preprocessing: Preprocessing, flipped: bool = False
+) -> npt.NDArray[np.float32]:
+    """The network's input of a film that may be `flipped`, and need not be blackened, and of its oriented mask."""
+    edge = input_square(box)[2]
+    inside = np.asarray(_strip(mask, box), np.uint8)
+    strip = unsigned(cv2.copyTo(_strip(film, box, flipped), inside))
+    while edge // 2 >= _LEAST_SPARE * preprocessing.size and edge % 2 == 0:
+        edge //= 2
+        strip, inside = _halved(strip), np.asarray(_halved(inside), np.uint8)
+    dark, bright = _percentiles(strip, inside)
     # Worked out for the grey levels that there can be, not for each pixel. What is 0 stays 0.
-    levels = ((np.arange(_levels(square), dtype=np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
+    levels = ((np.arange(_levels(strip), dtype=np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
+    square = unsigned(cv2.copyMakeBorder(strip, 0, 0, 0, edge - strip.shape[1], cv2.BORDER_CONSTANT, value=0))
     stretched = cv2.LUT(square, levels) if square.dtype == np.uint8 else levels[square]
     if len(stretched) > preprocessing.size:
         # To twice the size, which is near to what it has, and then by two and two: faster than by any number.
@@ -97,14 +106,7 @@ def network_input(
     return np.asarray(cv2.resize(stretched, (preprocessing.size,) * 2, interpolation=method), np.float32)[None]
 
 
-def _box(mask: _Grey) -> _Box:
-    x, y, width, height = cv2.boundingRect(mask)
-    if width == 0:
-        raise NotAMammogram("the mask is empty; segment the film first")
-    return x, y, width, height
-
-
-def input_square(box: _Box) -> tuple[int, int, int]:
+def input_square(box: Box) -> tuple[int, int, int]:
     """The square that the network sees of a mask's box (x, y, width, height): left, top and edge in pixels of the
     oriented film. It may reach beyond the film; the edge is even, for it is halved."""
     x, y, width, height = box
@@ -116,20 +118,25 @@ def _levels(film: Pixels) -> int:
     return 256 if film.dtype == np.uint8 else 65536
 
 
-def _squared(pixels: Pixels, box: _Box) -> Pixels:
-    """The square around a box, 0 beyond the film."""
+def _strip(pixels: Pixels, box: Box, flipped: bool = False) -> Pixels:
+    """Of the square around a box what is in the box's columns and some more, 0 beyond the film. It can be halved."""
     height, width = pixels.shape
     left, top, edge = input_square(box)
-    above, below, beyond = max(0, -top), max(0, top + edge - height), max(0, left + edge - width)
-    seen = pixels[max(0, top) : top + edge, left : left + edge]
+    right = left + -(-box[2] // _EVEN) * _EVEN
+    above, below, beyond = max(0, -top), max(0, top + edge - height), max(0, right - width)
+    rows = slice(max(0, top), top + edge)
+    if flipped:
+        strip = unsigned(cv2.flip(pixels[rows, max(0, width - right) : width - left], 1))
+    else:
+        strip = pixels[rows, left:right]
     if not (above or below or beyond):
-        return seen
-    return unsigned(cv2.copyMakeBorder(seen, above, below, 0, beyond, cv2.BORDER_CONSTANT, value=0))
+        return strip
+    return unsigned(cv2.copyMakeBorder(strip, above, below, 0, beyond, cv2.BORDER_CONSTANT, value=0))
 
 
-def _halved(square: Pixels) -> Pixels:
-    half = len(square) // 2
-    return unsigned(cv2.resize(square, (half, half), interpolation=cv2.INTER_AREA))
+def _halved(strip: Pixels) -> Pixels:
+    size = strip.shape[1] // 2, strip.shape[0] // 2
+    return unsigned(cv2.resize(strip, size, interpolation=cv2.INTER_AREA))
 
 
 def _percentiles(film: Pixels, inside: _Grey) -> tuple[int, int]:

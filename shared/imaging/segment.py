@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.breast import Work, around, enlarged, find_breast, largest
+from shared.imaging.breast import Box, Work, around, enlarged, find_breast, largest
 from shared.imaging.gate import Gate, judge
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
 from shared.imaging.pectoral import find_pectoral
@@ -24,26 +24,27 @@ class Segmentation:
     """A segmented film. All arrays are H x W, in the oriented frame: the chest wall is on the left. What not everybody
     needs is worked out when it is asked for."""
 
-    oriented: Pixels
-    """The film with its own depth."""
+    pixels: Pixels
+    """The film as it was given, with its own depth: not oriented."""
     mask: npt.NDArray[np.uint8]
     """Uint8, 255 inside the parenchyma: the breast without the pectoral muscle."""
     flipped: bool
-    """Whether the film was mirrored to bring its chest wall to the left."""
-    box: tuple[int, int, int, int]
-    """x, y, width and height of `mask`, pixels."""
+    """Whether left and right of `pixels` are exchanged to bring the chest wall to the left."""
+    box: Box
+    """That of `mask`."""
     work: Work
     """The reduced film on which the breast was found."""
 
     @cached_property
     def film(self) -> Pixels:
         """The film with its own depth, 0 outside `mask`."""
-        return unsigned(cv2.copyTo(self.oriented, self.mask))
+        oriented = cv2.flip(self.pixels, 1) if self.flipped else self.pixels
+        return unsigned(cv2.copyTo(oriented, self.mask))
 
     @cached_property
     def breast(self) -> npt.NDArray[np.uint8]:
         """Uint8, 255 inside the breast, with the pectoral muscle."""
-        return enlarged(self.work.outline, self.mask.shape)
+        return enlarged(self.work.outline, self.mask.shape)[0]
 
     @cached_property
     def gate(self) -> Gate:
@@ -59,10 +60,9 @@ def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
     work = find_breast(to_8bit(Image(pixels, bits)))
     flipped = _chest_wall_is_right(work)
     if flipped:
-        work, pixels = work.mirrored(), unsigned(cv2.flip(pixels, 1))
-    mask = enlarged(_without_muscle(work), pixels.shape)
-    x, y, width, height = cv2.boundingRect(mask)
-    return Segmentation(pixels, mask, flipped, (x, y, width, height), work)
+        work = work.mirrored()
+    mask, box = enlarged(_without_muscle(work), pixels.shape)
+    return Segmentation(pixels, mask, flipped, box, work)
 
 
 def _without_muscle(work: Work) -> npt.NDArray[np.uint8]:
