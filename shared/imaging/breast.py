@@ -24,11 +24,11 @@ Box: TypeAlias = tuple[int, int, int, int]
 
 COARSE_EDGE = 128
 """Longest edge, in pixels, of the reduced film on which the background is measured. The outline is found between the
-pixels of one of twice the size, and fine detail is looked for on one of four times the size."""
+pixels of one of twice the size."""
 
 ROUGH_CONTRAST = 0.045  # of the film's bright part's grey level above its background that is breast beyond doubt
 CLEAN_CONTRAST = 0.03  # ... above a background that is exactly 0
-FINE_CONTRAST = 0.011  # ... above the local background where the skin line is, on a film without noise
+FINE_CONTRAST = 0.013  # ... above the local background where the skin line is, on a film without noise
 REACH = 6  # coarse pixels that the skin line may lie outside the rough breast
 BACKGROUND_WINDOW = 21  # coarse pixels: wide enough to see past the skin
 LIT = 0.5  # grey levels: less is padding
@@ -42,9 +42,9 @@ AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A film reduced to four times the coarse size (`film`), and at twice that size what was found on it: `grey` is
-    smoothed, `breast` 1 inside and 0 outside, `contour` (N x 1 x 2: x, y) its edge; `outline` (0..255) crosses 127.5
-    where the breast ends and can be enlarged without steps."""
+    """A film reduced to twice the coarse size, and what was found on it: `grey` is smoothed, `breast` 1 inside and 0
+    outside, `contour` (N x 1 x 2: x, y) its edge; `outline` (0..255) crosses 127.5 where the breast ends and can be
+    enlarged without steps."""
 
     film: Grey
     grey: Floats
@@ -98,10 +98,11 @@ def find_breast(pixels: Grey) -> Work:
     height, width = pixels.shape
     scale = COARSE_EDGE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    film = _u8(_resized(pixels, size, 4))
-    work = _resized(film.astype(np.float32), size, 2)
-    grey = np.asarray(cv2.GaussianBlur(work, (5, 5), 0.7), np.float32)
-    coarse = _resized(work, size)
+    # By way of four times the coarse size: halving is many times as fast as any other reduction.
+    film = _u8(_resized(_resized(pixels, size, 4), size, 2))
+    exact = film.astype(np.float32)
+    grey = np.asarray(cv2.GaussianBlur(exact, (5, 5), 0.7), np.float32)
+    coarse = _resized(exact, size)
     threshold = cv2.resize(_skin_threshold(coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     cover = _u8(cv2.addWeighted(grey, STEEP, threshold, -STEEP, 127.5, dtype=cv2.CV_8U))
     core, _ = largest(_open(_u8(cover > 127), DETACH))
@@ -109,7 +110,7 @@ def find_breast(pixels: Grey) -> Work:
     cover = _u8(cv2.max(cv2.copyTo(cover, grown(core, DETACH)), core * 255))
     outline = _u8(cv2.GaussianBlur(cover, (7, 7), SMOOTH))
     breast, contour = largest(_u8(outline > 127))
-    area = float(breast.mean())
+    area = cv2.countNonZero(breast) / breast.size
     if not AREA[0] <= area <= AREA[1]:
         raise NotAMammogram(f"no breast was found ({area:.0%} of the frame stands out); send one whole mammogram")
     return Work(film, grey, breast, contour, around(outline, breast))
@@ -145,7 +146,7 @@ def _skin_threshold(film: Floats) -> Floats:
     values = grey[lit]
     level, bright = _levels(values)
     beyond_doubt = ROUGH_CONTRAST * bright
-    if float((values < level - beyond_doubt).mean()) > DARKER:
+    if np.count_nonzero(values < level - beyond_doubt) > DARKER * values.size:
         return np.full_like(grey, CLEAN_CONTRAST * bright)
     certain = grey >= level + beyond_doubt
     rough, _ = largest(_open(certain.view(np.uint8), 2))

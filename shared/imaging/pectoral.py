@@ -23,12 +23,12 @@ SKIN = 8  # pixels of the upright film next to the skin whose steep fall in grey
 SEEN = 0.35  # of an edge must lie inside the breast
 FALL = (-0.03, 0.04)  # of the mean grey level of the breast, a pixel: more at a point of an edge counts no more
 MUSCLE = (0.009, 0.012)  # mean fall along the edge, as above, with which there is no muscle, and all of it
-NEARLY = 0.03  # of the best score below which an edge counts a third as much, and so on
-RETREAT = (0.97, 0.88)  # of the edge's length along the top and down the wall, where it is seen the least, is cut
+NEARLY = 0.05  # of the best score below which an edge counts a third as much, and so on
+RETREAT = (0.98, 0.885)  # of the edge's length along the top and down the wall, where it is seen the least, is cut
 ANGLE = (26.0, 9.0)  # mean and spread of the edge's angle to the chest wall, degrees
 TOP = (0.45, 0.45)  # ... of its start along the top, in widths of the breast
 BOTTOM = (0.47, 0.4)  # ... of its end along the chest wall, in heights of the breast
-ODDEST = 12.0  # squared spreads in all: edges that are farther off are not looked at
+ODDEST = 8.0  # squared spreads in all: edges that are farther off are not looked at
 
 
 def _grid(top: Floats, bottom: Floats, sag: Floats) -> Edges:
