@@ -24,7 +24,7 @@ SEEN = 0.35  # of an edge must lie inside the breast
 FALL = (-0.03, 0.04)  # of the mean grey level of the breast, a pixel: more at a point of an edge counts no more
 MUSCLE = (0.009, 0.012)  # mean fall along the edge, as above, with which there is no muscle, and all of it
 NEARLY = 0.05  # of the best score below which an edge counts a third as much, and so on
-RETREAT = (0.98, 0.885)  # of the edge's length along the top and down the wall, where it is seen the least, is cut
+RETREAT = (0.99, 0.87)  # of the edge's length along the top and down the wall, where it is seen the least, is cut
 ANGLE = (26.0, 9.0)  # mean and spread of the edge's angle to the chest wall, degrees
 TOP = (0.45, 0.45)  # ... of its start along the top, in widths of the breast
 BOTTOM = (0.47, 0.4)  # ... of its end along the chest wall, in heights of the breast
@@ -41,6 +41,8 @@ COARSE = _grid(np.arange(0.12, 1.3, 0.05), np.arange(0.15, 0.9, 0.04), np.zeros(
 NEAR = _grid(np.linspace(-0.036, 0.036, 5), np.linspace(-0.036, 0.036, 5), np.linspace(-0.05, 0.05, 9))
 """What is added to the best of them: widths and heights of the breast, and lengths of the edge."""
 ALONG = np.linspace(0, 1, SAMPLES, dtype=np.float32)[None]
+SPARSE = np.linspace(0, 1, SAMPLES // 2, dtype=np.float32)[None]
+"""Where an edge is measured, and where a coarse one is, in its lengths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
     slope = _Slope(np.asarray(across, np.float32).ravel(), np.asarray(down, np.float32).ravel(), inside)
 
     width, height = size
-    straight, fall = _likely(COARSE * np.array([width, height, 0], np.float32), slope)
+    straight, fall = _likely(COARSE * np.array([width, height, 0], np.float32), slope, SPARSE)
     if fall <= 0:
         return np.zeros((0, 2), np.float32)
     length = np.hypot(straight[0], straight[1])
@@ -106,14 +108,14 @@ def _away_from_skin(breast: cv2.typing.MatLike) -> npt.NDArray[np.bool_]:
     return cv2.erode(breast, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0).view(np.bool_)
 
 
-def _trace(edges: Edges) -> tuple[Edges, Edges]:
-    """The points x, y (float32, K x SAMPLES) of edges."""
+def _trace(edges: Edges, along: Edges = ALONG) -> tuple[Edges, Edges]:
+    """The points x, y (float32, K x N) of edges, at N places along them."""
     top, bottom, sag = (column[:, None] for column in edges.T)
-    bow = 4 * ALONG * (1 - ALONG) * (sag / np.hypot(top, bottom))
-    return top * (1 - ALONG) + bow * bottom, bottom * ALONG + bow * top
+    bow = 4 * along * (1 - along) * (sag / np.hypot(top, bottom))
+    return top * (1 - along) + bow * bottom, bottom * along + bow * top
 
 
-def _likely(edges: Edges, slope: _Slope) -> tuple[Edges, float]:
+def _likely(edges: Edges, slope: _Slope, along: Edges = ALONG) -> tuple[Edges, float]:
     """The mean of the edges across which the grey level falls most, long and usually placed ones preferred, and its
     fall. A mean, because the best of them alone may be another one after the smallest change of the film."""
     height, width = slope.inside.shape
@@ -121,7 +123,7 @@ def _likely(edges: Edges, slope: _Slope) -> tuple[Edges, float]:
     edges, usual = edges[odd < ODDEST], np.exp(-0.5 * odd[odd < ODDEST])
     if not len(edges):
         return np.zeros(3, np.float32), 0.0
-    x, y = _trace(edges)
+    x, y = _trace(edges, along)
     # What is beyond the film to the right or below comes to lie on its last pixels, which are not inside.
     place = y.astype(np.int32).clip(0, height - 1) * width + x.astype(np.int32).clip(0, width - 1)
     seen = slope.inside.ravel()[place]
@@ -130,7 +132,7 @@ def _likely(edges: Edges, slope: _Slope) -> tuple[Edges, float]:
     fall = slope.across[place] * -(bottom / length) - slope.down[place] * (top / length)
     count = np.count_nonzero(seen, axis=1)
     mean = (fall.clip(*FALL) * seen).sum(axis=1) / np.maximum(count, 1)
-    score = mean * np.sqrt(count / SAMPLES * length[:, 0]) * usual * (count > SEEN * SAMPLES)
+    score = mean * np.sqrt(count / along.size * length[:, 0]) * usual * (count > SEEN * along.size)
     best = float(score.max())
     if best <= 0:
         return np.zeros(3, np.float32), 0.0

@@ -174,7 +174,7 @@ def test_a_label_alone_is_no_breast() -> None:
 
 
 def test_masks_of_mias_agree_with_those_made_by_hand(mias: Path, mias_masks: Path) -> None:
-    ids = sorted(path.stem for path in (mias_masks / "breast").glob("*.png"))[::13]
+    ids = sorted(path.stem for path in (mias_masks / "breast").glob("*.png"))[::5]
     breasts, parenchymas = [], []
     for name in ids:
         result = segment(grey(mias / "png" / f"{name}.png"))
