@@ -6,11 +6,11 @@ carried along by the same map.
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import stringzilla
 
 from services.augment.elastic import Floats, displacement, uniform
 from shared.datasets.manifest import Elastic, Lesion, Transform
+from shared.imaging.image import Pixels, unsigned
 from shared.modelling.recipes import ELASTIC_CELLS, AugmentationRecipe
 
 STEP = 8
@@ -21,9 +21,8 @@ BAND = 128
 """Rows that are warped at a time: their part of the map stays in the cache. A multiple of STEP."""
 
 DARK = 64
-"""Grey levels that a film's background may have. Brighter edges are breast, labels or the scanner's frame."""
+"""Of 256 grey levels that a film's background may have. Brighter edges are breast, labels or the scanner's frame."""
 
-_GREY = np.linspace(0, 1, 256)
 _FLIPS = {(True, False): 1, (False, True): 0, (True, True): -1}
 _LESION_STEPS, _LESION_ERROR = 40, 0.005  # pixels
 
@@ -53,28 +52,33 @@ def draw_transform(recipe: AugmentationRecipe, film: str, variant: int, width: i
     )
 
 
-def apply_transform(pixels: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[np.uint8]:
-    """The variant of a film, H x W, uint8. Returns `pixels` themselves where nothing is to be done."""
-    moved = _moved(pixels, transform)
+def apply_transform(pixels: Pixels, transform: Transform, bits: int = 8) -> Pixels:
+    """The variant of a film (H x W) of a depth in bits, which it keeps. Returns `pixels` themselves where nothing is to
+    be done."""
+    moved = _moved(pixels, transform, bits)
     if (transform.brightness, transform.contrast) == (1, 1):
         return moved
-    table = np.rint(255 * transform.brightness * _GREY**transform.contrast).clip(0, 255).astype(np.uint8)
+    brightest = 2**bits - 1
+    grey = np.linspace(0, 1, brightest + 1)
+    table = np.rint(brightest * transform.brightness * grey**transform.contrast).clip(0, brightest).astype(moved.dtype)
+    if moved.dtype != np.uint8:
+        return unsigned(table[moved])
     changed = np.empty(moved.shape, np.uint8)
     # what `cv2.LUT` does, ten times as fast
     stringzilla.translate(np.ascontiguousarray(moved).data, table.tobytes(), out=changed.data)
     return changed
 
 
-def _moved(pixels: npt.NDArray[np.uint8], transform: Transform) -> npt.NDArray[np.uint8]:
+def _moved(pixels: Pixels, transform: Transform, bits: int) -> Pixels:
     if transform.elastic is None and not any((transform.rotation_deg, transform.shift_x, transform.shift_y)):
         flip = _FLIPS.get((transform.mirrored, transform.upside_down))
-        return pixels if flip is None else np.asarray(cv2.flip(pixels, flip), np.uint8)
+        return pixels if flip is None else unsigned(cv2.flip(pixels, flip))
     height, width = pixels.shape
-    fill = background(pixels)
+    fill = background(pixels, bits)
     if transform.elastic is None:
         forward = affine(transform, width, height)
         warped = cv2.warpAffine(pixels, forward, (width, height), flags=cv2.INTER_LINEAR, borderValue=fill)
-        return np.asarray(warped, np.uint8)
+        return unsigned(warped)
     xs, ys = _nodes(width), _nodes(height)
     source = _source(transform, xs, ys, (width, height)).astype(np.float32)
     moved = np.empty_like(pixels)
@@ -93,11 +97,15 @@ def _nodes(edge: int) -> Floats:
     return np.asarray((np.arange(-1, -(-edge // STEP) + 1) + 0.5) * STEP - 0.5)
 
 
-def background(pixels: npt.NDArray[np.uint8]) -> int:
+def background(pixels: Pixels, bits: int = 8) -> int:
     """The commonest dark grey level along a film's edges, with which a larger film would go on: 0 where there is the
-    scanner's padding, and on a film that reaches the frame the level of its background."""
-    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
-    return int(np.bincount(np.concatenate(edges), minlength=DARK)[:DARK].argmax())
+    scanner's padding, and on a film that reaches the frame the level of its background. Of more than 8 bits the upper 8
+    are counted, and the middle one of what they have in common is taken."""
+    edges = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
+    upper = edges >> (bits - 8)
+    level = int(np.bincount(upper, minlength=DARK)[:DARK].argmax())
+    common = edges[upper == level]
+    return int(np.median(common)) if common.size else 0
 
 
 def _source(transform: Transform, xs: Floats, ys: Floats, size: tuple[int, int]) -> Floats:

@@ -8,7 +8,6 @@ from services.augment.core import apply_transform, carry_lesions, draw_transform
 from shared.datasets.manifest import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.decode import decode, encode_png
-from shared.imaging.image import to_8bit
 from shared.queue.application import make_app
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
@@ -39,11 +38,11 @@ def augment_film(files: Files, plan: Plan, film: Film) -> list[Variant]:
     data = files.get(keys.raw_film(plan.dataset, film.id))
     if hashlib.sha256(data).hexdigest() != film.sha256:
         raise UndecodableImage(f"film {film.id} is not what was ingested; restore it, then `mammo retry {plan.run}`")
-    pixels = to_8bit(decode(data))
+    original = decode(data)
     variants = []
     for number in range(recipe.variants):
         transform = draw_transform(recipe, film.id, number, film.width, film.height)
-        image = encode_png(apply_transform(pixels, transform))
+        image = encode_png(apply_transform(original.pixels, transform, original.bits))
         key = keys.augmented_image(plan.dataset, recipe.id, film.id, number)
         files.put(key, image)
         variants.append(

@@ -17,15 +17,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.imaging.breast import Grey, Work, borders
+from shared.imaging.breast import Floats, Work
 
 THRESHOLD = 0.5
 """An image that scores less is refused when it comes to be predicted. Films of a data set are not: somebody has
 labelled them."""
 
-_INSET = 5  # pixels between an edge and where grey is taken next to it: the smoothing reaches that far
-_GROUND = 7  # pixels around the breast that are not counted as ground
-_SPARSE = (slice(1, None, 3), slice(1, None, 3))  # grey levels are counted at every third pixel of every third row
+_INSET = 3  # pixels between an edge and where grey is taken next to it: the smoothing reaches that far
+_GROUND = 4  # pixels around the breast that are not counted as ground
+_SPARSE = (slice(1, None, 2), slice(1, None, 2))  # grey levels are counted at every second pixel of every second row
+_INSIDE = np.ones((5, 5), np.uint8)  # by which the breast is eroded before tissue is looked at
 _PASSED = "it has the shape, the chest wall, the skin line and the dark ground of a mammogram"
 
 
@@ -63,8 +64,8 @@ TRAITS = {
     "ground": Trait(0.06, 0.40, "its background is not dark"),
     "margin": Trait(0.11, 0.30, "there is no dark background beyond the skin line"),
     "levels": Trait(6.2, 4.0, "what stands out on it is even, not tissue"),
-    "detail": Trait(0.011, 0.006, "it has no fine detail"),
-    "grain": Trait(0.11, 0.18, "it is full of fine structure, as text and noise are"),
+    "detail": Trait(0.0072, 0.0038, "it has no fine detail"),
+    "grain": Trait(0.07, 0.115, "it is full of fine structure, as text and noise are"),
     "rest": Trait(0.010, 0.003, "what stands out on it is flat, not tissue"),
     "unrest": Trait(0.055, 0.075, "it is busier than tissue is"),
 }
@@ -80,69 +81,65 @@ def judge(work: Work) -> Gate:
 
 def measure(work: Work) -> dict[str, float]:
     """The number of each trait. Grey levels are counted in contrasts: from the ground to the mean of the breast."""
-    breast = work.breast
-    outside = cv2.dilate(breast, np.ones((2 * _GROUND + 1, 2 * _GROUND + 1), np.uint8)) == 0
-    sparse = work.grey[_SPARSE]
-    around = sparse[outside[_SPARSE]]
+    outside = cv2.dilate(work.breast, np.ones((2 * _GROUND + 1, 2 * _GROUND + 1), np.uint8)) == 0
+    around = work.grey[_SPARSE][outside[_SPARSE]].astype(np.uint8)
     ground = float(np.bincount(around, minlength=256).cumsum().searchsorted(around.size / 5)) if around.size else 255.0
-    mean = cv2.mean(np.ascontiguousarray(sparse), np.ascontiguousarray(breast[_SPARSE]))[0]
-    contrast = max(mean - ground, 1.0)
+    contrast = max(work.level - ground, 1.0)
     return {
-        "ground": ground / max(mean, 1.0),
-        **_shape(breast),
-        **_edges(work.grey, breast, ground, contrast),
-        **_tissue(work, breast, contrast),
+        "ground": ground / max(work.level, 1.0),
+        **_shape(work),
+        **_edges(work, ground, contrast),
+        **_tissue(work, contrast),
     }
 
 
-def _shape(breast: Grey) -> dict[str, float]:
+def _shape(work: Work) -> dict[str, float]:
     """Its `height` in heights of the frame, its `aspect` (width to height), its `convexity` (area to that of its hull),
-    and the length of the `wall`, the longest straight run on its left, in its own height."""
-    contours, _ = cv2.findContours(breast, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    contour = max(contours, key=cv2.contourArea)
-    _, _, width, height = cv2.boundingRect(contour)
-    hull = cv2.convexHull(contour)
-    corners = cv2.approxPolyDP(hull, 3, closed=True)[:, 0].astype(np.float64)
-    after = np.roll(corners, -1, axis=0)
-    run, middle = np.abs(after - corners), (after + corners)[:, 0] / 2
-    on_left = (run[:, 0] <= run[:, 1]) & (middle < corners[:, 0].mean())
+    and the length of the chest `wall` in its own height."""
+    _, _, width, height = cv2.boundingRect(work.contour)
+    upper, lower = work.wall
     return {
-        "convexity": cv2.contourArea(contour) / max(cv2.contourArea(hull), 1.0),
-        "height": height / breast.shape[0],
+        "convexity": cv2.contourArea(work.contour) / max(cv2.contourArea(work.hull), 1.0),
+        "height": height / work.breast.shape[0],
         "aspect": width / height,
-        "wall": float(np.hypot(*run[on_left].T).max(initial=0)) / height,
+        "wall": float(np.hypot(*(lower - upper))) / height,
     }
 
 
-def _edges(grey: Grey, breast: Grey, ground: float, contrast: float) -> dict[str, float]:
+def _edges(work: Work, ground: float, contrast: float) -> dict[str, float]:
     """How much brighter it is at the wall than at the skin (`fading`, upper part as in `segment`), how dark beyond the
     skin (`margin`), both in contrasts, and the share of its rows that reach the right side of the frame (`across`)."""
-    last = breast.shape[1] - 1
-    rows, wall, skin = borders(breast, step=2)
-    at_wall = grey[rows, np.minimum(wall + _INSET, last)].astype(np.float64)
-    at_skin = grey[rows, np.maximum(skin - _INSET, 0)].astype(np.float64)
+    last = work.breast.shape[1] - 1
+    rows, wall, skin = work.borders()
+    at_wall = work.grey[rows, np.minimum(wall + _INSET, last)]
+    at_skin = work.grey[rows, np.maximum(skin - _INSET, 0)]
     upper = slice(0, int(0.6 * len(rows)) + 1)
-    inside = skin < last - 2
-    beyond = grey[rows[inside], np.minimum(skin[inside] + _INSET, last)]
+    inside = skin < last - 1
+    beyond = work.grey[rows[inside], np.minimum(skin[inside] + _INSET, last)]
     return {
-        "fading": float(np.median((at_wall - at_skin)[upper])) / contrast,
-        "margin": (float(np.median(beyond)) - ground) / contrast if inside.any() else 0.0,
+        "fading": _middle((at_wall - at_skin)[upper]) / contrast,
+        "margin": (_middle(beyond) - ground) / contrast if inside.any() else 0.0,
         "across": float(1 - inside.mean()),
     }
 
 
-def _tissue(work: Work, breast: Grey, contrast: float) -> dict[str, float]:
+def _middle(values: Floats) -> float:
+    """The median, or the greater of two; `np.median` takes twenty times as long."""
+    return float(np.sort(values)[len(values) // 2])
+
+
+def _tissue(work: Work, contrast: float) -> dict[str, float]:
     """How many bits the grey `levels` inside take, and in contrasts: the `detail` there and the `grain`, both the
-    standard deviation of what smoothing takes away, and `rest` and `unrest`, both the mean slope a pixel."""
-    inside = cv2.erode(breast, np.ones((9, 9), np.uint8))[_SPARSE] > 0
-    if not inside.any():
+    standard deviation of what smoothing takes away, and `rest` and `unrest`, both the mean slope, a pixel of `film`."""
+    inside = cv2.erode(work.breast, _INSIDE)
+    share = cv2.calcHist([work.film], [0], inside, [256], [0, 256]).ravel()
+    if not share.any():
         return {"levels": 0.0}
-    film = work.film[_SPARSE][inside]
-    share = np.bincount(film, minlength=256) / film.size
-    share = share[share > 0]
-    across, down = (slope[_SPARSE][inside].astype(np.float32) / 8 for slope in cv2.spatialGradient(work.grey))
-    fine = film.astype(np.float32) - work.grey[_SPARSE][inside]
-    detail, slope = float(fine.std()) / contrast, float(np.hypot(across, down).mean()) / contrast
+    share = share[share > 0] / share.sum()
+    fine = cv2.meanStdDev(cv2.subtract(work.film, work.grey, dtype=cv2.CV_32F), mask=inside)[1]
+    detail = float(fine[0, 0]) / contrast
+    across, down = (cv2.Sobel(work.grey, cv2.CV_32F, *axis, scale=1 / 16) for axis in ((1, 0), (0, 1)))
+    slope = cv2.mean(cv2.magnitude(across, down), inside)[0] / contrast
     return {
         "levels": float(-(share * np.log2(share)).sum()),
         "detail": detail,

@@ -5,26 +5,30 @@ Karssemeijer 1998 ("Automated classification of parenchymal patterns in mammogra
 here by its mean fall in grey level over all lines instead of by a Hough transform, and then bent and moved a little.
 """
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Grey: TypeAlias = npt.NDArray[np.uint8]
+from shared.imaging.breast import Points, Work
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Edges: TypeAlias = npt.NDArray[np.float32]
 """K x 3: where an edge meets the top and the chest wall, and by how much it is bowed outwards."""
 
-SCALE = 0.5  # of the upright film to the reduced film
 SAMPLES = 32  # points at which an edge is measured
 SKIN = 8  # pixels of the upright film next to the skin whose steep fall in grey level says nothing of the muscle
 SEEN = 0.35  # of an edge must lie inside the breast
-MIN_FALL = 0.0105  # of the mean grey level of the breast, a pixel, mean along the edge: less is no muscle
-RETREAT = 0.95  # of the way to the edge is cut: muscle that stays does less harm than a lesion that goes
+FALL = (-0.03, 0.04)  # of the mean grey level of the breast, a pixel: more at a point of an edge counts no more
+MUSCLE = (0.009, 0.012)  # mean fall along the edge, as above, with which there is no muscle, and all of it
+NEARLY = 0.05  # of the best score below which an edge counts a third as much, and so on
+RETREAT = (0.99, 0.87)  # of the edge's length along the top and down the wall, where it is seen the least, is cut
 ANGLE = (26.0, 9.0)  # mean and spread of the edge's angle to the chest wall, degrees
 TOP = (0.45, 0.45)  # ... of its start along the top, in widths of the breast
 BOTTOM = (0.47, 0.4)  # ... of its end along the chest wall, in heights of the breast
+ODDEST = 8.0  # squared spreads in all: edges that are farther off are not looked at
 
 
 def _grid(top: Floats, bottom: Floats, sag: Floats) -> Edges:
@@ -37,91 +41,109 @@ COARSE = _grid(np.arange(0.12, 1.3, 0.05), np.arange(0.15, 0.9, 0.04), np.zeros(
 NEAR = _grid(np.linspace(-0.036, 0.036, 5), np.linspace(-0.036, 0.036, 5), np.linspace(-0.05, 0.05, 9))
 """What is added to the best of them: widths and heights of the breast, and lengths of the edge."""
 ALONG = np.linspace(0, 1, SAMPLES, dtype=np.float32)[None]
+SPARSE = np.linspace(0, 1, SAMPLES // 2, dtype=np.float32)[None]
+"""Where an edge is measured, and where a coarse one is, in its lengths."""
 
 
-def find_pectoral(grey: Grey, breast: Grey) -> npt.NDArray[np.float32]:
-    """The outline of the pectoral muscle, points x, y (float32, N x 2) in pixels of `grey`; N is 0 where there is none.
+@dataclass(frozen=True, eq=False)
+class _Slope:
+    """How the upright film's grey level rises a pixel to the right and down (flat), in mean grey levels of the breast,
+    and where (H x W) that tells of muscle."""
 
-    `grey` (uint8, H x W) is a smoothed film with its chest wall on the left, `breast` (uint8, 0/1) its breast. The film
-    may be tilted: the search follows the chest wall.
+    across: npt.NDArray[np.float32]
+    down: npt.NDArray[np.float32]
+    inside: npt.NDArray[np.bool_]
+
+
+def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
+    """The outline of the pectoral muscle, points x, y (float32, N x 2) in pixels of `work.grey`; N is 0 where there is
+    none.
+
+    The film has its chest wall on the left, but may be tilted: the search follows the chest wall. What is cut falls
+    short of the edge, since muscle that stays does less harm than a lesion that goes; and it shrinks to nothing where
+    the edge is faint, so that no small change of a film makes a great one of its mask.
     """
-    upright, size = _upright(breast)
-    film = cv2.warpAffine(grey, upright, size, flags=cv2.INTER_LINEAR).astype(np.float32)
-    inside = _away_from_skin(cv2.warpAffine(breast, upright, size, flags=cv2.INTER_NEAREST))
-    smooth = cv2.GaussianBlur(film, (0, 0), 2.0)
-    slope = (cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8)
+    upright, size = _upright(work.hull, work.wall)
+    film = cv2.warpAffine(work.grey, upright, size, flags=cv2.INTER_LINEAR)
+    smooth = cv2.GaussianBlur(film, (9, 9), 2.0)
+    scale = 1 / (8 * work.level)
+    across, down = (cv2.Sobel(smooth, cv2.CV_32F, *axis, scale=scale) for axis in ((1, 0), (0, 1)))
+    inside = _away_from_skin(cv2.warpAffine(work.breast, upright, size, flags=cv2.INTER_NEAREST))
+    slope = _Slope(np.asarray(across, np.float32).ravel(), np.asarray(down, np.float32).ravel(), inside)
 
     width, height = size
-    straight, _ = _best(COARSE * np.array([width, height, 0], np.float32), slope, inside)
+    straight, fall = _likely(COARSE * np.array([width, height, 0], np.float32), slope, SPARSE)
+    if fall <= 0:
+        return np.zeros((0, 2), np.float32)
     length = np.hypot(straight[0], straight[1])
-    edge, fall = _best(straight + NEAR * np.array([width, height, length], np.float32), slope, inside)
-    if fall < MIN_FALL * cv2.mean(grey, breast)[0]:
+    edge, fall = _likely(straight + NEAR * np.array([width, height, length], np.float32), slope)
+    share = (fall - MUSCLE[0]) / (MUSCLE[1] - MUSCLE[0])
+    if share <= 0:
         return np.zeros((0, 2), np.float32)
 
-    edge = edge * RETREAT
-    x, y = (points[0] for points in _trace(edge[None]))
+    edge = edge * np.array([*RETREAT, 1], np.float32) * min(share, 1.0)
+    seen = np.concatenate(_trace(edge[None])).T
     # Close the outline well outside the breast, the edge prolonged above the top.
-    above = np.array([x[0] + 0.5 * edge[0], y[0] - 0.5 * edge[1]])
-    outline = np.stack([np.r_[above[0], x, -0.5 * width, -0.5 * width], np.r_[above[1], y, y[-1], above[1]]], axis=1)
+    above = seen[0] + 0.5 * edge[:2] * (1, -1)
+    outline = np.vstack([above, seen, (-0.5 * width, seen[-1, 1]), (-0.5 * width, above[1])])
     back = cv2.invertAffineTransform(upright)
     return np.asarray(outline @ back[:, :2].T + back[:, 2], np.float32)
 
 
-def _upright(breast: Grey) -> tuple[Floats, tuple[int, int]]:
-    """The affine map (2 x 3) that turns the chest wall vertical, x = 0, and the breast's top to y = 0, and its size.
-
-    The chest wall is the longest straight run on the left of the breast's convex hull.
-    """
-    contours, _ = cv2.findContours(breast, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = cv2.approxPolyDP(cv2.convexHull(max(contours, key=cv2.contourArea)), 3, True)[:, 0].astype(np.float64)
-    start, along, longest = hull.min(axis=0), np.array([0.0, 1.0]), 0.0
-    for a, b in zip(hull, np.roll(hull, -1, axis=0), strict=True):
-        upper, lower = (a, b) if a[1] <= b[1] else (b, a)
-        run = lower - upper
-        length = float(np.hypot(*run))
-        steep = abs(run[0]) <= run[1]
-        if steep and length > longest and (upper[0] + lower[0]) / 2 < hull[:, 0].mean():
-            start, along, longest = upper, run / length, length
-    turn = np.array([[along[1], -along[0]], along]) * SCALE
-    corners = (hull - start) @ turn.T
+def _upright(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:
+    """The affine map (2 x 3) that turns the chest wall vertical, x = 0, and the breast's top to y = 0, and its size."""
+    start, end = wall
+    length = float(np.hypot(*(end - start)))
+    along = (end - start) / length if length else np.array([0.0, 1.0])
+    turn = np.array([[along[1], -along[0]], along])
+    corners = (hull[:, 0] - start) @ turn.T
     offset = np.array([0.0, corners[:, 1].min()])
     width, height = np.ceil(corners.max(axis=0) - offset).astype(int) + 1
     return np.hstack([turn, (-turn @ start - offset)[:, None]]), (max(int(width), 8), max(int(height), 8))
 
 
 def _away_from_skin(breast: cv2.typing.MatLike) -> npt.NDArray[np.bool_]:
-    """Erodes the breast, but not from the frame's sides: the chest wall and the top are no skin."""
-    padded = cv2.copyMakeBorder(breast, SKIN, SKIN, SKIN, SKIN, cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[SKIN:-SKIN, SKIN:-SKIN] > SKIN)
+    """What has breast SKIN pixels to the right and below: the chest wall and the top are no skin."""
+    square = np.ones((SKIN + 1, SKIN + 1), np.uint8)
+    return cv2.erode(breast, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0).view(np.bool_)
 
 
-def _trace(edges: Edges) -> tuple[Edges, Edges]:
-    """The points x, y (float32, K x SAMPLES) of edges."""
+def _trace(edges: Edges, along: Edges = ALONG) -> tuple[Edges, Edges]:
+    """The points x, y (float32, K x N) of edges, at N places along them."""
     top, bottom, sag = (column[:, None] for column in edges.T)
-    bow = 4 * ALONG * (1 - ALONG) * (sag / np.hypot(top, bottom))
-    return top * (1 - ALONG) + bow * bottom, bottom * ALONG + bow * top
+    bow = 4 * along * (1 - along) * (sag / np.hypot(top, bottom))
+    return top * (1 - along) + bow * bottom, bottom * along + bow * top
 
 
-def _best(edges: Edges, slope: tuple[cv2.typing.MatLike, ...], inside: npt.NDArray[np.bool_]) -> tuple[Edges, float]:
-    """The edge across which the grey level falls most, long and usually placed edges preferred, and its mean fall."""
-    height, width = inside.shape
-    x, y = _trace(edges)
-    column, row = x.astype(np.int32), y.astype(np.int32)
-    seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    place = row.clip(0, height - 1) * width + column.clip(0, width - 1)
-    seen &= inside.ravel()[place]
-    top, bottom = edges[:, 0], edges[:, 1]
+def _likely(edges: Edges, slope: _Slope, along: Edges = ALONG) -> tuple[Edges, float]:
+    """The mean of the edges across which the grey level falls most, long and usually placed ones preferred, and its
+    fall. A mean, because the best of them alone may be another one after the smallest change of the film."""
+    height, width = slope.inside.shape
+    odd = _oddness(edges, width, height)
+    edges, usual = edges[odd < ODDEST], np.exp(-0.5 * odd[odd < ODDEST])
+    if not len(edges):
+        return np.zeros(3, np.float32), 0.0
+    x, y = _trace(edges, along)
+    # What is beyond the film to the right or below comes to lie on its last pixels, which are not inside.
+    place = y.astype(np.int32).clip(0, height - 1) * width + x.astype(np.int32).clip(0, width - 1)
+    seen = slope.inside.ravel()[place]
+    top, bottom = edges[:, :1], edges[:, 1:2]
     length = np.hypot(top, bottom)
-    across, down = (np.asarray(each).ravel()[place] for each in slope)
-    fall = across * -(bottom / length)[:, None] - down * (top / length)[:, None]
-    # Clipped, so that one bright spot does not make an edge.
-    count = seen.sum(axis=1)
-    mean = (fall.clip(-3, 4) * seen).sum(axis=1) / np.maximum(count, 1)
-    angle = np.degrees(np.arctan2(top, bottom))
-    odd = sum(
-        ((value - usual) / spread) ** 2
-        for value, (usual, spread) in ((angle, ANGLE), (top / width, TOP), (bottom / height, BOTTOM))
-    )
-    score = mean * np.sqrt(count / SAMPLES * length) * np.exp(-0.5 * odd) * (count > SEEN * SAMPLES)
-    best = int(score.argmax())
-    return edges[best], float(mean[best]) if score[best] > 0 else 0.0
+    fall = slope.across[place] * -(bottom / length) - slope.down[place] * (top / length)
+    count = np.count_nonzero(seen, axis=1)
+    mean = (fall.clip(*FALL) * seen).sum(axis=1) / np.maximum(count, 1)
+    score = mean * np.sqrt(count / along.size * length[:, 0]) * usual * (count > SEEN * along.size)
+    best = float(score.max())
+    if best <= 0:
+        return np.zeros(3, np.float32), 0.0
+    weight = np.exp((score / best - 1) / NEARLY)
+    weight /= weight.sum()
+    return np.asarray(weight @ edges, np.float32), float(weight @ mean)
+
+
+def _oddness(edges: Edges, width: int, height: int) -> Edges:
+    """How unusual edges are in angle and place: the sum of three squared distances from the mean, in spreads."""
+    top, bottom = edges[:, 0], edges[:, 1]
+    angle = (np.degrees(np.arctan2(top, bottom)) - ANGLE[0]) / ANGLE[1]
+    start, end = (top / width - TOP[0]) / TOP[1], (bottom / height - BOTTOM[0]) / BOTTOM[1]
+    return np.asarray(angle**2 + start**2 + end**2, np.float32)

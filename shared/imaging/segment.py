@@ -2,37 +2,54 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import NotAMammogram
-from shared.imaging.breast import Work, borders, enlarged, find_breast
+from shared.imaging.breast import Box, Work, around, enlarged, find_breast, largest
 from shared.imaging.gate import Gate, judge
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
 from shared.imaging.pectoral import find_pectoral
 
-SEGMENTATION_VERSION: int = 2
+SEGMENTATION_VERSION: int = 3
 """Raised whenever `segment` gives other masks than before: models remember which one they were trained on."""
+
+_FINE = 4  # binary digits of a pixel in which the edge of the muscle is drawn
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A segmented film. All arrays are H x W, in the oriented frame: the chest wall is on the left."""
+    """A segmented film. All arrays are H x W, in the oriented frame: the chest wall is on the left. What not everybody
+    needs is worked out when it is asked for."""
 
-    film: Pixels
-    """The film with its own depth, 0 outside `mask`."""
+    pixels: Pixels
+    """The film as it was given, with its own depth: not oriented."""
     mask: npt.NDArray[np.uint8]
     """Uint8, 255 inside the parenchyma: the breast without the pectoral muscle."""
-    breast: npt.NDArray[np.uint8]
-    """Uint8, 255 inside the breast, with the pectoral muscle."""
     flipped: bool
-    """Whether the film was mirrored to bring its chest wall to the left."""
-    box: tuple[int, int, int, int]
-    """x, y, width and height of `mask`, pixels."""
-    gate: Gate
-    """Whether it looks like a mammogram at all."""
+    """Whether left and right of `pixels` are exchanged to bring the chest wall to the left."""
+    box: Box
+    """That of `mask`."""
+    work: Work
+    """The reduced film on which the breast was found."""
+
+    @cached_property
+    def film(self) -> Pixels:
+        """The film with its own depth, 0 outside `mask`."""
+        oriented = cv2.flip(self.pixels, 1) if self.flipped else self.pixels
+        return unsigned(cv2.copyTo(oriented, self.mask))
+
+    @cached_property
+    def breast(self) -> npt.NDArray[np.uint8]:
+        """Uint8, 255 inside the breast, with the pectoral muscle."""
+        return enlarged(self.work.outline, self.mask.shape)[0]
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Whether it looks like a mammogram at all."""
+        return judge(self.work)
 
 
 def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
@@ -43,25 +60,20 @@ def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
     work = find_breast(to_8bit(Image(pixels, bits)))
     flipped = _chest_wall_is_right(work)
     if flipped:
-        work = Work(*(_mirror(part) for part in (work.film, work.grey, work.breast, work.outline)))
-        pixels = unsigned(cv2.flip(pixels, 1))
-    height, width = pixels.shape
-    breast = enlarged(work.outline, pixels.shape, 255)
+        work = work.mirrored()
+    mask, box = enlarged(_without_muscle(work), pixels.shape)
+    return Segmentation(pixels, mask, flipped, box, work)
 
-    mask = breast.copy()
-    pectoral = find_pectoral(work.grey, work.breast)
-    if len(pectoral):
-        scale = np.array([width, height]) / work.grey.shape[::-1]
-        cv2.fillPoly(mask, [np.round((pectoral + 0.5) * scale - 0.5).astype(np.int32)], 0)
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    if not contours:
-        raise NotAMammogram("only muscle was found on the film; send one whole mammogram")
-    largest = max(contours, key=cv2.contourArea)
-    mask = np.zeros(breast.shape, np.uint8)
-    cv2.drawContours(mask, [largest], -1, 255, cv2.FILLED)
-    x, y, box_width, box_height = cv2.boundingRect(largest)
-    film = unsigned(cv2.copyTo(pixels, mask))
-    return Segmentation(film, mask, breast, flipped, (x, y, box_width, box_height), judge(work))
+
+def _without_muscle(work: Work) -> npt.NDArray[np.uint8]:
+    """The outline of the largest part of the breast that is left without the pectoral muscle."""
+    muscle = find_pectoral(work)
+    if not len(muscle):
+        return work.outline
+    outline = work.outline.copy()
+    cv2.fillPoly(outline, [np.rint(muscle * 2**_FINE).astype(np.int32)], 0, cv2.LINE_AA, _FINE)
+    region, _ = largest((outline > 127).view(np.uint8), "only muscle was found on the film")
+    return around(outline, region)
 
 
 def _chest_wall_is_right(work: Work) -> bool:
@@ -69,13 +81,9 @@ def _chest_wall_is_right(work: Work) -> bool:
 
     Only the upper part is asked: below, the breast may lift off the chest wall.
     """
-    rows, first, last = borders(work.breast, step=2)
+    rows, first, last = work.borders()
     upper = slice(0, math.ceil(0.6 * len(rows)))
     rows, first, last = rows[upper], first[upper], last[upper]
-    left = np.minimum(first + 4, work.breast.shape[1] - 1)
-    right = np.maximum(last - 4, 0)
-    return bool(work.grey[rows, right].sum(dtype=np.int64) > work.grey[rows, left].sum(dtype=np.int64))
-
-
-def _mirror(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.flip(array, 1), np.uint8)
+    left = np.minimum(first + 2, work.breast.shape[1] - 1)
+    right = np.maximum(last - 2, 0)
+    return bool(work.grey[rows, right].sum() > work.grey[rows, left].sum())

@@ -38,7 +38,7 @@ def images() -> dict[str, list[Grey]]:
     recipe, variants = PROFILES["full"].augmentation, []
     for number, film in enumerate(films()):
         transform = draw_transform(recipe, f"film{number}", 1, *film.shape[::-1])
-        variants.append(apply_transform(film, transform))
+        variants.append(to_grey(apply_transform(film, transform)))
     segmented = [segment(variant) for variant in variants]
     return {
         "variant": variants,

@@ -61,11 +61,12 @@ def stages(png: bytes, pgm: bytes) -> dict[str, timing.Work]:
     """What the time goes to, with the first film."""
     image = decode(pgm)
     segmented = segment(image.pixels, image.bits)
+    film, mask = segmented.film, segmented.mask
     return {
         "decoding PNG": lambda: decode(png),
         "decoding PGM": lambda: decode(pgm),
-        "segmentation and gate": lambda: segment(image.pixels, image.bits),
-        "preprocessing": lambda: network_input(segmented.film, segmented.mask, _PREPROCESSING),
+        "segmentation and gate": lambda: segment(image.pixels, image.bits).gate,
+        "preprocessing": lambda: network_input(film, mask, _PREPROCESSING),
     }
 
 

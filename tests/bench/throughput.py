@@ -29,7 +29,6 @@ from shared.allocator import keep_freed_memory
 from shared.datasets.manifest import Film, Label, Manifest, describe
 from shared.embedded.commands import ROOT, worker_command
 from shared.imaging.decode import decode, encode_pgm, encode_png
-from shared.imaging.image import to_8bit
 from shared.modelling.recipes import PROFILES, Profile
 from shared.queue import pipeline
 from shared.queue.application import make_app
@@ -64,9 +63,9 @@ Rates = dict[str, Seen]
 
 def augment_core(pgm: bytes) -> list[bytes]:
     """What `services.augment.tasks` does with a film, but for the store."""
-    pixels = to_8bit(decode(pgm))
-    transforms = [draw_transform(RECIPE, "film", number, *pixels.shape[::-1]) for number in range(VARIANTS)]
-    return [encode_png(apply_transform(pixels, transform)) for transform in transforms]
+    film = decode(pgm)
+    transforms = [draw_transform(RECIPE, "film", number, *film.pixels.shape[::-1]) for number in range(VARIANTS)]
+    return [encode_png(apply_transform(film.pixels, transform, film.bits)) for transform in transforms]
 
 
 def measure_cores(pgms: list[bytes]) -> Rates:

@@ -8,6 +8,7 @@ from services.augment import core
 from services.augment.core import affine, apply_transform, background, carry_lesions, draw_transform
 from services.augment.elastic import displacement
 from shared.datasets.manifest import Elastic, Label, Lesion, Transform
+from shared.imaging.image import unsigned
 from shared.modelling.recipes import AugmentationRecipe
 
 RECIPE = AugmentationRecipe(name="test", variants=4, rotation_deg=30, shift=0.1, upside_down=True)
@@ -214,3 +215,23 @@ def test_a_lesion_without_a_place_keeps_having_none() -> None:
 def test_the_affine_map_keeps_lengths() -> None:
     linear = affine(GEOMETRIES[3], 160, 160)[:, :2]
     assert np.allclose(linear @ linear.T, np.eye(2))
+
+
+@pytest.mark.parametrize("transform", [*GEOMETRIES, Transform(brightness=1.2, contrast=0.9)])
+def test_a_film_keeps_its_depth(transform: Transform) -> None:
+    """12 bits stay 12 bits: its upper 8 are the variant that 8 bits have, and there are finer levels between them."""
+    deep = unsigned(cv2.GaussianBlur(film().astype(np.uint16) * 16, (0, 0), 2))
+    variant = apply_transform(deep, transform, bits=12)
+    assert variant.dtype == np.uint16
+    assert variant.max() < 2**12
+    shallow = apply_transform((deep >> 4).astype(np.uint8), transform)
+    inside = apply_transform(np.full_like(deep, 4095), transform.model_copy(update={"brightness": 1}), bits=12) == 4095
+    assert np.abs((variant / 16 - shallow)[inside]).max() < 2.5
+    assert len(np.unique(variant)) > 2 * len(np.unique(shallow))
+
+
+def test_the_background_of_a_deep_film_is_that_of_its_edges() -> None:
+    edges = np.full((64, 64), 40 * 16 + 3, np.uint16)
+    edges[:, :20] = 4000
+    assert background(edges, bits=12) == 40 * 16 + 3
+    assert background((edges >> 4).astype(np.uint8)) == 40

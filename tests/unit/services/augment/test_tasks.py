@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from services.augment.tasks import AUGMENT
+from services.augment.tasks import AUGMENT, augment_film
 from shared.datasets.manifest import Shard, Transform
-from shared.imaging.decode import decode
+from shared.imaging.decode import decode, encode_png
 from shared.queue.shards import is_intact
 from shared.store import keys
 from shared.store.ingest import stored_manifest
@@ -34,6 +34,18 @@ def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_thei
     original = decode(store.get(keys.raw_film("films", first.film))).pixels
     assert np.array_equal(decode(store.get(first.key)).pixels, original)
     assert first.lesions == films[first.film].lesions
+
+
+def test_a_film_of_12_bits_keeps_them(tmp_path: Path, synthetic_films: Path) -> None:
+    store, plan = ingested(tmp_path, synthetic_films)
+    film = stored_manifest(store, "films").films[0]
+    key = keys.raw_film("films", film.id)
+    deep = decode(store.get(key)).pixels.astype(np.uint16) * 16 + 5
+    data = encode_png(deep)
+    store.put(key, data)
+    plain, changed = augment_film(store, plan, film.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}))[:2]
+    assert np.array_equal(decode(store.get(plain.key)).pixels, deep)
+    assert decode(store.get(changed.key)).pixels.max() > 255
 
 
 def test_doing_a_shard_again_writes_the_same_bytes(tmp_path: Path, synthetic_films: Path) -> None:

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -13,8 +14,10 @@ from shared.datasets.mias import parse_info
 from shared.datasets.phantom import SyntheticFilm
 from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram
+from shared.imaging.breast import around, enlarged
+from shared.imaging.gate import judge
 from shared.imaging.segment import Segmentation, segment
-from tests.bench.segmentation import dice
+from tests.bench.segmentation import CHANGES, dice, found
 
 Mask: TypeAlias = npt.NDArray[np.uint8]
 FILMS = range(1, 9)
@@ -76,6 +79,25 @@ def test_the_parts_of_a_segmentation_fit_together() -> None:
     assert not (result.mask & ~result.breast).any()
     np.testing.assert_array_equal(result.film, oriented(film(3).pixels, result.flipped) & result.mask)
     assert result.box == tuple(cv2.boundingRect(result.mask))
+
+
+def test_the_edge_of_an_outline_lies_between_its_pixels() -> None:
+    """The pixels next to the breast say where between them it ends; without them a lesion at the edge is cut."""
+    disc = cv2.circle(np.zeros((128, 128), np.uint8), (60, 64), 40, 255, cv2.FILLED)
+    outline = np.asarray(cv2.GaussianBlur(disc, (7, 7), 1.5), np.uint8)
+    speck = np.where(np.arange(128) > 124, 255, outline).astype(np.uint8)
+    kept = around(speck, (outline > 127).astype(np.uint8))
+    np.testing.assert_array_equal(enlarged(kept, (512, 512))[0], enlarged(outline, (512, 512))[0])
+
+
+def test_what_is_not_asked_for_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The segment worker asks for no gate and serving for no blackened film; both are the same when they are asked."""
+    asked = Mock(side_effect=judge)
+    monkeypatch.setattr("shared.imaging.segment.judge", asked)
+    result = segment(film(3).pixels)
+    assert not asked.called
+    assert result.gate is result.gate
+    assert asked.call_count == 1
 
 
 def test_a_mirrored_film_gives_the_same_oriented_result() -> None:
@@ -152,7 +174,7 @@ def test_a_label_alone_is_no_breast() -> None:
 
 
 def test_masks_of_mias_agree_with_those_made_by_hand(mias: Path, mias_masks: Path) -> None:
-    ids = sorted(path.stem for path in (mias_masks / "breast").glob("*.png"))[::13]
+    ids = sorted(path.stem for path in (mias_masks / "breast").glob("*.png"))[::5]
     breasts, parenchymas = [], []
     for name in ids:
         result = segment(grey(mias / "png" / f"{name}.png"))
@@ -165,6 +187,14 @@ def test_masks_of_mias_agree_with_those_made_by_hand(mias: Path, mias_masks: Pat
     assert np.mean(parenchymas) > 0.96
 
 
+def test_real_films_keep_their_mask_when_they_are_brighter_or_lie_elsewhere(mias: Path) -> None:
+    for path in sorted((mias / "png").glob("mdb*.png"))[3::11]:
+        pixels = grey(path)
+        unchanged = found(pixels)[1]
+        for name, (change, follow) in CHANGES.items():
+            assert dice(found(change(pixels))[1], follow(unchanged)) >= 0.98, f"{path.stem} {name}"
+
+
 def test_real_lesions_stay_in_the_mask(mias: Path, mias_masks: Path) -> None:
     kept = []
     for row in parse_info((mias / "Info.txt").read_text()):
@@ -175,8 +205,8 @@ def test_real_lesions_stay_in_the_mask(mias: Path, mias_masks: Path) -> None:
             cv2.circle(circle, (int(row.lesion.x), int(1024 - row.lesion.y)), int(row.lesion.radius), 255, cv2.FILLED)
             inside = oriented(circle & grey(mask), result.flipped)
             kept.append(np.count_nonzero(inside & result.mask) / np.count_nonzero(inside))
-    assert np.mean(kept) > 0.985
-    assert np.mean(np.array(kept) > 0.99) > 0.95
+    # All but that of mdb270, which lies over the pectoral muscle: hand-drawn parenchyma has two thirds of it.
+    assert sum(share < 0.99 for share in kept) <= 1
 
 
 def grey(path: Path) -> Mask:
