@@ -124,8 +124,9 @@ def _box(found: Prediction) -> Box:
 
 def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
     """The parenchyma's outline as a polygon in the film's pixels, within a pixel and a half of it."""
-    mask = found.segmentation.mask
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    mask, (x, y, width, height) = found.segmentation.mask, found.segmentation.box
+    box = mask[y : y + height, x : x + width]
+    contours, _ = cv2.findContours(box, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x, y))
     polygon = cv2.approxPolyDP(max(contours, key=cv2.contourArea), 1.5, closed=True)[:, 0]
     if found.segmentation.flipped:
         polygon = np.column_stack([mask.shape[1] - 1 - polygon[:, 0], polygon[:, 1]])

@@ -35,6 +35,11 @@ class Segmentation:
     work: Work
     """The reduced film on which the breast was found."""
 
+    @property
+    def oriented(self) -> Pixels:
+        """The film as it was given, with the chest wall on the left: a view of `pixels`."""
+        return self.pixels[:, ::-1] if self.flipped else self.pixels
+
     @cached_property
     def film(self) -> Pixels:
         """The film with its own depth, 0 outside `mask`."""

@@ -17,6 +17,7 @@ MIN_FILMS = 100
 """Of fewer films no distribution is told: by chance alone, PSI would be near what should alarm."""
 
 PARTS = 10
+_SPARSE = 4
 
 
 class TraitsOfFilm(Record):
@@ -38,10 +39,12 @@ TRAITS = ("brightness", "breast_area")
 
 
 def traits_of(film: Pixels, mask: npt.NDArray[np.uint8], bits: int = 8) -> TraitsOfFilm:
-    """Of a segmented film (H x W) of a depth in bits and its mask (uint8, 255 inside)."""
-    inside = cv2.countNonZero(mask)
-    brightness = cv2.mean(film, mask=mask)[0] / (2**bits - 1)
-    return TraitsOfFilm(brightness=round(brightness, 5), breast_area=round(inside / mask.size, 5))
+    """Of a film (H x W, oriented as its mask) of a depth in bits and the mask (uint8, 255 inside), by every fourth
+    pixel of every fourth row."""
+    inside = np.ascontiguousarray(mask[::_SPARSE, ::_SPARSE])
+    brightness = cv2.mean(np.ascontiguousarray(film[::_SPARSE, ::_SPARSE]), mask=inside)[0] / (2**bits - 1)
+    area = cv2.countNonZero(inside) / inside.size
+    return TraitsOfFilm(brightness=round(brightness, 5), breast_area=round(area, 5))
 
 
 def distribution(films: Sequence[TraitsOfFilm]) -> InputDistribution | None:

@@ -20,9 +20,9 @@ def index_of(seen: list[TraitsOfFilm], trained: list[TraitsOfFilm]) -> float:
 
 @pytest.mark.parametrize(("kind", "bits", "level"), [(np.uint8, 8, 51), (np.uint16, 12, 819)])
 def test_traits_are_those_inside_the_mask_whatever_the_depth(kind: type, bits: int, level: int) -> None:
-    film: np.ndarray = np.full((100, 80), 2**bits - 1, kind)
-    mask = np.zeros((100, 80), np.uint8)
-    film[:50, :40], mask[:50, :40] = level, 255
+    film: np.ndarray = np.full((96, 80), 2**bits - 1, kind)
+    mask = np.zeros((96, 80), np.uint8)
+    film[:48, :40], mask[:48, :40] = level, 255
     assert traits_of(film, mask, bits).brightness == pytest.approx(0.2, abs=1e-4)
     assert traits_of(film, mask, bits).breast_area == 0.25
 
