@@ -11,12 +11,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from shared.datasets.manifest import CLASSES
+from shared.datasets.manifest import CLASSES, Label
 from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
 from shared.modelling.recipes import Network
 
 from torchvision import models  # isort: skip
 
+_NORMAL = CLASSES.index(Label.NORMAL)
 _IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -39,11 +40,13 @@ class MammogramNetwork(nn.Module):
 
 
 class PlacesHead(nn.Module):
-    """One linear layer that judges every place of the feature map, and the log-mean-exp of the places' logits.
+    """One linear layer that judges every place of the feature map, and the log-mean-exp of how far each place's logits
+    are from its logit of normal.
 
     A lesion takes up a hundredth of a film. The mean over all places, as ResNet has it, drowns it; the largest would
     teach one place a film. The log-mean-exp (Pinheiro & Collobert, CVPR 2015) is the mean where the places agree and
-    follows the largest where one stands out.
+    follows the largest where one stands out. Odds against normal are what is averaged: a film is not the more normal
+    for the one place on it that is the most normal.
     """
 
     def __init__(self, features: int, dropout: float = 0.0) -> None:
@@ -52,9 +55,10 @@ class PlacesHead(nn.Module):
         self.linear = nn.Linear(features, len(CLASSES))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits N x 3 of a feature map N x C x h x w."""
+        """Logits N x 3 of a feature map N x C x h x w; that of normal is 0."""
         places = self.places(features).flatten(1, 2)
-        return places.logsumexp(1) - math.log(places.shape[1])
+        against_normal = places - places[..., _NORMAL : _NORMAL + 1]
+        return against_normal.logsumexp(1) - math.log(places.shape[1])
 
     def places(self, features: Tensor) -> Tensor:
         """Logits N x h x w x 3."""

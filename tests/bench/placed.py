@@ -40,9 +40,9 @@ def learned(
 
 
 def judged(model: Pipeline, maps: Maps, inside: npt.NDArray[np.bool_], films: Sequence[int]) -> Floats:
-    """Class probabilities of films (n x 3): of the log-mean-exp of the logits of all places in the breast."""
+    """Class probabilities of films (n x 3): the odds against normal of all places in the breast, averaged."""
     rows = []
     for film in films:
         logits = model.decision_function(maps[film][:, inside[film]].T.astype(np.float32))
-        rows.append(logsumexp(logits, axis=0) - np.log(len(logits)))
+        rows.append(logsumexp(logits - logits[:, :1], axis=0) - np.log(len(logits)))
     return np.asarray(softmax(np.array(rows), axis=1))

@@ -27,23 +27,35 @@ def test_films_of_any_size_give_three_logits_and_a_feature_map(name: Network, si
 
 
 @pytest.mark.parametrize("name", EXPLAINABLE)
-def test_the_logits_are_the_log_mean_exp_of_those_of_the_places(name: Network) -> None:
+def test_the_logits_are_the_log_mean_exp_of_the_places_odds_against_normal(name: Network) -> None:
     network = build(name).eval()
     with torch.inference_mode():
         logits, features = network(torch.rand(2, 1, 64, 64))
         places = head_layers(network)(features.permute(0, 2, 3, 1))
-    assert torch.allclose(logits, places.exp().mean(dim=(1, 2)).log(), atol=1e-4)
+    odds = (places - places[..., :1]).exp()
+    assert torch.allclose(logits, odds.mean(dim=(1, 2)).log(), atol=1e-4)
 
 
 def test_one_place_that_stands_out_decides_and_places_that_agree_are_averaged() -> None:
     head = PlacesHead(1).eval()
     with torch.no_grad():
-        head.linear.weight.fill_(1.0)
+        head.linear.weight[:] = torch.tensor([[0.0], [0.0], [1.0]])
         head.linear.bias.zero_()
         features = torch.full((1, 1, 10, 10), 0.5)
-        assert head(features)[0, 0].item() == pytest.approx(0.5, abs=1e-5)
+        assert head(features)[0].tolist() == pytest.approx([0, 0, 0.5], abs=1e-5)
         features[0, 0, 3, 7] = 20.0
-        assert head(features)[0, 0].item() > 15
+        assert head(features)[0, 2].item() > 15
+
+
+def test_a_film_is_not_the_more_normal_for_one_place_that_is_most_normal() -> None:
+    head = PlacesHead(1).eval()
+    with torch.no_grad():
+        head.linear.weight[:] = torch.tensor([[1.0], [0.0], [0.0]])
+        head.linear.bias.zero_()
+        features = torch.full((1, 1, 10, 10), 0.5)
+        before = head(features).softmax(1)[0, 0].item()
+        features[0, 0, 3, 7] = 20.0
+        assert head(features).softmax(1)[0, 0].item() == pytest.approx(before, abs=0.01)
 
 
 def test_the_modified_cnn_is_as_its_docstring_says() -> None:
