@@ -189,13 +189,13 @@ _LESIONS = Profile(
         "alexnet": TrainingRecipe(input_size=224, epochs=12, patience=4, head_epochs=1, learning_rate=2e-4),
         "resnet50": TrainingRecipe(
             input_size=448,
-            epochs=8,
-            patience=4,
+            epochs=6,
+            patience=3,
             frozen=7,
             batch_size=16,
-            learning_rate=3e-4,
-            trunk_rate=1,
-            lesion_weight=1,
+            trunk_rate=0.03,
+            weight_decay=0.1,
+            lesion_weight=5,
             precision="bfloat16",
         ),
     },
@@ -205,8 +205,6 @@ _LESIONS = Profile(
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        _PUBLISHED,
-        _LESIONS,
         _profile("test", variants=2, folds=2, size=64, epochs=(1, 1, 1), rates=(1e-3, 1e-4, 1e-3)),
         _profile(
             "demo",
@@ -219,6 +217,8 @@ PROFILES: dict[str, Profile] = {
         ),
         _profile("quick", variants=3, folds=3, size=112, epochs=(8, 5, 4), rates=(2e-3, 2e-4, 1e-3)),
         _profile("full", variants=12, folds=5, repeats=3, size=224, epochs=(40, 30, 30), rates=(2e-3, 2e-4, 5e-4)),
+        _PUBLISHED,
+        _LESIONS,
     )
 }
 
