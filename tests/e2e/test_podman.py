@@ -90,7 +90,7 @@ def played(store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> str:
     wanted = _of_inference(render(copy_of_tree(tmp_path_factory.mktemp("manifests")), "local", ()))
     docker("exec", "-i", HOST, "podman", "kube", "play", "--network", "host", "-", given=yaml.safe_dump_all(wanted))
     address = f"http://{docker('port', HOST, '8080').splitlines()[0]}"
-    wait_until(lambda: _status(f"{address}/healthz") == 200, 60)
+    wait_until(lambda: _status(f"{address}/healthz") == 200, 180)
     return address
 
 
@@ -124,7 +124,7 @@ def test_it_is_ready_when_a_model_answers_and_predicts_then(played: str, store: 
     models = published(tmp_path / "store")
     for key in models.list(""):
         store.put(key, models.get(key))
-    wait_until(lambda: _status(f"{played}/readyz") == 200, 60)
+    wait_until(lambda: _status(f"{played}/readyz") == 200, 180)
     film = encode_png(render_film(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels)
     answer = requests.post(f"{played}/v1/predictions", data=film, headers=HEADERS, timeout=30)
     assert answer.status_code == 200, answer.text

@@ -312,7 +312,7 @@ def test_after_every_epoch_but_the_last_there_is_a_checkpoint_that_suffices_alon
 
 
 def test_the_weights_of_an_earlier_best_epoch_outlive_an_interruption() -> None:
-    contrary = Examples(VALIDATION.inputs, np.roll(VALIDATION.labels, 1))  # the more it learns the worse
+    contrary = Examples(VALIDATION.inputs, np.roll(VALIDATION.labels, 2))  # the more it learns the worse
     whole = Job("modified_cnn", validation=contrary)
     assert whole.fitted
     assert whole.fitted.best_epoch == 1
