@@ -61,11 +61,14 @@ class Examples:
 
     def batch(self, chosen: Indices) -> Inputs:
         """Some of them, by their number."""
-        return self.pool[chosen if self.rows is None else self.rows[chosen]]
+        return self.pool[self._in_pool(chosen)]
 
     def places_of(self, chosen: Indices) -> Places | None:
         """What is known of the places of some of them, n x h x w."""
-        return None if self.places is None else self.places[chosen if self.rows is None else self.rows[chosen]]
+        return None if self.places is None else self.places[self._in_pool(chosen)]
+
+    def _in_pool(self, chosen: Indices) -> "npt.NDArray[np.intp]":
+        return chosen if self.rows is None else self.rows[chosen]
 
 
 @dataclass(frozen=True)

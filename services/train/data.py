@@ -43,11 +43,9 @@ class Images:
     sha256: str
     set_aside: dict[str, tuple[SetAside, ...]]
 
-    def labels(self, indices: "npt.NDArray[np.intp]") -> "npt.NDArray[np.int64]":
-        return np.array([CLASSES.index(self.variants[index].label) for index in indices], np.int64)
-
     def examples(self, indices: "npt.NDArray[np.intp]") -> Examples:
-        return Examples(self.inputs, self.labels(indices), indices)
+        labels = [CLASSES.index(self.variants[index].label) for index in indices]
+        return Examples(self.inputs, np.array(labels, np.int64), indices)
 
 
 def load_images(store: ObjectStore, plan: Plan, preprocessing: Preprocessing) -> Images:

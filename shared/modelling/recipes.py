@@ -177,8 +177,8 @@ _PUBLISHED = Profile(
         "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=3, frozen=7, trunk_rate=1),
     },
 )
-"""What the published pipeline did: many turned copies of every film. By the leaky protocol it comes near what was
-published; by the honest one the same recipe tells next to nothing."""
+"""What the published pipeline did: many turned copies of every film. By the leaky protocol it passes what was
+published; by the honest one the same recipe is at chance (docs/experiments.md)."""
 
 _LESIONS = Profile(
     name="lesions",

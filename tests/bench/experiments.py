@@ -123,12 +123,11 @@ def by_places(known: list[Film], segmented: list[Segmented], inputs: Floats, map
     """A regression on the places of feature maps, told by circles what lies there."""
     edge = maps.shape[-1]
     inside = breast_places(inputs, edge)
-    told = [places_of(each.lesions, film.label, each.square, edge) for film, each in zip(known, segmented, strict=True)]
+    each_film = zip(known, segmented, strict=True)
+    told = np.stack([places_of(each.lesions, film.label, each.square, edge) for film, each in each_film])
 
-    def judge(
-        train: "np.typing.NDArray[np.intp]", asked: "np.typing.NDArray[np.intp]"
-    ) -> "np.typing.NDArray[np.float64]":
-        model = learned(maps, np.stack(told), inside, train.tolist(), np.random.default_rng(SEED))
+    def judge(train: Numbers, asked: Numbers) -> npt.NDArray[np.float64]:
+        model = learned(maps, told, inside, train.tolist(), np.random.default_rng(SEED))
         return judged(model, maps, inside, asked.tolist())
 
     return judge

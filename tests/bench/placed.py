@@ -9,7 +9,7 @@ from scipy.special import logsumexp, softmax
 from sklearn.pipeline import Pipeline
 
 from services.train.baselines import regression
-from services.train.lesions import UNKNOWN, Places
+from services.train.lesions import Places
 
 LESION, REST = 24, 40  # places that one film gives to learn from, at most: in circles, and elsewhere in its breast
 STRENGTH = 1e-3
@@ -31,8 +31,7 @@ def learned(
     features, labels = [], []
     for film in train:
         for lesion, most in ((True, LESION), (False, REST)):
-            known = inside[film] & ((places[film] > 0) if lesion else (places[film] == 0))
-            chosen = np.argwhere(known & (places[film] != UNKNOWN))
+            chosen = np.argwhere(inside[film] & ((places[film] > 0) if lesion else (places[film] == 0)))
             chosen = chosen[rng.permutation(len(chosen))[:most]]
             features.append(maps[film][:, chosen[:, 0], chosen[:, 1]].T.astype(np.float32))
             labels.append(places[film][chosen[:, 0], chosen[:, 1]])
