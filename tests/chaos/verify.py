@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-from shared.queue.plan import Plan
+from shared.queue.plan import STAGES, Plan
 from shared.queue.status import read_status
 from shared.store import keys
 from shared.store.objects import ObjectStore
@@ -20,10 +20,14 @@ def inventory(store: ObjectStore, plan: Plan) -> dict[str, str]:
     """Every object: its key without the run's name, and the digest of its content without names and times.
 
     What is deterministic is compared byte for byte: images, manifests, weights, graphs, golden answers, predictions.
-    Of the report, which shows how long things took, that it is there.
+    Of the report, which shows how long things took, that it is there. The markers of stages are left out: they say
+    which worker enqueued the next stage, and after the broker has lost everything it is `resume` that does.
     """
     found = {}
+    markers = {keys.stage_marker(plan.run, stage) for stage in STAGES}
     for key in store.list(""):
+        if key in markers:
+            continue
         name = key.replace(plan.run, "RUN")
         if "/audit/" in name:
             name = name[: name.index("/audit/")] + "/audit/LINE.json"
