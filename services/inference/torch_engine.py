@@ -14,7 +14,7 @@ from safetensors.torch import load
 from services.inference.engine import Answer, Floats
 from shared.errors import ModelCorrupt
 from shared.modelling.networks import build
-from shared.modelling.recipes import Network
+from shared.modelling.recipes import LastStage, Network
 
 MOST_AT_ONCE = 32
 """Films of a micro-batch: beyond it a GPU gains no more, and the first of them would wait for the last."""
@@ -23,12 +23,12 @@ MOST_AT_ONCE = 32
 class TorchEngine:
     """One loaded network. `run` may be called from several threads at a time."""
 
-    def __init__(self, kind: Network, weights: bytes, threads: int) -> None:
+    def __init__(self, kind: Network, weights: bytes, threads: int, last_stage: LastStage = "layer4") -> None:
         """Loads safetensors `weights`; `threads` counts where there is no GPU. Raises ModelCorrupt."""
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self._device.type == "cpu":
             torch.set_num_threads(threads)
-        network = build(kind)
+        network = build(kind, last_stage)
         try:
             network.load_state_dict(load(weights))
         except (SafetensorError, RuntimeError) as error:

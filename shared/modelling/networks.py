@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shared.datasets.manifest import CLASSES, Label
 from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
-from shared.modelling.recipes import Network
+from shared.modelling.recipes import LastStage, Network
 
 from torchvision import models  # isort: skip
 
@@ -65,15 +65,15 @@ class PlacesHead(nn.Module):
         return cast("Tensor", self.linear(self.dropout(features).permute(0, 2, 3, 1)))
 
 
-def build(network: Network) -> MammogramNetwork:
-    """The network with random weights, as the current seed of torch gives them."""
+def build(network: Network, last_stage: LastStage = "layer4") -> MammogramNetwork:
+    """The network with random weights, as the current seed of torch gives them; `last_stage` is ResNet-50's."""
     match network:
         case "modified_cnn":
             return _modified_cnn()
         case "alexnet":
             return _alexnet()
         case "resnet50":
-            return _resnet50()
+            return _resnet50(last_stage)
 
 
 def _modified_cnn() -> MammogramNetwork:
@@ -133,14 +133,23 @@ def _alexnet() -> MammogramNetwork:
     return MammogramNetwork(reference.features, head)
 
 
-def _resnet50() -> MammogramNetwork:
-    """ResNet-50 (He et al. 2015, torchvision) with its last layer replaced by one for three classes."""
+def _resnet50(last_stage: LastStage) -> MammogramNetwork:
+    """ResNet-50 (He et al. 2015, torchvision) with its last layer replaced by one for three classes.
+
+    Up to layer3 it is the C4 trunk of detectors (Ren et al. 2015): places of 16 pixels where layer4 has 32. The scales
+    of layer3's channels lie far apart, and no layer above evens them out before the head: a batch norm does.
+    """
     reference = models.resnet50(weights=None)
-    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-    trunk = nn.Sequential()
+    names = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"]
+    trunk, features = nn.Sequential(), reference.fc.in_features
+    if last_stage == "layer4":
+        names.append("layer4")
     for name in names:
         trunk.add_module(name, getattr(reference, name))
-    return MammogramNetwork(trunk, PlacesHead(reference.fc.in_features))
+    if last_stage == "layer3":
+        features //= 2
+        trunk.add_module("even", nn.BatchNorm2d(features, affine=False))
+    return MammogramNetwork(trunk, PlacesHead(features))
 
 
 def head_layers(network: MammogramNetwork) -> nn.Linear:

@@ -22,6 +22,7 @@ EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
 Protocol = Literal["patient", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
 Precision = Literal["auto", "float32", "bfloat16"]
+LastStage = Literal["layer3", "layer4"]
 AUGMENTATION_VERSION: int = 2
 """Raised whenever the same recipe makes other images than before: it is part of the recipe's id."""
 
@@ -110,6 +111,7 @@ class TrainingRecipe(Record):
     frozen: int = Field(
         0, ge=0, description="leading stages of the trunk that never learn, so that they work once (transfer only)"
     )
+    last_stage: LastStage = Field("layer4", description="of ResNet-50, in front of the head; layer3 sees twice as fine")
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     trunk_rate: float = Field(0.1, gt=0, le=1, description="rate of pretrained layers, as a part of the head's")
@@ -189,14 +191,12 @@ _LESIONS = Profile(
         "alexnet": TrainingRecipe(input_size=224, epochs=12, patience=4, head_epochs=1, learning_rate=2e-4),
         "resnet50": TrainingRecipe(
             input_size=448,
-            epochs=6,
-            patience=3,
+            epochs=10,
             frozen=7,
+            last_stage="layer3",
             batch_size=16,
-            trunk_rate=0.03,
             weight_decay=0.1,
-            lesion_weight=5,
-            precision="bfloat16",
+            lesion_weight=1,
         ),
     },
 )

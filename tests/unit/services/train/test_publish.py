@@ -12,19 +12,23 @@ from services.train.publish import model_files, network_to_bytes
 from shared.modelling.card import GOLDEN, HEAD, ONNX, WEIGHTS
 from shared.modelling.golden import golden_inputs
 from shared.modelling.networks import build
-from shared.modelling.recipes import Network
+from shared.modelling.recipes import LastStage, Network
 
 SIZE = 64
 
 
-def files_of(network: Network) -> dict[str, bytes]:
+def files_of(network: Network, last_stage: LastStage = "layer4") -> dict[str, bytes]:
     torch.manual_seed(3)
-    return model_files(network, network_to_bytes(build(network)), SIZE, 3)
+    return model_files(network, network_to_bytes(build(network, last_stage)), SIZE, 3, last_stage)
 
 
-@pytest.mark.parametrize("network", ["modified_cnn", "resnet50"])
-def test_the_class_activation_map_with_the_bias_is_what_the_logits_are_made_of(network: Network) -> None:
-    files = files_of(network)
+@pytest.mark.parametrize(
+    ("network", "last_stage"), [("modified_cnn", "layer4"), ("resnet50", "layer4"), ("resnet50", "layer3")]
+)
+def test_the_class_activation_map_with_the_bias_is_what_the_logits_are_made_of(
+    network: Network, last_stage: LastStage
+) -> None:
+    files = files_of(network, last_stage)
     session = onnxruntime.InferenceSession(files[ONNX], providers=["CPUExecutionProvider"])
     logits, features = session.run(["logits", "features"], {"films": golden_inputs(SIZE, 5)})
     head = np.load(BytesIO(files[HEAD]), allow_pickle=False)

@@ -84,6 +84,16 @@ def test_grey_films_are_normalised_as_imagenet_weights_expect() -> None:
     assert torch.allclose(seen[0][0, :, 0, 0], torch.tensor(expected), atol=1e-6)
 
 
+def test_resnet_may_end_at_layer3_whose_places_are_twice_as_fine() -> None:
+    network = build("resnet50", "layer3")
+    assert map_edge(network, 128) == 2 * map_edge(build("resnet50"), 128) == 8
+    assert head_layers(network).in_features == 1024
+    network.train()
+    for _ in range(50):
+        _, features = network(torch.rand(4, 1, 64, 64))
+    assert torch.allclose(features.std((0, 2, 3)), torch.ones(1024), atol=0.05)
+
+
 @pytest.mark.parametrize(("name", "edge"), [("modified_cnn", 8), ("resnet50", 4)])
 def test_the_edge_of_a_feature_map_is_told_without_a_film(name: Network, edge: int) -> None:
     assert map_edge(build(name), 128) == edge

@@ -48,6 +48,13 @@ def test_a_trunk_without_its_last_stage_loads_what_it_has(resnet_state: dict[str
     assert not any("layer4" in name for name in report.loaded)
 
 
+def test_of_a_full_file_a_network_that_ends_earlier_takes_what_it_has(resnet_state: dict[str, torch.Tensor]) -> None:
+    network = build("resnet50", "layer3")
+    report = load_into(network, "resnet50", from_file(as_file(resnet_state), "r.pth"), "file r.pth")
+    assert report.missing == ("head.linear", "trunk.even")
+    assert {name.split(".")[0] for name in report.unexpected} == {"layer4", "fc"}
+
+
 def test_alexnet_takes_its_hidden_dense_layers_too() -> None:
     state = torchvision.models.alexnet().state_dict()
     network = build("alexnet")

@@ -124,9 +124,20 @@ def test_another_augmentation_has_shards_of_its_own() -> None:
             small_plan(training={"alexnet": TrainingRecipe(input_size=64, epochs=1, lesion_weight=1)}, promote=()),
             "alexnet can't learn from lesions' circles",
         ),
+        (
+            small_plan(training={"alexnet": TrainingRecipe(input_size=64, epochs=1, last_stage="layer3")}, promote=()),
+            "alexnet has no last_stage to choose",
+        ),
         (small_plan(protocols=("paper",)), "leaky protocol 'paper' is never promoted"),
     ],
-    ids=["no network", "no protocol", "promotes what it does not train", "circles for AlexNet", "promotes the leaky"],
+    ids=[
+        "no network",
+        "no protocol",
+        "promotes what it does not train",
+        "circles for AlexNet",
+        "another last stage for AlexNet",
+        "promotes the leaky",
+    ],
 )
 def test_a_plan_that_no_worker_could_carry_out_is_refused(plan: Plan, problem: str) -> None:
     with pytest.raises(PlanError, match=problem):
