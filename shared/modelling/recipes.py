@@ -184,11 +184,12 @@ published; by the honest one the same recipe is at chance (docs/experiments.md).
 
 _LESIONS = Profile(
     name="lesions",
-    augmentation=AugmentationRecipe(name="lesions", variants=3),
+    augmentation=AugmentationRecipe(name="lesions", variants=2),
     folds=5,
+    repeats=3,
     training={
-        "modified_cnn": TrainingRecipe(input_size=448, epochs=20, patience=6, learning_rate=2e-3, lesion_weight=1),
-        "alexnet": TrainingRecipe(input_size=224, epochs=12, patience=4, head_epochs=1, learning_rate=2e-4),
+        "modified_cnn": TrainingRecipe(input_size=224, epochs=15, patience=5, learning_rate=2e-3, lesion_weight=1),
+        "alexnet": TrainingRecipe(input_size=224, epochs=10, patience=3, head_epochs=1, learning_rate=2e-4),
         "resnet50": TrainingRecipe(
             input_size=448,
             epochs=10,
