@@ -4,6 +4,8 @@ All that moves pixels is one map from the variant back to the film, so that they
 carried along by the same map.
 """
 
+import math
+
 import cv2
 import numpy as np
 import stringzilla
@@ -104,6 +106,8 @@ def background(pixels: Pixels, bits: int = 8) -> int:
     edges = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
     upper = edges >> (bits - 8)
     level = int(np.bincount(upper, minlength=DARK)[:DARK].argmax())
+    if bits == 8:
+        return level
     common = edges[upper == level]
     return int(np.median(common)) if common.size else 0
 
@@ -122,14 +126,12 @@ def affine(transform: Transform, width: int, height: int) -> Floats:
 
     Mirroring comes first, then the rotation, both about the film's centre, then the shift.
     """
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    angle = np.deg2rad(transform.rotation_deg)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    across, down = -1.0 if transform.mirrored else 1.0, -1.0 if transform.upside_down else 1.0
+    cosine, sine = (turn(math.radians(transform.rotation_deg)) for turn in (math.cos, math.sin))
     # y points downwards, so the sign of the sine is the opposite of the textbook's
-    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    flip = np.diag([-1.0 if transform.mirrored else 1.0, -1.0 if transform.upside_down else 1.0])
-    linear = rotation @ flip
-    offset = centre - linear @ centre + [transform.shift_x, transform.shift_y]
-    return np.column_stack([linear, offset])
+    (a, b), (c, d) = (cosine * across, sine * down), (-sine * across, cosine * down)
+    return np.array([[a, b, x - (a * x + b * y) + transform.shift_x], [c, d, y - (c * x + d * y) + transform.shift_y]])
 
 
 def carry_lesions(lesions: tuple[Lesion, ...], transform: Transform, width: int, height: int) -> tuple[Lesion, ...]:
