@@ -78,8 +78,9 @@ class Work:
     def borders(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Every row that the breast takes up, and its first and its last column there."""
         _, top, _, height = cv2.boundingRect(self.contour)
-        inside = self.breast[top : top + height].view(np.bool_)
-        first, after = inside.argmax(axis=1), inside[:, ::-1].argmax(axis=1)
+        inside = self.breast[top : top + height]
+        # flipped by OpenCV: the reversed view of NumPy takes twice as long to search
+        first, after = (_u8(rows).view(np.bool_).argmax(axis=1) for rows in (inside, cv2.flip(inside, 1)))
         return np.arange(top, top + height), first, inside.shape[1] - 1 - after
 
     def mirrored(self) -> "Work":

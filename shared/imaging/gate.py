@@ -51,7 +51,7 @@ class Trait:
     complaint: str
 
     def score(self, value: float) -> float:
-        return float(np.clip((value - self.bad) / (self.good - self.bad), 0, 1))
+        return min(max((value - self.bad) / (self.good - self.bad), 0.0), 1.0)
 
 
 TRAITS = {
@@ -131,14 +131,17 @@ def _middle(values: Floats) -> float:
 def _tissue(work: Work, contrast: float) -> dict[str, float]:
     """How many bits the grey `levels` inside take, and in contrasts: the `detail` there and the `grain`, both the
     standard deviation of what smoothing takes away, and `rest` and `unrest`, both the mean slope, a pixel of `film`."""
-    inside = cv2.erode(work.breast, _INSIDE)
-    share = cv2.calcHist([work.film], [0], inside, [256], [0, 256]).ravel()
+    x, y, width, height = cv2.boundingRect(work.contour)
+    box = slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1)
+    film, grey = work.film[box], work.grey[box]
+    inside = cv2.erode(work.breast[box], _INSIDE)
+    share = cv2.calcHist([film], [0], inside, [256], [0, 256]).ravel()
     if not share.any():
         return {"levels": 0.0}
     share = share[share > 0] / share.sum()
-    fine = cv2.meanStdDev(cv2.subtract(work.film, work.grey, dtype=cv2.CV_32F), mask=inside)[1]
+    fine = cv2.meanStdDev(cv2.subtract(film, grey, dtype=cv2.CV_32F), mask=inside)[1]
     detail = float(fine[0, 0]) / contrast
-    across, down = (cv2.Sobel(work.grey, cv2.CV_32F, *axis, scale=1 / 16) for axis in ((1, 0), (0, 1)))
+    across, down = (cv2.Sobel(grey, cv2.CV_32F, *axis, scale=1 / 16) for axis in ((1, 0), (0, 1)))
     slope = cv2.mean(cv2.magnitude(across, down), inside)[0] / contrast
     return {
         "levels": float(-(share * np.log2(share)).sum()),

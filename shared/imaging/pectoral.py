@@ -126,10 +126,10 @@ def _likely(edges: Edges, slope: _Slope, along: Edges = ALONG) -> tuple[Edges, f
     x, y = _trace(edges, along)
     # What is beyond the film to the right or below comes to lie on its last pixels, which are not inside.
     place = y.astype(np.int32).clip(0, height - 1) * width + x.astype(np.int32).clip(0, width - 1)
-    seen = slope.inside.ravel()[place]
+    seen = slope.inside.take(place)
     top, bottom = edges[:, :1], edges[:, 1:2]
     length = np.hypot(top, bottom)
-    fall = slope.across[place] * -(bottom / length) - slope.down[place] * (top / length)
+    fall = slope.across.take(place) * -(bottom / length) - slope.down.take(place) * (top / length)
     count = np.count_nonzero(seen, axis=1)
     mean = (fall.clip(*FALL) * seen).sum(axis=1) / np.maximum(count, 1)
     score = mean * np.sqrt(count / along.size * length[:, 0]) * usual * (count > SEEN * along.size)

@@ -1,10 +1,16 @@
-"""A connection that takes too long to send is shut down; others are left alone."""
+"""A connection that takes too long to send is shut down, others are left alone; a body is received whole; and a client
+that asks again at once keeps its thread."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.unreader import SocketUnreader
+from werkzeug.exceptions import ClientDisconnected
 
-from services.inference.receiving import Deadlines, Worker
+from services.inference.receiving import Deadlines, Worker, in_one_piece
 
 
 @pytest.fixture
@@ -61,3 +67,101 @@ def test_the_arbiter_is_told_once_a_second_that_the_worker_lives(monkeypatch: py
         worker.notify()
         counts.append(len(told))
     assert counts == [1, 1, 1, 2, 2]
+
+
+# ---- bodies ----------------------------------------------------------------------------------------------------------
+
+
+def body_of(server: socket.socket, length: int, early: bytes = b"") -> Body:
+    """A request's body, of which gunicorn has read `early` with the headers."""
+    unreader = SocketUnreader(server)
+    unreader.unread(early)
+    return Body(LengthReader(unreader, length))
+
+
+@pytest.mark.parametrize("early", [b"", b"ab", b"abcdef"])
+def test_a_body_comes_whole_in_whatever_pieces_it_is_sent(
+    pair: tuple[socket.socket, socket.socket], early: bytes
+) -> None:
+    server, client = pair
+    body = body_of(server, 6, early)
+    with ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(in_one_piece, body, server)
+        for letter in b"abcdef"[len(early) :]:
+            client.send(bytes([letter]))
+        assert whole.result(5) == b"abcdef"
+    assert body.read() == b""
+    assert not body.failed
+
+
+def test_what_a_client_sends_behind_a_body_is_kept_for_its_next_request(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    server, client = pair
+    body = body_of(server, 4, b"bodyPOST /next")
+    client.send(b" HTTP/1.1")
+    assert in_one_piece(body, server) == b"body"
+    assert body.reader.unreader.take_buffered() == b"POST /next"
+    assert server.recv(100) == b" HTTP/1.1"
+
+
+def test_a_body_that_ends_too_early_is_an_error_and_the_connection_is_not_used_again(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    server, client = pair
+    body = body_of(server, 100, b"early")
+    client.send(b"more")
+    client.close()
+    with pytest.raises(ClientDisconnected):
+        in_one_piece(body, server)
+    assert body.failed
+
+
+# ---- one request after the other -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """It answers whatever comes, one byte at a time, and keeps connections."""
+
+    def answer(_worker: Worker, connection: SimpleNamespace) -> bool:
+        return connection.sock.recv(1) != b""
+
+    monkeypatch.setattr("gunicorn.workers.gthread.ThreadWorker.handle", answer)
+    worker = Worker.__new__(Worker)
+    worker.alive, worker.cfg = True, SimpleNamespace(threads=4)
+    return worker
+
+
+def test_a_client_that_asks_again_at_once_keeps_its_thread_until_it_hangs_up(
+    worker: Worker, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    server, client = pair
+    client.send(b"123")
+    client.close()
+    assert worker.handle(SimpleNamespace(sock=server)) is False
+    assert server.recv(1) == b""
+
+
+def test_a_client_that_falls_silent_gives_its_thread_back(
+    worker: Worker, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    server, client = pair
+    client.send(b"1")
+    assert worker.handle(SimpleNamespace(sock=server)) is True
+    client.send(b"2")
+    assert server.recv(1) == b"2"
+
+
+@pytest.mark.parametrize("state", ["too many wait", "the worker ends"])
+def test_nobody_is_waited_for_where_too_many_wait_or_the_worker_ends(
+    worker: Worker, pair: tuple[socket.socket, socket.socket], state: str
+) -> None:
+    server, client = pair
+    if state == "the worker ends":
+        worker.alive = False
+    else:
+        worker._waiting = 1  # of four threads
+    client.send(b"12")
+    assert worker.handle(SimpleNamespace(sock=server)) is True
+    assert server.recv(1) == b"2"
