@@ -20,7 +20,7 @@ def write_source(folder: Path, patients: int, seed: int) -> str:
         write_dataset(folder, patients, seed)
         return "generated films"
     folder.mkdir()
-    for png in sorted((Path(given) / "png").glob("mdb*.png")):
+    for png in _pngs(given):
         (folder / f"{png.stem}.pgm").write_bytes(encode_pgm(decode(png.read_bytes()).pixels))
     (folder / "Info.txt").write_bytes((Path(given) / "Info.txt").read_bytes())
     return "films of MIAS"
@@ -28,7 +28,14 @@ def write_source(folder: Path, patients: int, seed: int) -> str:
 
 def films() -> list[npt.NDArray[np.uint8]]:
     """Eight films spread over it, H x W."""
-    if "MAMMO_TEST_MIAS" in os.environ:
-        files = sorted((Path(os.environ["MAMMO_TEST_MIAS"]) / "png").glob("mdb*.png"))
+    if given := os.environ.get("MAMMO_TEST_MIAS"):
+        files = _pngs(given)
         return [to_8bit(decode(file.read_bytes())) for file in files[:: len(files) // FILMS][:FILMS]]
     return [draw(number, seed=3).pixels for number in range(1, FILMS + 1)]
+
+
+def _pngs(given: str) -> list[Path]:
+    found = sorted((Path(given) / "png").glob("mdb*.png"))
+    if len(found) < FILMS:
+        raise SystemExit(f"MAMMO_TEST_MIAS is {given}, which has no png/mdbNNN.png; name a copy of MIAS, or unset it")
+    return found
