@@ -83,15 +83,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 answered = super().handle(conn)
             finally:
                 _deadlines.end(conn.sock)
-            if answered is not True or not self._comes_at_once(conn.sock):
+            if answered is not True or not self._comes_at_once(conn):
                 return answered
 
-    def _comes_at_once(self, connection: socket.socket) -> bool:
+    def _comes_at_once(self, conn: Any) -> bool:
         """Waits for the next request, or for the end of the connection, unless too many do so or the worker ends."""
         if not self.alive or self._waiting >= self.cfg.threads // WAITING_PART:
             return False
+        if conn.parser.unreader.buf.getvalue():  # it was sent behind the one before, and has been read
+            return True
         poll = select.poll()
-        poll.register(connection, select.POLLIN)
+        poll.register(conn.sock, select.POLLIN)
         self._waiting += 1
         try:
             return bool(poll.poll(AT_ONCE_S * 1000))

@@ -125,12 +125,17 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     """It answers whatever comes, one byte at a time, and keeps connections."""
 
     def answer(_worker: Worker, connection: SimpleNamespace) -> bool:
-        return connection.sock.recv(1) != b""
+        return bool(connection.parser.unreader.read(1))
 
     monkeypatch.setattr("gunicorn.workers.gthread.ThreadWorker.handle", answer)
     worker = Worker.__new__(Worker)
     worker.alive, worker.cfg = True, SimpleNamespace(threads=4)
     return worker
+
+
+def connected(server: socket.socket) -> SimpleNamespace:
+    """A connection as gunicorn has it."""
+    return SimpleNamespace(sock=server, parser=SimpleNamespace(unreader=SocketUnreader(server, max_chunk=1)))
 
 
 def test_a_client_that_asks_again_at_once_keeps_its_thread_until_it_hangs_up(
@@ -139,7 +144,7 @@ def test_a_client_that_asks_again_at_once_keeps_its_thread_until_it_hangs_up(
     server, client = pair
     client.send(b"123")
     client.close()
-    assert worker.handle(SimpleNamespace(sock=server)) is False
+    assert worker.handle(connected(server)) is False
     assert server.recv(1) == b""
 
 
@@ -148,7 +153,7 @@ def test_a_client_that_falls_silent_gives_its_thread_back(
 ) -> None:
     server, client = pair
     client.send(b"1")
-    assert worker.handle(SimpleNamespace(sock=server)) is True
+    assert worker.handle(connected(server)) is True
     client.send(b"2")
     assert server.recv(1) == b"2"
 
@@ -163,5 +168,22 @@ def test_nobody_is_waited_for_where_too_many_wait_or_the_worker_ends(
     else:
         worker._waiting = 1  # of four threads
     client.send(b"12")
-    assert worker.handle(SimpleNamespace(sock=server)) is True
+    assert worker.handle(connected(server)) is True
     assert server.recv(1) == b"2"
+
+
+def test_a_request_that_was_sent_behind_another_and_is_read_already_is_not_waited_for(
+    worker: Worker, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connected(pair[0])
+    connection.parser.unreader.unread(b"123")
+    unread: list[bytes] = []
+
+    def nothing_comes(_milliseconds: float) -> list[object]:
+        unread.append(connection.parser.unreader.buf.getvalue())
+        return []
+
+    poll = SimpleNamespace(register=lambda *_: None, poll=nothing_comes)
+    monkeypatch.setattr("services.inference.receiving.select.poll", lambda: poll)
+    assert worker.handle(connection) is True
+    assert unread == [b""]
