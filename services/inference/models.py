@@ -103,8 +103,7 @@ def _engine(store: ObjectStore, card: ModelCard, threads: int, kind: EngineKind)
     if kind == "torch":
         from services.inference.torch_engine import TorchEngine  # noqa: PLC0415  the CPU's server never imports torch
 
-        weights = registry.read_file(store, card, WEIGHTS)
-        return WEIGHTS, TorchEngine(card.network, weights, threads, card.recipe.last_stage), GOLDEN, _TOLERANCE
+        return WEIGHTS, TorchEngine(card.network, registry.read_file(store, card, WEIGHTS), threads), GOLDEN, _TOLERANCE
     if kind == "onnx-int8" and INT8 in card.files:
         return INT8, Engine(registry.read_file(store, card, INT8), threads), GOLDEN_INT8, _TOLERANCE_INT8
     if kind == "onnx-int8":

@@ -13,8 +13,8 @@ from safetensors.torch import load
 
 from services.inference.engine import Answer, Floats
 from shared.errors import ModelCorrupt
-from shared.modelling.networks import build
-from shared.modelling.recipes import LastStage, Network
+from shared.modelling.networks import trained
+from shared.modelling.recipes import Network
 
 MOST_AT_ONCE = 32
 """Films of a micro-batch: beyond it a GPU gains no more, and the first of them would wait for the last."""
@@ -23,18 +23,17 @@ MOST_AT_ONCE = 32
 class TorchEngine:
     """One loaded network. `run` may be called from several threads at a time."""
 
-    def __init__(self, kind: Network, weights: bytes, threads: int, last_stage: LastStage = "layer4") -> None:
+    def __init__(self, kind: Network, weights: bytes, threads: int) -> None:
         """Loads safetensors `weights`; `threads` counts where there is no GPU. Raises ModelCorrupt."""
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self._device.type == "cpu":
             torch.set_num_threads(threads)
-        network = build(kind, last_stage)
         try:
-            network.load_state_dict(load(weights))
+            network = trained(kind, load(weights))
         except (SafetensorError, RuntimeError) as error:
             raise ModelCorrupt(f"the weights are not those of {kind}; publish the model again") from error
         layout = torch.channels_last
-        self._network = network.eval().to(self._device, memory_format=layout)  # type: ignore[call-overload]
+        self._network = network.to(self._device, memory_format=layout)  # type: ignore[call-overload]
         self._at_device = threading.Lock()
         self._counting = threading.Lock()
         self._waiting: list[tuple[Floats, Future[Answer]]] = []

@@ -55,8 +55,7 @@ def mistakes(store: ObjectStore, plan: Plan, network: Network, results: Sequence
             weights = store.get(keys.fold_file(plan.run, folds[fold].job.name, MODEL))
         except ObjectNotFound:
             return ()
-        last = plan.training[network].last_stage
-        explained = network_from_bytes(network, weights, last) if network in EXPLAINABLE else None
+        explained = network_from_bytes(network, weights) if network in EXPLAINABLE else None
         for index in (index for index in worst if judged.folds[index] == fold):
             film, row = judged.films[index], judged.rows[index]
             label = int(row.argmax())

@@ -35,9 +35,9 @@ from shared.modelling.card import (
 )
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.golden import check_golden, golden_answers, golden_difference, golden_inputs
-from shared.modelling.networks import MammogramNetwork, build, head_layers
+from shared.modelling.networks import MammogramNetwork, head_layers, trained
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
-from shared.modelling.recipes import EXPLAINABLE, LastStage, Network
+from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.queue.plan import Plan
 from shared.store import keys, registry
 from shared.store.objects import ObjectStore
@@ -50,10 +50,8 @@ def network_to_bytes(network: MammogramNetwork) -> bytes:
     return save({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()})
 
 
-def network_from_bytes(kind: Network, weights: bytes, last_stage: LastStage = "layer4") -> MammogramNetwork:
-    network = build(kind, last_stage)
-    network.load_state_dict(load(weights))
-    return network.eval()
+def network_from_bytes(kind: Network, weights: bytes) -> MammogramNetwork:
+    return trained(kind, load(weights))
 
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
@@ -65,7 +63,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
-    files = model_files(network, weights, best.input_size, plan.seed, plan.training[network].last_stage)
+    files = model_files(network, weights, best.input_size, plan.seed)
     points = published_points(best, judged.operating_points)
     int8, more = _in_8_bits(store, plan, best, files[ONNX], points)
     files |= more
@@ -105,15 +103,13 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     registry.publish(store, card, files)
 
 
-def model_files(
-    kind: Network, weights: bytes, input_size: int, seed: int, last_stage: LastStage = "layer4"
-) -> dict[str, bytes]:
+def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> dict[str, bytes]:
     """Everything that a version holds besides its card and report.
 
     Raises:
         ModelCorrupt: ONNX Runtime and torch disagree on the golden inputs.
     """
-    network = network_from_bytes(kind, weights, last_stage)
+    network = network_from_bytes(kind, weights)
     inputs = golden_inputs(input_size, seed)
     with torch.inference_mode():
         golden = golden_answers(input_size, seed, network(torch.from_numpy(inputs))[0].numpy())

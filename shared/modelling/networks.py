@@ -6,6 +6,7 @@ the product of its linear layer's weights with the feature map.
 """
 
 import math
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -76,6 +77,16 @@ def build(network: Network, last_stage: LastStage = "layer4") -> MammogramNetwor
             return _resnet50(last_stage)
 
 
+def trained(network: Network, weights: Mapping[str, Tensor]) -> MammogramNetwork:
+    """The network that these weights (its state_dict) are of; they tell which stage is ResNet-50's last one.
+
+    Raises RuntimeError: they are not that network's.
+    """
+    built = build(network, "layer4" if any(name.startswith("trunk.layer4.") for name in weights) else "layer3")
+    built.load_state_dict(weights)
+    return built.eval()
+
+
 def _modified_cnn() -> MammogramNetwork:
     """Our own, for few and small images; 1.35 million weights.
 
@@ -140,11 +151,9 @@ def _resnet50(last_stage: LastStage) -> MammogramNetwork:
     of layer3's channels lie far apart, and no layer above evens them out before the head: a batch norm does.
     """
     reference = models.resnet50(weights=None)
-    names = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"]
+    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
     trunk, features = nn.Sequential(), reference.fc.in_features
-    if last_stage == "layer4":
-        names.append("layer4")
-    for name in names:
+    for name in names[: names.index(last_stage) + 1]:
         trunk.add_module(name, getattr(reference, name))
     if last_stage == "layer3":
         features //= 2

@@ -19,7 +19,7 @@ SIZE = 64
 
 def files_of(network: Network, last_stage: LastStage = "layer4") -> dict[str, bytes]:
     torch.manual_seed(3)
-    return model_files(network, network_to_bytes(build(network, last_stage)), SIZE, 3, last_stage)
+    return model_files(network, network_to_bytes(build(network, last_stage)), SIZE, 3)
 
 
 @pytest.mark.parametrize(
