@@ -146,7 +146,7 @@ def receive_in_time(app: Flask, seconds: float) -> None:
 def in_one_piece(body: Body, connection: socket.socket) -> bytes:
     """All of a body that nothing was read of, by as few calls as the system makes of it.
 
-    gunicorn and werkzeug together copy a film of a megabyte ten times, in pieces of 64 KB.
+    werkzeug reads in pieces of 64 KB, and for each of them gunicorn copies what is left.
 
     Raises:
         ClientDisconnected: the connection has ended before.

@@ -4,6 +4,7 @@ that asks again at once keeps its thread."""
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import TypeAlias
 
 import pytest
 from gunicorn.http.body import Body, LengthReader
@@ -12,9 +13,12 @@ from werkzeug.exceptions import ClientDisconnected
 
 from services.inference.receiving import Deadlines, Worker, in_one_piece
 
+Pair: TypeAlias = tuple[socket.socket, socket.socket]
+"""The server's end of a connection, and the client's."""
+
 
 @pytest.fixture
-def pair() -> tuple[socket.socket, socket.socket]:
+def pair() -> Pair:
     return socket.socketpair()
 
 
@@ -26,7 +30,7 @@ def is_open(connection: socket.socket) -> bool:
         return True
 
 
-def test_who_is_overdue_is_shut_down_once(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_who_is_overdue_is_shut_down_once(pair: Pair) -> None:
     server, client = pair
     deadlines = Deadlines()
     deadlines.begin(server, -1)
@@ -35,7 +39,7 @@ def test_who_is_overdue_is_shut_down_once(pair: tuple[socket.socket, socket.sock
     deadlines.shut_down_overdue()
 
 
-def test_who_has_time_left_or_has_ended_is_left_alone(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_who_has_time_left_or_has_ended_is_left_alone(pair: Pair) -> None:
     server, client = pair
     deadlines = Deadlines()
     deadlines.begin(server, 60)
@@ -47,7 +51,7 @@ def test_who_has_time_left_or_has_ended_is_left_alone(pair: tuple[socket.socket,
     assert is_open(client)
 
 
-def test_a_connection_that_is_gone_already_does_no_harm(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_connection_that_is_gone_already_does_no_harm(pair: Pair) -> None:
     server, client = pair
     client.close()
     server.close()
@@ -80,9 +84,7 @@ def body_of(server: socket.socket, length: int, early: bytes = b"") -> Body:
 
 
 @pytest.mark.parametrize("early", [b"", b"ab", b"abcdef"])
-def test_a_body_comes_whole_in_whatever_pieces_it_is_sent(
-    pair: tuple[socket.socket, socket.socket], early: bytes
-) -> None:
+def test_a_body_comes_whole_in_whatever_pieces_it_is_sent(pair: Pair, early: bytes) -> None:
     server, client = pair
     body = body_of(server, 6, early)
     with ThreadPoolExecutor(1) as pool:
@@ -95,7 +97,7 @@ def test_a_body_comes_whole_in_whatever_pieces_it_is_sent(
 
 
 def test_what_a_client_sends_behind_a_body_is_kept_for_its_next_request(
-    pair: tuple[socket.socket, socket.socket],
+    pair: Pair,
 ) -> None:
     server, client = pair
     body = body_of(server, 4, b"bodyPOST /next")
@@ -106,7 +108,7 @@ def test_what_a_client_sends_behind_a_body_is_kept_for_its_next_request(
 
 
 def test_a_body_that_ends_too_early_is_an_error_and_the_connection_is_not_used_again(
-    pair: tuple[socket.socket, socket.socket],
+    pair: Pair,
 ) -> None:
     server, client = pair
     body = body_of(server, 100, b"early")
@@ -138,9 +140,7 @@ def connected(server: socket.socket) -> SimpleNamespace:
     return SimpleNamespace(sock=server, parser=SimpleNamespace(unreader=SocketUnreader(server, max_chunk=1)))
 
 
-def test_a_client_that_asks_again_at_once_keeps_its_thread_until_it_hangs_up(
-    worker: Worker, pair: tuple[socket.socket, socket.socket]
-) -> None:
+def test_a_client_that_asks_again_at_once_keeps_its_thread_until_it_hangs_up(worker: Worker, pair: Pair) -> None:
     server, client = pair
     client.send(b"123")
     client.close()
@@ -148,9 +148,7 @@ def test_a_client_that_asks_again_at_once_keeps_its_thread_until_it_hangs_up(
     assert server.recv(1) == b""
 
 
-def test_a_client_that_falls_silent_gives_its_thread_back(
-    worker: Worker, pair: tuple[socket.socket, socket.socket]
-) -> None:
+def test_a_client_that_falls_silent_gives_its_thread_back(worker: Worker, pair: Pair) -> None:
     server, client = pair
     client.send(b"1")
     assert worker.handle(connected(server)) is True
@@ -159,9 +157,7 @@ def test_a_client_that_falls_silent_gives_its_thread_back(
 
 
 @pytest.mark.parametrize("state", ["too many wait", "the worker ends"])
-def test_nobody_is_waited_for_where_too_many_wait_or_the_worker_ends(
-    worker: Worker, pair: tuple[socket.socket, socket.socket], state: str
-) -> None:
+def test_nobody_is_waited_for_where_too_many_wait_or_the_worker_ends(worker: Worker, pair: Pair, state: str) -> None:
     server, client = pair
     if state == "the worker ends":
         worker.alive = False
@@ -173,7 +169,7 @@ def test_nobody_is_waited_for_where_too_many_wait_or_the_worker_ends(
 
 
 def test_a_request_that_was_sent_behind_another_and_is_read_already_is_not_waited_for(
-    worker: Worker, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    worker: Worker, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = connected(pair[0])
     connection.parser.unreader.unread(b"123")
