@@ -23,6 +23,7 @@ SKIN = 8  # pixels of the upright film next to the skin whose steep fall in grey
 SEEN = 0.35  # of an edge must lie inside the breast
 FALL = (-0.03, 0.04)  # of the mean grey level of the breast, a pixel: more at a point of an edge counts no more
 MUSCLE = (0.009, 0.012)  # mean fall along the edge, as above, with which there is no muscle, and all of it
+SMALL = (0.053, 0.06)  # part of the area of the breast that a muscle takes up, with which none is cut, and all of it
 NEARLY = 0.05  # of the best score below which an edge counts a third as much, and so on
 RETREAT = (0.99, 0.87)  # of the edge's length along the top and down the wall, where it is seen the least, is cut
 ANGLE = (26.0, 9.0)  # mean and spread of the edge's angle to the chest wall, degrees
@@ -77,17 +78,24 @@ def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
         return np.zeros((0, 2), np.float32)
     length = np.hypot(straight[0], straight[1])
     edge, fall = _likely(straight + NEAR * np.array([width, height, length], np.float32), slope)
-    share = (fall - MUSCLE[0]) / (MUSCLE[1] - MUSCLE[0])
-    if share <= 0:
+    edge = edge * np.array([*RETREAT, 1], np.float32)
+    area = 0.5 * float(edge[0] * edge[1]) / cv2.countNonZero(work.breast)
+    share = min(_part(fall, MUSCLE), _part(area, SMALL))
+    if not share:
         return np.zeros((0, 2), np.float32)
 
-    edge = edge * np.array([*RETREAT, 1], np.float32) * min(share, 1.0)
+    edge = edge * share
     seen = np.concatenate(_trace(edge[None])).T
     # Close the outline well outside the breast, the edge prolonged above the top.
     above = seen[0] + 0.5 * edge[:2] * (1, -1)
     outline = np.vstack([above, seen, (-0.5 * width, seen[-1, 1]), (-0.5 * width, above[1])])
     back = cv2.invertAffineTransform(upright)
     return np.asarray(outline @ back[:, :2].T + back[:, 2], np.float32)
+
+
+def _part(value: float, between: tuple[float, float]) -> float:
+    """How far a value has come from the first to the second, 0 to 1."""
+    return min(max((value - between[0]) / (between[1] - between[0]), 0.0), 1.0)
 
 
 def _upright(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:

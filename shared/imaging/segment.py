@@ -13,7 +13,7 @@ from shared.imaging.gate import Gate, judge
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
 from shared.imaging.pectoral import find_pectoral
 
-SEGMENTATION_VERSION: int = 3
+SEGMENTATION_VERSION: int = 4
 """Raised whenever `segment` gives other masks than before: models remember which one they were trained on."""
 
 _FINE = 4  # binary digits of a pixel in which the edge of the muscle is drawn

@@ -1,12 +1,14 @@
 """Clients of an HTTP server, in a process of their own: each asks, waits for the answer and asks again.
 
 Reads a `Job` from standard input and prints a `Result`, both as JSON. Connections are kept where the server keeps them.
+What clients cost is taken from the cores that the server runs on, so a thread for each sends its request by one call.
 """
 
-import asyncio
 import json
 import re
+import socket
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,66 +41,76 @@ class Result:
     others: int
 
 
-async def ask(job: Job) -> Result:
+def ask(job: Job) -> Result:
     host, request = _request(job)
     begin = time.perf_counter() + job.warm_s
-    end, good, others = begin + job.seconds, 0, 0
-    answers: list[tuple[float, float]] = []
+    end = begin + job.seconds
+    asked: list[tuple[float, float, bool]] = []  # when it ended, how long it took, whether with 200
 
-    async def client() -> None:
-        nonlocal good, others
+    def client() -> None:
         connection = Connection(*host)
-        while (asked := time.perf_counter()) < end:
+        while (began := time.perf_counter()) < end:
             try:
-                answered = await connection.status(request) == 200
-            except (OSError, asyncio.IncompleteReadError, TimeoutError):
+                answered = connection.status(request) == 200
+            except OSError:
                 connection.close()
                 answered = False
             now = time.perf_counter()
-            good, others = good + answered, others + (not answered)
+            asked.append((now, now - began, answered))
             if not answered:
-                await asyncio.sleep(0.05)  # a server that refuses is not to be flooded
-            elif begin <= now < end:
-                answers.append((now, now - asked))
+                time.sleep(0.05)  # a server that refuses is not to be flooded
         connection.close()
 
-    await asyncio.gather(*(client() for _ in range(job.clients)))
-    span = answers[-1][0] - answers[0][0] if len(answers) > 1 else job.seconds
+    clients = [threading.Thread(target=client) for _ in range(job.clients)]
+    for each in clients:
+        each.start()
+    for each in clients:
+        each.join()
+    counted = sorted((now, took) for now, took, answered in asked if answered and begin <= now < end)
+    span = counted[-1][0] - counted[0][0] if len(counted) > 1 else job.seconds
+    good = sum(answered for _, _, answered in asked)
     return Result(
-        rate=(len(answers) - 1) / span if len(answers) > 1 else 0.0,
-        latencies=tuple(latency for _, latency in answers),
+        rate=(len(counted) - 1) / span if len(counted) > 1 else 0.0,
+        latencies=tuple(took for _, took in counted),
         good=good,
-        others=others,
+        others=len(asked) - good,
     )
 
 
 class Connection:
-    """HTTP 1.1 with as little as it takes: what a client costs is taken from the cores that the server runs on."""
+    """HTTP 1.1 with as little as it takes."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._address = (host, port)
+        self._socket: socket.socket | None = None
 
-    async def status(self, request: bytes) -> int:
-        """Sends a request and reads its answer; connects where there is no connection."""
-        async with asyncio.timeout(_LONGEST_S):
-            self._streams = self._streams or await asyncio.open_connection(self._host, self._port)
-            reader, writer = self._streams
-            writer.write(request)
-            await writer.drain()
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = re.search(rb"content-length: *(\d+)", head)
-            if length is None:
-                raise OSError("an answer without its length is not read")
-            await reader.readexactly(int(length[1]))
-            if b"connection: close" in head:
-                self.close()
-            return int(head.split(b" ", 2)[1])
+    def status(self, request: bytes) -> int:
+        """Sends a request and reads its answer; connects where there is no connection. Raises OSError."""
+        self._socket = self._socket or socket.create_connection(self._address, timeout=_LONGEST_S)
+        self._socket.sendall(request)
+        answer = bytearray()
+        while (end := answer.find(b"\r\n\r\n")) < 0:
+            answer += self._received()
+        head = bytes(answer[:end]).lower()
+        length = re.search(rb"content-length: *(\d+)", head)
+        if length is None:
+            raise OSError("an answer without its length is not read")
+        while len(answer) < end + 4 + int(length[1]):
+            answer += self._received()
+        if b"connection: close" in head:
+            self.close()
+        return int(head.split(b" ", 2)[1])
+
+    def _received(self) -> bytes:
+        data = self._socket.recv(65536) if self._socket else b""
+        if not data:
+            raise OSError("the connection has ended before its answer")
+        return data
 
     def close(self) -> None:
-        if self._streams:
-            self._streams[1].close()
-        self._streams = None
+        if self._socket:
+            self._socket.close()
+        self._socket = None
 
 
 def _request(job: Job) -> tuple[tuple[str, int], bytes]:
@@ -110,4 +122,4 @@ def _request(job: Job) -> tuple[tuple[str, int], bytes]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(ask(Job(**json.load(sys.stdin)))))))
+    print(json.dumps(asdict(ask(Job(**json.load(sys.stdin))))))
