@@ -51,8 +51,8 @@ def frozen_maps(
 
 
 def _digest(stages: nn.Module) -> str:
-    """Of all weights and statistics."""
-    digest = hashlib.sha256()
+    """Of all layers with their strides, weights and statistics."""
+    digest = hashlib.sha256(repr(stages).encode())
     for name, tensor in stages.state_dict().items():
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]

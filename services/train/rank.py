@@ -31,7 +31,8 @@ def main(mailbox: Mailbox) -> None:
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     ranks = Ranks(distributed.get_rank(), distributed.get_world_size())
     first = ranks.rank == 0
-    network = learning_part(build(order.network, order.recipe.last_stage), order.recipe, pretrained=order.pretrained)
+    built = build(order.network, order.recipe.last_stage, order.recipe.strided)
+    network = learning_part(built, order.recipe, pretrained=order.pretrained)
     network.load_state_dict(mailbox.weights())
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)

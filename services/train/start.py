@@ -21,7 +21,8 @@ def starting_network(
 ) -> tuple[MammogramNetwork, WeightsReport]:
     """The network, its random weights drawn from `seed`, and what was loaded into it. Raises WeightsUnavailable."""
     torch.manual_seed(seed)
-    network, choice = build(kind, plan.training[kind].last_stage), plan.weights[kind]
+    recipe, choice = plan.training[kind], plan.weights[kind]
+    network = build(kind, recipe.last_stage, recipe.strided)
     if choice == SCRATCH:
         layers = {name.rpartition(".")[0] for name, _ in network.named_parameters()}
         return network, WeightsReport(source="from scratch", loaded=(), missing=tuple(sorted(layers)), unexpected=())

@@ -17,6 +17,7 @@ from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes
 from services.train.core import predict
 from services.train.data import job_split, lesion_places, load_images
 from services.train.evaluate import evaluate_run
+from services.train.feed import class_weights
 from services.train.frozen import frozen_maps
 from services.train.jobs import (
     CHECKPOINT,
@@ -32,6 +33,7 @@ from services.train.jobs import (
     result_is_intact,
 )
 from services.train.mistakes import mistakes
+from services.train.priors import restore_shares
 from services.train.publish import model_is_intact, network_to_bytes, publish_best
 from services.train.report import best_result, render, report_is_intact
 from services.train.start import starting_network, trainer, training_device
@@ -114,6 +116,8 @@ def train_fold(work: Assignment) -> None:
             on_checkpoint=keep,
             stopping=work.stopping,
         )
+
+    restore_shares(network, class_weights(images.examples(split.train).labels))
 
     def judge(indices: npt.NDArray[np.intp]) -> Predictions:
         probabilities = predict(network, images.inputs[indices], recipe.batch_size, device)

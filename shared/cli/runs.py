@@ -18,7 +18,16 @@ from shared.console import (
 )
 from shared.datasets.mias import Source
 from shared.errors import ObjectNotFound, PlanError, RunError
-from shared.modelling.recipes import NETWORKS, PROTOCOLS, Network, Protocol, as_network, as_protocol, profile
+from shared.modelling.recipes import (
+    NETWORKS,
+    PROTOCOLS,
+    Network,
+    Protocol,
+    Strided,
+    as_network,
+    as_protocol,
+    profile,
+)
 from shared.pretrained import TRANSFER_NETWORKS, choose_weights
 from shared.progress import failure_line, follow, status_line, status_table
 from shared.queue import pipeline
@@ -38,6 +47,12 @@ Weights = Annotated[
     typer.Option(help="Where a network starts, NETWORK=FILE or NETWORK=KEY; otherwise torchvision's ImageNet weights."),
 ]
 Scratch = Annotated[bool, typer.Option("--from-scratch", help="Train without pretrained weights where none are given.")]
+Strides = Annotated[
+    Strided | None,
+    typer.Option(
+        help="Of ResNet-50's weights: 3x3 as torchvision's have them, 1x1 as those that the paper's authors gave."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same weights.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay and show the progress until the run ends.")]
 
@@ -65,6 +80,7 @@ def run(
         list[str] | None, typer.Option(help="patient, paper (leaky), or both by giving it twice.")
     ] = None,
     weights: Weights = None,
+    strided: Strides = None,
     from_scratch: Scratch = False,
     promote: Annotated[bool, typer.Option(help="Offer the new resnet50 to the promotion gate at the end.")] = True,
     seed: Seed = 7,
@@ -81,6 +97,7 @@ def run(
         networks,
         protocols,
         weights,
+        strided,
         from_scratch,
         promoted,
         seed,
@@ -94,6 +111,7 @@ def train(
     profile_name: ProfileName = "quick",
     recipe: RecipeFile = None,
     weights: Weights = None,
+    strided: Strides = None,
     from_scratch: Scratch = False,
     promote: Annotated[
         bool, typer.Option("--promote-if-better", help="Put the result into production if it beats what is there.")
@@ -110,6 +128,7 @@ def train(
         networks,
         ("patient",),
         weights,
+        strided,
         from_scratch,
         networks if promote else (),
         seed,
@@ -195,6 +214,7 @@ def _start(
     networks: Sequence[Network],
     protocols: Sequence[Protocol],
     weights: list[str] | None,
+    strided: Strided | None,
     from_scratch: bool,
     promote: Sequence[Network],
     seed: int,
@@ -205,6 +225,8 @@ def _start(
     store, queue, chosen_profile = _store(), _queue(), profile(profile_name)
     if recipe is not None:
         chosen_profile = chosen_profile.model_copy(update={"augmentation": read_recipe(recipe)})
+    if strided is not None:
+        chosen_profile = chosen_profile.strided(strided)
     try:
         films = ingestion.read_dataset(store, dataset)
     except ObjectNotFound:

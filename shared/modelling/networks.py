@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from shared.datasets.manifest import CLASSES, Label
 from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
-from shared.modelling.recipes import LastStage, Network
+from shared.modelling.recipes import LastStage, Network, Strided
 
 from torchvision import models  # isort: skip
 
 _NORMAL = CLASSES.index(Label.NORMAL)
+_MARK = "strided_1x1"
+"""Goes with the weights, which are the same in both forms: without it nobody could tell them apart."""
+
 _IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -66,23 +69,26 @@ class PlacesHead(nn.Module):
         return cast("Tensor", self.linear(self.dropout(features).permute(0, 2, 3, 1)))
 
 
-def build(network: Network, last_stage: LastStage = "layer4") -> MammogramNetwork:
-    """The network with random weights, as the current seed of torch gives them; `last_stage` is ResNet-50's."""
+def build(network: Network, last_stage: LastStage = "layer4", strided: Strided = "3x3") -> MammogramNetwork:
+    """The network with random weights, as the current seed of torch gives them; `last_stage` and `strided` are
+    ResNet-50's."""
     match network:
         case "modified_cnn":
             return _modified_cnn()
         case "alexnet":
             return _alexnet()
         case "resnet50":
-            return _resnet50(last_stage)
+            return _resnet50(last_stage, strided)
 
 
 def trained(network: Network, weights: Mapping[str, Tensor]) -> MammogramNetwork:
-    """The network that these weights (its state_dict) are of; they tell which stage is ResNet-50's last one.
+    """The network that these weights (its state_dict) are of; they tell which stage is ResNet-50's last one, and where
+    its strides are.
 
     Raises RuntimeError: they are not that network's.
     """
-    built = build(network, "layer4" if any(name.startswith("trunk.layer4.") for name in weights) else "layer3")
+    last_stage: LastStage = "layer4" if any(name.startswith("trunk.layer4.") for name in weights) else "layer3"
+    built = build(network, last_stage, "1x1" if f"trunk.{_MARK}" in weights else "3x3")
     built.load_state_dict(weights)
     return built.eval()
 
@@ -135,26 +141,42 @@ class _ResidualBlock(nn.Module):
 
 
 def _alexnet() -> MammogramNetwork:
-    """AlexNet (Krizhevsky 2014, torchvision) with its last layer replaced by one for three classes."""
+    """AlexNet (Krizhevsky 2014, torchvision) with its last layer replaced by one for three classes.
+
+    It has no batch norms, and torch's own random weights let the signal fade from layer to layer: from scratch it stays
+    at the loss of guessing. Those of He et al. 2015 ("Delving deep into rectifiers") keep it.
+    """
     reference = models.alexnet(weights=None)
     *hidden, last = reference.classifier
     head = nn.Sequential(
         reference.avgpool, nn.Flatten(1), nn.Sequential(*hidden, nn.Linear(last.in_features, len(CLASSES)))
     )
-    return MammogramNetwork(reference.features, head)
+    network = MammogramNetwork(reference.features, head)
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer is not head_layers(network):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(cast("Tensor", layer.bias))
+    return network
 
 
-def _resnet50(last_stage: LastStage) -> MammogramNetwork:
+def _resnet50(last_stage: LastStage, strided: Strided) -> MammogramNetwork:
     """ResNet-50 (He et al. 2015, torchvision) with its last layer replaced by one for three classes.
 
     Up to layer3 it is the C4 trunk of detectors (Ren et al. 2015): places of 16 pixels where layer4 has 32. The scales
     of layer3's channels lie far apart, and no layer above evens them out before the head: a batch norm does.
+
+    Weights of the paper's own release have the stride of a stage in its first 1x1 convolution, torchvision's in the 3x3
+    one (known as v1.5). They fit either form, but see every other place of it only in their own.
     """
     reference = models.resnet50(weights=None)
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
     trunk, features = nn.Sequential(), reference.fc.in_features
     for name in names[: names.index(last_stage) + 1]:
         trunk.add_module(name, getattr(reference, name))
+    if strided == "1x1":
+        trunk.register_buffer(_MARK, torch.ones(()))
+        for block in (stage[0] for name, stage in trunk.named_children() if name in ("layer2", "layer3", "layer4")):
+            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
     if last_stage == "layer3":
         features //= 2
         trunk.add_module("even", nn.BatchNorm2d(features, affine=False))

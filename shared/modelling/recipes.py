@@ -23,6 +23,7 @@ Protocol = Literal["patient", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
 Precision = Literal["auto", "float32", "bfloat16"]
 LastStage = Literal["layer3", "layer4"]
+Strided = Literal["3x3", "1x1"]
 AUGMENTATION_VERSION: int = 2
 """Raised whenever the same recipe makes other images than before: it is part of the recipe's id."""
 
@@ -112,6 +113,11 @@ class TrainingRecipe(Record):
         0, ge=0, description="leading stages of the trunk that never learn, so that they work once (transfer only)"
     )
     last_stage: LastStage = Field("layer4", description="of ResNet-50, in front of the head; layer3 sees twice as fine")
+    strided: Strided = Field(
+        "3x3",
+        description="which convolution of a block of ResNet-50 takes the stride: the 3x3 one in torchvision's weights, the "
+        "first 1x1 one in those of the paper",
+    )
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     trunk_rate: float = Field(0.1, gt=0, le=1, description="rate of pretrained layers, as a part of the head's")
@@ -141,6 +147,11 @@ class Profile(Record):
     folds: int = Field(ge=2, le=20, description="parts of the patients; each is held out once")
     repeats: int = Field(1, ge=1, le=20, description="times that the patients are divided into folds, each anew")
     training: dict[Network, TrainingRecipe]
+
+    def strided(self, strided: Strided) -> Self:
+        """The same for weights of ResNet-50 that have their strides elsewhere."""
+        recipe = self.training["resnet50"].model_copy(update={"strided": strided})
+        return self.model_copy(update={"training": {**self.training, "resnet50": recipe}})
 
 
 def _profile(
@@ -175,7 +186,9 @@ _PUBLISHED = Profile(
     folds=3,
     training={
         "modified_cnn": TrainingRecipe(input_size=112, epochs=12, patience=4, learning_rate=2e-3),
-        "alexnet": TrainingRecipe(input_size=112, epochs=12, patience=4, head_epochs=1, learning_rate=2e-4),
+        "alexnet": TrainingRecipe(
+            input_size=112, epochs=30, patience=6, head_epochs=1, learning_rate=3e-4, label_smoothing=0
+        ),
         "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=3, frozen=7, trunk_rate=1),
     },
 )

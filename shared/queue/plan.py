@@ -143,8 +143,9 @@ def check_plan(plan: Plan) -> None:
         raise PlanError("the run has no protocol; name patient, paper, or both")
     if unplaced := [name for name, recipe in plan.training.items() if recipe.lesion_weight and name not in EXPLAINABLE]:
         raise PlanError(f"{', '.join(unplaced)} can't learn from lesions' circles; set its lesion_weight to 0")
-    if whole := [name for name, r in plan.training.items() if name != "resnet50" and r.last_stage != "layer4"]:
-        raise PlanError(f"{', '.join(whole)} has no last_stage to choose, ResNet-50 alone has; leave it out")
+    for choice, usual in (("last_stage", "layer4"), ("strided", "3x3")):
+        if others := [n for n, recipe in plan.training.items() if n != "resnet50" and getattr(recipe, choice) != usual]:
+            raise PlanError(f"{', '.join(others)} has no {choice} to choose, ResNet-50 alone has; leave it out")
     if untrained := set(plan.promote) - set(plan.networks):
         raise PlanError(f"{', '.join(sorted(untrained))} can't be promoted: this run does not train it")
     if plan.promote and "patient" not in plan.protocols:

@@ -68,6 +68,14 @@ def test_they_are_asked_again_only_where_their_weights_are_others(monkeypatch: p
     assert not np.array_equal(frozen_maps(network, FROZEN, films, CPU, never), first)
 
 
+def test_other_strides_give_other_maps() -> None:
+    torch.manual_seed(0)
+    network, films = build("resnet50", "layer3"), images(2)
+    first = frozen_maps(network, 6, films, CPU, never)
+    torch.manual_seed(0)
+    assert not np.array_equal(frozen_maps(build("resnet50", "layer3", "1x1"), 6, films, CPU, never), first)
+
+
 def test_they_can_be_stopped_and_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(JobInterrupted):
         frozen_maps(build("modified_cnn"), FROZEN, images(), CPU, lambda: True)

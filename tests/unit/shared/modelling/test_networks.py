@@ -11,7 +11,7 @@ import torch
 import torchvision
 
 from shared.modelling import networks
-from shared.modelling.networks import PlacesHead, build, head_layers, map_edge, parameter_count
+from shared.modelling.networks import PlacesHead, build, head_layers, map_edge, parameter_count, trained
 from shared.modelling.recipes import EXPLAINABLE, NETWORKS, Network
 
 
@@ -97,3 +97,25 @@ def test_resnet_may_end_at_layer3_whose_places_are_twice_as_fine() -> None:
 @pytest.mark.parametrize(("name", "edge"), [("modified_cnn", 8), ("resnet50", 4)])
 def test_the_edge_of_a_feature_map_is_told_without_a_film(name: Network, edge: int) -> None:
     assert map_edge(build(name), 128) == edge
+
+
+def test_weights_of_the_paper_have_their_strides_in_the_first_convolution_of_a_stage() -> None:
+    torch.manual_seed(2)
+    network = build("resnet50", "layer3", "1x1")
+    first = network.trunk.layer3[0]
+    assert (first.conv1.stride, first.conv2.stride) == ((2, 2), (1, 1))
+    same = trained("resnet50", network.state_dict())
+    films = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(same(films)[0], network.eval()(films)[0])
+        other = build("resnet50", "layer3")
+        other.load_state_dict(network.state_dict(), strict=False)
+        assert not torch.allclose(same(films)[0], other.eval()(films)[0])
+
+
+def test_alexnet_from_scratch_does_not_let_the_signal_fade() -> None:
+    torch.manual_seed(4)
+    network = build("alexnet").eval()
+    with torch.inference_mode():
+        logits = network((torch.rand(16, 1, 112, 112) - 0.5) * torch.linspace(0.2, 2, 16).view(-1, 1, 1, 1) + 0.5)[0]
+    assert logits.std(0).min() > 0.05

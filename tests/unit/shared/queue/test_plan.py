@@ -128,6 +128,10 @@ def test_another_augmentation_has_shards_of_its_own() -> None:
             small_plan(training={"alexnet": TrainingRecipe(input_size=64, epochs=1, last_stage="layer3")}, promote=()),
             "alexnet has no last_stage to choose",
         ),
+        (
+            small_plan(training={"modified_cnn": TrainingRecipe(input_size=64, epochs=1, strided="1x1")}, promote=()),
+            "modified_cnn has no strided to choose",
+        ),
         (small_plan(protocols=("paper",)), "leaky protocol 'paper' is never promoted"),
     ],
     ids=[
@@ -136,6 +140,7 @@ def test_another_augmentation_has_shards_of_its_own() -> None:
         "promotes what it does not train",
         "circles for AlexNet",
         "another last stage for AlexNet",
+        "other strides for the modified CNN",
         "promotes the leaky",
     ],
 )
