@@ -11,8 +11,7 @@ def restore_shares(network: MammogramNetwork, weights: Floats) -> None:
     """Takes the logarithms of the class weights that a network was trained with (float32 3) off its logits.
 
     A network that learned from weighted classes gives the probabilities of a world in which they are weighted so;
-    dividing by the weights gives those of the training films (Saerens et al., Neural Computation 14, 2002). The order of
-    films within a class stays, so nothing changes in what a threshold at a given sensitivity does.
+    dividing by the weights gives those of the training films (Saerens et al., Neural Computation 14, 2002).
     """
     bias = head_layers(network).bias
-    bias -= torch.from_numpy(weights).log().to(bias.device)
+    bias.sub_(torch.from_numpy(weights).log().to(bias.device))

@@ -175,8 +175,9 @@ def _resnet50(last_stage: LastStage, strided: Strided) -> MammogramNetwork:
         trunk.add_module(name, getattr(reference, name))
     if strided == "1x1":
         trunk.register_buffer(_MARK, torch.ones(()))
-        for block in (stage[0] for name, stage in trunk.named_children() if name in ("layer2", "layer3", "layer4")):
-            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+        for stage in (reference.layer2, reference.layer3, reference.layer4):
+            first = stage[0]
+            first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride
     if last_stage == "layer3":
         features //= 2
         trunk.add_module("even", nn.BatchNorm2d(features, affine=False))

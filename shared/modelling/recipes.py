@@ -115,8 +115,8 @@ class TrainingRecipe(Record):
     last_stage: LastStage = Field("layer4", description="of ResNet-50, in front of the head; layer3 sees twice as fine")
     strided: Strided = Field(
         "3x3",
-        description="which convolution of a block of ResNet-50 takes the stride: the 3x3 one in torchvision's weights, the "
-        "first 1x1 one in those of the paper",
+        description="which convolution of a block of ResNet-50 takes the stride: the 3x3 one in torchvision's weights, "
+        "the first 1x1 one in those of the paper",
     )
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
