@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from shared.api.predictions import Finding, PatientAnswer, PatientPrediction, PredictionAnswer, Signature
+from shared.api.predictions import BesideAnswer, Finding, PatientAnswer, PatientPrediction, PredictionAnswer, Signature
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.metrics import Interval
 from shared.store import keys
@@ -53,10 +53,12 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     for column in ("network", "protocol", "accuracy %", "macro F1 %", "macro AUC %"):
         table.add_column(column, no_wrap=True)
     for result in evaluation.results:
-        metrics = result.metrics
-        protocol = "paper (leaky)" if result.leaky else "patient"
-        figures = (metrics.accuracy, metrics.macro_f1, metrics.macro_auc)
-        table.add_row(result.network, protocol, *(_percent(figure) for figure in figures))
+        rows = {"paper (leaky)" if result.leaky else "patient": result.metrics}
+        if result.side_by_side:
+            rows["patient, side by side"] = result.side_by_side.metrics
+        for protocol, metrics in rows.items():
+            figures = (metrics.accuracy, metrics.macro_f1, metrics.macro_auc)
+            table.add_row(result.network, protocol, *(_percent(figure) for figure in figures))
     return table
 
 
@@ -82,10 +84,12 @@ def show_patient(names: list[str], answer: PatientPrediction) -> None:
     for name, film in zip(names, answer.films, strict=True):
         _show_finding(name, film)
     _show_finding(f"patient, as {names[answer.patient.film]}", answer.patient)
+    for name, beside in zip(names, answer.side_by_side or (), strict=False):
+        _show_finding(f"{name} beside the other breast", beside)
     _show_signature(answer, sum(film.seconds.total for film in answer.films))
 
 
-def _show_finding(name: str, found: Finding | PatientAnswer) -> None:
+def _show_finding(name: str, found: Finding | PatientAnswer | BesideAnswer) -> None:
     chances = ", ".join(f"{label} {chance:.1%}" for label, chance in found.probabilities)
     console.print(f"[bold]{escape(name)}: {found.label}[/] ({chances})")
     decision = found.decision

@@ -12,6 +12,7 @@ from shared.embedded.stack import Stack
 from shared.imaging.segment import SEGMENTATION_VERSION
 from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
+from shared.modelling.comparison import Comparison
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.predictions import Predictions
@@ -161,6 +162,19 @@ def model_card(network: str = "resnet50", version: str = "v1", **changes: Any) -
         files={},
     )
     return ModelCard.model_validate({**dict(card), **changes})
+
+
+def comparison() -> Comparison:
+    """Of a card: how a film is judged beside that of the other breast."""
+    return Comparison(
+        centre=(0.0, -0.8, -1.4),
+        temperature=1.2,
+        operating_points=(
+            _operating_point("screening", 0.35, uncertain=(0.3, 0.45)),
+            _operating_point("balanced", 0.55, uncertain=(0.5, 0.6)),
+        ),
+        metrics=evaluate(small_predictions(), resamples=50),
+    )
 
 
 def _operating_point(name: OperatingPointName, threshold: float, uncertain: tuple[float, float]) -> OperatingPoint:

@@ -8,8 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from services.inference.explain import DRAWN
-from services.inference.predictor import Prediction, ServedModel, decide
+from services.inference.predictor import (
+    Decision,
+    Prediction,
+    ServedModel,
+    beside_each_other,
+    decide,
+    operating_point,
+    score_of,
+)
 from shared.api.predictions import (
+    BesideAnswer,
     Box,
     DecisionAnswer,
     FilmAnswer,
@@ -52,7 +61,11 @@ def model_in_use(model: ServedModel) -> ModelInUse:
 
 
 def probabilities_of(found: Prediction) -> Probabilities:
-    values = found.probabilities.tolist()
+    return _probabilities(found.probabilities)
+
+
+def _probabilities(row: npt.NDArray[np.float64]) -> Probabilities:
+    values = row.tolist()
     return Probabilities(**{label.value: round(value, 6) for label, value in zip(CLASSES, values, strict=True)})
 
 
@@ -80,24 +93,30 @@ def patient_answer(found: list[Prediction], films: list[FilmAnswer]) -> PatientA
     return PatientAnswer(film=worst, label=film.label, probabilities=film.probabilities, decision=film.decision)
 
 
+def side_by_side(card: ModelCard, found: list[Prediction], films: list[FilmAnswer]) -> tuple[BesideAnswer, ...] | None:
+    """The films beside each other, at the operating point by which they were judged; None where they can't be."""
+    rows = beside_each_other(card, found)
+    if rows is None:
+        return None
+    point = operating_point(card, films[0].decision.operating_point.name, beside=True)
+    return tuple(
+        BesideAnswer(
+            label=CLASSES[int(row.argmax())],
+            probabilities=_probabilities(row),
+            decision=_decision(decide(point, score_of(row))),
+        )
+        for row in rows
+    )
+
+
 def _finding(found: Prediction, point: OperatingPoint, total_s: float) -> dict[str, Any]:
-    decision, image = decide(point, found.score), found.image
+    image = found.image
     width, height = image.full_size
     seconds = {phase: round(value, 5) for phase, value in {**found.seconds, "total": total_s}.items()}
     return {
         "label": found.label,
         "probabilities": probabilities_of(found),
-        "decision": DecisionAnswer(
-            answer=decision.answer,
-            score=round(decision.score, 6),
-            operating_point=PointInUse(
-                name=point.name,
-                threshold=point.threshold,
-                sensitivity=point.sensitivity,
-                specificity=point.specificity,
-            ),
-            uncertain_between=point.uncertain,
-        ),
+        "decision": _decision(decide(point, found.score)),
         "gate": GateAnswer(passed=True, score=round(found.gate.score, 4), reason=found.gate.reason),
         "image": ImageFacts(
             width=width,
@@ -112,6 +131,18 @@ def _finding(found: Prediction, point: OperatingPoint, total_s: float) -> dict[s
         "breast_box": _box(found),
         "seconds": Seconds(**seconds),
     }
+
+
+def _decision(decision: Decision) -> DecisionAnswer:
+    point = decision.point
+    return DecisionAnswer(
+        answer=decision.answer,
+        score=round(decision.score, 6),
+        operating_point=PointInUse(
+            name=point.name, threshold=point.threshold, sensitivity=point.sensitivity, specificity=point.specificity
+        ),
+        uncertain_between=point.uncertain,
+    )
 
 
 def _box(found: Prediction) -> Box:

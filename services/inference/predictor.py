@@ -4,6 +4,7 @@ Values only: who may work when, and what is sent to whom, is decided around it.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from shared.imaging.segment import Segmentation
 from shared.modelling.activation import activation_map
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard
+from shared.modelling.comparison import compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class Prediction:
     @property
     def score(self) -> float:
         """How abnormal: 1 - P(normal)."""
-        return float(abnormal_score(self.probabilities[None])[0])
+        return score_of(self.probabilities)
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,37 @@ def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bo
     return Prediction(probabilities, image, prepared.segmentation, heat, clock.seconds)
 
 
+def beside_each_other(card: ModelCard, films: Sequence[Prediction]) -> npt.NDArray[np.float64] | None:
+    """The probabilities (2 x 3) of the films of a patient's two breasts, each beside the other one.
+
+    None where that is not what they are, as far as chest walls and files tell, or where the version has no figures for
+    it.
+    """
+    if card.comparison is None or len(films) != 2:
+        return None
+    first, second = films
+    sides = [film.image.laterality for film in films]
+    same_side = first.segmentation.flipped == second.segmentation.flipped or (
+        sides[0] is not None and len({*sides}) == 1
+    )
+    if same_side or first.image.view != second.image.view:
+        return None
+    rows = np.stack([first.probabilities, second.probabilities])
+    return compared(rows, rows[::-1], card.comparison.centre, card.comparison.temperature)
+
+
+def score_of(probabilities: npt.NDArray[np.float64]) -> float:
+    """How abnormal a film with these probabilities (3) is: 1 - P(normal)."""
+    return float(abnormal_score(probabilities[None])[0])
+
+
 def decide(point: OperatingPoint, score: float) -> Decision:
     return Decision(verdict(score, point.threshold, point.uncertain), score, point)
 
 
-def operating_point(card: ModelCard, name: str) -> OperatingPoint:
-    """Raises InputError when the card has none of that name."""
-    for point in card.operating_points:
+def operating_point(card: ModelCard, name: str, *, beside: bool = False) -> OperatingPoint:
+    """The one of that name, for films by themselves or `beside` each other. Raises InputError: the card has none."""
+    for point in card.comparison.operating_points if beside and card.comparison else card.operating_points:
         if point.name == name:
             return point
     known = ", ".join(point.name for point in card.operating_points)

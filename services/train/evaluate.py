@@ -5,7 +5,7 @@ Temperatures and thresholds come from a fold's validation films alone.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -23,10 +23,12 @@ from shared.modelling.calibration import (
     calibrate,
     choose_threshold,
     expected_calibration_error,
+    fit_temperature,
     reliability,
     uncertain_band,
 )
-from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult, PooledOperatingPoint
+from shared.modelling.comparison import Comparison, both_sides, compared, log_odds
+from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult, PooledOperatingPoint, SideBySide
 from shared.modelling.metrics import evaluate, share
 from shared.modelling.predictions import Predictions, merge
 from shared.modelling.recipes import Network
@@ -91,10 +93,58 @@ def _network_results(plan: Plan, dataset: Manifest, results: Sequence[JobResult]
                     metrics=evaluate(served),
                     operating_points=tuple(_operating_point(name, folds) for name in OPERATING_POINTS if honest),
                     calibration=_calibration(folds, served) if honest else None,
+                    side_by_side=_side_by_side(folds, sides_of(dataset)) if honest else None,
                     groups=by_group(served, films) if honest else (),
                 )
             )
     return found
+
+
+def sides_of(dataset: Manifest) -> dict[str, str]:
+    """Left or right, by the id of a film."""
+    return {film.id: film.side for film in dataset.films}
+
+
+def beside_other_breast(
+    fold: JobResult, sides: Mapping[str, str]
+) -> tuple[JobResult, tuple[float, float, float]] | None:
+    """What a fold would have left if it had judged each film beside that of the other breast, and the centre by which
+    it does; None where it has no patient with both, among its validation films or its held-out ones."""
+    validation = both_sides(_served(fold.validation, fold), sides)
+    held_out = both_sides(_served(fold.predictions, fold), sides)
+    if validation is None or held_out is None:
+        return None
+    normal, benign, malignant = log_odds(validation[0].rows).mean(axis=0).tolist()
+    centre = normal, benign, malignant
+    first, second = (films.with_rows(compared(films.rows, others, centre)) for films, others in (validation, held_out))
+    temperature = fit_temperature(first.rows, first.truth)
+    changes = {"validation": first, "predictions": second, "temperature": temperature}
+    return fold.model_copy(update=changes), centre
+
+
+def _side_by_side(folds: Sequence[JobResult], sides: Mapping[str, str]) -> SideBySide | None:
+    judged = [judged for fold in folds if (judged := beside_other_breast(fold, sides))]
+    if len(judged) < len(folds):
+        return None
+    beside = [fold for fold, _ in judged]
+    return SideBySide(
+        metrics=evaluate(served_predictions(beside)),
+        operating_points=tuple(_operating_point(name, beside) for name in OPERATING_POINTS),
+    )
+
+
+def published_comparison(best: JobResult, pooled: SideBySide | None, sides: Mapping[str, str]) -> Comparison | None:
+    """That of a card: centre, temperature, thresholds and bands of the published fold, figures of all folds."""
+    judged = beside_other_breast(best, sides)
+    if pooled is None or judged is None:
+        return None
+    fold, centre = judged
+    return Comparison(
+        centre=centre,
+        temperature=fold.temperature,
+        operating_points=published_points(fold, pooled.operating_points),
+        metrics=pooled.metrics,
+    )
 
 
 def best_fold(results: Sequence[JobResult]) -> JobResult:

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 
 from services.train.core import Floats
 from services.train.data import job_split, load_images
-from services.train.evaluate import best_fold, published_points, served_predictions
+from services.train.evaluate import best_fold, published_comparison, published_points, served_predictions, sides_of
 from services.train.inputs import training_inputs
 from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
 from services.train.jobs import MODEL, JobResult
@@ -40,6 +40,7 @@ from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
 from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.queue.plan import Plan
 from shared.store import keys, registry
+from shared.store.ingest import stored_manifest
 from shared.store.objects import ObjectStore
 
 _MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
@@ -93,6 +94,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         leaky_metrics=leaky.metrics if leaky else None,
         temperature=best.temperature,
         operating_points=points,
+        comparison=published_comparison(best, judged.side_by_side, sides_of(stored_manifest(store, plan.dataset))),
         int8=int8,
         inputs=training_inputs(store, plan, best),
         golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),

@@ -158,8 +158,20 @@ class PatientAnswer(Answer):
     decision: DecisionAnswer
 
 
+class BesideAnswer(Answer):
+    """What is said of a film beside that of the other breast."""
+
+    label: Label = Field(alias="class")
+    probabilities: Probabilities
+    decision: DecisionAnswer
+
+
 class PatientPrediction(Signature):
     """Of several images of one patient."""
 
     films: tuple[FilmAnswer, ...]
     patient: PatientAnswer
+    side_by_side: tuple[BesideAnswer, ...] | None = absent(
+        "each film beside that of the other breast: there where the request is of one film of each breast and the "
+        "model's card has a comparison"
+    )

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from shared.datasets.manifest import Label, Record
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
+from shared.modelling.comparison import Comparison
 from shared.modelling.drift import InputDistribution
 from shared.modelling.evaluation import Protocol, WeightsReport
 from shared.modelling.metrics import ModelMetrics
@@ -19,7 +20,7 @@ INTENDED_USE = (
 )
 LIMITS = (
     "Trained on one data set of digitised films from one country and time; it has seen no digital mammography.",
-    "It answers for a single film: no comparison of sides, views or earlier films.",
+    "It answers for a single film, or for those of both breasts side by side: no comparison of views or earlier films.",
     "Probabilities are calibrated by a single temperature on the validation films of one fold, and not at all where "
     f"these are fewer than {MIN_FILMS} or hold no error; the data hold far more cancers than screening does.",
 )
@@ -74,6 +75,9 @@ class ModelCard(Record):
         gt=0, description="that the published weights' logits are divided by; 1.0 changes nothing"
     )
     operating_points: tuple[OperatingPoint, ...]
+    comparison: Comparison | None = Field(
+        None, description="with the film of the other breast; None: published before it, or from patients without both"
+    )
     int8: Int8Report | None = Field(None, description="None: there were too few validation films to judge it")
     inputs: InputDistribution | None = Field(None, description="of the training films; None: they were too few")
     golden_difference: float | None = Field(

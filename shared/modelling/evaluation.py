@@ -78,6 +78,13 @@ class Calibration(Record):
     )
 
 
+class SideBySide(Record):
+    """The films of patients with one of each side, each judged beside that of the other breast (`comparison`)."""
+
+    metrics: ModelMetrics
+    operating_points: tuple[PooledOperatingPoint, ...]
+
+
 class NetworkResult(Record):
     """One network under one protocol.
 
@@ -94,6 +101,9 @@ class NetworkResult(Record):
     metrics: ModelMetrics = Field(description="of calibrated probabilities")
     operating_points: tuple[PooledOperatingPoint, ...] = Field(description="none by the leaky protocol")
     calibration: Calibration | None = Field(description="None by the leaky protocol")
+    side_by_side: SideBySide | None = Field(
+        None, description="the same films beside those of the other breast; None where no patient has both, or it leaks"
+    )
     groups: tuple[GroupMetrics, ...] = Field((), description="by density and by kind of lesion; none by the leaky one")
 
     @property

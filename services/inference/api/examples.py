@@ -105,7 +105,12 @@ EXAMPLES: dict[type[BaseModel], Any] = {
     Alive: {"status": "alive"},
     Ready: {"status": "ready", "network": "resnet50", "version": _VERSION},
     PredictionAnswer: {**_FILM, **_SAID_BY},
-    PatientPrediction: {"films": [_FILM, _FILM], "patient": {"film": 0, **_SAID}, **_SAID_BY},
+    PatientPrediction: {
+        "films": [_FILM, _FILM],
+        "patient": {"film": 0, **_SAID},
+        "side_by_side": [_SAID, _SAID],
+        **_SAID_BY,
+    },
     ModelList: {"models": ["resnet50"], "details": [{"name": "resnet50", "ready": True, "version": _VERSION}]},
     UsageLimits: {
         "body_mb": 64,

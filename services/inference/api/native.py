@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, g
 
-from services.inference.answers import film_answer, model_in_use, notice, patient_answer
+from services.inference.answers import film_answer, model_in_use, notice, patient_answer, side_by_side
 from services.inference.api import forms
 from services.inference.api.document import PNG, describe
 from services.inference.api.images import IMAGE_ERRORS, IMAGES, form, images_sent, predict_all
@@ -41,7 +41,8 @@ def blueprint(service: InferenceService) -> Blueprint:
     )
     def predictions() -> Response:
         """The body is the image file as it is, or a form with up to eight films of one patient, which are answered one
-        by one and together. The format is told by the first bytes, not by the media type."""
+        by one and together, and side by side where they are one of each breast. The format is told by the first bytes,
+        not by the media type."""
         asked, model = forms.query(PredictionQuery), service.model()
         point, explain = operating_point(model.card, asked.operating_point), asked.explain == "heatmap"
         found = predict_all(service, model, images_sent(), explain=explain, timeout_ms=asked.timeout_ms)
@@ -49,7 +50,9 @@ def blueprint(service: InferenceService) -> Blueprint:
         said_by = {"request_id": g.request_id, "model": model_in_use(model), "notice": notice(model.card)}
         if len(films) == 1:
             return forms.sent(PredictionAnswer(**dict(films[0]), **said_by))
-        return forms.sent(PatientPrediction(films=tuple(films), patient=patient_answer(found, films), **said_by))
+        beside = side_by_side(model.card, found, films)
+        patient = patient_answer(found, films)
+        return forms.sent(PatientPrediction(films=tuple(films), patient=patient, side_by_side=beside, **said_by))
 
     @api.post("/v1/explanations")
     @describe(

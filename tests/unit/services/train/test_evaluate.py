@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.train.evaluate import best_fold, evaluate_run, published_points
+from services.train.evaluate import best_fold, evaluate_run, published_comparison, published_points, sides_of
 from services.train.jobs import JobResult
 from shared.datasets.manifest import CLASSES, Label
-from shared.modelling.calibration import OPERATING_POINTS, calibrate
+from shared.modelling.calibration import OPERATING_POINTS, calibrate, fit_temperature
+from shared.modelling.comparison import both_sides, compared, log_odds
 from shared.modelling.evaluation import NetworkResult
 from shared.modelling.metrics import evaluate
 from shared.modelling.predictions import Predictions, merge
@@ -117,6 +118,48 @@ def test_a_card_gets_the_thresholds_of_its_fold_and_the_figures_of_all() -> None
     assert balanced.uncertain == pytest.approx((0.5, 0.6))
     assert (screening.sensitivity, screening.specificity) == (pooled[0].sensitivity, pooled[0].specificity)
     assert (balanced.sensitivity, balanced.specificity) == (pooled[1].sensitivity, pooled[1].specificity)
+
+
+def paired(results: tuple[JobResult, ...]) -> tuple[JobResult, ...]:
+    """The same with patients of two films, which are the left and the right ones of the small manifest."""
+    patients, films = tuple(f"p{number // 2}" for number in range(6)), tuple(f"mdb{n:03d}" for n in range(1, 7))
+    changes = {"patients": patients, "films": films}
+    return tuple(
+        result.model_copy(
+            update={
+                "predictions": result.predictions.model_copy(update=changes | {"folds": (result.job.fold,) * 6}),
+                "validation": result.validation.model_copy(update=changes),
+            }
+        )
+        for result in results
+    )
+
+
+def test_films_of_both_breasts_are_judged_side_by_side_by_what_validation_films_tell() -> None:
+    results = paired(folds())
+    beside = judged(*results).side_by_side
+    assert beside
+    sides, parts = sides_of(small_manifest()), []
+    for result in results:
+        (validation, others), (held_out, opposite) = (
+            found for each in (result.validation, result.predictions) if (found := both_sides(each, sides))
+        )
+        centre = tuple(log_odds(validation.rows).mean(axis=0).tolist())
+        temperature = fit_temperature(compared(validation.rows, others, centre), validation.truth)
+        parts.append(held_out.with_rows(compared(held_out.rows, opposite, centre, temperature)))
+    assert beside.metrics == evaluate(merge(parts))
+    assert beside.metrics != judged(*results).metrics
+    comparison = published_comparison(results[0], beside, sides)
+    assert comparison
+    assert comparison.metrics == beside.metrics
+    assert [point.sensitivity for point in comparison.operating_points] == [
+        point.sensitivity for point in beside.operating_points
+    ]
+
+
+def test_where_no_patient_has_both_breasts_nothing_is_said_of_them() -> None:
+    assert judged(*folds()).side_by_side is None
+    assert published_comparison(folds()[0], None, sides_of(small_manifest())) is None
 
 
 def test_the_leaky_protocol_is_calibrated_but_gets_no_operating_points() -> None:

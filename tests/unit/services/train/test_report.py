@@ -21,6 +21,7 @@ from shared.modelling.evaluation import (
     FoldHistory,
     NetworkResult,
     PooledOperatingPoint,
+    SideBySide,
     WeightsReport,
 )
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate
@@ -239,6 +240,21 @@ def test_baselines_stand_in_the_table_of_the_networks(evaluation: Evaluation) ->
     (shown,) = re.findall(r'<tr class="baseline" data-baseline="majority class">(.*?)</tr>', page, re.DOTALL)
     assert percent(metrics.accuracy.value or 0) in shown
     assert "always the commonest class." in page
+
+
+def test_both_breasts_side_by_side_have_a_row_and_a_paragraph(evaluation: Evaluation) -> None:
+    metrics = example_metrics(0.5, 322, 20, 4)
+    beside = SideBySide(metrics=metrics, operating_points=OPERATING_POINTS)
+    honest = evaluation.results[1].model_copy(update={"side_by_side": beside})
+    page = render(evaluation.model_copy(update={"results": (honest,)}))["index.html"].decode()
+    rows = {protocol: numbers for protocol, _, numbers in Tags(page).rows if protocol}
+    assert rows["side by side"] == [
+        interval.value for interval in headline(honest.model_copy(update={"metrics": metrics}))
+    ]
+    (paragraph,) = re.findall(r'<h3 id="resnet50-side-by-side">.*?</h3>\s*<p>(.*?)</p>', page, re.DOTALL)
+    told = [float(value) for value in re.findall(r'<data value="([^"]+)">', paragraph)]
+    malignant = [each.per_class[CLASSES[2]].auc.value for each in (metrics, honest.metrics)]
+    assert told[:4] == [metrics.abnormal_auc.value, malignant[0], honest.metrics.abnormal_auc.value, malignant[1]]
 
 
 def test_groups_of_films_stand_with_their_numbers(evaluation: Evaluation) -> None:

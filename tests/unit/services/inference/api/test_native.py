@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from shared.datasets.manifest import Label
+from shared.datasets.manifest import CLASSES, Label
 from shared.datasets.phantom import render
 from shared.imaging.decode import encode_png
+from shared.modelling.comparison import compared
+from shared.store import registry
+from shared.store.objects import ObjectStore
+from tests.builders import comparison, model_card, preprocessing_card
+from tests.unit.services.inference.serving import wait_for_version
 
 
 def picture(data: bytes) -> np.ndarray:
@@ -85,6 +90,40 @@ def test_several_films_of_a_patient_are_answered_one_by_one_and_together(
     scores = [each["decision"]["score"] for each in alone]
     assert body["patient"]["film"] == scores.index(max(scores))
     assert body["patient"]["decision"]["score"] == pytest.approx(max(scores), abs=1e-5)
+
+
+def as_form(files: list[bytes]) -> dict[str, object]:
+    return {f"film{number}": (BytesIO(film), f"{number}.png") for number, film in enumerate(files)}
+
+
+def test_films_of_both_breasts_are_answered_side_by_side(
+    ready: FlaskClient, store: ObjectStore, files: dict[str, dict[str, bytes]], films: list[bytes]
+) -> None:
+    card = model_card("modified_cnn", "v3", preprocessing=preprocessing_card(64), comparison=comparison())
+    registry.publish(store, card, files["v1"])
+    registry.promote(store, "modified_cnn", "v3", by="test", why="test")
+    wait_for_version(ready, "v3")
+    multipart = {"content_type": "multipart/form-data"}
+    body = ready.post("/v1/predictions?operating_point=balanced", data=as_form(films), **multipart).json
+    rows = np.array([list(film["probabilities"].values()) for film in body["films"]])
+    expected = compared(rows, rows[::-1], comparison().centre, comparison().temperature)
+    for row, film in zip(expected, body["side_by_side"], strict=True):
+        assert list(film["probabilities"].values()) == pytest.approx(row, abs=1e-5)
+        assert film["decision"]["score"] == pytest.approx(1 - row[0], abs=1e-5)
+        assert film["decision"]["operating_point"]["threshold"] == 0.55
+        assert film["class"] == CLASSES[int(row.argmax())]
+    same_side, three = (
+        ready.post("/v1/predictions", data=as_form([films[0]] * 2), **multipart),
+        as_form([*films, films[0]]),
+    )
+    assert "side_by_side" not in set(same_side.json)
+    assert "side_by_side" not in set(ready.post("/v1/predictions", data=three, **multipart).json)
+
+
+def test_a_version_without_figures_for_it_does_not_compare(ready: FlaskClient, films: list[bytes]) -> None:
+    body = ready.post("/v1/predictions", data=as_form(films), content_type="multipart/form-data").json
+    assert len(body["films"]) == 2
+    assert "side_by_side" not in set(body)
 
 
 def test_too_many_films_in_a_request_are_refused(ready: FlaskClient, films: list[bytes]) -> None:

@@ -1,0 +1,86 @@
+"""A film beside that of the other breast."""
+
+import numpy as np
+import pytest
+
+from shared.datasets.manifest import CLASSES, Label
+from shared.modelling.calibration import calibrate
+from shared.modelling.comparison import WEIGHT, both_sides, compared, log_odds
+from shared.modelling.predictions import Predictions
+
+NORMAL, BENIGN, MALIGNANT = CLASSES
+ROWS = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])
+MEAN = (0.0, -0.7, -1.8)
+
+
+def pictured(**changes: object) -> Predictions:
+    """Left and right of two patients, and the only film of a third."""
+    rows = ((0.5, 0.3, 0.2), (0.7, 0.2, 0.1), (0.2, 0.2, 0.6), (0.8, 0.1, 0.1), (0.4, 0.3, 0.3))
+    fields = {
+        "films": ("a-l", "a-r", "b-r", "b-l", "c-l"),
+        "patients": ("a", "a", "b", "b", "c"),
+        "labels": (BENIGN, NORMAL, MALIGNANT, NORMAL, NORMAL),
+        "probabilities": rows,
+        "folds": (0, 0, 1, 1, 0),
+    }
+    return Predictions.model_validate(fields | changes)
+
+
+SIDES = {"a-l": "left", "a-r": "right", "b-r": "right", "b-l": "left", "c-l": "left"}
+
+
+def test_half_of_how_far_the_other_film_is_from_the_mean_is_taken_off() -> None:
+    beside = log_odds(compared(ROWS, ROWS[::-1], MEAN))
+    assert beside == pytest.approx(log_odds(ROWS) - WEIGHT * (log_odds(ROWS[::-1]) - np.array(MEAN)))
+
+
+def test_beside_a_film_that_looks_as_films_do_nothing_changes() -> None:
+    usual = np.exp([MEAN, MEAN])
+    assert compared(ROWS, usual / usual.sum(axis=1, keepdims=True), MEAN) == pytest.approx(ROWS)
+
+
+def test_of_two_films_the_more_suspicious_one_becomes_more_so_the_less_the_other_is() -> None:
+    alike, clean = np.array([[0.3, 0.4, 0.3]]), np.array([[0.9, 0.06, 0.04]])
+    film = np.array([[0.2, 0.5, 0.3]])
+    assert compared(film, clean, MEAN)[0, 0] < compared(film, alike, MEAN)[0, 0]
+
+
+def test_the_temperature_divides_what_comes_out() -> None:
+    plain = compared(ROWS, ROWS[::-1], MEAN)
+    assert compared(ROWS, ROWS[::-1], MEAN, 2.0) == pytest.approx(calibrate(plain, 2.0))
+
+
+def test_certain_answers_are_compared_as_well() -> None:
+    certain = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    assert compared(certain, certain[::-1], MEAN).sum(axis=1) == pytest.approx([1, 1])
+
+
+def test_films_meet_that_of_the_other_breast_of_the_same_patient_and_fold() -> None:
+    found = both_sides(pictured(), SIDES)
+    assert found
+    films, others = found
+    assert films.films == ("a-l", "b-r", "a-r", "b-l")
+    known = dict(zip(pictured().films, pictured().probabilities, strict=True))
+    assert [tuple(row) for row in others.tolist()] == [known[film] for film in ("a-r", "b-l", "a-l", "b-r")]
+    assert [str(label) for label in films.labels] == [BENIGN, MALIGNANT, NORMAL, NORMAL]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"folds": (0, 1, 1, 0, 0)}, {"patients": ("a", "b", "c", "d", "e")}, {"films": ("a-l", "b-l", "b-r", "x", "c-l")}],
+    ids=["in different folds", "of different patients", "of the same side"],
+)
+def test_others_do_not(changes: dict[str, object]) -> None:
+    assert both_sides(pictured(**changes), SIDES) is None
+
+
+def test_three_films_of_a_patient_are_no_pair() -> None:
+    assert both_sides(pictured(patients=("a", "a", "a", "b", "c"), folds=(0, 0, 0, 1, 1)), SIDES) is None
+
+
+def test_labels_have_no_say() -> None:
+    turned = pictured(labels=(Label.NORMAL,) * 5)
+    first, second = both_sides(pictured(), SIDES), both_sides(turned, SIDES)
+    assert first
+    assert second
+    assert np.array_equal(first[1], second[1])

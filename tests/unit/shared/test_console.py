@@ -1,0 +1,40 @@
+"""What the commands print of evaluations and answers."""
+
+import re
+
+import pytest
+from rich.console import Console
+
+from services.inference.api.examples import EXAMPLES
+from shared import console
+from shared.api.predictions import PatientPrediction
+from shared.modelling.evaluation import SideBySide
+from tests.unit.services.train.test_report import example_evaluation, example_metrics, example_result
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Console:
+    screen = Console(width=160, record=True)
+    monkeypatch.setattr(console, "console", screen)
+    return screen
+
+
+def test_films_side_by_side_have_a_row_below_their_network(screen: Console) -> None:
+    result = example_result("resnet50", "patient")
+    beside = SideBySide(metrics=example_metrics(0.6, 322, 20, 1), operating_points=())
+    shown = result.model_copy(update={"side_by_side": beside})
+    screen.print(console.evaluation_table(example_evaluation((shown, example_result("resnet50", "paper")))))
+    rows = [re.split(" {2,}", line.strip()) for line in screen.export_text().splitlines() if "resnet50" in line]
+    assert [row[:2] for row in rows] == [
+        ["resnet50", protocol] for protocol in ("patient", "patient, side by side", "paper (leaky)")
+    ]
+    assert rows[1][2].startswith(f"{100 * (beside.metrics.accuracy.value or 0):.1f} [")
+
+
+def test_the_films_of_a_patient_are_told_one_by_one_together_and_side_by_side(screen: Console) -> None:
+    console.show_patient(["left.png", "right.png"], PatientPrediction.model_validate(EXAMPLES[PatientPrediction]))
+    told = [line.partition(":")[0] for line in screen.export_text().splitlines() if not line.startswith(" ")]
+    assert told == [
+        "left.png", "right.png", "patient, as left.png",
+        "left.png beside the other breast", "right.png beside the other breast",
+    ]  # fmt: skip
