@@ -36,8 +36,8 @@ bench-training: .venv/ready ## our training loop beside the bare step of torch, 
 canary: .venv/ready ## labels that mean nothing, by both protocols: what finds something in them leaks (about 4 minutes)
 	.venv/bin/python -m tests.bench.canary
 
-experiments: .venv/ready ## what frozen features tell of films, by input size, depth and pooling; WEIGHTS=FILE, MAMMO_TEST_MIAS
-	.venv/bin/python -m tests.bench.experiments $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+experiments: .venv/ready ## what frozen features tell of films, by input size, depth and pooling; WEIGHTS=FILE, STRIDED=1x1, MAMMO_TEST_MIAS
+	.venv/bin/python -m tests.bench.experiments $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(STRIDED),--strided $(STRIDED))
 
 fuzz: .venv/ready ## hostile images and requests, by seed (about 15 minutes); N=10000, SEED=1
 	.venv/bin/python -m tests.fuzz.images --executions $(or $(N),200000) --seed $(or $(SEED),1)

@@ -1,7 +1,8 @@
 """`make experiments`: what features of a network that has seen no film tell of films, by input size, depth and pooling.
 
 A logistic regression on frozen features costs minutes where training costs hours, and says which inputs hold anything
-to learn from: of whole films, by the mean of a feature map, or of its places, told by lesions' circles what lies there.
+to learn from: of whole films, by the mean of a feature map, or of its places, told by lesions' circles what lies there;
+and of these beside the film of the other breast.
 Every figure is of validation films alone, those of all folds together: held-out films have no say in what is kept.
 MAMMO_TEST_MIAS names a copy of MIAS, without which films are generated.
 """
@@ -31,6 +32,7 @@ from shared.imaging.decode import decode
 from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.imaging.segment import segment
+from shared.modelling.comparison import both_sides, compared, log_odds
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.predictions import Predictions, merge
@@ -141,6 +143,15 @@ def _folds(images: list[Variant], judge: Judge) -> Iterator[Predictions]:
         yield predictions_of(job, [images[index] for index in split.validation], rows)
 
 
+def beside(judged: Predictions, known: list[Film]) -> Predictions:
+    """The same films, each beside that of the other breast."""
+    found = both_sides(judged, {film.id: film.side for film in known})
+    assert found, "the films of a patient are of both breasts"
+    films, others = found
+    normal, benign, malignant = log_odds(films.rows).mean(axis=0).tolist()
+    return films.with_rows(compared(films.rows, others, (normal, benign, malignant)))
+
+
 def shown(area: Interval) -> str:
     return f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
 
@@ -148,10 +159,11 @@ def shown(area: Interval) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="ImageNet weights of ResNet-50; without them, random ones")
+    parser.add_argument("--strided", choices=("3x3", "1x1"), default="3x3", help="the strides of those weights")
     parser.add_argument("--sizes", type=int, nargs="+", default=[112, 224, 448])
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
-    network = build("resnet50").eval()
+    network = build("resnet50", strided=arguments.strided).eval()
     start = "random weights"
     if arguments.weights:
         start = arguments.weights.name
@@ -159,7 +171,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         kind = write_source(Path(folder) / "films", 40, SEED)
         known, segmented = films(Path(folder) / "films", Path(folder) / "store")
-        print(f"{len(known)} {kind}, ResNet-50 from {start}")
+        print(f"{len(known)} {kind}, ResNet-50 from {start}, strides in its {arguments.strided} convolutions")
         print(f"validation films of {FOLDS} folds, {REPEATS} divisions; logistic regression, C = {STRENGTH:g}")
         print(f"{'input':>5}  {'stage':6}  {'pooling':16}  {'abnormal AUC':22}  malignant AUC")
         for size in arguments.sizes:
@@ -168,9 +180,13 @@ def main() -> None:
             judges = {key: whole(known, table) for key, table in tables.items()}
             judges[STAGES[-1], "places"] = by_places(known, segmented, inputs, maps)
             for (stage, pooling), judge in judges.items():
-                metrics = evaluate(validated(known, judge), resamples=500)
-                abnormal, malignant = metrics.abnormal_auc, metrics.per_class[Label.MALIGNANT].auc
-                print(f"{size:5}  {stage:6}  {pooling:16}  {shown(abnormal):22}  {shown(malignant)}", flush=True)
+                rows = {pooling: validated(known, judge)}
+                if pooling == "places":
+                    rows["side by side"] = beside(rows[pooling], known)
+                for name, answers in rows.items():
+                    metrics = evaluate(answers, resamples=500)
+                    abnormal, malignant = metrics.abnormal_auc, metrics.per_class[Label.MALIGNANT].auc
+                    print(f"{size:5}  {stage:6}  {name:16}  {shown(abnormal):22}  {shown(malignant)}", flush=True)
 
 
 if __name__ == "__main__":
