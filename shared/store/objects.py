@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -135,13 +134,15 @@ class DirectoryStore:
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         target = self._path(key)
+        partial = f"{self.root}/.partial/{_partial_prefix(key)}{uuid.uuid4().hex}.partial"
         with _translated(key):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, partial = tempfile.mkstemp(".partial", _partial_prefix(key), self.root / ".partial")
+            if not target.parent.is_dir():
+                target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             try:
                 with os.fdopen(descriptor, "wb") as file:
+                    os.fchmod(descriptor, 0o644)  # whatever the umask: the other services' users read it
                     file.write(data)
-                os.chmod(partial, 0o644)  # mkstemp's 0600 would lock out the other services' users
                 if if_absent:
                     os.link(partial, target)  # fails where the name is taken: the file system's own compare-and-swap
                 elif if_match is not None:
@@ -149,7 +150,8 @@ class DirectoryStore:
                 else:
                     os.replace(partial, target)
             finally:
-                Path(partial).unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(partial)
         return hashlib.sha256(data).hexdigest()
 
     def _replace_if(self, target: Path, partial: str, etag: str, key: str) -> None:
@@ -201,10 +203,9 @@ class DirectoryStore:
         return str(self._path(key))
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if not key or ".." in Path(key).parts or not path.is_relative_to(self.root):
+        if not key or key.startswith("/") or ".." in key.split("/"):
             raise InputError(f"'{key}' is not a key")
-        return path
+        return self.root / key
 
 
 def _partial_prefix(key: str) -> str:

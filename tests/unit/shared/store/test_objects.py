@@ -278,7 +278,7 @@ def test_nothing_is_discarded_where_nothing_is_half_written(store: ObjectStore) 
 # ---- the directory ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["../secret", "raw/../../secret", "/etc/hostname", "raw/..", ".."])
+@pytest.mark.parametrize("key", ["../secret", "raw/../../secret", "/etc/hostname", "//etc/hostname", "raw/..", ".."])
 def test_keys_that_leave_the_directory_are_refused(tmp_path: Path, key: str) -> None:
     (tmp_path / "secret").write_text("not for you")
     store = DirectoryStore(tmp_path / "store")
@@ -336,7 +336,7 @@ def leave_partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         before = partial_files(tmp_path)
         with monkeypatch.context() as killed:
             killed.setattr(os, "replace", interrupt)
-            killed.setattr(Path, "unlink", interrupt)
+            killed.setattr(os, "unlink", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 store.put(key, b"half")
         (left,) = partial_files(tmp_path) - before
@@ -390,8 +390,13 @@ def test_a_long_key_can_be_written_and_its_partial_file_discarded(
     assert store.get(f"{prefix}film") == b"whole"
 
 
-def test_files_can_be_read_by_the_users_of_other_services(tmp_path: Path) -> None:
-    DirectoryStore(tmp_path).put("key", b"")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o000], ids=oct)
+def test_files_can_be_read_by_the_users_of_other_services_and_written_by_none(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        DirectoryStore(tmp_path).put("key", b"")
+    finally:
+        os.umask(before)
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o644
 
 
