@@ -16,6 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import requests
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
@@ -69,11 +70,12 @@ class FaultyS3:
     """moto's S3 in this process, on loopback, that can be stopped, started again and made to fail.
 
     `fault` is asked what goes wrong with each request, by its method and path. `requests` counts them: LIST (a GET of
-    the bucket), GET, HEAD, PUT, POST and DELETE. Objects outlive a stop.
+    the bucket), GET, HEAD, PUT, POST and DELETE. `headers` are those of the latest. Objects outlive a stop.
     """
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
+        self.headers: Headers = Headers()
         self.fault: Callable[[str, str], Fault | None] | None = None
         self._counting = threading.Lock()
         self._stopped = threading.Event()
@@ -107,6 +109,7 @@ class FaultyS3:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         with self._counting:
             self.requests["LIST" if method == "GET" and "/" not in path.strip("/") else method] += 1
+            self.headers = EnvironHeaders(environ)
         ask = self.fault
         fault = (ask and ask(method, path)) or Fault()
         if self._stopped.wait(fault.delay) or fault.drop == "before":

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore import handlers
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -59,6 +60,8 @@ class S3Store:
             read_timeout=READ_TIMEOUT,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             max_pool_connections=32,
+            user_agent=f"mammostack boto3/{boto3.__version__}",  # botocore would put one together twice a request
+            parameter_validation=False,  # ours are of the right types
             request_checksum_calculation=settings.s3_checksums,
             response_checksum_validation=settings.s3_checksums,
         )
@@ -72,6 +75,7 @@ class S3Store:
             ) from error
         for kind in (StoreUnavailable, StoreMisconfigured):
             metrics.STORE_ERRORS.labels(kind.code)  # 0 is there from the start, so that the first error is seen
+        _spare(client)
         client.meta.events.register("needs-retry.s3", _count_attempt)
         return cls(client, address.netloc, address.path)
 
@@ -196,6 +200,21 @@ class S3Store:
             advice = "free some space on the server" if code in _FULL or status == 507 else "try again later"
             return StoreUnavailable(f"{self.locate(key)}: {code or status}; {advice}")
         return error
+
+
+def _spare(client: Any) -> None:
+    """Leaves out of a PUT and a GET what takes botocore time and is of no use here: with the options of the client, a
+    fifth of it."""
+    events = client.meta.events
+    # A file goes out in pieces of 16 KB, when the server has said "100 Continue"; bytes go at once, and unasked for.
+    as_file = handlers.convert_body_to_file_like_object
+    events.unregister("before-parameter-build.s3.PutObject", as_file)
+    events.register("before-parse.s3.GetObject", _leave_date)
+
+
+def _leave_date(response_dict: dict[str, Any], **_: object) -> None:
+    """Nobody asks when an object that is read was written, and dateutil takes its time over it."""
+    response_dict["headers"].pop("last-modified", None)
 
 
 def _count_attempt(attempts: int, **_: object) -> None:

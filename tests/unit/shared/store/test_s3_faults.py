@@ -258,6 +258,15 @@ def test_refused_access_is_told_at_once(server: FaultyS3, store: ObjectStore) ->
     assert server.requests == dict.fromkeys(USES, 1)
 
 
+def test_a_large_object_is_refused_as_what_it_is_though_it_was_not_announced(
+    server: FaultyS3, store: ObjectStore
+) -> None:
+    server.fault = always(Fault(status=403, code="AccessDenied"))
+    with pytest.raises(StoreMisconfigured, match=r"AWS_ACCESS_KEY_ID"):
+        store.put("key", bytes(30_000_000))
+    assert server.requests == {"PUT": 1}
+
+
 def test_a_missing_bucket_is_told_at_once(server: FaultyS3) -> None:
     store = store_of(server, "no-such-bucket")
     for operation in ("GET", "PUT", "LIST", "DELETE"):
@@ -277,6 +286,16 @@ def test_a_server_that_overlooks_conditions_is_refused(server: FaultyS3, store: 
     with pytest.raises(StoreMisconfigured, match="ignores If-None-Match"):
         check_conditional_writes(store)
     assert list(store.list("")) == []
+
+
+# ---- what is sent ----------------------------------------------------------------------------------------------------
+
+
+def test_an_object_is_sent_without_asking_first_by_one_who_says_who_he_is(server: FaultyS3, store: ObjectStore) -> None:
+    store.put("key", bytes(1_000_000))
+    assert server.headers["Content-Length"] == "1000000"
+    assert "Expect" not in server.headers
+    assert server.headers["User-Agent"].startswith("mammostack boto3/")
 
 
 # ---- conditional writes ----------------------------------------------------------------------------------------------
