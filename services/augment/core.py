@@ -38,20 +38,24 @@ def draw_transform(recipe: AugmentationRecipe, film: str, variant: int, width: i
         return Transform()
     seed, edge = f"{recipe.seed}/{film}/{variant}", max(width, height)
     within = uniform(seed, 7)
-    elastic = None
+    drawn: dict[str, float | bool | Elastic] = {}
+    if recipe.rotation_deg:
+        drawn["rotation_deg"] = round(within[0] * recipe.rotation_deg, 3)
+    if recipe.shift:
+        drawn["shift_x"] = round(within[1] * recipe.shift * width, 2)
+        drawn["shift_y"] = round(within[2] * recipe.shift * height, 2)
     if recipe.elastic:
-        spacing = edge / ELASTIC_CELLS
-        elastic = Elastic(seed=f"{seed}/elastic", amplitude=round(recipe.elastic * edge, 2), spacing=round(spacing, 2))
-    return Transform(
-        rotation_deg=round(within[0] * recipe.rotation_deg, 3),
-        shift_x=round(within[1] * recipe.shift * width, 2),
-        shift_y=round(within[2] * recipe.shift * height, 2),
-        elastic=elastic,
-        brightness=round(1 + within[3] * recipe.brightness, 4),
-        contrast=round(1 + within[4] * recipe.contrast, 4),
-        mirrored=recipe.mirror and within[5] < 0,
-        upside_down=recipe.upside_down and within[6] < 0,
-    )
+        amplitude, spacing = recipe.elastic * edge, edge / ELASTIC_CELLS
+        drawn["elastic"] = Elastic(seed=f"{seed}/elastic", amplitude=round(amplitude, 2), spacing=round(spacing, 2))
+    if recipe.brightness:
+        drawn["brightness"] = round(1 + within[3] * recipe.brightness, 4)
+    if recipe.contrast:
+        drawn["contrast"] = round(1 + within[4] * recipe.contrast, 4)
+    if recipe.mirror:
+        drawn["mirrored"] = within[5] < 0
+    if recipe.upside_down:
+        drawn["upside_down"] = within[6] < 0
+    return Transform(**drawn)
 
 
 def apply_transform(pixels: Pixels, transform: Transform, bits: int = 8) -> Pixels:

@@ -7,6 +7,7 @@ quarter of the spacing therefore never folds the film over, and can be undone by
 import hashlib
 import math
 import struct
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -31,8 +32,15 @@ def displacement(elastic: Elastic, xs: Floats, ys: Floats, size: tuple[int, int]
     `xs` and `ys` are the coordinates of columns and rows, where pixel centres are whole numbers.
     """
     columns, rows = (math.ceil(edge / elastic.spacing) + 2 + _DEGREE for edge in size)
-    points = elastic.amplitude * np.reshape(uniform(elastic.seed, 2 * rows * columns), (2, rows, columns))
+    points = _points(elastic, rows, columns)
     return np.asarray(_weights(ys, elastic, rows) @ points @ _weights(xs, elastic, columns).T)
+
+
+@lru_cache(maxsize=1)
+def _points(elastic: Elastic, rows: int, columns: int) -> Floats:
+    """By how much the control points are displaced (2 x rows x columns). Drawn once for the pixels of a variant and
+    for its lesions, whose places are asked for again and again."""
+    return elastic.amplitude * np.reshape(uniform(elastic.seed, 2 * rows * columns), (2, rows, columns))
 
 
 def _weights(places: Floats, elastic: Elastic, points: int) -> Floats:

@@ -99,6 +99,35 @@ def test_a_recipe_without_elastic_displacement_notes_none() -> None:
     assert draw_transform(RECIPE.model_copy(update={"elastic": 0}), "mdb001", 1, 160, 160).elastic is None
 
 
+PARTS = {
+    "rotation_deg": {"rotation_deg"},
+    "shift": {"shift_x", "shift_y"},
+    "elastic": {"elastic"},
+    "brightness": {"brightness"},
+    "contrast": {"contrast"},
+    "mirror": {"mirrored"},
+    "upside_down": {"upside_down"},
+}
+"""What each part of a recipe draws."""
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("variant", [1, 2, 3])
+def test_what_a_recipe_leaves_out_changes_nothing_of_the_rest(part: str, variant: int) -> None:
+    whole = draw_transform(RECIPE, "mdb001", variant, 160, 150)
+    less = draw_transform(RECIPE.model_copy(update={part: 0}), "mdb001", variant, 160, 150)
+    assert less.model_dump(exclude=PARTS[part]) == whole.model_dump(exclude=PARTS[part])
+    assert less.model_dump(include=PARTS[part]) == Transform().model_dump(include=PARTS[part])
+
+
+def test_two_displacements_in_turn_are_those_of_each_alone() -> None:
+    places, size = np.arange(0.0, 160, 10), (160, 160)
+    other = ELASTIC.model_copy(update={"seed": "another"})
+    first, second = (displacement(elastic, places, places, size) for elastic in (ELASTIC, other))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(displacement(ELASTIC, places, places, size), first)
+
+
 def test_a_recipe_without_flips_never_flips() -> None:
     still = RECIPE.model_copy(update={"mirror": False, "upside_down": False})
     drawn = [draw_transform(still, "mdb001", variant, 160, 160) for variant in range(50)]
