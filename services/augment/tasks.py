@@ -34,7 +34,7 @@ def augment_film(files: Files, plan: Plan, film: Film) -> list[Variant]:
     Raises:
         ImageError: the film can't be decoded, or is not the one that was ingested.
     """
-    recipe = plan.augmentation
+    recipe, recipe_id = plan.augmentation, plan.augmentation.id
     data = files.get(keys.raw_film(plan.dataset, film.id))
     if hashlib.sha256(data).hexdigest() != film.sha256:
         raise UndecodableImage(f"film {film.id} is not what was ingested; restore it, then `mammo retry {plan.run}`")
@@ -43,7 +43,7 @@ def augment_film(files: Files, plan: Plan, film: Film) -> list[Variant]:
     for number in range(recipe.variants):
         transform = draw_transform(recipe, film.id, number, film.width, film.height)
         image = encode_png(apply_transform(original.pixels, transform, original.bits))
-        key = keys.augmented_image(plan.dataset, recipe.id, film.id, number)
+        key = keys.augmented_image(plan.dataset, recipe_id, film.id, number)
         files.put(key, image)
         variants.append(
             Variant(

@@ -26,6 +26,11 @@ if redis.call('exists', KEYS[1]) == 0 then return -1 end
 redis.call('srem', KEYS[1], ARGV[1])
 return redis.call('scard', KEYS[1]) - 1
 """
+_BEGIN = """
+local begun = redis.call('hincrby', KEYS[1], ARGV[1], 1)
+if begun == 1 then redis.call('expire', KEYS[1], ARGV[2]) end
+return begun
+"""
 _log = logging.getLogger("mammostack.broker")
 
 
@@ -101,12 +106,8 @@ class Broker:
 
     def begin_try(self, run: str, kind: Kind, film: str) -> int:
         """Notes that work on a film begins; how many tries of it have begun and not ended. Raises QueueUnavailable."""
-        key = _tries(run, kind)
         with _answering():
-            begun = int(self.client.hincrby(key, film, 1))
-            if begun == 1:
-                self.client.expire(key, _KEPT_S)
-        return begun
+            return int(self.client.eval(_BEGIN, 1, _tries(run, kind), film, _KEPT_S))
 
     def take_back_try(self, run: str, kind: Kind, film: str) -> None:
         with _answering():
