@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from shared.api.predictions import BesideAnswer, Finding, PatientAnswer, PatientPrediction, PredictionAnswer, Signature
+from shared.api.predictions import Judgement, PatientPrediction, PredictionAnswer, Signature
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.metrics import Interval
 from shared.store import keys
@@ -89,7 +89,7 @@ def show_patient(names: list[str], answer: PatientPrediction) -> None:
     _show_signature(answer, sum(film.seconds.total for film in answer.films))
 
 
-def _show_finding(name: str, found: Finding | PatientAnswer | BesideAnswer) -> None:
+def _show_finding(name: str, found: Judgement) -> None:
     chances = ", ".join(f"{label} {chance:.1%}" for label, chance in found.probabilities)
     console.print(f"[bold]{escape(name)}: {found.label}[/] ({chances})")
     decision = found.decision

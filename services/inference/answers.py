@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from services.inference.explain import DRAWN
 from services.inference.predictor import (
-    Decision,
     Prediction,
     ServedModel,
     beside_each_other,
@@ -18,7 +17,6 @@ from services.inference.predictor import (
     score_of,
 )
 from shared.api.predictions import (
-    BesideAnswer,
     Box,
     DecisionAnswer,
     FilmAnswer,
@@ -26,6 +24,7 @@ from shared.api.predictions import (
     GateAnswer,
     HeatMap,
     ImageFacts,
+    Judgement,
     MapForm,
     ModelInUse,
     PatientAnswer,
@@ -60,11 +59,7 @@ def model_in_use(model: ServedModel) -> ModelInUse:
     )
 
 
-def probabilities_of(found: Prediction) -> Probabilities:
-    return _probabilities(found.probabilities)
-
-
-def _probabilities(row: npt.NDArray[np.float64]) -> Probabilities:
+def probabilities_of(row: npt.NDArray[np.float64]) -> Probabilities:
     values = row.tolist()
     return Probabilities(**{label.value: round(value, 6) for label, value in zip(CLASSES, values, strict=True)})
 
@@ -93,20 +88,13 @@ def patient_answer(found: list[Prediction], films: list[FilmAnswer]) -> PatientA
     return PatientAnswer(film=worst, label=film.label, probabilities=film.probabilities, decision=film.decision)
 
 
-def side_by_side(card: ModelCard, found: list[Prediction], films: list[FilmAnswer]) -> tuple[BesideAnswer, ...] | None:
+def side_by_side(card: ModelCard, found: list[Prediction], films: list[FilmAnswer]) -> tuple[Judgement, ...] | None:
     """The films beside each other, at the operating point by which they were judged; None where they can't be."""
     rows = beside_each_other(card, found)
     if rows is None:
         return None
     point = operating_point(card, films[0].decision.operating_point.name, beside=True)
-    return tuple(
-        BesideAnswer(
-            label=CLASSES[int(row.argmax())],
-            probabilities=_probabilities(row),
-            decision=_decision(decide(point, score_of(row))),
-        )
-        for row in rows
-    )
+    return tuple(Judgement(**_judged(row, point)) for row in rows)
 
 
 def _finding(found: Prediction, point: OperatingPoint, total_s: float) -> dict[str, Any]:
@@ -114,9 +102,7 @@ def _finding(found: Prediction, point: OperatingPoint, total_s: float) -> dict[s
     width, height = image.full_size
     seconds = {phase: round(value, 5) for phase, value in {**found.seconds, "total": total_s}.items()}
     return {
-        "label": found.label,
-        "probabilities": probabilities_of(found),
-        "decision": _decision(decide(point, found.score)),
+        **_judged(found.probabilities, point),
         "gate": GateAnswer(passed=True, score=round(found.gate.score, 4), reason=found.gate.reason),
         "image": ImageFacts(
             width=width,
@@ -133,16 +119,22 @@ def _finding(found: Prediction, point: OperatingPoint, total_s: float) -> dict[s
     }
 
 
-def _decision(decision: Decision) -> DecisionAnswer:
-    point = decision.point
-    return DecisionAnswer(
-        answer=decision.answer,
-        score=round(decision.score, 6),
-        operating_point=PointInUse(
-            name=point.name, threshold=point.threshold, sensitivity=point.sensitivity, specificity=point.specificity
-        ),
-        uncertain_between=point.uncertain,
+def _judged(row: npt.NDArray[np.float64], point: OperatingPoint) -> dict[str, Any]:
+    """What follows from probabilities (3) at an operating point."""
+    decision = decide(point, score_of(row))
+    used = PointInUse(
+        name=point.name, threshold=point.threshold, sensitivity=point.sensitivity, specificity=point.specificity
     )
+    return {
+        "label": CLASSES[int(row.argmax())],
+        "probabilities": probabilities_of(row),
+        "decision": DecisionAnswer(
+            answer=decision.answer,
+            score=round(decision.score, 6),
+            operating_point=used,
+            uncertain_between=point.uncertain,
+        ),
+    }
 
 
 def _box(found: Prediction) -> Box:

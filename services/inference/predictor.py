@@ -98,10 +98,8 @@ def beside_each_other(card: ModelCard, films: Sequence[Prediction]) -> npt.NDArr
     if card.comparison is None or len(films) != 2:
         return None
     first, second = films
-    sides = [film.image.laterality for film in films]
-    same_side = first.segmentation.flipped == second.segmentation.flipped or (
-        sides[0] is not None and len({*sides}) == 1
-    )
+    left_or_right = first.image.laterality, second.image.laterality
+    same_side = first.segmentation.flipped == second.segmentation.flipped or left_or_right in {("L", "L"), ("R", "R")}
     if same_side or first.image.view != second.image.view:
         return None
     rows = np.stack([first.probabilities, second.probabilities])

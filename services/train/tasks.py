@@ -90,7 +90,7 @@ def train_fold(work: Assignment) -> None:
         store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
         store.got_somewhere()
 
-    pretrained = bool(weights.loaded)
+    train, pretrained = images.examples(split.train), bool(weights.loaded)
     learner = learning_part(network, recipe, pretrained=pretrained)
     seen = images.inputs if learner is network else frozen_maps(network, recipe.frozen, images, device, work.stopping)
     places = None
@@ -106,7 +106,7 @@ def train_fold(work: Assignment) -> None:
         fitted = trainer(job.network, recipe, learner, device)(
             learner,
             recipe,
-            replace(images.examples(split.train), pool=seen, places=places),
+            replace(train, pool=seen, places=places),
             replace(images.examples(split.validation), pool=seen),
             pretrained=pretrained,
             seed=plan.seed + job.fold,
@@ -117,7 +117,7 @@ def train_fold(work: Assignment) -> None:
             stopping=work.stopping,
         )
 
-    restore_shares(network, class_weights(images.examples(split.train).labels))
+    restore_shares(network, class_weights(train.labels))
 
     def judge(indices: npt.NDArray[np.intp]) -> Predictions:
         probabilities = predict(network, images.inputs[indices], recipe.batch_size, device)

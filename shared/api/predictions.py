@@ -96,12 +96,17 @@ class Seconds(Answer):
     total: float
 
 
-class Finding(Answer):
-    """What is said of one film. It is all small: no outline, no pictures."""
+class Judgement(Answer):
+    """What is said of a film, of a patient, or of a film beside that of the other breast."""
 
     label: Label = Field(alias="class")
     probabilities: Probabilities
     decision: DecisionAnswer
+
+
+class Finding(Judgement):
+    """What is said of one film. It is all small: no outline, no pictures."""
+
     gate: GateAnswer
     image: ImageFacts
     breast_box: Box
@@ -149,21 +154,10 @@ class PredictionAnswer(FilmAnswer, Signature):
     """Of one image."""
 
 
-class PatientAnswer(Answer):
+class PatientAnswer(Judgement):
     """A patient is as suspicious as the most suspicious film, whose index `film` is."""
 
     film: int
-    label: Label = Field(alias="class")
-    probabilities: Probabilities
-    decision: DecisionAnswer
-
-
-class BesideAnswer(Answer):
-    """What is said of a film beside that of the other breast."""
-
-    label: Label = Field(alias="class")
-    probabilities: Probabilities
-    decision: DecisionAnswer
 
 
 class PatientPrediction(Signature):
@@ -171,7 +165,7 @@ class PatientPrediction(Signature):
 
     films: tuple[FilmAnswer, ...]
     patient: PatientAnswer
-    side_by_side: tuple[BesideAnswer, ...] | None = absent(
+    side_by_side: tuple[Judgement, ...] | None = absent(
         "each film beside that of the other breast: there where the request is of one film of each breast and the "
         "model's card has a comparison"
     )

@@ -117,6 +117,11 @@ def find_breast(pixels: Grey) -> Work:
     return Work(film, grey, breast, contour, around(outline, breast))
 
 
+def part_of_way(value: float, between: tuple[float, float]) -> float:
+    """How far a value has come from the first to the second, 0 to 1."""
+    return min(max((value - between[0]) / (between[1] - between[0]), 0.0), 1.0)
+
+
 def around(outline: Grey, region: Grey) -> Grey:
     """What of an outline belongs to one region (0/1), with the pixels next to it: the edge lies between them."""
     return _u8(cv2.copyTo(outline, cv2.dilate(region, np.ones((3, 3), np.uint8))))

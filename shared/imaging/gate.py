@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.imaging.breast import Floats, Work
+from shared.imaging.breast import Floats, Work, part_of_way
 
 THRESHOLD = 0.5
 """An image that scores less is refused when it comes to be predicted. Films of a data set are not: somebody has
@@ -51,7 +51,7 @@ class Trait:
     complaint: str
 
     def score(self, value: float) -> float:
-        return min(max((value - self.bad) / (self.good - self.bad), 0.0), 1.0)
+        return part_of_way(value, (self.bad, self.good))
 
 
 TRAITS = {

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.breast import Points, Work
+from shared.imaging.breast import Points, Work, part_of_way
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Edges: TypeAlias = npt.NDArray[np.float32]
@@ -80,7 +80,7 @@ def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
     edge, fall = _likely(straight + NEAR * np.array([width, height, length], np.float32), slope)
     edge = edge * np.array([*RETREAT, 1], np.float32)
     area = 0.5 * float(edge[0] * edge[1]) / cv2.countNonZero(work.breast)
-    share = min(_part(fall, MUSCLE), _part(area, SMALL))
+    share = min(part_of_way(fall, MUSCLE), part_of_way(area, SMALL))
     if not share:
         return np.zeros((0, 2), np.float32)
 
@@ -91,11 +91,6 @@ def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
     outline = np.vstack([above, seen, (-0.5 * width, seen[-1, 1]), (-0.5 * width, above[1])])
     back = cv2.invertAffineTransform(upright)
     return np.asarray(outline @ back[:, :2].T + back[:, 2], np.float32)
-
-
-def _part(value: float, between: tuple[float, float]) -> float:
-    """How far a value has come from the first to the second, 0 to 1."""
-    return min(max((value - between[0]) / (between[1] - between[0]), 0.0), 1.0)
 
 
 def _upright(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:

@@ -64,7 +64,7 @@ def fit_temperature(probabilities: Floats, labels: Ints) -> float:
     return exp((low + high) / 2)
 
 
-def softmax(logits: npt.NDArray[np.float32]) -> Floats:
+def softmax(logits: "npt.NDArray[np.floating]") -> Floats:
     """Along the last axis, in double precision."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from shared.datasets.manifest import CLASSES, Label, Record
-from shared.modelling.calibration import OperatingPoint, calibrate
+from shared.modelling.calibration import OperatingPoint, softmax
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.predictions import Floats, Predictions
 
@@ -46,9 +46,7 @@ def log_odds(rows: Floats) -> Floats:
 def compared(rows: Floats, others: Floats, centre: tuple[float, float, float], temperature: float = 1.0) -> Floats:
     """What films are given beside `others`, those of the other breast. A film of which the other one looks as films do
     in the mean (`centre`) keeps its probabilities, but for the temperature."""
-    odds = log_odds(rows) - WEIGHT * (log_odds(others) - np.array(centre))
-    powers = np.exp(odds - odds.max(axis=1, keepdims=True))
-    return calibrate(powers / powers.sum(axis=1, keepdims=True), temperature)
+    return softmax((log_odds(rows) - WEIGHT * (log_odds(others) - np.array(centre))) / temperature)
 
 
 def both_sides(predictions: Predictions, sides: Mapping[str, str]) -> tuple[Predictions, Floats] | None:

@@ -39,7 +39,7 @@ def blueprint(service: InferenceService) -> Blueprint:
             Predictions(
                 predictions=tuple(
                     InstancePrediction(
-                        label=each.label, probabilities=probabilities_of(each), score=round(each.score, 6)
+                        label=each.label, probabilities=probabilities_of(each.probabilities), score=round(each.score, 6)
                     )
                     for each in found
                 )
