@@ -153,7 +153,7 @@ def fit(
         record = EpochRecord(
             epoch=epoch,
             train_loss=float(np.mean(losses)),
-            validation_loss=_finite(_log_loss(probabilities, validation.labels), epoch),
+            validation_loss=_finite(log_loss(probabilities, validation.labels), epoch),
             validation_auc=macro_auc(validation.labels, probabilities),
             learning_rate=recipe.learning_rate * part_of_rate(epoch * feed.batches, steps),
             images_per_second=len(train.labels) / seconds,
@@ -209,8 +209,12 @@ def _best(epochs: list[EpochRecord]) -> EpochRecord:
     return max(epochs, key=lambda record: (record.validation_auc or 0.0, -record.validation_loss))
 
 
-def _log_loss(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
-    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean())
+def log_loss(
+    probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], weights: Floats | None = None
+) -> float:
+    """The mean cross-entropy of probabilities (n x 3), over films or over the `weights` (3) of their classes."""
+    each = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
+    return float(np.average(each, weights=None if weights is None else weights[labels]))
 
 
 def macro_auc(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64]) -> float | None:

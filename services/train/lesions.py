@@ -22,6 +22,7 @@ _FINE = 8  # pixels to a place when circles are drawn
 _PART = 16  # of a pixel, in which OpenCV takes their centre and radius
 
 Places = npt.NDArray[np.int8]
+Inside = npt.NDArray[np.bool_]
 
 
 def places_of(lesions: Sequence[Lesion], label: Label, square: tuple[int, int, int], edge: int) -> Places:
@@ -49,6 +50,12 @@ def places_of(lesions: Sequence[Lesion], label: Label, square: tuple[int, int, i
         found[cover > 0] = UNKNOWN
         found[cover >= min(255 * COVERED, int(cover.max()))] = CLASSES.index(lesion.label)
     return found
+
+
+def breast_places(inputs: npt.NDArray[np.float32], edge: int) -> Inside:
+    """Which places of feature maps (N x edge x edge) see something of the breast; inputs are N x 1 x S x S."""
+    starts = np.arange(edge) * inputs.shape[-1] // edge
+    return np.stack([np.maximum.reduceat(np.maximum.reduceat(film[0], starts), starts, axis=1) > 0 for film in inputs])
 
 
 def place_losses(logits: Tensor, places: Tensor, weights: Tensor) -> Tensor:

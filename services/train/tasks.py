@@ -19,6 +19,7 @@ from services.train.data import job_split, lesion_places, load_images
 from services.train.evaluate import evaluate_run
 from services.train.feed import class_weights
 from services.train.frozen import frozen_maps
+from services.train.head import fit_head
 from services.train.jobs import (
     CHECKPOINT,
     MODEL,
@@ -32,6 +33,7 @@ from services.train.jobs import (
     read_results,
     result_is_intact,
 )
+from services.train.lesions import breast_places
 from services.train.mistakes import mistakes
 from services.train.priors import restore_shares
 from services.train.publish import model_is_intact, network_to_bytes, publish_best
@@ -75,7 +77,8 @@ def train_fold(work: Assignment) -> None:
     for shard, films in images.set_aside.items():
         set_aside(store, plan, shard, films)
     split = job_split(images.variants, plan, job)
-    network, weights = starting_network(store, plan, job.network, plan.seed + job.fold)
+    seed = plan.seed + job.fold
+    network, weights = starting_network(store, plan, job.network, seed)
     identity = job_identity(job, plan, images.sha256)
 
     start = _read_checkpoint(work, identity)
@@ -103,19 +106,26 @@ def train_fold(work: Assignment) -> None:
             _show(store, plan, job, epoch, recipe.epochs, len(split.train))
             tell(epoch)
 
-        fitted = trainer(job.network, recipe, learner, device)(
+        given = (
             learner,
             recipe,
             replace(train, pool=seen, places=places),
             replace(images.examples(split.validation), pool=seen),
-            pretrained=pretrained,
-            seed=plan.seed + job.fold,
-            device=device,
-            on_epoch=report_progress,
-            start=start,
-            on_checkpoint=keep,
-            stopping=work.stopping,
         )
+        if recipe.regression and learner is not network:
+            inside = breast_places(images.inputs[split.train], seen.shape[-1])
+            fitted = fit_head(*given, inside=inside, seed=seed, device=device, on_epoch=report_progress)
+        else:
+            fitted = trainer(job.network, recipe, learner, device)(
+                *given,
+                pretrained=pretrained,
+                seed=seed,
+                device=device,
+                on_epoch=report_progress,
+                start=start,
+                on_checkpoint=keep,
+                stopping=work.stopping,
+            )
 
     restore_shares(network, class_weights(train.labels))
 

@@ -24,6 +24,9 @@ PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
 Precision = Literal["auto", "float32", "bfloat16"]
 LastStage = Literal["layer3", "layer4"]
 Strided = Literal["3x3", "1x1"]
+_UP_TO_LAYER3 = 7
+"""Stages of ResNet-50's trunk: conv1, its batch norm, ReLU and pooling, and three layers."""
+
 AUGMENTATION_VERSION: int = 2
 """Raised whenever the same recipe makes other images than before: it is part of the recipe's id."""
 
@@ -128,6 +131,12 @@ class TrainingRecipe(Record):
     lesion_weight: float = Field(
         0.0, ge=0, description="of the loss that asks at each place of the feature map what the circles say lies there"
     )
+    regression: float = Field(
+        0.0,
+        ge=0,
+        description="C of a logistic regression on places that fits the head at once, in place of steps (transfer "
+        "only, behind ResNet-50 up to layer3, all of it frozen); 0: none",
+    )
     precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that has it, otherwise float32")
 
     @model_validator(mode="after")
@@ -136,6 +145,13 @@ class TrainingRecipe(Record):
             raise ValueError("what frozen stages give is worked out once, so nothing can be jittered; drop one of them")
         if self.lesion_weight and self.jitter.moves:
             raise ValueError("lesions do not follow the loader's jitter; drop lesion_weight, or what moves pixels")
+        if self.regression and not (
+            self.lesion_weight and self.last_stage == "layer3" and self.frozen == _UP_TO_LAYER3
+        ):
+            raise ValueError(
+                "a regression is fitted on places that circles tell of, behind frozen stages up to layer3; set "
+                f"lesion_weight, last_stage layer3 and frozen {_UP_TO_LAYER3}, or drop it"
+            )
         return self
 
 
@@ -206,11 +222,12 @@ _LESIONS = Profile(
         "resnet50": TrainingRecipe(
             input_size=448,
             epochs=10,
-            frozen=7,
+            frozen=_UP_TO_LAYER3,
             last_stage="layer3",
             batch_size=16,
             weight_decay=0.1,
             lesion_weight=1,
+            regression=1e-2,
         ),
     },
 )

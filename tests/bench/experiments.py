@@ -21,10 +21,13 @@ import torch
 from torch import Tensor
 
 from services.train.baselines import regression
-from services.train.core import Floats
+from services.train.core import Examples, Floats, predict
 from services.train.data import NEXT_DIVISION
+from services.train.frozen import Maps
+from services.train.head import fit_head
 from services.train.jobs import Job, predictions_of
-from services.train.lesions import places_of
+from services.train.lesions import breast_places, places_of
+from services.train.transfer import learning_part
 from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Transform, Variant
 from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
@@ -36,17 +39,19 @@ from shared.modelling.comparison import both_sides, compared, log_odds
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.predictions import Predictions, merge
+from shared.modelling.recipes import PROFILES
 from shared.modelling.weights import from_file, load_into
 from shared.store import keys
 from shared.store.ingest import ingest, stored_manifest
 from shared.store.objects import DirectoryStore
 from tests.bench.dataset import write_source
-from tests.bench.placed import Maps, breast_places, judged, learned
 
 STAGES = ("layer2", "layer3")
 POOLINGS = ("mean", "mean and largest")
 STRENGTH = 1e-4
 FOLDS, REPEATS, SEED, BATCH = 5, 3, 7, 8
+RECIPE = PROFILES["lesions"].training["resnet50"]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +127,18 @@ def whole(known: list[Film], table: Floats) -> Judge:
 
 
 def by_places(known: list[Film], segmented: list[Segmented], inputs: Floats, maps: Maps) -> Judge:
-    """A regression on the places of feature maps, told by circles what lies there."""
+    """The head that is fitted at once behind all that is frozen, told by circles what lies there."""
     edge = maps.shape[-1]
     inside = breast_places(inputs, edge)
     each_film = zip(known, segmented, strict=True)
     told = np.stack([places_of(each.lesions, film.label, each.square, edge) for film, each in each_film])
+    labels = np.array([CLASSES.index(film.label) for film in known])
 
     def judge(train: Numbers, asked: Numbers) -> npt.NDArray[np.float64]:
-        model = learned(maps, told, inside, train.tolist(), np.random.default_rng(SEED))
-        return judged(model, maps, inside, asked.tolist())
+        learner = learning_part(build("resnet50", RECIPE.last_stage), RECIPE, pretrained=True)
+        given, others = (Examples(maps, labels[films], films, told) for films in (train, asked))
+        fit_head(learner, RECIPE, given, others, inside=inside[train], seed=SEED, device=CPU, on_epoch=lambda _: None)
+        return predict(learner, others.inputs, BATCH, CPU)
 
     return judge
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from services.train.lesions import UNKNOWN, place_losses, places_of
+from services.train.lesions import UNKNOWN, breast_places, place_losses, places_of
 from shared.datasets.manifest import Label, Lesion
 
 SQUARE = (100, 200, 800)  # the network sees columns 100..900 and rows 200..1000 of the film
@@ -48,6 +48,13 @@ def test_a_film_with_a_lesion_without_a_place_tells_nothing(lesions: list[Lesion
 
 def test_a_circle_outside_what_the_network_sees_marks_nothing() -> None:
     assert (places_of([lesion(20, 600, 30)], Label.MALIGNANT, SQUARE, 8) == 0).all()
+
+
+@pytest.mark.parametrize("size", [64, 70])
+def test_a_place_that_sees_a_pixel_of_the_breast_lies_in_it(size: int) -> None:
+    film = np.zeros((1, 1, size, size), np.float32)
+    film[0, 0, -1, 0] = 0.1
+    assert np.argwhere(breast_places(film, 8)).tolist() == [[0, 7, 0]]
 
 
 def test_each_class_of_a_film_weighs_as_much_however_few_its_places_are() -> None:

@@ -1,14 +1,18 @@
-"""A training job as its worker does it, by two processes: its result, its progress, and no checkpoint left."""
+"""A training job as its worker does it: its result, its progress, and no checkpoint left."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
 from services.train.jobs import CHECKPOINT, MODEL, PROGRESS, JobResult, result_is_intact
 from services.train.tasks import train_fold
+from shared.datasets.synthetic import write_dataset
+from shared.modelling.networks import build
 from shared.modelling.recipes import PROFILES
 from shared.queue.claim import claimed
 from shared.queue.plan import SCRATCH
@@ -47,3 +51,26 @@ def test_two_processes_train_a_network_for_their_worker(tmp_path: Path, syntheti
     assert not store.exists(keys.fold_file(plan.run, JOB, CHECKPOINT))
     progress = JobProgress.model_validate_json(store.get(keys.fold_file(plan.run, JOB, PROGRESS)))
     assert progress.train_loss == result.history.epochs[-1].train_loss
+
+
+def test_a_head_is_fitted_at_once_behind_frozen_stages(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "films", 16, seed=7)
+    store, plan = ingested(tmp_path / "store", tmp_path / "films")
+    torch.manual_seed(0)
+    theirs = {name.removeprefix("trunk."): value for name, value in build("resnet50", "layer3").state_dict().items()}
+    store.put("weights/trunk.safetensors", save(theirs))
+    recipe = PROFILES["lesions"].training["resnet50"].model_copy(update={"input_size": 64})
+    trained = {"networks": ("resnet50",), "protocols": ("patient",), "training": {"resnet50": recipe}}
+    plan = plan.model_copy(update={**trained, "weights": {"resnet50": "weights/trunk.safetensors"}})
+    for shard in plan.names("augment"):
+        do(AUGMENT, store, plan, shard)
+        do(SEGMENT, store, plan, shard)
+    job = "resnet50/patient/fold-0"
+    with claimed(store, keys.claim(plan.run, "train", job)) as fenced:
+        train_fold(Assignment(fenced, plan, job, stopping=lambda: False))
+    result = JobResult.model_validate_json(store.get(plan.done_key("train", job)))
+    assert result_is_intact(store, plan, job)
+    (epoch,) = result.history.epochs
+    assert epoch.learning_rate == 0
+    assert result.validation_auc == epoch.validation_auc
+    assert len(result.predictions.films) == result.history.test_films

@@ -182,6 +182,9 @@ def test_recipes_can_not_be_changed() -> None:
     [
         ({"frozen": 3, "jitter": {"contrast": 0.1}}, "frozen stages"),
         ({"lesion_weight": 1, "jitter": {"rotation_deg": 5}}, "lesions do not follow"),
+        ({"regression": 0.01, "frozen": 7, "last_stage": "layer3"}, "a regression is fitted"),
+        ({"regression": 0.01, "frozen": 3, "last_stage": "layer3", "lesion_weight": 1}, "a regression is fitted"),
+        ({"regression": 0.01, "frozen": 7, "lesion_weight": 1}, "a regression is fitted"),
     ],
 )
 def test_a_recipe_whose_knobs_contradict_each_other_is_refused(knobs: dict[str, object], complaint: str) -> None:
