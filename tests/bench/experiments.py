@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from services.train.baselines import regression
-from services.train.core import Examples, Floats, predict
+from services.train.core import Examples, Floats, fit, predict
 from services.train.data import NEXT_DIVISION
 from services.train.frozen import Maps
 from services.train.head import fit_head
@@ -39,7 +39,7 @@ from shared.modelling.comparison import both_sides, compared, log_odds
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.predictions import Predictions, merge
-from shared.modelling.recipes import PROFILES
+from shared.modelling.recipes import PROFILES, TrainingRecipe
 from shared.modelling.weights import from_file, load_into
 from shared.store import keys
 from shared.store.ingest import ingest, stored_manifest
@@ -126,8 +126,11 @@ def whole(known: list[Film], table: Floats) -> Judge:
     return lambda train, asked: regression(STRENGTH).fit(table[train], labels[train]).predict_proba(table[asked])
 
 
-def by_places(known: list[Film], segmented: list[Segmented], inputs: Floats, maps: Maps) -> Judge:
-    """The head that is fitted at once behind all that is frozen, told by circles what lies there."""
+def by_places(
+    known: list[Film], segmented: list[Segmented], inputs: Floats, maps: Maps, recipe: TrainingRecipe
+) -> Judge:
+    """The head of ResNet-50 behind all that is frozen, told by circles what lies there: fitted at once, or in steps
+    where the recipe has no regression."""
     edge = maps.shape[-1]
     inside = breast_places(inputs, edge)
     each_film = zip(known, segmented, strict=True)
@@ -135,9 +138,14 @@ def by_places(known: list[Film], segmented: list[Segmented], inputs: Floats, map
     labels = np.array([CLASSES.index(film.label) for film in known])
 
     def judge(train: Numbers, asked: Numbers) -> npt.NDArray[np.float64]:
-        learner = learning_part(build("resnet50", RECIPE.last_stage), RECIPE, pretrained=True)
+        torch.manual_seed(SEED)
+        learner = learning_part(build("resnet50", recipe.last_stage), recipe, pretrained=True)
         given, others = (Examples(maps, labels[films], films, told) for films in (train, asked))
-        fit_head(learner, RECIPE, given, others, inside=inside[train], seed=SEED, device=CPU, on_epoch=lambda _: None)
+        how = {"seed": SEED, "device": CPU, "on_epoch": lambda _: None}
+        if recipe.regression:
+            fit_head(learner, recipe, given, others, inside=inside[train], **how)
+        else:
+            fit(learner, recipe, given, others, pretrained=True, **how)
         return predict(learner, others.inputs, BATCH, CPU)
 
     return judge
@@ -169,7 +177,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="ImageNet weights of ResNet-50; without them, random ones")
     parser.add_argument("--strided", choices=("3x3", "1x1"), default="3x3", help="the strides of those weights")
     parser.add_argument("--sizes", type=int, nargs="+", default=[112, 224, 448])
+    parser.add_argument("--regression", type=float, default=RECIPE.regression, help="C of that on places; 0: in steps")
     arguments = parser.parse_args()
+    recipe = RECIPE.model_copy(update={"regression": arguments.regression})
     torch.manual_seed(SEED)
     network = build("resnet50", strided=arguments.strided).eval()
     start = "random weights"
@@ -180,13 +190,14 @@ def main() -> None:
         kind = write_source(Path(folder) / "films", 40, SEED)
         known, segmented = films(Path(folder) / "films", Path(folder) / "store")
         print(f"{len(known)} {kind}, ResNet-50 from {start}, strides in its {arguments.strided} convolutions")
-        print(f"validation films of {FOLDS} folds, {REPEATS} divisions; logistic regression, C = {STRENGTH:g}")
+        print(f"validation films of {FOLDS} folds, {REPEATS} divisions; logistic regression, C = {STRENGTH:g}; places:")
+        print(f"logistic regression, C = {recipe.regression:g}" if recipe.regression else "the head learns in steps")
         print(f"{'input':>5}  {'stage':6}  {'pooling':16}  {'abnormal AUC':22}  malignant AUC")
         for size in arguments.sizes:
             inputs = np.stack([network_input(each.film, each.mask, Preprocessing(size=size)) for each in segmented])
             tables, maps = features(network, inputs)
             judges = {key: whole(known, table) for key, table in tables.items()}
-            judges[STAGES[-1], "places"] = by_places(known, segmented, inputs, maps)
+            judges[STAGES[-1], "places"] = by_places(known, segmented, inputs, maps, recipe)
             for (stage, pooling), judge in judges.items():
                 rows = {pooling: validated(known, judge)}
                 if pooling == "places":
