@@ -42,7 +42,8 @@ def render(evaluation: Evaluation, mistakes: Sequence[Mistake] = ()) -> dict[str
         pictures[picture_name(result, "roc")] = figures.roc_curves(result, evaluation.synthetic)
         if result.calibration:
             pictures[picture_name(result, "calibration")] = figures.calibration_curve(result, evaluation.synthetic)
-        pictures[picture_name(result, "training")] = figures.training_curves(result, evaluation.synthetic)
+        if any(len(history.epochs) > 1 for history in result.histories):
+            pictures[picture_name(result, "training")] = figures.training_curves(result, evaluation.synthetic)
     pictures |= {f"mistake-{number:02d}.png": mistake.png for number, mistake in enumerate(mistakes, 1)}
     return {
         "index.html": page(evaluation, pictures, mistakes).encode(),

@@ -197,6 +197,14 @@ def test_every_picture_is_a_png_and_is_embedded(evaluation: Evaluation, files: d
     assert all((image["src"] or "").startswith("data:image/png;base64,") and image["alt"] for image in images)
 
 
+def test_of_a_training_that_had_but_one_epoch_no_curve_is_drawn() -> None:
+    result = example_result("resnet50", "patient")
+    short = tuple(fold.model_copy(update={"epochs": fold.epochs[:1], "best_epoch": 1}) for fold in result.histories)
+    files = render(example_evaluation((result.model_copy(update={"histories": short}),)))
+    assert picture_name(result, "training") not in files
+    assert "loss by epoch" not in files["index.html"].decode()
+
+
 def test_the_numbers_of_the_main_table_are_those_of_metrics_json(files: dict[str, bytes], page: str) -> None:
     stored = {result.protocol: result for result in Evaluation.model_validate_json(files["metrics.json"]).results}
     shown = {protocol: numbers for protocol, _, numbers in Tags(page).rows if protocol}
