@@ -143,8 +143,8 @@ class _ResidualBlock(nn.Module):
 def _alexnet() -> MammogramNetwork:
     """AlexNet (Krizhevsky 2014, torchvision) with its last layer replaced by one for three classes.
 
-    It has no batch norms, and torch's own random weights let the signal fade from layer to layer: from scratch it stays
-    at the loss of guessing. Those of He et al. 2015 ("Delving deep into rectifiers") keep it.
+    It has no batch norms, and torch's own random weights let the signal fade from layer to layer: from scratch its
+    logits hardly differ from film to film. Those of He et al. 2015 ("Delving deep into rectifiers") keep the signal.
     """
     reference = models.alexnet(weights=None)
     *hidden, last = reference.classifier
