@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parents[4]
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 STUBBORN = (sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(600)")
 STARTER = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from shared.embedded.processes import Processes
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs in the background ignores it
 with Processes(Path(sys.argv[1])) as processes:
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
     print(processes.start("sleeper", sleeper, dict(os.environ)), flush=True)
