@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from services.train.core import Floats, macro_auc
 from services.train.data import Images, job_split, load_images
+from services.train.head import balanced_regression
 from services.train.jobs import Job, predictions_of
 from services.train.start import starting_network, training_device
 from shared.datasets.manifest import CLASSES
@@ -90,8 +90,8 @@ def logistic_regression(store: ObjectStore, plan: Plan) -> Predictions | None:
 
 
 def regression(strength: float) -> Pipeline:
-    """Not fitted yet; a smaller `strength` holds it back more."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, class_weight="balanced", max_iter=2000))
+    """Not fitted yet; on features of one scale."""
+    return make_pipeline(StandardScaler(), balanced_regression(strength))
 
 
 @torch.inference_mode()

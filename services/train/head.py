@@ -37,6 +37,11 @@ class TooFewCircles(InputError):
     code = "too-few-circles"
 
 
+def balanced_regression(strength: float) -> LogisticRegression:
+    """Not fitted yet; classes weigh the same. A smaller `strength` holds it back more."""
+    return LogisticRegression(C=strength, class_weight="balanced", max_iter=2000)
+
+
 def fit_head(
     learner: MammogramNetwork,
     recipe: TrainingRecipe,
@@ -61,16 +66,15 @@ def fit_head(
         if isinstance(layer, nn.BatchNorm2d):
             _set(layer.running_mean, places.mean(axis=0))
             _set(layer.running_var, places.var(axis=0))
-    model = LogisticRegression(C=recipe.regression, class_weight="balanced", max_iter=2000)
-    model.fit(_evened(learner, places, device), told)
+    model = balanced_regression(recipe.regression).fit(_evened(learner, places, device), told)
     head = head_layers(learner)
     _set(head.weight, model.coef_)
     _set(head.bias, model.intercept_)
     seconds = time.perf_counter() - began
-    on_train, on_validation = (predict(learner, each.inputs, recipe.batch_size, device) for each in (train, validation))
+    on_validation = predict(learner, validation.inputs, recipe.batch_size, device)
     record = EpochRecord(
         epoch=1,
-        train_loss=log_loss(on_train, train.labels, class_weights(train.labels)),
+        train_loss=_loss(learner, train, recipe.batch_size, device),
         validation_loss=log_loss(on_validation, validation.labels),
         validation_auc=macro_auc(validation.labels, on_validation),
         learning_rate=0.0,
@@ -98,6 +102,14 @@ def _drawn(train: Examples, inside: Inside, rng: np.random.Generator) -> tuple[F
             "films whose lesions have a place"
         )
     return np.concatenate(found), classes
+
+
+def _loss(learner: MammogramNetwork, train: Examples, batch_size: int, device: torch.device) -> float:
+    """Of all training films; never all of their maps in memory."""
+    films = np.arange(len(train.labels))
+    batches = (train.batch(films[first : first + batch_size]) for first in range(0, len(films), batch_size))
+    probabilities = np.concatenate([predict(learner, batch, batch_size, device) for batch in batches])
+    return log_loss(probabilities, train.labels, class_weights(train.labels))
 
 
 @torch.inference_mode()

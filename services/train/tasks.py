@@ -113,7 +113,7 @@ def train_fold(work: Assignment) -> None:
             replace(images.examples(split.validation), pool=seen),
         )
         if recipe.regression and learner is not network:
-            inside = breast_places(images.inputs[split.train], seen.shape[-1])
+            inside = breast_places(images.inputs, seen.shape[-1])[split.train]
             fitted = fit_head(*given, inside=inside, seed=seed, device=device, on_epoch=report_progress)
         else:
             fitted = trainer(job.network, recipe, learner, device)(
