@@ -141,22 +141,25 @@ def _box(found: Prediction) -> Box:
     x, y, width, height = found.segmentation.box
     if found.segmentation.flipped:
         x = found.image.pixels.shape[1] - x - width
-    (left, top), (right, bottom) = _as_sent(found, np.array([[x, y], [x + width, y + height]])).tolist()
+    (left, top), (right, bottom) = _as_sent(found, np.array([[x, y], [x + width, y + height]], np.float64)).tolist()
     return Box(x=left, y=top, width=right - left, height=bottom - top)
 
 
 def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
-    """The parenchyma's outline as a polygon in the film's pixels, within a pixel and a half of it."""
-    mask, (x, y, width, height) = found.segmentation.mask, found.segmentation.box
-    box = mask[y : y + height, x : x + width]
+    """The parenchyma's outline as a polygon in the film's pixels, within two pixels of it."""
+    segmented = found.segmentation
+    x, y, width, height = segmented.drawn_box
+    box = segmented.drawn[y : y + height, x : x + width]
     contours, _ = cv2.findContours(box, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x, y))
-    polygon = cv2.approxPolyDP(max(contours, key=cv2.contourArea), 1.5, closed=True)[:, 0]
-    if found.segmentation.flipped:
-        polygon = np.column_stack([mask.shape[1] - 1 - polygon[:, 0], polygon[:, 1]])
-    return tuple((x, y) for x, y in _as_sent(found, np.asarray(polygon, np.int64)).tolist())
+    times = segmented.pixels.shape[0] // segmented.drawn.shape[0]
+    polygon = cv2.approxPolyDP(max(contours, key=cv2.contourArea), 1.5 / times, closed=True)[:, 0]
+    polygon = polygon * times + (times - 1) / 2  # the middle of a pixel stays where it is
+    if segmented.flipped:
+        polygon[:, 0] = segmented.pixels.shape[1] - 1 - polygon[:, 0]
+    return tuple((x, y) for x, y in _as_sent(found, polygon).tolist())
 
 
-def _as_sent(found: Prediction, points: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _as_sent(found: Prediction, points: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Points (n x 2: x, y) of the decoded pixels, in pixels of the frame that was sent."""
     height, width = found.image.pixels.shape
     return np.rint(points * (np.array(found.image.full_size) / (width, height))).astype(np.int64)

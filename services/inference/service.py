@@ -101,7 +101,7 @@ class InferenceService:
 
 def _traits(prediction: Prediction) -> TraitsOfFilm:
     segmented = prediction.segmentation
-    return traits_of(segmented.oriented, segmented.mask, prediction.image.bits)
+    return traits_of(segmented.oriented, segmented.drawn, prediction.image.bits)
 
 
 def connection_closed(connection: socket.socket | None) -> bool:

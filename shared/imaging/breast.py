@@ -6,8 +6,10 @@ rough breast, and then around that breast as a local mean of what lies outside i
 exactly 0, which on scanned ones is only the padding around the scanned strip.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import cv2
@@ -25,6 +27,10 @@ Box: TypeAlias = tuple[int, int, int, int]
 COARSE_EDGE = 128
 """Longest edge, in pixels, of the reduced film on which the background is measured. The outline is found between the
 pixels of one of twice the size."""
+
+FINE = 4
+"""Times the coarse size is what a film is reduced to at first: halving from there is many times as fast as any other
+reduction."""
 
 ROUGH_CONTRAST = 0.045  # of the film's bright part's grey level above its background that is breast beyond doubt
 CLEAN_CONTRAST = 0.03  # ... above a background that is exactly 0
@@ -55,7 +61,9 @@ class Work:
     @cached_property
     def level(self) -> float:
         """The mean grey level of the breast."""
-        return float(cv2.mean(self.grey, self.breast)[0])
+        x, y, width, height = cv2.boundingRect(self.contour)
+        box = slice(y, y + height), slice(x, x + width)
+        return float(cv2.mean(self.grey[box], self.breast[box])[0])
 
     @cached_property
     def hull(self) -> Points:
@@ -66,15 +74,20 @@ class Work:
     def wall(self) -> npt.NDArray[np.float64]:
         """The upper and the lower end (2 x 2: x, y) of the chest wall, if it is on the left: the longest straight and
         steep run there of the hull, or where it has none its leftmost and topmost place, twice."""
-        corners = cv2.approxPolyDP(self.hull, STRAIGHT, closed=True)[:, 0].astype(np.float64)
-        runs = np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)
-        across, down = np.abs(runs[:, 1] - runs[:, 0]).T
-        usable = (across <= down) & (runs[:, :, 0].mean(axis=1) < corners[:, 0].mean())
-        if not usable.any():
-            return np.tile(corners.min(axis=0), (2, 1))
-        wall = runs[np.argmax(np.hypot(across, down) * usable)]
-        return np.asarray(wall[np.argsort(wall[:, 1])], np.float64)
+        corners = cv2.approxPolyDP(self.hull, STRAIGHT, closed=True)[:, 0].tolist()
+        middle = sum(x for x, _ in corners) / len(corners)
+        # In plain Python, since it is but some corners: NumPy takes several times as long.
+        runs = [
+            (math.dist(start, end), start, end)
+            for start, end in zip(corners, corners[1:] + corners[:1], strict=True)
+            if abs(end[0] - start[0]) <= abs(end[1] - start[1]) and (start[0] + end[0]) / 2 < middle
+        ]
+        if not runs:
+            return np.array(2 * [[min(x for x, _ in corners), min(y for _, y in corners)]], np.float64)
+        _, start, end = max(runs, key=itemgetter(0))
+        return np.array(sorted((start, end), key=itemgetter(1)), np.float64)
 
+    @cached_property
     def borders(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Every row that the breast takes up, and its first and its last column there."""
         _, top, _, height = cv2.boundingRect(self.contour)
@@ -91,16 +104,20 @@ class Work:
         return Work(film, np.asarray(cv2.flip(self.grey, 1), np.float32), breast, contour, outline)
 
 
-def find_breast(pixels: Grey) -> Work:
-    """Finds the breast, with the pectoral muscle, on a film (uint8, H x W).
+def fine(pixels: Grey) -> Grey:
+    """A film (H x W) of any size at so many times the coarse size."""
+    height, width = pixels.shape
+    scale = COARSE_EDGE / max(height, width)
+    return _u8(_resized(pixels, (max(1, round(width * scale)), max(1, round(height * scale))), FINE))
+
+
+def find_breast(reduced: Grey) -> Work:
+    """Finds the breast, with the pectoral muscle, on a `fine` film (uint8).
 
     Raises NotAMammogram where nothing on the film has the contrast and the area of a breast.
     """
-    height, width = pixels.shape
-    scale = COARSE_EDGE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    # By way of four times the coarse size: halving is many times as fast as any other reduction.
-    film = _u8(_resized(_resized(pixels, size, 4), size, 2))
+    size = reduced.shape[1] // FINE, reduced.shape[0] // FINE
+    film = _u8(_resized(reduced, size, 2))
     exact = film.astype(np.float32)
     grey = np.asarray(cv2.GaussianBlur(exact, (5, 5), 0.7), np.float32)
     coarse = _resized(exact, size)

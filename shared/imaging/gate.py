@@ -110,7 +110,7 @@ def _edges(work: Work, ground: float, contrast: float) -> dict[str, float]:
     """How much brighter it is at the wall than at the skin (`fading`, upper part as in `segment`), how dark beyond the
     skin (`margin`), both in contrasts, and the share of its rows that reach the right side of the frame (`across`)."""
     last = work.breast.shape[1] - 1
-    rows, wall, skin = work.borders()
+    rows, wall, skin = work.borders
     at_wall = work.grey[rows, np.minimum(wall + _INSET, last)]
     at_skin = work.grey[rows, np.maximum(skin - _INSET, 0)]
     upper = slice(0, int(0.6 * len(rows)) + 1)

@@ -48,12 +48,12 @@ SPARSE = np.linspace(0, 1, SAMPLES // 2, dtype=np.float32)[None]
 
 @dataclass(frozen=True, eq=False)
 class _Slope:
-    """How the upright film's grey level rises a pixel to the right and down (flat), in mean grey levels of the breast,
-    and where (H x W) that tells of muscle."""
+    """How the upright film's grey level rises a pixel to the right and down (H x W), in mean grey levels of the breast,
+    and where that tells of muscle (1, and 0 elsewhere)."""
 
-    across: npt.NDArray[np.float32]
-    down: npt.NDArray[np.float32]
-    inside: npt.NDArray[np.bool_]
+    across: Edges
+    down: Edges
+    inside: Edges
 
 
 def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
@@ -70,7 +70,7 @@ def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
     scale = 1 / (8 * work.level)
     across, down = (cv2.Sobel(smooth, cv2.CV_32F, *axis, scale=scale) for axis in ((1, 0), (0, 1)))
     inside = _away_from_skin(cv2.warpAffine(work.breast, upright, size, flags=cv2.INTER_NEAREST))
-    slope = _Slope(np.asarray(across, np.float32).ravel(), np.asarray(down, np.float32).ravel(), inside)
+    slope = _Slope(np.asarray(across, np.float32), np.asarray(down, np.float32), inside)
 
     width, height = size
     straight, fall = _likely(COARSE * np.array([width, height, 0], np.float32), slope, SPARSE)
@@ -105,15 +105,18 @@ def _upright(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:
     return np.hstack([turn, (-turn @ start - offset)[:, None]]), (max(int(width), 8), max(int(height), 8))
 
 
-def _away_from_skin(breast: cv2.typing.MatLike) -> npt.NDArray[np.bool_]:
+def _away_from_skin(breast: cv2.typing.MatLike) -> Edges:
     """What has breast SKIN pixels to the right and below: the chest wall and the top are no skin."""
     square = np.ones((SKIN + 1, SKIN + 1), np.uint8)
-    return cv2.erode(breast, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0).view(np.bool_)
+    inside = cv2.erode(breast, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return inside.astype(np.float32)
 
 
 def _trace(edges: Edges, along: Edges = ALONG) -> tuple[Edges, Edges]:
     """The points x, y (float32, K x N) of edges, at N places along them."""
     top, bottom, sag = (column[:, None] for column in edges.T)
+    if not sag.any():
+        return top * (1 - along), bottom * along
     bow = 4 * along * (1 - along) * (sag / np.hypot(top, bottom))
     return top * (1 - along) + bow * bottom, bottom * along + bow * top
 
@@ -133,8 +136,8 @@ def _likely(edges: Edges, slope: _Slope, along: Edges = ALONG) -> tuple[Edges, f
     top, bottom = edges[:, :1], edges[:, 1:2]
     length = np.hypot(top, bottom)
     fall = slope.across.take(place) * -(bottom / length) - slope.down.take(place) * (top / length)
-    count = np.count_nonzero(seen, axis=1)
-    mean = (fall.clip(*FALL) * seen).sum(axis=1) / np.maximum(count, 1)
+    count = seen.sum(axis=1)
+    mean = np.vecdot(fall.clip(*FALL), seen) / np.maximum(count, 1)
     score = mean * np.sqrt(count / along.size * length[:, 0]) * usual * (count > SEEN * along.size)
     best = float(score.max())
     if best <= 0:

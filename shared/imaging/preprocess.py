@@ -1,7 +1,7 @@
 """The one way from a film to a network's input: training and inference both go through `network_input`."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -40,7 +40,7 @@ class Preprocessing(BaseModel):
     @property
     def least_edge(self) -> int:
         """What `decode` may make of the shorter edge. The breast takes up half of a film at least in one direction, so
-        that the input is never enlarged; segmentation needs less (`breast.WORK_EDGE`)."""
+        that the input is never enlarged; segmentation needs less (`breast.COARSE_EDGE`)."""
         return max(LEAST_EDGE, 2 * self.size)
 
 
@@ -66,7 +66,11 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     gate = segmentation.gate
     if not gate.passed:
         raise NotAMammogram(f"{gate.reason}; send one whole mammogram", gate.score)
-    seen = _seen(segmentation.pixels, segmentation.mask, segmentation.box, preprocessing, segmentation.flipped)
+    part = _part(segmentation.box)
+    if segmentation.halved is not None and part.edge // 2 >= _LEAST_SPARE * preprocessing.size:
+        seen = _seen(segmentation.halved, segmentation.drawn, part.halved(), preprocessing, segmentation.flipped)
+    else:
+        seen = _seen(segmentation.pixels, segmentation.mask, part, preprocessing, segmentation.flipped)
     return Prepared(seen, segmentation, image.bits, gate)
 
 
@@ -75,25 +79,56 @@ def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> np
 
     The mask's box is padded to a square, the chest wall staying at the left edge and the breast centred in height, and
     resized; grey levels are stretched between two percentiles of those inside the mask; outside it the input is 0. A
-    film that is much larger than the input is halved first, which is many times as fast as all the rest.
+    film that is much larger than the input is halved first, which is many times as fast as all the rest; of the pixels
+    that come out, those that the mask covers whole are inside it.
     Raises NotAMammogram when the mask is empty.
     """
     x, y, width, height = cv2.boundingRect(mask)
     if width == 0:
         raise NotAMammogram("the mask is empty; segment the film first")
-    return _seen(film, mask, (x, y, width, height), preprocessing)
+    return _seen(film, mask, _part((x, y, width, height)), preprocessing)
+
+
+class _Part(NamedTuple):
+    """What of an oriented film the network sees, in its pixels: a square, and the column `right` of it at which it
+    begins to be empty."""
+
+    left: int
+    top: int
+    right: int
+    edge: int
+
+    def halved(self) -> "_Part":
+        """The same in pixels of half the film."""
+        return _Part(*(value // 2 for value in self))
+
+
+def _part(box: Box) -> _Part:
+    """That of a mask's box. Its lengths can be halved twice; half of it is the part of half a box."""
+    x, y, width, height = box
+    edge = -(-max(width, height) // _EVEN) * _EVEN
+    return _Part(x, y - 2 * ((edge - height) // 4), x + -(-width // _EVEN) * _EVEN, edge)
+
+
+def input_square(box: Box) -> tuple[int, int, int]:
+    """The square that the network sees of a mask's box (x, y, width, height): left, top and edge in pixels of the
+    oriented film. It may reach beyond the film; the edge is even, for it is halved."""
+    left, top, _, edge = _part(box)
+    return left, top, edge
 
 
 def _seen(
-    film: Pixels, mask: _Grey, box: Box, preprocessing: Preprocessing, flipped: bool = False
+    film: Pixels, mask: _Grey, part: _Part, preprocessing: Preprocessing, flipped: bool = False
 ) -> npt.NDArray[np.float32]:
     """The network's input of a film that may be `flipped`, and need not be blackened, and of its oriented mask."""
-    edge = input_square(box)[2]
-    inside = np.asarray(_strip(mask, box), np.uint8)
-    strip = unsigned(cv2.copyTo(_strip(film, box, flipped), inside))
-    while edge // 2 >= _LEAST_SPARE * preprocessing.size and edge % 2 == 0:
+    edge, strip, covered = part.edge, _strip(film, part, flipped), _strip(mask, part)
+    while edge // 2 >= _LEAST_SPARE * preprocessing.size and edge % 2 == strip.shape[1] % 2 == 0:
         edge //= 2
-        strip, inside = _halved(strip), np.asarray(_halved(inside), np.uint8)
+        strip, covered = _halved(strip), _halved(covered)
+    if flipped:
+        strip = unsigned(cv2.flip(strip, 1))
+    inside = (covered == covered.max()).view(np.uint8)  # where it is 255, unless a mask is but a line
+    strip = unsigned(cv2.copyTo(strip, inside))
     dark, bright = _percentiles(strip, inside)
     # Worked out for the grey levels that there can be, not for each pixel. What is 0 stays 0.
     levels = ((np.arange(_levels(strip), dtype=np.float32) - dark) / max(bright - dark, 1.0)).clip(0, 1)
@@ -106,32 +141,20 @@ def _seen(
     return np.asarray(cv2.resize(stretched, (preprocessing.size,) * 2, interpolation=method), np.float32)[None]
 
 
-def input_square(box: Box) -> tuple[int, int, int]:
-    """The square that the network sees of a mask's box (x, y, width, height): left, top and edge in pixels of the
-    oriented film. It may reach beyond the film; the edge is even, for it is halved."""
-    x, y, width, height = box
-    edge = -(-max(width, height) // _EVEN) * _EVEN
-    return x, y - (edge - height) // 2, edge
-
-
 def _levels(film: Pixels) -> int:
     return 256 if film.dtype == np.uint8 else 65536
 
 
-def _strip(pixels: Pixels, box: Box, flipped: bool = False) -> Pixels:
-    """Of the square around a box what is in the box's columns and some more, 0 beyond the film. It can be halved."""
+def _strip(pixels: Pixels, part: _Part, flipped: bool = False) -> Pixels:
+    """The columns of a part that are not empty, 0 beyond the film; mirrored where the film is yet to be `flipped`."""
     height, width = pixels.shape
-    left, top, edge = input_square(box)
-    right = left + -(-box[2] // _EVEN) * _EVEN
-    above, below, beyond = max(0, -top), max(0, top + edge - height), max(0, right - width)
-    rows = slice(max(0, top), top + edge)
-    if flipped:
-        strip = unsigned(cv2.flip(pixels[rows, max(0, width - right) : width - left], 1))
-    else:
-        strip = pixels[rows, left:right]
+    above, below, beyond = max(0, -part.top), max(0, part.top + part.edge - height), max(0, part.right - width)
+    columns = slice(max(0, width - part.right), width - part.left) if flipped else slice(part.left, part.right)
+    strip = pixels[max(0, part.top) : part.top + part.edge, columns]
     if not (above or below or beyond):
         return strip
-    return unsigned(cv2.copyMakeBorder(strip, above, below, 0, beyond, cv2.BORDER_CONSTANT, value=0))
+    left, right = (beyond, 0) if flipped else (0, beyond)
+    return unsigned(cv2.copyMakeBorder(strip, above, below, left, right, cv2.BORDER_CONSTANT, value=0))
 
 
 def _halved(strip: Pixels) -> Pixels:
@@ -140,12 +163,11 @@ def _halved(strip: Pixels) -> Pixels:
 
 
 def _percentiles(film: Pixels, inside: _Grey) -> tuple[int, int]:
-    """The grey levels at DARK and BRIGHT per cent of the film where it is all inside the mask, from the histogram of
-    every second pixel of every second row."""
+    """The grey levels at DARK and BRIGHT per cent of the film where `inside` is not 0, from the histogram of every
+    second pixel of every second row."""
     levels = _levels(film)
-    whole = (inside == inside.max()).view(np.uint8)  # where it is 255, unless a mask is but a line
     for step in (2, 1):  # of which they may see nothing
-        seen, covered = unsigned(film[::step, ::step].copy()), whole[::step, ::step].copy()
+        seen, covered = unsigned(film[::step, ::step].copy()), inside[::step, ::step].copy()
         histogram = cv2.calcHist([seen], [0], covered, [levels], [0, levels]).ravel()
         if histogram.any():
             break

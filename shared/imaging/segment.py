@@ -8,32 +8,47 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.breast import Box, Work, around, enlarged, find_breast, largest
+from shared.imaging.breast import Box, Grey, Work, around, enlarged, find_breast, fine, largest
 from shared.imaging.gate import Gate, judge
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
 from shared.imaging.pectoral import find_pectoral
 
-SEGMENTATION_VERSION: int = 4
-"""Raised whenever `segment` gives other masks than before: models remember which one they were trained on."""
+SEGMENTATION_VERSION: int = 5
+"""Raised whenever `segment` gives other masks than before, or `preprocess` makes another input of the same one: models
+remember which one they were trained on."""
 
 _FINE = 4  # binary digits of a pixel in which the edge of the muscle is drawn
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A segmented film. All arrays are H x W, in the oriented frame: the chest wall is on the left. What not everybody
-    needs is worked out when it is asked for."""
+    """A segmented film. All arrays are in the oriented frame, the chest wall on the left, but for those that say that
+    they are as the film was given. What not everybody needs is worked out when it is asked for."""
 
     pixels: Pixels
-    """The film as it was given, with its own depth: not oriented."""
-    mask: npt.NDArray[np.uint8]
-    """Uint8, 255 inside the parenchyma: the breast without the pectoral muscle."""
+    """The film (H x W) as it was given, with its own depth."""
+    halved: Grey | None
+    """The film as it was given at half its size, where it is one of 8 bits and its mask was drawn at half its size."""
+    drawn: Grey
+    """The mask at the size that it was drawn at: the film's, or half of it."""
+    drawn_box: Box
+    """That of `drawn`, in its pixels."""
     flipped: bool
     """Whether left and right of `pixels` are exchanged to bring the chest wall to the left."""
-    box: Box
-    """That of `mask`."""
     work: Work
     """The reduced film on which the breast was found."""
+
+    @cached_property
+    def mask(self) -> Grey:
+        """Uint8, H x W, 255 inside the parenchyma: the breast without the pectoral muscle."""
+        return self._of_full_size(self.drawn)
+
+    @property
+    def box(self) -> Box:
+        """That of `mask`."""
+        times = self.pixels.shape[0] // self.drawn.shape[0]
+        x, y, width, height = (times * length for length in self.drawn_box)
+        return x, y, width, height
 
     @property
     def oriented(self) -> Pixels:
@@ -42,19 +57,24 @@ class Segmentation:
 
     @cached_property
     def film(self) -> Pixels:
-        """The film with its own depth, 0 outside `mask`."""
+        """The film (H x W) with its own depth, 0 outside `mask`."""
         oriented = cv2.flip(self.pixels, 1) if self.flipped else self.pixels
         return unsigned(cv2.copyTo(oriented, self.mask))
 
     @cached_property
-    def breast(self) -> npt.NDArray[np.uint8]:
-        """Uint8, 255 inside the breast, with the pectoral muscle."""
-        return enlarged(self.work.outline, self.mask.shape)[0]
+    def breast(self) -> Grey:
+        """Uint8, H x W, 255 inside the breast, with the pectoral muscle."""
+        return self._of_full_size(enlarged(self.work.outline, self.drawn.shape)[0])
 
     @cached_property
     def gate(self) -> Gate:
         """Whether it looks like a mammogram at all."""
         return judge(self.work)
+
+    def _of_full_size(self, mask: Grey) -> Grey:
+        if mask.shape == self.pixels.shape:
+            return mask
+        return np.asarray(cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
@@ -62,12 +82,16 @@ def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
 
     What is breast is found on its upper 8 bits. Raises NotAMammogram where there is none.
     """
-    work = find_breast(to_8bit(Image(pixels, bits)))
+    shallow = to_8bit(Image(pixels, bits))
+    reduced = fine(shallow)
+    work = find_breast(reduced)
     flipped = _chest_wall_is_right(work)
     if flipped:
         work = work.mirrored()
-    mask, box = enlarged(_without_muscle(work), pixels.shape)
-    return Segmentation(pixels, mask, flipped, box, work)
+    # Half of a film of MIAS is what the network's input is made of: a mask that was drawn finer would be halved again.
+    half = pixels.shape == (2 * reduced.shape[0], 2 * reduced.shape[1])
+    drawn, box = enlarged(_without_muscle(work), (reduced if half else pixels).shape)
+    return Segmentation(pixels, reduced if half and shallow is pixels else None, drawn, box, flipped, work)
 
 
 def _without_muscle(work: Work) -> npt.NDArray[np.uint8]:
@@ -86,7 +110,7 @@ def _chest_wall_is_right(work: Work) -> bool:
 
     Only the upper part is asked: below, the breast may lift off the chest wall.
     """
-    rows, first, last = work.borders()
+    rows, first, last = work.borders
     upper = slice(0, math.ceil(0.6 * len(rows)))
     rows, first, last = rows[upper], first[upper], last[upper]
     left = np.minimum(first + 2, work.breast.shape[1] - 1)

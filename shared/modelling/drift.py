@@ -39,9 +39,10 @@ TRAITS = ("brightness", "breast_area")
 
 
 def traits_of(film: Pixels, mask: npt.NDArray[np.uint8], bits: int = 8) -> TraitsOfFilm:
-    """Of a film (H x W, oriented as its mask) of a depth in bits and the mask (uint8, 255 inside), by every eighth
-    pixel of every eighth row."""
-    inside = np.ascontiguousarray(mask[::_SPARSE, ::_SPARSE])
+    """Of a film (H x W, oriented as its mask) of a depth in bits and the mask (uint8, 255 inside), which may have been
+    drawn at half the film's size, by every eighth pixel of every eighth row of the film."""
+    step = _SPARSE * mask.shape[0] // film.shape[0]
+    inside = np.ascontiguousarray(mask[::step, ::step])
     brightness = cv2.mean(np.ascontiguousarray(film[::_SPARSE, ::_SPARSE]), mask=inside)[0] / (2**bits - 1)
     area = cv2.countNonZero(inside) / inside.size
     return TraitsOfFilm(brightness=round(brightness, 5), breast_area=round(area, 5))

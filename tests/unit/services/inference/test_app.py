@@ -172,6 +172,7 @@ def test_what_clients_choose_makes_no_series(ready: FlaskClient, film: np.ndarra
         ready.open("/v1/predictions", method=word.upper(), headers=headers)
         ready.post(f"/v1/predictions?operating_point={word}", data=encode_png(film), headers=headers)
         ready.post("/v1/predictions", data=word.encode(), headers=headers)
+        ready.get("/metrics", headers=headers)
 
     ask("first")
     before = series()

@@ -12,7 +12,7 @@ import pytest
 from services.augment.core import apply_transform, draw_transform
 from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram
-from shared.imaging.breast import find_breast
+from shared.imaging.breast import find_breast, fine
 from shared.imaging.decode import decode, encode_png
 from shared.imaging.gate import THRESHOLD, TRAITS, Gate, judge, measure
 from shared.imaging.image import Image
@@ -74,7 +74,7 @@ def test_a_refusal_says_why_and_what_to_do(kind: str) -> None:
 
 
 def test_each_trait_can_refuse_by_itself() -> None:
-    work = find_breast(draw(2, seed=901).pixels)  # a left breast: its chest wall is on the left
+    work = find_breast(fine(draw(2, seed=901).pixels))  # a left breast: its chest wall is on the left
     assert judge(work).score == pytest.approx(1.0)
     assert measure(work).keys() == TRAITS.keys()
     for trait in TRAITS.values():

@@ -1,5 +1,7 @@
 """The network's input, and that training and serving see the same one."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from pydantic import ValidationError
 from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram, UnsupportedImage
 from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.image import Image
 from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image
 
 
@@ -20,6 +23,18 @@ def test_training_and_serving_see_the_same_pixels(number: int, size: int, bits: 
     stored = (encode_png(served.segmentation.film), encode_png(served.segmentation.mask))
     film, mask = (decode(file).pixels for file in stored)
     np.testing.assert_array_equal(network_input(film, np.asarray(mask, np.uint8), preprocessing), served.input)
+
+
+@pytest.mark.parametrize("size", [60, 96, 224, 400])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_film_that_was_halved_already_gives_the_same_input(size: int, mirrored: bool) -> None:
+    """Serving halves a film once, for the breast and for the input; training comes from the whole one."""
+    pixels = draw(4, seed=5).pixels
+    pixels = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
+    served = prepare_image(Image(pixels, 8), Preprocessing(size=size))
+    whole = replace(served.segmentation, halved=None)
+    assert served.segmentation.halved is not None
+    np.testing.assert_array_equal(network_input(whole.film, whole.mask, Preprocessing(size=size)), served.input)
 
 
 def test_the_input_is_one_square_channel_from_0_to_1() -> None:
@@ -97,6 +112,16 @@ def test_outside_the_mask_is_black() -> None:
     cv2.circle(mask, (64, 64), 60, 255, cv2.FILLED)
     seen = network_input(np.full((128, 128), 200, np.uint8), mask, Preprocessing(size=121))
     assert not seen[0, :10, :10].any()
+
+
+def test_a_pixel_of_a_halved_film_that_the_mask_covers_in_part_is_outside_it() -> None:
+    """Beyond the mask a film of the data set is black, and one that is served is not: both have to look the same."""
+    mask = np.zeros((256, 256), np.uint8)
+    cv2.circle(mask, (101, 128), 99, 255, cv2.FILLED)
+    film = np.random.default_rng(1).integers(1, 255, mask.shape, np.uint8)
+    black = np.where(mask > 0, film, 0).astype(np.uint8)
+    preprocessing = Preprocessing(size=50)
+    np.testing.assert_array_equal(network_input(black, mask, preprocessing), network_input(film, mask, preprocessing))
 
 
 def test_an_even_film_and_an_empty_mask() -> None:

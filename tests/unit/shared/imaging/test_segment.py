@@ -81,6 +81,22 @@ def test_the_parts_of_a_segmentation_fit_together() -> None:
     assert result.box == tuple(cv2.boundingRect(result.mask))
 
 
+@pytest.mark.parametrize(("size", "bits", "drawn"), [(1024, 8, 512), (1024, 12, 512), (700, 8, 700), (2048, 8, 2048)])
+def test_a_mask_that_was_drawn_at_half_the_size_is_doubled_when_it_is_asked_for(
+    size: int, bits: int, drawn: int
+) -> None:
+    pixels = framed(film(5).pixels, (size, size), cv2.INTER_AREA)
+    result = segment(pixels if bits == 8 else pixels.astype(np.uint16) << 4, bits)
+    times = size // drawn
+    assert result.drawn.shape == (drawn, drawn)
+    np.testing.assert_array_equal(result.mask, result.drawn.repeat(times, axis=0).repeat(times, axis=1))
+    assert result.breast.shape == result.mask.shape == (size, size)
+    assert result.box == tuple(cv2.boundingRect(result.mask))
+    if result.halved is not None:
+        np.testing.assert_array_equal(result.halved, cv2.resize(pixels, (512, 512), interpolation=cv2.INTER_AREA))
+    assert (result.halved is None) is not (bits == 8 and times == 2)
+
+
 def test_the_edge_of_an_outline_lies_between_its_pixels() -> None:
     """The pixels next to the breast say where between them it ends; without them a lesion at the edge is cut."""
     disc = cv2.circle(np.zeros((128, 128), np.uint8), (60, 64), 40, 255, cv2.FILLED)

@@ -27,6 +27,14 @@ def test_traits_are_those_inside_the_mask_whatever_the_depth(kind: type, bits: i
     assert traits_of(film, mask, bits).breast_area == 0.25
 
 
+@pytest.mark.parametrize("size", [(96, 80), (1002, 830)])
+def test_a_mask_that_was_drawn_at_half_the_size_tells_the_same(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    film = rng.integers(0, 255, size, np.uint8)
+    drawn = rng.choice(np.array([0, 255], np.uint8), (size[0] // 2, size[1] // 2))
+    assert traits_of(film, drawn) == traits_of(film, drawn.repeat(2, axis=0).repeat(2, axis=1))
+
+
 def test_films_like_those_of_the_training_do_not_drift() -> None:
     assert index_of(films(500, 1), films(200, 2)) < 0.15
 
