@@ -15,8 +15,8 @@ help: ## list what there is
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)
 
-test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, a process a core (JOBS=); MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS and MAMMO_TEST_DICOM add real films
-	.venv/bin/python -m pytest -n $(or $(JOBS),auto) --dist loadfile
+test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, JOBS=2 by two processes; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS and MAMMO_TEST_DICOM add real films
+	.venv/bin/python -m pytest -n $(or $(JOBS),0) --dist loadfile
 
 chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
 	.venv/bin/python -m tests.chaos.storm $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
