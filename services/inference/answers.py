@@ -151,9 +151,9 @@ def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
     x, y, width, height = segmented.drawn_box
     box = segmented.drawn[y : y + height, x : x + width]
     contours, _ = cv2.findContours(box, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x, y))
-    times = segmented.pixels.shape[0] // segmented.drawn.shape[0]
+    times = segmented.times
     polygon = cv2.approxPolyDP(max(contours, key=cv2.contourArea), 1.5 / times, closed=True)[:, 0]
-    polygon = polygon * times + (times - 1) / 2  # the middle of a pixel stays where it is
+    polygon = polygon.astype(np.float64) * times + (times - 1) / 2  # the middle of a pixel stays where it is
     if segmented.flipped:
         polygon[:, 0] = segmented.pixels.shape[1] - 1 - polygon[:, 0]
     return tuple((x, y) for x, y in _as_sent(found, polygon).tolist())

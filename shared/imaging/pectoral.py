@@ -51,9 +51,9 @@ class _Slope:
     """How the upright film's grey level rises a pixel to the right and down (H x W), in mean grey levels of the breast,
     and where that tells of muscle (1, and 0 elsewhere)."""
 
-    across: Edges
-    down: Edges
-    inside: Edges
+    across: npt.NDArray[np.float32]
+    down: npt.NDArray[np.float32]
+    inside: npt.NDArray[np.float32]
 
 
 def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
@@ -105,8 +105,8 @@ def _upright(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:
     return np.hstack([turn, (-turn @ start - offset)[:, None]]), (max(int(width), 8), max(int(height), 8))
 
 
-def _away_from_skin(breast: cv2.typing.MatLike) -> Edges:
-    """What has breast SKIN pixels to the right and below: the chest wall and the top are no skin."""
+def _away_from_skin(breast: cv2.typing.MatLike) -> npt.NDArray[np.float32]:
+    """1 where there is breast SKIN pixels to the right and below, else 0: the chest wall and the top are no skin."""
     square = np.ones((SKIN + 1, SKIN + 1), np.uint8)
     inside = cv2.erode(breast, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return inside.astype(np.float32)

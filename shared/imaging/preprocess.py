@@ -67,7 +67,7 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     if not gate.passed:
         raise NotAMammogram(f"{gate.reason}; send one whole mammogram", gate.score)
     part = _part(segmentation.box)
-    if segmentation.halved is not None and part.edge // 2 >= _LEAST_SPARE * preprocessing.size:
+    if segmentation.halved is not None and _can_spare_half(part.edge, preprocessing):
         seen = _seen(segmentation.halved, segmentation.drawn, part.halved(), preprocessing, segmentation.flipped)
     else:
         seen = _seen(segmentation.pixels, segmentation.mask, part, preprocessing, segmentation.flipped)
@@ -122,7 +122,7 @@ def _seen(
 ) -> npt.NDArray[np.float32]:
     """The network's input of a film that may be `flipped`, and need not be blackened, and of its oriented mask."""
     edge, strip, covered = part.edge, _strip(film, part, flipped), _strip(mask, part)
-    while edge // 2 >= _LEAST_SPARE * preprocessing.size and edge % 2 == strip.shape[1] % 2 == 0:
+    while _can_spare_half(edge, preprocessing) and edge % 2 == strip.shape[1] % 2 == 0:
         edge //= 2
         strip, covered = _halved(strip), _halved(covered)
     if flipped:
@@ -139,6 +139,10 @@ def _seen(
         stretched = cv2.resize(stretched, (2 * preprocessing.size,) * 2, interpolation=cv2.INTER_LINEAR)
     method = cv2.INTER_AREA if len(stretched) > preprocessing.size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(stretched, (preprocessing.size,) * 2, interpolation=method), np.float32)[None]
+
+
+def _can_spare_half(edge: int, preprocessing: Preprocessing) -> bool:
+    return edge // 2 >= _LEAST_SPARE * preprocessing.size
 
 
 def _levels(film: Pixels) -> int:

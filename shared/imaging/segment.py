@@ -38,6 +38,11 @@ class Segmentation:
     work: Work
     """The reduced film on which the breast was found."""
 
+    @property
+    def times(self) -> int:
+        """So many pixels of the film are one of `drawn` in each direction: 1 or 2."""
+        return len(self.pixels) // len(self.drawn)
+
     @cached_property
     def mask(self) -> Grey:
         """Uint8, H x W, 255 inside the parenchyma: the breast without the pectoral muscle."""
@@ -46,8 +51,7 @@ class Segmentation:
     @property
     def box(self) -> Box:
         """That of `mask`."""
-        times = self.pixels.shape[0] // self.drawn.shape[0]
-        x, y, width, height = (times * length for length in self.drawn_box)
+        x, y, width, height = (self.times * length for length in self.drawn_box)
         return x, y, width, height
 
     @property
@@ -72,9 +76,10 @@ class Segmentation:
         return judge(self.work)
 
     def _of_full_size(self, mask: Grey) -> Grey:
-        if mask.shape == self.pixels.shape:
+        if self.times == 1:
             return mask
-        return np.asarray(cv2.resize(mask, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST), np.uint8)
+        larger = cv2.resize(mask, None, fx=self.times, fy=self.times, interpolation=cv2.INTER_NEAREST)
+        return np.asarray(larger, np.uint8)
 
 
 def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
