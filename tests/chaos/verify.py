@@ -12,7 +12,7 @@ from shared.store.objects import ObjectStore
 from tests.chaos.cluster import Cluster
 
 _TIMES = {"seconds", "images_per_second", "seconds_per_epoch", "created", "when", "since", "code_version"}
-_OF_THE_RUN = {"run", "version", "owner", "token", "deaths", "by", "previous", "unit"}
+_OF_THE_RUN = {"run", "version", "owner", "token", "deaths", "released", "by", "previous", "unit"}
 _PICTURES_OF_TIMES = ("/report/", "report.html", "card.json", "metrics.json", "digests.json")
 
 
@@ -20,8 +20,10 @@ def inventory(store: ObjectStore, plan: Plan) -> dict[str, str]:
     """Every object: its key without the run's name, and the digest of its content without names and times.
 
     What is deterministic is compared byte for byte: images, manifests, weights, graphs, golden answers, predictions.
-    Of the report, which shows how long things took, that it is there. The markers of stages are left out: they say
-    which worker enqueued the next stage, and after the broker has lost everything it is `resume` that does.
+    Of the report, which shows how long things took, that it is there. A claim tells how its owners fared: one that is
+    killed after its last write and before it has left releases nothing, and the job, being done, has no other. The
+    markers of stages are left out: they say which worker enqueued the next stage, and after the broker has lost
+    everything it is `resume` that does.
     """
     found = {}
     markers = {keys.stage_marker(plan.run, stage) for stage in STAGES}
