@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from services.inference.access import Access, local_key
 from services.inference.drift import DriftWatch
-from services.inference.lanes import Lanes, Overloaded
+from services.inference.lanes import Lanes, Overloaded, cores_for
 from services.inference.models import ModelKeeper
 from services.inference.predictor import Prediction, ServedModel, predict
 from shared import metrics
@@ -32,7 +32,7 @@ class InferenceService:
         self.access = Access(self.store, local_key(config))
         self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, cores, config.serve_engine)
         lanes = cores * (_LANES_A_CORE_WITH_GPU if config.serve_engine == "torch" else 1)
-        self.lanes = Lanes(lanes, config.serve_waiting)
+        self.lanes = Lanes(lanes, config.serve_waiting, cores_for(lanes))
         self._drift = DriftWatch()
         self._looked, self._closing = threading.Event(), threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
