@@ -4,7 +4,7 @@ A request keeps its own HTTP thread: a lane is the right to work, and not anothe
 Beyond the queue's bound a request is refused at once, with the time after which it stands a chance.
 
 Lanes may have a core each. While all of them are taken, a thread keeps to the core of its lane: where two of them woke
-on the same one, the system was seen to leave the other idle for up to 30 ms.
+on the same one, the system was seen to leave the other idle for a good part of the work.
 """
 
 import math
@@ -54,9 +54,13 @@ class Turn:
 
 
 class _Ticket(threading.Event):
-    """Of one who waits; set when it is called, to `lane`."""
+    """Of one who asks for a lane; set when it is called, and then `lane` is its own."""
 
     lane = 0
+
+    def call(self, lane: int) -> None:
+        self.lane = lane
+        self.set()
 
 
 class Lanes:
@@ -106,16 +110,16 @@ class Lanes:
         return len(self._queue)
 
     def _enter(self) -> _Ticket:
-        """The ticket of a free lane, or of a place in the queue."""
+        """A ticket that has been called already, where a lane is free, or will be in its turn."""
         ticket = _Ticket()
         with self._lock:
             if self._free:
-                self._call(ticket, self._free.pop())
-                return ticket
-            if len(self._queue) >= self._most_waiting:
+                ticket.call(self._free.pop())
+            elif len(self._queue) >= self._most_waiting:
                 raise Overloaded(math.ceil((len(self._queue) + 1) * self._mean_s / self.lanes))
-            self._queue.append(ticket)
-            return ticket
+            else:
+                self._queue.append(ticket)
+        return ticket
 
     def _leave_queue(self, ticket: _Ticket) -> bool:
         """Gives a ticket up; True when it was called in that very moment, and the lane is ours after all."""
@@ -129,14 +133,9 @@ class Lanes:
         with self._lock:
             self._mean_s += 0.1 * (took_s - self._mean_s)
             if self._queue:
-                self._call(self._queue.popleft(), lane)
+                self._queue.popleft().call(lane)
             else:
                 self._free.append(lane)
-
-    @staticmethod
-    def _call(ticket: _Ticket, lane: int) -> None:
-        ticket.lane = lane
-        ticket.set()
 
 
 def cores_for(lanes: int) -> tuple[int, ...]:
