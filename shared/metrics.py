@@ -53,7 +53,7 @@ PREPROCESS_SECONDS = Histogram(
     "request_preprocess_seconds", "Time to decode and segment", ["model_name"], buckets=_REQUEST_BUCKETS
 )
 QUEUE_SECONDS = Histogram(
-    "mammo_queue_seconds", "Time that a request waited for a lane", ["model_name"], buckets=_REQUEST_BUCKETS
+    "mammo_queue_seconds", "Time that a request waited for its turn", ["model_name"], buckets=_REQUEST_BUCKETS
 )
 EXPLAIN_SECONDS = Histogram(
     "request_explain_seconds", "Time to make the activation map", ["model_name"], buckets=_REQUEST_BUCKETS

@@ -3,6 +3,7 @@
 `.env.example` and README list the same names; a test holds the three together.
 """
 
+import os
 from functools import cache
 from ipaddress import ip_address
 from typing import Literal
@@ -69,9 +70,14 @@ class Settings(BaseSettings):
     )
     serve_host: str = Field("127.0.0.1", description="address that the inference service listens on")
     serve_port: int = Field(8080, ge=0, le=65535, description="port that the inference service listens on")
-    serve_threads: int = Field(32, ge=4, description="requests that one inference process holds at a time")
+    serve_threads: int = Field(
+        0,
+        ge=0,
+        description="requests that one inference process holds at a time; 0 means those in hand, four a core, those "
+        "that wait, and eight more",
+    )
     serve_receive_s: float = Field(60, gt=0, description="a client that takes longer to send a request is hung up on")
-    serve_waiting: int = Field(16, ge=0, description="of them, how many wait for a core; more are refused with 429")
+    serve_waiting: int = Field(16, ge=0, description="how many requests wait for their turn; more are refused with 429")
     api_key: SecretStr | None = Field(
         None, description="the API key that commands send; a service that listens on loopback alone takes it as well"
     )
@@ -87,6 +93,11 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /metrics; 0 means none")
     metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+
+    @property
+    def cores(self) -> int:
+        """How many cores a training or inference process takes."""
+        return self.cpu_threads or os.cpu_count() or 1
 
     @property
     def serves_loopback_alone(self) -> bool:

@@ -49,9 +49,13 @@ class Access:
     store: ObjectStore
     local: ApiKey | None = None
     clock: Callable[[], float] = time.monotonic
+    _own: KeyRing | None = field(init=False)
     _ring: KeyRing | None = None
     _uses: dict[str, _Use] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._own = KeyRing(keys=(self.local,)) if self.local else None
 
     def refresh(self) -> None:
         """Reads the keys again; those that are known stay when the store is away."""
@@ -89,7 +93,7 @@ class Access:
         if kind.lower() != "bearer" or not key.strip():
             raise NotAuthenticated("send an API key as 'Authorization: Bearer KEY'; `mammo keys create` makes one")
         ring, now = self._ring, datetime.now(UTC)
-        local = KeyRing(keys=(self.local,)).find(key.strip(), now) if self.local else None
+        local = self._own and self._own.find(key.strip(), now)
         if ring is None and not local:
             raise StoreUnavailable("the API keys could not be read yet: the store of MAMMO_STORE is away; try again")
         found = local or (ring and ring.find(key.strip(), now))

@@ -1,8 +1,8 @@
 """Runs a published network on the CPU by ONNX Runtime. Arrays in, arrays out.
 
-A request that is alone takes all cores, any other takes one, and ONNX Runtime fixes the number of threads with the
-session. So there are two sessions, over one copy of the weights: the graph is optimised for this CPU once and written
-to a file, from which both sessions map the weights. The file is deleted as soon as they have.
+A request that is alone takes all cores; of others each core answers one or two at a time. ONNX Runtime fixes the
+number of threads with the session, so there are two sessions, over one copy of the weights: the graph is optimised for
+this CPU once and written to a file, from which both sessions map the weights. The file is deleted as soon as they have.
 """
 
 import ctypes
@@ -10,26 +10,20 @@ import shutil
 import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
+from services.inference.together import Answer, Floats, Together, cores_for
 from shared.errors import ModelCorrupt, ModelNotReady
 
-Floats = npt.NDArray[np.float32]
+MOST_AT_ONCE = 2
+"""Films that go through the network together: with more of them little is gained, and answers come in larger lumps."""
+
 _ERRORS_ONLY = 3
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the network says of N films: `logits` (float32 N x 3) and its last `features` (float32 N x C x h x w)."""
-
-    logits: Floats
-    features: Floats
 
 
 class Runner(Protocol):
@@ -54,23 +48,27 @@ class Engine:
             if shutil.disk_usage(folder).free < 2 * len(graph):
                 raise ModelNotReady(f"no room for {2 * len(graph) >> 20} MB beside {folder}; make some, or set TMPDIR")
             optimised = _optimise(graph, Path(folder))
-            self._one_core = _session(str(optimised), _options(1))
-            self._all_cores = _session(str(optimised), _options(threads)) if threads > 1 else self._one_core
+            one_core = _session(str(optimised), _options(1))
+            self._all_cores = _session(str(optimised), _options(threads)) if threads > 1 else one_core
+        self._together = Together(partial(_forward, one_core), threads, MOST_AT_ONCE, cores_for(threads))
         _return_freed_memory()
 
     def run(self, films: Floats, *, alone: bool = False) -> Answer:
         """The answer to network inputs, float32 N x 1 x S x S in [0, 1].
 
         Args:
-            alone: no other request is at work, so this one may take all cores; else it takes one.
+            alone: no other request is at work, so this one may take all cores; else it takes one, or a part of it.
         """
-        session = self._all_cores if alone else self._one_core
-        logits, features = session.run(["logits", "features"], {"films": films})
-        return Answer(np.asarray(logits, np.float32), np.asarray(features, np.float32))
+        return _forward(self._all_cores, films) if alone else self._together.run(films)
 
     def logits(self, films: Floats) -> Floats:
         """Float32 N x 3."""
         return self.run(films, alone=True).logits
+
+
+def _forward(session: onnxruntime.InferenceSession, films: Floats) -> Answer:
+    logits, features = session.run(["logits", "features"], {"films": films})
+    return Answer(np.asarray(logits, np.float32), np.asarray(features, np.float32))
 
 
 def _optimise(graph: bytes, folder: Path) -> Path:
@@ -92,7 +90,7 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # a thread that waits must sleep: the other lanes need its core
+    # a thread that waits must sleep: others need its core
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from services.inference.engine import Floats
+from services.inference.together import Floats
 from shared.api.predictions import MapForm
 from shared.imaging.decode import encode_png
 from shared.imaging.preprocess import input_square

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from typing import Any
 
+from services.inference.lanes import IN_HAND
 from shared.allocator import keep_freed_memory
 from shared.settings import settings
 
@@ -30,7 +31,7 @@ os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 bind = f"{_config.serve_host}:{_config.serve_port}"
 worker_class = "services.inference.receiving.Worker"
 workers = 1
-threads = _config.serve_threads
+threads = _config.serve_threads or IN_HAND * _config.cores + _config.serve_waiting + 8  # for probes, and to refuse
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
@@ -38,7 +39,7 @@ control_socket_disable = True  # one socket in the home directory for all instan
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  heartbeats must not wait for a disk
 loglevel = _config.log_level.lower()
 
-keep_freed_memory(_config.cpu_threads or os.cpu_count() or 1)
+keep_freed_memory(_config.cores)
 
 
 def on_starting(_server: Any) -> None:

@@ -1,22 +1,22 @@
-"""Who may work when: one request a core at a time, the others wait in a bounded queue, in the order they came.
+"""Who may work when: a few requests at a time, the others wait in a bounded queue, in the order they came.
 
 A request keeps its own HTTP thread: a lane is the right to work, and not another thread that would have to be woken.
 Beyond the queue's bound a request is refused at once, with the time after which it stands a chance.
-
-Lanes may have a core each. While all of them are taken, a thread keeps to the core of its lane: where two of them woke
-on the same one, the system was seen to leave the other idle for a good part of the work.
 """
 
 import math
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from shared.errors import MammoError
+
+IN_HAND = 4
+"""Requests that work at a time for each core: while the network answers two of them (`engine.MOST_AT_ONCE`), two are
+prepared, so that it never waits for a film."""
 
 
 class Overloaded(MammoError):
@@ -53,25 +53,14 @@ class Turn:
     waited_s: float
 
 
-class _Ticket(threading.Event):
-    """Of one who asks for a lane; set when it is called, and then `lane` is its own."""
-
-    lane = 0
-
-    def call(self, lane: int) -> None:
-        self.lane = lane
-        self.set()
-
-
 class Lanes:
-    """`lanes` requests work at a time, at most `waiting` wait. `cores` are those of the lanes, or none."""
+    """`lanes` requests work at a time, at most `waiting` wait."""
 
-    def __init__(self, lanes: int, waiting: int, cores: Sequence[int] = ()) -> None:
+    def __init__(self, lanes: int, waiting: int) -> None:
         self.lanes = lanes
-        self._free = list(range(lanes))
-        self._cores = cores
+        self._free = lanes
         self._most_waiting = waiting
-        self._queue: deque[_Ticket] = deque()
+        self._queue: deque[threading.Event] = deque()
         self._lock = threading.Lock()
         self._mean_s = 0.1
 
@@ -97,31 +86,30 @@ class Lanes:
             if is_gone():
                 raise ClientGone("the client has closed its connection")
             with self._lock:
-                alone = len(self._free) == self.lanes - 1 and not self._queue
-                own = None if self._free or not self._cores else self._cores[ticket.lane]
-            with _kept_to(own):
-                yield Turn(alone, began - came)
+                alone = self._free == self.lanes - 1 and not self._queue
+            yield Turn(alone, began - came)
         finally:
-            self._pass_on(ticket.lane, time.monotonic() - began)
+            self._pass_on(time.monotonic() - began)
 
     @property
     def depth(self) -> int:
         """How many requests wait."""
         return len(self._queue)
 
-    def _enter(self) -> _Ticket:
-        """A ticket that has been called already, where a lane is free, or will be in its turn."""
-        ticket = _Ticket()
+    def _enter(self) -> threading.Event:
+        """A ticket that is set already, where a lane is free, or will be in its turn."""
+        ticket = threading.Event()
         with self._lock:
             if self._free:
-                ticket.call(self._free.pop())
+                self._free -= 1
+                ticket.set()
             elif len(self._queue) >= self._most_waiting:
                 raise Overloaded(math.ceil((len(self._queue) + 1) * self._mean_s / self.lanes))
             else:
                 self._queue.append(ticket)
         return ticket
 
-    def _leave_queue(self, ticket: _Ticket) -> bool:
+    def _leave_queue(self, ticket: threading.Event) -> bool:
         """Gives a ticket up; True when it was called in that very moment, and the lane is ours after all."""
         with self._lock:
             if ticket.is_set():
@@ -129,32 +117,10 @@ class Lanes:
             self._queue.remove(ticket)
             return False
 
-    def _pass_on(self, lane: int, took_s: float) -> None:
+    def _pass_on(self, took_s: float) -> None:
         with self._lock:
             self._mean_s += 0.1 * (took_s - self._mean_s)
             if self._queue:
-                self._queue.popleft().call(lane)
+                self._queue.popleft().set()
             else:
-                self._free.append(lane)
-
-
-def cores_for(lanes: int) -> tuple[int, ...]:
-    """A core for each lane, or none where this process may not use exactly as many: it shares them then."""
-    may_use = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    return tuple(may_use) if len(may_use) == lanes else ()
-
-
-@contextmanager
-def _kept_to(core: int | None) -> Iterator[None]:
-    """Keeps the thread to a core for the block, if there is one to keep to."""
-    if core is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    with suppress(OSError):  # the core has been taken away from the container meanwhile
-        os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.sched_setaffinity(0, before)
+                self._free += 1

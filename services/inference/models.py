@@ -6,8 +6,9 @@ from datetime import datetime
 
 import numpy as np
 
-from services.inference.engine import Engine, Floats, Runner
+from services.inference.engine import Engine, Runner
 from services.inference.predictor import ServedModel
+from services.inference.together import Floats
 from shared import metrics
 from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady
 from shared.imaging.preprocess import Preprocessing

@@ -5,13 +5,15 @@ Values only: who may work when, and what is sent to whom, is decided around it.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.engine import Floats, Runner
+from services.inference.engine import Runner
 from services.inference.explain import on_film
+from services.inference.together import Floats
 from shared.datasets.manifest import CLASSES, Label
 from shared.errors import InputError
 from shared.imaging.decode import decode
@@ -23,6 +25,17 @@ from shared.modelling.activation import activation_map
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard
 from shared.modelling.comparison import compared
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a film waits for before it is decoded, and before it is segmented; as it stands, for nothing."""
+
+    decoding: AbstractContextManager[object] = field(default_factory=nullcontext)
+    segmenting: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+
+_NONE = Bounds()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +84,27 @@ class Decision:
     point: OperatingPoint
 
 
-def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bool = False) -> Prediction:
+def predict(
+    model: ServedModel,
+    data: bytes,
+    *,
+    alone: bool = False,
+    explain: bool = False,
+    bounds: Bounds = _NONE,
+) -> Prediction:
     """Raises ImageError when the file is no mammogram that can be worked on."""
     clock = _Clock()
-    image = decode(data, model.preprocessing.least_edge)
-    clock.lap("decode")
-    prepared = prepare_image(image, model.preprocessing)
-    clock.lap("segment")
+    with bounds.decoding:
+        clock.lap("queue")
+        image = decode(data, model.preprocessing.least_edge)
+        clock.lap("decode")
+    with bounds.segmenting:
+        clock.lap("queue")
+        prepared = prepare_image(image, model.preprocessing)
+        clock.lap("segment")
     answer = model.engine.run(prepared.input[None], alone=alone)
     probabilities = calibrate(softmax(answer.logits), model.card.temperature)[0]
-    clock.lap("network")
+    clock.lap("network", answer.waited_s)
     heat = None
     if explain and model.head is not None:
         heat = activation_map(answer.features[0], model.head, int(probabilities.argmax()))
@@ -125,12 +149,18 @@ def operating_point(card: ModelCard, name: str, *, beside: bool = False) -> Oper
 
 
 class _Clock:
-    """Seconds from lap to lap."""
+    """Seconds by phase."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
-    def lap(self, phase: str) -> None:
+    def lap(self, phase: str, queued_s: float = 0.0) -> None:
+        """Ends a phase, of which `queued_s` were spent waiting."""
         now = time.perf_counter()
-        self.seconds[phase], self._last = now - self._last, now
+        self._add(phase, now - self._last - queued_s)
+        self._add("queue", queued_s)
+        self._last = now
+
+    def _add(self, phase: str, seconds: float) -> None:
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds

@@ -1,7 +1,6 @@
 """The inference service without HTTP: the model that is in use, the lanes, and what is counted."""
 
 import logging
-import os
 import select
 import socket
 import threading
@@ -9,16 +8,15 @@ from collections.abc import Callable
 
 from services.inference.access import Access, local_key
 from services.inference.drift import DriftWatch
-from services.inference.lanes import Lanes, Overloaded, cores_for
+from services.inference.lanes import IN_HAND, Lanes, Overloaded
 from services.inference.models import ModelKeeper
-from services.inference.predictor import Prediction, ServedModel, predict
+from services.inference.predictor import Bounds, Prediction, ServedModel, predict
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
 from shared.modelling.drift import TraitsOfFilm, traits_of
 from shared.settings import Settings
 from shared.store.objects import ObjectStore, open_store
 
-_LANES_A_CORE_WITH_GPU = 4  # a lane that waits for the GPU needs no core
 _log = logging.getLogger("mammostack.inference")
 
 
@@ -26,13 +24,15 @@ class InferenceService:
     """What all APIs ask. One for a process; call it from as many threads as there are requests."""
 
     def __init__(self, config: Settings) -> None:
-        cores = config.cpu_threads or os.cpu_count() or 1
         self.config = config
         self.store: ObjectStore = open_store(config)
         self.access = Access(self.store, local_key(config))
-        self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, cores, config.serve_engine)
-        lanes = cores * (_LANES_A_CORE_WITH_GPU if config.serve_engine == "torch" else 1)
-        self.lanes = Lanes(lanes, config.serve_waiting, cores_for(lanes))
+        self.keeper = ModelKeeper(
+            self.store, config.serve_network, config.serve_alias, config.cores, config.serve_engine
+        )
+        self.lanes = Lanes(IN_HAND * config.cores, config.serve_waiting)
+        # Segmenting goes in and out of the interpreter a hundred times: two films at once would wait for each other.
+        self._bounds = Bounds(decoding=threading.BoundedSemaphore(config.cores), segmenting=threading.Lock())
         self._drift = DriftWatch()
         self._looked, self._closing = threading.Event(), threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
@@ -71,13 +71,13 @@ class InferenceService:
         card = model.card
         try:
             with metrics.REQUESTS_IN_HAND.track_inprogress(), self.lanes.turn(timeout_s, is_gone) as turn:
-                prediction = predict(model, data, alone=turn.alone, explain=explain)
+                prediction = predict(model, data, alone=turn.alone, explain=explain, bounds=self._bounds)
         except (ImageError, Overloaded) as error:
             metrics.REFUSALS.labels(error.code).inc()
             raise
-        prediction.seconds["queue"] = turn.waited_s
         seconds = prediction.seconds
-        metrics.QUEUE_SECONDS.labels(card.network).observe(turn.waited_s)
+        seconds["queue"] += turn.waited_s
+        metrics.QUEUE_SECONDS.labels(card.network).observe(seconds["queue"])
         metrics.PREPROCESS_SECONDS.labels(card.network).observe(seconds["decode"] + seconds["segment"])
         metrics.PREDICT_SECONDS.labels(card.network, card.version).observe(seconds["network"])
         if "explain" in seconds:

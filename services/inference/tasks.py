@@ -3,7 +3,6 @@
 The model is loaded, and checked by its golden inputs, in the child process that works with it.
 """
 
-import os
 from functools import lru_cache
 
 from services.inference.batches import Limits, failed_line, predict_part, to_document
@@ -55,7 +54,7 @@ def model_of(network: str, version: str) -> ServedModel:
     """A version, loaded once, run as the service runs it. Two batches at a time may have been made before and after a
     promotion."""
     config = settings()
-    return load_model(worker_store(), network, version, config.cpu_threads or os.cpu_count() or 1, config.serve_engine)
+    return load_model(worker_store(), network, version, config.cores, config.serve_engine)
 
 
 def _finish(store: ObjectStore, broker: Broker, plan: BatchPlan, part: str, lines: list[BatchLine]) -> None:

@@ -1,7 +1,5 @@
 """Where training starts: the network with the weights that the plan names, the device, and how many processes."""
 
-import os
-
 import torch
 
 from services.train.core import fit
@@ -54,4 +52,4 @@ def trainer(kind: Network, recipe: TrainingRecipe, network: MammogramNetwork, de
 
 
 def _threads() -> int:
-    return settings().cpu_threads or os.cpu_count() or 1
+    return settings().cores

@@ -19,6 +19,7 @@ from statistics import linear_regression, mean, quantiles
 
 import numpy as np
 
+from services.inference.lanes import IN_HAND
 from shared.embedded.commands import ROOT
 from shared.imaging.decode import encode_png
 from shared.settings import Settings
@@ -121,7 +122,7 @@ def judge(soaked: Soaked) -> list[Finding]:
 
     waiting = Settings.model_fields["serve_waiting"].default
     work_p99 = _percentile([each.worked_s for each in accepted], 99)
-    bound = (waiting + WORKERS) / WORKERS * work_p99
+    bound = (waiting + IN_HAND * WORKERS) / WORKERS * work_p99
     p50, p99 = (_percentile([each.took_s for each in accepted], percent) for percent in (50, 99))
     growth, ready = memory.growth(), max(each.took_s for each in probes)
     return [
@@ -129,7 +130,7 @@ def judge(soaked: Soaked) -> list[Finding]:
         Finding(f"{len(refused)} refused, all with Retry-After", bool(refused) and all(map(_may_return, refused))),
         Finding(
             f"accepted films: p50 {p50:.2f} s, p99 {p99:.2f} s; bound {bound:.2f} s, which is {waiting} waiting and "
-            f"{WORKERS} at work on {WORKERS} cores, times {work_p99 * 1000:.0f} ms, the p99 of a film's work",
+            f"{IN_HAND * WORKERS} in hand on {WORKERS} cores, times {work_p99 * 1000:.0f} ms, the p99 of a film's work",
             p99 <= bound,
         ),
         Finding(f"ready at all of {len(probes)} probes, the slowest took {ready:.2f} s", ready < 2),

@@ -1,13 +1,12 @@
-"""Lanes: as many at work as there are cores, the others in order behind them, and no more than the queue holds."""
+"""Lanes: so many at work, the others in order behind them, and no more than the queue holds."""
 
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.inference.lanes import ClientGone, DeadlinePassed, Lanes, Overloaded, cores_for
+from services.inference.lanes import ClientGone, DeadlinePassed, Lanes, Overloaded
 
 
 class Busy:
@@ -31,11 +30,6 @@ class Busy:
         self._go.set()
         for held in self._held:
             held.result(5)
-
-
-needs_two_cores = pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores, and Linux"
-)
 
 
 def wait_for_depth(lanes: Lanes, depth: int) -> None:
@@ -148,54 +142,3 @@ def test_under_many_deadlines_no_lane_is_ever_lost() -> None:
     assert not all(served)
     with lanes.turn() as turn:
         assert turn.alone
-
-
-@needs_two_cores
-def test_the_lane_that_takes_the_last_core_keeps_to_its_own_and_the_thread_may_use_all_again_afterwards() -> None:
-    mine = os.sched_getaffinity(0)
-    lanes = Lanes(2, 0, sorted(mine)[:2])
-    busy = Busy(lanes, 1)
-
-    def work() -> tuple[set[int], set[int]]:
-        with lanes.turn():
-            kept_to = os.sched_getaffinity(0)
-        return kept_to, os.sched_getaffinity(0)
-
-    with ThreadPoolExecutor(1) as pool:
-        kept_to, afterwards = pool.submit(work).result(5)
-        assert len(kept_to) == 1
-        busy.let_go()
-        assert pool.submit(work).result(5) == (mine, mine)  # the other lane was free: no need to keep to one
-    assert afterwards == mine
-
-
-@needs_two_cores
-def test_lanes_that_are_handed_on_while_others_wait_keep_to_different_cores() -> None:
-    lanes = Lanes(2, 2, sorted(os.sched_getaffinity(0))[:2])
-    busy, met = Busy(lanes), threading.Barrier(2)
-
-    def work() -> set[int]:
-        with lanes.turn():
-            met.wait(5)  # both are at work
-            return os.sched_getaffinity(0)
-
-    with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(work) for _ in range(2)]
-        wait_for_depth(lanes, 2)
-        busy.let_go()
-        first, second = (each.result(5) for each in waiting)
-    assert len(first) == len(second) == 1
-    assert first != second
-
-
-def test_a_core_that_may_not_be_used_any_more_stops_nobody() -> None:
-    lanes = Lanes(1, 0, [100_000])
-    with lanes.turn() as turn:
-        assert turn.alone
-
-
-@needs_two_cores
-def test_lanes_have_cores_of_their_own_only_where_there_are_as_many() -> None:
-    mine = sorted(os.sched_getaffinity(0))
-    assert cores_for(len(mine)) == tuple(mine)
-    assert cores_for(len(mine) - 1) == cores_for(len(mine) + 1) == ()
