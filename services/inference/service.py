@@ -31,7 +31,7 @@ class InferenceService:
             self.store, config.serve_network, config.serve_alias, config.cores, config.serve_engine
         )
         self.lanes = Lanes(IN_HAND * config.cores, config.serve_waiting)
-        # Segmenting goes in and out of the interpreter a hundred times: two films at once would wait for each other.
+        # Segmenting goes in and out of the interpreter all the time: two films at once would wait for each other.
         self._bounds = Bounds(decoding=threading.BoundedSemaphore(config.cores), segmenting=threading.Lock())
         self._drift = DriftWatch()
         self._looked, self._closing = threading.Event(), threading.Event()
