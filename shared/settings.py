@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         description="requests that one inference process holds at a time; 0 means those in hand, four a core, those "
-        "that wait, and eight more",
+        "that wait, and sixteen more",
     )
     serve_receive_s: float = Field(60, gt=0, description="a client that takes longer to send a request is hung up on")
     serve_waiting: int = Field(16, ge=0, description="how many requests wait for their turn; more are refused with 429")

@@ -31,7 +31,8 @@ os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 bind = f"{_config.serve_host}:{_config.serve_port}"
 worker_class = "services.inference.receiving.Worker"
 workers = 1
-threads = _config.serve_threads or IN_HAND * _config.cores + _config.serve_waiting + 8  # for probes, and to refuse
+_spare = 16  # for clients that send slowly, for probes, and to refuse in time whoever is too many
+threads = _config.serve_threads or IN_HAND * _config.cores + _config.serve_waiting + _spare
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
