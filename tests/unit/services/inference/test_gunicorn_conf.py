@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from services.inference.lanes import IN_HAND
 from shared.embedded.commands import ROOT, inference_command
 
 COUNT_ARENAS = """
@@ -38,12 +39,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def printed(code: str) -> int:
-    """What `code` prints in a process that gunicorn's configuration has been read in."""
+def printed(code: str, **settings: str) -> int:
+    """What `code` prints in a process that gunicorn's configuration has been read in, as `read`."""
     configuration = next(part for part in inference_command() if part.endswith("gunicorn.conf.py"))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MAMMO_CPU_THREADS": "2"}
-    read = "import ctypes, runpy, sys, tempfile; runpy.run_path(sys.argv[1])"
-    command = [sys.executable, "-c", f"{read}\n{code}", configuration]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MAMMO_CPU_THREADS": "2", **settings}
+    begin = "import ctypes, runpy, sys, tempfile; read = runpy.run_path(sys.argv[1])"
+    command = [sys.executable, "-c", f"{begin}\n{code}", configuration]
     return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
@@ -59,3 +60,13 @@ def test_the_memory_of_an_array_is_used_again_without_a_page_fault() -> None:
 
 def test_opencv_takes_no_core_of_another_lane() -> None:
     assert printed("import cv2; print(cv2.getNumThreads())") == 1
+
+
+def test_slow_clients_and_probes_find_threads_beside_those_in_hand_on_any_number_of_cores() -> None:
+    two, sixteen = (printed("print(read['threads'])", MAMMO_CPU_THREADS=cores) for cores in ("2", "16"))
+    assert two == IN_HAND * 2 + 16 + 16
+    assert sixteen - two == IN_HAND * 14
+
+
+def test_threads_are_as_many_as_they_are_set_to() -> None:
+    assert printed("print(read['threads'])", MAMMO_SERVE_THREADS="5") == 5
