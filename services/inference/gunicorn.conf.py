@@ -25,7 +25,7 @@ for _leftover in os.scandir(_metrics_directory):
     if _leftover.name.endswith(".db"):
         os.unlink(_leftover.path)
 
-# Each lane has a core; OpenCV's own threads would take the others'.
+# Each place at the network has a core; OpenCV's own threads would take the others'.
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 bind = f"{_config.serve_host}:{_config.serve_port}"

@@ -117,7 +117,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "image_pixels": 100_000_000,
         "images_in_a_request": 8,
         "formats": ["PGM", "PNG", "JPEG", "TIFF", "DICOM"],
-        "requests_at_work": 2,
+        "requests_at_work": 8,
         "requests_waiting": 16,
         "longest_timeout_ms": 60_000,
         "key": {"requests_a_minute": 600, "requests_at_once": 8},
