@@ -8,10 +8,13 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InputError
+
+_FEWEST_THREADS = 4
+"""Of the inference service: probes have to be answered while films are."""
 
 EngineKind = Literal["onnx", "onnx-int8", "torch"]
 
@@ -93,6 +96,13 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /metrics; 0 means none")
     metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+
+    @field_validator("serve_threads")
+    @classmethod
+    def _none_or_enough(cls, threads: int) -> int:
+        if 0 < threads < _FEWEST_THREADS:
+            raise ValueError(f"{threads} are too few; set 0, or {_FEWEST_THREADS} at least")
+        return threads
 
     @property
     def cores(self) -> int:

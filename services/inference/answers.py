@@ -162,9 +162,7 @@ def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
 def _as_sent(found: Prediction, points: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Points (n x 2: x, y) of the decoded pixels, in pixels of the frame that was sent."""
     height, width = found.image.pixels.shape
-    if found.image.full_size != (width, height):
-        points = points * (np.array(found.image.full_size) / (width, height))
-    return np.rint(points).astype(np.int64)
+    return np.rint(points * (np.array(found.image.full_size) / (width, height))).astype(np.int64)
 
 
 def _view(found: Prediction) -> bytes:

@@ -34,7 +34,7 @@ def starting_network(
 
 def training_device() -> torch.device:
     """A GPU where there is one; on the CPU as many threads as the settings say."""
-    return prepared(_threads(), deterministic=settings().train_deterministic)
+    return prepared(settings().cores, deterministic=settings().train_deterministic)
 
 
 def trainer(kind: Network, recipe: TrainingRecipe, network: MammogramNetwork, device: torch.device) -> Trainer:
@@ -44,12 +44,8 @@ def trainer(kind: Network, recipe: TrainingRecipe, network: MammogramNetwork, de
     processes = config.train_processes or (torch.cuda.device_count() if device.type == "cuda" else 1)
     processes = min(processes, recipe.batch_size // 2)
     if processes > 1:
-        threads = max(1, _threads() // processes)
+        threads = max(1, config.cores // processes)
         return Several(processes, kind, threads, config.train_deterministic, config.train_compile).fit
     if config.train_compile:
         compile_where_it_pays(network, device)
     return fit
-
-
-def _threads() -> int:
-    return settings().cores

@@ -90,6 +90,7 @@ def test_all_missing_settings_are_told_at_once() -> None:
         ("MAMMO_SERVE_PORT", "70000"),
         ("MAMMO_SERVE_PORT", "http"),
         ("MAMMO_SERVE_THREADS", "-1"),
+        ("MAMMO_SERVE_THREADS", "3"),
         ("MAMMO_VISIBILITY_TIMEOUT_S", "1"),
         ("MAMMO_TASK_RETRIES", "-1"),
         ("MAMMO_PROMOTION_POLL_S", "0"),
