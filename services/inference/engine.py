@@ -9,6 +9,7 @@ import ctypes
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,8 @@ class Runner(Protocol):
     """What runs a loaded network: `Engine`, or `torch_engine.TorchEngine`."""
 
     def run(self, films: Floats, *, alone: bool = False) -> Answer: ...
+
+    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer: ...
 
     def logits(self, films: Floats) -> Floats: ...
 
@@ -60,6 +63,10 @@ class Engine:
             alone: no other request is at work, so this one may take all cores; else it takes one, or a part of it.
         """
         return _forward(self._all_cores, films) if alone else self._together.run(films)
+
+    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer:
+        """The same of the films that `prepare` makes, as soon as a core is free for it. Raises what it raises."""
+        return self.run(prepare(), alone=True) if alone else self._together.run_prepared(prepare)
 
     def logits(self, films: Floats) -> Floats:
         """Float32 N x 3."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from shared.errors import MammoError
 
 IN_HAND = 4
-"""Requests that work at a time for each core: while the network answers two of them (`engine.MOST_AT_ONCE`), two are
-prepared, so that it never waits for a film."""
+"""Requests that are in hand at a time for each core: while the network answers two of them (`engine.MOST_AT_ONCE`),
+two are prepared or wait to be, so that it never waits for a film."""
 
 
 class Overloaded(MammoError):

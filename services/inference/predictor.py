@@ -5,8 +5,7 @@ Values only: who may work when, and what is sent to whom, is decided around it.
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,23 +18,12 @@ from shared.errors import InputError
 from shared.imaging.decode import decode
 from shared.imaging.gate import Gate
 from shared.imaging.image import Image
-from shared.imaging.preprocess import Preprocessing, prepare_image
+from shared.imaging.preprocess import Prepared, Preprocessing, prepare_image
 from shared.imaging.segment import Segmentation
 from shared.modelling.activation import activation_map
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard
 from shared.modelling.comparison import compared
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What a film waits for before it is decoded, and before it is segmented; as it stands, for nothing."""
-
-    decoding: AbstractContextManager[object] = field(default_factory=nullcontext)
-    segmenting: AbstractContextManager[object] = field(default_factory=nullcontext)
-
-
-_NONE = Bounds()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,33 +72,28 @@ class Decision:
     point: OperatingPoint
 
 
-def predict(
-    model: ServedModel,
-    data: bytes,
-    *,
-    alone: bool = False,
-    explain: bool = False,
-    bounds: Bounds = _NONE,
-) -> Prediction:
+def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bool = False) -> Prediction:
     """Raises ImageError when the file is no mammogram that can be worked on."""
-    clock = _Clock()
-    with bounds.decoding:
+    clock, film = _Clock(), _Film()
+
+    def prepare() -> Floats:
         clock.lap("queue")
-        image = decode(data, model.preprocessing.least_edge)
+        film.image = decode(data, model.preprocessing.least_edge)
         clock.lap("decode")
-    with bounds.segmenting:
-        clock.lap("queue")
-        prepared = prepare_image(image, model.preprocessing)
+        film.prepared = prepare_image(film.image, model.preprocessing)
         clock.lap("segment")
-    answer = model.engine.run(prepared.input[None], alone=alone)
+        return film.prepared.input[None]
+
+    answer = model.engine.run_prepared(prepare, alone=alone)
+    segmentation = film.prepared.segmentation
     probabilities = calibrate(softmax(answer.logits), model.card.temperature)[0]
     clock.lap("network", answer.waited_s)
     heat = None
     if explain and model.head is not None:
         heat = activation_map(answer.features[0], model.head, int(probabilities.argmax()))
-        heat = on_film(heat, prepared.segmentation)
+        heat = on_film(heat, segmentation)
         clock.lap("explain")
-    return Prediction(probabilities, image, prepared.segmentation, heat, clock.seconds)
+    return Prediction(probabilities, film.image, segmentation, heat, clock.seconds)
 
 
 def beside_each_other(card: ModelCard, films: Sequence[Prediction]) -> npt.NDArray[np.float64] | None:
@@ -146,6 +129,13 @@ def operating_point(card: ModelCard, name: str, *, beside: bool = False) -> Oper
             return point
     known = ", ".join(point.name for point in card.operating_points)
     raise InputError(f"{card.network} {card.version} has no operating point '{name}'; choose one of {known}")
+
+
+class _Film:
+    """What is known of a film once it has been prepared."""
+
+    image: Image
+    prepared: Prepared
 
 
 class _Clock:

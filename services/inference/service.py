@@ -10,7 +10,7 @@ from services.inference.access import Access, local_key
 from services.inference.drift import DriftWatch
 from services.inference.lanes import IN_HAND, Lanes, Overloaded
 from services.inference.models import ModelKeeper
-from services.inference.predictor import Bounds, Prediction, ServedModel, predict
+from services.inference.predictor import Prediction, ServedModel, predict
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
 from shared.modelling.drift import TraitsOfFilm, traits_of
@@ -31,8 +31,6 @@ class InferenceService:
             self.store, config.serve_network, config.serve_alias, config.cores, config.serve_engine
         )
         self.lanes = Lanes(IN_HAND * config.cores, config.serve_waiting)
-        # Segmenting goes in and out of the interpreter all the time: two films at once would wait for each other.
-        self._bounds = Bounds(decoding=threading.BoundedSemaphore(config.cores), segmenting=threading.Lock())
         self._drift = DriftWatch()
         self._looked, self._closing = threading.Event(), threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
@@ -71,7 +69,7 @@ class InferenceService:
         card = model.card
         try:
             with metrics.REQUESTS_IN_HAND.track_inprogress(), self.lanes.turn(timeout_s, is_gone) as turn:
-                prediction = predict(model, data, alone=turn.alone, explain=explain, bounds=self._bounds)
+                prediction = predict(model, data, alone=turn.alone, explain=explain)
         except (ImageError, Overloaded) as error:
             metrics.REFUSALS.labels(error.code).inc()
             raise

@@ -1,12 +1,13 @@
-"""Answers films of several requests together, without waiting for any: a call that gets a place at the network takes
-along those that came meanwhile.
+"""Prepares films of several requests and answers them together, at a few places and without waiting for any: whoever
+gets a place takes along those that are ready.
 
-A call keeps its own thread: to be given a place is the right to run the network, and not another thread that would have
-to be woken. Two films at a time take less of a CPU than one after the other, for the weights are read once; a GPU has
+A call keeps its own thread: to be given a place is the right to work there, and not another thread that would have to
+be woken. Two films at a time take less of a CPU than one after the other, for the weights are read once; a GPU has
 one place and gains up to some dozens.
 
-Places may have a core each. While all of them are taken, a thread keeps to the core of its place: where two of them
-woke on the same one, the system was seen to leave the other idle for a good part of the work.
+Places may have a core each, which prepares films as well, so that nothing is prepared in the midst of the network: both
+would find the core's caches full of the other. While all places are taken, a thread keeps to the core of its own: where
+two of them woke on the same one, the system was seen to leave the other idle for a good part of the work.
 """
 
 import os
@@ -33,16 +34,22 @@ class Answer:
     waited_s: float = 0.0
 
 
+@dataclass(eq=False, kw_only=True)
+class _Turn:
+    """`called` is set when its thread has a place to work at, and the core of it, if there is one to keep to."""
+
+    called: threading.Event = field(default_factory=threading.Event)
+    place: int = 0
+    core: int | None = None
+
+
 @dataclass(eq=False)
-class _Call:
-    """`called` is set when it has its answer, or a place at which to answer `batch`, of which it is the first."""
+class _Call(_Turn):
+    """A turn at which to answer `batch`, of which it is the first; or it is called when others have answered it."""
 
     films: Floats
     came: float = field(default_factory=time.monotonic)
-    called: threading.Event = field(default_factory=threading.Event)
     batch: tuple["_Call", ...] = ()
-    place: int = 0
-    core: int | None = None
     answer: Answer | None = None
     failure: Exception | None = None
 
@@ -52,25 +59,46 @@ class Together:
 
     def __init__(self, forward: Callable[[Floats], Answer], places: int, most: int, cores: Sequence[int] = ()) -> None:
         self._forward = forward
-        self._places = places
         self._free = list(range(places))
         self._most = most
         self._cores = cores
         self._lock = threading.Lock()
-        self._waiting: deque[_Call] = deque()
+        self._unprepared: deque[_Turn] = deque()
+        self._preparing = 0
+        self._ready: deque[_Call] = deque()
 
     @property
     def depth(self) -> int:
         """How many calls wait for a place."""
-        return len(self._waiting)
+        return len(self._unprepared) + len(self._ready)
 
     def run(self, films: Floats) -> Answer:
         """What `forward` says of films (N x ...), from as many threads as there are calls. Raises what it raises."""
         mine = _Call(films)
         with self._lock:
-            self._waiting.append(mine)
-            if self._free:
-                self._give(self._free.pop())
+            self._ready.append(mine)
+            self._fill_a_place()
+        return self._answer_to(mine)
+
+    def run_prepared(self, prepare: Callable[[], Floats]) -> Answer:
+        """The same of the films that `prepare` makes at a place. Raises what either of them raises."""
+        turn = _Turn()
+        with self._lock:
+            self._unprepared.append(turn)
+            self._fill_a_place()
+        turn.called.wait()
+        prepared = []
+        try:
+            with _kept_to(turn.core):
+                prepared.append(_Call(prepare()))
+        finally:
+            with self._lock:
+                self._preparing -= 1
+                self._ready.extend(prepared)
+                self._give(turn.place)
+        return self._answer_to(prepared[0])
+
+    def _answer_to(self, mine: _Call) -> Answer:
         mine.called.wait()
         if mine.batch:
             self._answer_all(mine)
@@ -79,18 +107,31 @@ class Together:
         assert mine.answer is not None  # noqa: S101  one of the two is there when a call is called
         return mine.answer
 
+    def _fill_a_place(self) -> None:
+        """The lock is held."""
+        if self._free:
+            self._give(self._free.pop())
+
     def _give(self, place: int) -> None:
-        """Gives a place to the first who waits and, with it, its share of those behind: what all places would take of
-        them, so that no place is left empty by what another one takes along. The lock is held."""
-        if not self._waiting:
+        """Gives a place to who is next there, if anybody waits. The lock is held."""
+        turn: _Turn
+        if self._unprepared and self._should_prepare():
+            turn = self._unprepared.popleft()
+            self._preparing += 1
+        elif self._ready:
+            batch = tuple(self._ready.popleft() for _ in range(min(self._most, len(self._ready))))
+            turn = batch[0]
+            batch[0].batch = batch
+        else:
             self._free.append(place)
             return
-        share = min(self._most, -(-len(self._waiting) // self._places))
-        batch = tuple(self._waiting.popleft() for _ in range(share))
-        first = batch[0]
-        first.batch, first.place = batch, place
-        first.core = self._cores[place] if self._cores and not self._free else None
-        first.called.set()
+        turn.place, turn.core = place, self._cores[place] if self._cores and not self._free else None
+        turn.called.set()
+
+    def _should_prepare(self) -> bool:
+        """While less is ready than goes together; but where something is ready one at a time, for preparing goes in and
+        out of the interpreter all the time, and two would wait for each other."""
+        return not self._ready or (len(self._ready) < self._most and not self._preparing)
 
     def _answer_all(self, first: _Call) -> None:
         batch, began = first.batch, time.monotonic()

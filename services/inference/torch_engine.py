@@ -1,5 +1,7 @@
 """Runs a published network by torch, on a GPU where there is one. Nothing else of the service imports torch."""
 
+import threading
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -19,7 +21,8 @@ class TorchEngine:
     """One loaded network. `run` may be called from several threads at a time."""
 
     def __init__(self, kind: Network, weights: bytes, threads: int) -> None:
-        """Loads safetensors `weights`; `threads` counts where there is no GPU. Raises ModelCorrupt."""
+        """Loads safetensors `weights`; as many films as `threads` are
+        prepared at a time, and where there is no GPU torch has so many. Raises ModelCorrupt."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cpu":
             torch.set_num_threads(threads)
@@ -29,11 +32,18 @@ class TorchEngine:
             raise ModelCorrupt(f"the weights are not those of {kind}; publish the model again") from error
         layout = torch.channels_last
         network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self._preparing = threading.BoundedSemaphore(threads)
         self._together = Together(partial(_forward, network, device), 1, MOST_AT_ONCE)
 
     def run(self, films: Floats, *, alone: bool = False) -> Answer:  # noqa: ARG002  a device is always shared
         """The answer to network inputs, float32 N x 1 x S x S in [0, 1]."""
         return self._together.run(films)
+
+    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer:
+        """The same of the films that `prepare` makes. Raises what it raises."""
+        with self._preparing:
+            films = prepare()
+        return self.run(films, alone=alone)
 
     def logits(self, films: Floats) -> Floats:
         """Float32 N x 3."""

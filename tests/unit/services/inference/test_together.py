@@ -1,6 +1,8 @@
-"""Calls that come while the network is at work go together; each gets its own answer, none waits for another one."""
+"""Films that are ready while the network is at work go together, each gets its own answer; when they are prepared."""
 
 import os
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Barrier, Event
 
@@ -80,15 +82,102 @@ def test_no_more_go_together_than_may() -> None:
     assert network.batches == [[0], [1, 2], [3, 4], [5]]
 
 
-def test_a_place_takes_only_its_share_so_that_the_others_have_something_to_do() -> None:
-    network = Network()
-    together = Together(network, places=2, most=8)
-    with ThreadPoolExecutor(6) as pool:
-        first, second = (begin(pool, together, network, value) for value in (0, 1))
-        others = ask_in_order(pool, together, [2, 3, 4, 5])
+class Preparing:
+    """Makes films of one value each, once it is told to go on; `order` holds those that were begun."""
+
+    def __init__(self) -> None:
+        self.order: list[float] = []
+        self.go_on = Event()
+
+    def film(self, value: float) -> Callable[[], Floats]:
+        def prepare() -> Floats:
+            self.order.append(value)
+            assert self.go_on.wait(10)
+            return film(value)
+
+        return prepare
+
+
+def submit(pool: ThreadPoolExecutor, together: Together, prepare: Callable[[], Floats], depth: int) -> Future[Answer]:
+    """A call that is still to be prepared; there are so many that wait when this returns."""
+    asked = pool.submit(together.run_prepared, prepare)
+    until = time.monotonic() + 10
+    while together.depth != depth:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    return asked
+
+
+def test_each_place_prepares_a_film_where_none_is_ready_and_answers_it() -> None:
+    network, preparing = Network(), Preparing()
+    together = Together(network, places=2, most=2)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(together.run_prepared, preparing.film(value)) for value in (1, 2)]
+        while len(preparing.order) < 2:
+            assert not any(each.done() for each in asked)
+        asked.append(submit(pool, together, preparing.film(3), depth=1))
+        assert sorted(preparing.order) == [1, 2]
+        preparing.go_on.set()
         network.go_on.set()
-        assert told([first, second, *others]) == [0, 1, 2, 3, 4, 5]
-    assert sorted(network.batches[2:]) == [[2, 3], [4], [5]]
+        assert told(asked) == [1, 2, 3]
+
+
+def test_a_place_prepares_until_as_much_is_ready_as_goes_together() -> None:
+    network, preparing = Network(), Preparing()
+    preparing.go_on.set()
+    together = Together(network, places=1, most=2)
+    with ThreadPoolExecutor(5) as pool:
+        first = begin(pool, together, network, 0)
+        others = [submit(pool, together, preparing.film(value), depth) for depth, value in enumerate((1, 2, 3, 4), 1)]
+        assert preparing.order == []
+        network.go_on.set()
+        assert told([first, *others]) == [0, 1, 2, 3, 4]
+    assert network.batches == [[0], [1, 2], [3, 4]]
+    assert preparing.order == [1, 2, 3, 4]
+
+
+def test_what_is_ready_is_answered_while_another_place_prepares() -> None:
+    network, preparing = Network(), Preparing()
+    together = Together(network, places=2, most=2)
+    with ThreadPoolExecutor(4) as pool:
+        first = begin(pool, together, network, 0)
+        large = pool.submit(together.run_prepared, preparing.film(1))
+        while not preparing.order:
+            assert not large.done()
+        ready = ask_in_order(pool, together, [2])
+        waits = submit(pool, together, preparing.film(3), depth=2)
+        network.go_on.set()
+        assert told([first, *ready]) == [0, 2]
+        while len(preparing.order) < 2:  # nothing else is to be done
+            assert not waits.done()
+        preparing.go_on.set()
+        assert told([large, waits]) == [1, 3]
+
+
+def test_a_film_that_cannot_be_prepared_fails_alone_and_gives_its_place_on() -> None:
+    network = Network()
+    network.go_on.set()
+    together = Together(network, places=1, most=2)
+
+    def prepare() -> Floats:
+        raise ArithmeticError("no film")
+
+    for _ in range(2):
+        with pytest.raises(ArithmeticError, match="no film"):
+            together.run_prepared(prepare)
+    assert together.run_prepared(lambda: film(3)).logits[0, 0] == 3
+    assert together.depth == 0
+
+
+def test_all_are_prepared_and_answered_however_many_come_at_once() -> None:
+    network = Network()
+    network.go_on.set()
+    together = Together(network, places=3, most=2)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(together.run_prepared, [lambda value=value: film(value) for value in range(500)]))
+    assert [int(answer.logits[0, 0]) for answer in answers] == list(range(500))
+    assert max(map(len, network.batches)) <= 2
+    assert together.depth == 0
 
 
 def test_a_call_that_finds_a_place_free_waits_for_nobody() -> None:

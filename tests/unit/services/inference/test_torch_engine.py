@@ -84,3 +84,23 @@ def test_weights_of_another_network_or_none_at_all_are_refused(kind: str, files:
     weights = files["v1"][WEIGHTS] if kind == "alexnet" else b"no safetensors"
     with pytest.raises(ModelCorrupt, match="publish the model again"):
         TorchEngine(kind, weights, 1)
+
+
+def test_as_many_films_are_prepared_at_a_time_as_there_are_threads(engine: TorchEngine) -> None:
+    film, begun, go_on = golden_inputs(SIZE, 1)[:1], [], Event()
+
+    def prepare() -> np.ndarray:
+        begun.append(True)
+        assert go_on.wait(10)
+        return film
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(engine.run_prepared, prepare) for _ in range(4)]
+        while not begun:
+            assert not any(each.done() for each in asked)
+        assert not Event().wait(0.1)
+        assert len(begun) == 1  # it was loaded with one thread
+        go_on.set()
+        for each in asked:
+            assert np.allclose(each.result(10).logits, engine.logits(film), atol=1e-5)
+    assert len(begun) == 4
