@@ -27,7 +27,7 @@ bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and
 bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading
 	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY))
 
-bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 20 minutes); QUICK=1, COSTS=1
+bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); QUICK=1, COSTS=1
 	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick)
 
 bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes)
