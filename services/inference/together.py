@@ -108,7 +108,7 @@ class Together:
         return mine.answer
 
     def _fill_a_place(self) -> None:
-        """The lock is held."""
+        """Gives a place that is free, if there is one. The lock is held."""
         if self._free:
             self._give(self._free.pop())
 
@@ -129,8 +129,8 @@ class Together:
         turn.called.set()
 
     def _should_prepare(self) -> bool:
-        """While less is ready than goes together; but where something is ready one at a time, for preparing goes in and
-        out of the interpreter all the time, and two would wait for each other."""
+        """Where nothing is ready; and as long as less is ready than goes together, one film at a time: preparing goes
+        in and out of the interpreter all the time, and two would wait for each other."""
         return not self._ready or (len(self._ready) < self._most and not self._preparing)
 
     def _answer_all(self, first: _Call) -> None:

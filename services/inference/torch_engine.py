@@ -21,8 +21,8 @@ class TorchEngine:
     """One loaded network. `run` may be called from several threads at a time."""
 
     def __init__(self, kind: Network, weights: bytes, threads: int) -> None:
-        """Loads safetensors `weights`; as many films as `threads` are
-        prepared at a time, and where there is no GPU torch has so many. Raises ModelCorrupt."""
+        """Loads safetensors `weights`. So many `threads` prepare films at a time, and where there is no GPU torch has
+        as many. Raises ModelCorrupt."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cpu":
             torch.set_num_threads(threads)

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Barrier, Event
 
 import numpy as np
@@ -37,14 +38,20 @@ class Network:
         return Answer(np.repeat(values[:, None], 3, axis=1), films)
 
 
+def submit(pool: ThreadPoolExecutor, together: Together, call: Callable[[], Answer], depth: int) -> Future[Answer]:
+    """A call that finds no place free; when this returns it waits, the last of `depth`."""
+    asked, until = pool.submit(call), time.monotonic() + 10
+    while together.depth < depth:
+        assert not asked.done()
+        assert time.monotonic() < until
+    return asked
+
+
 def ask_in_order(pool: ThreadPoolExecutor, together: Together, values: list[float]) -> list[Future[Answer]]:
     """Calls that find no place free; each is made when the one before waits."""
-    asked = []
-    for number, value in enumerate(values, 1):
-        asked.append(pool.submit(together.run, film(value)))
-        while together.depth < number:
-            assert not asked[-1].done()
-    return asked
+    return [
+        submit(pool, together, partial(together.run, film(value)), number) for number, value in enumerate(values, 1)
+    ]
 
 
 def begin(pool: ThreadPoolExecutor, together: Together, network: Network, value: float) -> Future[Answer]:
@@ -98,16 +105,6 @@ class Preparing:
         return prepare
 
 
-def submit(pool: ThreadPoolExecutor, together: Together, prepare: Callable[[], Floats], depth: int) -> Future[Answer]:
-    """A call that is still to be prepared; there are so many that wait when this returns."""
-    asked = pool.submit(together.run_prepared, prepare)
-    until = time.monotonic() + 10
-    while together.depth != depth:
-        assert time.monotonic() < until
-        time.sleep(0.001)
-    return asked
-
-
 def test_each_place_prepares_a_film_where_none_is_ready_and_answers_it() -> None:
     network, preparing = Network(), Preparing()
     together = Together(network, places=2, most=2)
@@ -115,7 +112,7 @@ def test_each_place_prepares_a_film_where_none_is_ready_and_answers_it() -> None
         asked = [pool.submit(together.run_prepared, preparing.film(value)) for value in (1, 2)]
         while len(preparing.order) < 2:
             assert not any(each.done() for each in asked)
-        asked.append(submit(pool, together, preparing.film(3), depth=1))
+        asked.append(submit(pool, together, partial(together.run_prepared, preparing.film(3)), depth=1))
         assert sorted(preparing.order) == [1, 2]
         preparing.go_on.set()
         network.go_on.set()
@@ -128,7 +125,10 @@ def test_a_place_prepares_until_as_much_is_ready_as_goes_together() -> None:
     together = Together(network, places=1, most=2)
     with ThreadPoolExecutor(5) as pool:
         first = begin(pool, together, network, 0)
-        others = [submit(pool, together, preparing.film(value), depth) for depth, value in enumerate((1, 2, 3, 4), 1)]
+        others = [
+            submit(pool, together, partial(together.run_prepared, preparing.film(number)), number)
+            for number in (1, 2, 3, 4)
+        ]
         assert preparing.order == []
         network.go_on.set()
         assert told([first, *others]) == [0, 1, 2, 3, 4]
@@ -145,7 +145,7 @@ def test_what_is_ready_is_answered_while_another_place_prepares() -> None:
         while not preparing.order:
             assert not large.done()
         ready = ask_in_order(pool, together, [2])
-        waits = submit(pool, together, preparing.film(3), depth=2)
+        waits = submit(pool, together, partial(together.run_prepared, preparing.film(3)), depth=2)
         network.go_on.set()
         assert told([first, *ready]) == [0, 2]
         while len(preparing.order) < 2:  # nothing else is to be done
