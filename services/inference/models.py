@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from datetime import datetime
 
 import numpy as np
@@ -23,6 +24,10 @@ _TOLERANCE = 1e-3
 _TOLERANCE_INT8 = 0.05
 """CPUs round sums of 8-bit products in different ways."""
 
+_AGAIN_AFTER_S = 60.0
+"""A version that was refused may be mended: its files come while a bucket is restored, or are published again. To load
+it takes too much of the store and of the CPU to try it at every look."""
+
 _log = logging.getLogger("mammostack.inference")
 
 
@@ -38,6 +43,7 @@ class ModelKeeper:
         self._model: ServedModel | None = None
         self._reason = "the first look at the registry is still to come"
         self._refused: str | None = None
+        self._again_at = 0.0
 
     @property
     def ready(self) -> bool:
@@ -54,11 +60,13 @@ class ModelKeeper:
         """Loads the version that the alias points to, if it is another one; whatever fails, the old one stays."""
         try:
             version = registry.read_alias(self._store, self._network, self._alias).version
-            if version in (self._refused, self._model and self._model.card.version):
+            if self._model and version == self._model.card.version:
+                return
+            if version == self._refused and time.monotonic() < self._again_at:
                 return
             self._swap(load_model(self._store, self._network, version, self._threads, self._kind))
         except ModelCorrupt as error:
-            self._refused = version  # damaged for good: no use in loading it again every two seconds
+            self._refused, self._again_at = version, time.monotonic() + _AGAIN_AFTER_S
             self._keep_old(error, "corrupt")
         except ModelNotFound as error:
             self._reason = str(error)

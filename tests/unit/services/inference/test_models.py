@@ -1,15 +1,18 @@
 """The keeper of the promoted model: what it loads, what it refuses, and that the old one stays."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from services.inference import models
 from services.inference.engine import Engine
 from services.inference.models import ModelKeeper, load_model
 from shared.errors import ModelCorrupt, ModelNotReady
 from shared.modelling.card import GOLDEN, GOLDEN_INT8, INT8, ONNX, WEIGHTS, PreprocessingCard
 from shared.modelling.golden import golden_inputs
 from shared.store import keys, registry
-from shared.store.objects import ObjectStore
+from shared.store.objects import DirectoryStore, ObjectStore
 from tests.builders import model_card, preprocessing_card
 
 NETWORK = "modified_cnn"
@@ -67,6 +70,36 @@ def test_after_a_refusal_the_next_promotion_is_taken(keeper: ModelKeeper, store:
     promote(store, "v2")
     keeper.refresh()
     assert keeper.current.card.version == "v2"
+
+
+def test_a_refused_model_is_taken_once_its_files_are_right(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a bucket is restored under a running service: the alias is there before the files are."""
+    monkeypatch.setattr(models, "_AGAIN_AFTER_S", 0)
+    promote(store, "v1")
+    restored = DirectoryStore(tmp_path / "restored")
+    keeper = ModelKeeper(restored, NETWORK, "production", threads=1)
+    for key in (keys.alias(NETWORK, "production"), keys.model_file(NETWORK, "v1", "card.json")):
+        restored.put(key, store.get(key))
+    keeper.refresh()
+    with pytest.raises(ModelNotReady, match=r"v1/model\.onnx is missing"):
+        _ = keeper.current
+    for key in store.list(keys.models(NETWORK)):
+        restored.put(key, store.get(key))
+    keeper.refresh()
+    assert keeper.current.card.version == "v1"
+
+
+def test_a_refused_model_is_not_loaded_at_every_look(keeper: ModelKeeper, store: ObjectStore) -> None:
+    promote(store, "v1")
+    key = keys.model_file(NETWORK, "v1", "golden.json")
+    right = store.get(key)
+    store.put(key, right + b" ")
+    keeper.refresh()
+    store.put(key, right)
+    keeper.refresh()
+    assert not keeper.ready
 
 
 def test_a_model_that_answers_its_golden_inputs_otherwise_is_refused(
