@@ -135,6 +135,7 @@ class Together:
 
     def _answer_all(self, first: _Call) -> None:
         batch, began = first.batch, time.monotonic()
+        first.batch = ()  # which holds `first`: films and features would wait for the garbage collector
         answer, failure = None, None
         try:
             with _kept_to(first.core):

@@ -1,7 +1,9 @@
 """Films that are ready while the network is at work go together, each gets its own answer; when they are prepared."""
 
+import gc
 import os
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -199,6 +201,22 @@ def test_the_time_before_the_network_began_is_told() -> None:
         network.go_on.set()
         assert first.result(10).waited_s < second.result(10).waited_s
         assert second.result(10).waited_s >= 0.05
+
+
+def test_films_and_features_are_given_back_without_the_garbage_collector() -> None:
+    """A batch that held its own first call kept all of them."""
+    network = Network()
+    network.go_on.set()
+    together = Together(network, places=1, most=2)
+    films = film(1)
+    gone = weakref.ref(films)
+    gc.disable()
+    try:
+        together.run(films)
+        del films
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_failure_is_told_to_all_of_the_batch_and_the_next_one_works() -> None:
