@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from services.train.jobs import JobResult, parse_job
-from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, SetAside, describe
+from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, SetAside, Transform, Variant, describe
 from shared.datasets.mias import Source
 from shared.datasets.synthetic import label_of
 from shared.embedded.stack import Stack
@@ -29,6 +29,21 @@ from shared.store.objects import DirectoryStore, ObjectStore
 def small_manifest(films: int = 16) -> Manifest:
     """Films of two a patient, in the mix of labels of the synthetic data set. No image stands behind them."""
     return Manifest(dataset="small", synthetic=True, films=tuple(_film(number) for number in range(1, films + 1)))
+
+
+def variants_of(film: Film, count: int) -> list[Variant]:
+    """A film and its augmented copies, `count` images together. No image stands behind them."""
+    return [
+        Variant(
+            **film.exposure,
+            **film.model_dump(include={"patient", "side", "density", "label", "lesions", "sha256"}),
+            film=film.id,
+            variant=number,
+            transform=Transform(rotation_deg=float(number)),
+            key=f"{film.id}/{number}",
+        )
+        for number in range(count)
+    ]
 
 
 def small_plan(films: int = 16, **changes: Any) -> Plan:

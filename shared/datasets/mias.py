@@ -196,10 +196,10 @@ def _film_of(row: Row) -> str:
 
 def _film(image: ImageFile, rows: list[Row]) -> Film:
     try:
-        pixels = decode(image.data).pixels
+        decoded = decode(image.data)
     except ImageError as error:
         raise DatasetError(image.name, str(error)) from error
-    height, width = pixels.shape
+    height, width = decoded.pixels.shape
     lesions = []
     for row in rows:
         if row.density != rows[0].density:
@@ -219,6 +219,7 @@ def _film(image: ImageFile, rows: list[Row]) -> Film:
         sha256=hashlib.sha256(image.data).hexdigest(),
         width=width,
         height=height,
+        bits=decoded.bits,
     )
 
 

@@ -77,7 +77,7 @@ def judge_exam(rows: Floats, sides: Sequence[Side | None], views: Sequence[str |
 def breast_probabilities(rows: Floats, views: Sequence[str | None]) -> Floats:
     """Return the probabilities (3,) of the breast that films with `rows` (n x 3) and `views` (n) show."""
     if len(rows) == 1:
-        return rows[0]
+        return np.asarray(rows[0])
     logs = log_odds(rows)
     by_view = [logs[[view == each for view in views]].mean(axis=0) for each in dict.fromkeys(views)]
     return softmax(np.mean(by_view, axis=0))

@@ -6,25 +6,12 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import CLASSES, Film, Label, Transform, Variant
+from shared.datasets.manifest import CLASSES, Label, Variant
 from shared.datasets.splits import Split, paper_split, patient_split
 from shared.errors import PlanError
-from tests.builders import small_manifest
+from tests.builders import small_manifest, variants_of
 
 VARIANTS, FOLDS, SEED = 3, 4, 7
-
-
-def variants_of(film: Film, count: int = VARIANTS) -> list[Variant]:
-    return [
-        Variant(
-            **film.model_dump(include={"patient", "side", "density", "label", "lesions", "sha256"}),
-            film=film.id,
-            variant=number,
-            transform=Transform(rotation_deg=float(number)),
-            key=f"{film.id}/{number}",
-        )
-        for number in range(count)
-    ]
 
 
 def images_of(labels: str) -> list[Variant]:
@@ -32,10 +19,10 @@ def images_of(labels: str) -> list[Variant]:
     chosen = [{label.value[0]: label for label in CLASSES}[letter] for letter in labels]
     films = small_manifest(len(labels)).films
     relabelled = [film.model_copy(update={"label": label}) for film, label in zip(films, chosen, strict=True)]
-    return [variant for film in relabelled for variant in variants_of(film)]
+    return [variant for film in relabelled for variant in variants_of(film, VARIANTS)]
 
 
-IMAGES = [variant for film in small_manifest(64).films for variant in variants_of(film)]
+IMAGES = [variant for film in small_manifest(64).films for variant in variants_of(film, VARIANTS)]
 
 
 @pytest.fixture(scope="module", params=range(FOLDS))
