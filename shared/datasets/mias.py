@@ -76,6 +76,10 @@ class Source:
             if ending == "pgm" and _FILM_ID.fullmatch(stem):
                 yield ImageFile(stem, name, data())
 
+    def manifest(self, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
+        """Check the whole distribution and say what it holds; `read_manifest` says more."""
+        return read_manifest(self, dataset, progress)
+
     def _files(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
         if self.path.is_dir():
             for file in sorted(self.path.rglob("*")):

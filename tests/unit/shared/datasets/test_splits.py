@@ -9,7 +9,7 @@ import pytest
 from shared.datasets.manifest import CLASSES, Label, Variant
 from shared.datasets.splits import Split, paper_split, patient_split
 from shared.errors import PlanError
-from tests.builders import small_manifest, variants_of
+from tests.builders import exam_manifest, small_manifest, variants_of
 
 VARIANTS, FOLDS, SEED = 3, 4, 7
 
@@ -37,6 +37,20 @@ def sides(split: Split) -> list[list[Variant]]:
 def test_no_patient_stands_on_two_sides(fold: Split) -> None:
     for one, other in combinations(sides(fold), 2):
         assert not {image.patient for image in one} & {image.patient for image in other}
+
+
+@pytest.mark.parametrize("held_out", range(FOLDS))
+def test_all_films_of_an_exam_stand_on_one_side(held_out: int) -> None:
+    images = [variant for film in exam_manifest(32).films for variant in variants_of(film, VARIANTS)]
+    split = patient_split(images, FOLDS, held_out, SEED)
+    parts = [{images[index].patient for index in side} for side in (split.train, split.validation, split.test)]
+    assert all(parts)
+    for one, other in combinations(parts, 2):
+        assert not one & other
+    held = [images[index] for index in (*split.validation, *split.test)]
+    assert Counter(image.patient for image in held) == Counter(
+        film.patient for film in exam_manifest(32).films if film.patient in parts[1] | parts[2]
+    )
 
 
 def test_every_patient_stands_on_one_side(fold: Split) -> None:
