@@ -13,10 +13,11 @@ from safetensors.torch import load, save
 
 from services.train.core import Floats
 from services.train.data import job_split, load_images
-from services.train.evaluate import best_fold, published_comparison, published_points, served_predictions, sides_of
+from services.train.exams import films_of, published_comparison, published_exam_rule
 from services.train.inputs import training_films, training_inputs
 from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
 from services.train.jobs import MODEL, JobResult
+from services.train.points import best_fold, published_points, served_predictions
 from shared.datasets.manifest import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
 from shared.imaging.preprocess import Preprocessing
@@ -66,6 +67,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
+    known = films_of(stored_manifest(store, plan.dataset))
     films = training_films(store, plan, best)
     trained_on = count_films(films)
     files = model_files(network, weights, best.input_size, plan.seed)
@@ -98,7 +100,8 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         leaky_metrics=leaky.metrics if leaky else None,
         temperature=best.temperature,
         operating_points=points,
-        comparison=published_comparison(best, judged.side_by_side, sides_of(stored_manifest(store, plan.dataset))),
+        comparison=published_comparison(best, judged.side_by_side, known),
+        exam_rule=published_exam_rule(best, judged.levels, known),
         int8=int8,
         trained_on=trained_on,
         inputs=training_inputs(store, films),

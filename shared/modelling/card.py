@@ -8,6 +8,7 @@ from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.comparison import Comparison
 from shared.modelling.drift import InputDistribution
 from shared.modelling.evaluation import Protocol, WeightsReport
+from shared.modelling.exams import ExamRule
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.recipes import Network, TrainingRecipe
 
@@ -82,7 +83,11 @@ class ModelCard(Record):
     )
     operating_points: tuple[OperatingPoint, ...]
     comparison: Comparison | None = Field(
-        None, description="with the film of the other breast; None: published before it, or from patients without both"
+        None,
+        description="with the same view of the other breast; None: published before it, or from patients without both",
+    )
+    exam_rule: ExamRule | None = Field(
+        None, description="how films make answers for breasts and exams, and how good; None: published before it"
     )
     int8: Int8Report | None = Field(None, description="None: there were too few validation films to judge it")
     trained_on: TrainedOn | None = Field(

@@ -13,15 +13,19 @@ maximum over breasts is the winner's rule of SPR 2025 (github.com/xinwangxinwang
 log-odds is the logarithmic opinion pool (Genest and Zidek, Statistical Science 1, 1986).
 """
 
-from collections.abc import Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
+from pydantic import Field
 
-from shared.modelling.calibration import abnormal_score, softmax
+from shared.datasets.manifest import CLASSES, Film, Label, Record
+from shared.modelling.calibration import OperatingPoint, abnormal_score, softmax
 from shared.modelling.comparison import log_odds
-from shared.modelling.predictions import Floats
+from shared.modelling.metrics import ModelMetrics
+from shared.modelling.predictions import Floats, Predictions
 
 RULE = (
     "A breast has the mean of the calibrated log-odds of its views, films of the same view averaged first; an exam has "
@@ -30,6 +34,29 @@ RULE = (
 
 Side: TypeAlias = Hashable
 """Names a breast within its exam: 'L' and 'R', 'left' and 'right'."""
+
+
+Level: TypeAlias = Literal["breast", "exam"]
+LEVELS: tuple[Level, ...] = ("breast", "exam")
+
+
+class LevelFigures(Record):
+    """How good the rule is on the breasts, or the exams, of held-out patients, all folds together.
+
+    `n_films` of the metrics counts breasts or exams, whose label is that of their worst film. Thresholds and bands come
+    from the validation films of the published fold.
+    """
+
+    metrics: ModelMetrics
+    operating_points: tuple[OperatingPoint, ...]
+
+
+class ExamRule(Record):
+    """The rule of a card and its figures by breast and by exam; those by film are the card's own."""
+
+    rule: str = Field(RULE, description="how breasts and exams get their probabilities")
+    breast: LevelFigures
+    exam: LevelFigures
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,3 +108,46 @@ def breast_probabilities(rows: Floats, views: Sequence[str | None]) -> Floats:
     logs = log_odds(rows)
     by_view = [logs[[view == each for view in views]].mean(axis=0) for each in dict.fromkeys(views)]
     return softmax(np.mean(by_view, axis=0))
+
+
+def by_breast_and_exam(predictions: Predictions, films: Mapping[str, Film]) -> dict[Level, Predictions] | None:
+    """Return what the rule gives the breasts and the exams of which films were judged, each with its worst label.
+
+    Films of a patient without an exam are of one exam. Each fold is judged by itself.
+
+    Args:
+        predictions: calibrated, film by film.
+        films: by their id; films that are not among them are left out, and None is returned where none is.
+    """
+    places: dict[tuple[int, str, str], list[int]] = defaultdict(list)
+    for place, (film, patient, fold) in enumerate(
+        zip(predictions.films, predictions.patients, predictions.folds, strict=True)
+    ):
+        if film in films:
+            places[fold, patient, films[film].exam or ""].append(place)
+    if not places:
+        return None
+    rows, units = predictions.rows, {"breast": _Units(), "exam": _Units()}
+    for (fold, patient, exam), of_exam in places.items():
+        known = [films[predictions.films[place]] for place in of_exam]
+        answer = judge_exam(rows[of_exam], [film.side for film in known], [film.view for film in known])
+        labels = [predictions.labels[place] for place in of_exam]
+        for breast in answer.breasts:
+            worst = max((labels[film] for film in breast.films), key=CLASSES.index)
+            units["breast"].add(f"{patient}/{exam}/{breast.side}", patient, worst, breast.probabilities, fold)
+        units["exam"].add(f"{patient}/{exam}", patient, max(labels, key=CLASSES.index), answer.probabilities, fold)
+    return {"breast": units["breast"].predictions(), "exam": units["exam"].predictions()}
+
+
+class _Units:
+    """Collects the breasts, or the exams, of predictions."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, str, Label, tuple[float, ...], int]] = []
+
+    def add(self, name: str, patient: str, label: Label, probabilities: Floats, fold: int) -> None:
+        self._rows.append((name, patient, label, tuple(probabilities.tolist()), fold))
+
+    def predictions(self) -> Predictions:
+        names = ("films", "patients", "labels", "probabilities", "folds")
+        return Predictions.model_validate(dict(zip(names, zip(*self._rows, strict=True), strict=True)))

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from shared.datasets.manifest import CLASSES, Label
 from shared.modelling.comparison import log_odds
-from shared.modelling.exams import breast_probabilities, judge_exam
-from shared.modelling.predictions import Floats
+from shared.modelling.exams import breast_probabilities, by_breast_and_exam, judge_exam
+from shared.modelling.predictions import Floats, Predictions
+from tests.builders import exam_manifest, small_manifest
 
 CLEAN, DOUBTFUL, SUSPICIOUS = [0.9, 0.06, 0.04], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]
 
@@ -75,3 +77,49 @@ def test_the_order_of_the_films_changes_nothing() -> None:
     order = [3, 1, 0, 2]
     turned = judge_exam(films[order], [sides[at] for at in order], [views[at] for at in order])
     assert turned.probabilities == pytest.approx(judge_exam(films, sides, views).probabilities)
+
+
+FILMS = {film.id: film for film in (*exam_manifest(2).films, *small_manifest(2).films)}
+JUDGED = Predictions(
+    films=("e001_R_CC", "e001_L_CC", "e001_R_MLO", "e001_L_MLO", "e002_R_CC", "mdb001", "mdb002"),
+    patients=("p001",) * 4 + ("p002", "p009", "p009"),
+    labels=(*CLASSES, Label.NORMAL, Label.NORMAL, Label.BENIGN, Label.NORMAL),
+    probabilities=tuple((row[0], row[1], row[2]) for row in (CLEAN, DOUBTFUL, CLEAN, SUSPICIOUS) * 2)[:7],
+    folds=(0, 0, 0, 0, 0, 1, 1),
+)
+
+
+def test_breasts_and_exams_of_judged_films_have_their_worst_label() -> None:
+    found = by_breast_and_exam(JUDGED, FILMS)
+    assert found
+    breasts, exams = found["breast"], found["exam"]
+    assert breasts.films[:3] == ("p001/e001/right", "p001/e001/left", "p002/e002/right")
+    assert [str(label) for label in breasts.labels] == ["malignant", "benign", "normal", "benign", "normal"]
+    assert exams.films == ("p001/e001", "p002/e002", "p009/"), "films without an exam are of one exam"
+    assert [str(label) for label in exams.labels] == ["malignant", "normal", "benign"]
+    assert exams.patients == ("p001", "p002", "p009")
+    assert exams.folds == (0, 0, 1)
+
+
+def test_breasts_and_exams_of_judged_films_have_what_the_rule_gives_them() -> None:
+    found = by_breast_and_exam(JUDGED, FILMS)
+    assert found
+    left = breast_probabilities(rows(DOUBTFUL, SUSPICIOUS), ["CC", "MLO"])
+    assert found["breast"].rows[:2] == pytest.approx(np.stack([rows(CLEAN)[0], left]))
+    assert found["exam"].rows[0] == pytest.approx(left)
+    assert np.array_equal(found["exam"].rows[1], CLEAN)
+
+
+def test_an_exam_that_is_held_out_in_two_divisions_is_judged_in_each() -> None:
+    twice = JUDGED.model_copy(update={"folds": (0, 0, 1, 1, 0, 1, 1)})
+    found = by_breast_and_exam(twice, FILMS)
+    assert found
+    assert found["exam"].folds == (0, 1, 0, 1)
+
+
+def test_films_of_which_nothing_is_known_are_left_out() -> None:
+    known = {name: film for name, film in FILMS.items() if name.startswith("mdb")}
+    found = by_breast_and_exam(JUDGED, known)
+    assert found
+    assert found["exam"].films == ("p009/",)
+    assert by_breast_and_exam(JUDGED, {}) is None
