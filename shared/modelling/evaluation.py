@@ -117,6 +117,11 @@ class NetworkResult(Record):
     groups: tuple[GroupMetrics, ...] = Field((), description="by density and by kind of lesion; none by the leaky one")
 
     @property
+    def combined(self) -> tuple[LevelResult, ...]:
+        """The levels that put several films together: other numbers than those by film."""
+        return tuple(level for level in self.levels if level.metrics.n_films < self.metrics.n_films)
+
+    @property
     def leaky(self) -> bool:
         """Whether copies of one film stand among both the training and the test images."""
         return self.protocol == "paper"
