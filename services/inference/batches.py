@@ -1,5 +1,6 @@
 """A part of a batch: image after image from the store to a line of the results, each with a finding or a problem."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -92,8 +93,9 @@ def _predict_image(
     found = predict(model, data, alone=limits.alone, explain=plan.explain == "heatmap")
     heatmap = None
     if found.heat is not None:
-        heatmap = keys.batch_heatmap(plan.batch, index)
-        store.put(heatmap, overlay_png(found.heat))
+        png = overlay_png(found.heat)
+        heatmap = keys.batch_heatmap(plan.batch, index, hashlib.sha256(png).hexdigest())
+        store.put(heatmap, png)
     return BatchLine(index=index, key=key, finding=finding(found, point, time.perf_counter() - began), heatmap=heatmap)
 
 

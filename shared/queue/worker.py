@@ -213,7 +213,7 @@ def holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Iter
 
 
 def _do_job(job: Job, store: ObjectStore, plan: Plan, unit: Unit, stopping: Callable[[], bool]) -> None:
-    with claimed(store, keys.claim(plan.run, unit.stage, unit.name)) as fenced:
+    with claimed(store, keys.claim(plan.run, unit.stage, unit.name), unit.done_key) as fenced:
         if fenced.claim.deaths > settings().task_retries:
             raise WorkerLost(
                 f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"

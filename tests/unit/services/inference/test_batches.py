@@ -1,5 +1,6 @@
 """A part of a batch: the same answers as over HTTP, and what becomes of images that can't be predicted."""
 
+import hashlib
 from typing import Any
 
 import cv2
@@ -95,8 +96,9 @@ def test_heat_maps_are_stored_where_they_are_asked_for(
     store.put("inbox/film.png", encode_png(film))
     plan = planned(store, "film.png", explain="heatmap")
     (line,) = predict_part(store, plan, "000000", model, Tries(), LIMITS)
-    assert line.heatmap == keys.batch_heatmap(plan.batch, 0)
-    picture = cv2.imdecode(np.frombuffer(store.get(line.heatmap), np.uint8), cv2.IMREAD_UNCHANGED)
+    png = store.get(line.heatmap)
+    assert line.heatmap == keys.batch_heatmap(plan.batch, 0, hashlib.sha256(png).hexdigest())
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture is not None
     assert picture.shape == (512, 512, 4)
 
