@@ -1,12 +1,19 @@
 """The images of a request, and their predictions: what the native API and the foreign protocols share."""
 
-from flask import request
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from flask import g, request
+
+from services.inference.api import forms
 from services.inference.api.document import Media
+from services.inference.bodies import SentForm
 from services.inference.predictor import Prediction, ServedModel
 from services.inference.service import InferenceService, connection_closed
-from shared.api.protocols import MOST_IMAGES
-from shared.errors import InputError
+from shared.errors import ImageError, ImageTooLarge, InputError
+
+_LONGEST_NAME = 80
 
 IMAGE_ERRORS = (413, 415, 422, 503, 504)
 """What can be wrong with an image, or keep it from being worked on."""
@@ -36,38 +43,83 @@ def form(most: int) -> Media:
     return Media(("multipart/form-data",), schema)
 
 
-def images_sent() -> list[bytes]:
+@dataclass(frozen=True)
+class SentFilm:
+    """An image file of a request: its place, from 0, its file name where it came with one, and its bytes.
+
+    `data` is None for a file beyond MAMMO_MAX_IMAGE_MB, which was not kept.
+    """
+
+    place: int
+    name: str | None
+    data: bytes | None
+
+    def __str__(self) -> str:
+        return f"film {self.place + 1}" + (f" ({self.name})" if self.name else "")
+
+
+def films_sent(most: int) -> list[SentFilm]:
     """The body, or the files of a multipart form, all of one patient. Raises InputError."""
-    if request.mimetype == "multipart/form-data":
-        uploads = [bytes(upload.read()) for _, upload in request.files.items(multi=True)]
-        if not uploads:
-            raise InputError("the form holds no file; send the image in a field such as 'image'")
-        if len(uploads) > MOST_IMAGES:
-            raise InputError(f"the form holds {len(uploads)} files; send at most {MOST_IMAGES} in a request")
-        return uploads
-    data = request.get_data(cache=False)
-    if not data:
-        raise InputError("the body is empty; send the image's bytes as they are in its file")
-    return [data]
+    form: SentForm | None = g.get("form")
+    if form is None:
+        data = forms.sent_body()
+        if not data:
+            raise InputError("the body is empty; send the image's bytes as they are in its file")
+        return [SentFilm(0, None, data)]
+    if not form.files:
+        raise InputError("the form holds no file; send the image in a field such as 'image'")
+    if len(form.files) > most:
+        raise InputError(f"the form holds {len(form.files)} files; send at most {most} in a request")
+    return [SentFilm(place, _shown(file.name), file.data) for place, file in enumerate(form.files)]
+
+
+def _shown(name: str | None) -> str | None:
+    """A file name as it is named in an answer: without folders and what can't be printed."""
+    shown = "".join(letter for letter in re.split(r"[/\\]", name or "")[-1] if letter.isprintable())
+    return shown[:_LONGEST_NAME] or None
 
 
 def predict_all(
     service: InferenceService,
     model: ServedModel,
-    images: list[bytes],
+    images: Sequence[SentFilm],
     *,
     explain: bool = False,
     timeout_ms: int | None = None,
 ) -> list[Prediction]:
-    """One after the other. A client that hangs up is not worked for any longer.
+    """Predict images one after the other. A client that hangs up is not worked for any longer.
 
-    Raises what `InferenceService.predict` raises.
+    Raises what `InferenceService.predict` raises; an ImageError names the image where there are several.
+    """
+    return [
+        predict_film(service, model, image, named=len(images) > 1, explain=explain, timeout_ms=timeout_ms)
+        for image in images
+    ]
+
+
+def predict_film(
+    service: InferenceService,
+    model: ServedModel,
+    film: SentFilm,
+    *,
+    named: bool,
+    explain: bool = False,
+    timeout_ms: int | None = None,
+) -> Prediction:
+    """Predict one film.
+
+    Raises what `InferenceService.predict` raises; an ImageError names the film where it is `named`.
     """
     connection = request.environ.get("gunicorn.socket")
     timeout_s = None if timeout_ms is None else timeout_ms / 1000
-    return [
-        service.predict(
-            model, image, explain=explain, timeout_s=timeout_s, is_gone=lambda: connection_closed(connection)
+    try:
+        if film.data is None:
+            most = service.config.max_image_mb
+            raise ImageTooLarge(f"the file has more than {most} MB (MAMMO_MAX_IMAGE_MB); send a smaller one")
+        return service.predict(
+            model, film.data, explain=explain, timeout_s=timeout_s, is_gone=lambda: connection_closed(connection)
         )
-        for image in images
-    ]
+    except ImageError as error:
+        if named:
+            error.args = (f"{film}: {error}",)
+        raise

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from services.inference.answers import probabilities_of
 from services.inference.api import forms
 from services.inference.api.document import describe
-from services.inference.api.images import IMAGE_ERRORS, predict_all
+from services.inference.api.images import IMAGE_ERRORS, SentFilm, predict_all
 from services.inference.explain import overlay_png
 from services.inference.service import InferenceService
 from shared.api.protocols import (
@@ -69,5 +69,6 @@ def blueprint(service: InferenceService) -> Blueprint:
     return api
 
 
-def _images() -> list[bytes]:
-    return [instance.image.b64 for instance in forms.body(Instances).instances]
+def _images() -> list[SentFilm]:
+    instances = forms.body(Instances).instances
+    return [SentFilm(place, None, instance.image.b64) for place, instance in enumerate(instances)]

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, g
 from services.inference.answers import film_answer, model_in_use, notice, patient_answer, side_by_side
 from services.inference.api import forms
 from services.inference.api.document import PNG, describe
-from services.inference.api.images import IMAGE_ERRORS, IMAGES, form, images_sent, predict_all
+from services.inference.api.images import IMAGE_ERRORS, IMAGES, films_sent, form, predict_all
 from services.inference.explain import DRAWN
 from services.inference.predictor import operating_point
 from services.inference.service import InferenceService
@@ -45,7 +45,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         not by the media type."""
         asked, model = forms.query(PredictionQuery), service.model()
         point, explain = operating_point(model.card, asked.operating_point), asked.explain == "heatmap"
-        found = predict_all(service, model, images_sent(), explain=explain, timeout_ms=asked.timeout_ms)
+        found = predict_all(service, model, films_sent(MOST_IMAGES), explain=explain, timeout_ms=asked.timeout_ms)
         films = [film_answer(each, point, g.elapsed(), form=asked.form, view=asked.view == "1") for each in found]
         said_by = {"request_id": g.request_id, "model": model_in_use(model), "notice": notice(model.card)}
         if len(films) == 1:
@@ -65,7 +65,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     )
     def explanations() -> Response:
         """A PNG to be laid over the film, of its aspect and at most 512 pixels long."""
-        asked, model, images = forms.query(ExplanationQuery), service.model(), images_sent()
+        asked, model, images = forms.query(ExplanationQuery), service.model(), films_sent(MOST_IMAGES)
         if len(images) > 1:
             raise InputError("send one image; an explanation is of one film")
         (found,) = predict_all(service, model, images, explain=True, timeout_ms=asked.timeout_ms)

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 
 from services.inference.api import forms
 from services.inference.api.document import Media, describe
-from services.inference.api.images import IMAGE_ERRORS, predict_all
+from services.inference.api.images import IMAGE_ERRORS, SentFilm, predict_all
 from services.inference.api.scopes import needs
 from services.inference.predictor import Prediction
 from services.inference.service import InferenceService
@@ -103,8 +103,8 @@ def blueprint(service: InferenceService) -> Blueprint:
         """JSON, or, with the header, JSON and raw tensors behind it. BYTES elements follow their length in four bytes,
         least first; in JSON they are base64."""
         model = service.model(network, version)
-        asked, images = parse(request.get_data(cache=False), request.headers.get(_HEADER))
-        found = predict_all(service, model, images)
+        asked, images = parse(forms.sent_body(), request.headers.get(_HEADER))
+        found = predict_all(service, model, [SentFilm(place, None, image) for place, image in enumerate(images)])
         return _answer(asked, found, model.card.network, model.card.version)
 
     return api

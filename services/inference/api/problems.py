@@ -5,6 +5,7 @@ import logging
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from services.inference.bodies import CODINGS
 from services.inference.lanes import Overloaded
 from shared.api.predictions import GateAnswer
 from shared.api.problem import Problem, ProtocolProblem
@@ -43,9 +44,9 @@ def _expected(error: MammoError) -> Response:
 def _of_http(error: HTTPException) -> Response:
     status = error.code or 500
     detail = error.description or error.name
-    if status == 413:
-        detail = "the body is larger than this service takes (MAMMO_MAX_IMAGE_MB)"
     response = _problem(status, error.name.lower().replace(" ", "-"), detail)
+    if status == 415:
+        response.headers["Accept-Encoding"] = ", ".join(CODINGS)  # RFC 9110, 15.5.16
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value
