@@ -6,6 +6,7 @@
     │   ├── PlanError              a run or a retraining job asks for something that can't be
     │   └── ImageError             an image that can't be worked on
     │       ├── UnsupportedImage   not a format that is read
+    │       │   └── UnsuitableKind an image of a kind that is never judged, such as For Processing
     │       ├── UndecodableImage   truncated or corrupt
     │       ├── ImageTooLarge      refused before memory is taken
     │       └── NotAMammogram      no breast was found in it
@@ -73,6 +74,16 @@ class ImageError(InputError):
 class UnsupportedImage(ImageError):
     code = "unsupported-image"
     http_status = 415
+
+
+class UnsuitableKind(UnsupportedImage):
+    """`kind` names what the image is instead of a mammogram for presentation, such as "tomosynthesis"."""
+
+    code = "unsuitable-kind"
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class UndecodableImage(ImageError):

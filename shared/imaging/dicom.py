@@ -27,15 +27,14 @@ from shared.errors import ImageError, ImageTooLarge, UndecodableImage, Unsupport
 from shared.imaging import codecs
 from shared.imaging.elements import (
     MAX_SEQUENCE,
-    laterality_of,
     number_of,
     raw_of,
     spacing_of,
     stored_value,
     value_of,
-    view_of,
     whole_of,
 )
+from shared.imaging.facts import TAGS, facts_of, laterality_of, refuse_unsuitable, view_of
 from shared.imaging.greyscale import Greyscale, Lut, Window
 from shared.imaging.image import Image, Pixels, check_size, unsigned
 
@@ -59,7 +58,7 @@ _WANTED = [
     *(0x00281050, 0x00281051, 0x00281052, 0x00281053, 0x00281056),  # window, rescale, function of the window
     *(0x00283000, 0x00283010),  # look-up tables
     *(0x00181164, 0x00182010, 0x00280030),  # spacing
-    *(0x00200060, 0x00200062, 0x00185101, 0x00540220),  # laterality, view
+    *TAGS,  # the kind of image
 ]
 _IMPLICIT, _DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 _NATIVE = {_IMPLICIT, "1.2.840.10008.1.2.1", _DEFLATED, _BIG_ENDIAN}
@@ -143,6 +142,8 @@ def _parsed(data: bytes) -> _File:
 
 def _image(file: _File, least_edge: int | None) -> Image:
     elements = file.elements
+    sop_class = str(value_of(elements, 0x00080016) or "")
+    refuse_unsuitable(elements, sop_class)
     frames = whole_of(elements, 0x00280008, 1)
     if frames > 1:
         raise UnsupportedImage(f"the DICOM holds {frames} frames; send one mammogram at a time, no tomosynthesis")
@@ -177,6 +178,7 @@ def _image(file: _File, least_edge: int | None) -> Image:
         spacing=spacing_of(elements),
         laterality=laterality_of(elements),
         view=view_of(elements),
+        about=facts_of(elements, sop_class),
     )
 
 

@@ -5,7 +5,7 @@ No value that is not a number or one of a short list of codes leaves this module
 
 import math
 import struct
-from typing import Any, Literal
+from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -15,22 +15,6 @@ MAX_VALUE = 4096
 """Bytes of a value that is not a table."""
 MAX_SEQUENCE = 2**20
 """Bytes of a sequence, such as one of several look-up tables."""
-
-_VIEWS = {
-    "ML": ("R-10224", "399260004"),
-    "MLO": ("R-10226", "399368009"),
-    "LM": ("R-10228", "399352003"),
-    "LMO": ("R-10230", "399099002"),
-    "CC": ("R-10242", "399162004"),
-    "FB": ("R-10244", "399196006"),
-    "SIO": ("R-102D0", "399188001"),
-    "ISO": ("R-40AAA", "441555000"),
-    "XCC": (),
-    "XCCL": ("R-1024A", "399192008"),
-    "XCCM": ("R-1024B", "399101009"),
-}
-"""View positions with their codes in PS3.16 CID 4014 (SNOMED RT and CT). Other texts are not passed on."""
-_VIEW_OF = {code: view for view, codes in _VIEWS.items() for code in (view, *codes)}
 
 
 def spacing_of(elements: Dataset) -> tuple[float, float] | None:
@@ -42,17 +26,6 @@ def spacing_of(elements: Dataset) -> tuple[float, float] | None:
             if 0 < row < 100 and 0 < column < 100:
                 return row, column
     return None
-
-
-def laterality_of(elements: Dataset) -> Literal["L", "R"] | None:
-    side = value_of(elements, 0x00200062) or value_of(elements, 0x00200060)
-    return "L" if side == "L" else "R" if side == "R" else None
-
-
-def view_of(elements: Dataset) -> str | None:
-    items = value_of(elements, 0x00540220, MAX_SEQUENCE)
-    codes = (value_of(elements, 0x00185101), value_of(items[0], 0x00080100) if items else None)
-    return next((_VIEW_OF[str(code)] for code in codes if str(code) in _VIEW_OF), None)
 
 
 def whole_of(elements: Dataset, tag: int, default: int = 0) -> int:
