@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from shared.datasets.manifest import Dataset, FilmShard, Manifest, describe
-from shared.datasets.mias import Source, read_manifest
+from shared.datasets.sources import FilmSource
 from shared.errors import DatasetError, ObjectNotFound
 from shared.store import keys
 from shared.store.objects import ObjectStore
@@ -23,14 +23,14 @@ class Ingested:
     written: int
 
 
-def ingest(store: ObjectStore, source: Source, dataset: str, progress: Progress = lambda *_: None) -> Ingested:
+def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progress = lambda *_: None) -> Ingested:
     """Writes `raw/<dataset>/`; doing it again changes nothing, and completes what was interrupted.
 
     Raises:
         DatasetError: the source is not right, or other films are already stored under this name.
     """
     keys.check_name("data set", dataset)
-    manifest = read_manifest(source, dataset, lambda done: progress("checking films", done, 0))
+    manifest = source.manifest(dataset, lambda done: progress("checking films", done, 0))
     description = describe(manifest)
     try:
         stored = read_dataset(store, dataset)

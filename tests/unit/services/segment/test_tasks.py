@@ -46,6 +46,19 @@ def test_film_and_mask_are_stored_oriented_with_the_chest_wall_on_the_left(
         assert columns.mean() < film.shape[1] / 2, variant.id
 
 
+def test_view_exam_and_acquisition_go_with_a_segmented_image(
+    augmented: tuple[DirectoryStore, Plan],
+) -> None:
+    store, plan = augmented
+    key = keys.augmented_manifest("films", plan.augmentation.id, "000000")
+    shard = Shard.model_validate_json(store.get(key))
+    taken = {"view": "CC", "exam": "e1", "acquisition": "digital", "vendor": "GE", "bits": 12}
+    variants = tuple(variant.model_copy(update=taken) for variant in shard.variants)
+    store.put(key, shard.model_copy(update={"variants": variants}).model_dump_json().encode())
+    do(SEGMENT, store, plan, "000000")
+    assert [variant.exposure for variant in shard_of(store, plan).variants] == [taken] * len(variants)
+
+
 def test_lesions_follow_the_film_when_it_is_mirrored(augmented: tuple[DirectoryStore, Plan]) -> None:
     store, plan = augmented
     key = keys.augmented_manifest("films", plan.augmentation.id, "000000")
