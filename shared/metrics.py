@@ -82,6 +82,11 @@ INPUT_DRIFT = Gauge(
     ["model_name", "model_version", "trait"],
     multiprocess_mode="livemax",
 )
+APPLICABILITY = Counter(
+    "mammo_applicability",
+    "Films by whether the model was trained on their kind: applies, unknown, or each fact that none of its films had",
+    ["model_name", "model_version", "reason"],
+)
 BATCH_IMAGES = Counter(
     "mammo_batch_images", "Images of batches that have their answer: predicted, or the problem's code", ["outcome"]
 )

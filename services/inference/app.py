@@ -9,7 +9,7 @@ from pathlib import Path
 from flask import Flask, Response, g, request, send_from_directory
 from werkzeug.routing import BaseConverter
 
-from services.inference.api import batches, docs, keys, kserve, native, oip, probes, problems
+from services.inference.api import batches, docs, exams, keys, kserve, native, oip, probes, problems
 from services.inference.api.scopes import guard, needs
 from services.inference.in_hand import BytesInHand
 from services.inference.receiving import hang_up_after_answer, receive_in_time
@@ -55,7 +55,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.extensions["inference"] = service
     app.url_map.converters["name"] = _Name
-    for api in (probes, native, batches, oip, kserve, keys):
+    for api in (probes, native, exams, batches, oip, kserve, keys):
         app.register_blueprint(api.blueprint(service))
     app.register_blueprint(docs.blueprint())
     _add_page(app)

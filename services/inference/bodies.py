@@ -174,7 +174,8 @@ def _parts(pieces: Iterable[bytes], boundary: str, most_file: int) -> Iterator[_
         if scan.short(b"\r\n").strip(b" \t"):
             raise ValueError("a boundary with something behind it")
         part = _part_of(scan.short(b"\r\n\r\n"), most_file)
-        for piece in scan.until(delimiter):
+        # A part without a body may go without the blank line in front of it, which then is that of the boundary.
+        for piece in scan.until(delimiter[2:] if scan.is_next(delimiter[2:]) else delimiter):
             part.add(piece)
         yield part
     if not scan.is_next(b"--"):

@@ -3,16 +3,25 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar, get_args
 
 from flask import g, request
 
 from services.inference.api import forms
 from services.inference.api.document import Media
 from services.inference.bodies import SentForm
-from services.inference.predictor import Prediction, ServedModel
+from services.inference.known_film import UNSTATED, Stated, StatedView
+from services.inference.predictor import Explain, Prediction, ServedModel, explanation
 from services.inference.service import InferenceService, connection_closed
+from shared.api.films import Side
+from shared.api.predictions import PredictionQuery
+from shared.datasets.manifest import Label
 from shared.errors import ImageError, ImageTooLarge, InputError
+from shared.modelling.calibration import OperatingPoint
 
+T = TypeVar("T")
+VIEWS: tuple[StatedView, ...] = get_args(StatedView)
+SIDES: tuple[Side, ...] = get_args(Side)
 _LONGEST_NAME = 80
 
 IMAGE_ERRORS = (413, 415, 422, 503, 504)
@@ -34,10 +43,19 @@ IMAGES = Media(
 def form(most: int) -> Media:
     """A multipart form with at least one film and at most `most`, all of one patient."""
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": most}
+    texts = {
+        name: {
+            "type": "array",
+            "items": {"type": "string", "enum": ["", *allowed]},
+            "maxItems": most,
+            "description": f"the {name} of each film, in the order of the films; empty: not stated",
+        }
+        for name, allowed in (("view", VIEWS), ("side", SIDES))
+    }
     schema = {
         "type": "object",
-        "description": "films of one patient, in fields of any name",
-        "properties": {"image": files},
+        "description": "films of one patient, in fields of any name that have a file name",
+        "properties": {"image": files, **texts},
         "required": ["image"],
     }
     return Media(("multipart/form-data",), schema)
@@ -45,17 +63,16 @@ def form(most: int) -> Media:
 
 @dataclass(frozen=True)
 class SentFilm:
-    """An image file of a request: its place, from 0, its file name where it came with one, and its bytes.
+    """An image file of a request: its position, from 0, its file name where it came with one, its bytes, and what the
+    sender states about it. `data` is None for a file beyond MAMMO_MAX_IMAGE_MB, which was not kept."""
 
-    `data` is None for a file beyond MAMMO_MAX_IMAGE_MB, which was not kept.
-    """
-
-    place: int
+    position: int
     name: str | None
     data: bytes | None
+    stated: Stated = UNSTATED
 
     def __str__(self) -> str:
-        return f"film {self.place + 1}" + (f" ({self.name})" if self.name else "")
+        return f"film {self.position + 1}" + (f" ({self.name})" if self.name else "")
 
 
 def films_sent(most: int) -> list[SentFilm]:
@@ -70,7 +87,36 @@ def films_sent(most: int) -> list[SentFilm]:
         raise InputError("the form holds no file; send the image in a field such as 'image'")
     if len(form.files) > most:
         raise InputError(f"the form holds {len(form.files)} files; send at most {most} in a request")
-    return [SentFilm(place, _shown(file.name), file.data) for place, file in enumerate(form.files)]
+    stated = _stated(form)
+    return [
+        SentFilm(position, _shown(file.name), file.data, stated[position]) for position, file in enumerate(form.files)
+    ]
+
+
+def _stated(form: SentForm) -> list[Stated]:
+    """What the text fields `view` and `side` of a form state, film by film. Raises InputError."""
+    views, sides = _stated_field(form, "view", VIEWS), _stated_field(form, "side", SIDES)
+    return [Stated(view, side) for view, side in zip(views, sides, strict=True)]
+
+
+def _stated_field(form: SentForm, name: str, allowed: tuple[T, ...]) -> list[T | None]:
+    """The values of a field, one for each film; an empty one states nothing."""
+    values, films = form.texts.get(name, ()), len(form.files)
+    if not values:
+        return [None] * films
+    if len(values) != films:
+        raise InputError(f"the form holds {films} films and {len(values)} fields '{name}'; send one for each film")
+    known: dict[str, T | None] = {"": None, **{str(value): value for value in allowed}}
+    if any(value.strip().upper() not in known for value in values):
+        raise InputError(f"a field '{name}' is none of {', '.join(map(str, allowed))}; mend it, or leave it empty")
+    return [known[value.strip().upper()] for value in values]
+
+
+def explain_of(asked: PredictionQuery, point: OperatingPoint) -> Explain | None:
+    """What is to be explained of a film, if anything."""
+    if asked.explain is None:
+        return None
+    return explanation(point, None if asked.explained is None else Label(asked.explained))
 
 
 def _shown(name: str | None) -> str | None:
@@ -84,7 +130,7 @@ def predict_all(
     model: ServedModel,
     images: Sequence[SentFilm],
     *,
-    explain: bool = False,
+    explain: Explain | None = None,
     timeout_ms: int | None = None,
 ) -> list[Prediction]:
     """Predict images one after the other. A client that hangs up is not worked for any longer.
@@ -103,7 +149,7 @@ def predict_film(
     film: SentFilm,
     *,
     named: bool,
-    explain: bool = False,
+    explain: Explain | None = None,
     timeout_ms: int | None = None,
 ) -> Prediction:
     """Predict one film.
@@ -117,7 +163,12 @@ def predict_film(
             most = service.config.max_image_mb
             raise ImageTooLarge(f"the file has more than {most} MB (MAMMO_MAX_IMAGE_MB); send a smaller one")
         return service.predict(
-            model, film.data, explain=explain, timeout_s=timeout_s, is_gone=lambda: connection_closed(connection)
+            model,
+            film.data,
+            explain=explain,
+            stated=film.stated,
+            timeout_s=timeout_s,
+            is_gone=lambda: connection_closed(connection),
         )
     except ImageError as error:
         if named:

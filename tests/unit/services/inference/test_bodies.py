@@ -148,6 +148,13 @@ def test_a_head_may_go_on_on_the_next_line_and_a_boundary_may_have_blanks_behind
     assert read_form([body], "b", 1000).texts == {"x": ("y",)}
 
 
+@pytest.mark.parametrize("size", [1, 1 << 16])
+def test_a_part_without_a_body_may_go_without_its_blank_line(size: int) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="x"; filename="a"\r\n\r\n'
+    form = read_form(in_pieces(head + head + b"\r\n" + END, size), "b", 1000)
+    assert form.files == (SentFile("a", b""), SentFile("a", b""))
+
+
 def test_a_head_without_an_end_is_refused_before_much_of_it_was_kept() -> None:
     with pytest.raises(InputError):
         read_form(in_pieces(b"--b\r\n" + bytes(50_000) + END, 1000), "b", 1000)
