@@ -57,6 +57,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         rows = {"paper (leaky)" if result.leaky else "patient": result.metrics}
         if result.side_by_side:
             rows["patient, side by side"] = result.side_by_side.metrics
+        rows |= {f"patient, by {level.level}": level.metrics for level in result.combined}
         for protocol, metrics in rows.items():
             figures = (metrics.accuracy, metrics.macro_f1, metrics.macro_auc)
             table.add_row(result.network, protocol, *(_percent(figure) for figure in figures))

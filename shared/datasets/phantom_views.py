@@ -179,7 +179,8 @@ def _digital(rng: np.random.Generator, tissue: Floats, muscle: Floats, from_skin
     gain, fat = rng.uniform(20, 28), rng.uniform(380, 800)
     edge = rng.uniform(0.1, 0.45) * np.exp(-from_skin / rng.uniform(8, 25))
     skin = rng.uniform(0.1, 0.4) * np.exp(-0.5 * ((from_skin - 3) / 2) ** 2)
-    signal = fat + gain * (np.clip(tissue, -8, None) + rng.uniform(40, 65) * muscle)
+    tissue = np.where(tissue < 0, 0.35 * tissue, tissue)  # fat is never as dark as the background
+    signal = fat + gain * (tissue + rng.uniform(40, 65) * muscle)
     signal = signal.clip(120, None) * (1 - edge + skin)
     signal += grain(rng, 1.0, tissue.shape) * np.sqrt(signal) * 0.5
     inside = blurred(covered, 0.8)

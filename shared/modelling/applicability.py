@@ -94,7 +94,7 @@ def assess(
         return Applicability(False, ("the model's card does not say what films it was trained on",), (), FACTS)
     film: dict[Fact, str | int | None] = {"view": view, "acquisition": acquisition, "vendor": vendor, "bits": bits}
     known = _known(trained_on)
-    misfits = tuple(fact for fact in FACTS if film[fact] is not None and known[fact] and film[fact] not in known[fact])
+    misfits = tuple(fact for fact in FACTS if film[fact] and known[fact] and not _fits(film[fact], known[fact]))
     unknown = tuple(fact for fact in FACTS if film[fact] is None or not known[fact])
     reasons = []
     if misfits:
@@ -132,6 +132,17 @@ def _known(trained_on: TrainedOn) -> dict[Fact, tuple[str | int, ...]]:
         "bits": trained_on.bits,
     }
     return {fact: _common(having) for fact, having in counts.items()}
+
+
+def _fits(value: str | int | None, known: tuple[str | int, ...]) -> bool:
+    """Tell whether a fact is among the known ones.
+
+    All depths beyond 8 bits are alike: files of 16 bits are containers whose depth is told from the pixels, so that it
+    differs from film to film of one device.
+    """
+    if isinstance(value, int) and value > 8:
+        return any(isinstance(depth, int) and depth > 8 for depth in known)
+    return value in known
 
 
 def _common(having: Mapping[str, int] | Mapping[int, int]) -> tuple[str | int, ...]:

@@ -114,7 +114,14 @@ class NetworkResult(Record):
         None, description="the same films beside those of the other breast; None where no patient has both, or it leaks"
     )
     levels: tuple[LevelResult, ...] = Field((), description="by breast and by exam; none by the leaky protocol")
-    groups: tuple[GroupMetrics, ...] = Field((), description="by density and by kind of lesion; none by the leaky one")
+    groups: tuple[GroupMetrics, ...] = Field(
+        (), description="by density, view, acquisition and kind of lesion; none by the leaky one"
+    )
+
+    @property
+    def combined(self) -> tuple[LevelResult, ...]:
+        """The levels that put several films together: other numbers than those by film."""
+        return tuple(level for level in self.levels if level.metrics.n_films < self.metrics.n_films)
 
     @property
     def leaky(self) -> bool:

@@ -9,7 +9,7 @@ from services.inference.api.examples import EXAMPLES
 from shared import console
 from shared.api.exams import ExamPrediction
 from shared.modelling.evaluation import SideBySide
-from tests.unit.services.train.test_report import example_evaluation, example_metrics, example_result
+from tests.unit.services.train.test_report import example_evaluation, example_metrics, example_result, leveled
 
 
 @pytest.fixture
@@ -29,6 +29,12 @@ def test_films_side_by_side_have_a_row_below_their_network(screen: Console) -> N
         ["resnet50", protocol] for protocol in ("patient", "patient, side by side", "paper (leaky)")
     ]
     assert rows[1][2].startswith(f"{100 * (beside.metrics.accuracy.value or 0):.1f} [")
+
+
+def test_breasts_and_exams_of_several_films_have_rows_below_their_network(screen: Console) -> None:
+    screen.print(console.evaluation_table(example_evaluation((leveled(example_result("resnet50", "patient"), 300),))))
+    rows = [re.split(" {2,}", line.strip()) for line in screen.export_text().splitlines() if "resnet50" in line]
+    assert [row[1] for row in rows] == ["patient", "patient, by breast", "patient, by exam"]
 
 
 def test_an_exam_is_told_film_by_film_by_breast_and_together(screen: Console) -> None:

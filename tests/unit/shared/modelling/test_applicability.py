@@ -69,6 +69,12 @@ def test_one_fact_that_it_was_not_trained_on_is_enough(film: dict[str, object], 
     assert found.misfits == misfits
 
 
+@pytest.mark.parametrize("bits", [10, 11, 14, 16])
+def test_depths_beyond_8_bits_are_alike(bits: int) -> None:
+    assert assess(CLINIC, view="CC", acquisition="digital", vendor="GE", bits=bits).applies
+    assert assess(MIAS, view="MLO", acquisition="film scan", bits=bits).misfits == ("bits",)
+
+
 def test_what_is_rare_among_the_training_films_does_not_count_as_trained_on() -> None:
     known: dict[str, object] = {"acquisition": "digital", "vendor": "GE", "bits": 12}
     assert not assess(CLINIC, view="ML", **known).applies
