@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from shared.errors import UnsuitableKind
-from shared.imaging.elements import MAX_SEQUENCE, number_of, value_of
+from shared.imaging.elements import MAX_SEQUENCE, number_of, or_passed_over, value_of
 from shared.imaging.image import Acquisition, FileFacts
 
 TAGS = [
@@ -103,6 +104,8 @@ _VENDORS = {
     "Lumisys": "lumisys",
     "Howtek": "howtek",
 }
+_WINDOW_NAMES = {"normal", "harder", "softer", "hard", "soft", "high", "low", "medium", "default", "dense", "fatty"}
+_WINDOW_NAMES |= {f"{name}{number}" for name in ("window", "window ", "algo", "preset ") for number in range(1, 10)}
 _SYNTHESIZED_TYPES = {"GENERATED_2D", "TOMO_2D"}
 _TOMOSYNTHESIS_TYPES = {"TOMO", "TOMO_PROJ", "TOMOSYNTHESIS", "TOMO_SLICE", "VOLUME"}
 _SYNTHESIZED_NAMES = re.compile(r"c-?view|s-?view|v-?preview|(intelligent|insight|synthe(tic|si[sz]ed)) ?2d", re.I)
@@ -133,20 +136,21 @@ def _unsuitable(elements: Dataset, sop_class: str) -> str | None:
 
 
 def _is_of_specimen(elements: Dataset) -> bool:
-    described = any(value_of(elements, tag, MAX_SEQUENCE) for tag in (0x00400550, 0x00400560))
+    described = any(_items(elements, tag) for tag in (0x00400550, 0x00400560))
     viewed = any(code in _SPECIMEN_CODES for code, _ in _codes(elements, 0x00540220))
     return described or viewed or "SPECIMEN" in {_text(elements, 0x00185101), _text(elements, 0x00180015)}
 
 
 def facts_of(elements: Dataset, sop_class: str) -> FileFacts:
-    """Return the facts of a header that `refuse_unsuitable` let pass; windows and notes are added by the reader."""
+    """Return the facts of a header that `refuse_unsuitable` let pass; the reader adds windows and its own notes."""
     modifiers = _modifiers(elements)
     implant = {"YES": True, "NO": False}.get(_text(elements, 0x00281300))
     return FileFacts(
         view_modifiers=modifiers,
         acquisition=_acquisition(elements, sop_class),
-        vendor=vendor_of(str(value_of(elements, 0x00080070) or "")),
+        vendor=vendor_of(_text(elements, 0x00080070)),
         implant=True if "implant displaced" in (modifiers or ()) else implant,
+        notes=tuple(_marks(elements, modifiers or (), implant)),
     )
 
 
@@ -159,7 +163,7 @@ def vendor_of(manufacturer: str) -> str | None:
 
 
 def laterality_of(elements: Dataset) -> Literal["L", "R"] | None:
-    side = value_of(elements, 0x00200062) or value_of(elements, 0x00200060)
+    side = _text(elements, 0x00200062) or _text(elements, 0x00200060)
     return "L" if side == "L" else "R" if side == "R" else None
 
 
@@ -168,13 +172,19 @@ def view_of(elements: Dataset) -> str | None:
     return next((_VIEW_OF[code] for code in codes if code in _VIEW_OF), None)
 
 
+def names_of_windows(elements: Dataset) -> list[str | None]:
+    """Return the names of a header's windows in their order, None for those that are not in common use."""
+    names = (name.lower() for name in _texts(elements, 0x00281055))
+    return [name if name in _WINDOW_NAMES else None for name in names]
+
+
 def _modifiers(elements: Dataset) -> tuple[str, ...] | None:
     found = []
-    views = value_of(elements, 0x00540220, MAX_SEQUENCE) or []
+    views = _items(elements, 0x00540220)
     for code, meaning in (code for holder in (elements, *views) for code in _codes(holder, 0x00540222)):
         name = _MODIFIER_OF.get(code) or _MODIFIER_OF.get(re.sub("[^a-z]", "", meaning.lower()), "other modifier")
         found.append(name)
-    if number_of(elements, 0x00181114, 1.0) >= LEAST_MAGNIFICATION:
+    if (or_passed_over([], lambda: number_of(elements, 0x00181114), None) or 1) >= LEAST_MAGNIFICATION:
         found.append("magnification")
     if _says_yes(elements, 0x00281350):
         found.append("partial view")
@@ -183,9 +193,19 @@ def _modifiers(elements: Dataset) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(found))
 
 
+def _marks(elements: Dataset, modifiers: tuple[str, ...], implant: bool | None) -> Iterator[str]:
+    """Sentences about what a model may not know."""
+    if modifiers:
+        yield f"The file says that it is no standard view: {', '.join(modifiers)}."
+    if implant:
+        yield "The file says that an implant is present."
+    if _says_yes(elements, 0x00280301):
+        yield "The file says that annotations are burnt into its pixels."
+
+
 def _acquisition(elements: Dataset, sop_class: str) -> Acquisition | None:
     types = set(_texts(elements, 0x00080008))
-    if types & _SYNTHESIZED_TYPES or _SYNTHESIZED_NAMES.search(str(value_of(elements, 0x0008103E) or "")):
+    if types & _SYNTHESIZED_TYPES or _SYNTHESIZED_NAMES.search(_text(elements, 0x0008103E)):
         return "synthesized"
     if _text(elements, 0x00080064) == "DF":
         return "film scan"
@@ -194,8 +214,13 @@ def _acquisition(elements: Dataset, sop_class: str) -> Acquisition | None:
 
 def _codes(elements: Dataset, tag: int) -> Iterator[tuple[str, str]]:
     """Values and meanings of a sequence of codes, whatever their scheme: writers name SRT, SNM3, 99SDM and SCT."""
-    for item in value_of(elements, tag, MAX_SEQUENCE) or []:
-        yield _text(item, 0x00080100), str(value_of(item, 0x00080104) or "")
+    for item in _items(elements, tag):
+        yield _text(item, 0x00080100), _text(item, 0x00080104)
+
+
+def _items(elements: Dataset, tag: int) -> list[Dataset]:
+    items = or_passed_over([], lambda: value_of(elements, tag, MAX_SEQUENCE), None)
+    return list(items) if isinstance(items, Sequence) else []
 
 
 def _says_yes(elements: Dataset, tag: int) -> bool:
@@ -207,6 +232,6 @@ def _text(elements: Dataset, tag: int) -> str:
 
 
 def _texts(elements: Dataset, tag: int) -> list[str]:
-    value: Any = value_of(elements, tag)
+    value: Any = or_passed_over([], lambda: value_of(elements, tag), None)
     values = [value] if value is None or isinstance(value, str) else list(value)
     return [str(each or "").strip().upper() for each in values]
