@@ -6,9 +6,10 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from shared.api.predictions import PatientPrediction, PredictionAnswer
-from shared.client import InferenceClient, read_image
-from shared.console import console, reporting, show_patient, show_prediction
+from shared.api.exams import ExamPrediction
+from shared.api.predictions import PredictionAnswer
+from shared.client import InferenceClient, SentFilm, read_image
+from shared.console import console, reporting, show_exam, show_prediction
 from shared.embedded.commands import WORKERS, inference_command, worker_command
 from shared.errors import InputError
 from shared.settings import client_key, settings
@@ -33,11 +34,12 @@ def predict(
     if heatmap is not None and len(files) > 1:
         raise InputError("--heatmap is of one film; give one file")
     client, images = InferenceClient(url, client_key()), [read_image(file) for file in files]
-    answer: PredictionAnswer | PatientPrediction
+    answer: PredictionAnswer | ExamPrediction
     if len(images) == 1:
         answer = client.predict(images[0], operating_point=operating_point)
     else:
-        answer = client.predict_patient(images, operating_point=operating_point)
+        films = [SentFilm(image, file.name) for file, image in zip(files, images, strict=True)]
+        answer = client.predict_exam(films, operating_point=operating_point)
     if heatmap is not None:
         heatmap.write_bytes(client.explain(images[0]))
     if as_json:
@@ -45,7 +47,7 @@ def predict(
     elif isinstance(answer, PredictionAnswer):
         show_prediction(files[0].name, answer)
     else:
-        show_patient([file.name for file in files], answer)
+        show_exam(answer)
 
 
 def serve() -> None:

@@ -14,6 +14,34 @@ MAX_PIXELS = 100_000_000
 
 Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
+Acquisition: TypeAlias = Literal["film scan", "digital", "synthesized"]
+"""A scanned film, a detector or image plate, or a projection computed from tomosynthesis."""
+
+
+@dataclass(frozen=True)
+class WindowPreset:
+    """A display window that the file proposes; `centre` and `width` are in grey levels of the decoded pixels."""
+
+    name: str | None
+    centre: float
+    width: float
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """Facts that an image file states about itself, apart from its pixels. None and () stand for unknown."""
+
+    view_modifiers: tuple[str, ...] | None = None
+    """Names of DICOM CID 4015 in lower case, such as "magnification", and "partial view"; () where the file states a
+    view without any."""
+    acquisition: Acquisition | None = None
+    vendor: str | None = None
+    """The manufacturer under one name, "other" where it is none of those known."""
+    implant: bool | None = None
+    windows: tuple[WindowPreset, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences about what is odd in the file or was passed over; they quote no value of it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Image:
@@ -32,6 +60,7 @@ class Image:
     laterality: Literal["L", "R"] | None = None
     view: str | None = None
     """MLO, CC and such: one of the codes of DICOM's view positions."""
+    about: FileFacts = FileFacts()
 
     @property
     def full_size(self) -> tuple[int, int]:

@@ -23,9 +23,10 @@ from shared.imaging.decode import decode
 from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, SECRET, Words, dicom, jpeg, table
 
 FILM = cv2.resize(draw(2, seed=5).pixels, (120, 160), interpolation=cv2.INTER_AREA).astype(np.uint16) * 16
-FILM[0, :2] = 0, 4095  # so that without a window the stored values are the grey levels
+FILM[0], FILM[1, :60] = 0, 4095  # so that without a window the stored values are the grey levels
 TWELVE = {"BitsStored": 12}
-RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+RAMP = (np.arange(4608) - 512).clip(0).astype(np.uint16).reshape(72, 64)
+"""Every value of 12 bits, and a dark background."""
 
 
 def seen(data: bytes) -> Words:
@@ -63,7 +64,7 @@ def test_lossy_frames_are_close(name: str) -> None:
     pixels = (FILM >> 4).astype(np.uint8) if name == "JPEG baseline" else FILM
     bits = 8 if name == "JPEG baseline" else 12
     wide = {"WindowCenter": "2048", "WindowWidth": "4096"} if bits == 12 else {"WindowCenter": 128, "WindowWidth": 256}
-    found = seen(dicom(pixels, syntax, encode(pixels), BitsStored=bits, **wide)) / 65535
+    found = seen(dicom(pixels, syntax, encode(pixels), BitsStored=bits, **wide)) / (2**bits - 1)
     assert np.abs(found - pixels / (2**bits - 1)).mean() < 0.01
 
 
@@ -125,7 +126,9 @@ def test_a_negative_slope_turns_the_grey_levels() -> None:
 )
 def test_the_window_is_that_of_the_standard(function: str, expected: Words) -> None:
     data = dicom(RAMP, WindowCenter="2000", WindowWidth="1000", VOILUTFunction=function, **TWELVE)
-    assert np.abs(seen(data) / 65535 - expected).max() < 1e-4
+    image = decode(data)
+    assert image.bits == 10  # as many levels as the window is wide
+    assert np.abs(image.pixels / (999 if function == "LINEAR" else 1000) - expected).max() < 1e-3
 
 
 def test_the_window_is_in_units_of_the_rescaled_values_and_the_first_of_several_counts() -> None:
@@ -138,7 +141,7 @@ def test_the_window_is_in_units_of_the_rescaled_values_and_the_first_of_several_
         VOILUTFunction="LINEAR_EXACT",
         **TWELVE,
     )
-    assert np.abs(seen(data) / 65535 - ((RAMP * 2.0 - 4000) / 2000 + 0.5).clip(0, 1)).max() < 1e-4
+    assert np.abs(seen(data) / 1000 - ((RAMP * 2.0 - 4000) / 2000 + 0.5).clip(0, 1)).max() < 1e-3
 
 
 def test_a_window_that_can_not_be_is_no_window() -> None:
@@ -199,7 +202,6 @@ REFUSED: dict[str, tuple[bytes, type[ImageError], str]] = {
     "huge": (dicom(FILM, Rows=60000, Columns=60000), ImageTooLarge, "60000 x 60000"),
     "huge frame": (dicom(FILM, uid.RLELossless, bytes(64), Rows=60000, Columns=60000), ImageTooLarge, "60000"),
     "syntax": (dicom(FILM, uid.MPEG2MPML, bytes(64)), UnsupportedImage, "transfer syntax"),
-    "no preamble": (dicom(FILM)[132:], UnsupportedImage, "preamble"),
     "only a preamble": (bytes(128) + b"DICM", ImageError, "DICOM"),
 }
 
