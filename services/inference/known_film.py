@@ -5,27 +5,18 @@ is there for every film. The side of the chest wall is never decided by any of t
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from shared.api.films import Side, SideSource, ViewSource
 from shared.imaging.image import FileFacts, Image
 from shared.imaging.segment import Segmentation
+from shared.imaging.view import View
 
 STANDARD_VIEWS = ("CC", "MLO")
 """Those of a screening exam, of which the two breasts are compared."""
 
 StatedView: TypeAlias = Literal["CC", "MLO", "ML", "LM", "LMO", "SIO", "ISO", "FB", "XCC", "XCCL", "XCCM"]
 """What a sender may state: the view positions of DICOM (PS3.3, C.8.11.7)."""
-
-
-class SeenView(Protocol):
-    """A view that was inferred from the shape of the breast; `name` is None where `score` is too low to know it."""
-
-    @property
-    def name(self) -> str | None: ...
-
-    @property
-    def score(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class KnownFilm:
 
 def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> KnownFilm:
     """Put together what the sender, the file and the picture say."""
-    view, view_source, score = _view(image, getattr(segmentation, "view", None), stated)
+    view, view_source, score = _view(image, segmentation.view, stated)
     by_shape: Side = "R" if segmentation.flipped else "L"
     side, side_source = _side(image, by_shape, stated)
     # Where the file says nothing of modifiers, as plain images can't, a view that is known is that view unmodified: a
@@ -80,13 +71,13 @@ def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> Know
     )
 
 
-def _view(image: Image, seen: SeenView | None, stated: Stated) -> tuple[str | None, ViewSource | None, float | None]:
+def _view(image: Image, seen: View, stated: Stated) -> tuple[str | None, ViewSource | None, float | None]:
     """The view, its source, and the score of one that was inferred (None where it is not sure enough to be known)."""
     if stated.view is not None:
         return stated.view, "stated", None
     if image.view is not None:
         return image.view, "file", None
-    if seen is not None and seen.name is not None:
+    if seen.name is not None:
         return seen.name, "shape", round(seen.score, 3)
     return None, None, None
 
