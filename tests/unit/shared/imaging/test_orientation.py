@@ -38,4 +38,4 @@ def test_a_breast_that_is_cut_off_on_both_sides_hangs_from_the_side_of_its_top()
 
 def test_every_real_film_is_turned_the_right_way(mias_films: list[RealFilm], labelled_films: list[RealFilm]) -> None:
     judged = [judge(film) for film in (*mias_films, *labelled_films)]
-    assert [film.film.id for film in judged if film.side and film.side != film.film.side] == []
+    assert [film.film.id for film in judged if film.film.side and film.side != film.film.side] == []

@@ -15,8 +15,8 @@ def digital(background: int = 0, periphery: int = 60) -> tuple[Grey, Grey]:
     cv2.ellipse(mask, (0, 500), (360, 380), 0, 0, 360, 255, cv2.FILLED, cv2.LINE_AA)
     tissue = np.full(mask.shape, periphery, np.float32)
     cv2.circle(tissue, (120, 480), 150, 200.0, cv2.FILLED)
-    tissue = cv2.GaussianBlur(tissue, (0, 0), 25) + np.random.default_rng(3).normal(0, 3, mask.shape)
-    pixels = background + (tissue - background) * (mask / 255)
+    grain = np.random.default_rng(3).normal(0, 3, mask.shape)
+    pixels = background + (cv2.GaussianBlur(tissue, (0, 0), 25) + grain - background) * (mask / 255)
     return np.rint(pixels).clip(0, 255).astype(np.uint8), np.where(mask > 127, 255, 0).astype(np.uint8)
 
 

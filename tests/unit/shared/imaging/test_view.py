@@ -1,4 +1,4 @@
-"""Views: that of the file where it declares one, else that which the shape tells, and no muscle on craniocaudal ones."""
+"""Views: that of the file, else the one that the shape tells, and no muscle on craniocaudal ones."""
 
 import numpy as np
 import pytest
