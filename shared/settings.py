@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from functools import cache
 from ipaddress import ip_address
 from typing import Literal
@@ -11,6 +12,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.addresses import check_host, check_redis, check_s3_endpoint, check_store
 from shared.errors import InputError
 
 _FEWEST_THREADS = 4
@@ -28,7 +30,9 @@ class SettingsError(InputError):
 class Settings(BaseSettings):
     """Environment variables are the field names in capitals behind `MAMMO_`."""
 
-    model_config = SettingsConfigDict(env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     store: str = Field(description="where objects live: s3://BUCKET[/PREFIX], or a directory")
     redis_url: SecretStr = Field(description="the broker: redis://:PASSWORD@HOST:PORT/DB")
@@ -104,6 +108,27 @@ class Settings(BaseSettings):
             raise ValueError(f"{threads} are too few; set 0, or {_FEWEST_THREADS} at least")
         return threads
 
+    @field_validator("redis_url")
+    @classmethod
+    def _a_broker(cls, address: SecretStr) -> SecretStr:
+        check_redis(address.get_secret_value())
+        return address
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _an_s3_server(cls, address: str | None) -> str | None:
+        return check_s3_endpoint(address) if address else address
+
+    @field_validator("store")
+    @classmethod
+    def _a_store(cls, place: str) -> str:
+        return check_store(place)
+
+    @field_validator("serve_host", "metrics_host")
+    @classmethod
+    def _a_host(cls, host: str) -> str:
+        return check_host(host)
+
     @property
     def cores(self) -> int:
         """How many cores a training or inference process takes."""
@@ -121,15 +146,30 @@ class Settings(BaseSettings):
 class _ClientSettings(BaseSettings):
     """What a command needs that only talks to a service: it runs where nothing else is set."""
 
-    model_config = SettingsConfigDict(env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     api_key: SecretStr | None = None
 
 
 def client_key() -> str | None:
-    """The API key that commands send."""
-    key = _ClientSettings().api_key
-    return (key and key.get_secret_value()) or None
+    """The API key that commands send.
+
+    Raises:
+        SettingsError: it could stand in no header.
+    """
+    secret = _ClientSettings().api_key
+    key = secret.get_secret_value() if secret else ""
+    if not re.fullmatch(r"[!-~]*", key):
+        raise SettingsError("MAMMO_API_KEY: holds a blank, a line break or another character that is in no API key")
+    return key or None
+
+
+def _words(message: str) -> str:
+    """What pydantic says, and what our own validators say behind its "Value error, "."""
+    own = message.removeprefix("Value error, ")
+    return own if own != message else message.lower()
 
 
 @cache
@@ -143,6 +183,6 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"MAMMO_{str(problem['loc'][0]).upper()}: {problem['msg'].lower()}" for problem in error.errors()
+            f"MAMMO_{str(problem['loc'][0]).upper()}: {_words(problem['msg'])}" for problem in error.errors()
         )
         raise SettingsError(f"{problems}. Set it in the environment or in .env (see .env.example).") from None

@@ -16,7 +16,7 @@ from services.train.data import job_split, load_images
 from services.train.evaluate import best_fold, published_comparison, published_points, served_predictions, sides_of
 from services.train.inputs import training_inputs
 from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
-from services.train.jobs import MODEL, JobResult
+from services.train.jobs import JobResult, read_weights
 from shared.datasets.manifest import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
 from shared.imaging.preprocess import Preprocessing
@@ -57,13 +57,13 @@ def network_from_bytes(kind: Network, weights: bytes) -> MammogramNetwork:
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
     """Publishes, with its card, the network of the fold that did best on its validation films."""
-    store.discard_partial(keys.model_file(network, plan.run, ""))
+    store.discard_partial(keys.model(network, plan.run))
     best = best_fold(results)
     figures = store.get(keys.report_file(plan.run, "metrics.json"))
     evaluation = Evaluation.model_validate_json(figures)
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
-    weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
+    weights = read_weights(store, plan, best)
     files = model_files(network, weights, best.input_size, plan.seed)
     points = published_points(best, judged.operating_points)
     int8, more = _in_8_bits(store, plan, best, files[ONNX], points)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from shared.addresses import netloc
 from shared.api.predictions import PatientPrediction, PredictionAnswer
 from shared.client import InferenceClient, read_image
 from shared.console import console, reporting, show_patient, show_prediction
@@ -53,9 +54,8 @@ def serve() -> None:
         os.environ["MAMMO_API_KEY"] = key = new_key()
         console.print(f"There is no API key yet. On loopback, and until it stops, the service takes this one:\n  {key}")
         console.print("Other commands send it with: export MAMMO_API_KEY=..., curl with -H 'Authorization: Bearer ...'")
-    console.print(
-        f"serving {config.serve_network} ({config.serve_alias}) on http://{config.serve_host}:{config.serve_port}"
-    )
+    address = netloc(config.serve_host, config.serve_port)
+    console.print(f"serving {config.serve_network} ({config.serve_alias}) on http://{address}")
     _become(inference_command())
 
 
