@@ -146,6 +146,7 @@ class QueueUnavailable(MammoError):
 
 class QueueMisconfigured(MammoError):
     code = "queue-misconfigured"
+    http_status = 503
 
 
 class JobInterrupted(MammoError):

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from shared.datasets.synthetic import write_dataset
+from shared.datasets.synthetic_exams import write_exams
 from tests.servers import running_broker, running_s3
 
 # the workers' modules read their settings when they are imported; no test reaches anything under these two
@@ -57,6 +58,14 @@ def synthetic_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 generated films of 8 patients, with their Info.txt."""
     folder = tmp_path_factory.mktemp("films")
     write_dataset(folder, 8, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def synthetic_exams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 generated films of 8 four-view exams, one of them with a repeat and one with a gap, with their tables."""
+    folder = tmp_path_factory.mktemp("exams")
+    write_exams(folder, 8, seed=7)
     return folder
 
 

@@ -54,11 +54,13 @@ def encode_png(pixels: Pixels) -> bytes:
     return encoded.tobytes()
 
 
-def encode_pgm(pixels: Pixels) -> bytes:
-    """A binary PGM (P5) of uint8 or uint16 pixels (H x W); two bytes a pixel are big-endian, as Netpbm asks."""
+def encode_pgm(pixels: Pixels, bits: int | None = None) -> bytes:
+    """A binary PGM (P5) of uint8 or uint16 pixels (H x W), which declares a depth in bits, else that of the array; two
+    bytes a pixel are big-endian, as Netpbm asks."""
     height, width = pixels.shape
     samples = pixels if pixels.dtype == np.uint8 else pixels.astype(">u2")
-    return b"P5\n%d %d\n%d\n" % (width, height, np.iinfo(pixels.dtype).max) + samples.tobytes()
+    maxval = np.iinfo(pixels.dtype).max if bits is None else 2**bits - 1
+    return b"P5\n%d %d\n%d\n" % (width, height, maxval) + samples.tobytes()
 
 
 def _read_pgm(data: bytes, _least_edge: int | None) -> Image:

@@ -1,6 +1,6 @@
 """The one type that every image file becomes: grey, bright where the breast is dense, its meaning kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import cv2
@@ -104,6 +104,14 @@ def unsigned(words: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Pixels:
     if words.dtype.itemsize == 1:
         return words.view(np.uint8)
     return words.astype(words.dtype.newbyteorder("="), copy=False).view(np.uint16)
+
+
+def with_depth(image: Image, bits: int | None) -> Image:
+    """Return an image that a stage stored with the depth of its film, as far as that is known.
+
+    A PNG of 16 bits is a container that does not say how many of them are used.
+    """
+    return image if image.pixels.dtype == np.uint8 or bits is None or bits <= 8 else replace(image, bits=bits)
 
 
 def to_8bit(image: Image) -> npt.NDArray[np.uint8]:
