@@ -99,6 +99,7 @@ def test_manufacturers_have_one_name_each(manufacturer: str, vendor: str | None)
         ({}, "digital"),
         ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"]}, "synthesized"),
         ({"SeriesDescription": "R CC C-View"}, "synthesized"),
+        ({"SeriesDescription": "L MLO Intelligent 2D", "ImageType": ["DERIVED", "PRIMARY", "TOMO"]}, "synthesized"),
         ({"SeriesDescription": SECRET}, "digital"),
         ({"SOPClassUID": uid.SecondaryCaptureImageStorage, "ConversionType": "DF"}, "film scan"),
         ({"SOPClassUID": uid.ComputedRadiographyImageStorage, "Modality": "CR"}, "digital"),
