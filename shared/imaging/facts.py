@@ -26,7 +26,7 @@ TAGS = [
 
 _MG_PRESENTATION, _MG_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2.1"
 _CR, _DX = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1"
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_SECONDARY_CAPTURES = {f"1.2.840.10008.5.1.4.1.1.7{ending}" for ending in ("", ".1", ".2", ".3", ".4")}
 _UNSUITABLE_CLASSES = {
     _MG_PROCESSING: "for-processing",
     "1.2.840.10008.5.1.4.1.1.1.1.1": "for-processing",
@@ -121,7 +121,7 @@ def refuse_unsuitable(elements: Dataset, sop_class: str) -> None:
 def _unsuitable(elements: Dataset, sop_class: str) -> str | None:
     """The key in _KINDS of the first kind that the header tells of."""
     types, part, modality = set(_texts(elements, 0x00080008)), _text(elements, 0x00180015), _text(elements, 0x00080060)
-    captured = sop_class.startswith(_SECONDARY_CAPTURE)
+    captured = sop_class in _SECONDARY_CAPTURES
     found = {
         "for-processing": _text(elements, 0x00080068) == "FOR PROCESSING",
         "tomosynthesis": bool(types & _TOMOSYNTHESIS_TYPES) and not _is_synthesized(elements),
