@@ -26,7 +26,7 @@ from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.plan import TORCHVISION, Plan, make_plan
 from shared.store import keys, registry
-from shared.store.ingest import ingest
+from shared.store.ingest import film_key, ingest
 from shared.store.objects import ObjectStore, open_store
 
 _SEED = 7
@@ -104,7 +104,7 @@ def _main_job(
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
     film = _unseen_film(manifest, registry.read_card(store, "resnet50", client.model().version))
-    answer = client.predict(store.get(keys.raw_film(manifest.dataset, film.id)))
+    answer = client.predict(store.get(film_key(ingested.dataset, film.id)))
     console.print()
     evaluation = read_evaluation(store, plan.run)
     console.print(evaluation_table(evaluation))

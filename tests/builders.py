@@ -1,6 +1,7 @@
 """Small valid records for tests: a manifest, a plan over it, predictions of it, the result of a training job, and the
 card of a model."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from shared.queue.broker import Broker, connect
 from shared.queue.messages import Kind
 from shared.queue.plan import Plan, make_plan
 from shared.queue.shards import ShardStage, do_shard
-from shared.store.ingest import ingest
+from shared.store import registry
+from shared.store.ingest import film_key, ingest, read_dataset, shard_key
 from shared.store.objects import DirectoryStore, ObjectStore
 
 
@@ -95,6 +97,39 @@ class Tries:
 
     def end_tries(self, run: str, kind: Kind, film: str) -> None:
         self.begun.pop(film)
+
+
+def film_place(store: ObjectStore, film: str, dataset: str = "films") -> str:
+    """The key of a film of an ingested data set."""
+    return film_key(read_dataset(store, dataset), film)
+
+
+def shard_place(store: ObjectStore, shard: str, dataset: str = "films") -> str:
+    """The key of what is known of the films of a shard of an ingested data set."""
+    return shard_key(read_dataset(store, dataset), shard)
+
+
+def model_place(store: ObjectStore, network: str, version: str, name: str) -> str:
+    """The key of a file of a published version."""
+    return registry.file_key(registry.read_card(store, network, version), name)
+
+
+class HeldStore:
+    """A store at whose write number `at` the writer waits until it may `go` on."""
+
+    def __init__(self, store: ObjectStore, at: int) -> None:
+        self._store, self._left = store, at
+        self.waits, self.go = threading.Event(), threading.Event()
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        self._left -= 1
+        if self._left == 0:
+            self.waits.set()
+            assert self.go.wait(30)
+        return self._store.put(key, data, if_absent=if_absent, if_match=if_match)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tuple[SetAside, ...]:

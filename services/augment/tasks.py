@@ -1,6 +1,7 @@
 """The augment worker: makes the variants of the films of a shard and stores them; its manifest comes last."""
 
 import hashlib
+from typing import NamedTuple
 
 import cv2
 
@@ -14,6 +15,7 @@ from shared.queue.shards import ShardStage, Source
 from shared.queue.worker import shard_task
 from shared.settings import settings
 from shared.store import keys
+from shared.store.ingest import film_key, read_dataset, shard_key
 from shared.store.objects import ObjectStore
 from shared.store.overlap import Files
 
@@ -21,21 +23,30 @@ app = make_app(settings())
 cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings().worker_processes))
 
 
-def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
+class StoredFilm(NamedTuple):
+    """A film of the data set, and the key of its file."""
+
+    film: Film
+    key: str
+
+
+def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[StoredFilm]:
     """The films of a shard of the data set."""
-    document = store.get(keys.raw_shard(plan.dataset, shard))
+    dataset = read_dataset(store, plan.dataset)
+    document = store.get(shard_key(dataset, shard))
     films = FilmShard.model_validate_json(document).films
-    return Source({film.id: film for film in films}, hashlib.sha256(document).hexdigest())
+    stored = {film.id: StoredFilm(film, film_key(dataset, film.id)) for film in films}
+    return Source(stored, hashlib.sha256(document).hexdigest())
 
 
-def augment_film(files: Files, plan: Plan, film: Film) -> list[Variant]:
+def augment_film(files: Files, plan: Plan, stored: StoredFilm) -> list[Variant]:
     """Stores all variants of a film under the recipe's prefix.
 
     Raises:
         ImageError: the film can't be decoded, or is not the one that was ingested.
     """
-    recipe, recipe_id = plan.augmentation, plan.augmentation.id
-    data = files.get(keys.raw_film(plan.dataset, film.id))
+    film, recipe, recipe_id = stored.film, plan.augmentation, plan.augmentation.id
+    data = files.get(stored.key)
     if hashlib.sha256(data).hexdigest() != film.sha256:
         raise UndecodableImage(f"film {film.id} is not what was ingested; restore it, then `mammo retry {plan.run}`")
     original = decode(data)
@@ -63,9 +74,9 @@ def augment_film(files: Files, plan: Plan, film: Film) -> list[Variant]:
     return variants
 
 
-def read_by(plan: Plan, film: Film) -> tuple[str]:
+def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
     """The keys of what `augment_film` reads."""
-    return (keys.raw_film(plan.dataset, film.id),)
+    return (stored.key,)
 
 
 AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film, read_by)

@@ -11,7 +11,7 @@ from pydantic import Field
 from shared import __version__
 from shared.datasets.manifest import Record, Variant
 from shared.datasets.splits import SPLIT_VERSION
-from shared.errors import ObjectNotFound, PlanError
+from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.predictions import Floats, Predictions
 from shared.modelling.recipes import Network, Protocol
@@ -100,7 +100,38 @@ def result_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
         result = JobResult.model_validate_json(store.get(plan.done_key("train", unit)))
         if result.model_sha256 is None or store.exists(keys.published_mark(plan.run, result.job.network)):
             return True
-        weights = store.get(keys.fold_file(plan.run, unit, MODEL))
-    except (ObjectNotFound, ValueError):
+        read_weights(store, plan, result)
+    except (ObjectNotFound, ModelCorrupt, ValueError):
         return False
-    return hashlib.sha256(weights).hexdigest() == result.model_sha256
+    return True
+
+
+def weights_key(plan: Plan, result: JobResult) -> str:
+    """Where the weights of a job are: below their digest, so that no other worker's take their place."""
+    return keys.fold_file(plan.run, result.job.name, f"{result.model_sha256}/{MODEL}")
+
+
+def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
+    """The weights that a job has left. Those of runs of before 0.2 are beside its result.
+
+    Raises:
+        ObjectNotFound: they are needed no more, or lost.
+        ModelCorrupt: they are not those that the result names.
+    """
+    try:
+        weights = store.get(weights_key(plan, result))
+    except ObjectNotFound:
+        weights = store.get(keys.fold_file(plan.run, result.job.name, MODEL))
+    if hashlib.sha256(weights).hexdigest() != result.model_sha256:
+        raise ModelCorrupt(
+            f"{weights_key(plan, result)} is not what was trained; delete {plan.done_key('train', result.job.name)}, "
+            f"then `mammo resume {plan.run}`"
+        )
+    return weights
+
+
+def delete_weights(store: ObjectStore, plan: Plan, job: str) -> None:
+    """Delete the weights that workers have left of a job, when they are needed no more."""
+    for key in list(store.list(keys.fold_file(plan.run, job, ""))):
+        if key.endswith(f"/{MODEL}"):  # beside the result too, where releases before 0.2 left them
+            store.delete(key)

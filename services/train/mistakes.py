@@ -9,7 +9,7 @@ import torch
 
 from services.train.core import Floats
 from services.train.data import load_images
-from services.train.jobs import MODEL, JobResult
+from services.train.jobs import JobResult, read_weights
 from services.train.points import served_predictions
 from services.train.publish import network_from_bytes
 from shared.datasets.manifest import CLASSES, Label
@@ -20,7 +20,6 @@ from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.queue.plan import Plan
-from shared.store import keys
 from shared.store.objects import ObjectStore
 
 COUNT = 12
@@ -52,7 +51,7 @@ def mistakes(store: ObjectStore, plan: Plan, network: Network, results: Sequence
     found: dict[int, Mistake] = {}
     for fold in {judged.folds[index] for index in worst}:  # the weights of one at a time: they are large
         try:
-            weights = store.get(keys.fold_file(plan.run, folds[fold].job.name, MODEL))
+            weights = read_weights(store, plan, folds[fold])
         except ObjectNotFound:
             return ()
         explained = network_from_bytes(network, weights) if network in EXPLAINABLE else None

@@ -16,7 +16,7 @@ from services.train.data import job_split, load_images
 from services.train.exams import films_of, published_comparison, published_exam_rule
 from services.train.inputs import training_films, training_inputs
 from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
-from services.train.jobs import MODEL, JobResult
+from services.train.jobs import JobResult, read_weights
 from services.train.points import best_fold, published_points, served_predictions
 from shared.datasets.manifest import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
@@ -60,13 +60,13 @@ def network_from_bytes(kind: Network, weights: bytes) -> MammogramNetwork:
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
     """Publishes, with its card, the network of the fold that did best on its validation films."""
-    store.discard_partial(keys.model_file(network, plan.run, ""))
+    store.discard_partial(keys.model(network, plan.run))
     best = best_fold(results)
     figures = store.get(keys.report_file(plan.run, "metrics.json"))
     evaluation = Evaluation.model_validate_json(figures)
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
-    weights = store.get(keys.fold_file(plan.run, best.job.name, MODEL))
+    weights = read_weights(store, plan, best)
     known = films_of(stored_manifest(store, plan.dataset))
     films = training_films(store, plan, best)
     trained_on = count_films(films)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -22,16 +21,16 @@ from services.train.frozen import frozen_maps
 from services.train.head import fit_head
 from services.train.jobs import (
     CHECKPOINT,
-    MODEL,
     PROGRESS,
-    RESULT,
     Job,
     JobResult,
+    delete_weights,
     job_identity,
     parse_job,
     predictions_of,
     read_results,
     result_is_intact,
+    weights_key,
 )
 from services.train.lesions import breast_places
 from services.train.mistakes import mistakes
@@ -42,7 +41,7 @@ from services.train.start import starting_network, trainer, training_device
 from services.train.trackers import check_trackers, tracked
 from services.train.transfer import learning_part
 from shared import metrics
-from shared.errors import ObjectNotFound, PromotionRefused
+from shared.errors import ObjectNotFound, PreconditionFailed, PromotionRefused
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.calibration import fit_temperature
 from shared.modelling.evaluation import EpochRecord, FoldHistory
@@ -160,9 +159,9 @@ def train_fold(work: Assignment) -> None:
         model_sha256=hashlib.sha256(trained).hexdigest() if trained else None,
     )
     if trained:
-        store.put(keys.fold_file(plan.run, job.name, MODEL), trained)
+        store.put(weights_key(plan, result), trained)
     store.delete(keys.fold_file(plan.run, job.name, CHECKPOINT))
-    store.put(keys.fold_file(plan.run, job.name, RESULT), result.model_dump_json().encode())
+    store.finish(result.model_dump_json().encode())
 
 
 @job_task(app, "evaluate", report_is_intact)
@@ -173,12 +172,13 @@ def evaluate(work: Assignment) -> None:
     results = read_results(store, plan)
     frozen = logistic_regression(store, plan) if "patient" in plan.protocols else None
     evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, frozen)
+    evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)
     files = render(evaluation, mistakes(store, plan, as_network(best.network), results) if best else ())
     for name, data in files.items():
         store.put(keys.report_file(plan.run, name), data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    _mark(store, plan.done_key("evaluate", work.unit), digests)
+    store.finish(json.dumps(digests).encode())
 
 
 @job_task(app, "publish", model_is_intact)
@@ -193,21 +193,30 @@ def publish(work: Assignment) -> None:
         registry.promote(store, network, plan.run, by=f"run {plan.run}", why="published", alias=registry.CANDIDATE)
     # the weights of the folds are needed no more; the mark comes last, so that none is left behind
     for result in results:
-        store.delete(keys.fold_file(plan.run, result.job.name, MODEL))
-    _mark(store, keys.published_mark(plan.run, network), {"network": network, "version": plan.run})
+        delete_weights(store, plan, result.job.name)
+    store.finish(json.dumps({"network": network, "version": plan.run}).encode())
 
 
 @job_task(app, "promote", lambda _store, _plan, _unit: True)
 def promote(work: Assignment) -> None:
     """Asks the gate for `production`; a refusal ends the run as well, and the reason is kept."""
     store, run, network, better = work.store, work.plan.run, work.unit, work.plan.only_if_better
+    outcome: dict[str, object]
     why = "the run was to promote it if it is better" if better else "the run was to promote it"
     try:
         move = registry.promote(store, network, run, by=f"run {run}", why=why, only_if_better=better)
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
         outcome = {"promoted": False, "version": run, "reason": str(refusal)}
-    _mark(store, keys.promoted_mark(run, network), outcome)
+    store.finish(json.dumps(outcome).encode())
+
+
+def _first_evaluated(store: ObjectStore, plan: Plan, when: str) -> str:
+    """When a run was first evaluated: the same for all who evaluate it, so that they write the same bytes."""
+    key = keys.report_file(plan.run, "begun")
+    with suppress(PreconditionFailed):
+        store.put(key, when.encode(), if_absent=True)
+    return store.get(key).decode()
 
 
 def _read_checkpoint(work: Assignment, identity: str) -> Checkpoint | None:
@@ -240,7 +249,3 @@ def _show(store: ObjectStore, plan: Plan, job: Job, epoch: EpochRecord, epochs: 
     metrics.TRAIN_PROGRESS.labels("train").set_to_current_time()
     if torch.cuda.is_available():
         metrics.TRAIN_GPU_MEMORY.labels(job.network).set(torch.cuda.max_memory_allocated())
-
-
-def _mark(store: ObjectStore, key: str, content: Mapping[str, object]) -> None:
-    store.put(key, json.dumps(content).encode())

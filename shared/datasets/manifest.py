@@ -105,6 +105,7 @@ class Dataset(Record):
     shard_films: int
     patients: dict[Label, int] = Field(description="how many patients have a film with that label")
     sha256: str = Field(description="of all that is known of its films")
+    content: str = Field("", description="digest that names where its films and shards are stored; '' before 0.2")
 
 
 class FilmShard(Record):
@@ -184,13 +185,15 @@ class Shard(Record):
 def describe(manifest: Manifest) -> Dataset:
     """Shards have eight films, and more where there would be more than a hundred thousand of them."""
     count = len(manifest.films)
+    digest = hashlib.sha256(FilmShard(films=manifest.films).model_dump_json().encode()).hexdigest()
     return Dataset(
         dataset=manifest.dataset,
         synthetic=manifest.synthetic,
         films=count,
         shard_films=max(8, -(-count // _MANY_SHARDS)),
         patients=patients_by_label(manifest.films),
-        sha256=hashlib.sha256(FilmShard(films=manifest.films).model_dump_json().encode()).hexdigest(),
+        sha256=digest,
+        content=digest,
     )
 
 

@@ -10,6 +10,7 @@ Info.txt holds free text and one row for each lesion, or for each normal film:
 Films 2k-1 (right) and 2k (left) are the two breasts of patient k.
 """
 
+import codecs
 import hashlib
 import re
 import tarfile
@@ -31,6 +32,10 @@ SYNTHETIC_MARK = "SYNTHETIC FILMS"
 _DENSITIES = ("F", "G", "D")
 _SEVERITIES = {"B": Label.BENIGN, "M": Label.MALIGNANT}
 _FILM_ID = re.compile(r"mdb(\d{3,})", re.IGNORECASE)
+# What is, or was meant as, a row: a film's number after whatever an editor put in front of it, or the columns of one.
+_LIKE_A_ROW = re.compile(
+    rf"[\W_]*mdb[\W_]*\w*\d|.*(^|[\W_])[{''.join(_DENSITIES)}]\W+(NORM|{'|'.join(KINDS)})\b", re.IGNORECASE
+)
 
 
 class ImageFile(NamedTuple):
@@ -67,7 +72,7 @@ class Source:
         if len(infos) != 1:
             raise DatasetError(str(path), f"holds {len(infos)} files Info.txt; one is needed")
         self.info_name, info = infos[0]
-        self.info = info.decode("ascii", errors="replace")
+        self.info = _decoded(info)
         self.synthetic = SYNTHETIC_MARK in self.info
 
     def images(self) -> Iterator[ImageFile]:
@@ -107,15 +112,18 @@ class Source:
 
 
 def parse_info(text: str, name: str = "Info.txt") -> list[Row]:
-    """The rows of Info.txt, in its order.
+    """Read the rows of Info.txt, in its order.
+
+    The free text around them is passed over. A line that looks like a row and is none is an error: passed over, it
+    would turn a malignant film into a benign or normal one.
 
     Raises:
         DatasetError: a row is malformed; names the file and the line.
     """
     return [
-        _row(line.split(), f"{name}:{number}")
-        for number, line in enumerate(text.splitlines(), 1)
-        if _FILM_ID.match(line)
+        _row(line, f"{name}:{number}")
+        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        if _LIKE_A_ROW.match(line)
     ]
 
 
@@ -126,13 +134,23 @@ def lesions_near(film: Path, width: int, height: int) -> tuple[Lesion, ...]:
         DatasetError: a row is malformed, or a lesion lies outside the film.
     """
     info = next((info for folder in film.absolute().parents[:2] if (info := folder / "Info.txt").is_file()), None)
-    rows = parse_info(info.read_text("ascii", errors="replace"), str(info)) if info else []
+    rows = parse_info(_decoded(info.read_bytes()), str(info)) if info else []
     return tuple(
         _from_top(row, row.lesion, width, height) for row in rows if row.film == film.stem.lower() and row.lesion
     )
 
 
-def _row(words: list[str], where: str) -> Row:
+def _decoded(info: bytes) -> str:
+    """Decode the bytes of an Info.txt, which is ASCII; a byte order mark says that an editor made it something else."""
+    if info.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return info.decode("utf-16", errors="replace")
+    return info.removeprefix(codecs.BOM_UTF8).decode("ascii", errors="replace")
+
+
+def _row(line: str, where: str) -> Row:
+    if not _FILM_ID.match(line):
+        raise DatasetError(where, f"'{line[:60]}' looks like a row, and rows begin with mdbNNN; correct or remove it")
+    words = line.split()
     film, density, kind = (*words, "", "")[:3]
     film = film.lower()
     if not _FILM_ID.fullmatch(film):

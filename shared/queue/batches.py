@@ -88,14 +88,21 @@ def finish_part(store: ObjectStore, queue: Queue, plan: BatchPlan, part: str, an
 
     Returns whether it was these answers that were stored.
     """
-    key = keys.batch_part(plan.batch, part)
+    key, stored = keys.batch_part(plan.batch, part), True
     try:
         store.put(key, answers, if_absent=True)
-        stored = True
     except PreconditionFailed:
-        answers, stored = store.get(key), False
+        ours, answers, stored = answers, store.get(key), False
+        for heatmap in _heatmaps(ours) - _heatmaps(answers):
+            store.delete(heatmap)
     mark_part(store, queue, plan, part, answers)
     return stored
+
+
+def _heatmaps(answers: bytes) -> set[str]:
+    """The keys of the class-activation maps that answers name."""
+    lines = (BatchLine.model_validate_json(line) for line in answers.splitlines())
+    return {line.heatmap for line in lines if line.heatmap}
 
 
 def mark_part(store: ObjectStore, queue: Queue, plan: BatchPlan, part: str, answers: bytes) -> None:

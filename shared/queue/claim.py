@@ -1,8 +1,9 @@
 """Who may write for a long job: an object in the store with a token that grows with every owner.
 
 Whoever takes a job over writes its own name into the job's claim, by a conditional write. Every write of an owner goes
-through `FencedStore`, which first reads the claim: an owner that was taken for dead, and comes back, is refused. Leases
-in Redis only save work; this holds even when Redis has lost everything.
+through `FencedStore`, which first reads the claim: an owner that was taken for dead, and comes back, is refused. What
+says that the job is done is written by a condition, so not even a write that was on its way meanwhile replaces it.
+Leases in Redis only save work; this holds even when Redis has lost everything.
 """
 
 import uuid
@@ -35,16 +36,33 @@ class Claim(Record):
 class FencedStore:
     """The store as the owner of a job sees it: reading is free, writing is for the owner alone."""
 
-    def __init__(self, store: ObjectStore, key: str, claim: Claim, etag: str) -> None:
+    def __init__(self, store: ObjectStore, key: str, claim: Claim, etag: str, done_key: str) -> None:
         self._store = store
         self._key = key
         self._etag = etag
+        self._done_key = done_key
+        self._done_before = _etag(store, done_key)
         self.claim = claim
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """As ObjectStore.put. Raises Superseded."""
         self._check()
         return self._store.put(key, data, if_absent=if_absent, if_match=if_match)
+
+    def finish(self, data: bytes) -> None:
+        """Write the object that says that the job is done, if it still is as it was when the claim was made.
+
+        Raises:
+            Superseded: another owner has written it, or has the claim.
+        """
+        self._check()
+        try:
+            if self._done_before is None:
+                self._done_before = self._store.put(self._done_key, data, if_absent=True)
+            else:
+                self._done_before = self._store.put(self._done_key, data, if_match=self._done_before)
+        except PreconditionFailed:
+            raise self._superseded() from None
 
     def delete(self, key: str) -> None:
         """As ObjectStore.delete. Raises Superseded."""
@@ -110,9 +128,20 @@ class FencedStore:
         return Superseded(f"{self._key}: another worker has taken over from owner {self.claim.token}")
 
 
+def _etag(store: ObjectStore, key: str) -> str | None:
+    try:
+        return store.read(key).etag
+    except ObjectNotFound:
+        return None
+
+
 @contextmanager
-def claimed(store: ObjectStore, key: str) -> Iterator[FencedStore]:
+def claimed(store: ObjectStore, key: str, done_key: str) -> Iterator[FencedStore]:
     """Makes the block the owner of a job, in place of whoever was.
+
+    Args:
+        key: of the claim.
+        done_key: of the object that says that the job is done.
 
     Raises:
         LeaseHeld: another worker claims it at this very moment.
@@ -134,7 +163,7 @@ def claimed(store: ObjectStore, key: str) -> Iterator[FencedStore]:
         etag = store.put(key, document, if_match=stored.etag) if stored else store.put(key, document, if_absent=True)
     except PreconditionFailed:
         raise LeaseHeld(f"{key} is being claimed by another worker") from None
-    fenced = FencedStore(store, key, claim, etag)
+    fenced = FencedStore(store, key, claim, etag, done_key)
     try:
         yield fenced
     except Superseded:

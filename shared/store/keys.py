@@ -1,20 +1,21 @@
 """The layout of the object store. No other module spells a prefix.
 
-raw/<dataset>/manifest.json                                   what the data set is
-raw/<dataset>/manifests/<shard>.json                          what is known of the films of a shard
-raw/<dataset>/films/<film>.pgm                                the films as they came
+raw/<dataset>/manifest.json                                   what the data set is, and the digest of its content
+raw/<dataset>/<digest>/manifests/<shard>.json                 what is known of the films of a shard
+raw/<dataset>/<digest>/films/<film>.pgm                       the films as they came
 data_augmentation/<dataset>/<recipe>/<film>/<variant>.png     augmented films
 data_augmentation/<dataset>/<recipe>/manifests/<shard>.json   what a finished shard holds
 data_segmentation/<dataset>/<recipe>/...                      the same of segmented films, and <variant>.mask.png
 runs/<run>/plan.json, stages/, training/, report/             one run of the pipeline
 runs/<run>/claims/<stage>/<unit>.json                         who may write for a long job
 failed/<run>/<stage>/<unit or film>.json                      what was given up or set aside, with the reason
-models/<network>/<version>/                                   published models
+models/<network>/<version>/card.json                          a published model: the digests of its files
+models/<network>/<version>/<digest>/<file>                    its files
 models/<network>/aliases/<alias>.json, audit/                 what is promoted, and who did it
 weights/<sha256>/<file>                                       pretrained weights that were brought along
 batches/<batch>/plan.json, keys/<listing>/<n>.json             one batch of predictions: what it is, which images
 batches/<batch>/parts/<part>.jsonl                            answers of a part of its images, a JSON line for each
-batches/<batch>/heatmaps/<image>.png                          where they were asked for
+batches/<batch>/heatmaps/<image>-<sha256>.png                 where they were asked for
 batches/<batch>/done/<part>-<count>                           the part is done; so many of its images have no finding
 batches/<batch>/enqueued, end.json                            it was begun; how it ended
 batches/of/<owner>/<time>-<batch>                             whose it is
@@ -44,20 +45,29 @@ def raw_manifest(dataset: str) -> str:
     return f"raw/{dataset}/manifest.json"
 
 
-def raw_manifests(dataset: str) -> str:
-    return f"raw/{dataset}/manifests/"
+def raw(dataset: str) -> str:
+    return f"raw/{dataset}/"
 
 
-def raw_shard(dataset: str, shard: str) -> str:
-    return f"{raw_manifests(dataset)}{shard}.json"
+def raw_content(dataset: str, digest: str) -> str:
+    """The prefix of the films and shards that a manifest names by their digest; stores of before 0.2 have none."""
+    return f"{raw(dataset)}{digest}/" if digest else raw(dataset)
 
 
-def raw_films(dataset: str) -> str:
-    return f"raw/{dataset}/films/"
+def raw_manifests(dataset: str, digest: str) -> str:
+    return f"{raw_content(dataset, digest)}manifests/"
 
 
-def raw_film(dataset: str, film: str) -> str:
-    return f"raw/{dataset}/films/{film}.pgm"
+def raw_shard(dataset: str, digest: str, shard: str) -> str:
+    return f"{raw_manifests(dataset, digest)}{shard}.json"
+
+
+def raw_films(dataset: str, digest: str) -> str:
+    return f"{raw_content(dataset, digest)}films/"
+
+
+def raw_film(dataset: str, digest: str, film: str) -> str:
+    return f"{raw_films(dataset, digest)}{film}.pgm"
 
 
 def augmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:
@@ -150,8 +160,17 @@ def models(network: str = "") -> str:
     return f"models/{network}/" if network else "models/"
 
 
-def model_file(network: str, version: str, name: str) -> str:
-    return f"models/{network}/{version}/{name}"
+def model(network: str, version: str) -> str:
+    return f"models/{network}/{version}/"
+
+
+def model_card(network: str, version: str) -> str:
+    return f"{model(network, version)}card.json"
+
+
+def model_file(network: str, version: str, digest: str, name: str) -> str:
+    """`digest` is that of all files of the version, as its card has them; versions of before 0.2 have none."""
+    return f"{model(network, version)}{digest}/{name}" if digest else f"{model(network, version)}{name}"
 
 
 def aliases(network: str) -> str:
@@ -200,8 +219,8 @@ def batch_part(batch: str, part: str) -> str:
     return f"batches/{batch}/parts/{part}.jsonl"
 
 
-def batch_heatmap(batch: str, image: int) -> str:
-    return f"batches/{batch}/heatmaps/{image:06d}.png"
+def batch_heatmap(batch: str, image: int, sha256: str) -> str:
+    return f"batches/{batch}/heatmaps/{image:06d}-{sha256}.png"
 
 
 def batch_marks(batch: str) -> str:

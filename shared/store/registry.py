@@ -1,10 +1,13 @@
 """Published models: their versions, the aliases that say which one is in use, and the trail of who moved them.
 
-A version's card is written last and once, so a version is whole or not there. An alias is moved by a conditional
-write. Models of the leaky protocol are never promoted.
+A version's files are written below the digest of them all, and its card, which names them, last and once. So a version
+is whole or not there, also when two publish it at once. An alias is moved by a conditional write. Models of the leaky
+protocol are never promoted.
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,6 +24,7 @@ from shared.store.objects import ObjectStore
 PRODUCTION, CANDIDATE = "production", "candidate"
 ALIASES = (PRODUCTION, CANDIDATE)
 CARD = "card.json"
+_FILE = re.compile(r"[0-9a-f]{64}/.*")
 
 
 class AliasMove(Record):
@@ -37,20 +41,36 @@ class AliasMove(Record):
 
 
 def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> ModelCard:
-    """Writes a version: its files, then its card with their digests. Publishing it again changes nothing."""
+    """Writes a version: its files, then its card with their digests. Publishing it again changes nothing, and a version
+    that another one publishes meanwhile stays as it is: its card is returned."""
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     complete = card.model_copy(update={"files": digests})
     with suppress(ModelNotFound):
         complete = read_card(store, card.network, card.version)
     for name, data in files.items():
         if complete.files.get(name) == digests[name]:  # never other bytes under a card that is there
-            store.put(keys.model_file(card.network, card.version, name), data)
+            store.put(file_key(complete, name), data)
     try:
         document = complete.model_dump_json(indent=1).encode()
-        store.put(keys.model_file(card.network, card.version, CARD), document, if_absent=True)
+        store.put(keys.model_card(card.network, card.version), document, if_absent=True)
     except PreconditionFailed:
-        return read_card(store, card.network, card.version)
+        complete = read_card(store, card.network, card.version)
+    _remove_unnamed(store, complete)
     return complete
+
+
+def file_key(card: ModelCard, name: str) -> str:
+    """Where a file of a version is, but for versions of before 0.2, which have them beside the card."""
+    content = hashlib.sha256(json.dumps(card.files, sort_keys=True).encode()).hexdigest()
+    return keys.model_file(card.network, card.version, content, name)
+
+
+def _remove_unnamed(store: ObjectStore, card: ModelCard) -> None:
+    """Removes files that no card names: of whoever published the same version later, or broke off."""
+    whole, named = keys.model(card.network, card.version), {file_key(card, name) for name in card.files}
+    for key in list(store.list(whole)):
+        if key not in named and _FILE.fullmatch(key.removeprefix(whole)):
+            store.delete(key)
 
 
 def networks(store: ObjectStore) -> list[str]:
@@ -69,7 +89,7 @@ def read_card(store: ObjectStore, network: str, version: str) -> ModelCard:
     keys.check_name("network", network)
     keys.check_name("version", version)
     try:
-        return ModelCard.model_validate_json(store.get(keys.model_file(network, version, CARD)))
+        return ModelCard.model_validate_json(store.get(keys.model_card(network, version)))
     except ObjectNotFound:
         known = ", ".join(versions(store, network)) or "none"
         raise ModelNotFound(f"{network} has no version '{version}'; there are: {known}") from None
@@ -77,14 +97,22 @@ def read_card(store: ObjectStore, network: str, version: str) -> ModelCard:
 
 def read_file(store: ObjectStore, card: ModelCard, name: str) -> bytes:
     """One file of a version. Raises ModelCorrupt when it is not the one that was published."""
-    key = keys.model_file(card.network, card.version, name)
+    key = file_key(card, name)
     try:
         data = store.get(key)
     except ObjectNotFound:
-        raise ModelCorrupt(f"{key} is missing; publish the model again") from None
+        data = _read_beside_card(store, card, name)
     if hashlib.sha256(data).hexdigest() != card.files.get(name):
         raise ModelCorrupt(f"{key} is not the file that its card names; publish the model again")
     return data
+
+
+def _read_beside_card(store: ObjectStore, card: ModelCard, name: str) -> bytes:
+    """A file of a version of before 0.2. Raises ModelCorrupt when there is none either."""
+    try:
+        return store.get(keys.model_file(card.network, card.version, "", name))
+    except ObjectNotFound:
+        raise ModelCorrupt(f"{file_key(card, name)} is missing; publish the model again") from None
 
 
 def read_alias(store: ObjectStore, network: str, alias: str = PRODUCTION) -> AliasMove:

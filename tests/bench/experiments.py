@@ -41,8 +41,7 @@ from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.predictions import Predictions, merge
 from shared.modelling.recipes import PROFILES, TrainingRecipe
 from shared.modelling.weights import from_file, load_into
-from shared.store import keys
-from shared.store.ingest import ingest, stored_manifest
+from shared.store.ingest import film_key, ingest
 from shared.store.objects import DirectoryStore
 from tests.bench.dataset import write_source
 
@@ -67,9 +66,9 @@ class Segmented:
 def films(source: Path, folder: Path) -> tuple[list[Film], list[Segmented]]:
     """All films, and each one segmented."""
     store = DirectoryStore(folder)
-    ingest(store, Source(source), "films")
-    known = list(stored_manifest(store, "films").films)
-    return known, [_segmented(store.get(keys.raw_film("films", film.id)), film.lesions) for film in known]
+    done = ingest(store, Source(source), "films")
+    known = list(done.manifest.films)
+    return known, [_segmented(store.get(film_key(done.dataset, film.id)), film.lesions) for film in known]
 
 
 def _segmented(data: bytes, lesions: tuple[Lesion, ...]) -> Segmented:

@@ -10,7 +10,7 @@ from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
 from shared.queue.worker import shard_task
 from shared.settings import settings
-from shared.store import keys
+from shared.store.ingest import read_dataset, shard_key
 from shared.store.objects import ObjectStore
 from shared.store.overlap import Files
 
@@ -19,7 +19,7 @@ _SECONDS = float(os.environ["BENCH_SECONDS_A_FILM"])
 
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
-    document = store.get(keys.raw_shard(plan.dataset, shard))
+    document = store.get(shard_key(read_dataset(store, plan.dataset), shard))
     films = FilmShard.model_validate_json(document).films
     return Source({film.id: film for film in films}, hashlib.sha256(document).hexdigest())
 

@@ -38,7 +38,7 @@ from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.plan import make_plan
 from shared.store import keys
-from shared.store.ingest import write_manifests
+from shared.store.ingest import film_key, write_manifests
 from shared.store.objects import ObjectStore, open_store
 from tests.bench.dataset import films
 from tests.servers import running_broker, running_s3
@@ -132,10 +132,10 @@ def measure_workers(location: str, pgms: list[bytes]) -> Rates:
 
 
 def store_films(store: ObjectStore, pgms: list[bytes]) -> Manifest:
-    records = []
+    records, files = [], {}
     for number, data in zip(range(FILMS), itertools.cycle(pgms), strict=False):
         film, label = f"film{number:04d}", tuple(Label)[number // 2 % 3]
-        store.put(keys.raw_film("films", film), data)
+        files[film] = data
         records.append(
             Film(
                 id=film, patient=f"p{number // 2:04d}", side="left" if number % 2 else "right", density="G",
@@ -143,7 +143,10 @@ def store_films(store: ObjectStore, pgms: list[bytes]) -> Manifest:
             )
         )  # fmt: skip
     manifest = Manifest(dataset="films", synthetic=True, films=tuple(records))
-    write_manifests(store, describe(manifest), manifest)
+    dataset = describe(manifest)
+    for film, data in files.items():
+        store.put(film_key(dataset, film), data)
+    write_manifests(store, dataset, manifest)
     return manifest
 
 

@@ -15,8 +15,7 @@ from shared.queue import pipeline
 from shared.queue.messages import Message
 from shared.queue.plan import Plan, make_plan
 from shared.queue.status import RunStatus, read_status
-from shared.store import keys
-from shared.store.ingest import write_manifests
+from shared.store.ingest import film_key, write_manifests
 from shared.store.objects import ObjectStore
 from tests.chaos.cluster import Cluster
 from tests.chaos.verify import differences, inventory, remains
@@ -57,7 +56,7 @@ def begin(cluster: Cluster, films: Films) -> tuple[ObjectStore, Plan]:
     cluster.redis.flushall()
     store = cluster.empty_store()
     for film, data in films.files.items():
-        store.put(keys.raw_film(films.dataset.dataset, film), data)
+        store.put(film_key(films.dataset, film), data)
     dataset = films.dataset.model_copy(update={"shard_films": _SHARD_FILMS})
     write_manifests(store, dataset, films.manifest)
     plan = make_plan(

@@ -35,7 +35,7 @@ from shared.settings import Settings
 from shared.store import keys, registry
 from shared.store.access import new_key
 from shared.store.objects import ObjectStore, open_store
-from tests.builders import model_card, preprocessing_card
+from tests.builders import model_card, model_place, preprocessing_card
 from tests.servers import running_broker, wait_until
 
 NETWORK, SIZE = "modified_cnn", 64
@@ -273,7 +273,7 @@ def mammo(*arguments: str) -> str:
 def test_a_model_that_is_damaged_is_told_of_every_image(place: Place, films: dict[str, bytes | None]) -> None:
     stored(place, films)
     batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
-    place.store.put(keys.model_file(NETWORK, "v1", "model.onnx"), b"damaged")
+    place.store.put(model_place(place.store, NETWORK, "v1", "model.onnx"), b"damaged")
     with worker(place):
         done = ended(place, batch)
     assert (done.done, done.failed) == (IMAGES - 1, IMAGES - 1)

@@ -21,7 +21,7 @@ from shared.queue.status import read_status
 from shared.store import keys, registry
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store
-from tests.builders import queue_of
+from tests.builders import film_place, queue_of
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
 
@@ -141,7 +141,7 @@ def test_the_promoted_model_answers_over_http(finished: tuple[ObjectStore, Plan]
     store, plan = finished
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the model", client.ready, stack.processes)
-    answer = client.predict(store.get(keys.raw_film("films", "mdb001")))
+    answer = client.predict(store.get(film_place(store, "mdb001")))
     assert answer.model.network == "resnet50"
     assert answer.model.version == plan.run
 

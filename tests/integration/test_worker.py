@@ -17,10 +17,9 @@ from shared.queue.lease import lease
 from shared.queue.messages import Message
 from shared.queue.plan import Plan, make_plan
 from shared.queue.status import read_status
-from shared.store import keys
 from shared.store.ingest import ingest
 from shared.store.objects import ObjectStore, open_store
-from tests.builders import queue_of
+from tests.builders import film_place, queue_of
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def test_films_that_can_not_be_processed_are_set_aside_with_their_reason_and_com
     store: ObjectStore = open_store(stack.settings)
     queue = queue_of(stack)
     dataset = ingest(store, Source(synthetic_films), "damaged").dataset
-    key = keys.raw_film("damaged", "mdb003")
+    key = film_place(store, "mdb003", "damaged")
     whole = store.get(key)
     store.put(key, whole[:1000])
     plan = plan_over(dataset)

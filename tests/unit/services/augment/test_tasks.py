@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from services.augment.tasks import AUGMENT, augment_film
+from services.augment.tasks import AUGMENT, StoredFilm, augment_film
 from shared.datasets.manifest import Shard, Transform
 from shared.imaging.decode import decode, encode_png
 from shared.queue.shards import is_intact
 from shared.store import keys
 from shared.store.ingest import stored_manifest
-from tests.builders import do, ingested
+from tests.builders import do, film_place, ingested, shard_place
 
 
 def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_their_patient(
@@ -31,7 +31,7 @@ def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_thei
         assert hashlib.sha256(store.get(variant.key)).hexdigest() == variant.sha256
     first = shard.variants[0]
     assert first.transform == Transform()
-    original = decode(store.get(keys.raw_film("films", first.film))).pixels
+    original = decode(store.get(film_place(store, first.film))).pixels
     assert np.array_equal(decode(store.get(first.key)).pixels, original)
     assert first.lesions == films[first.film].lesions
 
@@ -39,11 +39,12 @@ def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_thei
 def test_a_film_of_12_bits_keeps_them(tmp_path: Path, synthetic_films: Path) -> None:
     store, plan = ingested(tmp_path, synthetic_films)
     film = stored_manifest(store, "films").films[0]
-    key = keys.raw_film("films", film.id)
+    key = film_place(store, film.id)
     deep = decode(store.get(key)).pixels.astype(np.uint16) * 16 + 5
     data = encode_png(deep)
     store.put(key, data)
-    plain, changed = augment_film(store, plan, film.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}))[:2]
+    changed_film = film.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+    plain, changed = augment_film(store, plan, StoredFilm(changed_film, key))[:2]
     assert np.array_equal(decode(store.get(plain.key)).pixels, deep)
     assert decode(store.get(changed.key)).pixels.max() > 255
 
@@ -71,7 +72,7 @@ def test_a_film_that_is_not_what_was_ingested_is_set_aside_until_it_is_restored(
     tmp_path: Path, synthetic_films: Path
 ) -> None:
     store, plan = ingested(tmp_path, synthetic_films)
-    key = keys.raw_film("films", "mdb003")
+    key = film_place(store, "mdb003")
     whole = store.get(key)
     store.put(key, whole + b"\0")
     (aside,) = do(AUGMENT, store, plan, "000000")
@@ -85,7 +86,7 @@ def test_a_film_that_is_not_what_was_ingested_is_set_aside_until_it_is_restored(
 
 def test_a_film_that_is_gone_is_set_aside(tmp_path: Path, synthetic_films: Path) -> None:
     store, plan = ingested(tmp_path, synthetic_films)
-    store.delete(keys.raw_film("films", "mdb003"))
+    store.delete(film_place(store, "mdb003"))
     (aside,) = do(AUGMENT, store, plan, "000000")
     assert (aside.film, aside.code) == ("mdb003", "object-not-found")
 
@@ -101,6 +102,6 @@ def test_a_shard_is_intact_while_its_images_and_what_is_known_of_its_films_stay(
     store.put(image, whole + b"\0")
     assert not is_intact(AUGMENT, store, plan, "000000")
     store.put(image, whole)
-    known = keys.raw_shard("films", "000000")
+    known = shard_place(store, "000000")
     store.put(known, store.get(known).replace(b'"density": "G"', b'"density": "F"', 1))
     assert not is_intact(AUGMENT, store, plan, "000000")

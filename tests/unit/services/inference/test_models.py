@@ -13,7 +13,7 @@ from shared.modelling.card import GOLDEN, GOLDEN_INT8, INT8, ONNX, WEIGHTS, Prep
 from shared.modelling.golden import golden_inputs
 from shared.store import keys, registry
 from shared.store.objects import DirectoryStore, ObjectStore
-from tests.builders import model_card, preprocessing_card
+from tests.builders import model_card, model_place, preprocessing_card
 
 NETWORK = "modified_cnn"
 
@@ -54,7 +54,7 @@ def test_a_model_damaged_after_its_promotion_is_refused_and_the_old_one_stays(
     promote(store, "v1")
     keeper.refresh()
     promote(store, "v2")
-    key = keys.model_file(NETWORK, "v2", "model.onnx")
+    key = model_place(store, NETWORK, "v2", "model.onnx")
     store.put(key, store.get(key)[:-1] + b"!")
     keeper.refresh()
     assert keeper.current.card.version == "v1"
@@ -62,7 +62,7 @@ def test_a_model_damaged_after_its_promotion_is_refused_and_the_old_one_stays(
 
 def test_after_a_refusal_the_next_promotion_is_taken(keeper: ModelKeeper, store: ObjectStore) -> None:
     promote(store, "v1")
-    key = keys.model_file(NETWORK, "v1", "golden.json")
+    key = model_place(store, NETWORK, "v1", "golden.json")
     store.put(key, store.get(key) + b" ")
     keeper.refresh()
     with pytest.raises(ModelNotReady, match=r"golden\.json is not the file that its card names"):
@@ -80,10 +80,10 @@ def test_a_refused_model_is_taken_once_its_files_are_right(
     promote(store, "v1")
     restored = DirectoryStore(tmp_path / "restored")
     keeper = ModelKeeper(restored, NETWORK, "production", threads=1)
-    for key in (keys.alias(NETWORK, "production"), keys.model_file(NETWORK, "v1", "card.json")):
+    for key in (keys.alias(NETWORK, "production"), keys.model_card(NETWORK, "v1")):
         restored.put(key, store.get(key))
     keeper.refresh()
-    with pytest.raises(ModelNotReady, match=r"v1/model\.onnx is missing"):
+    with pytest.raises(ModelNotReady, match=r"/model\.onnx is missing"):
         _ = keeper.current
     for key in store.list(keys.models(NETWORK)):
         restored.put(key, store.get(key))
@@ -93,7 +93,7 @@ def test_a_refused_model_is_taken_once_its_files_are_right(
 
 def test_a_refused_model_is_not_loaded_at_every_look(keeper: ModelKeeper, store: ObjectStore) -> None:
     promote(store, "v1")
-    key = keys.model_file(NETWORK, "v1", "golden.json")
+    key = model_place(store, NETWORK, "v1", "golden.json")
     right = store.get(key)
     store.put(key, right + b" ")
     keeper.refresh()

@@ -18,7 +18,7 @@ from shared.queue.plan import Plan
 from shared.queue.shards import is_intact
 from shared.store import keys
 from shared.store.objects import DirectoryStore
-from tests.builders import do, ingested
+from tests.builders import do, film_place, ingested
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_what_the_augment_worker_set_aside_is_set_aside_here_too(
     augmented: tuple[DirectoryStore, Plan],
 ) -> None:
     store, plan = augmented
-    store.delete(keys.raw_film("films", "mdb003"))
+    store.delete(film_place(store, "mdb003"))
     (aside,) = do(AUGMENT, store, plan, "000000")
     assert do(SEGMENT, store, plan, "000000") == ()
     shard = shard_of(store, plan)

@@ -15,9 +15,8 @@ from shared.errors import StoreError, StoreUnavailable
 from shared.imaging.decode import decode, encode_png
 from shared.imaging.preprocess import Preprocessing, network_input, prepare
 from shared.queue.plan import Plan
-from shared.store import keys
 from shared.store.objects import DirectoryStore
-from tests.builders import do, ingested
+from tests.builders import do, film_place, ingested
 
 PREPROCESSING = Preprocessing(size=64)
 
@@ -42,7 +41,7 @@ def test_training_gets_the_very_pixels_that_serving_makes_of_the_raw_film(
     originals = [index for index, variant in enumerate(images.variants) if variant.variant == 0]
     assert len(originals) == 16
     for index in originals:
-        raw = store.get(keys.raw_film("films", images.variants[index].film))
+        raw = store.get(film_place(store, images.variants[index].film))
         assert np.array_equal(images.inputs[index], prepare(raw, PREPROCESSING).input)
 
 
@@ -86,7 +85,7 @@ def test_images_are_named_by_a_digest_that_changes_with_them(segmented: tuple[Di
     before = load_images(store, plan, PREPROCESSING)
     assert load_images(store, plan, PREPROCESSING).sha256 == before.sha256
     assert before.set_aside == {}
-    store.delete(keys.raw_film("films", "mdb010"))
+    store.delete(film_place(store, "mdb010"))
     (aside,) = do(AUGMENT, store, plan, "000001")
     do(SEGMENT, store, plan, "000001")
     after = load_images(store, plan, PREPROCESSING)

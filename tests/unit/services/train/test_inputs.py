@@ -13,8 +13,7 @@ from shared.imaging.decode import decode
 from shared.imaging.preprocess import Preprocessing, prepare_image
 from shared.modelling import drift
 from shared.modelling.drift import traits_of
-from shared.store import keys
-from tests.builders import do, ingested, job_result
+from tests.builders import do, film_place, ingested, job_result, shard_place
 
 
 def test_the_deciles_are_those_of_the_films_of_the_other_folds(
@@ -36,8 +35,8 @@ def test_the_deciles_are_those_of_the_films_of_the_other_folds(
 
     served = []
     for name in plan.names("augment"):
-        for film in FilmShard.model_validate_json(store.get(keys.raw_shard("films", name))).films:
-            image = decode(store.get(keys.raw_film("films", film.id)))
+        for film in FilmShard.model_validate_json(store.get(shard_place(store, name))).films:
+            image = decode(store.get(film_place(store, film.id)))
             segmented = prepare_image(image, Preprocessing(size=64)).segmentation
             served.append(traits_of(segmented.film, segmented.mask, image.bits).brightness)
     assert np.min(served) <= min(told.brightness) <= max(told.brightness) <= np.max(served)

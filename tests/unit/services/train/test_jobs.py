@@ -6,8 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from services.train.jobs import MODEL, Job, JobResult, job_identity, parse_job, read_results, result_is_intact
-from shared.errors import ObjectNotFound, PlanError
+from services.train.jobs import (
+    MODEL,
+    Job,
+    JobResult,
+    delete_weights,
+    job_identity,
+    parse_job,
+    read_results,
+    read_weights,
+    result_is_intact,
+    weights_key,
+)
+from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
 from shared.queue.plan import Plan
 from shared.store import keys
 from shared.store.objects import DirectoryStore, ObjectStore
@@ -43,7 +54,7 @@ def plan(store: DirectoryStore) -> Plan:
     plan = small_plan()
     put(store, plan, result(HONEST))
     put(store, plan, result(LEAKY, model_sha256=None))
-    store.put(keys.fold_file(plan.run, HONEST, MODEL), WEIGHTS)
+    store.put(weights_key(plan, result(HONEST)), WEIGHTS)
     return plan
 
 
@@ -66,6 +77,29 @@ def test_what_names_no_job_is_refused(name: str) -> None:
 def test_a_result_is_read_as_it_was_written() -> None:
     stored = result(HONEST)
     assert JobResult.model_validate_json(stored.model_dump_json()) == stored
+
+
+# ---- weights ---------------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_another_worker_take_no_ones_place(store: DirectoryStore, plan: Plan) -> None:
+    other = hashlib.sha256(b"other").hexdigest()
+    store.put(weights_key(plan, result(HONEST, model_sha256=other)), b"other")
+    assert read_weights(store, plan, result(HONEST)) == WEIGHTS
+    delete_weights(store, plan, HONEST)
+    assert list(store.list(keys.fold_file(plan.run, HONEST, ""))) == [plan.done_key("train", HONEST)]
+
+
+def test_weights_of_a_run_of_before_are_beside_its_result(store: DirectoryStore, plan: Plan) -> None:
+    delete_weights(store, plan, HONEST)
+    store.put(keys.fold_file(plan.run, HONEST, MODEL), WEIGHTS)
+    assert read_weights(store, plan, result(HONEST)) == WEIGHTS
+    store.put(keys.fold_file(plan.run, HONEST, MODEL), b"other")
+    with pytest.raises(ModelCorrupt, match="is not what was trained"):
+        read_weights(store, plan, result(HONEST))
+    delete_weights(store, plan, HONEST)
+    with pytest.raises(ObjectNotFound):
+        read_weights(store, plan, result(HONEST))
 
 
 # ---- what is whole ---------------------------------------------------------------------------------------------------
@@ -100,7 +134,7 @@ def test_a_truncated_result_is_not_whole(store: DirectoryStore, plan: Plan) -> N
 def test_a_result_whose_weights_are_damaged_is_not_whole_until_its_network_is_published(
     store: DirectoryStore, plan: Plan, damaged: bytes | None
 ) -> None:
-    key = keys.fold_file(plan.run, HONEST, MODEL)
+    key = weights_key(plan, result(HONEST))
     store.delete(key)
     if damaged is not None:
         store.put(key, damaged)

@@ -109,6 +109,20 @@ def test_a_part_that_is_done_twice_keeps_its_first_answers(store: DirectoryStore
     assert b"".join(batches.read_results(store, plan)) == answers(store, plan, "000000", failed=2)
 
 
+def test_heat_maps_of_answers_that_came_too_late_are_removed(store: DirectoryStore, queue: MemoryQueue) -> None:
+    plan, named = begun(store, queue, images=2), {}
+    for worker in ("first", "second"):
+        heatmaps = [keys.batch_heatmap(plan.batch, 0, "of both"), keys.batch_heatmap(plan.batch, 1, f"of the {worker}")]
+        for key in heatmaps:
+            store.put(key, b"")
+        images = zip(read_images(store, plan, "000000"), heatmaps, strict=True)
+        lines = [BatchLine(index=index, key=key, heatmap=heatmap) for (index, key), heatmap in images]
+        document = b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
+        named[worker] = set(heatmaps)
+        batches.finish_part(store, queue, plan, "000000", document)
+    assert set(store.list(f"batches/{plan.batch}/heatmaps/")) == named["first"]
+
+
 def test_a_worker_that_died_between_answers_and_mark_is_made_good(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, images=16)
     store.put(keys.batch_part(plan.batch, "000000"), answers(store, plan, "000000", failed=2))

@@ -17,12 +17,14 @@ from shared.queue.lease import LeaseHeld
 from shared.store import keys
 from shared.store.objects import DirectoryStore, ObjectStore, Stored
 from shared.store.s3 import S3Store
+from tests.builders import HeldStore
 
 KEY = keys.claim("run", "train", "resnet50/patient/fold-0")
-RESULT = "runs/run/training/resnet50/patient/fold-0/result.json"
+DONE = RESULT = "runs/run/training/resnet50/patient/fold-0/result.json"
 WRITES: dict[str, Callable[[FencedStore], object]] = {
     "put": lambda fenced: fenced.put(RESULT, b"late"),
     "put if absent": lambda fenced: fenced.put("runs/run/new", b"late", if_absent=True),
+    "finish": lambda fenced: fenced.finish(b"late"),
     "delete": lambda fenced: fenced.delete(RESULT),
     "discard partial": lambda fenced: fenced.discard_partial("runs/"),
     "release": lambda fenced: fenced.release(),
@@ -49,7 +51,7 @@ class Killed(BaseException):
 @contextmanager
 def dies(store: ObjectStore) -> Iterator[FencedStore]:
     """An owner that dies at the end of the block."""
-    with suppress(Killed), claimed(store, KEY) as fenced:
+    with suppress(Killed), claimed(store, KEY, DONE) as fenced:
         yield fenced
         raise Killed
 
@@ -57,13 +59,13 @@ def dies(store: ObjectStore) -> Iterator[FencedStore]:
 @contextmanager
 def loses(store: ObjectStore) -> Iterator[FencedStore]:
     """An owner that is no longer one at the end of the block, and is told so there."""
-    with pytest.raises(Superseded, match="taken over from owner"), claimed(store, KEY) as fenced:
+    with pytest.raises(Superseded, match="taken over from owner"), claimed(store, KEY, DONE) as fenced:
         yield fenced
 
 
 def deaths(store: ObjectStore) -> int:
     """As the next owner sees them, who leaves in good order."""
-    with claimed(store, KEY) as fenced:
+    with claimed(store, KEY, DONE) as fenced:
         return fenced.claim.deaths
 
 
@@ -79,7 +81,7 @@ def contents(store: ObjectStore) -> dict[str, bytes]:
 
 
 def test_the_owner_reads_and_writes_as_if_there_were_no_claim(store: ObjectStore) -> None:
-    with claimed(store, KEY) as fenced:
+    with claimed(store, KEY, DONE) as fenced:
         etag = fenced.put(RESULT, b"one", if_absent=True)
         fenced.put(RESULT, b"two", if_match=etag)
         assert (fenced.get(RESULT), fenced.read(RESULT)) == (b"two", store.read(RESULT))
@@ -94,7 +96,11 @@ def test_the_owner_reads_and_writes_as_if_there_were_no_claim(store: ObjectStore
 
 
 def test_the_token_grows_with_every_owner_however_the_one_before_left(store: ObjectStore) -> None:
-    leaving: list[AbstractContextManager[FencedStore]] = [claimed(store, KEY), dies(store), claimed(store, KEY)]
+    leaving: list[AbstractContextManager[FencedStore]] = [
+        claimed(store, KEY, DONE),
+        dies(store),
+        claimed(store, KEY, DONE),
+    ]
     for token, owner in enumerate(leaving, 1):
         with owner as fenced:
             assert fenced.claim.token == stored_claim(store).token == token
@@ -104,14 +110,14 @@ def test_the_token_grows_with_every_owner_however_the_one_before_left(store: Obj
 def test_no_two_owners_have_the_same_name(store: ObjectStore) -> None:
     owners = set()
     for _ in range(3):
-        with claimed(store, KEY) as fenced:
+        with claimed(store, KEY, DONE) as fenced:
             owners.add(fenced.claim.owner)
     assert len(owners) == 3
 
 
 def test_jobs_are_claimed_one_by_one(store: ObjectStore) -> None:
     other = keys.claim("run", "train", "resnet50/patient/fold-1")
-    with claimed(store, KEY) as one, claimed(store, other) as two:
+    with claimed(store, KEY, DONE) as one, claimed(store, other, f"{DONE}-other") as two:
         one.put("a", b"")
         two.put("b", b"")
     assert list(store.list("")) == ["a", "b", KEY, other]
@@ -161,7 +167,7 @@ def test_an_owner_that_was_followed_can_not_undo_the_count_of_deaths(store: Obje
 
 def test_an_owner_that_was_followed_by_one_that_is_done_is_refused_all_the_same(store: ObjectStore) -> None:
     with loses(store) as first:
-        with claimed(store, KEY) as second:
+        with claimed(store, KEY, DONE) as second:
             second.put(RESULT, b"of the second")
         with pytest.raises(Superseded):
             first.put(RESULT, b"late")
@@ -198,7 +204,7 @@ def test_of_two_who_claim_at_once_one_gets_it(
 
     def claim(_: int) -> int | None:
         try:
-            with claimed(store, KEY) as fenced:
+            with claimed(store, KEY, DONE) as fenced:
                 return fenced.claim.token
         except LeaseHeld:
             return None
@@ -209,6 +215,34 @@ def test_of_two_who_claim_at_once_one_gets_it(
     winner = 2 if claimed_before else 1
     assert sorted(tokens, key=str) == [winner, None]
     assert stored_claim(store).token == winner
+
+
+def test_a_write_that_was_on_its_way_when_the_job_was_taken_over_does_not_replace_what_says_that_it_is_done(
+    store: ObjectStore,
+) -> None:
+    """The claim was looked at before; the put arrives minutes later, as one that botocore sends again does."""
+    slow = HeldStore(store, 2)  # the claim itself is the first write
+    with ThreadPoolExecutor(1) as thread:
+
+        def work() -> None:
+            with claimed(slow, KEY, DONE) as first:
+                first.finish(b"of the first")
+
+        late = thread.submit(work)
+        assert slow.waits.wait(30)
+        with claimed(store, KEY, DONE) as second:
+            second.finish(b"of the second")
+        slow.go.set()
+        with pytest.raises(Superseded):
+            late.result()
+    assert store.get(DONE) == b"of the second"
+
+
+def test_a_job_that_is_done_again_replaces_what_says_so(store: ObjectStore) -> None:
+    for words in (b"first", b"second"):
+        with claimed(store, KEY, DONE) as fenced:
+            fenced.finish(words)
+    assert store.get(DONE) == b"second"
 
 
 # ---- deaths ----------------------------------------------------------------------------------------------------------
@@ -223,7 +257,7 @@ def test_owners_that_die_one_after_the_other_are_counted(store: ObjectStore) -> 
 
 def test_a_worker_that_is_told_to_end_at_once_dies(store: ObjectStore) -> None:
     for number, error in enumerate((KeyboardInterrupt, SystemExit), 1):
-        with pytest.raises(error), claimed(store, KEY) as fenced:
+        with pytest.raises(error), claimed(store, KEY, DONE) as fenced:
             raise error
         assert not stored_claim(store).released
         with dies(store) as fenced:
@@ -237,7 +271,7 @@ def test_an_owner_that_left_in_good_order_ends_the_count(store: ObjectStore, err
     for _ in range(2):
         with dies(store):
             pass
-    with suppress(ValueError, JobInterrupted, StoreUnavailable), claimed(store, KEY):
+    with suppress(ValueError, JobInterrupted, StoreUnavailable), claimed(store, KEY, DONE):
         if error:
             raise error
     assert stored_claim(store).released
@@ -257,7 +291,7 @@ def test_an_owner_that_got_somewhere_ends_the_count_of_those_before_it(store: Ob
 
 
 def test_to_get_somewhere_writes_nothing_where_nobody_died(store: ObjectStore) -> None:
-    with claimed(store, KEY) as fenced:
+    with claimed(store, KEY, DONE) as fenced:
         before = store.read(KEY)
         fenced.got_somewhere()
         assert store.read(KEY) == before
@@ -267,9 +301,9 @@ def test_to_get_somewhere_writes_nothing_where_nobody_died(store: ObjectStore) -
 
 
 def test_two_owners_of_jobs_of_one_store_share_what_is_remembered_of_it(store: ObjectStore, tmp_path: Path) -> None:
-    with claimed(store, KEY) as one, claimed(store, keys.claim("run", "train", "other")) as two:
+    with claimed(store, KEY, DONE) as one, claimed(store, keys.claim("run", "train", "other"), f"{DONE}-other") as two:
         assert one == two
         assert hash(one) == hash(two)
     elsewhere: Any = DirectoryStore(tmp_path / "elsewhere")
-    with claimed(elsewhere, KEY) as other:
+    with claimed(elsewhere, KEY, DONE) as other:
         assert one != other

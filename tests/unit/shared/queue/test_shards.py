@@ -18,10 +18,9 @@ from shared.errors import (
 )
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, do_shard, is_intact
-from shared.store import keys
 from shared.store.objects import DirectoryStore, ObjectStore
 from shared.store.overlap import Files
-from tests.builders import Tries, do, small_plan
+from tests.builders import Tries, do, shard_place, small_plan
 from tests.unit.shared.queue import tiny
 from tests.unit.shared.queue.tiny import AUGMENT, SEGMENT, shard_of
 
@@ -321,7 +320,7 @@ def test_a_shard_whose_source_holds_one_film_less_is_not_intact(store: Directory
 
 
 def test_a_shard_of_films_of_which_other_things_are_known_now_is_not_intact(store: DirectoryStore, done: Plan) -> None:
-    key = keys.raw_shard(done.dataset, "000000")
+    key = shard_place(store, "000000", done.dataset)
     films = FilmShard.model_validate_json(store.get(key)).films
     store.put(key, FilmShard(films=films[1:]).model_dump_json(indent=1).encode())
     assert not is_intact(AUGMENT, store, done, "000000")
@@ -333,7 +332,7 @@ def test_a_shard_of_films_of_which_other_things_are_known_now_is_not_intact(stor
 def test_a_shard_whose_source_is_damaged_or_gone_is_not_intact(
     store: DirectoryStore, done: Plan, way: ShardStage[Any], harm: Callable[[ObjectStore, str], None]
 ) -> None:
-    source = done.done_key("augment", "000000") if way is SEGMENT else keys.raw_shard(done.dataset, "000000")
+    source = done.done_key("augment", "000000") if way is SEGMENT else shard_place(store, "000000", done.dataset)
     harm(store, source)
     assert not is_intact(way, store, done, "000000")
 

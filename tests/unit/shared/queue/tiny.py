@@ -8,7 +8,7 @@ from shared.datasets.manifest import Film, FilmShard, Shard, Transform, Variant,
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
 from shared.store import keys
-from shared.store.ingest import write_manifests
+from shared.store.ingest import read_dataset, shard_key, write_manifests
 from shared.store.objects import ObjectStore
 from shared.store.overlap import Files
 from tests.builders import do, small_manifest
@@ -22,7 +22,7 @@ def stored(store: ObjectStore, plan: Plan) -> Plan:
 
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
-    document = store.get(keys.raw_shard(plan.dataset, shard))
+    document = store.get(shard_key(read_dataset(store, plan.dataset), shard))
     films = FilmShard.model_validate_json(document).films
     return Source({film.id: film for film in films}, sha256(document))
 

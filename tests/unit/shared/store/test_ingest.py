@@ -1,5 +1,8 @@
 """Bringing films into the store: all or nothing is a data set, and doing it again completes it or changes nothing."""
 
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -7,13 +10,21 @@ import numpy as np
 import pytest
 
 from shared.datasets.manifest import FilmShard, describe
-from shared.datasets.mias import Source
-from shared.errors import DatasetError, InputError, ObjectNotFound, PreconditionFailed
+from shared.datasets.mias import Source, read_manifest
+from shared.errors import DatasetError, InputError, ObjectNotFound
 from shared.imaging.decode import encode_pgm
 from shared.store import keys
-from shared.store.ingest import ingest, read_dataset, shard_names, stored_manifest, write_manifests
-from shared.store.objects import DirectoryStore
-from tests.builders import small_manifest
+from shared.store.ingest import (
+    film_key,
+    ingest,
+    read_dataset,
+    shard_key,
+    shard_names,
+    stored_manifest,
+    write_manifests,
+)
+from shared.store.objects import DirectoryStore, ObjectStore
+from tests.builders import HeldStore, small_manifest
 
 FILMS = 6
 
@@ -75,11 +86,11 @@ def test_the_store_holds_the_films_as_they_came_and_their_manifest(store: Direct
     assert done.written == FILMS
     assert read_dataset(store, "mias") == done.dataset
     assert stored_manifest(store, "mias") == done.manifest
-    assert set(store.list("")) == {keys.raw_manifest("mias"), keys.raw_shard("mias", "000000")} | {
-        keys.raw_film("mias", film.id) for film in done.manifest.films
+    assert set(store.list("")) == {keys.raw_manifest("mias"), shard_key(done.dataset, "000000")} | {
+        film_key(done.dataset, film.id) for film in done.manifest.films
     }
     for film in done.manifest.films:
-        assert store.get(keys.raw_film("mias", film.id)) == (source.path / f"{film.id}.pgm").read_bytes()
+        assert store.get(film_key(done.dataset, film.id)) == (source.path / f"{film.id}.pgm").read_bytes()
 
 
 def test_a_second_time_changes_nothing(store: DirectoryStore, source: Source) -> None:
@@ -134,9 +145,9 @@ def test_nothing_is_written_when_the_last_film_is_bad(store: DirectoryStore, sou
 
 
 def test_a_film_that_got_lost_is_restored_alone(store: DirectoryStore, source: Source) -> None:
-    ingest(store, source, "mias")
+    done = ingest(store, source, "mias")
     before = contents(store)
-    lost = keys.raw_film("mias", "mdb002")
+    lost = film_key(done.dataset, "mdb002")
     store.delete(lost)
     assert ingest(store, source, "mias").written == 1
     after = contents(store)
@@ -170,12 +181,12 @@ def test_progress_names_both_steps_and_counts_every_film(store: DirectoryStore, 
 @pytest.mark.parametrize(("films", "sizes"), [(1, [1]), (8, [8]), (9, [8, 1]), (16, [8, 8]), (20, [8, 8, 4])])
 def test_films_are_stored_in_shards_in_their_order(store: DirectoryStore, films: int, sizes: list[int]) -> None:
     manifest = small_manifest(films)
-    write_manifests(store, describe(manifest), manifest)
+    small = write_manifests(store, describe(manifest), manifest)
     names = list(shard_names(films, 8))
-    shards = [FilmShard.model_validate_json(store.get(keys.raw_shard("small", name))).films for name in names]
+    shards = [FilmShard.model_validate_json(store.get(shard_key(small, name))).films for name in names]
     assert [len(shard) for shard in shards] == sizes
     assert tuple(chain.from_iterable(shards)) == manifest.films
-    assert list(store.list(keys.raw_manifests("small"))) == [keys.raw_shard("small", name) for name in names]
+    assert list(store.list(keys.raw_manifests("small", small.content))) == [shard_key(small, name) for name in names]
 
 
 @pytest.mark.parametrize("films", [0, 1, 8, 20])
@@ -188,18 +199,18 @@ def test_what_is_known_of_a_data_set_is_read_as_it_was_written(store: DirectoryS
 
 def test_what_makes_a_data_set_exist_is_written_last_and_once(tmp_path: Path) -> None:
     store = Recording(tmp_path / "store")
-    ingest(store, write_films(tmp_path / "films", films=9), "mias")
-    films = [keys.raw_film("mias", f"mdb{number:03d}") for number in range(1, 10)]
-    shards = [keys.raw_shard("mias", "000000"), keys.raw_shard("mias", "000001")]
+    done = ingest(store, write_films(tmp_path / "films", films=9), "mias").dataset
+    films = [film_key(done, f"mdb{number:03d}") for number in range(1, 10)]
+    shards = [shard_key(done, "000000"), shard_key(done, "000001")]
     assert store.written == [*films, *shards, keys.raw_manifest("mias")]
-    with pytest.raises(PreconditionFailed):
+    with pytest.raises(DatasetError, match="other films under this name"):
         write_manifests(store, describe(small_manifest(1)).model_copy(update={"dataset": "mias"}), small_manifest(1))
 
 
 def test_what_is_known_of_a_shard_is_restored_when_it_got_lost(store: DirectoryStore, source: Source) -> None:
-    ingest(store, source, "mias")
+    done = ingest(store, source, "mias")
     before = contents(store)
-    store.delete(keys.raw_shard("mias", "000000"))
+    store.delete(shard_key(done.dataset, "000000"))
     assert ingest(store, source, "mias").written == 0
     assert {key: data for key, (data, _) in contents(store).items()} == {key: data for key, (data, _) in before.items()}
 
@@ -222,6 +233,130 @@ def test_the_names_of_shards_sort_as_their_numbers() -> None:
 
 
 def test_a_name_that_is_no_name_is_refused_before_anything_is_read(store: DirectoryStore, source: Source) -> None:
-    with pytest.raises(InputError, match=r"data set '\.\./mias' is not a name"):
-        ingest(store, source, "../mias")
+    for use in (lambda name: ingest(store, source, name), lambda name: read_dataset(store, name)):
+        with pytest.raises(InputError, match=r"data set '\.\./mias' is not a name"):
+            use("../mias")
     assert list(store.list("")) == []
+
+
+# ---- stores of before ------------------------------------------------------------------------------------------------
+
+
+def as_before(store: ObjectStore, source: Source) -> dict[str, bytes]:
+    """What releases before 0.2 stored of the films: objects that go by the names of films and shards alone."""
+    manifest = read_manifest(source, "mias")
+    description = describe(manifest).model_dump(exclude={"content"}, mode="json")
+    shard = FilmShard(films=manifest.films).model_dump_json(indent=1).encode()
+    objects = {keys.raw_film("mias", "", image.film): image.data for image in source.images()}
+    objects |= {keys.raw_shard("mias", "", "000000"): shard}
+    objects |= {keys.raw_manifest("mias"): json.dumps(description, indent=1).encode()}
+    for key, data in objects.items():
+        store.put(key, data)
+    return objects
+
+
+def test_a_data_set_of_before_is_read_and_ingested_again_without_a_change(
+    store: DirectoryStore, source: Source
+) -> None:
+    objects = as_before(store, source)
+    assert stored_manifest(store, "mias") == read_manifest(source, "mias")
+    before = contents(store)
+    again = ingest(store, source, "mias")
+    assert contents(store) == before
+    assert (again.written, film_key(again.dataset, "mdb001")) == (0, "raw/mias/films/mdb001.pgm")
+    for lost in ("raw/mias/films/mdb003.pgm", "raw/mias/manifests/000000.json"):
+        store.delete(lost)
+        ingest(store, source, "mias")
+        assert {key: store.get(key) for key in store.list("")} == objects
+
+
+def test_other_films_are_refused_beside_a_data_set_of_before(
+    tmp_path: Path, store: DirectoryStore, source: Source
+) -> None:
+    objects = as_before(store, source)
+    with pytest.raises(DatasetError, match="other films under this name"):
+        ingest(store, write_films(tmp_path / "other", seed=1), "mias")
+    assert {key: store.get(key) for key in store.list("")} == objects
+
+
+# ---- two at once -----------------------------------------------------------------------------------------------------
+
+
+def outcome(store: ObjectStore, source: Source) -> bool:
+    """Whether the ingest went through."""
+    try:
+        ingest(store, source, "mias")
+        return True
+    except DatasetError as refused:
+        if "other films under this name" not in str(refused):
+            raise
+        return False
+
+
+def check_whole(store: ObjectStore, source: Source) -> None:
+    """The store holds the films of `source` and what is known of them, and not an object more."""
+    stored, dataset = stored_manifest(store, "mias"), read_dataset(store, "mias")
+    assert stored == read_manifest(source, "mias")
+    wanted = {keys.raw_manifest("mias"), *(shard_key(dataset, name) for name in shard_names(dataset.films, 8))}
+    for image in source.images():
+        assert store.get(film_key(dataset, image.film)) == image.data
+        wanted.add(film_key(dataset, image.film))
+    assert set(store.list("raw/mias/")) == wanted
+
+
+@pytest.mark.parametrize("at", range(1, FILMS + 3))
+def test_an_ingest_that_is_overtaken_by_other_films_at_any_write_leaves_the_other_ones_whole(
+    tmp_path: Path, both_stores: ObjectStore, source: Source, at: int
+) -> None:
+    faster = write_films(tmp_path / "faster", seed=1)
+    slow = HeldStore(both_stores, at)
+    with ThreadPoolExecutor(1) as thread:
+        late = thread.submit(outcome, slow, source)
+        assert slow.waits.wait(30)
+        assert outcome(both_stores, faster)
+        slow.go.set()
+        assert not late.result()
+    check_whole(both_stores, faster)
+
+
+@pytest.mark.parametrize("at", [1, FILMS, FILMS + 2])
+def test_an_ingest_that_is_overtaken_by_the_same_films_succeeds_too(
+    both_stores: ObjectStore, source: Source, at: int
+) -> None:
+    slow = HeldStore(both_stores, at)
+    with ThreadPoolExecutor(1) as thread:
+        late = thread.submit(outcome, slow, source)
+        assert slow.waits.wait(30)
+        assert outcome(both_stores, source)
+        slow.go.set()
+        assert late.result()
+    check_whole(both_stores, source)
+
+
+def test_of_many_ingests_of_one_name_those_of_one_set_of_films_go_through(
+    tmp_path: Path, both_stores: ObjectStore
+) -> None:
+    sources = [write_films(tmp_path / f"films {seed}", seed=seed) for seed in range(3)] * 2
+    together = threading.Barrier(len(sources))
+
+    def begin(source: Source) -> bool:
+        together.wait(30)
+        return outcome(both_stores, source)
+
+    with ThreadPoolExecutor(len(sources)) as threads:
+        done = list(threads.map(begin, sources))
+    (winner,) = {source.path for source, went_through in zip(sources, done, strict=True) if went_through}
+    assert done == [source.path == winner for source in sources]
+    check_whole(both_stores, Source(winner))
+
+
+def test_what_an_ingest_that_broke_off_has_left_is_removed_by_the_next_one(
+    tmp_path: Path, store: DirectoryStore, source: Source
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ingest(Interrupted(store.root, FILMS + 1), write_films(tmp_path / "other", seed=1), "mias")
+    store.put("raw/mias/README", b"not of ours")
+    ingest(store, source, "mias")
+    assert store.get("raw/mias/README") == b"not of ours"
+    store.delete("raw/mias/README")
+    check_whole(store, source)

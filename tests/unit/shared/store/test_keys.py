@@ -9,8 +9,10 @@ from shared.store import keys
 
 LAYOUT = {
     keys.raw_manifest("mias"): "raw/mias/manifest.json",
-    keys.raw_shard("mias", "000007"): "raw/mias/manifests/000007.json",
-    keys.raw_film("mias", "mdb001"): "raw/mias/films/mdb001.pgm",
+    keys.raw_shard("mias", "abc", "000007"): "raw/mias/abc/manifests/000007.json",
+    keys.raw_film("mias", "abc", "mdb001"): "raw/mias/abc/films/mdb001.pgm",
+    keys.raw_shard("mias", "", "000007"): "raw/mias/manifests/000007.json",
+    keys.raw_film("mias", "", "mdb001"): "raw/mias/films/mdb001.pgm",
     keys.augmented_image("mias", "r-1", "mdb001", 7): "data_augmentation/mias/r-1/mdb001/007.png",
     keys.augmented_manifest("mias", "r-1", "000007"): "data_augmentation/mias/r-1/manifests/000007.json",
     keys.segmented_image("mias", "r-1", "mdb001", 7): "data_segmentation/mias/r-1/mdb001/007.png",
@@ -26,7 +28,9 @@ LAYOUT = {
     keys.promoted_mark("run", "alexnet"): "runs/run/promoted/alexnet.json",
     keys.failure("run", "train", "unit"): "failed/run/train/unit.json",
     keys.failure("run", "augment", "mdb001"): "failed/run/augment/mdb001.json",
-    keys.model_file("alexnet", "v1", "card.json"): "models/alexnet/v1/card.json",
+    keys.model_card("alexnet", "v1"): "models/alexnet/v1/card.json",
+    keys.model_file("alexnet", "v1", "abc", "model.onnx"): "models/alexnet/v1/abc/model.onnx",
+    keys.model_file("alexnet", "v1", "", "model.onnx"): "models/alexnet/v1/model.onnx",
     keys.alias("alexnet", "production"): "models/alexnet/aliases/production.json",
     keys.audit_line("alexnet", datetime(2024, 5, 21, 10, 15, 0, 123, UTC), "0123456789"): (
         "models/alexnet/audit/20240521T101500000123-01234567.json"
@@ -35,7 +39,7 @@ LAYOUT = {
     keys.batch_plan("b"): "batches/b/plan.json",
     keys.batch_keys("b", "listing", 3): "batches/b/keys/listing/000003.json",
     keys.batch_part("b", "000007"): "batches/b/parts/000007.jsonl",
-    keys.batch_heatmap("b", 112): "batches/b/heatmaps/000112.png",
+    keys.batch_heatmap("b", 112, "abc"): "batches/b/heatmaps/000112-abc.png",
     keys.batch_mark("b", "000007", 2): "batches/b/done/000007-2",
     keys.batch_enqueued("b"): "batches/b/enqueued",
     keys.batch_end("b"): "batches/b/end.json",
@@ -54,8 +58,10 @@ def test_the_layout_is_the_published_one(made: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("prefix", "key"),
     [
-        (keys.raw_films("mias"), keys.raw_film("mias", "mdb001")),
-        (keys.raw_manifests("mias"), keys.raw_shard("mias", "000000")),
+        (keys.raw("mias"), keys.raw_manifest("mias")),
+        (keys.raw_content("mias", "abc"), keys.raw_films("mias", "abc")),
+        (keys.raw_films("mias", "abc"), keys.raw_film("mias", "abc", "mdb001")),
+        (keys.raw_manifests("mias", "abc"), keys.raw_shard("mias", "abc", "000000")),
         (keys.augmented_manifests("mias", "r-1"), keys.augmented_manifest("mias", "r-1", "000000")),
         (keys.segmented_manifests("mias", "r-1"), keys.segmented_manifest("mias", "r-1", "000000")),
         (keys.published("run"), keys.published_mark("run", "alexnet")),
@@ -64,7 +70,8 @@ def test_the_layout_is_the_published_one(made: str, expected: str) -> None:
         (keys.failures("run"), keys.failure("run", "train", "unit")),
         (keys.failures("run", "train"), keys.failure("run", "train", "unit")),
         (keys.runs(), keys.run_plan("run")),
-        (keys.models(), keys.model_file("alexnet", "v1", "card.json")),
+        (keys.models(), keys.model_card("alexnet", "v1")),
+        (keys.model("alexnet", "v1"), keys.model_file("alexnet", "v1", "abc", "model.onnx")),
         (keys.models("alexnet"), keys.alias("alexnet", "production")),
         (keys.aliases("alexnet"), keys.alias("alexnet", "production")),
         (keys.audit("alexnet"), keys.audit_line("alexnet", datetime(2024, 5, 21, tzinfo=UTC), "0123456789")),
@@ -80,8 +87,9 @@ def test_a_prefix_to_list_ends_with_a_slash_and_begins_its_keys(prefix: str, key
 
 
 def test_the_films_of_a_data_set_are_not_listed_with_what_is_known_of_them() -> None:
-    assert not keys.raw_shard("mias", "000000").startswith(keys.raw_films("mias"))
-    assert not keys.raw_manifest("mias").startswith(keys.raw_manifests("mias"))
+    for digest in ("", "abc"):
+        assert not keys.raw_shard("mias", digest, "000000").startswith(keys.raw_films("mias", digest))
+        assert not keys.raw_manifest("mias").startswith(keys.raw_manifests("mias", digest))
 
 
 def test_lines_of_the_audit_trail_sort_by_their_time() -> None:

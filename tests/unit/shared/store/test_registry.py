@@ -1,5 +1,6 @@
 """The registry: a version is whole or not there, the gate, the way back, and the trail of who moved what."""
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -14,7 +15,7 @@ from shared.modelling.metrics import Interval
 from shared.modelling.promotion import PREDICTIONS
 from shared.store import keys, registry
 from shared.store.objects import DirectoryStore, ObjectStore
-from tests.builders import model_card, small_predictions
+from tests.builders import HeldStore, model_card, model_place, small_predictions
 
 NET = "resnet50"
 FILES = {"model.safetensors": b"weights", "model.onnx": b"graph"}
@@ -92,7 +93,7 @@ def test_publishing_other_files_under_the_same_version_changes_nothing(store: Di
 
 def test_publishing_again_mends_a_damaged_file(store: DirectoryStore) -> None:
     card = registry.publish(store, model_card(), FILES)
-    store.put(keys.model_file(NET, "v1", "model.onnx"), b"damaged")
+    store.put(model_place(store, NET, "v1", "model.onnx"), b"damaged")
     registry.publish(store, model_card(), FILES)
     assert registry.read_file(store, card, "model.onnx") == b"graph"
 
@@ -123,12 +124,59 @@ def test_names_that_leave_the_registry_are_refused(store: DirectoryStore, networ
 @pytest.mark.parametrize("damaged", [b"another", None], ids=["changed", "missing"])
 def test_a_damaged_file_is_noticed_when_it_is_read(store: DirectoryStore, damaged: bytes | None) -> None:
     card = registry.publish(store, model_card(), FILES)
-    key = keys.model_file(NET, "v1", "model.onnx")
+    key = model_place(store, NET, "v1", "model.onnx")
     store.delete(key)
     if damaged is not None:
         store.put(key, damaged)
     with pytest.raises(ModelCorrupt, match=key):
         registry.read_file(store, card, "model.onnx")
+
+
+# ---- two at once, and versions of before -----------------------------------------------------------------------------
+
+
+OTHERS = {"model.safetensors": b"weights", "model.onnx": b"the graph of another machine"}
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("theirs", [FILES, OTHERS], ids=["the same files", "other files"])
+def test_a_version_that_is_published_by_two_at_once_is_whole(
+    both_stores: ObjectStore, at: int, theirs: dict[str, bytes]
+) -> None:
+    slow = HeldStore(both_stores, at)
+    with ThreadPoolExecutor(1) as thread:
+        late = thread.submit(registry.publish, slow, model_card(created="earlier"), FILES)
+        assert slow.waits.wait(30)
+        first = registry.publish(both_stores, model_card(created="later"), theirs)
+        slow.go.set()
+        assert late.result() == first
+    assert registry.read_card(both_stores, NET, "v1") == first
+    assert {name: registry.read_file(both_stores, first, name) for name in first.files} == theirs
+    assert set(both_stores.list(keys.models())) == {
+        keys.model_card(NET, "v1"),
+        *(registry.file_key(first, name) for name in theirs),
+    }
+
+
+def test_files_of_a_publication_that_broke_off_are_removed_by_the_next_one(store: DirectoryStore) -> None:
+    for name, data in OTHERS.items():
+        store.put(keys.model_file(NET, "v1", "0" * 64, name), data)
+    card = registry.publish(store, model_card(), FILES)
+    assert set(store.list("")) == {keys.model_card(NET, "v1"), *(registry.file_key(card, name) for name in FILES)}
+
+
+def test_a_version_of_before_has_its_files_beside_its_card(store: DirectoryStore) -> None:
+    card = model_card(files={name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()})
+    store.put("models/resnet50/v1/card.json", card.model_dump_json().encode())
+    for name, data in FILES.items():
+        store.put(f"models/resnet50/v1/{name}", data)
+    assert {name: registry.read_file(store, card, name) for name in FILES} == FILES
+    assert promote(store, "v1").version == "v1"
+    store.put("models/resnet50/v1/model.onnx", b"damaged")
+    with pytest.raises(ModelCorrupt, match="is not the file that its card names"):
+        registry.read_file(store, card, "model.onnx")
+    registry.publish(store, model_card(), FILES)
+    assert registry.read_file(store, card, "model.onnx") == b"graph"
 
 
 # ---- the gate --------------------------------------------------------------------------------------------------------
@@ -166,9 +214,9 @@ def test_promoting_what_is_promoted_moves_nothing(store: DirectoryStore) -> None
 def test_a_damaged_version_is_never_promoted(store: DirectoryStore, force: bool, damaged: bytes | None) -> None:
     publish(store, "v1", "v2")
     promote(store, "v1")
-    store.delete(keys.model_file(NET, "v2", "model.onnx"))
+    store.delete(model_place(store, NET, "v2", "model.onnx"))
     if damaged is not None:
-        store.put(keys.model_file(NET, "v2", "model.onnx"), damaged)
+        store.put(model_place(store, NET, "v2", "model.onnx"), damaged)
     with pytest.raises(ModelCorrupt):
         promote(store, "v2", force=force)
     assert registry.read_alias(store, NET).version == "v1"
@@ -290,7 +338,7 @@ def test_a_version_that_has_gone_is_not_rolled_back_to(store: DirectoryStore) ->
     publish(store, "v1", "v2")
     promote(store, "v1")
     promote(store, "v2")
-    store.delete(keys.model_file(NET, "v1", "card.json"))
+    store.delete(keys.model_card(NET, "v1"))
     with pytest.raises(ModelNotFound):
         registry.rollback(store, NET, by="somebody", why="a test")
     assert registry.read_alias(store, NET).version == "v2"

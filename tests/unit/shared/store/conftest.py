@@ -1,0 +1,27 @@
+"""The two object stores, for tests that race over them."""
+
+import uuid
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store.s3 import S3Store
+
+
+@pytest.fixture(params=["directory", "s3"])
+def both_stores(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    """A directory, and a bucket of a real S3 server over HTTP."""
+    if request.param == "directory":
+        return DirectoryStore(tmp_path / "store")
+    client = boto3.Session("test", "test").client(
+        "s3",
+        endpoint_url=request.getfixturevalue("s3_endpoint"),
+        region_name="us-east-1",
+        config=Config(max_pool_connections=32),
+    )
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=bucket)
+    return S3Store(client, bucket, "some/prefix")
