@@ -15,6 +15,9 @@ from shared.imaging.view import View
 STANDARD_VIEWS = ("CC", "MLO")
 """Those of a screening exam, of which the two breasts are compared."""
 
+_SURE = 0.8
+"""The score from which the shape of a breast may contradict what is said of its view."""
+
 StatedView: TypeAlias = Literal["CC", "MLO", "ML", "LM", "LMO", "SIO", "ISO", "FB", "XCC", "XCCL", "XCCM"]
 """What a sender may state: the view positions of DICOM (PS3.3, C.8.11.7)."""
 
@@ -66,7 +69,7 @@ def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> Know
         modifiers=modifiers,
         side=side,
         side_source=side_source,
-        disagreements=_disagreements(image, stated, side, by_shape),
+        disagreements=(*_of_view(image, segmentation.view, view, stated), *_of_side(image, stated, side, by_shape)),
         file=image.about,
     )
 
@@ -90,13 +93,22 @@ def _side(image: Image, by_shape: Side, stated: Stated) -> tuple[Side, SideSourc
     return by_shape, "shape"
 
 
-def _disagreements(image: Image, stated: Stated, side: Side, by_shape: Side) -> tuple[str, ...]:
+def _of_view(image: Image, seen: View, view: str | None, stated: Stated) -> list[str]:
+    """Sentences on where sender, file and the shape of the breast disagree about the view."""
     found = []
     if stated.view and image.view and stated.view != image.view:
         found.append(f"the sender says that the view is {stated.view}, the file says {image.view}")
+    surely = seen.source == "shape" and seen.score >= _SURE
+    if surely and view in STANDARD_VIEWS and seen.name in STANDARD_VIEWS and view != seen.name:
+        found.append(f"the view is said to be {view}, but the breast has the shape of {seen.name}")
+    return found
+
+
+def _of_side(image: Image, stated: Stated, side: Side, by_shape: Side) -> list[str]:
+    found = []
     if stated.side and image.laterality and stated.side != image.laterality:
         found.append(f"the sender says that the breast is {stated.side}, the file says {image.laterality}")
     if side != by_shape:
         wall = "right" if by_shape == "R" else "left"
         found.append(f"the breast is said to be {side}, but the chest wall is on the {wall}, as on films of {by_shape}")
-    return tuple(found)
+    return found
