@@ -9,6 +9,7 @@
     │       │   └── UnsuitableKind an image of a kind that is never judged, such as For Processing
     │       ├── UndecodableImage   truncated or corrupt
     │       ├── ImageTooLarge      refused before memory is taken
+    │       ├── ImageTooSmall      far fewer pixels than a mammogram has
     │       └── NotAMammogram      no breast was found in it
     ├── StoreError                 the object store
     │   ├── ObjectNotFound
@@ -93,6 +94,10 @@ class UndecodableImage(ImageError):
 class ImageTooLarge(ImageError):
     code = "image-too-large"
     http_status = 413
+
+
+class ImageTooSmall(ImageError):
+    code = "image-too-small"
 
 
 class NotAMammogram(ImageError):

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from functools import cache
 from ipaddress import ip_address
 from typing import Literal, Self
@@ -11,6 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.addresses import check_host, check_redis, check_s3_endpoint, check_store
 from shared.errors import InputError
 
 _FEWEST_THREADS = 4
@@ -28,7 +30,9 @@ class SettingsError(InputError):
 class Settings(BaseSettings):
     """Environment variables are the field names in capitals behind `MAMMO_`."""
 
-    model_config = SettingsConfigDict(env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     store: str = Field(description="where objects live: s3://BUCKET[/PREFIX], or a directory")
     redis_url: SecretStr = Field(description="the broker: redis://:PASSWORD@HOST:PORT/DB")
@@ -108,6 +112,27 @@ class Settings(BaseSettings):
             raise ValueError(f"{threads} are too few; set 0, or {_FEWEST_THREADS} at least")
         return threads
 
+    @field_validator("redis_url")
+    @classmethod
+    def _a_broker(cls, address: SecretStr) -> SecretStr:
+        check_redis(address.get_secret_value())
+        return address
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _an_s3_server(cls, address: str | None) -> str | None:
+        return check_s3_endpoint(address) if address else address
+
+    @field_validator("store")
+    @classmethod
+    def _a_store(cls, place: str) -> str:
+        return check_store(place)
+
+    @field_validator("serve_host", "metrics_host")
+    @classmethod
+    def _a_host(cls, host: str) -> str:
+        return check_host(host)
+
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
         if not self.max_image_mb <= self.max_request_mb <= self.serve_in_hand_mb:
@@ -134,15 +159,30 @@ class Settings(BaseSettings):
 class _ClientSettings(BaseSettings):
     """What a command needs that only talks to a service: it runs where nothing else is set."""
 
-    model_config = SettingsConfigDict(env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     api_key: SecretStr | None = None
 
 
 def client_key() -> str | None:
-    """The API key that commands send."""
-    key = _ClientSettings().api_key
-    return (key and key.get_secret_value()) or None
+    """The API key that commands send.
+
+    Raises:
+        SettingsError: it could stand in no header.
+    """
+    secret = _ClientSettings().api_key
+    key = secret.get_secret_value() if secret else ""
+    if not re.fullmatch(r"[!-~]*", key):
+        raise SettingsError("MAMMO_API_KEY: holds a blank, a line break or another character that is in no API key")
+    return key or None
+
+
+def _words(message: str) -> str:
+    """What pydantic says, and what our own validators say behind its "Value error, "."""
+    own = message.removeprefix("Value error, ")
+    return own if own != message else message.lower()
 
 
 @cache
@@ -163,4 +203,4 @@ def _told(place: tuple[int | str, ...], message: str) -> str:
     """One problem of a variable, or of several together."""
     if not place:
         return message.removeprefix("Value error, ")
-    return f"MAMMO_{str(place[0]).upper()}: {message.lower()}"
+    return f"MAMMO_{str(place[0]).upper()}: {_words(message)}"

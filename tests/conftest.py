@@ -2,7 +2,8 @@
 
 `MAMMO_TEST_MIAS` names a folder with `png/mdbNNN.png` and `Info.txt`, `MAMMO_TEST_MIAS_MASKS` one with `breast/` and
 `parenchyma/`, `MAMMO_TEST_DICOM` one with public DICOM files (fodicom_GH133.dcm, what was derived from it, and
-clunie_MG_pixelspacing_8bit.dcm). Without them the tests that need real films skip and say so.
+clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one of the form that `tests/bench/film_folders.py` describes.
+Without them the tests that need real films skip and say so.
 """
 
 import os
@@ -37,6 +38,11 @@ def mias_masks() -> Path:
 @pytest.fixture(scope="session")
 def dicom_films() -> Path:
     return _given("MAMMO_TEST_DICOM", "DICOM files (fodicom_GH133.dcm, what was derived from it, and a text card)")
+
+
+@pytest.fixture(scope="session")
+def real_films_folder() -> Path:
+    return _given("MAMMO_TEST_FILMS", "a folder of films with truth, as tests/bench/film_folders.py describes it")
 
 
 def _given(variable: str, what: str) -> Path:

@@ -1,7 +1,7 @@
 """What is said of films, in the words of the native API; the same over HTTP and in the results of a batch."""
 
 from base64 import b64encode
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from services.inference.predictor import (
     decide,
     score_of,
 )
-from shared.api.films import ApplicabilityAnswer, FilmAbout, FilmSide, FilmView
+from shared.api.films import ApplicabilityAnswer, FilmAbout, FilmSide, FilmView, FilmWindow
 from shared.api.predictions import (
     Box,
     DecisionAnswer,
@@ -35,12 +35,13 @@ from shared.api.predictions import (
 from shared.datasets.manifest import CLASSES
 from shared.errors import MammoError, NotAMammogram
 from shared.imaging.decode import encode_png
-from shared.imaging.image import to_8bit
+from shared.imaging.image import Image, to_8bit, unsigned
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.card import ModelCard
 
 NOTICE = "For research only; not a medical device."
 _VIEW_EDGE = 2048
+ViewKind: TypeAlias = Literal["1", "deep"]
 
 
 def notice(card: ModelCard) -> str:
@@ -88,7 +89,7 @@ def film_answer(
     total_s: float,
     *,
     form: MapForm = "overlay",
-    view: bool = False,
+    view: ViewKind | None = None,
 ) -> FilmAnswer:
     """The finding with what draws it: the outline, and the pictures that were asked for."""
     heat, label = found.heat, found.explained
@@ -96,7 +97,7 @@ def film_answer(
         **_finding(card, found, point, total_s),
         outline=_outline(found),
         heatmap=None if heat is None else HeatMap(label=label, form=form, png=_base64(DRAWN[form](heat))),
-        view=View(png=_base64(_view(found))) if view else None,
+        view=_view(found.image, view) if view else None,
     )
 
 
@@ -132,6 +133,9 @@ def _about(known: KnownFilm) -> FilmAbout:
         acquisition=of_file.acquisition,
         vendor=of_file.vendor,
         implant=of_file.implant,
+        windows=tuple(
+            FilmWindow(name=window.name, centre=window.centre, width=window.width) for window in of_file.windows
+        ),
         disagreements=known.disagreements,
         notes=of_file.notes,
     )
@@ -194,14 +198,19 @@ def _as_sent(found: Prediction, points: npt.NDArray[np.float64]) -> npt.NDArray[
     return np.rint(points * (np.array(found.image.full_size) / (width, height))).astype(np.int64)
 
 
-def _view(found: Prediction) -> bytes:
-    """The film as a browser can show it: an 8-bit PNG, its longer edge at most 2048 pixels."""
-    pixels = to_8bit(found.image)
+def _view(image: Image, kind: ViewKind) -> View:
+    """The film as a browser can show it, its longer edge at most 2048 pixels; `deep` keeps more than 8 bits."""
+    deep = kind == "deep" and image.bits > 8
+    pixels = image.pixels if deep else to_8bit(image)
     scale = _VIEW_EDGE / max(pixels.shape)
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return encode_png(pixels)
+        pixels = unsigned(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    if not deep:
+        return View(png=_base64(encode_png(pixels)))
+    low, high = (pixels & 255).astype(np.uint8), (pixels >> 8).astype(np.uint8)
+    packed = np.dstack([np.zeros_like(low), low, high])  # OpenCV's order: blue, green, red
+    return View(png=_base64(encode_png(packed)), bits=image.bits, packing="red-green")
 
 
 def _base64(data: bytes) -> str:

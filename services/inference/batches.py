@@ -15,7 +15,7 @@ from shared.errors import ImageError, ImageTooLarge, JobInterrupted, MammoError,
 from shared.modelling.calibration import OperatingPoint
 from shared.queue.batch_plan import BatchPlan, read_images
 from shared.queue.batches import PREDICT
-from shared.queue.shards import GivenUp, Tries, attempt, code_of
+from shared.queue.shards import GivenUp, Tries, attempt, code_of, storable, text_of
 from shared.store import keys
 from shared.store.objects import ObjectStore
 
@@ -63,6 +63,7 @@ def predict_part(
             raise JobInterrupted(f"part {part} of batch {plan.batch} was stopped; it comes again if it is still wanted")
 
         def work(index: int = index, key: str = key) -> BatchLine:
+            _check_name(key)
             return _predict_image(store, plan, index, key, model, point, limits)
 
         done = attempt(tries, plan.batch, PREDICT, f"{index:06d}", limits.max_tries, work, _HOPELESS)
@@ -72,8 +73,8 @@ def predict_part(
 
 def failed_line(index: int, key: str, reason: Exception) -> BatchLine:
     """The line of an image that has no finding."""
-    told = str(reason) if isinstance(reason, MammoError) else "an unexpected error; the worker's log tells more"
-    return BatchLine(index=index, key=key, problem=ImageProblem(code=code_of(reason), detail=told))
+    told = text_of(reason) if isinstance(reason, MammoError) else "an unexpected error; the worker's log tells more"
+    return BatchLine(index=index, key=storable(key), problem=ImageProblem(code=code_of(reason), detail=told))
 
 
 def to_document(lines: list[BatchLine]) -> bytes:
@@ -101,6 +102,14 @@ def _predict_image(
         store.put(heatmap, png)
     said = finding(model.card, found, point, time.perf_counter() - began)
     return BatchLine(index=index, key=key, finding=said, heatmap=heatmap, heatmap_class=found.explained)
+
+
+def _check_name(key: str) -> None:
+    """Raises ImageUnreadable for a name that the results, which are UTF-8, could not tell."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ImageUnreadable("the file's name is not UTF-8; rename it, and make a batch of it") from None
 
 
 def _fetch(store: ObjectStore, key: str, most_bytes: int) -> bytes:

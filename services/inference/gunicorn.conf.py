@@ -9,10 +9,15 @@ import tempfile
 from typing import Any
 
 from services.inference.lanes import IN_HAND
+from shared.addresses import netloc
 from shared.allocator import keep_freed_memory
+from shared.errors import MammoError
 from shared.settings import settings
 
-_config = settings()
+try:
+    _config = settings()
+except MammoError as error:  # as it is: gunicorn would show it with its trace
+    raise SystemExit(f"mammostack: {error}") from None
 _own_directory = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 if _own_directory:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-")
@@ -28,7 +33,7 @@ for _leftover in os.scandir(_metrics_directory):
 # Each place at the network has a core; OpenCV's own threads would take the others'.
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
-bind = f"{_config.serve_host}:{_config.serve_port}"
+bind = netloc(_config.serve_host, _config.serve_port)
 worker_class = "services.inference.receiving.Worker"
 workers = 1
 _spare = 16  # for clients that send slowly, for probes, and to refuse in time whoever is too many
@@ -46,7 +51,6 @@ keep_freed_memory(_config.cores)
 def on_starting(_server: Any) -> None:
     """Refuses to start where nobody could be told from anybody."""
     from services.inference.access import check_somebody_may_ask, local_key  # noqa: PLC0415  after the metrics' folder
-    from shared.errors import MammoError  # noqa: PLC0415
     from shared.store.objects import open_store  # noqa: PLC0415
 
     try:

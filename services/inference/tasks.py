@@ -10,6 +10,7 @@ from services.inference.models import load_model
 from services.inference.predictor import ServedModel
 from shared import metrics
 from shared.api.batches import BatchLine
+from shared.errors import ObjectNotFound
 from shared.queue.application import make_app, worker_store
 from shared.queue.batch_plan import BatchPlan, read_batch, read_images
 from shared.queue.batches import PREDICT, finish_part, has_ended, mark_part
@@ -44,7 +45,11 @@ def carry_out(store: ObjectStore, broker: Broker, message: Message) -> str:
 def give_up(store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str:
     """Says of every image of a part what was wrong with the part, such as a model that is damaged."""
     plan, part = read_batch(store, message.run), message.unit
-    lines = [failed_line(index, key, error) for index, key in read_images(store, plan, part)]
+    try:
+        images = read_images(store, plan, part)
+    except (ObjectNotFound, ValueError):  # lost or damaged: they go by their index alone
+        images = [(index, "") for index in plan.span(part)]
+    lines = [failed_line(index, key, error) for index, key in images]
     _finish(store, broker, plan, part, lines)
     return text_of(error)
 

@@ -29,6 +29,14 @@ class FilmSide(Answer):
     source: SideSource
 
 
+class FilmWindow(Answer):
+    """A display window that the file proposes; centre and width are grey levels of the film's `bits`."""
+
+    name: str | None
+    centre: float
+    width: float
+
+
 class FilmAbout(Answer):
     """All that is known of a film apart from its pixels. `disagreements` and `notes` are sentences for a person."""
 
@@ -37,6 +45,7 @@ class FilmAbout(Answer):
     acquisition: Acquisition | None = Field(description="null: the file does not say")
     vendor: str | None = Field(description="of the device, under one name; null: the file does not say")
     implant: bool | None = Field(description="null: the file does not say")
+    windows: tuple[FilmWindow, ...] = Field(description="the file's, in their order")
     disagreements: tuple[str, ...] = Field(description="of what sender, file and picture say of view and side")
     notes: tuple[str, ...] = Field(description="what is odd in the file or was passed over")
 

@@ -32,7 +32,9 @@ class PredictionQuery(Waiting):
     explain: Literal["heatmap"] | None = Field(None, description="heatmap: adds the class-activation map")
     explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
     form: MapForm = Field("overlay", description="of the map: coloured with transparency, or grey levels")
-    view: Literal["1"] | None = Field(None, description="1: adds the film as a browser can show it")
+    view: Literal["1", "deep"] | None = Field(
+        None, description="1: adds the film as a browser can show it, in 8 bits; deep: in all its bits, packed"
+    )
 
 
 class ExplanationQuery(Waiting):
@@ -132,7 +134,13 @@ class HeatMap(Answer):
 
 
 class View(Answer):
-    png: str = Field(description="base64 of an 8-bit grey PNG, its longer edge at most 2048 pixels")
+    """The film as a picture. Browsers read 8 bits of a channel at most, so a deep one is packed into two channels."""
+
+    png: str = Field(description="base64 of a PNG, its longer edge at most 2048 pixels")
+    bits: int = Field(8, description="of a grey level: levels go from 0 to 2^bits - 1")
+    packing: Literal["grey", "red-green"] = Field(
+        "grey", description="red-green: a grey level is 256 times its red and once its green"
+    )
 
 
 class FilmAnswer(Finding):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
+from shared.addresses import netloc
 from shared.api.exams import ExamPrediction
 from shared.api.predictions import PredictionAnswer
 from shared.client import InferenceClient, SentFilm, read_image
@@ -57,9 +58,8 @@ def serve() -> None:
         os.environ["MAMMO_API_KEY"] = key = new_key()
         console.print(f"There is no API key yet. On loopback, and until it stops, the service takes this one:\n  {key}")
         console.print("Other commands send it with: export MAMMO_API_KEY=..., curl with -H 'Authorization: Bearer ...'")
-    console.print(
-        f"serving {config.serve_network} ({config.serve_alias}) on http://{config.serve_host}:{config.serve_port}"
-    )
+    address = netloc(config.serve_host, config.serve_port)
+    console.print(f"serving {config.serve_network} ({config.serve_alias}) on http://{address}")
     _become(inference_command())
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from shared.errors import UndecodableImage
+from shared.imaging.codestreams import without_application_data
 
 MOST_HALVINGS = 3
 
@@ -29,7 +30,8 @@ def decode_baseline(data: bytes, size: tuple[int, int], times: int) -> npt.NDArr
         except ValueError as warning:
             if any(word in str(warning).lower() for word in _DAMAGE):
                 raise UndecodableImage("the JPEG's data are damaged; send the file again") from None
-            decoded = _decoded(data, pixels, strict=False)
+            # Of headers it warns even where it is asked not to.
+            decoded = _decoded(without_application_data(data), pixels, strict=False)
     except ValueError:
         raise UndecodableImage("the JPEG can't be decoded; send the file again") from None
     if decoded.shape != pixels.shape:

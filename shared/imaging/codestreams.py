@@ -69,6 +69,21 @@ def jpeg(data: bytes) -> Codestream:
     raise UndecodableImage("the JPEG ends before its end marker; send the file again")
 
 
+def without_application_data(data: bytes) -> bytes:
+    """Return a JPEG that `jpeg` has read without what its writer noted in front of the first scan."""
+    kept, position = [data[:2]], 2
+    while data[position + 1] != 0xDA:
+        end = (
+            position + 1
+            if data[position + 1] == 0xFF
+            else position + 2 + int.from_bytes(data[position + 2 : position + 4])
+        )
+        if data[position + 1] not in range(0xE0, 0xF0):
+            kept.append(data[position:end])
+        position = end
+    return b"".join([*kept, data[position:]])
+
+
 def jpeg_2000(data: bytes) -> Codestream:
     """JPEG 2000 (ISO/IEC 15444-1) or HTJ2K (15444-15), a bare codestream, from its main header."""
     try:

@@ -3,6 +3,7 @@
 A format is recognised by its first bytes, never by a name. To add one, give it a reader and a line in `_FORMATS`.
 """
 
+import logging
 import re
 from collections.abc import Callable
 from typing import TypeAlias
@@ -16,24 +17,26 @@ from shared.imaging import codestreams, headers, tiff
 from shared.imaging.baseline import MOST_HALVINGS, decode_baseline
 from shared.imaging.depth import within_depth
 from shared.imaging.exif import ON_ITS_SIDE, orientation_of, turned
-from shared.imaging.image import Image, Pixels, check_size, halvings, unsigned
+from shared.imaging.image import Image, Pixels, check_not_too_small, check_size, halvings, unsigned
 
 
 def decode(data: bytes, least_edge: int | None = None) -> Image:
     """Decodes an image file; colour becomes grey.
 
     With `least_edge` the image may come out halved, once or more, as long as its shorter edge keeps that many pixels:
-    what a large JPEG, JPEG 2000 or HTJ2K costs falls with it. None is full size.
+    what a large JPEG, JPEG 2000 or HTJ2K costs falls with it. None is full size. An image that has fewer, and fewer
+    than MIN_EDGE, is refused.
 
     Files of 16 bits are mostly containers of 10 to 14: the depth is that which the film uses, at most what a PGM
     declares, and what lies above is clipped to it (`depth.py`). For DICOM see `greyscale.py`.
 
     Raises UnsupportedImage for other formats, UndecodableImage for truncated or corrupt files, and ImageTooLarge, from
-    the header alone, for images beyond MAX_PIXELS.
+    the header alone, for images beyond MAX_PIXELS; ImageTooSmall.
     """
     for start, read in _FORMATS:
         if start.match(data):
-            return read(data, least_edge)
+            image = read(data, least_edge)
+            return image if least_edge is None else check_not_too_small(image, least_edge)
     raise UnsupportedImage("not a format that is read; send PGM (P5), PNG, JPEG, TIFF or DICOM")
 
 
@@ -137,6 +140,9 @@ def _read_dicom(data: bytes, least_edge: int | None) -> Image:
 
     return dicom.read(data, least_edge)
 
+
+# It warns of odd chunks and tags in the file's own words; of damage it raises.
+logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
 
 _Reader: TypeAlias = Callable[[bytes, int | None], Image]
 

@@ -6,7 +6,6 @@ counts ends headers without end, and values that would become long lists are rea
 """
 
 import logging
-import struct
 import warnings
 import zlib
 from dataclasses import dataclass, replace
@@ -22,23 +21,17 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsuitableKind, UnsupportedImage
-from shared.imaging import codecs
+from shared.imaging import codecs, facts, stored_values
 from shared.imaging.depth import counts
 from shared.imaging.elements import (
-    MAX_SEQUENCE,
-    OddElement,
-    number_of,
-    numbers_of,
     or_passed_over,
-    raw_of,
     spacing_of,
-    stored_value,
     value_of,
     whole_of,
 )
-from shared.imaging.facts import TAGS, facts_of, laterality_of, names_of_windows, refuse_unsuitable, view_of
-from shared.imaging.greyscale import Greyscale, Levels, Lut, Window
-from shared.imaging.image import Image, Pixels, WindowPreset, check_size, unsigned
+from shared.imaging.facts import facts_of, laterality_of, refuse_unsuitable, view_of
+from shared.imaging.image import Image, Pixels, check_size, unsigned
+from shared.imaging.stored_values import greyscale_of, presets_of
 
 # Its warnings quote the values that it finds odd, which may be a patient's.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -52,16 +45,12 @@ MAX_INFLATED = 128 * 2**20
 MAX_SPARE = 64
 """Bytes behind the pixels that are passed over (PS3.5 8.1.1 lets writers pad); more are a wrong size."""
 _UNDEFINED = 0xFFFFFFFF
-_CENTRE, _WIDTH = 0x00281050, 0x00281051
 
 _WANTED = [
     *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),  # samples, photometric, frames, rows, columns
-    *(0x00280100, 0x00280101, 0x00280102, 0x00280103),  # bits allocated, stored, high bit, pixel representation
-    *(0x00280120, 0x00280121),  # padding
-    *(_CENTRE, _WIDTH, 0x00281052, 0x00281053, 0x00281055, 0x00281056),  # window, rescale, its name and function
-    *(0x00283000, 0x00283010),  # look-up tables
+    *(0x00280100, 0x00280101, 0x00280102),  # bits allocated, stored, high bit
     *(0x00181164, 0x00182010, 0x00280030),  # spacing
-    *TAGS,  # the kind of image
+    *(*stored_values.TAGS, *facts.TAGS),
 ]
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -182,10 +171,12 @@ def _image(file: _File, least_edge: int | None) -> Image:
     else:
         words, times = _CODECS[file.syntax](_frame(file), (width, height), allocated, least_edge)
         high_bit = stored - 1
-    levels = _greyscale(file, stored, high_bit, photometric).levels(counts(words))
+    inverted = photometric == "MONOCHROME1"
+    greyscale = greyscale_of(elements, file.order, notes, bits=stored, high_bit=high_bit, inverted=inverted)
+    levels = greyscale.levels(counts(words))
     spacing = spacing_of(elements, notes)
-    windows = _presets(file, levels)
-    facts = facts_of(elements, file.sop_class)
+    windows = presets_of(elements, levels)
+    about = facts_of(elements, file.sop_class)
     return Image(
         unsigned(cv2.LUT(words, levels.table)),
         levels.bits,
@@ -195,7 +186,7 @@ def _image(file: _File, least_edge: int | None) -> Image:
         spacing=spacing,
         laterality=laterality_of(elements),
         view=view_of(elements),
-        about=replace(facts, windows=windows, notes=(*facts.notes, *dict.fromkeys(notes))),
+        about=replace(about, windows=windows, notes=(*about.notes, *dict.fromkeys(notes))),
     )
 
 
@@ -225,82 +216,3 @@ def _frame(file: _File) -> bytes:
     if file.length != _UNDEFINED:
         raise UndecodableImage("the DICOM says that its pixels are compressed and holds others; send it again")
     return encaps.get_frame(file.reader, 0, number_of_frames=1)
-
-
-def _greyscale(file: _File, bits: int, high_bit: int, photometric: str) -> Greyscale:
-    elements, order, notes = file.elements, file.order, file.notes
-    signed = whole_of(elements, 0x00280103, 0) == 1
-    modality = _lut(file, 0x00283000, signed)
-    slope, intercept = number_of(elements, 0x00281053), number_of(elements, 0x00281052) or 0.0
-    if slope == 0:
-        raise UndecodableImage("the DICOM's rescale slope is 0; send the file again")
-    slope = slope or 1.0
-    below_zero = modality is None and (slope < 0 or intercept < 0 or signed)
-    padding = or_passed_over(notes, lambda: stored_value(elements, 0x00280120, order, signed), None)
-    end = or_passed_over(notes, lambda: stored_value(elements, 0x00280121, order, signed), None)
-    interest = or_passed_over(notes, lambda: _lut(file, 0x00283010, below_zero), None)
-    return Greyscale(
-        bits=bits,
-        high_bit=high_bit,
-        signed=signed,
-        inverted=photometric == "MONOCHROME1",
-        modality=modality or (slope, intercept),
-        interest=interest or or_passed_over(notes, lambda: _window(elements), None),
-        padding=None if padding is None else _ordered(padding, padding if end is None else end),
-    )
-
-
-def _window(elements: Dataset) -> Window | None:
-    """The first window, if PS3.3 allows it; others are alternatives to it."""
-    centre, width = number_of(elements, _CENTRE), number_of(elements, _WIDTH)
-    if centre is None or width is None:
-        return None
-    function = str(value_of(elements, 0x00281056) or "LINEAR")
-    if width <= 0 or (width < 1 and function not in {"SIGMOID", "LINEAR_EXACT"}):
-        raise OddElement(_WIDTH)
-    if function in {"SIGMOID", "LINEAR_EXACT"}:
-        return Window(centre, width, "SIGMOID" if function == "SIGMOID" else "LINEAR_EXACT")
-    return Window(centre, width)
-
-
-def _presets(file: _File, levels: Levels) -> tuple[WindowPreset, ...]:
-    """The windows that the file proposes, in grey levels; none where a curve made the levels."""
-
-    def read(tag: int) -> list[float]:
-        return or_passed_over([], lambda: numbers_of(file.elements, tag), None) or []
-
-    if levels.line is None:
-        return ()
-    slope, intercept = levels.line
-    names = names_of_windows(file.elements)
-    pairs = zip(read(_CENTRE), read(_WIDTH), strict=False)
-    return tuple(
-        WindowPreset(names[index] if index < len(names) else None, slope * centre + intercept, abs(slope) * width)
-        for index, (centre, width) in enumerate(pairs)
-        if width > 0
-    )
-
-
-def _lut(file: _File, tag: int, signed: bool) -> Lut | None:
-    """The first item of a sequence of look-up tables (PS3.3 C.11.1.1.1). Raises OddElement."""
-    items = value_of(file.elements, tag, MAX_SEQUENCE)
-    if not items:
-        return None
-    descriptor = raw_of(items[0], 0x00283002)
-    data = raw_of(items[0], 0x00283006, MAX_SEQUENCE)
-    if len(descriptor) < 6:
-        raise OddElement(tag)
-    entries, first, bits = struct.unpack(file.order + ("HhH" if signed else "HHH"), descriptor[:6])
-    entries = entries or 2**16
-    # Tables of 8 bits stand in bytes or in words; of more, in words, of which some writers leave out the last.
-    in_words = bits > 8 or len(data) >= 2 * entries
-    values = np.frombuffer(data[: len(data) // 2 * 2] if in_words else data, f"{file.order}u{1 + in_words}")[:entries]
-    if not 8 <= bits <= 16 or not entries - in_words <= len(values) or not len(values):
-        raise OddElement(tag)
-    if len(values) < entries:
-        file.notes.append("A look-up table lacks its last entry; the one before it stands in.")
-    return Lut(first, np.minimum(values.astype(np.uint16), 2**bits - 1), bits)
-
-
-def _ordered(one: int, other: int) -> tuple[int, int]:
-    return min(one, other), max(one, other)

@@ -7,10 +7,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import ImageTooLarge, UndecodableImage
+from shared.errors import ImageTooLarge, ImageTooSmall, UndecodableImage
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused from their header. A film at 50 micrometres has about 29 million pixels."""
+
+MIN_EDGE = 200
+"""Pixels of the shorter edge below which an image is refused: a breast cropped out of a film that was reduced to half a
+millimetre a pixel has more, and a thumbnail fewer."""
 
 Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -70,11 +74,22 @@ class Image:
 
 
 def check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
-    """Raises UndecodableImage for an empty frame and ImageTooLarge for one of more than `most` pixels."""
+    """Raise UndecodableImage for an empty frame and ImageTooLarge for one of more than `most` pixels."""
     if width <= 0 or height <= 0:
         raise UndecodableImage(f"the image has {width} x {height} pixels; send the file again")
     if width * height > most:
         raise ImageTooLarge(f"the image has {width} x {height} pixels; send at most {most // 10**6} million")
+
+
+def check_not_too_small(image: Image, least_edge: int) -> Image:
+    """Return the image, or raise ImageTooSmall for an edge below both MIN_EDGE and `least_edge`."""
+    width, height = image.full_size
+    if min(width, height) < min(MIN_EDGE, least_edge):
+        raise ImageTooSmall(
+            f"the image has {width} x {height} pixels, too few for a mammogram; send one of {MIN_EDGE} x {MIN_EDGE}"
+            " pixels at least"
+        )
+    return image
 
 
 def halvings(width: int, height: int, least_edge: int | None) -> int:

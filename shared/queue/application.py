@@ -15,6 +15,7 @@ from shared.errors import MammoError, StoreUnavailable
 from shared.logs import configure_logs
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.idle import IdleWatch
+from shared.queue.transport import take_over_redis
 from shared.queue.watch import BrokerCollector
 from shared.settings import Settings, settings
 from shared.store.objects import ObjectStore, check_conditional_writes, open_store
@@ -28,6 +29,7 @@ _log = logging.getLogger("mammostack.worker")
 def make_app(config: Settings) -> Celery:
     """The Celery application. Every process, workers and senders, gets the same options: a shorter visibility
     time-out in one of them would deliver the others' messages twice."""
+    take_over_redis()
     app = Celery("mammostack", broker=config.redis_url.get_secret_value())
     app.conf.update(
         accept_content=["json"],
@@ -40,6 +42,7 @@ def make_app(config: Settings) -> Celery:
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # "read only" and "out of memory" are answers, and pass
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options={
             "visibility_timeout": config.visibility_timeout_s,

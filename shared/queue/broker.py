@@ -35,13 +35,20 @@ _log = logging.getLogger("mammostack.broker")
 
 
 def connect(config: Settings) -> "redis.Redis":
-    """A client that gets over a broken connection by itself."""
-    return redis.Redis.from_url(
-        config.redis_url.get_secret_value(),
-        socket_timeout=5,
-        socket_connect_timeout=5,
-        retry=Retry(ExponentialWithJitterBackoff(cap=1, base=0.05), 3),
-    )
+    """A client that gets over a broken connection by itself.
+
+    Raises:
+        QueueMisconfigured: an option of the address has a value that the client does not take.
+    """
+    try:
+        return redis.Redis.from_url(
+            config.redis_url.get_secret_value(),
+            socket_timeout=5,
+            socket_connect_timeout=5,
+            retry=Retry(ExponentialWithJitterBackoff(cap=1, base=0.05), 3),
+        )
+    except ValueError as error:
+        raise QueueMisconfigured("MAMMO_REDIS_URL: an option behind the '?' has a value that can't be read") from error
 
 
 class Broker:
@@ -163,9 +170,10 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except (OperationalError, redis.RedisError) as error:
-        raise QueueUnavailable(
-            f"the broker of MAMMO_REDIS_URL can't be reached ({str(error).rstrip('.')}); start it"
-        ) from error
+        answered = isinstance(error, redis.ResponseError) or isinstance(error.__cause__, redis.ResponseError)
+        what = "answers, and stores nothing" if answered else "can't be reached"
+        advice = "free memory on it, or let it take writes" if answered else "start it"
+        raise QueueUnavailable(f"the broker of MAMMO_REDIS_URL {what} ({str(error).rstrip('.')}); {advice}") from error
 
 
 def _tally(run: str, kind: Kind) -> str:

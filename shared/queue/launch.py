@@ -13,6 +13,7 @@ import tempfile
 import warnings
 
 from celery.exceptions import CPendingDeprecationWarning
+from celery.utils.nodenames import host_format
 
 from shared.allocator import keep_all_memory, keep_freed_memory
 from shared.errors import MammoError
@@ -41,9 +42,16 @@ def main(service: str) -> None:
 
     if forks and settings().worker_idle_s:
         raise SystemExit("mammostack: only a training worker ends when it is idle; leave MAMMO_WORKER_IDLE_S out here")
-    pool = ["--pool", "prefork", "--concurrency", str(settings().worker_processes)] if forks else ["--pool", "solo"]
-    name = f"{service}-{os.getpid()}@%h"
-    tasks.app.worker_main(["worker", "-Q", service, "-n", name, *pool, "--without-gossip", "--without-mingle"])
+    worker = tasks.app.Worker(
+        hostname=host_format(f"{service}-{os.getpid()}@%h"),
+        queues=[service],
+        pool="prefork" if forks else "solo",
+        concurrency=settings().worker_processes if forks else 1,
+        without_gossip=True,
+        without_mingle=True,
+    )
+    worker.start()
+    raise SystemExit(worker.exitcode)  # Celery's `worker_main` ends with 0, whatever happened
 
 
 def _remove(folder: str, owner: int) -> None:

@@ -23,6 +23,7 @@ OUTSIDE = (StoreUnavailable, StoreMisconfigured, QueueUnavailable)
 """Errors of the surroundings: no film is to blame for them."""
 
 _READERS = 8
+_LONGEST_TEXT = 2000
 _log = logging.getLogger("mammostack.shards")
 
 
@@ -177,4 +178,11 @@ def code_of(error: Exception) -> str:
 
 
 def text_of(error: Exception) -> str:
-    return str(error) if isinstance(error, MammoError) else f"{type(error).__name__}: {error}"
+    """What an error says, in a form that can be stored."""
+    return storable(str(error) if isinstance(error, MammoError) else f"{type(error).__name__}: {error}")
+
+
+def storable(text: str) -> str:
+    """`text` as UTF-8 can hold it, and no longer than a person reads. File names may be of other bytes."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ..."

@@ -38,6 +38,12 @@ _LONGEST_PAUSE_S = 8.0
 _log = logging.getLogger("mammostack.worker")
 
 
+class ReasonUnstorable(MammoError):
+    """Stands for an error whose own words can't be stored."""
+
+    code = "reason-unstorable"
+
+
 @dataclass(frozen=True)
 class Assignment:
     """A long job in the hands of its owner.
@@ -163,15 +169,30 @@ def _perform(task: Task, work: Work, message: Message) -> None:
         if not hopeless and tries < settings().task_retries:
             return _send_again(broker, stage, message, tries + 1, _pause(tries))
         outcome = "given up"
-        try:
-            reason = work.give_up(store, broker, message, error)
-        except OUTSIDE:  # the reason must not get lost
+        reason = _give_up(work, store, broker, message, error)
+        if reason is None:
             return _send_again(broker, stage, message, tries, _pause(9))
         _log.error("unit given up", extra={**ids, "reason": reason})
     seconds = time.monotonic() - began
     metrics.UNITS.labels(stage, outcome).inc()
     metrics.UNIT_SECONDS.labels(stage).observe(seconds)
     _log.info("unit %s", outcome, extra={**ids, "seconds": round(seconds, 3)})
+    return None
+
+
+def _give_up(work: Work, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str | None:
+    """Note why a unit is given up, in fewer words where the error's own can't be stored.
+
+    Returns:
+        A line for the log; None where nothing could be noted, and the unit has to come again.
+    """
+    for reason in (error, ReasonUnstorable("it failed every time, and why can't be stored; the worker's log has it")):
+        try:
+            return work.give_up(store, broker, message, reason)
+        except OUTSIDE:
+            return None
+        except Exception:  # noqa: BLE001  whatever it is, the unit must not get lost
+            _log.exception("the reason of a unit that is given up can't be stored", extra=message.model_dump())
     return None
 
 

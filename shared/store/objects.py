@@ -89,8 +89,6 @@ def open_store(settings: Settings) -> ObjectStore:
         from shared.store.s3 import S3Store  # noqa: PLC0415  boto3 takes 0.3 s to import and a directory needs none
 
         return S3Store.from_settings(settings)
-    if "://" in settings.store:
-        raise StoreMisconfigured(f"MAMMO_STORE is '{settings.store}'; give s3://BUCKET[/PREFIX] or a directory")
     directory = DirectoryStore(Path(settings.store))
     directory.discard_partial("")
     return directory

@@ -2,17 +2,20 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 import redis
+from pydantic import SecretStr
 
 from shared.datasets.mias import Source
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, worker_command
+from shared.errors import QueueUnavailable
 from shared.modelling.recipes import profile
 from shared.queue import pipeline
 from shared.queue.application import make_app
@@ -101,7 +104,66 @@ def test_a_store_that_is_away_is_waited_for_and_one_without_the_bucket_refused(t
 def test_an_address_that_is_no_store_is_refused(tmp_path: Path, redis_url: str, store: str) -> None:
     with worker(tmp_path, redis_url, store) as started:
         assert started.process.wait(ALLOWED_S) == 1
-    assert f"MAMMO_STORE is '{store}'" in started.said
+    assert "MAMMO_STORE: " in started.said
+    assert "give s3://BUCKET[/PREFIX] or a directory" in started.said
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://:se/cret@127.0.0.1:6379/0",
+        "redis://:se#cret@127.0.0.1:6379/0",
+        "redis://:secret@127.0.0.1:99999/0",
+        "amqp://user:secret@127.0.0.1",
+    ],
+)
+def test_an_address_that_is_no_broker_is_refused_and_not_quoted(tmp_path: Path, address: str) -> None:
+    with worker(tmp_path, address, str(tmp_path / "store")) as started:
+        assert started.process.wait(ALLOWED_S) == 1
+    assert "MAMMO_REDIS_URL: " in started.said
+    assert "Traceback" not in started.said
+    assert not any(part in started.said for part in ("secret", "se/", "se#", "cret@"))
+
+
+FAULTS = {
+    "out of memory": (("config", "set", "maxmemory", "1mb"), ("config", "set", "maxmemory", "0")),
+    "a replica": (("replicaof", "127.0.0.1", "1"), ("replicaof", "no", "one")),
+    "too few replicas": (
+        ("config", "set", "min-replicas-to-write", "1"),
+        ("config", "set", "min-replicas-to-write", "0"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("begin", "end"), FAULTS.values(), ids=FAULTS)
+def test_a_broker_that_takes_no_writes_for_a_while_is_waited_for_and_no_message_is_lost(
+    tmp_path: Path, begin: tuple[str, ...], end: tuple[str, ...]
+) -> None:
+    units = [f"{number:06d}" for number in range(12)]
+    with running_broker() as url, worker(tmp_path, url, str(tmp_path / "store")) as started:
+        started.wait_to_say("ready.")
+        command: Callable[..., object] = redis.Redis.from_url(url).execute_command
+        config = Settings(_env_file=None, store=str(tmp_path / "store"), redis_url=SecretStr(url))
+        queue = Broker(make_app(config), connect(config), patient=False)
+        parent = psutil.Process(started.process.pid)
+        worker_and_children = [parent, *parent.children(recursive=True)]
+        for process in worker_and_children:
+            process.suspend()
+        queue.enqueue("20240101-000000-aaaa", "augment", units)
+        command(*begin)
+        for process in worker_and_children:
+            process.resume()
+        started.wait_to_say("Cannot connect to redis://:**@")
+        with pytest.raises(QueueUnavailable, match="answers, and stores nothing"):
+            queue.enqueue("20240101-000000-bbbb", "augment", units)
+        assert started.process.poll() is None
+        command(*end)
+        for unit in units:
+            started.wait_to_say(f'"unit": "{unit}"')
+        wait_until(lambda: queue.depth().in_hand == 0, ALLOWED_S)
+        assert set(queue.depth().waiting.values()) == {0}
+        started.process.terminate()
+        assert started.process.wait(ALLOWED_S) == 0
 
 
 def test_a_worker_that_the_store_refuses_in_the_middle_of_a_run_ends_and_its_message_stays(

@@ -62,6 +62,7 @@ _FILM = {
         "acquisition": "digital",
         "vendor": "Hologic",
         "implant": False,
+        "windows": [{"name": "NORMAL", "centre": 2048.0, "width": 3200.0}],
         "disagreements": [],
         "notes": [],
     },

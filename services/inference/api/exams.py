@@ -65,7 +65,7 @@ def predict_exam(
             answers.append(ExamFilm(**place, problem=problem))
             continue
         took = time.perf_counter() - began
-        answer = film_answer(card, found, point, took, form=asked.form, view=asked.view == "1")
+        answer = film_answer(card, found, point, took, form=asked.form, view=asked.view)
         answers.append(ExamFilm(**place, finding=answer))
         judged.append(JudgedFilm(film.position, found.probabilities, found.known))
         del found

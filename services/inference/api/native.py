@@ -49,7 +49,7 @@ def blueprint(service: InferenceService) -> Blueprint:
             return forms.sent(predict_exam(service, model, films, asked))
         point = operating_point(model.card, asked.operating_point)
         (found,) = predict_all(service, model, films, explain=explain_of(asked, point), timeout_ms=asked.timeout_ms)
-        answer = film_answer(model.card, found, point, g.elapsed(), form=asked.form, view=asked.view == "1")
+        answer = film_answer(model.card, found, point, g.elapsed(), form=asked.form, view=asked.view)
         return forms.sent(PredictionAnswer(**dict(answer), **signature(model, g.request_id)))
 
     @api.post("/v1/explanations")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import Settings, SettingsError, settings
+from shared.settings import Settings, SettingsError, client_key, settings
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 LINE = re.compile(r"^#? ?(MAMMO_[A-Z0-9_]+)=(.*)$", re.MULTILINE)
@@ -100,6 +100,12 @@ def test_all_missing_settings_are_told_at_once() -> None:
         ("MAMMO_BATCH_PREFIX", "inbox/../models/"),
         ("MAMMO_S3_CHECKSUMS", "never"),
         ("MAMMO_LOG_LEVEL", "LOUD"),
+        ("MAMMO_STORE", "gs://bucket"),
+        ("MAMMO_STORE", "s3://"),
+        ("MAMMO_STORE", ""),
+        ("MAMMO_S3_ENDPOINT_URL", "nowhere:9000"),
+        ("MAMMO_SERVE_HOST", "http://127.0.0.1"),
+        ("MAMMO_METRICS_HOST", ""),
     ],
 )
 def test_a_malformed_setting_is_told_by_name(
@@ -108,6 +114,35 @@ def test_a_malformed_setting_is_told_by_name(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^{name}: "):
         settings()
+
+
+@pytest.mark.parametrize("api_key", ["two words", "line\n", "\u00e4"])
+def test_an_api_key_that_can_stand_in_no_header_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, api_key: str
+) -> None:
+    monkeypatch.setenv("MAMMO_API_KEY", api_key)
+    with pytest.raises(SettingsError, match=r"^MAMMO_API_KEY: holds a blank, a line break") as refused:
+        client_key()
+    assert api_key not in str(refused.value)
+
+
+def test_what_is_malformed_is_not_quoted(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMMO_REDIS_URL", "redis://:geheim/pass@h:1/0")
+    monkeypatch.setenv("MAMMO_S3_ENDPOINT_URL", "http://geheim:pass@h:1")
+    monkeypatch.setenv("MAMMO_STORE", "gs://geheim")
+    with pytest.raises(SettingsError) as refused:
+        settings()
+    told = str(refused.value)
+    assert all(f"{name}: " in told for name in ("MAMMO_STORE", "MAMMO_REDIS_URL", "MAMMO_S3_ENDPOINT_URL"))
+    assert "geheim" not in told
+    assert "pass@" not in told
+
+
+def test_an_address_to_listen_on_may_stand_in_brackets(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMMO_SERVE_HOST", "[::1]")
+    monkeypatch.setenv("MAMMO_METRICS_HOST", "::")
+    assert (settings().serve_host, settings().metrics_host) == ("::1", "::")
+    assert settings().serves_loopback_alone
 
 
 @pytest.mark.parametrize(("variable", "value"), [("MAMMO_MAX_IMAGE_MB", "257"), ("MAMMO_SERVE_IN_HAND_MB", "255")])

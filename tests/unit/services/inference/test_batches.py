@@ -1,6 +1,7 @@
 """A part of a batch: the same answers as over HTTP, and what becomes of images that can't be predicted."""
 
 import hashlib
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -9,19 +10,22 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from services.inference import batches
+from services.inference import batches, tasks
 from services.inference.batches import Limits, failed_line, predict_part, to_document
 from services.inference.models import load_model
 from services.inference.predictor import Prediction, ServedModel, predict
 from shared.api.batches import BatchLine, BatchRequest
-from shared.errors import InputError, JobInterrupted, StoreMisconfigured, StoreUnavailable
+from shared.errors import InputError, JobInterrupted, ModelCorrupt, StoreMisconfigured, StoreUnavailable
 from shared.imaging.decode import encode_pgm, encode_png
 from shared.modelling.applicability import TrainedOn
+from shared.queue import batches as flow
 from shared.queue.batch_plan import BatchPlan, batch_id, make_batch
+from shared.queue.messages import Message
 from shared.store import keys
 from shared.store.objects import DirectoryStore
 from tests.builders import Tries
 from tests.unit.services.inference.conftest import NETWORK
+from tests.unit.shared.queue.memory import MemoryQueue
 
 LIMITS = Limits(most_bytes=2 << 20, max_tries=3)
 GREY = encode_png(np.full((512, 512), 128, np.uint8))
@@ -82,6 +86,39 @@ def test_an_image_that_can_not_be_predicted_gets_its_problem_and_the_others_go_o
     assert again.finding is not None
     assert good.finding.probabilities == again.finding.probabilities
     assert tries.begun == {}
+
+
+def test_a_file_name_that_is_not_utf_8_gets_its_problem_and_the_others_go_on(
+    store: DirectoryStore, model: ServedModel, film: np.ndarray
+) -> None:
+    store.put("inbox/good.png", encode_png(film))
+    (store.root / os.fsdecode(b"inbox/gr\xf6\xdfe.png")).write_bytes(encode_png(film))
+    asked = BatchRequest(prefix="inbox/")
+    plan = make_batch(store, batch_id("me", None), asked, "inbox/", owner="me", network=NETWORK, version="v1")
+    document = to_document(predict_part(store, plan, "000000", model, Tries(), LIMITS))
+    good, bad = (BatchLine.model_validate_json(line) for line in document.splitlines())
+    assert good.finding is not None
+    assert (bad.index, bad.key) == (1, "inbox/gr\\udcf6\\udcdfe.png")
+    assert bad.problem is not None
+    assert (bad.problem.code, bad.finding) == ("image-unreadable", None)
+    assert "rename it" in bad.problem.detail
+
+
+@pytest.mark.parametrize("lists", ["whole", "lost"])
+def test_a_part_is_given_up_whatever_the_reason_and_its_lists_hold(store: DirectoryStore, lists: str) -> None:
+    store.put("inbox/good.png", b"")
+    (store.root / os.fsdecode(b"inbox/gr\xf6\xdfe.png")).write_bytes(b"")
+    asked, queue = BatchRequest(prefix="inbox/"), MemoryQueue()
+    plan = make_batch(store, batch_id("me", None), asked, "inbox/", owner="me", network=NETWORK, version="v1")
+    if lists == "lost":
+        for key in list(store.list(f"batches/{plan.batch}/keys/")):
+            store.delete(key)
+    tasks.give_up(store, queue, Message(run=plan.batch, unit="000000"), ModelCorrupt("\udcff is damaged"))
+    assert flow.describe(store, plan).state == "done"
+    lines = [BatchLine.model_validate_json(line) for line in b"".join(flow.read_results(store, plan)).splitlines()]
+    keys_told = ["inbox/good.png", "inbox/gr\\udcf6\\udcdfe.png"] if lists == "whole" else ["", ""]
+    assert [(line.index, line.key) for line in lines] == list(enumerate(keys_told))
+    assert {line.problem.detail for line in lines if line.problem} == {"\\udcff is damaged"}
 
 
 def test_a_problem_is_told_as_over_http(ready: FlaskClient, store: DirectoryStore, model: ServedModel) -> None:

@@ -14,7 +14,7 @@ from shared.imaging.facts import vendor_of
 from shared.imaging.image import FileFacts
 from tests.unit.shared.imaging.dicoms import SECRET, dicom
 
-FILM = np.tile(np.arange(160, dtype=np.uint16) * 20, (200, 1))
+FILM = np.tile(np.arange(208, dtype=np.uint16) * 20, (208, 1))
 
 
 def code(value: str, meaning: str = SECRET, **nested: Any) -> Dataset:

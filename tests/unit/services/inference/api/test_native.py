@@ -16,6 +16,10 @@ def picture(data: bytes) -> np.ndarray:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
 
 
+def pgm_of_12_bits(pixels: np.ndarray) -> bytes:
+    return b"P5 %d %d 4095\n" % pixels.shape[::-1] + pixels.astype(">u2").tobytes()
+
+
 @pytest.fixture(scope="module")
 def films() -> list[bytes]:
     labels = (Label.NORMAL, Label.MALIGNANT)
@@ -55,6 +59,18 @@ def test_a_heat_map_and_a_view_of_the_film_come_when_they_are_asked_for(ready: F
     assert (grey["form"], picture(b64decode(grey["png"])).shape) == ("grey", (512, 512))
     assert np.array_equal(picture(b64decode(body["view"]["png"])), picture(films[0]))
     assert body["seconds"]["explain"] > 0
+
+
+def test_a_deep_view_holds_every_grey_level_of_a_film_of_more_than_8_bits(ready: FlaskClient, film: np.ndarray) -> None:
+    film = film[:1000]
+    deep = (film.astype(np.uint16) << 4) + (np.arange(film.shape[1], dtype=np.uint16) & 15) * (film > 0)
+    view = ready.post("/v1/predictions?view=deep", data=pgm_of_12_bits(deep)).json["view"]
+    blue, green, red = (channel.astype(np.uint16) for channel in np.moveaxis(picture(b64decode(view["png"])), 2, 0))
+    assert (view["bits"], view["packing"], blue.any()) == (12, "red-green", False)
+    assert np.array_equal(256 * red + green, deep)
+    plain = ready.post("/v1/predictions?view=deep", data=encode_png(film)).json["view"]
+    assert (plain["bits"], plain["packing"]) == (8, "grey")
+    assert np.array_equal(picture(b64decode(plain["png"])), film)
 
 
 def test_a_heat_map_shows_the_evidence_for_the_decision_or_for_the_class_that_is_asked_for(

@@ -1,0 +1,83 @@
+"""Checks of the addresses among the settings, at start, in words that quote nothing of them: they hold passwords.
+
+Each check raises ValueError with what is wrong and what to write.
+"""
+
+import re
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+_REDIS_FORM = (
+    "give redis://:PASSWORD@HOST:PORT/DB, and in a password write % as %25, / as %2F, # as %23, ? as %3F, ; as %3B, "
+    "[ as %5B and ] as %5D"
+)
+_REDIS_OPTIONS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+"""Those that kombu takes; redis-py takes more."""
+
+_S3_FORM = "give http(s)://HOST[:PORT]; credentials go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_STORE_FORM = "give s3://BUCKET[/PREFIX] or a directory"
+
+
+def check_redis(address: str) -> str:
+    """The address of a broker, as Celery and redis-py both understand it."""
+    parts = _split(address, ("redis", "rediss"), _REDIS_FORM)
+    if ";" in address:  # Celery takes what is behind it for another broker
+        raise ValueError(f"holds a ';'; {_REDIS_FORM}")
+    if "#" in address or not re.fullmatch(r"/?|/\d+", parts.path):
+        raise ValueError(f"has no number of a database behind its port; {_REDIS_FORM}")
+    if unknown := {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _REDIS_OPTIONS:
+        raise ValueError(f"has {len(unknown)} options behind its '?' that are not known; {_REDIS_FORM}")
+    return address
+
+
+def check_s3_endpoint(address: str) -> str:
+    """The address of an S3-compatible server; empty means AWS."""
+    if address:
+        parts = _split(address, ("http", "https"), _S3_FORM)
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError(f"has more than a host, a port and a path; {_S3_FORM}")
+    return address
+
+
+def check_store(place: str) -> str:
+    """A bucket with a prefix, or a directory."""
+    if place.startswith("s3://") and not re.fullmatch(r"s3://[^/\s@?#\[\]]+(/[^\s?#]*)?", place):
+        raise ValueError(f"names no bucket; {_STORE_FORM}")
+    if "://" in place and not place.startswith("s3://"):
+        raise ValueError(f"has another scheme than s3://; {_STORE_FORM}")
+    if not place.strip() or "\0" in place:
+        raise ValueError(f"names no place; {_STORE_FORM}")
+    return place
+
+
+def check_host(host: str) -> str:
+    """A name or an IP address to listen on; IPv6 may stand in brackets, which are left out."""
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
+        raise ValueError("is no host to listen on; give an address such as 127.0.0.1, 0.0.0.0 or ::")
+    return host
+
+
+def netloc(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _split(address: str, schemes: tuple[str, ...], form: str) -> SplitResult:
+    """The parts of a URL that has a host and, where it has one, a port from 1 to 65535."""
+    if not address.isascii() or not address.isprintable() or " " in address:
+        raise ValueError(f"holds a blank, a line break or another character that has no place in an address; {form}")
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # it quotes what it could not read
+        raise ValueError(f"has no host and port that can be read; {form}") from None
+    if not address.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        raise ValueError(f"does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}; {form}")
+    if not host or port == 0 or not _is_host(host):
+        raise ValueError(f"has no host and port that can be read; {form}")
+    return parts
+
+
+def _is_host(host: str) -> bool:
+    """Whether a resolver can be asked for it: labels of 1 to 63 characters, or an IPv6 address."""
+    return ":" in host or all(0 < len(label) < 64 for label in host.rstrip(".").split("."))

@@ -1,0 +1,84 @@
+"""The common shell of workers: a unit that is given up is never lost, whatever goes wrong meanwhile."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shared.errors import MammoError, StoreUnavailable
+from shared.queue import worker
+from shared.queue.broker import Broker
+from shared.queue.messages import Message
+from shared.queue.shards import storable, text_of
+from shared.queue.worker import Work
+from shared.settings import settings
+from shared.store.objects import DirectoryStore, ObjectStore
+
+
+class Sent:
+    """A broker that remembers what is sent again."""
+
+    def __init__(self) -> None:
+        self.again: list[int] = []
+
+    def send_again(self, kind: str, message: Message, *, tries: int, in_s: float) -> None:
+        self.again.append(tries)
+
+
+@pytest.fixture
+def perform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., str], int], Sent]:
+    """Delivers a message whose unit fails, to a worker that gives units up as it is told."""
+    sent = Sent()
+    monkeypatch.setattr(worker, "worker_store", lambda: DirectoryStore(tmp_path))
+    monkeypatch.setattr(worker, "worker_broker", lambda _app: sent)
+
+    def deliver(give_up: Callable[[ObjectStore, Broker, Message, Exception], str], tries: int) -> Sent:
+        def fail(*_: Any) -> str:
+            raise ValueError("a film called \udcff.pgm")
+
+        task: Any = SimpleNamespace(app=None, request=SimpleNamespace(retries=tries, id="id"))
+        worker._perform(task, Work("augment", fail, give_up), Message(run="run", unit="000000"))
+        return sent
+
+    return deliver
+
+
+def test_a_unit_that_failed_for_the_last_time_is_given_up_once(perform: Callable[..., Sent]) -> None:
+    told: list[str] = []
+
+    def give_up(_store: ObjectStore, _broker: Broker, _message: Message, error: Exception) -> str:
+        told.append(text_of(error))
+        return "given up"
+
+    assert perform(give_up, settings().task_retries).again == []
+    assert told == ["ValueError: a film called \\udcff.pgm"]
+
+
+def test_a_reason_that_can_not_be_stored_is_replaced_by_a_shorter_one(perform: Callable[..., Sent]) -> None:
+    told: list[str] = []
+
+    def give_up(_store: ObjectStore, _broker: Broker, _message: Message, error: Exception) -> str:
+        if not isinstance(error, MammoError):
+            raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+        told.append(text_of(error))
+        return "given up"
+
+    assert perform(give_up, settings().task_retries).again == []
+    assert told == ["it failed every time, and why can't be stored; the worker's log has it"]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("whatever it is")], ids=str)
+def test_a_unit_that_can_not_be_given_up_comes_again(perform: Callable[..., Sent], error: Exception) -> None:
+    def give_up(*_: Any) -> str:
+        raise error
+
+    tries = settings().task_retries
+    assert perform(give_up, tries).again == [tries]
+
+
+def test_what_an_error_says_can_be_stored() -> None:
+    assert storable("Größe \udcff\ud800") == "Größe \\udcff\\ud800"
+    assert storable("x" * 10_000) == "x" * 2000 + " ..."
+    assert text_of(ValueError("\udcff")).encode() == b"ValueError: \\udcff"
