@@ -20,6 +20,7 @@ from shared.modelling.predictions import Predictions
 from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
 from shared.store import keys
 from shared.store.objects import ObjectStore
+from shared.store.unnamed import remove_unnamed
 
 PRODUCTION, CANDIDATE = "production", "candidate"
 ALIASES = (PRODUCTION, CANDIDATE)
@@ -55,7 +56,8 @@ def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> 
         store.put(keys.model_card(card.network, card.version), document, if_absent=True)
     except PreconditionFailed:
         complete = read_card(store, card.network, card.version)
-    _remove_unnamed(store, complete)
+    named = tuple(file_key(complete, name) for name in complete.files)
+    remove_unnamed(store, keys.model(card.network, card.version), named, _FILE)
     return complete
 
 
@@ -63,14 +65,6 @@ def file_key(card: ModelCard, name: str) -> str:
     """Where a file of a version is, but for versions of before 0.2, which have them beside the card."""
     content = hashlib.sha256(json.dumps(card.files, sort_keys=True).encode()).hexdigest()
     return keys.model_file(card.network, card.version, content, name)
-
-
-def _remove_unnamed(store: ObjectStore, card: ModelCard) -> None:
-    """Removes files that no card names: of whoever published the same version later, or broke off."""
-    whole, named = keys.model(card.network, card.version), {file_key(card, name) for name in card.files}
-    for key in list(store.list(whole)):
-        if key not in named and _FILE.fullmatch(key.removeprefix(whole)):
-            store.delete(key)
 
 
 def networks(store: ObjectStore) -> list[str]:
