@@ -15,7 +15,7 @@ help: ## list what there is
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)
 
-test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, JOBS=2 by two processes; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS and MAMMO_TEST_DICOM add real films
+test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, JOBS=2 by two processes; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
 	.venv/bin/python -m pytest -n $(or $(JOBS),0) --dist loadfile
 
 chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
@@ -24,8 +24,8 @@ chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
 bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
 	.venv/bin/python -m tests.bench.scale
 
-bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading
-	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY))
+bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading, ONLY=films FILMS=DIR
+	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY)) $(if $(FILMS),--films "$(FILMS)")
 
 bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); QUICK=1, COSTS=1
 	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick)

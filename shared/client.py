@@ -1,6 +1,7 @@
 """A thin typed client of the inference API: image files in, the types of `shared.api` out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,7 +9,9 @@ import requests
 from pydantic import BaseModel, ValidationError
 
 from shared.api.batches import Batch, BatchLine, BatchList, BatchRequest
-from shared.api.predictions import PatientPrediction, PredictionAnswer
+from shared.api.exams import ExamPrediction
+from shared.api.films import Side
+from shared.api.predictions import ClassName, PredictionAnswer
 from shared.api.problem import Problem
 from shared.api.service import ModelList, Ready, UsageLimits
 from shared.errors import InputError, MammoError, ModelNotReady
@@ -33,6 +36,16 @@ class ApiError(MammoError):
         self.retry_after_s = retry_after_s
 
 
+@dataclass(frozen=True)
+class SentFilm:
+    """A film of an exam: the bytes of its file, its name, and what the sender states of it where the file does not."""
+
+    data: bytes
+    name: str | None = None
+    view: str | None = None
+    side: Side | None = None
+
+
 class InferenceClient:
     """Talks to one inference service, such as `http://127.0.0.1:8080`, with an API key. One thread at a time.
 
@@ -46,22 +59,42 @@ class InferenceClient:
         if key:
             self._session.headers["Authorization"] = f"Bearer {key}"
 
-    def predict(self, image: bytes, *, operating_point: str = "screening", heatmap: bool = False) -> PredictionAnswer:
-        """What the service says of one image file. With `heatmap` the answer holds the class-activation map too."""
-        query = {"operating_point": operating_point, **({"explain": "heatmap"} if heatmap else {})}
+    def predict(
+        self,
+        image: bytes,
+        *,
+        operating_point: str = "screening",
+        heatmap: bool = False,
+        explained: ClassName | None = None,
+    ) -> PredictionAnswer:
+        """Predict one image file. With `heatmap` the answer holds the class-activation map of the class `explained`,
+        by default that of the decision."""
+        query = _query(operating_point, explained, explain="heatmap" if heatmap else None)
         return self._get(PredictionAnswer, "POST", "/v1/predictions", params=query, data=image, headers=_BINARY)
 
-    def predict_patient(
-        self, images: list[bytes], *, operating_point: str = "screening", heatmap: bool = False
-    ) -> PatientPrediction:
-        """What it says of two to eight films of one patient, one by one and together."""
-        query = {"operating_point": operating_point, **({"explain": "heatmap"} if heatmap else {})}
-        form = [("image", (f"film{number}", image)) for number, image in enumerate(images)]
-        return self._get(PatientPrediction, "POST", "/v1/predictions", params=query, files=form)
+    def predict_exam(
+        self,
+        films: Sequence[SentFilm],
+        *,
+        operating_point: str = "screening",
+        heatmap: bool = False,
+        explained: ClassName | None = None,
+    ) -> ExamPrediction:
+        """Predict one to twelve films of one patient, film by film, by breast and together. A film that can't be judged
+        has a problem in place of its finding."""
+        query = _query(operating_point, explained, explain="heatmap" if heatmap else None)
+        files = [("image", (film.name or f"film{number}", film.data)) for number, film in enumerate(films)]
+        texts: dict[str, list[str]] = {}
+        if any(film.view for film in films):
+            texts["view"] = [film.view or "" for film in films]
+        if any(film.side for film in films):
+            texts["side"] = [film.side or "" for film in films]
+        return self._get(ExamPrediction, "POST", "/v1/exams", params=query, files=files, data=texts)
 
-    def explain(self, image: bytes) -> bytes:
+    def explain(self, image: bytes, *, explained: ClassName | None = None) -> bytes:
         """The class-activation map alone: a PNG with transparency, to be laid over the film."""
-        return self._send("POST", "/v1/explanations", data=image, headers=_BINARY).content
+        query = _query("screening", explained)
+        return self._send("POST", "/v1/explanations", params=query, data=image, headers=_BINARY).content
 
     def ready(self) -> bool:
         """Whether a model is loaded."""
@@ -133,6 +166,11 @@ class InferenceClient:
         if response.ok:
             return response
         raise _refusal(response)
+
+
+def _query(operating_point: str, explained: ClassName | None, **others: str | None) -> dict[str, str]:
+    given = {"operating_point": operating_point, "class": explained, **others}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def read_image(path: Path) -> bytes:

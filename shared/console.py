@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from shared.api.predictions import Judgement, PatientPrediction, PredictionAnswer, Signature
+from shared.api.exams import ExamPrediction
+from shared.api.predictions import Finding, Judgement, PredictionAnswer, Signature
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.metrics import Interval
 from shared.store import keys
@@ -56,6 +57,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         rows = {"paper (leaky)" if result.leaky else "patient": result.metrics}
         if result.side_by_side:
             rows["patient, side by side"] = result.side_by_side.metrics
+        rows |= {f"patient, by {level.level}": level.metrics for level in result.combined}
         for protocol, metrics in rows.items():
             figures = (metrics.accuracy, metrics.macro_f1, metrics.macro_auc)
             table.add_row(result.network, protocol, *(_percent(figure) for figure in figures))
@@ -75,18 +77,34 @@ def weights_line(evaluation: Evaluation) -> str:
 
 def show_prediction(name: str, answer: PredictionAnswer) -> None:
     """One answer of the inference service, in words."""
-    _show_finding(name, answer)
+    _show_film(name, answer)
     _show_signature(answer, answer.seconds.total)
 
 
-def show_patient(names: list[str], answer: PatientPrediction) -> None:
-    """The answers for the films of one patient, film by film and together."""
-    for name, film in zip(names, answer.films, strict=True):
-        _show_finding(name, film)
-    _show_finding(f"patient, as {names[answer.patient.film]}", answer.patient)
-    for name, beside in zip(names, answer.side_by_side or (), strict=False):
-        _show_finding(f"{name} beside the other breast", beside)
-    _show_signature(answer, sum(film.seconds.total for film in answer.films))
+def show_exam(answer: ExamPrediction) -> None:
+    """The answers for the films of one patient: film by film, by breast and together."""
+    for film in answer.films:
+        name = film.name or f"film {film.position + 1}"
+        if film.problem:
+            console.print(f"[bold]{escape(name)}: refused[/] ({escape(film.problem.detail)})")
+        if film.finding:
+            _show_film(name, film.finding)
+        if film.side_by_side:
+            _show_finding(f"{name} beside the same view of the other breast", film.side_by_side)
+    for breast in answer.breasts:
+        _show_finding(f"breast {breast.laterality}, of {len(breast.films)} films", breast)
+    if answer.exam:
+        _show_finding(f"exam, as breast {answer.exam.laterality}", answer.exam)
+    _show_signature(answer, sum(film.finding.seconds.total for film in answer.films if film.finding))
+
+
+def _show_film(name: str, found: Finding) -> None:
+    _show_finding(name, found)
+    if found.applicability and not found.applicability.applies:
+        for reason in found.applicability.reasons:
+            console.print(f"  [yellow]{escape(reason)}[/]")
+    for sentence in (*found.about.disagreements, *found.about.notes) if found.about else ():
+        console.print(f"  {escape(sentence)}")
 
 
 def _show_finding(name: str, found: Judgement) -> None:

@@ -13,8 +13,8 @@ from typing import NoReturn
 from shared.client import InferenceClient
 from shared.console import console, evaluation_table, read_evaluation, reporting, show_prediction, weights_line
 from shared.datasets.manifest import Dataset, Film, Label, Manifest
-from shared.datasets.mias import Source
-from shared.datasets.synthetic import write_dataset
+from shared.datasets.sources import FilmSource, open_source
+from shared.datasets.synthetic_exams import exposures, write_exams
 from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.errors import InputError
 from shared.modelling.card import ModelCard
@@ -51,7 +51,7 @@ def run_demo(
     console.print("[bold]Mammostack demo[/]: films -> augment -> segment -> train -> evaluate -> promote -> predict")
     console.print("For research only; not a medical device.")
     with ending_on_signals() as interrupted:
-        source = Source(mias) if mias else None
+        source = open_source(mias) if mias else None
         with _stack_of_demo(folder, port) as stack:
             console.print(f"broker, workers and the inference service are up; their logs: {folder / 'logs'}")
 
@@ -82,14 +82,19 @@ def _serve_until_interrupted(check: Callable[[], None]) -> None:
         return
 
 
-def _main_job(stack: Stack, source: Source, weights: Path | None, profile_name: str, check: Callable[[], None]) -> None:
+def _main_job(
+    stack: Stack, source: FilmSource, weights: Path | None, profile_name: str, check: Callable[[], None]
+) -> None:
     store = open_store(stack.settings)
     with reporting() as report:
         ingested = ingest(store, source, "synthetic" if source.synthetic else "mias", report)
     manifest = ingested.manifest
     films = "SYNTHETIC films" if manifest.synthetic else "films"
     counts = Counter(film.label.value for film in manifest.films)
-    console.print(f"{len(manifest.films)} {films}: " + ", ".join(f"{counts[label]} {label}" for label in Label))
+    exams = len({(film.patient, film.exam) for film in manifest.films})
+    console.print(
+        f"{len(manifest.films)} {films} of {exams} exams: " + ", ".join(f"{counts[label]} {label}" for label in Label)
+    )
 
     plan = _plan(store, ingested.dataset, weights, profile_name)
     console.print(f"run {plan.run}, profile {plan.profile}")
@@ -139,16 +144,12 @@ def _unseen_film(manifest: Manifest, card: ModelCard) -> Film:
     return max(unseen, key=lambda film: film.label is Label.MALIGNANT)
 
 
-def _synthetic_films(folder: Path, patients: int) -> Source:
+def _synthetic_films(folder: Path, patients: int) -> FilmSource:
     console.print("No data set was given: films are generated. Everything below is of SYNTHETIC films.")
     with reporting() as report:
-        write_dataset(
-            folder,
-            patients,
-            seed=_SEED,
-            progress=lambda done: report("generating films", done, 2 * patients),
-        )
-    return Source(folder)
+        films = len(list(exposures(patients)))
+        write_exams(folder, patients, seed=_SEED, progress=lambda done: report("generating films", done, films))
+    return open_source(folder)
 
 
 @contextmanager

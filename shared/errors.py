@@ -6,8 +6,10 @@
     │   ├── PlanError              a run or a retraining job asks for something that can't be
     │   └── ImageError             an image that can't be worked on
     │       ├── UnsupportedImage   not a format that is read
+    │       │   └── UnsuitableKind an image of a kind that is never judged, such as For Processing
     │       ├── UndecodableImage   truncated or corrupt
     │       ├── ImageTooLarge      refused before memory is taken
+    │       ├── ImageTooSmall      far fewer pixels than a mammogram has
     │       └── NotAMammogram      no breast was found in it
     ├── StoreError                 the object store
     │   ├── ObjectNotFound
@@ -76,6 +78,16 @@ class UnsupportedImage(ImageError):
     http_status = 415
 
 
+class UnsuitableKind(UnsupportedImage):
+    """`kind` names what the image is instead of a mammogram for presentation, such as "tomosynthesis"."""
+
+    code = "unsuitable-kind"
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class UndecodableImage(ImageError):
     code = "undecodable-image"
 
@@ -83,6 +95,10 @@ class UndecodableImage(ImageError):
 class ImageTooLarge(ImageError):
     code = "image-too-large"
     http_status = 413
+
+
+class ImageTooSmall(ImageError):
+    code = "image-too-small"
 
 
 class NotAMammogram(ImageError):
@@ -135,6 +151,7 @@ class QueueUnavailable(MammoError):
 
 class QueueMisconfigured(MammoError):
     code = "queue-misconfigured"
+    http_status = 503
 
 
 class JobInterrupted(MammoError):

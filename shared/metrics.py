@@ -6,10 +6,13 @@ Times are in seconds; no label ever holds an id of a person, a request or a film
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 _UNIT_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -46,6 +49,7 @@ REQUEST_SECONDS = Histogram(
 REQUESTS_IN_HAND = Gauge(
     "mammo_requests_in_hand", "Predictions at work or waiting for a lane", multiprocess_mode="livesum"
 )
+BYTES_IN_HAND = Gauge("mammo_bytes_in_hand", "Bytes of request bodies that are held", multiprocess_mode="livesum")
 PREDICT_SECONDS = Histogram(
     "request_predict_seconds", "Time in the network", ["model_name", "model_version"], buckets=_REQUEST_BUCKETS
 )
@@ -78,6 +82,11 @@ INPUT_DRIFT = Gauge(
     ["model_name", "model_version", "trait"],
     multiprocess_mode="livemax",
 )
+APPLICABILITY = Counter(
+    "mammo_applicability",
+    "Films by whether the model was trained on their kind: applies, unknown, or each fact that none of its films had",
+    ["model_name", "model_version", "reason"],
+)
 BATCH_IMAGES = Counter(
     "mammo_batch_images", "Images of batches that have their answer: predicted, or the problem's code", ["outcome"]
 )
@@ -91,6 +100,11 @@ MODEL_CREATED = Gauge(
     ["model_name", "model_version"],
     multiprocess_mode="livemax",
 )
+FILES_UNREAD = Gauge(
+    "mammo_metrics_files_unread",
+    "Files of counts that are damaged, or were deleted under the process that writes them",
+    multiprocess_mode="livemax",
+)
 
 
 def exposition() -> bytes:
@@ -100,23 +114,72 @@ def exposition() -> bytes:
 
 def registry() -> CollectorRegistry:
     """Every series of this service, summed over all processes when there are several."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
         return REGISTRY
     summed = CollectorRegistry()
-    _AllProcesses(summed)
+    summed.register(_AllProcesses(Path(folder)))
     return summed
 
 
-class _AllProcesses(multiprocess.MultiProcessCollector):
-    """The sums over all processes; what a process that was killed had in hand is in nobody's hand."""
+class _AllProcesses(Collector):
+    """The sums over all processes; what a process that was killed had in hand is in nobody's hand.
 
-    def __init__(self, summed: CollectorRegistry) -> None:
-        self._folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
-        super().__init__(summed)  # type: ignore[no-untyped-call]
+    Each process keeps its counts in files of one folder. A file that can't be read, such as one that was cut short by a
+    full disk, is left out and counted. Where this process's own files are gone, because the folder was cleared, its
+    series come from its memory, and no others.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def describe(self) -> list[Metric]:
+        return []  # so that nothing is read when it is registered
 
     def collect(self) -> Iterator[Metric]:
-        for name in os.listdir(self._folder):
-            kind, _, pid = name.removesuffix(".db").rpartition("_")
-            if kind.startswith("gauge_live") and not psutil.pid_exists(int(pid)):
-                multiprocess.mark_process_dead(int(pid), self._folder)  # type: ignore[no-untyped-call]
-        return iter(super().collect())  # type: ignore[no-untyped-call]
+        self._folder.mkdir(parents=True, exist_ok=True)  # a series that is new needs it for its file
+        STORE_RETRIES.inc(0)  # after a fork, that opens this process's own files
+        _drop_dead_gauges(self._folder)
+        whole, damaged = _readable(sorted(self._folder.glob("*.db")))
+        own = f"_{os.getpid()}.db"
+        _own_files.update(path.name for path in whole if path.name.endswith(own))
+        lost = {"counter" + own, *_own_files} - {path.name for path in (*whole, *damaged)}
+        FILES_UNREAD.set(len(damaged) + len(lost))
+        if lost or any(path.name.endswith(own) for path in damaged):
+            yield from _of_this_process()
+        else:
+            yield from MultiProcessCollector.merge([str(path) for path in whole])  # type: ignore[no-untyped-call]
+
+
+_own_files: set[str] = set()
+"""Names of the files that this process was seen to have."""
+
+
+def _of_this_process() -> Iterator[Metric]:
+    for metric in REGISTRY.collect():
+        if not metric.name.startswith(("process_", "python_")):
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+def _drop_dead_gauges(folder: Path) -> None:
+    for path in folder.glob("gauge_live*.db"):
+        pid = path.stem.rpartition("_")[2]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
+
+
+def _readable(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The files that can be read to their end, and those that can't."""
+    whole: list[Path] = []
+    damaged: list[Path] = []
+    for path in paths:
+        try:
+            MultiProcessCollector.merge([str(path)])  # type: ignore[no-untyped-call]
+        except FileNotFoundError:  # its process has just ended
+            continue
+        except Exception:  # noqa: BLE001  bytes that are no counts fail in many ways: too short, no JSON, no UTF-8
+            damaged.append(path)
+        else:
+            whole.append(path)
+    return whole, damaged

@@ -7,9 +7,9 @@ import os
 import re
 from functools import cache
 from ipaddress import ip_address
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.addresses import check_host, check_redis, check_s3_endpoint, check_store
@@ -88,7 +88,11 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, description="the API key that commands send; a service that listens on loopback alone takes it as well"
     )
-    max_image_mb: int = Field(64, ge=1, description="larger request bodies are refused before they are read")
+    max_image_mb: int = Field(64, ge=1, description="larger image files, and other request bodies, are refused")
+    max_request_mb: int = Field(256, ge=1, description="larger forms, which hold several films, are refused")
+    serve_in_hand_mb: int = Field(
+        512, ge=1, description="request bodies that one inference process holds at a time; more are refused with 429"
+    )
     batch_prefix: str = Field(
         "inbox/",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*/)+$",
@@ -128,6 +132,15 @@ class Settings(BaseSettings):
     @classmethod
     def _a_host(cls, host: str) -> str:
         return check_host(host)
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        if not self.max_image_mb <= self.max_request_mb <= self.serve_in_hand_mb:
+            raise ValueError(
+                "a request has to hold an image, and the process a request: set MAMMO_MAX_IMAGE_MB, "
+                "MAMMO_MAX_REQUEST_MB and MAMMO_SERVE_IN_HAND_MB so that none is less than the one before"
+            )
+        return self
 
     @property
     def cores(self) -> int:
@@ -182,7 +195,12 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"MAMMO_{str(problem['loc'][0]).upper()}: {_words(problem['msg'])}" for problem in error.errors()
-        )
+        problems = "; ".join(_told(problem["loc"], problem["msg"]) for problem in error.errors())
         raise SettingsError(f"{problems}. Set it in the environment or in .env (see .env.example).") from None
+
+
+def _told(place: tuple[int | str, ...], message: str) -> str:
+    """One problem of a variable, or of several together."""
+    if not place:
+        return message.removeprefix("Value error, ")
+    return f"MAMMO_{str(place[0]).upper()}: {_words(message)}"

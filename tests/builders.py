@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from services.train.jobs import JobResult, parse_job
-from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, SetAside, describe
-from shared.datasets.mias import Source
+from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, SetAside, Transform, Variant, describe
+from shared.datasets.sources import open_source
 from shared.datasets.synthetic import label_of
+from shared.datasets.synthetic_exams import exposures
 from shared.embedded.stack import Stack
 from shared.imaging.segment import SEGMENTATION_VERSION
 from shared.modelling.calibration import OperatingPoint, OperatingPointName
@@ -33,6 +34,32 @@ def small_manifest(films: int = 16) -> Manifest:
     return Manifest(dataset="small", synthetic=True, films=tuple(_film(number) for number in range(1, films + 1)))
 
 
+def exam_manifest(women: int = 16) -> Manifest:
+    """Four-view exams, digital, with the repeats and the gaps of generated ones. No image stands behind them."""
+    films = []
+    for number, exposed in enumerate(exposures(women), 1):
+        label = label_of(2 * exposed.woman - (exposed.side == "right"))
+        known = {"id": exposed.film, "patient": f"p{exposed.woman:03d}", "side": exposed.side, "label": label}
+        taken = {"view": exposed.view, "exam": f"e{exposed.woman:03d}", "acquisition": "digital", "bits": 12}
+        films.append(_film(number).model_copy(update={**known, **taken, "lesions": ()}))
+    return Manifest(dataset="exams", synthetic=True, films=tuple(sorted(films, key=lambda film: film.id)))
+
+
+def variants_of(film: Film, count: int) -> list[Variant]:
+    """A film and its augmented copies, `count` images together. No image stands behind them."""
+    return [
+        Variant(
+            **film.exposure,
+            **film.model_dump(include={"patient", "side", "density", "label", "lesions", "sha256"}),
+            film=film.id,
+            variant=number,
+            transform=Transform(rotation_deg=float(number)),
+            key=f"{film.id}/{number}",
+        )
+        for number in range(count)
+    ]
+
+
 def small_plan(films: int = 16, **changes: Any) -> Plan:
     """A run of the test profile: one network, both protocols, promoted at the end; `changes` are fields of Plan."""
     plan = make_plan(
@@ -50,7 +77,7 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
 def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[DirectoryStore, Plan]:
     """A store in `folder` with the films as data set `films`, and a plan that trains nothing over them."""
     store = DirectoryStore(folder)
-    dataset = ingest(store, Source(films), "films").dataset
+    dataset = ingest(store, open_source(films), "films").dataset
     plan = make_plan(dataset, PROFILES[profile_name], networks=(), protocols=(), weights={}, promote=(), seed=1)
     return store, plan
 

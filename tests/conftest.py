@@ -2,7 +2,8 @@
 
 `MAMMO_TEST_MIAS` names a folder with `png/mdbNNN.png` and `Info.txt`, `MAMMO_TEST_MIAS_MASKS` one with `breast/` and
 `parenchyma/`, `MAMMO_TEST_DICOM` one with public DICOM files (fodicom_GH133.dcm, what was derived from it, and
-clunie_MG_pixelspacing_8bit.dcm). Without them the tests that need real films skip and say so.
+clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one of the form that `tests/bench/film_folders.py` describes.
+Without them the tests that need real films skip and say so.
 """
 
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from shared.datasets.synthetic import write_dataset
+from shared.datasets.synthetic_exams import write_exams
 from tests.servers import running_broker, running_s3
 
 # the workers' modules read their settings when they are imported; no test reaches anything under these two
@@ -38,6 +40,11 @@ def dicom_films() -> Path:
     return _given("MAMMO_TEST_DICOM", "DICOM files (fodicom_GH133.dcm, what was derived from it, and a text card)")
 
 
+@pytest.fixture(scope="session")
+def real_films_folder() -> Path:
+    return _given("MAMMO_TEST_FILMS", "a folder of films with truth, as tests/bench/film_folders.py describes it")
+
+
 def _given(variable: str, what: str) -> Path:
     if variable not in os.environ:
         pytest.skip(f"set {variable} to {what}")
@@ -51,6 +58,14 @@ def synthetic_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 generated films of 8 patients, with their Info.txt."""
     folder = tmp_path_factory.mktemp("films")
     write_dataset(folder, 8, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def synthetic_exams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 generated films of 8 four-view exams, one of them with a repeat and one with a gap, with their tables."""
+    folder = tmp_path_factory.mktemp("exams")
+    write_exams(folder, 8, seed=7)
     return folder
 
 

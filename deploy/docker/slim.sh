@@ -26,7 +26,7 @@ fi
 # Codecs of imagecodecs that shared/imaging does not use (it imports each when it is first asked for), and their libraries.
 if [ -d "$packages/imagecodecs" ]; then
   find "$packages/imagecodecs" -name '_*.abi3.so' ! -name '_imcd.*' ! -name '_shared*' ! -name '_jpeg8.*' \
-    ! -name '_jpegls.*' ! -name '_jpeg2k.*' ! -name '_htj2k.*' ! -name '_ljpeg.*' -delete
+    ! -name '_jpegls.*' ! -name '_jpeg2k.*' ! -name '_htj2k.*' ! -name '_ljpeg.*' ! -name '_png.*' ! -name '_tiff.*' -delete
   needed=$(ldd "$packages"/imagecodecs/*.so | awk '/imagecodecs.libs/ { print $3 }' | xargs -n 1 basename | sort -u)
   for library in "$packages"/imagecodecs.libs/*; do
     echo "$needed" | grep -q -x -F "$(basename "$library")" || rm "$library"

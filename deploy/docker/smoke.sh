@@ -79,7 +79,7 @@ wait_for 90 "http://$inference/readyz does not answer with $run after 90 s" read
 cat "$scratch/ready"
 
 say "predicting a film at the published port"
-film=$(docker exec "$box" sh -c 'ls /tmp/films/*.pgm | head -n 1')
+film=$(docker exec "$box" sh -c 'ls /tmp/films/films/*.pgm | head -n 1')
 docker exec "$box" cat "$film" >"$scratch/film.pgm"
 refused=$(curl --silent --max-time 60 --output /dev/null --write-out '%{http_code}' --data-binary "@$scratch/film.pgm" \
   "http://$inference/v1/predictions") || true

@@ -58,6 +58,7 @@ def augment_film(files: Files, plan: Plan, stored: StoredFilm) -> list[Variant]:
         files.put(key, image)
         variants.append(
             Variant(
+                **film.exposure,
                 film=film.id,
                 patient=film.patient,
                 side=film.side,

@@ -1,21 +1,22 @@
 """What is said of films, in the words of the native API; the same over HTTP and in the results of a batch."""
 
 from base64 import b64encode
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from services.inference.explain import DRAWN
+from services.inference.known_film import KnownFilm
 from services.inference.predictor import (
     Prediction,
     ServedModel,
-    beside_each_other,
+    applicability,
     decide,
-    operating_point,
     score_of,
 )
+from shared.api.films import ApplicabilityAnswer, FilmAbout, FilmSide, FilmView, FilmWindow
 from shared.api.predictions import (
     Box,
     DecisionAnswer,
@@ -24,23 +25,23 @@ from shared.api.predictions import (
     GateAnswer,
     HeatMap,
     ImageFacts,
-    Judgement,
     MapForm,
     ModelInUse,
-    PatientAnswer,
     PointInUse,
     Probabilities,
     Seconds,
     View,
 )
 from shared.datasets.manifest import CLASSES
+from shared.errors import MammoError, NotAMammogram
 from shared.imaging.decode import encode_png
-from shared.imaging.image import to_8bit
+from shared.imaging.image import Image, to_8bit, unsigned
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.card import ModelCard
 
 NOTICE = "For research only; not a medical device."
 _VIEW_EDGE = 2048
+ViewKind: TypeAlias = Literal["1", "deep"]
 
 
 def notice(card: ModelCard) -> str:
@@ -59,50 +60,53 @@ def model_in_use(model: ServedModel) -> ModelInUse:
     )
 
 
+def signature(model: ServedModel, request_id: str) -> dict[str, Any]:
+    """What every answer of the native API ends with; fields of `Signature`."""
+    return {"request_id": request_id, "model": model_in_use(model), "notice": notice(model.card)}
+
+
+def gate_of(error: MammoError) -> GateAnswer | None:
+    """What the gate says of an image that it refused; None for every other error."""
+    if not isinstance(error, NotAMammogram):
+        return None
+    return GateAnswer(passed=False, score=round(error.gate_score, 4), reason=str(error).partition(";")[0])
+
+
 def probabilities_of(row: npt.NDArray[np.float64]) -> Probabilities:
     values = row.tolist()
     return Probabilities(**{label.value: round(value, 6) for label, value in zip(CLASSES, values, strict=True)})
 
 
-def finding(found: Prediction, point: OperatingPoint, total_s: float) -> Finding:
-    """What is small of the answer. `total_s` is the time since work on the film began, seconds."""
-    return Finding(**_finding(found, point, total_s))
+def finding(card: ModelCard, found: Prediction, point: OperatingPoint, total_s: float) -> Finding:
+    """The finding without its pictures. `total_s` is the time since work on the film began, seconds."""
+    return Finding(**_finding(card, found, point, total_s))
 
 
 def film_answer(
-    found: Prediction, point: OperatingPoint, total_s: float, *, form: MapForm = "overlay", view: bool = False
+    card: ModelCard,
+    found: Prediction,
+    point: OperatingPoint,
+    total_s: float,
+    *,
+    form: MapForm = "overlay",
+    view: ViewKind | None = None,
 ) -> FilmAnswer:
     """The finding with what draws it: the outline, and the pictures that were asked for."""
-    heat = found.heat
+    heat, label = found.heat, found.explained
     return FilmAnswer(
-        **_finding(found, point, total_s),
+        **_finding(card, found, point, total_s),
         outline=_outline(found),
-        heatmap=None if heat is None else HeatMap(label=found.label, form=form, png=_base64(DRAWN[form](heat))),
-        view=View(png=_base64(_view(found))) if view else None,
+        heatmap=None if heat is None else HeatMap(label=label, form=form, png=_base64(DRAWN[form](heat))),
+        view=_view(found.image, view) if view else None,
     )
 
 
-def patient_answer(found: list[Prediction], films: list[FilmAnswer]) -> PatientAnswer:
-    worst = max(range(len(films)), key=lambda index: found[index].score)
-    film = films[worst]
-    return PatientAnswer(film=worst, label=film.label, probabilities=film.probabilities, decision=film.decision)
-
-
-def side_by_side(card: ModelCard, found: list[Prediction], films: list[FilmAnswer]) -> tuple[Judgement, ...] | None:
-    """The films beside each other, at the operating point by which they were judged; None where they can't be."""
-    rows = beside_each_other(card, found)
-    if rows is None:
-        return None
-    point = operating_point(card, films[0].decision.operating_point.name, beside=True)
-    return tuple(Judgement(**_judged(row, point)) for row in rows)
-
-
-def _finding(found: Prediction, point: OperatingPoint, total_s: float) -> dict[str, Any]:
+def _finding(card: ModelCard, found: Prediction, point: OperatingPoint, total_s: float) -> dict[str, Any]:
     image = found.image
     width, height = image.full_size
     seconds = {phase: round(value, 5) for phase, value in {**found.seconds, "total": total_s}.items()}
     return {
-        **_judged(found.probabilities, point),
+        **judged(found.probabilities, point),
         "gate": GateAnswer(passed=True, score=round(found.gate.score, 4), reason=found.gate.reason),
         "image": ImageFacts(
             width=width,
@@ -114,12 +118,41 @@ def _finding(found: Prediction, point: OperatingPoint, total_s: float) -> dict[s
             laterality=image.laterality,
             view=image.view,
         ),
+        "about": _about(found.known),
+        "applicability": applicability_answer(card, found),
         "breast_box": _box(found),
         "seconds": Seconds(**seconds),
     }
 
 
-def _judged(row: npt.NDArray[np.float64], point: OperatingPoint) -> dict[str, Any]:
+def _about(known: KnownFilm) -> FilmAbout:
+    of_file = known.file
+    return FilmAbout(
+        view=FilmView(name=known.view, source=known.view_source, score=known.view_score, modifiers=known.modifiers),
+        laterality=FilmSide(name=known.side, source=known.side_source),
+        acquisition=of_file.acquisition,
+        vendor=of_file.vendor,
+        implant=of_file.implant,
+        windows=tuple(
+            FilmWindow(name=window.name, centre=window.centre, width=window.width) for window in of_file.windows
+        ),
+        disagreements=known.disagreements,
+        notes=of_file.notes,
+    )
+
+
+def applicability_answer(card: ModelCard, found: Prediction) -> ApplicabilityAnswer:
+    """Whether the model was trained on films such as this one; unknown where its card does not say."""
+    assessed = applicability(card, found.known, found.image.bits)
+    return ApplicabilityAnswer(
+        applies=None if card.trained_on is None else assessed.applies,
+        reasons=assessed.reasons,
+        misfits=assessed.misfits,
+        unknown=assessed.unknown,
+    )
+
+
+def judged(row: npt.NDArray[np.float64], point: OperatingPoint) -> dict[str, Any]:
     """What follows from probabilities (3) at an operating point."""
     decision = decide(point, score_of(row))
     used = PointInUse(
@@ -165,14 +198,19 @@ def _as_sent(found: Prediction, points: npt.NDArray[np.float64]) -> npt.NDArray[
     return np.rint(points * (np.array(found.image.full_size) / (width, height))).astype(np.int64)
 
 
-def _view(found: Prediction) -> bytes:
-    """The film as a browser can show it: an 8-bit PNG, its longer edge at most 2048 pixels."""
-    pixels = to_8bit(found.image)
+def _view(image: Image, kind: ViewKind) -> View:
+    """The film as a browser can show it, its longer edge at most 2048 pixels; `deep` keeps more than 8 bits."""
+    deep = kind == "deep" and image.bits > 8
+    pixels = image.pixels if deep else to_8bit(image)
     scale = _VIEW_EDGE / max(pixels.shape)
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return encode_png(pixels)
+        pixels = unsigned(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    if not deep:
+        return View(png=_base64(encode_png(pixels)))
+    low, high = (pixels & 255).astype(np.uint8), (pixels >> 8).astype(np.uint8)
+    packed = np.dstack([np.zeros_like(low), low, high])  # OpenCV's order: blue, green, red
+    return View(png=_base64(encode_png(packed)), bits=image.bits, packing="red-green")
 
 
 def _base64(data: bytes) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from flask import Flask, Response, g, request, send_from_directory
 from werkzeug.routing import BaseConverter
 
-from services.inference.api import batches, docs, keys, kserve, native, oip, probes, problems
+from services.inference.api import batches, docs, exams, keys, kserve, native, oip, probes, problems
 from services.inference.api.scopes import guard, needs
+from services.inference.in_hand import BytesInHand
 from services.inference.receiving import hang_up_after_answer, receive_in_time
 from services.inference.service import InferenceService
 from shared import metrics
@@ -19,9 +20,6 @@ from shared.settings import Settings, settings
 
 _PAGE = Path(__file__).parent / "page"
 _FIRST_LOOK_S = 20.0
-_UNREAD = (401, 403, 404, 405, 413, 429)
-"""Answers that may be given before the body is read."""
-
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A client's own id of a request is taken if it is of this form; nothing else that it sends gets into the logs."""
@@ -56,15 +54,15 @@ def create_app(config: Settings | None = None) -> Flask:
 
     app = Flask(__name__, static_folder=None)
     app.extensions["inference"] = service
-    app.config["MAX_CONTENT_LENGTH"] = config.max_image_mb * 2**20
     app.url_map.converters["name"] = _Name
-    for api in (probes, native, batches, oip, kserve, keys):
+    for api in (probes, native, exams, batches, oip, kserve, keys):
         app.register_blueprint(api.blueprint(service))
     app.register_blueprint(docs.blueprint())
     _add_page(app)
     app.before_request(_begin)
     guard(app, service.access)
-    receive_in_time(app, config.serve_receive_s)
+    app.extensions["bytes in hand"] = BytesInHand(config.serve_in_hand_mb << 20)
+    receive_in_time(app, config, app.extensions["bytes in hand"])
     app.after_request(_end)
     problems.register(app)
     return app
@@ -89,7 +87,7 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    if response.status_code in _UNREAD and request.content_length:
+    if not g.get("received") and (request.content_length or "Transfer-Encoding" in request.headers):
         hang_up_after_answer()
     route = request.url_rule.rule if request.url_rule else "unknown"
     seconds = g.elapsed()

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.inference.answers import finding
+from services.inference.counts import count_applicability
 from services.inference.explain import overlay_png
-from services.inference.predictor import ServedModel, operating_point, predict
+from services.inference.predictor import ServedModel, explanation, operating_point, predict
 from shared.api.batches import BatchLine, ImageProblem
 from shared.errors import ImageError, ImageTooLarge, JobInterrupted, MammoError, ObjectNotFound, StoreMisconfigured
 from shared.modelling.calibration import OperatingPoint
@@ -91,13 +92,16 @@ def _predict_image(
     limits: Limits,
 ) -> BatchLine:
     data, began = _fetch(store, key, limits.most_bytes), time.perf_counter()
-    found = predict(model, data, alone=limits.alone, explain=plan.explain == "heatmap")
+    explain = explanation(point) if plan.explain == "heatmap" else None
+    found = predict(model, data, alone=limits.alone, explain=explain)
+    count_applicability(model.card, found)
     heatmap = None
     if found.heat is not None:
         png = overlay_png(found.heat)
         heatmap = keys.batch_heatmap(plan.batch, index, hashlib.sha256(png).hexdigest())
         store.put(heatmap, png)
-    return BatchLine(index=index, key=key, finding=finding(found, point, time.perf_counter() - began), heatmap=heatmap)
+    said = finding(model.card, found, point, time.perf_counter() - began)
+    return BatchLine(index=index, key=key, finding=said, heatmap=heatmap, heatmap_class=found.explained)
 
 
 def _check_name(key: str) -> None:

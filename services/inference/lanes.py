@@ -20,14 +20,14 @@ two are prepared or wait to be, so that it never waits for a film."""
 
 
 class Overloaded(MammoError):
-    """The queue is full; `retry_after_s` says when it should have room."""
+    """There is no room, in the queue or for the bytes; `retry_after_s` says when there should be."""
 
     code = "overloaded"
     retryable = True
     http_status = 429
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(f"too many requests wait already; try again in {retry_after_s} s")
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
@@ -104,7 +104,8 @@ class Lanes:
                 self._free -= 1
                 ticket.set()
             elif len(self._queue) >= self._most_waiting:
-                raise Overloaded(math.ceil((len(self._queue) + 1) * self._mean_s / self.lanes))
+                wait_s = math.ceil((len(self._queue) + 1) * self._mean_s / self.lanes)
+                raise Overloaded(f"too many requests wait already; try again in {wait_s} s", wait_s)
             else:
                 self._queue.append(ticket)
         return ticket

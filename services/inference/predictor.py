@@ -4,14 +4,17 @@ Values only: who may work when, and what is sent to whom, is decided around it.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from services.inference.engine import Runner
 from services.inference.explain import on_film
+from services.inference.known_film import UNSTATED, KnownFilm, Stated, known_film
 from services.inference.together import Floats
 from shared.datasets.manifest import CLASSES, Label
 from shared.errors import InputError
@@ -21,9 +24,11 @@ from shared.imaging.image import Image
 from shared.imaging.preprocess import Prepared, Preprocessing, prepare_image
 from shared.imaging.segment import Segmentation
 from shared.modelling.activation import activation_map
+from shared.modelling.applicability import Applicability, assess
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard
-from shared.modelling.comparison import compared
+
+Explain: TypeAlias = Callable[[npt.NDArray[np.float64]], Label]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +46,20 @@ class ServedModel:
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says of a film. `probabilities` (float64, 3) are calibrated; `heat` (float32, see `explain.on_film`)
-    is there when it was asked for; `seconds` holds the time of each phase."""
+    is the evidence for the class `explained`, where it was asked for; `seconds` holds the time of each phase."""
 
     probabilities: npt.NDArray[np.float64]
     image: Image
     segmentation: Segmentation
     heat: Floats | None
     seconds: dict[str, float]
+    explained: Label | None = None
+    stated: Stated = UNSTATED
+
+    @cached_property
+    def known(self) -> KnownFilm:
+        """View, side and origin of the film."""
+        return known_film(self.image, self.segmentation, self.stated)
 
     @property
     def gate(self) -> Gate:
@@ -72,15 +84,27 @@ class Decision:
     point: OperatingPoint
 
 
-def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bool = False) -> Prediction:
-    """Raises ImageError when the file is no mammogram that can be worked on."""
+def predict(
+    model: ServedModel, data: bytes, *, alone: bool = False, explain: Explain | None = None, stated: Stated = UNSTATED
+) -> Prediction:
+    """Predict a film.
+
+    Args:
+        alone: no other request is at work.
+        explain: chooses the class that is explained, by the film's probabilities (3).
+        stated: what the sender says of the film.
+
+    Raises:
+        ImageError: the file is no mammogram that can be worked on.
+    """
     clock, film = _Clock(), _Film()
 
     def prepare() -> Floats:
         clock.lap("queue")
         film.image = decode(data, model.preprocessing.least_edge)
         clock.lap("decode")
-        film.prepared = prepare_image(film.image, model.preprocessing)
+        declared = replace(film.image, view=stated.view) if stated.view else film.image
+        film.prepared = prepare_image(declared, model.preprocessing)
         clock.lap("segment")
         return film.prepared.input[None]
 
@@ -88,29 +112,36 @@ def predict(model: ServedModel, data: bytes, *, alone: bool = False, explain: bo
     segmentation = film.prepared.segmentation
     probabilities = calibrate(softmax(answer.logits), model.card.temperature)[0]
     clock.lap("network", answer.waited_s)
-    heat = None
-    if explain and model.head is not None:
-        heat = activation_map(answer.features[0], model.head, int(probabilities.argmax()))
+    heat, explained = None, None
+    if explain is not None and model.head is not None:
+        explained = explain(probabilities)
+        heat = activation_map(answer.features[0], model.head, CLASSES.index(explained))
         heat = on_film(heat, segmentation)
         clock.lap("explain")
-    return Prediction(probabilities, film.image, segmentation, heat, clock.seconds)
+    return Prediction(probabilities, film.image, segmentation, heat, clock.seconds, explained, stated)
 
 
-def beside_each_other(card: ModelCard, films: Sequence[Prediction]) -> npt.NDArray[np.float64] | None:
-    """The probabilities (2 x 3) of the films of a patient's two breasts, each beside the other one.
+def class_of_decision(point: OperatingPoint, probabilities: npt.NDArray[np.float64]) -> Label:
+    """The class whose evidence explains the decision at an operating point, from probabilities (3).
 
-    None where that is not what they are, as far as chest walls and files tell, or where the version has no figures for
-    it.
+    Of an abnormal film it is the likelier one of benign and malignant, else normal.
     """
-    if card.comparison is None or len(films) != 2:
-        return None
-    first, second = films
-    left_or_right = first.image.laterality, second.image.laterality
-    same_side = first.segmentation.flipped == second.segmentation.flipped or left_or_right in {("L", "L"), ("R", "R")}
-    if same_side or first.image.view != second.image.view:
-        return None
-    rows = np.stack([first.probabilities, second.probabilities])
-    return compared(rows, rows[::-1], card.comparison.centre, card.comparison.temperature)
+    if decide(point, score_of(probabilities)).answer != "abnormal":
+        return Label.NORMAL
+    return max(
+        (label for label in CLASSES if label is not Label.NORMAL), key=lambda at: probabilities[CLASSES.index(at)]
+    )
+
+
+def explanation(point: OperatingPoint, asked: Label | None = None) -> Explain:
+    """Chooses the class whose evidence is shown: `asked`, or that of the decision at an operating point."""
+    return lambda probabilities: asked or class_of_decision(point, probabilities)
+
+
+def applicability(card: ModelCard, known: KnownFilm, bits: int) -> Applicability:
+    """Whether the model was trained on films such as this one."""
+    of_file = known.file
+    return assess(card.trained_on, view=known.view, acquisition=of_file.acquisition, vendor=of_file.vendor, bits=bits)
 
 
 def score_of(probabilities: npt.NDArray[np.float64]) -> float:
@@ -122,9 +153,9 @@ def decide(point: OperatingPoint, score: float) -> Decision:
     return Decision(verdict(score, point.threshold, point.uncertain), score, point)
 
 
-def operating_point(card: ModelCard, name: str, *, beside: bool = False) -> OperatingPoint:
-    """The one of that name, for films by themselves or `beside` each other. Raises InputError: the card has none."""
-    for point in card.comparison.operating_points if beside and card.comparison else card.operating_points:
+def operating_point(card: ModelCard, name: str, points: Sequence[OperatingPoint] | None = None) -> OperatingPoint:
+    """The one of that name, for films by themselves or among `points` of the card. Raises InputError: there is none."""
+    for point in card.operating_points if points is None else points:
         if point.name == name:
             return point
     known = ", ".join(point.name for point in card.operating_points)

@@ -10,21 +10,30 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
-from io import BytesIO
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, g, request
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.exceptions import ClientDisconnected
 
+from services.inference.bodies import PIECE, bounded, check_coding, check_size, decoded, read_form
+from services.inference.in_hand import BytesInHand, Share
+from services.inference.lanes import Overloaded
+from shared import metrics
 from shared.errors import InputError
+from shared.settings import Settings
 
 HEADERS_S = 10.0
 NOTIFY_S = 1.0
 AT_ONCE_S = 0.25
+LINGER_S, SILENT_S = 10.0, 2.0
+"""So long an unread body is thrown away behind the answer, and so long a client may send nothing meanwhile."""
+
+FORM = "multipart/form-data"
 WAITING_PART = 4
 """One thread in so many may wait for the next request of its connection; the others are there for whoever comes."""
 
@@ -103,9 +112,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_request(self, req: Any, conn: Any) -> Any:
         _at_work[conn.sock] = req
         try:
-            return super().handle_request(req, conn)
+            keep = super().handle_request(req, conn)
         finally:
             del _at_work[conn.sock]
+        if req.must_close:
+            throw_away(conn.sock)
+        return keep
 
     def murder_pending(self) -> None:
         """Called about once a second, for connections that have sent nothing yet."""
@@ -114,7 +126,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 def hang_up_after_answer() -> None:
-    """Ends the connection of the request that is being answered; what may be left of its body is not the next request.
+    """End the connection of the request that is being answered; the rest of its body is not the next request.
 
     gunicorn passes over a `Connection` header of the application.
     """
@@ -122,29 +134,81 @@ def hang_up_after_answer() -> None:
         of_gunicorn.must_close = True
 
 
-def receive_in_time(app: Flask, seconds: float) -> None:
-    """Reads the body of every request that was let in, within `seconds`, before its route is called."""
+def throw_away(connection: socket.socket) -> None:
+    """Receive what a client still sends behind its answer, until it ends, falls silent or LINGER_S are over."""
+    until, scratch = time.monotonic() + LINGER_S, bytearray(1 << 16)
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(SILENT_S)
+        while connection.recv_into(scratch) and time.monotonic() < until:
+            pass
+
+
+def receive_in_time(app: Flask, config: Settings, room: BytesInHand) -> None:
+    """Read the body of every request that was let in, before its route is called.
+
+    It has to come within MAMMO_SERVE_RECEIVE_S, within its bound (MAMMO_MAX_REQUEST_MB for a form of films, else
+    MAMMO_MAX_IMAGE_MB), and find room among the bytes in hand. `g.form` is then the form, or `g.body` the body's bytes.
+    """
 
     @app.before_request
     def receive() -> None:
+        if request.routing_exception is not None:
+            return  # it is answered unread
+        g.share = Share(room)
         connection = request.environ.get("gunicorn.socket")
-        if connection is None:  # not under gunicorn: a test
-            return
-        _deadlines.begin(connection, seconds)
-        length, body = request.content_length, request.environ["wsgi.input"]
+        if connection is not None:  # not in a test
+            _deadlines.begin(connection, config.serve_receive_s)
         try:
-            if length and length <= app.config["MAX_CONTENT_LENGTH"] and isinstance(body.reader, LengthReader):
-                request.stream = BytesIO(in_one_piece(body, connection))
-            request.get_data(cache=True)
+            _receive(config, g.share)
         except (ParseException, ClientDisconnected, OSError) as error:
-            hang_up_after_answer()
             raise InputError("the body does not come as HTTP says it must; send the request again") from error
+        except Overloaded as error:
+            metrics.REFUSALS.labels(error.code).inc()
+            raise
         finally:
-            _deadlines.end(connection)
+            if connection is not None:
+                _deadlines.end(connection)
+        g.received = True
+
+    @app.teardown_request
+    def give_back(_error: BaseException | None) -> None:
+        for name in ("form", "body"):
+            g.pop(name, None)
+        if (share := g.pop("share", None)) is not None:
+            share.give_back()
 
 
-def in_one_piece(body: Body, connection: socket.socket) -> bytes:
-    """All of a body that nothing was read of, by as few calls as the system makes of it.
+def _receive(config: Settings, share: Share) -> None:
+    is_form, length = request.mimetype == FORM, request.content_length
+    most, setting = (
+        (config.max_request_mb << 20, "MAMMO_MAX_REQUEST_MB")
+        if is_form
+        else (config.max_image_mb << 20, "MAMMO_MAX_IMAGE_MB")
+    )
+    coding = check_coding(request.headers.get("Content-Encoding", ""))
+    if length:
+        check_size(length, most, setting)
+        share.grow_to(length)
+    pieces = bounded(decoded(_pieces(), coding), most, setting, share.grow_to)
+    if is_form:
+        g.form = read_form(pieces, request.mimetype_params.get("boundary", ""), config.max_image_mb << 20)
+        for _ in pieces:  # a form may have ended before its body
+            pass
+    else:
+        g.body = b"".join(pieces)
+
+
+def _pieces() -> Iterator[bytes]:
+    """The body of the request, as it comes."""
+    connection, body = request.environ.get("gunicorn.socket"), request.environ["wsgi.input"]
+    if connection is not None and request.content_length and isinstance(body.reader, LengthReader):
+        return pieces_of(body, connection)
+    return iter(lambda: request.stream.read(PIECE), b"")
+
+
+def pieces_of(body: Body, connection: socket.socket) -> Iterator[bytes]:
+    """A body of known length of which nothing was read, by as few calls as the system makes of it.
 
     werkzeug reads in pieces of 64 KB, and for each of them gunicorn copies what is left.
 
@@ -154,14 +218,15 @@ def in_one_piece(body: Body, connection: socket.socket) -> bytes:
     """
     reader = body.reader
     early = reader.unreader.take_buffered()
-    pieces, missing = [early[: reader.length]], reader.length - len(early)
+    missing = reader.length - len(early)
     reader.unreader.unread(early[reader.length :])  # of the next request
     body.failed = True
+    if early[: reader.length]:
+        yield early[: reader.length]
     while missing > 0:
-        piece = connection.recv(missing, socket.MSG_WAITALL)
+        piece = connection.recv(min(missing, PIECE), socket.MSG_WAITALL)
         if not piece:
             raise ClientDisconnected
-        pieces.append(piece)
         missing -= len(piece)
+        yield piece
     reader.length, body.failed = 0, False
-    return b"".join(pieces)

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable
 
 from services.inference.access import Access, local_key
+from services.inference.counts import count_applicability
 from services.inference.drift import DriftWatch
+from services.inference.known_film import UNSTATED, Stated
 from services.inference.lanes import IN_HAND, Lanes, Overloaded
 from services.inference.models import ModelKeeper
-from services.inference.predictor import Prediction, ServedModel, predict
+from services.inference.predictor import Explain, Prediction, ServedModel, predict
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
 from shared.modelling.drift import TraitsOfFilm, traits_of
@@ -61,7 +63,8 @@ class InferenceService:
         model: ServedModel,
         data: bytes,
         *,
-        explain: bool = False,
+        explain: Explain | None = None,
+        stated: Stated = UNSTATED,
         timeout_s: float | None = None,
         is_gone: Callable[[], bool] = lambda: False,
     ) -> Prediction:
@@ -69,7 +72,7 @@ class InferenceService:
         card = model.card
         try:
             with metrics.REQUESTS_IN_HAND.track_inprogress(), self.lanes.turn(timeout_s, is_gone) as turn:
-                prediction = predict(model, data, alone=turn.alone, explain=explain)
+                prediction = predict(model, data, alone=turn.alone, explain=explain, stated=stated)
         except (ImageError, Overloaded) as error:
             metrics.REFUSALS.labels(error.code).inc()
             raise
@@ -82,6 +85,7 @@ class InferenceService:
             metrics.EXPLAIN_SECONDS.labels(card.network).observe(seconds["explain"])
         metrics.PREDICTIONS.labels(card.network, card.version, prediction.label).inc()
         metrics.CONFIDENCE.labels(card.network, card.version).observe(float(prediction.probabilities.max()))
+        count_applicability(card, prediction)
         self._drift.see(card, _traits(prediction))
         return prediction
 

@@ -6,6 +6,7 @@ The method is `shared.imaging.segment`, which inference uses too: what training 
 from dataclasses import dataclass
 
 from shared.imaging.decode import decode, encode_png
+from shared.imaging.image import with_depth
 from shared.imaging.segment import segment
 
 
@@ -22,12 +23,15 @@ class SegmentedImage:
     width: int
 
 
-def segment_image(data: bytes) -> SegmentedImage:
+def segment_image(data: bytes, bits: int | None = None) -> SegmentedImage:
     """Segments one image file.
+
+    Args:
+        bits: depth of the film that it was made of; None: as the file tells.
 
     Raises:
         ImageError: it can't be decoded, or no breast is found in it.
     """
-    image = decode(data)
+    image = with_depth(decode(data), bits)
     result = segment(image.pixels, image.bits)
     return SegmentedImage(encode_png(result.film), encode_png(result.mask), result.flipped, result.film.shape[1])

@@ -19,7 +19,7 @@ from shared.datasets.manifest import CLASSES, SetAside, Shard, Variant
 from shared.datasets.splits import Split, paper_split, patient_split
 from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
 from shared.imaging.decode import decode
-from shared.imaging.image import Image
+from shared.imaging.image import Image, with_depth
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.queue.plan import Plan
 from shared.store.objects import ObjectStore
@@ -100,7 +100,8 @@ def _manifests(store: ObjectStore, plan: Plan) -> Iterator[bytes]:
 
 def read_segmented(store: ObjectStore, variant: Variant) -> tuple[Image, "npt.NDArray[np.uint8]"]:
     """A segmented film (H x W) and its mask (255 inside). Raises StoreError: it is not what its manifest names."""
-    return decode(_checked(store, variant.key, variant.sha256)), _read_mask(store, variant)
+    film = with_depth(decode(_checked(store, variant.key, variant.sha256)), variant.bits)
+    return film, _read_mask(store, variant)
 
 
 def lesion_places(store: ObjectStore, images: Images, edge: int) -> Places:

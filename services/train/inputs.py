@@ -1,5 +1,6 @@
 """What the training films look like, for the card: a service that sees others can tell."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from services.train.data import READERS, job_split, load_images, read_segmented
@@ -11,12 +12,15 @@ from shared.queue.plan import Plan
 from shared.store.objects import ObjectStore
 
 
-def training_inputs(store: ObjectStore, plan: Plan, best: JobResult) -> InputDistribution | None:
-    """Of the films themselves, not of their variants, that the published weights were trained on; None where these are
-    too few to tell."""
+def training_films(store: ObjectStore, plan: Plan, best: JobResult) -> list[Variant]:
+    """Return the films that the published weights were trained on: the films themselves, without augmented copies."""
     variants = load_images(store, plan, Preprocessing(size=best.input_size)).variants
     split = job_split(variants, plan, best.job)
-    films = [variants[index] for index in split.train if variants[index].variant == 0]
+    return [variants[index] for index in split.train if variants[index].variant == 0]
+
+
+def training_inputs(store: ObjectStore, films: Sequence[Variant]) -> InputDistribution | None:
+    """Return the distribution of what `films` look like; None where they are too few to tell."""
     if len(films) < MIN_FILMS:
         return None
 

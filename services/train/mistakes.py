@@ -9,8 +9,8 @@ import torch
 
 from services.train.core import Floats
 from services.train.data import load_images
-from services.train.evaluate import served_predictions
 from services.train.jobs import JobResult, read_weights
+from services.train.points import served_predictions
 from services.train.publish import network_from_bytes
 from shared.datasets.manifest import CLASSES, Label
 from shared.errors import ObjectNotFound

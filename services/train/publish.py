@@ -13,14 +13,16 @@ from safetensors.torch import load, save
 
 from services.train.core import Floats
 from services.train.data import job_split, load_images
-from services.train.evaluate import best_fold, published_comparison, published_points, served_predictions, sides_of
-from services.train.inputs import training_inputs
+from services.train.exams import films_of, published_comparison, published_exam_rule
+from services.train.inputs import training_films, training_inputs
 from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
 from services.train.jobs import JobResult, read_weights
+from services.train.points import best_fold, published_points, served_predictions
 from shared.datasets.manifest import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.modelling.applicability import count_films
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.card import (
     GOLDEN,
@@ -32,6 +34,7 @@ from shared.modelling.card import (
     Int8Report,
     ModelCard,
     PreprocessingCard,
+    limits_of,
 )
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.golden import check_golden, golden_answers, golden_difference, golden_inputs
@@ -64,6 +67,9 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = read_weights(store, plan, best)
+    known = films_of(stored_manifest(store, plan.dataset))
+    films = training_films(store, plan, best)
+    trained_on = count_films(films)
     files = model_files(network, weights, best.input_size, plan.seed)
     points = published_points(best, judged.operating_points)
     int8, more = _in_8_bits(store, plan, best, files[ONNX], points)
@@ -94,11 +100,14 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         leaky_metrics=leaky.metrics if leaky else None,
         temperature=best.temperature,
         operating_points=points,
-        comparison=published_comparison(best, judged.side_by_side, sides_of(stored_manifest(store, plan.dataset))),
+        comparison=published_comparison(best, judged.side_by_side, known),
+        exam_rule=published_exam_rule(best, judged.levels, known),
         int8=int8,
-        inputs=training_inputs(store, plan, best),
+        trained_on=trained_on,
+        inputs=training_inputs(store, films),
         golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),
         explainable=network in EXPLAINABLE,
+        limits=limits_of(trained_on),
         data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
         files={},
     )

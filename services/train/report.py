@@ -17,6 +17,7 @@ from services.train.mistakes import Mistake
 from shared.datasets.manifest import CLASSES
 from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
+from shared.modelling.exams import RULE
 from shared.modelling.recipes import EXPLAINABLE
 from shared.queue.plan import Plan
 from shared.store import keys
@@ -120,5 +121,6 @@ _ENVIRONMENT.globals.update(
     threshold_rules=THRESHOLD_RULES,
     classes=CLASSES,
     explainable=EXPLAINABLE,
+    exam_rule=RULE,
 )
 _TEMPLATE = _ENVIRONMENT.get_template("report.html.j2")

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shared.api.answer import Answer, Ask, Query, absent
 from shared.api.predictions import Finding
+from shared.datasets.manifest import Label
 
 MOST_BATCH_IMAGES = 100_000
 MOST_BATCHES_LISTED = 100
@@ -77,3 +78,4 @@ class BatchLine(Answer):
     finding: Finding | None = absent()
     problem: ImageProblem | None = absent()
     heatmap: str | None = absent("the key of the class-activation map, a PNG with transparency")
+    heatmap_class: Label | None = absent("whose evidence the map shows: the decision's")

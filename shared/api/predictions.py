@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.api.answer import Answer, Query, absent
+from shared.api.films import ApplicabilityAnswer, FilmAbout
 from shared.datasets.manifest import Label
 from shared.modelling.calibration import OperatingPointName, Verdict
 from shared.modelling.metrics import Interval
@@ -15,6 +16,12 @@ LONGEST_TIMEOUT_MS = 60_000
 MapForm = Literal["overlay", "grey"]
 """How an activation map is drawn: coloured with transparency, or in grey levels, for programs."""
 
+ClassName = Literal["normal", "benign", "malignant"]
+_WHOSE = (
+    "whose evidence the map shows; without it that of the decision: of an abnormal film the likelier one of benign and "
+    "malignant, else normal"
+)
+
 
 class Waiting(Query):
     timeout_ms: int | None = Field(None, ge=1, le=LONGEST_TIMEOUT_MS, description="how long the work may not be begun")
@@ -23,11 +30,16 @@ class Waiting(Query):
 class PredictionQuery(Waiting):
     operating_point: OperatingPointName = Field("screening", description="one of the model's card")
     explain: Literal["heatmap"] | None = Field(None, description="heatmap: adds the class-activation map")
+    explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
     form: MapForm = Field("overlay", description="of the map: coloured with transparency, or grey levels")
-    view: Literal["1"] | None = Field(None, description="1: adds the film as a browser can show it")
+    view: Literal["1", "deep"] | None = Field(
+        None, description="1: adds the film as a browser can show it, in 8 bits; deep: in all its bits, packed"
+    )
 
 
 class ExplanationQuery(Waiting):
+    operating_point: OperatingPointName = Field("screening", description="one of the model's card")
+    explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
     form: MapForm = Field("overlay", description="coloured with transparency, or grey levels")
 
 
@@ -97,7 +109,7 @@ class Seconds(Answer):
 
 
 class Judgement(Answer):
-    """What is said of a film, of a patient, or of a film beside that of the other breast."""
+    """What is said of a film, of a breast, of an exam, or of a film beside the same view of the other breast."""
 
     label: Label = Field(alias="class")
     probabilities: Probabilities
@@ -109,6 +121,8 @@ class Finding(Judgement):
 
     gate: GateAnswer
     image: ImageFacts
+    about: FilmAbout | None = absent("always there, but in results of batches of earlier releases")
+    applicability: ApplicabilityAnswer | None = absent("always there, but in results of batches of earlier releases")
     breast_box: Box
     seconds: Seconds
 
@@ -120,7 +134,13 @@ class HeatMap(Answer):
 
 
 class View(Answer):
-    png: str = Field(description="base64 of an 8-bit grey PNG, its longer edge at most 2048 pixels")
+    """The film as a picture. Browsers read 8 bits of a channel at most, so a deep one is packed into two channels."""
+
+    png: str = Field(description="base64 of a PNG, its longer edge at most 2048 pixels")
+    bits: int = Field(8, description="of a grey level: levels go from 0 to 2^bits - 1")
+    packing: Literal["grey", "red-green"] = Field(
+        "grey", description="red-green: a grey level is 256 times its red and once its green"
+    )
 
 
 class FilmAnswer(Finding):
@@ -152,20 +172,3 @@ class Signature(Answer):
 
 class PredictionAnswer(FilmAnswer, Signature):
     """Of one image."""
-
-
-class PatientAnswer(Judgement):
-    """A patient is as suspicious as the most suspicious film, whose index `film` is."""
-
-    film: int
-
-
-class PatientPrediction(Signature):
-    """Of several images of one patient."""
-
-    films: tuple[FilmAnswer, ...]
-    patient: PatientAnswer
-    side_by_side: tuple[Judgement, ...] | None = absent(
-        "each film beside that of the other breast: there where the request is of one film of each breast and the "
-        "model's card has a comparison"
-    )

@@ -16,7 +16,7 @@ from shared.datasets.manifest import Label
 MOST_IMAGES = 8
 """Images that one request may hold."""
 
-OutputName: TypeAlias = Literal["probabilities", "class", "score"]
+OutputName: TypeAlias = Literal["probabilities", "class", "score", "applies"]
 Number: TypeAlias = float | str
 """An element of a tensor; class names are the strings."""
 
@@ -152,6 +152,7 @@ class InstancePrediction(Answer):
     label: Label = Field(alias="class")
     probabilities: Probabilities
     score: float
+    applies: bool | None = Field(description="the model was trained on such films; null: its card does not tell")
 
 
 class Predictions(Answer):
@@ -164,6 +165,7 @@ class EncodedPicture(Answer):
 
 class InstanceExplanation(Answer):
     label: Label = Field(alias="class")
+    explained: Label = Field(description="whose evidence the map shows: the decision's at the point `screening`")
     heatmap: EncodedPicture
 
 

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from shared.api.answer import Answer
 
 
@@ -38,9 +40,11 @@ class KeyLimits(Answer):
 
 
 class UsageLimits(Answer):
-    body_mb: int
+    body_mb: int = Field(description="of an image file, and of a body that is no form")
+    request_mb: int = Field(description="of a form with several films")
     image_pixels: int
-    images_in_a_request: int
+    images_in_a_request: int = Field(description="by the foreign protocols")
+    films_in_an_exam: int
     formats: tuple[str, ...]
     requests_at_work: int
     requests_waiting: int

@@ -16,7 +16,7 @@ from shared.console import (
     reporting,
     weights_line,
 )
-from shared.datasets.mias import Source
+from shared.datasets.sources import open_source
 from shared.errors import ObjectNotFound, PlanError, RunError
 from shared.modelling.recipes import (
     NETWORKS,
@@ -59,13 +59,17 @@ Wait = Annotated[bool, typer.Option("--wait", help="Stay and show the progress u
 
 def ingest(
     source: Annotated[
-        Path, typer.Argument(help="Folder or archive with mdbNNN.pgm and Info.txt, as MIAS is distributed.")
+        Path,
+        typer.Argument(
+            help="Folder or archive with mdbNNN.pgm and Info.txt, as MIAS is distributed, or a folder of generated "
+            "films with films.csv."
+        ),
     ],
     dataset: Dataset = "mias",
 ) -> None:
     """Check a data set film by film and bring it into the store. Doing it twice changes nothing."""
     with reporting() as report:
-        done = ingestion.ingest(_store(), Source(source), dataset, report)
+        done = ingestion.ingest(_store(), open_source(source), dataset, report)
     what = f"{done.written} films written" if done.written else "nothing had changed"
     kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
     console.print(f"data set {dataset}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {dataset}")

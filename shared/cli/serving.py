@@ -2,19 +2,22 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
 from shared.addresses import netloc
-from shared.api.predictions import PatientPrediction, PredictionAnswer
-from shared.client import InferenceClient, read_image
-from shared.console import console, reporting, show_patient, show_prediction
+from shared.api.exams import ExamPrediction
+from shared.api.predictions import PredictionAnswer
+from shared.client import InferenceClient, SentFilm, read_image
+from shared.console import console, reporting, show_exam, show_prediction
 from shared.embedded.commands import WORKERS, inference_command, worker_command
 from shared.errors import InputError
 from shared.settings import client_key, settings
 from shared.store.access import new_key, read_keys
 from shared.store.objects import open_store
+
+Form: TypeAlias = Literal["exams", "mias"]
 
 
 def predict(
@@ -32,11 +35,12 @@ def predict(
     if heatmap is not None and len(files) > 1:
         raise InputError("--heatmap is of one film; give one file")
     client, images = InferenceClient(url, client_key()), [read_image(file) for file in files]
-    answer: PredictionAnswer | PatientPrediction
+    answer: PredictionAnswer | ExamPrediction
     if len(images) == 1:
         answer = client.predict(images[0], operating_point=operating_point)
     else:
-        answer = client.predict_patient(images, operating_point=operating_point)
+        films = [SentFilm(image, file.name) for file, image in zip(files, images, strict=True)]
+        answer = client.predict_exam(films, operating_point=operating_point)
     if heatmap is not None:
         heatmap.write_bytes(client.explain(images[0]))
     if as_json:
@@ -44,7 +48,7 @@ def predict(
     elif isinstance(answer, PredictionAnswer):
         show_prediction(files[0].name, answer)
     else:
-        show_patient([file.name for file in files], answer)
+        show_exam(answer)
 
 
 def serve() -> None:
@@ -73,7 +77,9 @@ def demo(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="A file of ImageNet weights for resnet50.")] = None,
     profile: Annotated[str | None, typer.Option(help="How much work; demo for generated films, else quick.")] = None,
-    patients: Annotated[int, typer.Option(min=8, help="Patients of the generated data set, two films each.")] = 40,
+    patients: Annotated[
+        int, typer.Option(min=8, help="Patients of the generated data set, an exam of four films each.")
+    ] = 24,
     once: Annotated[bool, typer.Option("--once", help="End after the prediction in place of serving on.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its store and logs; emptied at the start.")] = Path(
         "var/demo"
@@ -88,17 +94,22 @@ def demo(
 
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
-    patients: Annotated[int, typer.Option(min=8, help="Two films each.")] = 32,
+    patients: Annotated[int, typer.Option(min=8, help="An exam each: four views, or two in the form of MIAS.")] = 32,
+    form: Annotated[
+        Form, typer.Option(help="exams: CC and MLO, scanned and digital, with films.csv. mias: as MIAS, with Info.txt.")
+    ] = "exams",
     seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 7,
 ) -> None:
-    """Generate SYNTHETIC films with an Info.txt, in the form of MIAS, to try things with."""
+    """Generate SYNTHETIC films to try things with."""
     from shared.datasets.synthetic import write_dataset  # noqa: PLC0415  only here
+    from shared.datasets.synthetic_exams import exposures, write_exams  # noqa: PLC0415  the same
 
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; give a new folder")
+    films, write = (len(list(exposures(patients))), write_exams) if form == "exams" else (2 * patients, write_dataset)
     with reporting() as report:
-        write_dataset(folder, patients, seed=seed, progress=lambda done: report("generating films", done, 2 * patients))
-    console.print(f"{2 * patients} SYNTHETIC films in {folder}. Next: mammo ingest {folder} --dataset synthetic")
+        write(folder, patients, seed=seed, progress=lambda done: report("generating films", done, films))
+    console.print(f"{films} SYNTHETIC films in {folder}. Next: mammo ingest {folder} --dataset synthetic")
 
 
 def _become(command: tuple[str, ...]) -> None:

@@ -14,14 +14,14 @@ from shared.datasets.manifest import Label, Lesion
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 
-def add_mass(rng: np.random.Generator, tissue: Floats, room: Floats, label: Label) -> list[Lesion]:
+def add_mass(rng: np.random.Generator, tissue: Floats, room: Floats, label: Label, size: float = 1.0) -> list[Lesion]:
     """Draws a mass into `tissue` (H x W), a smooth oval (benign) or a star with spicules (malignant), and says where.
 
-    `room` is the distance in pixels to the nearest place where no mass may lie. One star in five has a cluster of
-    calcifications in it, which counts as a second lesion.
+    `room` is the distance in pixels to the nearest place where no mass may lie; `size` scales its radius. One star in
+    five has a cluster of calcifications in it, which counts as a second lesion.
     """
     malignant = label is Label.MALIGNANT
-    radius = int(rng.integers(75, 111) if malignant else rng.integers(50, 81))
+    radius = int(size * (rng.integers(75, 111) if malignant else rng.integers(50, 81)))
     # A small breast may not have room for all of it: then the roomiest places must do.
     places = np.argwhere(room >= min(radius * 0.9, float(room.max()) - 1))
     y, x = (int(value) for value in places[rng.integers(len(places))])
@@ -33,9 +33,9 @@ def add_mass(rng: np.random.Generator, tissue: Floats, room: Floats, label: Labe
     kind = "SPIC" if malignant else "CIRC"
     lesions = [Lesion(kind=kind, label=label, x=x, y=y, radius=radius)]
     if malignant and rng.random() < 0.2:
-        cluster = cv2.circle(np.zeros(room.shape, np.uint8), (x, y), 36, 1, cv2.FILLED)
+        cluster = cv2.circle(np.zeros(room.shape, np.uint8), (x, y), int(36 * size), 1, cv2.FILLED)
         add_calcifications(rng, tissue, (cluster > 0) & (room > 0), 14)
-        lesions.append(Lesion(kind="CALC", label=label, x=x, y=y, radius=40))
+        lesions.append(Lesion(kind="CALC", label=label, x=x, y=y, radius=int(40 * size)))
     return lesions
 
 

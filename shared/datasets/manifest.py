@@ -6,7 +6,7 @@ Coordinates have their origin at the top left edge of the film, x to the right a
 import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,8 @@ class Label(StrEnum):
 
 
 CLASSES: tuple[Label, ...] = tuple(Label)
+Acquisition: TypeAlias = Literal["film scan", "digital", "synthesized"]
+"""Synthesized: a 2D image computed from tomosynthesis, such as Hologic's C-View."""
 _MANY_SHARDS = 100_000
 
 
@@ -45,7 +47,31 @@ class Lesion(Record):
         return self if self.x is None else self.model_copy(update={"x": width - self.x})
 
 
-class Film(Record):
+def _as_in_mias(default: str | int | None, description: str) -> Any:
+    return Field(default, description=description, exclude_if=lambda value: value == default)
+
+
+class Exposure(Record):
+    """State of which exam a film is and how it was taken; None where that is not known.
+
+    The defaults are those of mini-MIAS, whose form all data sets had before these fields existed: what was stored then
+    is read as what it is. A field with its default is not written, so that digests of such data sets stay the same.
+    Whoever makes records of films of another source sets all of them.
+    """
+
+    view: str | None = _as_in_mias("MLO", "view position: CC, MLO, ...")
+    exam: str | None = _as_in_mias(None, "id of the study; None: all films of the patient are one exam")
+    acquisition: Acquisition | None = _as_in_mias("film scan", "way in which the image came about")
+    vendor: str | None = _as_in_mias(None, "maker of the device")
+    bits: int | None = _as_in_mias(8, "depth of the film as it came")
+
+    @property
+    def exposure(self) -> dict[str, str | int | None]:
+        """These fields alone, for the record of an image that is made of the film."""
+        return {name: getattr(self, name) for name in Exposure.model_fields}
+
+
+class Film(Exposure):
     """One mammogram of a data set. `label` is that of its worst lesion."""
 
     id: str
@@ -110,7 +136,7 @@ class Transform(Record):
     contrast: float = Field(1.0, description="exponent on the grey values; the background stays at 0")
 
 
-class Variant(Record):
+class Variant(Exposure):
     """One image of a stage, with all that ties it to its film, so that no later stage can mix patients.
 
     Variant 0 is the film itself. `mask_key` and `mask_sha256` are there once it was segmented.

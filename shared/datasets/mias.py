@@ -81,6 +81,10 @@ class Source:
             if ending == "pgm" and _FILM_ID.fullmatch(stem):
                 yield ImageFile(stem, name, data())
 
+    def manifest(self, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
+        """Check the whole distribution and say what it holds; `read_manifest` says more."""
+        return read_manifest(self, dataset, progress)
+
     def _files(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
         if self.path.is_dir():
             for file in sorted(self.path.rglob("*")):
@@ -214,10 +218,10 @@ def _film_of(row: Row) -> str:
 
 def _film(image: ImageFile, rows: list[Row]) -> Film:
     try:
-        pixels = decode(image.data).pixels
+        decoded = decode(image.data)
     except ImageError as error:
         raise DatasetError(image.name, str(error)) from error
-    height, width = pixels.shape
+    height, width = decoded.pixels.shape
     lesions = []
     for row in rows:
         if row.density != rows[0].density:
@@ -237,6 +241,7 @@ def _film(image: ImageFile, rows: list[Row]) -> Film:
         sha256=hashlib.sha256(image.data).hexdigest(),
         width=width,
         height=height,
+        bits=decoded.bits,
     )
 
 

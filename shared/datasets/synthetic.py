@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from shared.datasets.manifest import Label
-from shared.datasets.phantom import EDGE, Density, SyntheticFilm, render
+from shared.datasets.phantom import EDGE, SyntheticFilm, render
+from shared.datasets.phantom_tissue import Density
 from shared.imaging.decode import encode_pgm
 
 _PATIENTS = ("NB", "MN", "NN", "BN", "NM", "NN", "BB", "MM")

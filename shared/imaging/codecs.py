@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
-from shared.errors import UndecodableImage, UnsupportedImage
+from shared.errors import ImageError, UndecodableImage, UnsupportedImage
 from shared.imaging import codestreams
 from shared.imaging.baseline import MOST_HALVINGS, decode_baseline
 from shared.imaging.codestreams import Codestream
@@ -40,7 +40,7 @@ def jpeg(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[
         raise UnsupportedImage("the DICOM's JPEG is progressive or of another kind; send it uncompressed")
     if header.bits == 8 and header.process != codestreams.LOSSLESS:
         times = min(halvings(*size, least_edge), MOST_HALVINGS)
-        return _checked(lambda: decode_baseline(frame, times, turn=False), size, times)
+        return _checked(lambda: decode_baseline(frame, size, times), size, times)
     return _checked(lambda: imagecodecs.jpeg8_decode(frame), size, 0)
 
 
@@ -113,6 +113,8 @@ def _checked(decode: Callable[[], npt.NDArray[np.generic]], size: Size, times: i
     """What a library decoded, with its failures and surprises turned into UndecodableImage."""
     try:
         decoded = decode()
+    except ImageError:
+        raise
     except Exception:  # noqa: BLE001  each library has errors of its own, and they may quote the file
         raise UndecodableImage("the DICOM's frame can't be decoded; send the file again") from None
     width, height = size

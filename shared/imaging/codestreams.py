@@ -7,7 +7,7 @@ UnsupportedImage (a variety that is not read).
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.errors import UndecodableImage, UnsupportedImage
 
@@ -25,7 +25,8 @@ LEAST_CODE_BLOCK = 256
 @dataclass(frozen=True)
 class Codestream:
     """`bits` is the depth of a sample, `channels` how many of them a pixel has; `process` is a JPEG's start-of-frame
-    marker and 0 for JPEG 2000; `levels` is how often a JPEG 2000 can be halved, `signed` whether its samples are."""
+    marker and 0 for JPEG 2000; `levels` is how often a JPEG 2000 can be halved, `signed` whether its samples are;
+    `exif` is a JPEG's block of Exif data."""
 
     width: int
     height: int
@@ -34,11 +35,12 @@ class Codestream:
     process: int = 0
     levels: int = 0
     signed: bool = False
+    exif: bytes = b""
 
 
 def jpeg(data: bytes) -> Codestream:
     """JPEG (ISO/IEC 10918-1) or JPEG-LS (ISO/IEC 14495-1), from its start-of-frame marker; its end must be there."""
-    position, header = 2, None
+    position, header, exif = 2, None, b""
     while data[:2] == b"\xff\xd8" and position + 4 <= len(data):
         if data[position] != 0xFF:
             raise UndecodableImage("a marker is missing in the JPEG; send the file again")
@@ -56,13 +58,30 @@ def jpeg(data: bytes) -> Codestream:
             if marker not in {BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS, JPEG_LS}:
                 raise UnsupportedImage("the JPEG is hierarchical or arithmetic, which is not read; send it as PNG")
             header = Codestream(width, height, bits, channels, process=marker)
+        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
+            exif = data[position + 10 : position + 2 + length]
         # Within a scan 0xFF is followed by 0 or by a restart marker, so the first end marker behind it is the true one.
         if marker == 0xDA and header is not None and data.find(b"\xff\xd9", position) >= 0:
             if header.process == PROGRESSIVE and len(re.findall(b"\xff\xda", data[position:])) > MAX_SCANS:
                 raise UnsupportedImage(f"the JPEG has more than {MAX_SCANS} scans; send it as PNG")
-            return header
+            return replace(header, exif=exif)
         position += 2 + length
     raise UndecodableImage("the JPEG ends before its end marker; send the file again")
+
+
+def without_application_data(data: bytes) -> bytes:
+    """Return a JPEG that `jpeg` has read without what its writer noted in front of the first scan."""
+    kept, position = [data[:2]], 2
+    while data[position + 1] != 0xDA:
+        end = (
+            position + 1
+            if data[position + 1] == 0xFF
+            else position + 2 + int.from_bytes(data[position + 2 : position + 4])
+        )
+        if data[position + 1] not in range(0xE0, 0xF0):
+            kept.append(data[position:end])
+        position = end
+    return b"".join([*kept, data[position:]])
 
 
 def jpeg_2000(data: bytes) -> Codestream:

@@ -3,33 +3,40 @@
 A format is recognised by its first bytes, never by a name. To add one, give it a reader and a line in `_FORMATS`.
 """
 
+import logging
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from shared.errors import UndecodableImage, UnsupportedImage
-from shared.imaging import codestreams, headers
+from shared.imaging import codestreams, headers, tiff
 from shared.imaging.baseline import MOST_HALVINGS, decode_baseline
-from shared.imaging.image import Image, Pixels, check_size, halvings
+from shared.imaging.depth import within_depth
+from shared.imaging.exif import ON_ITS_SIDE, orientation_of, turned
+from shared.imaging.image import Image, Pixels, check_not_too_small, check_size, halvings, unsigned
 
 
 def decode(data: bytes, least_edge: int | None = None) -> Image:
     """Decodes an image file; colour becomes grey.
 
     With `least_edge` the image may come out halved, once or more, as long as its shorter edge keeps that many pixels:
-    what a large JPEG, JPEG 2000 or HTJ2K costs falls with it. None is full size.
+    what a large JPEG, JPEG 2000 or HTJ2K costs falls with it. None is full size. An image that has fewer, and fewer
+    than MIN_EDGE, is refused.
 
-    The depth is what the file declares for PGM. 16-bit PNG and TIFF are only containers, mostly of 10 to 14 bits, so
-    that of the brightest pixel counts there. For DICOM see `greyscale.py`.
+    Files of 16 bits are mostly containers of 10 to 14: the depth is that which the film uses, at most what a PGM
+    declares, and what lies above is clipped to it (`depth.py`). For DICOM see `greyscale.py`.
 
     Raises UnsupportedImage for other formats, UndecodableImage for truncated or corrupt files, and ImageTooLarge, from
-    the header alone, for images beyond MAX_PIXELS.
+    the header alone, for images beyond MAX_PIXELS; ImageTooSmall.
     """
-    for magic, position, read in _FORMATS:
-        if data.startswith(magic, position):
-            return read(data, least_edge)
+    for start, read in _FORMATS:
+        if start.match(data):
+            image = read(data, least_edge)
+            return image if least_edge is None else check_not_too_small(image, least_edge)
     raise UnsupportedImage("not a format that is read; send PGM (P5), PNG, JPEG, TIFF or DICOM")
 
 
@@ -47,68 +54,84 @@ def encode_png(pixels: Pixels) -> bytes:
     return encoded.tobytes()
 
 
-def encode_pgm(pixels: Pixels) -> bytes:
-    """A binary PGM (P5) of uint8 or uint16 pixels (H x W); two bytes a pixel are big-endian, as Netpbm asks."""
+def encode_pgm(pixels: Pixels, bits: int | None = None) -> bytes:
+    """A binary PGM (P5) of uint8 or uint16 pixels (H x W), which declares a depth in bits, else that of the array; two
+    bytes a pixel are big-endian, as Netpbm asks."""
     height, width = pixels.shape
     samples = pixels if pixels.dtype == np.uint8 else pixels.astype(">u2")
-    return b"P5\n%d %d\n%d\n" % (width, height, np.iinfo(pixels.dtype).max) + samples.tobytes()
+    maxval = np.iinfo(pixels.dtype).max if bits is None else 2**bits - 1
+    return b"P5\n%d %d\n%d\n" % (width, height, maxval) + samples.tobytes()
 
 
 def _read_pgm(data: bytes, _least_edge: int | None) -> Image:
     header = headers.pgm(data)
     check_size(header.width, header.height)
-    wide = header.bits > 8
-    expected = header.width * header.height * (2 if wide else 1)
-    found = len(data) - header.offset
-    if found != expected:
+    sample = np.dtype(np.uint8 if header.maxval < 256 else ">u2")
+    expected = header.width * header.height * sample.itemsize
+    behind = data[header.offset + expected :]
+    if len(data) < header.offset + expected or behind not in {b"", b"\n", b"\r\n"}:
+        found = len(data) - header.offset
         raise UndecodableImage(f"the PGM has {found} bytes of pixels instead of {expected}; send the file again")
-    shape = (header.height, header.width)
-    if not wide:
-        return Image(np.frombuffer(data, np.uint8, offset=header.offset).reshape(shape), header.bits, "PGM")
-    pixels = np.frombuffer(data, ">u2", offset=header.offset).reshape(shape).astype(np.uint16)
-    if int(pixels.max()) >> header.bits:
+    stored = np.frombuffer(data, sample, header.width * header.height, header.offset)
+    pixels = unsigned(stored.reshape(header.height, header.width))
+    if header.maxval not in {255, 65535} and int(pixels.max()) > header.maxval:
         raise UndecodableImage("a pixel of the PGM exceeds its maxval; send the file again")
-    return Image(pixels, header.bits, "PGM")
+    if pixels.dtype == np.uint8:
+        return Image(_scaled(pixels, header.maxval), 8, "PGM")
+    return Image(*within_depth(pixels, header.maxval.bit_length()), "PGM")
+
+
+def _scaled(pixels: Pixels, maxval: int) -> Pixels:
+    """Bytes whose highest is `maxval`, so that it is 255."""
+    if maxval == 255:
+        return pixels
+    return unsigned(cv2.LUT(pixels, np.rint(np.arange(256) * 255 / maxval).clip(0, 255).astype(np.uint8)))
 
 
 def _read_png(data: bytes, _least_edge: int | None) -> Image:
-    return _read_with_opencv(data, headers.png(data), "PNG")
+    header = headers.png(data)
+    check_size(header.width, header.height)
+    # Imported when the first one comes, as everything that takes long to import.
+    import imagecodecs  # noqa: PLC0415
+
+    try:
+        decoded = imagecodecs.png_decode(data)
+    except Exception:  # noqa: BLE001  whatever libpng finds
+        raise UndecodableImage("the PNG can't be decoded; send the file again") from None
+    if decoded.shape[:2] != (header.height, header.width):
+        raise UndecodableImage("the PNG is not of the size that its header says; send the file again")
+    return _image(decoded, orientation_of(header.exif), "PNG")
 
 
 def _read_tiff(data: bytes, _least_edge: int | None) -> Image:
-    return _read_with_opencv(data, headers.tiff(data), "TIFF")
+    page = tiff.header(data)
+    return _image(tiff.decode(data, page), page.orientation, "TIFF")
 
 
-def _read_with_opencv(data: bytes, header: headers.Header, name: str) -> Image:
-    check_size(header.width, header.height)
-    try:
-        # Any depth, without the flag for colour: 16 bits stay 16 bits, colour becomes grey.
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        decoded = None
-    # Sorted, because the orientation noted in a file may have turned the image.
-    if decoded is None or sorted(decoded.shape) != sorted((header.height, header.width)):
-        raise UndecodableImage(f"the {name} can't be decoded; send the file again")
-    if decoded.dtype == np.uint8:
-        return Image(decoded.view(np.uint8), 8, name)
-    if decoded.dtype == np.uint16:
-        return Image(decoded.view(np.uint16), max(8, int(decoded.max()).bit_length()), name)
-    raise UnsupportedImage(f"the {name}'s samples are neither 8 nor 16 bits; send it as PNG")
+def _image(samples: npt.NDArray[np.uint8 | np.uint16], orientation: int, name: str) -> Image:
+    """The image of decoded samples (H x W, or H x W x channels): grey, the right way up, without opacity."""
+    if samples.ndim == 3 and samples.shape[2] > 2:
+        grey = unsigned(cv2.cvtColor(samples[..., :3].copy(), cv2.COLOR_RGB2GRAY))
+    else:
+        grey = unsigned(samples if samples.ndim == 2 else samples[..., 0].copy())
+    pixels = turned(grey, orientation)
+    if pixels.dtype == np.uint8:
+        return Image(pixels, 8, name)
+    return Image(*within_depth(pixels), name)
 
 
 def _read_jpeg(data: bytes, least_edge: int | None) -> Image:
     header = codestreams.jpeg(data)
     if header.bits != 8 or header.process in {codestreams.LOSSLESS, codestreams.JPEG_LS}:
         raise UnsupportedImage("the JPEG is lossless or has other than 8 bits; send it as PNG")
+    if header.channels not in {1, 3}:
+        raise UnsupportedImage(f"the JPEG has {header.channels} channels, neither grey nor colour; send it as PNG")
     check_size(header.width, header.height)
     times = min(halvings(header.width, header.height, least_edge), MOST_HALVINGS)
-    pixels = decode_baseline(data, times, turn=True)
-    height, width = pixels.shape
-    frames = [(header.width, header.height), (header.height, header.width)]  # as stored, and turned
-    for frame in frames:
-        if (-(-frame[0] >> times), -(-frame[1] >> times)) == (width, height):
-            return Image(pixels, 8, "JPEG", reduction=2**times, frame=frame if times else None)
-    raise UndecodableImage("the JPEG is not of the size that its header says; send the file again")
+    orientation = orientation_of(header.exif)
+    pixels = turned(decode_baseline(data, (header.width, header.height), times), orientation)
+    frame = (header.height, header.width) if orientation in ON_ITS_SIDE else (header.width, header.height)
+    return Image(pixels, 8, "JPEG", reduction=2**times, frame=frame if times else None)
 
 
 def _read_dicom(data: bytes, least_edge: int | None) -> Image:
@@ -118,18 +141,19 @@ def _read_dicom(data: bytes, least_edge: int | None) -> Image:
     return dicom.read(data, least_edge)
 
 
-def _refuse_bare_dicom(_data: bytes, _least_edge: int | None) -> Image:
-    raise UnsupportedImage("a DICOM without its preamble is not read; send it as the file that PS3.10 describes")
-
+# It warns of odd chunks and tags in the file's own words; of damage it raises.
+logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
 
 _Reader: TypeAlias = Callable[[bytes, int | None], Image]
 
-_FORMATS: tuple[tuple[bytes, int, _Reader], ...] = (
-    (b"DICM", 128, _read_dicom),  # first: a preamble may look like a TIFF
-    (b"P5", 0, _read_pgm),
-    (b"\x89PNG\r\n\x1a\n", 0, _read_png),
-    (b"\xff\xd8\xff", 0, _read_jpeg),
-    (b"II*\0", 0, _read_tiff),
-    (b"MM\0*", 0, _read_tiff),
-    *((group, 0, _refuse_bare_dicom) for group in (b"\x02\0\0\0", b"\x08\0\5\0", b"\x08\0\x08\0", b"\x08\0\0\0")),
+_FORMATS: tuple[tuple[re.Pattern[bytes], _Reader], ...] = tuple(
+    (re.compile(start, re.DOTALL), read)
+    for start, read in (
+        (rb".{128}DICM", _read_dicom),  # first: a preamble may look like a TIFF
+        (rb"P5", _read_pgm),
+        (rb"\x89PNG\r\n\x1a\n", _read_png),
+        (rb"\xff\xd8\xff", _read_jpeg),
+        (rb"II[*+]\0|MM\0[*+]", _read_tiff),
+        (rb"[\x02\x08]\0[\0-\x20]\0", _read_dicom),  # without its preamble: the first element is of group 2 or 8
+    )
 )

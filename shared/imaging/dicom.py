@@ -6,63 +6,55 @@ counts ends headers without end, and values that would become long lists are rea
 """
 
 import logging
-import math
-import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pydicom.config
 from pydicom import encaps
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
-from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
-from shared.imaging import codecs
+from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsuitableKind, UnsupportedImage
+from shared.imaging import codecs, facts, stored_values
+from shared.imaging.depth import counts
 from shared.imaging.elements import (
-    MAX_SEQUENCE,
-    laterality_of,
-    number_of,
-    raw_of,
+    or_passed_over,
     spacing_of,
-    stored_value,
     value_of,
-    view_of,
     whole_of,
 )
-from shared.imaging.greyscale import Greyscale, Lut, Window
+from shared.imaging.facts import facts_of, laterality_of, refuse_unsuitable, view_of
 from shared.imaging.image import Image, Pixels, check_size, unsigned
+from shared.imaging.stored_values import greyscale_of, presets_of
 
 # Its warnings quote the values that it finds odd, which may be a patient's.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", module="pydicom")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
-_ALL = np.ones(2**16, np.bool_)
-"""Taken for the words that occur where nothing depends on which do."""
-
 MAX_READS = 60_000
 """Reads that a header and its fragments may take; a long header takes some thousand."""
 MAX_INFLATED = 128 * 2**20
 """Bytes of a deflated file: 60 million pixels of 16 bits."""
+MAX_SPARE = 64
+"""Bytes behind the pixels that are passed over (PS3.5 8.1.1 lets writers pad); more are a wrong size."""
+_UNDEFINED = 0xFFFFFFFF
 
 _WANTED = [
     *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),  # samples, photometric, frames, rows, columns
-    *(0x00280100, 0x00280101, 0x00280102, 0x00280103),  # bits allocated, stored, high bit, pixel representation
-    *(0x00280120, 0x00280121),  # padding
-    *(0x00281050, 0x00281051, 0x00281052, 0x00281053, 0x00281056),  # window, rescale, function of the window
-    *(0x00283000, 0x00283010),  # look-up tables
+    *(0x00280100, 0x00280101, 0x00280102),  # bits allocated, stored, high bit
     *(0x00181164, 0x00182010, 0x00280030),  # spacing
-    *(0x00200060, 0x00200062, 0x00185101, 0x00540220),  # laterality, view
+    *(*stored_values.TAGS, *facts.TAGS),
 ]
-_IMPLICIT, _DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
-_NATIVE = {_IMPLICIT, "1.2.840.10008.1.2.1", _DEFLATED, _BIG_ENDIAN}
+_IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_NATIVE = {_IMPLICIT, _EXPLICIT, _DEFLATED, _BIG_ENDIAN}
 _CODECS: dict[str, codecs.FrameDecoder] = {
     "1.2.840.10008.1.2.5": codecs.run_lengths,
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg for number in (50, 51, 57, 70)},
@@ -89,14 +81,16 @@ class _Reader(BytesIO):
 
 @dataclass(frozen=True, eq=False)
 class _File:
-    """A parsed file: its elements, and where in the (inflated) bytes its pixels are. `length` is 0xFFFFFFFF where they
-    are wrapped into fragments."""
+    """A parsed file: its elements, and where in the (inflated) bytes its pixels are. `length` is _UNDEFINED where they
+    are wrapped into fragments; `notes` grows while it is read."""
 
     elements: Dataset
+    sop_class: str
     syntax: str
     reader: _Reader
     length: int
     order: Literal["<", ">"]
+    notes: list[str]
 
 
 def read(data: bytes, least_edge: int | None) -> Image:
@@ -113,10 +107,18 @@ def read(data: bytes, least_edge: int | None) -> Image:
 
 
 def _parsed(data: bytes) -> _File:
-    reader = _Reader(data)
-    reader.seek(132)
+    reader, notes = _Reader(data), []
+    if data[128:132] == b"DICM":
+        reader.seek(132)
+    else:
+        notes.append("The file has no preamble (PS3.10).")
     meta = read_dataset(reader, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
     syntax = str(value_of(meta, 0x00020010) or "")
+    if not meta:
+        # An explicit data set names the type of its first element in two capitals.
+        explicit = data[reader.tell() + 4 : reader.tell() + 6].isalpha()
+        syntax = _EXPLICIT if explicit else _IMPLICIT
+        notes.append("The file does not say its transfer syntax.")
     if syntax not in _NATIVE and syntax not in _CODECS:
         raise UnsupportedImage("the DICOM's transfer syntax is none of those that are read; send it uncompressed")
     if syntax == _DEFLATED:
@@ -129,23 +131,28 @@ def _parsed(data: bytes) -> _File:
     def at_pixels(tag: BaseTag, _vr: str | None, length: int) -> bool:
         if tag == 0x7FE00010:
             pixels.append((reader.tell(), length))
-        return int(tag) >= 0x7FE00000
+        # In front of them stand the length of their group and the Extended Offset Table; floating-point pixels end it.
+        return int(tag) >= 0x7FE00008
 
     order: Literal["<", ">"] = ">" if syntax == _BIG_ENDIAN else "<"
     wanted: list[BaseTag | int] = [BaseTag(tag) for tag in _WANTED]
     elements = read_dataset(reader, syntax == _IMPLICIT, order == "<", stop_when=at_pixels, specific_tags=wanted)
+    sop_class = str(value_of(elements, 0x00080016) or value_of(meta, 0x00020002) or "")
+    refuse_unsuitable(elements, sop_class)
     if not pixels:
         raise UnsupportedImage("the DICOM holds no image of whole numbers; send one mammogram")
     start, length = pixels[0]
     reader.seek(start)
-    return _File(elements, syntax, reader, length, order)
+    return _File(elements, sop_class, syntax, reader, length, order, notes)
 
 
 def _image(file: _File, least_edge: int | None) -> Image:
-    elements = file.elements
-    frames = whole_of(elements, 0x00280008, 1)
+    elements, notes = file.elements, file.notes
+    frames = or_passed_over(notes, lambda: whole_of(elements, 0x00280008, 1), 1)
     if frames > 1:
-        raise UnsupportedImage(f"the DICOM holds {frames} frames; send one mammogram at a time, no tomosynthesis")
+        raise UnsuitableKind(
+            f"the DICOM holds {frames} frames; send one mammogram at a time, no tomosynthesis", "tomosynthesis"
+        )
     photometric = str(value_of(elements, 0x00280004) or "")
     if whole_of(elements, 0x00280002, 1) != 1 or photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         raise UnsupportedImage("the DICOM is not a single grey plane; send one grey mammogram")
@@ -162,29 +169,39 @@ def _image(file: _File, least_edge: int | None) -> Image:
     if file.syntax in _NATIVE:
         words, times = _native(file, (width, height), allocated), 0
     else:
-        frame = encaps.get_frame(file.reader, 0, number_of_frames=1)
-        words, times = _CODECS[file.syntax](frame, (width, height), allocated, least_edge)
+        words, times = _CODECS[file.syntax](_frame(file), (width, height), allocated, least_edge)
         high_bit = stored - 1
-    greyscale = _greyscale(file, stored, high_bit, photometric)
-    present = _present(words) if greyscale.interest is None else _ALL[: 2 ** (8 * words.itemsize)]
-    table, bits = greyscale.table(present)
+    inverted = photometric == "MONOCHROME1"
+    greyscale = greyscale_of(elements, file.order, notes, bits=stored, high_bit=high_bit, inverted=inverted)
+    levels = greyscale.levels(counts(words))
+    spacing = spacing_of(elements, notes)
+    windows = presets_of(elements, levels)
+    about = facts_of(elements, file.sop_class)
     return Image(
-        unsigned(cv2.LUT(words, table)),
-        bits,
+        unsigned(cv2.LUT(words, levels.table)),
+        levels.bits,
         format="DICOM",
         reduction=2**times,
         frame=(width, height) if times else None,
-        spacing=spacing_of(elements),
+        spacing=spacing,
         laterality=laterality_of(elements),
         view=view_of(elements),
+        about=replace(about, windows=windows, notes=(*about.notes, *dict.fromkeys(notes))),
     )
 
 
 def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
     width, height = size
     expected = width * height * allocated // 8
-    if file.length not in {expected, expected + expected % 2}:
+    if file.length == _UNDEFINED:
+        raise UndecodableImage(
+            "the DICOM says that its pixels are uncompressed and holds compressed ones; send it again"
+        )
+    spare = file.length - expected
+    if not 0 <= spare <= MAX_SPARE:
         raise UndecodableImage(f"the DICOM has {file.length} bytes of pixels instead of {expected}; send it again")
+    if spare > expected % 2:
+        file.notes.append(f"{spare} bytes behind the pixels were passed over.")
     start = file.reader.tell()
     found = file.reader.getbuffer()[start : start + expected]
     if len(found) < expected:
@@ -194,59 +211,8 @@ def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
     return unsigned(np.frombuffer(found, f"{file.order}u{allocated // 8}").reshape(height, width))
 
 
-def _present(words: Pixels) -> npt.NDArray[np.bool_]:
-    """Which of the 2^8 or 2^16 words occur."""
-    size = 2 ** (8 * words.itemsize)
-    return np.asarray(cv2.calcHist([words], [0], None, [size], [0, size]).ravel() > 0)
-
-
-def _greyscale(file: _File, bits: int, high_bit: int, photometric: str) -> Greyscale:
-    elements, order = file.elements, file.order
-    signed = whole_of(elements, 0x00280103, 0) == 1
-    modality = _lut(elements, 0x00283000, order, signed)
-    slope, intercept = number_of(elements, 0x00281053, 1.0), number_of(elements, 0x00281052, 0.0)
-    if slope == 0:
-        raise UndecodableImage("the DICOM's rescale slope is 0; send the file again")
-    below_zero = modality is None and (slope < 0 or intercept < 0 or signed)
-    padding = stored_value(elements, 0x00280120, order, signed)
-    end = stored_value(elements, 0x00280121, order, signed)
-    return Greyscale(
-        bits=bits,
-        high_bit=high_bit,
-        signed=signed,
-        inverted=photometric == "MONOCHROME1",
-        modality=modality or (slope, intercept),
-        interest=_lut(elements, 0x00283010, order, below_zero) or _window(elements),
-        padding=None if padding is None else _ordered(padding, padding if end is None else end),
-    )
-
-
-def _window(elements: Dataset) -> Window | None:
-    """The first window, if PS3.3 allows it; others are alternatives to it."""
-    centre, width = number_of(elements, 0x00281050, math.nan), number_of(elements, 0x00281051, math.nan)
-    function = str(value_of(elements, 0x00281056) or "LINEAR")
-    if not math.isfinite(centre) or not math.isfinite(width) or width <= 0:
-        return None
-    if function in {"SIGMOID", "LINEAR_EXACT"}:
-        return Window(centre, width, "SIGMOID" if function == "SIGMOID" else "LINEAR_EXACT")
-    return Window(centre, width) if width >= 1 else None
-
-
-def _lut(elements: Dataset, tag: int, order: str, signed: bool) -> Lut | None:
-    """The first item of a sequence of look-up tables (PS3.3 C.11.1.1.1)."""
-    items = value_of(elements, tag, MAX_SEQUENCE)
-    if not items:
-        return None
-    descriptor = raw_of(items[0], 0x00283002)
-    data = raw_of(items[0], 0x00283006, MAX_SEQUENCE)
-    entries, first, bits = struct.unpack(order + ("HhH" if signed else "HHH"), descriptor[:6])
-    entries = entries or 2**16
-    if not 8 <= bits <= 16 or len(data) < entries:
-        raise UndecodableImage("a look-up table of the DICOM is truncated or corrupt; send the file again")
-    kind = "u2" if len(data) >= 2 * entries else "u1"
-    values = np.frombuffer(data, order + kind, entries).astype(np.uint16)
-    return Lut(first, np.minimum(values, 2**bits - 1), bits)
-
-
-def _ordered(one: int, other: int) -> tuple[int, int]:
-    return min(one, other), max(one, other)
+def _frame(file: _File) -> bytes:
+    """The one compressed frame, whatever fragments it is cut into."""
+    if file.length != _UNDEFINED:
+        raise UndecodableImage("the DICOM says that its pixels are compressed and holds others; send it again")
+    return encaps.get_frame(file.reader, 0, number_of_frames=1)

@@ -1,98 +1,119 @@
-"""Looks up what `dicom.py` wants of a file's elements: numbers, raw values, and how the film was taken.
+"""Looks up values of a DICOM header: numbers, raw values, spacing. No error quotes a value.
 
-No value that is not a number or one of a short list of codes leaves this module, and no error quotes one.
+An element that is there without a valid value raises OddElement, which names it; `or_passed_over` makes a note of it
+where the image can do without.
 """
 
 import math
 import struct
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from shared.errors import UndecodableImage
+
+T = TypeVar("T")
 
 MAX_VALUE = 4096
 """Bytes of a value that is not a table."""
 MAX_SEQUENCE = 2**20
 """Bytes of a sequence, such as one of several look-up tables."""
 
-_VIEWS = {
-    "ML": ("R-10224", "399260004"),
-    "MLO": ("R-10226", "399368009"),
-    "LM": ("R-10228", "399352003"),
-    "LMO": ("R-10230", "399099002"),
-    "CC": ("R-10242", "399162004"),
-    "FB": ("R-10244", "399196006"),
-    "SIO": ("R-102D0", "399188001"),
-    "ISO": ("R-40AAA", "441555000"),
-    "XCC": (),
-    "XCCL": ("R-1024A", "399192008"),
-    "XCCM": ("R-1024B", "399101009"),
-}
-"""View positions with their codes in PS3.16 CID 4014 (SNOMED RT and CT). Other texts are not passed on."""
-_VIEW_OF = {code: view for view, codes in _VIEWS.items() for code in (view, *codes)}
+
+class OddElement(UndecodableImage):
+    """An element is empty, too long, or not of its kind."""
+
+    def __init__(self, tag: int) -> None:
+        self.element = f"{keyword_for_tag(tag)} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        super().__init__(f"the DICOM's {self.element} is empty or not valid; correct it or send the file as PNG")
 
 
-def spacing_of(elements: Dataset) -> tuple[float, float] | None:
-    """Pixel Spacing, else that at the imager or of the scanner."""
-    for tag in (0x00280030, 0x00181164, 0x00182010):
-        values = value_of(elements, tag)
-        if values is not None and not isinstance(values, str) and len(values) == 2:
-            row, column = (float(value) for value in values)
-            if 0 < row < 100 and 0 < column < 100:
-                return row, column
-    return None
-
-
-def laterality_of(elements: Dataset) -> Literal["L", "R"] | None:
-    side = value_of(elements, 0x00200062) or value_of(elements, 0x00200060)
-    return "L" if side == "L" else "R" if side == "R" else None
-
-
-def view_of(elements: Dataset) -> str | None:
-    items = value_of(elements, 0x00540220, MAX_SEQUENCE)
-    codes = (value_of(elements, 0x00185101), value_of(items[0], 0x00080100) if items else None)
-    return next((_VIEW_OF[str(code)] for code in codes if str(code) in _VIEW_OF), None)
-
-
-def whole_of(elements: Dataset, tag: int, default: int = 0) -> int:
-    value = value_of(elements, tag)
-    return default if value is None or value == "" else int(value)
-
-
-def number_of(elements: Dataset, tag: int, default: float) -> float:
-    """The first value of an element of decimal strings."""
-    value = value_of(elements, tag)
-    if value is not None and not isinstance(value, str | int | float):
-        value = value[0] if len(value) else None
-    number = default if value is None or value == "" else float(value)
-    if not math.isfinite(number) and not math.isnan(default):
-        raise UndecodableImage("a number of the DICOM is none; send the file again")
-    return number
-
-
-def stored_value(elements: Dataset, tag: int, order: str, signed: bool) -> int | None:
-    """A value that is stored like a pixel: its sign is the pixels', whatever its own element says."""
-    if tag not in elements:
-        return None
-    raw = raw_of(elements, tag)
-    return int(struct.unpack(order + ("h" if signed else "H"), raw[:2])[0]) if len(raw) >= 2 else None
+def or_passed_over(notes: list[str], read: Callable[[], T], otherwise: T) -> T:
+    """Return what `read` returns; where it meets an odd element, note that and return `otherwise`."""
+    try:
+        return read()
+    except OddElement as error:
+        notes.append(f"{error.element} is empty or not valid and was passed over.")
+        return otherwise
 
 
 def value_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> Any:
-    """An element's value as pydicom converts it, None where it is absent or empty."""
+    """Return an element's value as pydicom converts it, None where it is absent or empty. Raises OddElement."""
     if tag not in elements:
         return None
     item = elements.get_item(tag)
     if isinstance(item.value, bytes) and len(item.value) > most:
-        raise UndecodableImage("a value of the DICOM's header is too long; send the file again")
-    return elements[tag].value
+        raise OddElement(tag)
+    try:
+        return elements[tag].value
+    except Exception:  # noqa: BLE001  pydicom raises whatever it stumbles over, and quotes the file in it
+        raise OddElement(tag) from None
 
 
 def raw_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> bytes:
-    """An element's value as it stands in the file."""
+    """Return an element's value as it stands in the file. Raises OddElement."""
     item = elements.get_item(tag)
     value = item.value if item is not None else b""
     if not isinstance(value, bytes) or len(value) > most:
-        raise UndecodableImage("a value of the DICOM's header is not as it should be; send the file again")
+        raise OddElement(tag)
     return value
+
+
+def whole_of(elements: Dataset, tag: int, default: int = 0) -> int:
+    """Return a whole number, `default` where the element is absent or empty. Raises OddElement."""
+    value = value_of(elements, tag)
+    try:
+        return default if value is None or value == "" else int(value)
+    except (TypeError, ValueError):
+        raise OddElement(tag) from None
+
+
+def number_of(elements: Dataset, tag: int) -> float | None:
+    """Return the first value of an element of decimal strings, None where it is absent. Raises OddElement."""
+    values = numbers_of(elements, tag)
+    return None if values is None else values[0]
+
+
+def numbers_of(elements: Dataset, tag: int) -> list[float] | None:
+    """Return the finite values of an element of decimal strings, None where it is absent. Raises OddElement."""
+    if tag not in elements:
+        return None
+    value = value_of(elements, tag)
+    values: list[Any] = [value] if value is None or isinstance(value, str | int | float) else list(value)
+    try:
+        numbers = [float(each) for each in values]
+    except (TypeError, ValueError):
+        raise OddElement(tag) from None
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise OddElement(tag)
+    return numbers
+
+
+def stored_value(elements: Dataset, tag: int, order: str, signed: bool) -> int | None:
+    """Return a value that is stored like a pixel: its sign is the pixels', whatever its own element says."""
+    if tag not in elements:
+        return None
+    raw = raw_of(elements, tag)
+    if len(raw) < 2:
+        raise OddElement(tag)
+    return int(struct.unpack(order + ("h" if signed else "H"), raw[:2])[0])
+
+
+def spacing_of(elements: Dataset, notes: list[str]) -> tuple[float, float] | None:
+    """Return Pixel Spacing, else that at the imager or of the scanner: millimetres between rows, and columns."""
+    for tag in (0x00280030, 0x00181164, 0x00182010):
+        spacing = or_passed_over(notes, lambda tag=tag: _pair(elements, tag), None)  # type: ignore[misc]
+        if spacing is not None:
+            return spacing
+    return None
+
+
+def _pair(elements: Dataset, tag: int) -> tuple[float, float] | None:
+    values = numbers_of(elements, tag)
+    if values is None:
+        return None
+    if len(values) != 2 or not all(0 < value < 100 for value in values):
+        raise OddElement(tag)
+    return values[0], values[1]

@@ -10,6 +10,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from shared.imaging.depth import depth_of
+
+DARKEST = 0.001
+"""Share of a film's pixels that may be darker than its black: one defective pixel is."""
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 WindowFunction: TypeAlias = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
@@ -46,6 +51,21 @@ class Window:
             return (inputs > self.centre - 0.5).astype(np.float64)
         return ((inputs - (self.centre - 0.5)) / (self.width - 1) + 0.5).clip(0, 1)
 
+    @property
+    def line(self) -> tuple[float, float] | None:
+        """Slope and intercept of the function between 0 and 1, where it is a line."""
+        if self.function == "SIGMOID" or self.width == 1:
+            return None
+        centre, width = (
+            (self.centre, self.width) if self.function == "LINEAR_EXACT" else (self.centre - 0.5, self.width - 1)
+        )
+        return 1 / width, 0.5 - centre / width
+
+    def steps(self, step: float) -> int:
+        """How many stored values, `step` apart in the modality's values, lie between black and white; at least 255."""
+        width = self.width - 1 if self.function == "LINEAR" else self.width
+        return round(min(max(width / step, 255), 65535))
+
 
 @dataclass(frozen=True, eq=False)
 class Greyscale:
@@ -70,38 +90,55 @@ class Greyscale:
         sign = 2 ** (self.bits - 1) if self.signed else 0
         return np.asarray((values ^ sign) - sign)
 
-    def table(self, present: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint8 | np.uint16], int]:
-        """The grey level of every word (of 8 or 16 bits), 0 for padding, and their depth in bits.
+    def levels(self, counts: npt.NDArray[np.float32]) -> "Levels":
+        """The grey level of every word (of 8 or 16 bits); `counts` (2^8 or 2^16) says how often each occurs.
 
-        `present` (2^8 or 2^16) says which words occur. With a window or a table of interest the levels fill 16 bits;
-        without one they are the file's own steps from the lowest value that occurs, so that no depth is lost or made
-        up: BitsStored is often only the container's.
+        A level is a step of the file's own values, so that no depth is lost or made up: a window yields as many levels
+        as it is wide, a table those that it holds. 0 is what the darkest thousandth shows, and padding; the depth is
+        that of the film (`depth.py`), whatever the window or table would have room for.
         """
-        stored = self.stored(np.arange(len(present)))
-        padded = np.zeros(len(present), np.bool_)
+        stored = self.stored(np.arange(len(counts)))
         if self.padding is not None:
             padded = (self.padding[0] <= stored) & (stored <= self.padding[1])
-        shown, top = self._shown(stored, present & ~padded)
+            counts = np.where(padded, 0, counts)
+        shown, line = self._shown(stored)
         if self.inverted:
-            shown = top - shown
-        shown[padded] = 0
-        bits = max(8, int(top).bit_length())
-        return np.rint(shown).astype(np.uint8 if bits == 8 else np.uint16), bits
+            shown, line = -shown, line and (-line[0], -line[1])
+        lowest = shown.min()
+        steps = np.rint(shown - lowest).clip(0, 65535).astype(np.int64)
+        histogram = np.bincount(steps, counts, 65536)
+        below = histogram.cumsum()
+        black = int(np.searchsorted(below, DARKEST * below[-1], side="right")) if below[-1] else 0
+        histogram[black] = below[min(black, 65535)]
+        bits = depth_of(np.pad(histogram[black:], (0, black)))
+        table = (steps - black).clip(0, 2**bits - 1)
+        if self.padding is not None:
+            table[padded] = 0
+        line = line and (line[0], line[1] - lowest - black)
+        return Levels(table.astype(np.uint8 if bits == 8 else np.uint16), bits, line)
 
-    def _shown(self, stored: npt.NDArray[np.int64], occurring: npt.NDArray[np.bool_]) -> tuple[Floats, int]:
-        """Grey levels before polarity, and the highest that there can be."""
-        values = stored.astype(np.float64)
+    def _shown(self, stored: npt.NDArray[np.int64]) -> tuple[Floats, tuple[float, float] | None]:
+        """Grey levels before polarity, and the line (slope, intercept) by which values of the modality become them."""
+        values, slope, intercept = stored.astype(np.float64), 1.0, 0.0
         if isinstance(self.modality, Lut):
             values = self.modality(values)
-        elif self.interest is None:
-            values *= np.sign(self.modality[0])
         else:
-            values = values * self.modality[0] + self.modality[1]
+            slope, intercept = self.modality
+            values = values * slope + intercept
         if isinstance(self.interest, Lut):
-            return self.interest(values) * (65535 / (2**self.interest.bits - 1)), 65535
-        if self.interest is not None:
-            return self.interest(values) * 65535, 65535
-        if not occurring.any():
-            return np.zeros(len(stored)), 255
-        low, high = values[occurring].min(), values[occurring].max()
-        return values.clip(low, high) - low, int(high - low)
+            return self.interest(values), None
+        if self.interest is None:
+            return (values - intercept) / abs(slope), (1 / abs(slope), -intercept / abs(slope))
+        steps = self.interest.steps(abs(slope))
+        line = self.interest.line
+        return self.interest(values) * steps, line and (line[0] * steps, line[1] * steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """`table` gives the grey level of every word, `bits` their depth; `line` (slope, intercept) makes levels of the
+    modality's values, where it is a line between black and white."""
+
+    table: npt.NDArray[np.uint8 | np.uint16]
+    bits: int
+    line: tuple[float, float] | None

@@ -1,18 +1,50 @@
 """The one type that every image file becomes: grey, bright where the breast is dense, its meaning kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import ImageTooLarge, UndecodableImage
+from shared.errors import ImageTooLarge, ImageTooSmall, UndecodableImage
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused from their header. A film at 50 micrometres has about 29 million pixels."""
 
+MIN_EDGE = 200
+"""Pixels of the shorter edge below which an image is refused: a breast cropped out of a film that was reduced to half a
+millimetre a pixel has more, and a thumbnail fewer."""
+
 Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+Acquisition: TypeAlias = Literal["film scan", "digital", "synthesized"]
+"""A scanned film, a detector or image plate, or a projection computed from tomosynthesis."""
+
+
+@dataclass(frozen=True)
+class WindowPreset:
+    """A display window that the file proposes; `centre` and `width` are in grey levels of the decoded pixels."""
+
+    name: str | None
+    centre: float
+    width: float
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """Facts that an image file states about itself, apart from its pixels. None and () stand for unknown."""
+
+    view_modifiers: tuple[str, ...] | None = None
+    """Names of DICOM CID 4015 in lower case, such as "magnification", and "partial view"; () where the file states a
+    view without any."""
+    acquisition: Acquisition | None = None
+    vendor: str | None = None
+    """The manufacturer under one name, "other" where it is none of those known."""
+    implant: bool | None = None
+    windows: tuple[WindowPreset, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences about what is odd in the file or was passed over; they quote no value of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +64,7 @@ class Image:
     laterality: Literal["L", "R"] | None = None
     view: str | None = None
     """MLO, CC and such: one of the codes of DICOM's view positions."""
+    about: FileFacts = FileFacts()
 
     @property
     def full_size(self) -> tuple[int, int]:
@@ -41,11 +74,22 @@ class Image:
 
 
 def check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
-    """Raises UndecodableImage for an empty frame and ImageTooLarge for one of more than `most` pixels."""
+    """Raise UndecodableImage for an empty frame and ImageTooLarge for one of more than `most` pixels."""
     if width <= 0 or height <= 0:
         raise UndecodableImage(f"the image has {width} x {height} pixels; send the file again")
     if width * height > most:
         raise ImageTooLarge(f"the image has {width} x {height} pixels; send at most {most // 10**6} million")
+
+
+def check_not_too_small(image: Image, least_edge: int) -> Image:
+    """Return the image, or raise ImageTooSmall for an edge below both MIN_EDGE and `least_edge`."""
+    width, height = image.full_size
+    if min(width, height) < min(MIN_EDGE, least_edge):
+        raise ImageTooSmall(
+            f"the image has {width} x {height} pixels, too few for a mammogram; send one of {MIN_EDGE} x {MIN_EDGE}"
+            " pixels at least"
+        )
+    return image
 
 
 def halvings(width: int, height: int, least_edge: int | None) -> int:
@@ -60,6 +104,14 @@ def unsigned(words: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Pixels:
     if words.dtype.itemsize == 1:
         return words.view(np.uint8)
     return words.astype(words.dtype.newbyteorder("="), copy=False).view(np.uint16)
+
+
+def with_depth(image: Image, bits: int | None) -> Image:
+    """Return an image that a stage stored with the depth of its film, as far as that is known.
+
+    A PNG of 16 bits is a container that does not say how many of them are used.
+    """
+    return image if image.pixels.dtype == np.uint8 or bits is None or bits <= 8 else replace(image, bits=bits)
 
 
 def to_8bit(image: Image) -> npt.NDArray[np.uint8]:

@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.breast import Points, Work, part_of_way
+from shared.imaging.regions import part_of_way
+from shared.imaging.upright import Upright
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Edges: TypeAlias = npt.NDArray[np.float32]
 """K x 3: where an edge meets the top and the chest wall, and by how much it is bowed outwards."""
 
 SAMPLES = 32  # points at which an edge is measured
-SKIN = 8  # pixels of the upright film next to the skin whose steep fall in grey level says nothing of the muscle
+SKIN = 6  # pixels of the upright film next to the skin whose steep fall in grey level says nothing of the muscle
 SEEN = 0.35  # of an edge must lie inside the breast
 FALL = (-0.03, 0.04)  # of the mean grey level of the breast, a pixel: more at a point of an edge counts no more
 MUSCLE = (0.009, 0.012)  # mean fall along the edge, as above, with which there is no muscle, and all of it
@@ -39,7 +40,7 @@ def _grid(top: Floats, bottom: Floats, sag: Floats) -> Edges:
 
 COARSE = _grid(np.arange(0.12, 1.3, 0.05), np.arange(0.15, 0.9, 0.04), np.zeros(1))
 """The straight edges that are tried, in widths and heights of the breast."""
-NEAR = _grid(np.linspace(-0.036, 0.036, 5), np.linspace(-0.036, 0.036, 5), np.linspace(-0.05, 0.05, 9))
+NEAR = _grid(np.linspace(-0.036, 0.036, 5), np.linspace(-0.036, 0.036, 5), np.linspace(-0.05, 0.1, 9))
 """What is added to the best of them: widths and heights of the breast, and lengths of the edge."""
 ALONG = np.linspace(0, 1, SAMPLES, dtype=np.float32)[None]
 SPARSE = np.linspace(0, 1, SAMPLES // 2, dtype=np.float32)[None]
@@ -56,30 +57,27 @@ class _Slope:
     inside: npt.NDArray[np.float32]
 
 
-def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
+def find_pectoral(breast: Upright) -> npt.NDArray[np.float32]:
     """The outline of the pectoral muscle, points x, y (float32, N x 2) in pixels of `work.grey`; N is 0 where there is
     none.
 
-    The film has its chest wall on the left, but may be tilted: the search follows the chest wall. What is cut falls
+    What is cut falls
     short of the edge, since muscle that stays does less harm than a lesion that goes; and it shrinks to nothing where
     the edge is faint, so that no small change of a film makes a great one of its mask.
     """
-    upright, size = _upright(work.hull, work.wall)
-    film = cv2.warpAffine(work.grey, upright, size, flags=cv2.INTER_LINEAR)
-    smooth = cv2.GaussianBlur(film, (9, 9), 2.0)
-    scale = 1 / (8 * work.level)
+    smooth = cv2.GaussianBlur(breast.grey, (9, 9), 2.0)
+    scale = 1 / (8 * breast.level)
     across, down = (cv2.Sobel(smooth, cv2.CV_32F, *axis, scale=scale) for axis in ((1, 0), (0, 1)))
-    inside = _away_from_skin(cv2.warpAffine(work.breast, upright, size, flags=cv2.INTER_NEAREST))
-    slope = _Slope(np.asarray(across, np.float32), np.asarray(down, np.float32), inside)
+    slope = _Slope(np.asarray(across, np.float32), np.asarray(down, np.float32), _away_from_skin(breast.breast))
 
-    width, height = size
+    height, width = breast.grey.shape
     straight, fall = _likely(COARSE * np.array([width, height, 0], np.float32), slope, SPARSE)
     if fall <= 0:
         return np.zeros((0, 2), np.float32)
     length = np.hypot(straight[0], straight[1])
     edge, fall = _likely(straight + NEAR * np.array([width, height, length], np.float32), slope)
     edge = edge * np.array([*RETREAT, 1], np.float32)
-    area = 0.5 * float(edge[0] * edge[1]) / cv2.countNonZero(work.breast)
+    area = 0.5 * float(edge[0] * edge[1]) / cv2.countNonZero(breast.breast)
     share = min(part_of_way(fall, MUSCLE), part_of_way(area, SMALL))
     if not share:
         return np.zeros((0, 2), np.float32)
@@ -89,20 +87,7 @@ def find_pectoral(work: Work) -> npt.NDArray[np.float32]:
     # Close the outline well outside the breast, the edge prolonged above the top.
     above = seen[0] + 0.5 * edge[:2] * (1, -1)
     outline = np.vstack([above, seen, (-0.5 * width, seen[-1, 1]), (-0.5 * width, above[1])])
-    back = cv2.invertAffineTransform(upright)
-    return np.asarray(outline @ back[:, :2].T + back[:, 2], np.float32)
-
-
-def _upright(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:
-    """The affine map (2 x 3) that turns the chest wall vertical, x = 0, and the breast's top to y = 0, and its size."""
-    start, end = wall
-    length = float(np.hypot(*(end - start)))
-    along = (end - start) / length if length else np.array([0.0, 1.0])
-    turn = np.array([[along[1], -along[0]], along])
-    corners = (hull[:, 0] - start) @ turn.T
-    offset = np.array([0.0, corners[:, 1].min()])
-    width, height = np.ceil(corners.max(axis=0) - offset).astype(int) + 1
-    return np.hstack([turn, (-turn @ start - offset)[:, None]]), (max(int(width), 8), max(int(height), 8))
+    return breast.on_film(outline)
 
 
 def _away_from_skin(breast: cv2.typing.MatLike) -> npt.NDArray[np.float32]:

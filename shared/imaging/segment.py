@@ -1,6 +1,5 @@
 """Breast segmentation: turns a film so that its chest wall is on the left and blacks out all that is not parenchyma."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,12 +7,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.breast import Box, Grey, Work, around, enlarged, find_breast, fine, largest
+from shared.imaging.breast import Box, Work, enlarged, find_breast, fine
 from shared.imaging.gate import Gate, judge
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
+from shared.imaging.orientation import chest_wall_is_right
 from shared.imaging.pectoral import find_pectoral
+from shared.imaging.regions import Grey, around, largest
+from shared.imaging.upright import upright
+from shared.imaging.view import View, view_of
 
-SEGMENTATION_VERSION: int = 5
+SEGMENTATION_VERSION: int = 6
 """Raised whenever `segment` gives other masks than before, or `preprocess` makes another input of the same one: models
 remember which one they were trained on."""
 
@@ -37,6 +40,8 @@ class Segmentation:
     """Whether left and right of `pixels` are exchanged to bring the chest wall to the left."""
     work: Work
     """The reduced film on which the breast was found."""
+    view: View
+    """That of the film: as the file declares it, or inferred from the shape of the breast."""
 
     @property
     def times(self) -> int:
@@ -82,7 +87,7 @@ class Segmentation:
         return np.asarray(larger, np.uint8)
 
 
-def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
+def segment(pixels: Pixels, bits: int = 8, view: str | None = None) -> Segmentation:
     """Segments a film (H x W, any size, either laterality, also rotated by up to 30 degrees) of a depth in bits.
 
     What is breast is found on its upper 8 bits. Raises NotAMammogram where there is none.
@@ -90,34 +95,23 @@ def segment(pixels: Pixels, bits: int = 8) -> Segmentation:
     shallow = to_8bit(Image(pixels, bits))
     reduced = fine(shallow)
     work = find_breast(reduced)
-    flipped = _chest_wall_is_right(work)
+    flipped = chest_wall_is_right(work)
     if flipped:
         work = work.mirrored()
     # Half of a film of MIAS is what the network's input is made of: a mask that was drawn finer would be halved again.
     half = pixels.shape == (2 * reduced.shape[0], 2 * reduced.shape[1])
-    drawn, box = enlarged(_without_muscle(work), (reduced if half else pixels).shape)
-    return Segmentation(pixels, reduced if half and shallow is pixels else None, drawn, box, flipped, work)
+    breast = upright(work)
+    seen = view_of(breast, view)
+    parenchyma = _without_muscle(work, find_pectoral(breast)) if seen.shows_muscle else work.outline
+    drawn, box = enlarged(parenchyma, (reduced if half else pixels).shape)
+    return Segmentation(pixels, reduced if half and shallow is pixels else None, drawn, box, flipped, work, seen)
 
 
-def _without_muscle(work: Work) -> npt.NDArray[np.uint8]:
-    """The outline of the largest part of the breast that is left without the pectoral muscle."""
-    muscle = find_pectoral(work)
+def _without_muscle(work: Work, muscle: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Return the outline of the largest part of the breast that is left without the muscle (N x 2: x, y)."""
     if not len(muscle):
         return work.outline
     outline = work.outline.copy()
     cv2.fillPoly(outline, [np.rint(muscle * 2**_FINE).astype(np.int32)], 0, cv2.LINE_AA, _FINE)
     region, _ = largest((outline > 127).view(np.uint8), "only muscle was found on the film")
     return around(outline, region)
-
-
-def _chest_wall_is_right(work: Work) -> bool:
-    """The chest wall cuts the breast where it is bright; towards the skin it fades. The brighter side is the wall.
-
-    Only the upper part is asked: below, the breast may lift off the chest wall.
-    """
-    rows, first, last = work.borders
-    upper = slice(0, math.ceil(0.6 * len(rows)))
-    rows, first, last = rows[upper], first[upper], last[upper]
-    left = np.minimum(first + 2, work.breast.shape[1] - 1)
-    right = np.maximum(last - 2, 0)
-    return bool(work.grey[rows, right].sum() > work.grey[rows, left].sum())

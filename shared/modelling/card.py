@@ -3,10 +3,12 @@
 from pydantic import Field
 
 from shared.datasets.manifest import Label, Record
+from shared.modelling.applicability import TrainedOn, kinds_of_films
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.comparison import Comparison
 from shared.modelling.drift import InputDistribution
 from shared.modelling.evaluation import Protocol, WeightsReport
+from shared.modelling.exams import ExamRule
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.recipes import Network, TrainingRecipe
 
@@ -19,11 +21,16 @@ INTENDED_USE = (
     "person may rest on its answers."
 )
 LIMITS = (
-    "Trained on one data set of digitised films from one country and time; it has seen no digital mammography.",
-    "It answers for a single film, or for those of both breasts side by side: no comparison of views or earlier films.",
+    "It judges each film by itself; breasts and exams have their answers by a fixed rule, and earlier films are not "
+    "compared.",
     "Probabilities are calibrated by a single temperature on the validation films of one fold, and not at all where "
     f"these are fewer than {MIN_FILMS} or hold no error; the data hold far more cancers than screening does.",
 )
+
+
+def limits_of(trained_on: TrainedOn) -> tuple[str, ...]:
+    """Return the limits of a model that was trained on such films."""
+    return (f"Trained on one data set of {kinds_of_films(trained_on)}; it knows nothing about other films.", *LIMITS)
 
 
 class PreprocessingCard(Record):
@@ -76,9 +83,16 @@ class ModelCard(Record):
     )
     operating_points: tuple[OperatingPoint, ...]
     comparison: Comparison | None = Field(
-        None, description="with the film of the other breast; None: published before it, or from patients without both"
+        None,
+        description="with the same view of the other breast; None: published before it, or from patients without both",
+    )
+    exam_rule: ExamRule | None = Field(
+        None, description="how films make answers for breasts and exams, and how good; None: published before it"
     )
     int8: Int8Report | None = Field(None, description="None: there were too few validation films to judge it")
+    trained_on: TrainedOn | None = Field(
+        None, description="the training films of the published weights; None: published before it was written down"
+    )
     inputs: InputDistribution | None = Field(None, description="of the training films; None: they were too few")
     golden_difference: float | None = Field(
         None, description="of the graph's golden answers from torch's; None: published before it was written down"

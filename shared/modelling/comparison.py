@@ -1,4 +1,4 @@
-"""What the other breast of a patient tells of a film.
+"""What the same view of the other breast tells of a film.
 
 Both breasts of a woman are much alike, and a lesion is mostly in one of them: readers lay the two films side by side.
 So a part of how suspicious the other film looks is taken off a film's log-odds against normal. What makes both of them
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
-from shared.datasets.manifest import CLASSES, Label, Record
+from shared.datasets.manifest import CLASSES, Film, Label, Record
 from shared.modelling.calibration import OperatingPoint, softmax
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.predictions import Floats, Predictions
@@ -26,7 +26,8 @@ _LEAST = 1e-9
 
 
 class Comparison(Record):
-    """How a film is compared with that of the other breast, and how good that is on held-out films, all folds together.
+    """How a film is compared with the same view of the other breast, and how good that is on held-out films, all folds
+    together.
 
     `centre`, `temperature` and thresholds come from the validation films of the published fold.
     """
@@ -49,18 +50,38 @@ def compared(rows: Floats, others: Floats, centre: tuple[float, float, float], t
     return softmax((log_odds(rows) - WEIGHT * (log_odds(others) - np.array(centre))) / temperature)
 
 
-def both_sides(predictions: Predictions, sides: Mapping[str, str]) -> tuple[Predictions, Floats] | None:
-    """The films whose patient has one film of each side in the same fold, and what the other one was given, n x 3; None
-    where there is none. `sides` are those of the films by their id."""
-    of_patient: dict[tuple[int, str], list[int]] = defaultdict(list)
-    for place, whose in enumerate(zip(predictions.folds, predictions.patients, strict=True)):
-        of_patient[whose].append(place)
-    pairs = [places for places in of_patient.values() if _opposite([sides.get(predictions.films[at]) for at in places])]
+def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Predictions, Floats] | None:
+    """Pair films with those of the same view of the other breast, of the same patient, exam and fold.
+
+    Of a view that was taken several times, every film is paired with the mean log-odds of the other breast's films.
+
+    Args:
+        predictions: calibrated, film by film.
+        films: by their id; films that are not among them, and those of unknown view, have no pair.
+
+    Returns:
+        The films that have a pair and the probabilities of its other side, n x 3; None where there is no pair.
+    """
+    of_view: dict[tuple[int, str, str | None, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for place, (film, patient, fold) in enumerate(
+        zip(predictions.films, predictions.patients, predictions.folds, strict=True)
+    ):
+        known = films.get(film)
+        if known and known.view:
+            of_view[fold, patient, known.exam, known.view][known.side].append(place)
+    first, second = [], []
+    for sides in of_view.values():
+        if len(sides) == 2:
+            one, other = sides.values()
+            first += [(place, other) for place in one]
+            second += [(place, one) for place in other]
+    pairs = [*first, *second]
     if not pairs:
         return None
-    first, second = np.array(pairs).T
-    return predictions.at([*first, *second]), predictions.rows[[*second, *first]]
+    rows = predictions.rows
+    return predictions.at([place for place, _ in pairs]), np.stack([_together(rows[others]) for _, others in pairs])
 
 
-def _opposite(sides: list[str | None]) -> bool:
-    return len(sides) == 2 and {*sides} == {"left", "right"}
+def _together(rows: Floats) -> Floats:
+    """The probabilities (3,) with the mean log-odds of films of one view, n x 3; those of a single film as they are."""
+    return rows[0] if len(rows) == 1 else softmax(log_odds(rows).mean(axis=0))

@@ -6,6 +6,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from shared.datasets.manifest import Record
 from shared.modelling.calibration import OperatingPointName
+from shared.modelling.exams import Level
 from shared.modelling.metrics import Interval, ModelMetrics
 from shared.modelling.subgroups import GroupMetrics
 
@@ -56,7 +57,7 @@ class PooledOperatingPoint(Record):
     name: OperatingPointName
     sensitivity: Interval
     specificity: Interval
-    true_positives: int = Field(description="abnormal films called abnormal")
+    true_positives: int = Field(description="abnormal films (breasts, exams) called abnormal")
     false_negatives: int
     true_negatives: int = Field(description="normal films called normal")
     false_positives: int
@@ -79,8 +80,16 @@ class Calibration(Record):
 
 
 class SideBySide(Record):
-    """The films of patients with one of each side, each judged beside that of the other breast (`comparison`)."""
+    """The films that have the same view of the other breast, each judged beside it (`comparison`)."""
 
+    metrics: ModelMetrics
+    operating_points: tuple[PooledOperatingPoint, ...]
+
+
+class LevelResult(Record):
+    """The same films judged together by breast or by exam (`shared.modelling.exams`); `n_films` counts these."""
+
+    level: Level
     metrics: ModelMetrics
     operating_points: tuple[PooledOperatingPoint, ...]
 
@@ -104,7 +113,15 @@ class NetworkResult(Record):
     side_by_side: SideBySide | None = Field(
         None, description="the same films beside those of the other breast; None where no patient has both, or it leaks"
     )
-    groups: tuple[GroupMetrics, ...] = Field((), description="by density and by kind of lesion; none by the leaky one")
+    levels: tuple[LevelResult, ...] = Field((), description="by breast and by exam; none by the leaky protocol")
+    groups: tuple[GroupMetrics, ...] = Field(
+        (), description="by density, view, acquisition and kind of lesion; none by the leaky one"
+    )
+
+    @property
+    def combined(self) -> tuple[LevelResult, ...]:
+        """The levels that put several films together: other numbers than those by film."""
+        return tuple(level for level in self.levels if level.metrics.n_films < self.metrics.n_films)
 
     @property
     def leaky(self) -> bool:

@@ -1,10 +1,10 @@
-"""How good a network is on some of the films: by the density of the breast and by the kind of lesion.
+"""How good a network is on some of the films: by density of the breast, view, acquisition and kind of lesion.
 
 Few films stand behind such a number, so that its interval is wide: it tells where to look, not what is so.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -25,10 +25,13 @@ LESIONS = {
 """The classes of MIAS, as people say them."""
 
 
+Of: TypeAlias = Literal["density", "view", "acquisition", "lesion"]
+
+
 class GroupMetrics(Record):
     """A network on the films of one group. Those with a lesion of a kind are ranked against all normal films."""
 
-    of: Literal["density", "lesion"]
+    of: Of
     name: str
     films: int
     abnormal: int = Field(description="films of the group that are benign or malignant")
@@ -38,7 +41,8 @@ class GroupMetrics(Record):
 
 
 def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
-    """One entry for each density and each kind of lesion that there is; `films` by their id, those that are known."""
+    """One entry for each density and each kind of lesion that there is, and for each view and acquisition where there
+    are several; `films` by their id, those that are known."""
     if not (of_known := np.array([film in films for film in predictions.films])).any():
         return ()
     predictions = predictions.at(np.flatnonzero(of_known))
@@ -50,15 +54,22 @@ def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Group
     for density, name in DENSITIES.items():
         inside = densities == density
         groups.append(_group(predictions, "density", name, inside, inside))
+    taken: tuple[tuple[Of, list[str | None]], ...] = (
+        ("view", [film.view for film in known]),
+        ("acquisition", [film.acquisition for film in known]),
+    )
+    for of, values in taken:
+        kinds_of = sorted({value for value in values if value})
+        for value in kinds_of if len(kinds_of) > 1 else ():
+            inside = np.array([each == value for each in values])
+            groups.append(_group(predictions, of, value, inside, inside))
     for kind in sorted(set().union(*kinds)):
         inside = np.array([kind in having for having in kinds]) & ~normal
         groups.append(_group(predictions, "lesion", LESIONS.get(kind, kind), inside, inside | normal))
     return tuple(group for group in groups if group.films)
 
 
-def _group(
-    predictions: Predictions, of: Literal["density", "lesion"], name: str, inside: Bools, ranked: Bools
-) -> GroupMetrics:
+def _group(predictions: Predictions, of: Of, name: str, inside: Bools, ranked: Bools) -> GroupMetrics:
     called = predictions.rows.argmax(axis=1)
     films = np.array(predictions.films)
     return GroupMetrics(

@@ -24,12 +24,8 @@ class BrokerCollector(Collector):
     """Names as celery-exporter's where it has one."""
 
     def __init__(self, config: Settings) -> None:
-        self._client = redis.Redis.from_url(
-            config.redis_url.get_secret_value(),
-            socket_timeout=_PATIENCE_S,
-            socket_connect_timeout=_PATIENCE_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._url = config.redis_url
+        self._client: redis.Redis | None = None
 
     def describe(self) -> list[Metric]:
         return []  # so that nothing is asked when it is registered
@@ -37,6 +33,12 @@ class BrokerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         names = sorted(set(QUEUES.values()))
         try:
+            self._client = self._client or redis.Redis.from_url(
+                self._url.get_secret_value(),
+                socket_timeout=_PATIENCE_S,
+                socket_connect_timeout=_PATIENCE_S,
+                retry=Retry(NoBackoff(), 0),
+            )
             with self._client.pipeline(transaction=False) as asked:
                 for name in names:
                     asked.llen(name)
@@ -44,7 +46,7 @@ class BrokerCollector(Collector):
                 asked.hlen("unacked")
                 asked.info("memory")
                 *queues, in_hand, memory = asked.execute()
-        except redis.RedisError:
+        except (redis.RedisError, ValueError):  # ValueError: an address that is none, or a host that can't be one
             yield _gauge("mammo_broker_up", "Whether the broker answers", 0)
             return
         yield _gauge("mammo_broker_up", "Whether the broker answers", 1)
@@ -56,8 +58,8 @@ class BrokerCollector(Collector):
         yield length
         yield oldest
         yield _gauge("mammo_messages_in_hand", "Messages in the hands of workers, not yet acknowledged", in_hand)
-        yield _gauge("mammo_broker_memory_bytes", "Memory that the broker has taken", memory["used_memory"])
-        limit = memory["maxmemory"] or memory.get("total_system_memory", 0)
+        yield _gauge("mammo_broker_memory_bytes", "Memory that the broker has taken", memory.get("used_memory", 0))
+        limit = memory.get("maxmemory") or memory.get("total_system_memory", 0)
         yield _gauge("mammo_broker_memory_limit_bytes", "Memory that it may take", limit)
 
 

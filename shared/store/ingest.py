@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.datasets.manifest import Dataset, FilmShard, Manifest, describe
-from shared.datasets.mias import Source, read_manifest
+from shared.datasets.sources import FilmSource
 from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
 from shared.store import keys
 from shared.store.objects import ObjectStore
@@ -32,14 +32,14 @@ class Ingested:
     written: int
 
 
-def ingest(store: ObjectStore, source: Source, dataset: str, progress: Progress = lambda *_: None) -> Ingested:
+def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progress = lambda *_: None) -> Ingested:
     """Writes `raw/<dataset>/`; doing it again changes nothing, and completes what was interrupted.
 
     Raises:
         DatasetError: the source is not right, or other films are stored under this name, meanwhile perhaps.
     """
     keys.check_name("data set", dataset)
-    manifest = read_manifest(source, dataset, lambda done: progress("checking films", done, 0))
+    manifest = source.manifest(dataset, lambda done: progress("checking films", done, 0))
     description = describe(manifest)
     with suppress(ObjectNotFound):
         description = _same(read_dataset(store, dataset), description)
@@ -48,7 +48,9 @@ def ingest(store: ObjectStore, source: Source, dataset: str, progress: Progress 
     return Ingested(description, manifest, written)
 
 
-def _write_films(store: ObjectStore, source: Source, dataset: Dataset, manifest: Manifest, progress: Progress) -> int:
+def _write_films(
+    store: ObjectStore, source: FilmSource, dataset: Dataset, manifest: Manifest, progress: Progress
+) -> int:
     """Store the films that are not there and return how many. Raises DatasetError when one has changed meanwhile."""
     present = set(store.list(keys.raw_films(dataset.dataset, dataset.content)))
     digests, written = {film.id: film.sha256 for film in manifest.films}, 0

@@ -160,7 +160,7 @@ def _folds(images: list[Variant], judge: Judge) -> Iterator[Predictions]:
 
 def beside(judged: Predictions, known: list[Film]) -> Predictions:
     """The same films, each beside that of the other breast."""
-    found = both_sides(judged, {film.id: film.side for film in known})
+    found = both_sides(judged, {film.id: film for film in known})
     assert found, "the films of a patient are of both breasts"
     films, others = found
     normal, benign, malignant = log_odds(films.rows).mean(axis=0).tolist()

@@ -24,8 +24,10 @@ class Part:
     compares: bool = False
 
 
-def parts(sheet: Path) -> dict[str, Part]:
+def parts(sheet: Path, films: Path | None) -> dict[str, Part]:
+    real = ("--films", str(films)) if films else ()
     return {
+        "films": Part("real_films", ("--sheet", str(sheet.with_name("films.jpg")), *real)),
         "segmentation": Part("segmentation", ("--sheet", str(sheet))),
         "reading": Part("reading"),
         "augmentation": Part("augmentation", compares=True),
@@ -48,9 +50,12 @@ def run(part: Part) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sheet", type=Path, default=ROOT / "var" / "bench" / "segmentation.jpg", help="a picture")
-    parser.add_argument("--only", help="one part: " + ", ".join(parts(Path())))
+    parser.add_argument(
+        "--films", type=Path, help="a folder of films with truth, of the form that film_folders.py describes"
+    )
+    parser.add_argument("--only", help="one part: " + ", ".join(parts(Path("x"), None)))
     chosen = parser.parse_args()
-    for name, part in parts(chosen.sheet).items():
+    for name, part in parts(chosen.sheet, chosen.films).items():
         if chosen.only in (None, name):
             print(flush=True)
             run(part)

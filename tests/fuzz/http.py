@@ -7,12 +7,14 @@ log; a worker that dies; and a service that is not as before when it is over. `r
 """
 
 import argparse
+import gzip
 import json
 import re
 import socket
 import struct
 import tempfile
 import time
+import zlib
 from base64 import b64encode
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -30,17 +32,22 @@ from tests.unit.shared.imaging.dicoms import SECRET
 
 CLIENTS = 4
 PATIENCE_S, LONGEST_S = 2.0, 20.0
+NAMED = "FILENAME^JOHN"
+"""A file name, which an answer may name and a log must not."""
+
 LEAKS = (b"Traceback", b'File "', SECRET.encode(), b"site-packages", b"/services/inference")
 POSTS = (
     "/v1/predictions", "/v1/explanations", "/v1/predictions?explain=heatmap&view=1", f"/v2/models/{NETWORK}/infer",
     f"/v1/models/{NETWORK}:predict", f"/v1/models/{NETWORK}:explain", "/v1/keys", "/v1/batches",
 )  # fmt: skip
+FORMS = ("/v1/predictions", "/v1/exams", "/v1/exams?explain=heatmap&class=benign&view=1", "/v1/explanations")
 PATHS = (
     "/", "/../../etc/passwd", "/page/..%2f..%2fapp.py", "/page/%00", "/docs/..", "/v1/models/..%2f..", "//", "/readyz/",
     "/v1/models/%ff/card", "/v1/batches/..%2f..%2faccess", "/v1/batches/x/results?from=-1", "/v1/keys/%0d%0a",
     "/v2/models/a/versions/%2e%2e/ready", "/" + "a" * 3000, "/v1/usage-limits?" + "x=1&" * 500, "/%E2%80%AE",
     "/metrics?x[]=1", "/v1//models", "/v1/batches?limit=x", "/openapi.json?x", "/v2/health/ready/..",
 )  # fmt: skip
+CODINGS = ("gzip", "deflate", "br", "gzip, gzip", "x-gzip", "identity", "\x01", "")
 TYPES = ("application/octet-stream", "image/png", "application/json", "text/html", "a" * 200, "multipart/form-data", "")
 
 
@@ -85,14 +92,18 @@ def _form(rng: np.random.Generator, seed: int) -> bytes:
     boundary = "b" * int(rng.integers(1, 80))
     parts = b""
     for number in range(int(rng.integers(0, 12))):
-        name = _pick(rng, ("image", "../../x", '"; x="', "\x00", "ä" * 300, f"{SECRET}.dcm"))
+        name = _pick(rng, ("image", "../../x", '"; x="', "\x00", "ä" * 300, "", f"{NAMED}.dcm"))
         head = (
             f'Content-Disposition: form-data; name="f{number}"; filename="{name}"\r\nContent-Type: {_pick(rng, TYPES)}'
         )
         parts += b"--%b\r\n%b\r\n\r\n%b\r\n" % (boundary.encode(), head.encode(), _hostile(rng, seed + number))
+        if rng.random() < 0.3:
+            text = f'Content-Disposition: form-data; name="{_pick(rng, ("view", "side", "", SECRET))}"'
+            value = _pick(rng, ("MLO", "cc", "L", "", SECRET, "\x00", "x" * 600_000))
+            parts += f"--{boundary}\r\n{text}\r\n\r\n{value}\r\n".encode()
     ending = (f"--{boundary}--\r\n", "", f"--{boundary}", "\r\n" * 2000)[int(rng.integers(4))]
     stated = _pick(rng, (boundary, boundary, "", f"{boundary}x", '"' + boundary))
-    return _request(POSTS[0], parts + ending.encode(), f"Content-Type: multipart/form-data; boundary={stated}")
+    return _request(_pick(rng, FORMS), parts + ending.encode(), f"Content-Type: multipart/form-data; boundary={stated}")
 
 
 def _binary_tensor(rng: np.random.Generator, seed: int) -> bytes:
@@ -138,9 +149,16 @@ def _odd_head(rng: np.random.Generator, seed: int) -> bytes:
         lambda: _request(POSTS[0], image, method=_pick(rng, methods)),
         lambda: rng.bytes(int(rng.integers(1, 400))),
         lambda: _request(POSTS[0], image, "Content-Encoding: gzip", "Expect: 100-continue", "Range: bytes=0-1"),
+        lambda: _request(POSTS[0], _packed(rng, image), f"Content-Encoding: {_pick(rng, CODINGS)}"),
         lambda: _request(POSTS[0], image, f"Authorization: Bearer {_pick(rng, secrets)}"),
     )
     return requests[int(rng.integers(len(requests)))]()
+
+
+def _packed(rng: np.random.Generator, image: bytes) -> bytes:
+    """Compressed, and now and then cut or with bytes behind it."""
+    packed = (gzip.compress, zlib.compress)[int(rng.integers(2))](image, 1)
+    return (packed, packed[: int(rng.integers(len(packed)))], packed + rng.bytes(9))[int(rng.integers(3))]
 
 
 def _path(rng: np.random.Generator, _seed: int) -> bytes:
@@ -177,7 +195,7 @@ def fuzz(served: Served, seeds: range) -> Report:
         list(pool.map(lambda seed: _judge(served, seed, report), seeds))
     if (after := _state(served)) != before:
         report.wrong.append((-1, f"the service was {before} and is {after}"))
-    for leak in LEAKS:
+    for leak in (*LEAKS, NAMED.encode()):
         if leak in served.log.read_bytes():
             report.wrong.append((-1, f"the log holds {leak.decode()!r}"))
     return report

@@ -40,6 +40,31 @@ def test_the_client_of_triton_is_at_home(served: Served, films: list[bytes]) -> 
     client.close()
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_triton_s_client_may_compress_what_it_sends(served: Served, films: list[bytes], coding: str) -> None:
+    client = triton.InferenceServerClient(served.address)
+    image = triton.InferInput("image", [1], "BYTES")
+    image.set_data_from_numpy(np.array([films[0]], np.object_), binary_data=True)
+    packed = client.infer(NETWORK, [image], headers=dict(HEADERS), request_compression_algorithm=coding)
+    native = served.client.predict(films[0])
+    assert packed.as_numpy("probabilities")[0] == pytest.approx(list(dict(native.probabilities).values()), abs=1e-5)
+    client.close()
+
+
+@pytest.mark.parametrize("form", ["length", "chunked"])
+def test_a_client_that_sends_far_too_much_still_reads_why_it_is_refused(served: Served, form: str) -> None:
+    pieces = [bytes(1 << 20)] * 70
+    data = b"".join(pieces) if form == "length" else iter(pieces)
+    answer = requests.post(f"{served.url}/v1/predictions", data=data, headers=HEADERS, timeout=20)
+    assert answer.status_code == 413
+    assert "64 MB (MAMMO_MAX_IMAGE_MB)" in answer.json()["detail"]
+
+
+def test_a_chunked_film_is_answered(served: Served, films: list[bytes]) -> None:
+    answer = requests.post(f"{served.url}/v1/predictions", data=iter([films[0]]), headers=HEADERS, timeout=20)
+    assert answer.status_code == 200
+
+
 def test_a_promotion_under_load_fails_no_request(served: Served, films: list[bytes]) -> None:
     ended, seen, errors = threading.Event(), set(), []
 

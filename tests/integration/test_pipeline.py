@@ -126,6 +126,12 @@ def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tup
         ):
             registry.read_file(store, card, name)
         assert card.golden_difference is not None
+        assert card.trained_on
+        trained = card.trained_on.films
+        assert 0 < trained < 16
+        assert (card.trained_on.views, card.trained_on.bits) == ({"MLO": trained}, {8: trained})
+        assert card.exam_rule
+        assert (card.exam_rule.breast.metrics.n_films, card.exam_rule.exam.metrics.n_films) == (16, 8)
         assert registry.read_alias(store, network, registry.CANDIDATE).version == plan.run
     assert registry.read_alias(store, "resnet50").version == plan.run
     assert not [key for key in store.list(keys.training(plan.run)) if key.endswith("model.safetensors")]

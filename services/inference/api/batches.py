@@ -15,11 +15,11 @@ from services.inference.api.document import Media, describe
 from services.inference.predictor import operating_point
 from services.inference.service import InferenceService
 from shared.api.batches import Batch, BatchList, BatchQuery, BatchRequest
-from shared.errors import InputError
+from shared.errors import InputError, QueueMisconfigured
 from shared.queue import batches
 from shared.queue.batch_plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
 from shared.queue.messages import Queue
-from shared.settings import Settings
+from shared.settings import Settings, SettingsError
 
 _LINES = Media(("application/x-ndjson",), {"type": "string", "description": "a BatchLine in JSON on each line"})
 _IDEMPOTENCY = "Idempotency-Key"
@@ -112,7 +112,13 @@ def _queue_of(config: Settings) -> Callable[[], Queue]:
         from shared.queue.application import make_app  # noqa: PLC0415
         from shared.queue.broker import Broker, connect  # noqa: PLC0415
 
-        return Broker(make_app(config), connect(config), patient=False)
+        try:
+            return Broker(make_app(config), connect(config), patient=False)
+        except (ValueError, SettingsError):  # whose text may hold a part of the password
+            raise QueueMisconfigured(
+                "MAMMO_REDIS_URL of the service is not the address of a broker; write redis://:PASSWORD@HOST:PORT/DB, "
+                "with '#', '/' and '@' of the password as %23, %2F and %40"
+            ) from None
 
     return queue
 

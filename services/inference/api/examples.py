@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from shared.api.batches import Batch, BatchList, BatchRequest
+from shared.api.exams import ExamPrediction
 from shared.api.keys import KeyFacts, KeyList, KeyMade, KeyRequest
-from shared.api.predictions import PatientPrediction, PredictionAnswer
+from shared.api.predictions import PredictionAnswer
 from shared.api.problem import Problem, ProtocolProblem
 from shared.api.protocols import (
     Explanations,
@@ -30,6 +31,7 @@ from shared.api.service import Alive, ModelList, Ready, UsageLimits
 from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
 from shared.imaging.decode import encode_png
+from shared.modelling.exams import RULE
 
 _VERSION = "20261122-190722-b05b"
 _REQUEST = "7d3f0c1e9b5a4e0f8c2d6a1b3e5f7a9c"
@@ -54,6 +56,25 @@ _FILM = {
     **_SAID,
     "gate": {"passed": True, "score": 0.99, "reason": "a breast was found"},
     "image": {"width": 1024, "height": 1024, "bits": 8, "format": "PGM", "reduction": 1},
+    "about": {
+        "view": {"name": "MLO", "source": "file", "modifiers": []},
+        "laterality": {"name": "R", "source": "file"},
+        "acquisition": "digital",
+        "vendor": "Hologic",
+        "implant": False,
+        "windows": [{"name": "NORMAL", "centre": 2048.0, "width": 3200.0}],
+        "disagreements": [],
+        "notes": [],
+    },
+    "applicability": {
+        "applies": False,
+        "reasons": [
+            "this model knows nothing about such films: it was trained on oblique (MLO) film scans of 8 bits only; "
+            "this is a digital oblique (MLO) film of 12 bits by Hologic"
+        ],
+        "misfits": ["acquisition", "bits"],
+        "unknown": ["vendor"],
+    },
     "breast_box": {"x": 412, "y": 96, "width": 388, "height": 840},
     "seconds": {"queue": 0.0, "decode": 0.0004, "segment": 0.0031, "network": 0.0412, "total": 0.0451},
     "outline": [[800, 96], [520, 240], [412, 560], [610, 900], [800, 936]],
@@ -69,6 +90,11 @@ _SAID_BY = {
         "synthetic": False,
     },
     "notice": "For research only; not a medical device.",
+}
+_REFUSED = {
+    "code": "unsupported-image",
+    "detail": "not a format that is read; send PGM (P5), PNG, JPEG, TIFF or DICOM",
+    "status": 415,
 }
 _KEY = {
     "id": "k3v9x2",
@@ -105,17 +131,27 @@ EXAMPLES: dict[type[BaseModel], Any] = {
     Alive: {"status": "alive"},
     Ready: {"status": "ready", "network": "resnet50", "version": _VERSION},
     PredictionAnswer: {**_FILM, **_SAID_BY},
-    PatientPrediction: {
-        "films": [_FILM, _FILM],
-        "patient": {"film": 0, **_SAID},
-        "side_by_side": [_SAID, _SAID],
+    ExamPrediction: {
+        "films": [
+            {"position": 0, "name": "right.dcm", "finding": _FILM, "side_by_side": {**_SAID, "beside": [1]}},
+            {"position": 1, "name": "left.dcm", "finding": _FILM, "side_by_side": {**_SAID, "beside": [0]}},
+            {"position": 2, "name": "report.pdf", "problem": _REFUSED},
+        ],
+        "breasts": [
+            {**_SAID, "laterality": "R", "films": [0], "figures_of": "breast"},
+            {**_SAID, "laterality": "L", "films": [1], "figures_of": "breast"},
+        ],
+        "exam": {**_SAID, "laterality": "R", "figures_of": "exam"},
+        "rule": RULE,
         **_SAID_BY,
     },
     ModelList: {"models": ["resnet50"], "details": [{"name": "resnet50", "ready": True, "version": _VERSION}]},
     UsageLimits: {
         "body_mb": 64,
+        "request_mb": 256,
         "image_pixels": 100_000_000,
         "images_in_a_request": 8,
+        "films_in_an_exam": 12,
         "formats": ["PGM", "PNG", "JPEG", "TIFF", "DICOM"],
         "requests_at_work": 8,
         "requests_waiting": 16,
@@ -152,8 +188,10 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [1, 3], "data": [0.12, 0.25, 0.63]}],
     },
     Instances: {"instances": [{"image": {"b64": _FILM_FILE}}]},
-    Predictions: {"predictions": [{"class": "malignant", "probabilities": _PROBABILITIES, "score": 0.88}]},
-    Explanations: {"explanations": [{"class": "malignant", "heatmap": {"b64": _PICTURE}}]},
+    Predictions: {
+        "predictions": [{"class": "malignant", "probabilities": _PROBABILITIES, "score": 0.88, "applies": True}]
+    },
+    Explanations: {"explanations": [{"class": "malignant", "explained": "malignant", "heatmap": {"b64": _PICTURE}}]},
     Problem: _PROBLEM,
     ProtocolProblem: {**_PROBLEM, "error": _PROBLEM["detail"]},
 }

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import Response, request
+from flask import Response, g, request
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import InputError
@@ -22,8 +22,13 @@ def query(form: type[T]) -> T:
 
 def body(form: type[T], document: bytes | None = None) -> T:
     """A JSON body, which is that of the request unless `document` is given. Raises InputError."""
-    data = request.get_data(cache=False) if document is None else document
+    data = sent_body() if document is None else document
     return _checked("body", lambda: form.model_validate_json(data))
+
+
+def sent_body() -> bytes:
+    """The body of the request; empty where it was a form."""
+    return bytes(g.get("body", b""))
 
 
 def sent(answer: BaseModel, status: int = 200) -> Response:

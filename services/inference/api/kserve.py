@@ -4,11 +4,12 @@ from base64 import b64encode
 
 from flask import Blueprint, Response
 
-from services.inference.answers import probabilities_of
+from services.inference.answers import applicability_answer, probabilities_of
 from services.inference.api import forms
 from services.inference.api.document import describe
-from services.inference.api.images import IMAGE_ERRORS, predict_all
+from services.inference.api.images import IMAGE_ERRORS, SentFilm, predict_all
 from services.inference.explain import overlay_png
+from services.inference.predictor import explanation, operating_point
 from services.inference.service import InferenceService
 from shared.api.protocols import (
     EncodedPicture,
@@ -39,7 +40,10 @@ def blueprint(service: InferenceService) -> Blueprint:
             Predictions(
                 predictions=tuple(
                     InstancePrediction(
-                        label=each.label, probabilities=probabilities_of(each.probabilities), score=round(each.score, 6)
+                        label=each.label,
+                        probabilities=probabilities_of(each.probabilities),
+                        score=round(each.score, 6),
+                        applies=applicability_answer(model.card, each).applies,
                     )
                     for each in found
                 )
@@ -53,15 +57,18 @@ def blueprint(service: InferenceService) -> Blueprint:
         model = service.model(network)
         if model.head is None:
             raise InputError(f"{model.card.network} has no activation map; ask for predictions alone")
-        found = predict_all(service, model, _images(), explain=True)
+        explain = explanation(operating_point(model.card, "screening"))
+        found = predict_all(service, model, _images(), explain=explain)
         return forms.sent(
             Explanations(
                 explanations=tuple(
                     InstanceExplanation(
-                        label=each.label, heatmap=EncodedPicture(b64=b64encode(overlay_png(each.heat)).decode())
+                        label=each.label,
+                        explained=each.explained,
+                        heatmap=EncodedPicture(b64=b64encode(overlay_png(each.heat)).decode()),
                     )
                     for each in found
-                    if each.heat is not None
+                    if each.heat is not None and each.explained is not None
                 )
             )
         )
@@ -69,5 +76,6 @@ def blueprint(service: InferenceService) -> Blueprint:
     return api
 
 
-def _images() -> list[bytes]:
-    return [instance.image.b64 for instance in forms.body(Instances).instances]
+def _images() -> list[SentFilm]:
+    instances = forms.body(Instances).instances
+    return [SentFilm(place, None, instance.image.b64) for place, instance in enumerate(instances)]

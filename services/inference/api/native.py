@@ -2,22 +2,24 @@
 
 from flask import Blueprint, Response, g
 
-from services.inference.answers import film_answer, model_in_use, notice, patient_answer, side_by_side
+from services.inference.answers import film_answer, signature
 from services.inference.api import forms
 from services.inference.api.document import PNG, describe
-from services.inference.api.images import IMAGE_ERRORS, IMAGES, form, images_sent, predict_all
+from services.inference.api.exams import predict_exam
+from services.inference.api.images import IMAGE_ERRORS, IMAGES, explain_of, films_sent, form, predict_all
 from services.inference.explain import DRAWN
-from services.inference.predictor import operating_point
+from services.inference.predictor import explanation, operating_point
 from services.inference.service import InferenceService
+from shared.api.exams import MOST_FILMS, ExamPrediction
 from shared.api.predictions import (
     LONGEST_TIMEOUT_MS,
     ExplanationQuery,
-    PatientPrediction,
     PredictionAnswer,
     PredictionQuery,
 )
 from shared.api.protocols import MOST_IMAGES
 from shared.api.service import KeyLimits, ModelDetails, ModelList, UsageLimits
+from shared.datasets.manifest import Label
 from shared.errors import InputError
 from shared.imaging.image import MAX_PIXELS
 from shared.modelling.card import ModelCard
@@ -34,25 +36,21 @@ def blueprint(service: InferenceService) -> Blueprint:
         "predictions",
         "Predict a film, or the films of a patient",
         PredictionAnswer,
-        PatientPrediction,
-        body=(IMAGES, form(MOST_IMAGES)),
+        ExamPrediction,
+        body=(IMAGES, form(MOST_FILMS)),
         query=PredictionQuery,
         errors=(400, *IMAGE_ERRORS),
     )
     def predictions() -> Response:
-        """The body is the image file as it is, or a form with up to eight films of one patient, which are answered one
-        by one and together, and side by side where they are one of each breast. The format is told by the first bytes,
-        not by the media type."""
-        asked, model = forms.query(PredictionQuery), service.model()
-        point, explain = operating_point(model.card, asked.operating_point), asked.explain == "heatmap"
-        found = predict_all(service, model, images_sent(), explain=explain, timeout_ms=asked.timeout_ms)
-        films = [film_answer(each, point, g.elapsed(), form=asked.form, view=asked.view == "1") for each in found]
-        said_by = {"request_id": g.request_id, "model": model_in_use(model), "notice": notice(model.card)}
-        if len(films) == 1:
-            return forms.sent(PredictionAnswer(**dict(films[0]), **said_by))
-        beside = side_by_side(model.card, found, films)
-        patient = patient_answer(found, films)
-        return forms.sent(PatientPrediction(films=tuple(films), patient=patient, side_by_side=beside, **said_by))
+        """The body is the image file as it is, or a form with up to twelve films of one patient, which are answered as
+        by `/v1/exams`. The format is told by the first bytes, not by the media type."""
+        asked, model, films = forms.query(PredictionQuery), service.model(), films_sent(MOST_FILMS)
+        if len(films) > 1:
+            return forms.sent(predict_exam(service, model, films, asked))
+        point = operating_point(model.card, asked.operating_point)
+        (found,) = predict_all(service, model, films, explain=explain_of(asked, point), timeout_ms=asked.timeout_ms)
+        answer = film_answer(model.card, found, point, g.elapsed(), form=asked.form, view=asked.view)
+        return forms.sent(PredictionAnswer(**dict(answer), **signature(model, g.request_id)))
 
     @api.post("/v1/explanations")
     @describe(
@@ -64,14 +62,18 @@ def blueprint(service: InferenceService) -> Blueprint:
         errors=(400, *IMAGE_ERRORS),
     )
     def explanations() -> Response:
-        """A PNG to be laid over the film, of its aspect and at most 512 pixels long."""
-        asked, model, images = forms.query(ExplanationQuery), service.model(), images_sent()
+        """A PNG to be laid over the film, of its aspect and at most 512 pixels long. The header X-Explained-Class names
+        the class whose evidence it shows."""
+        asked, model, images = forms.query(ExplanationQuery), service.model(), films_sent(MOST_FILMS)
         if len(images) > 1:
             raise InputError("send one image; an explanation is of one film")
-        (found,) = predict_all(service, model, images, explain=True, timeout_ms=asked.timeout_ms)
-        if found.heat is None:
+        point = operating_point(model.card, asked.operating_point)
+        explain = explanation(point, None if asked.explained is None else Label(asked.explained))
+        (found,) = predict_all(service, model, images, explain=explain, timeout_ms=asked.timeout_ms)
+        if found.heat is None or found.explained is None:
             raise InputError(f"{model.card.network} has no activation map; ask for a prediction alone")
-        return Response(DRAWN[asked.form](found.heat), mimetype="image/png")
+        headers = {"X-Explained-Class": found.explained.value}
+        return Response(DRAWN[asked.form](found.heat), mimetype="image/png", headers=headers)
 
     @api.get("/v1/models")
     @describe("models", "The networks that are served", ModelList)
@@ -93,8 +95,10 @@ def blueprint(service: InferenceService) -> Blueprint:
         return forms.sent(
             UsageLimits(
                 body_mb=service.config.max_image_mb,
+                request_mb=service.config.max_request_mb,
                 image_pixels=MAX_PIXELS,
                 images_in_a_request=MOST_IMAGES,
+                films_in_an_exam=MOST_FILMS,
                 formats=FORMATS,
                 requests_at_work=service.lanes.lanes,
                 requests_waiting=service.config.serve_waiting,

@@ -1,7 +1,7 @@
 """The Open Inference Protocol v2 with its binary tensor extension, as Triton and KServe clients speak it.
 
-One input, `image` (BYTES, one element an image file), and three outputs: `probabilities` (FP32, N x 3), `class` (BYTES,
-N) and `score` (FP32, N; 1 - P(normal)).
+One input, `image` (BYTES, one element an image file), and four outputs: `probabilities` (FP32, N x 3), `class` (BYTES,
+N), `score` (FP32, N; 1 - P(normal)) and `applies` (BYTES, N; yes, no or unknown: the model was trained on such films).
 """
 
 import struct
@@ -10,9 +10,10 @@ from typing import get_args
 import numpy as np
 from flask import Blueprint, Response, request
 
+from services.inference.answers import applicability_answer
 from services.inference.api import forms
 from services.inference.api.document import Media, describe
-from services.inference.api.images import IMAGE_ERRORS, predict_all
+from services.inference.api.images import IMAGE_ERRORS, SentFilm, predict_all
 from services.inference.api.scopes import needs
 from services.inference.predictor import Prediction
 from services.inference.service import InferenceService
@@ -35,9 +36,11 @@ from shared.api.protocols import (
     TensorMetadata,
 )
 from shared.errors import InputError
+from shared.modelling.card import ModelCard
 
 _HEADER = "Inference-Header-Content-Length"
 _OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
+_TEXTS = ("class", "applies")
 _BINARY = Media(("application/octet-stream",), {})
 _LENGTH = {_HEADER: "bytes of JSON, behind which binary tensors follow"}
 
@@ -78,6 +81,7 @@ def blueprint(service: InferenceService) -> Blueprint:
                     TensorMetadata(name="probabilities", datatype="FP32", shape=(-1, 3)),
                     TensorMetadata(name="class", datatype="BYTES", shape=(-1,)),
                     TensorMetadata(name="score", datatype="FP32", shape=(-1,)),
+                    TensorMetadata(name="applies", datatype="BYTES", shape=(-1,)),
                 ),
             )
         )
@@ -103,9 +107,9 @@ def blueprint(service: InferenceService) -> Blueprint:
         """JSON, or, with the header, JSON and raw tensors behind it. BYTES elements follow their length in four bytes,
         least first; in JSON they are base64."""
         model = service.model(network, version)
-        asked, images = parse(request.get_data(cache=False), request.headers.get(_HEADER))
-        found = predict_all(service, model, images)
-        return _answer(asked, found, model.card.network, model.card.version)
+        asked, images = parse(forms.sent_body(), request.headers.get(_HEADER))
+        found = predict_all(service, model, [SentFilm(place, None, image) for place, image in enumerate(images)])
+        return _answer(asked, found, model.card)
 
     return api
 
@@ -157,34 +161,41 @@ def _elements(raw: bytes) -> list[bytes]:
     return elements
 
 
-def _answer(asked: InferRequest, found: list[Prediction], network: str, version: str) -> Response:
+def _answer(asked: InferRequest, found: list[Prediction], card: ModelCard) -> Response:
     tensors, raw = [], b""
     all_binary = bool(asked.parameters and asked.parameters.binary_data_output)
     for output in asked.outputs or [OutputAsked(name=name) for name in _OUTPUTS]:
-        shape, values, packed = _tensor(output.name, found)
+        shape, values, packed = _tensor(output.name, found, card)
         own = output.parameters and output.parameters.binary_data
         binary = all_binary if own is None else own
         tensors.append(
             OutputTensor(
                 name=output.name,
-                datatype="BYTES" if output.name == "class" else "FP32",
+                datatype="BYTES" if output.name in _TEXTS else "FP32",
                 shape=shape,
                 parameters=BinarySize(binary_data_size=len(packed)) if binary else None,
                 data=None if binary else values,
             )
         )
         raw += packed if binary else b""
-    answer = InferAnswer(model_name=network, model_version=version, id=asked.id, outputs=tuple(tensors))
+    answer = InferAnswer(model_name=card.network, model_version=card.version, id=asked.id, outputs=tuple(tensors))
     if not raw:
         return forms.sent(answer)
     head = answer.model_dump_json().encode()
     return Response(head + raw, mimetype="application/octet-stream", headers={_HEADER: str(len(head))})
 
 
-def _tensor(name: OutputName, found: list[Prediction]) -> tuple[tuple[int, ...], tuple[Number, ...], bytes]:
+def _applies(card: ModelCard, found: Prediction) -> str:
+    applies = applicability_answer(card, found).applies
+    return "unknown" if applies is None else "yes" if applies else "no"
+
+
+def _tensor(
+    name: OutputName, found: list[Prediction], card: ModelCard
+) -> tuple[tuple[int, ...], tuple[Number, ...], bytes]:
     """Shape, values for JSON, and raw bytes of an output."""
-    if name == "class":
-        words = [each.label.value for each in found]
+    if name in _TEXTS:
+        words = [each.label.value if name == "class" else _applies(card, each) for each in found]
         packed = b"".join(struct.pack("<I", len(word)) + word.encode() for word in words)
         return (len(found),), tuple(words), packed
     if name == "score":

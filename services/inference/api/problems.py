@@ -5,10 +5,12 @@ import logging
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from services.inference.answers import gate_of
+from services.inference.bodies import CODINGS
 from services.inference.lanes import Overloaded
 from shared.api.predictions import GateAnswer
 from shared.api.problem import Problem, ProtocolProblem
-from shared.errors import LimitReached, MammoError, NotAMammogram, NotAuthenticated
+from shared.errors import LimitReached, MammoError, NotAuthenticated
 
 FOREIGN = ("/v2", "/v1/models")
 """Paths of the protocols of others: tritonclient and kserve's client read `error`, and the latter only where the type
@@ -27,10 +29,7 @@ def register(app: Flask) -> None:
 def _expected(error: MammoError) -> Response:
     if error.http_status >= 500 and error.code not in ("model-not-ready", "deadline-passed"):
         _log.error("request failed", extra={"request_id": g.request_id, "reason": str(error)})
-    gate = None
-    if isinstance(error, NotAMammogram):
-        gate = GateAnswer(passed=False, score=round(error.gate_score, 4), reason=str(error).partition(";")[0])
-    response = _problem(error.http_status, error.code, str(error), gate)
+    response = _problem(error.http_status, error.code, str(error), gate_of(error))
     if isinstance(error, NotAuthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Overloaded | LimitReached):
@@ -43,9 +42,9 @@ def _expected(error: MammoError) -> Response:
 def _of_http(error: HTTPException) -> Response:
     status = error.code or 500
     detail = error.description or error.name
-    if status == 413:
-        detail = "the body is larger than this service takes (MAMMO_MAX_IMAGE_MB)"
     response = _problem(status, error.name.lower().replace(" ", "-"), detail)
+    if status == 415:
+        response.headers["Accept-Encoding"] = ", ".join(CODINGS)  # RFC 9110, 15.5.16
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value

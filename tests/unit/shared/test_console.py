@@ -7,14 +7,14 @@ from rich.console import Console
 
 from services.inference.api.examples import EXAMPLES
 from shared import console
-from shared.api.predictions import PatientPrediction
+from shared.api.exams import ExamPrediction
 from shared.modelling.evaluation import SideBySide
-from tests.unit.services.train.test_report import example_evaluation, example_metrics, example_result
+from tests.unit.services.train.test_report import example_evaluation, example_metrics, example_result, leveled
 
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Console:
-    screen = Console(width=160, record=True)
+    screen = Console(width=200, record=True)
     monkeypatch.setattr(console, "console", screen)
     return screen
 
@@ -31,10 +31,20 @@ def test_films_side_by_side_have_a_row_below_their_network(screen: Console) -> N
     assert rows[1][2].startswith(f"{100 * (beside.metrics.accuracy.value or 0):.1f} [")
 
 
-def test_the_films_of_a_patient_are_told_one_by_one_together_and_side_by_side(screen: Console) -> None:
-    console.show_patient(["left.png", "right.png"], PatientPrediction.model_validate(EXAMPLES[PatientPrediction]))
-    told = [line.partition(":")[0] for line in screen.export_text().splitlines() if not line.startswith(" ")]
+def test_breasts_and_exams_of_several_films_have_rows_below_their_network(screen: Console) -> None:
+    screen.print(console.evaluation_table(example_evaluation((leveled(example_result("resnet50", "patient"), 300),))))
+    rows = [re.split(" {2,}", line.strip()) for line in screen.export_text().splitlines() if "resnet50" in line]
+    assert [row[1] for row in rows] == ["patient", "patient, by breast", "patient, by exam"]
+
+
+def test_an_exam_is_told_film_by_film_by_breast_and_together(screen: Console) -> None:
+    console.show_exam(ExamPrediction.model_validate(EXAMPLES[ExamPrediction]))
+    text = screen.export_text()
+    told = [line.partition(":")[0] for line in text.splitlines() if not line.startswith(" ")]
     assert told == [
-        "left.png", "right.png", "patient, as left.png",
-        "left.png beside the other breast", "right.png beside the other breast",
+        "right.dcm", "right.dcm beside the same view of the other breast",
+        "left.dcm", "left.dcm beside the same view of the other breast",
+        "report.pdf", "breast R, of 1 films", "breast L, of 1 films", "exam, as breast R",
     ]  # fmt: skip
+    assert "report.pdf: refused (not a format that is read" in text
+    assert text.count("this model knows nothing about such films") == 2

@@ -1,10 +1,13 @@
-"""Series over several processes: sums, and nothing of a process that was killed counts as being in hand."""
+"""Series over several processes: sums, nothing of a killed process in hand, and no file that could end the scrapes."""
 
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from shared.embedded.commands import ROOT
 
@@ -17,6 +20,34 @@ print("at work", flush=True)
 time.sleep(60)
 """
 SCRAPE = "from shared import metrics; print(metrics.exposition().decode())"
+SCRAPE_TWICE = """
+import os, shutil, sys
+from shared import metrics
+metrics.FILMS.labels("segment").inc(5)
+metrics.exposition()
+for name in os.listdir(folder := os.environ["PROMETHEUS_MULTIPROC_DIR"]):
+    if name.startswith(sys.argv[1]):
+        os.unlink(os.path.join(folder, name))
+if not os.listdir(folder):
+    os.rmdir(folder)
+metrics.FILMS.labels("segment").inc(2)
+print(metrics.exposition().decode())
+metrics.PREDICT_SECONDS.labels("a", "b").observe(1)
+print(metrics.exposition().decode())
+"""
+
+
+@pytest.fixture
+def printed(tmp_path: Path) -> Callable[..., str]:
+    """What a process prints that counts into `tmp_path`."""
+
+    def run(code: str, *arguments: str) -> str:
+        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "counts"), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    (tmp_path / "counts").mkdir()
+    return run
 
 
 def test_a_killed_process_leaves_its_counts_and_has_nothing_in_hand(tmp_path: Path) -> None:
@@ -35,3 +66,34 @@ def test_a_killed_process_leaves_its_counts_and_has_nothing_in_hand(tmp_path: Pa
     assert 'mammo_units_in_hand{stage="augment"} 1.0' in before
     assert 'mammo_units_in_hand{stage="augment"}' not in after
     assert 'mammo_films_total{stage="augment"} 3.0' in after
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\1\0", b"\x40\0\0\0\0\0\0\0\xff\x7f\0\0" + bytes(52), b"\x40\0\0\0\0\0\0\0\4\0\0\0\xff\xfe{]" + bytes(48)],
+    ids=["empty", "cut in its first number", "with a value that is too long", "no JSON"],
+)
+def test_a_file_that_is_no_counts_is_left_out_and_counted(
+    printed: Callable[..., str], tmp_path: Path, content: bytes
+) -> None:
+    printed("from shared import metrics; metrics.FILMS.labels('augment').inc(3)")
+    (tmp_path / "counts" / "counter_1.db").write_bytes(content)
+    scraped = printed(SCRAPE)
+    assert 'mammo_films_total{stage="augment"} 3.0' in scraped
+    assert "mammo_metrics_files_unread 1.0" in scraped
+
+
+@pytest.mark.parametrize(("deleted", "lost"), [("", 3), ("counter", 1)])
+def test_a_process_whose_files_were_deleted_goes_on_telling_its_counts(
+    printed: Callable[..., str], deleted: str, lost: int
+) -> None:
+    scraped = printed(SCRAPE_TWICE, deleted)
+    assert scraped.count('mammo_films_total{stage="segment"} 7.0') == 2
+    assert 'request_predict_seconds_count{model_name="a",model_version="b"} 1.0' in scraped
+    assert scraped.count(f"mammo_metrics_files_unread {lost}.0") == 2
+    assert "_created{" not in scraped
+    assert "_created " not in scraped
+
+
+def test_nothing_is_unread_where_all_files_are_whole(printed: Callable[..., str]) -> None:
+    assert "mammo_metrics_files_unread 0.0" in printed(SCRAPE)

@@ -145,6 +145,15 @@ def test_an_address_to_listen_on_may_stand_in_brackets(required: None, monkeypat
     assert settings().serves_loopback_alone
 
 
+@pytest.mark.parametrize(("variable", "value"), [("MAMMO_MAX_IMAGE_MB", "257"), ("MAMMO_SERVE_IN_HAND_MB", "255")])
+def test_bounds_of_requests_that_do_not_fit_each_other_are_told_together(
+    required: None, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match="MAMMO_MAX_IMAGE_MB, MAMMO_MAX_REQUEST_MB and MAMMO_SERVE_IN_HAND_MB"):
+        settings()
+
+
 def test_the_password_of_the_broker_is_not_shown(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in repr(settings())
     settings.cache_clear()

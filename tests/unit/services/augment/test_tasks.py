@@ -49,6 +49,17 @@ def test_a_film_of_12_bits_keeps_them(tmp_path: Path, synthetic_films: Path) -> 
     assert decode(store.get(changed.key)).pixels.max() > 255
 
 
+def test_view_exam_and_acquisition_of_a_film_go_with_its_variants(tmp_path: Path, synthetic_exams: Path) -> None:
+    store, plan = ingested(tmp_path, synthetic_exams)
+    do(AUGMENT, store, plan, "000000")
+    shard = Shard.model_validate_json(store.get(keys.augmented_manifest("films", plan.augmentation.id, "000000")))
+    films = {film.id: film for film in stored_manifest(store, "films").films}
+    assert {variant.view for variant in shard.variants} == {"CC", "MLO"}
+    assert {variant.bits for variant in shard.variants} == {8, 12}
+    for variant in shard.variants:
+        assert variant.exposure == films[variant.film].exposure
+
+
 def test_doing_a_shard_again_writes_the_same_bytes(tmp_path: Path, synthetic_films: Path) -> None:
     store, plan = ingested(tmp_path, synthetic_films)
     do(AUGMENT, store, plan, "000000")

@@ -20,7 +20,7 @@ def test_outline_and_box_are_those_of_the_parenchyma_on_the_film_as_it_was_sent(
     segmented = segment(np.asarray(pixels, np.uint8))
     seconds = dict.fromkeys(("decode", "segment", "network", "queue"), 0.1)
     found = Prediction(np.array([0.5, 0.3, 0.2]), Image(segmented.pixels, 8, "PGM"), segmented, None, seconds)
-    answer = film_answer(found, model_card().operating_points[0], 1.0)
+    answer = film_answer(model_card(), found, model_card().operating_points[0], 1.0)
 
     mask = segmented.mask[:, ::-1] if segmented.flipped else segmented.mask
     assert segmented.flipped is mirrored

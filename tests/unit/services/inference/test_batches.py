@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ from services.inference.predictor import Prediction, ServedModel, predict
 from shared.api.batches import BatchLine, BatchRequest
 from shared.errors import InputError, JobInterrupted, ModelCorrupt, StoreMisconfigured, StoreUnavailable
 from shared.imaging.decode import encode_pgm, encode_png
+from shared.modelling.applicability import TrainedOn
 from shared.queue import batches as flow
 from shared.queue.batch_plan import BatchPlan, batch_id, make_batch
 from shared.queue.messages import Message
@@ -127,6 +129,21 @@ def test_a_problem_is_told_as_over_http(ready: FlaskClient, store: DirectoryStor
     assert (line.problem.code, line.problem.detail) == (told["title"], told["detail"])
 
 
+def test_a_line_tells_what_is_known_of_the_film_and_whether_the_model_was_made_for_it(
+    store: DirectoryStore, model: ServedModel, film: np.ndarray
+) -> None:
+    store.put("inbox/film.png", encode_png(film))
+    trained_on = TrainedOn(films=9, views={}, acquisitions={}, vendors={}, bits={12: 9})
+    of_12_bits = replace(model, card=model.card.model_copy(update={"trained_on": trained_on}))
+    (old,), (new,) = (answered(store, each, "film.png") for each in (model, of_12_bits))
+    for line, applies in ((old, None), (new, False)):
+        assert line.finding is not None
+        assert line.finding.about is not None
+        assert line.finding.about.laterality.source == "shape"
+        assert line.finding.applicability is not None
+        assert line.finding.applicability.applies is applies
+
+
 def test_heat_maps_are_stored_where_they_are_asked_for(
     store: DirectoryStore, model: ServedModel, film: np.ndarray
 ) -> None:
@@ -135,6 +152,9 @@ def test_heat_maps_are_stored_where_they_are_asked_for(
     (line,) = predict_part(store, plan, "000000", model, Tries(), LIMITS)
     png = store.get(line.heatmap)
     assert line.heatmap == keys.batch_heatmap(plan.batch, 0, hashlib.sha256(png).hexdigest())
+    assert line.finding is not None
+    likelier = max(("benign", "malignant"), key=dict(line.finding.probabilities).__getitem__)
+    assert (line.finding.decision.answer, line.heatmap_class) == ("abnormal", likelier)
     picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture is not None
     assert picture.shape == (512, 512, 4)

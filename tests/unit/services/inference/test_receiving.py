@@ -11,7 +11,7 @@ from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 from werkzeug.exceptions import ClientDisconnected
 
-from services.inference.receiving import Deadlines, Worker, in_one_piece
+from services.inference.receiving import Deadlines, Worker, pieces_of, throw_away
 
 Pair: TypeAlias = tuple[socket.socket, socket.socket]
 """The server's end of a connection, and the client's."""
@@ -88,7 +88,7 @@ def test_a_body_comes_whole_in_whatever_pieces_it_is_sent(pair: Pair, early: byt
     server, client = pair
     body = body_of(server, 6, early)
     with ThreadPoolExecutor(1) as pool:
-        whole = pool.submit(in_one_piece, body, server)
+        whole = pool.submit(lambda: b"".join(pieces_of(body, server)))
         for letter in b"abcdef"[len(early) :]:
             client.send(bytes([letter]))
         assert whole.result(5) == b"abcdef"
@@ -102,7 +102,7 @@ def test_what_a_client_sends_behind_a_body_is_kept_for_its_next_request(
     server, client = pair
     body = body_of(server, 4, b"bodyPOST /next")
     client.send(b" HTTP/1.1")
-    assert in_one_piece(body, server) == b"body"
+    assert b"".join(pieces_of(body, server)) == b"body"
     assert body.reader.unreader.take_buffered() == b"POST /next"
     assert server.recv(100) == b" HTTP/1.1"
 
@@ -115,8 +115,19 @@ def test_a_body_that_ends_too_early_is_an_error_and_the_connection_is_not_used_a
     client.send(b"more")
     client.close()
     with pytest.raises(ClientDisconnected):
-        in_one_piece(body, server)
+        list(pieces_of(body, server))
     assert body.failed
+
+
+def test_what_comes_behind_an_early_answer_is_thrown_away_until_the_client_ends(pair: Pair) -> None:
+    server, client = pair
+    with ThreadPoolExecutor(1) as pool:
+        thrown = pool.submit(throw_away, server)
+        client.sendall(bytes(1 << 20))
+        assert client.recv(1) == b""  # the answer has ended, and the client sees it
+        assert not thrown.done()
+        client.close()
+        thrown.result(5)
 
 
 # ---- one request after the other -------------------------------------------------------------------------------------

@@ -9,8 +9,11 @@ from services.augment.tasks import AUGMENT
 from services.segment.core import segment_image
 from services.segment.tasks import SEGMENT
 from shared.datasets.manifest import Shard
+from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram
 from shared.imaging.decode import decode, encode_png
+from shared.imaging.image import Pixels
+from shared.imaging.segment import Segmentation, segment
 from shared.queue.plan import Plan
 from shared.queue.shards import is_intact
 from shared.store import keys
@@ -44,6 +47,19 @@ def test_film_and_mask_are_stored_oriented_with_the_chest_wall_on_the_left(
         assert not film[mask == 0].any()
         columns = np.flatnonzero(mask.any(axis=0))
         assert columns.mean() < film.shape[1] / 2, variant.id
+
+
+def test_view_exam_and_acquisition_go_with_a_segmented_image(
+    augmented: tuple[DirectoryStore, Plan],
+) -> None:
+    store, plan = augmented
+    key = keys.augmented_manifest("films", plan.augmentation.id, "000000")
+    shard = Shard.model_validate_json(store.get(key))
+    taken = {"view": "CC", "exam": "e1", "acquisition": "digital", "vendor": "GE", "bits": 12}
+    variants = tuple(variant.model_copy(update=taken) for variant in shard.variants)
+    store.put(key, shard.model_copy(update={"variants": variants}).model_dump_json().encode())
+    do(SEGMENT, store, plan, "000000")
+    assert [variant.exposure for variant in shard_of(store, plan).variants] == [taken] * len(variants)
 
 
 def test_lesions_follow_the_film_when_it_is_mirrored(augmented: tuple[DirectoryStore, Plan]) -> None:
@@ -119,3 +135,22 @@ def test_doing_a_shard_again_writes_the_same_bytes(augmented: tuple[DirectorySto
 def test_a_blank_frame_is_no_mammogram() -> None:
     with pytest.raises(NotAMammogram):
         segment_image(encode_png(np.zeros((256, 256), np.uint8)))
+
+
+def test_a_stored_film_of_16_bits_has_the_depth_of_its_film_and_not_that_of_its_brightest_pixel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    depths: list[int] = []
+
+    def seen(pixels: Pixels, bits: int) -> Segmentation:
+        depths.append(bits)
+        return segment(pixels, bits)
+
+    monkeypatch.setattr("services.segment.core.segment", seen)
+    film = draw(1, seed=3).pixels
+    for bits in (12, 8, None):
+        segment_image(encode_png(film.astype(np.uint16) * 4), bits)
+    segment_image(encode_png(film), 12)
+    assert depths[0] == 12
+    assert depths[1] == depths[2] <= 10, "told from the pixels"
+    assert depths[3] == 8

@@ -19,11 +19,13 @@ from shared.modelling.evaluation import (
     EpochRecord,
     Evaluation,
     FoldHistory,
+    LevelResult,
     NetworkResult,
     PooledOperatingPoint,
     SideBySide,
     WeightsReport,
 )
+from shared.modelling.exams import RULE
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate
 from shared.modelling.predictions import Predictions
 from shared.modelling.subgroups import GroupMetrics
@@ -365,3 +367,30 @@ def test_undefined_numbers_are_called_undefined() -> None:
 
 def test_the_same_evaluation_gives_the_same_bytes(evaluation: Evaluation, files: dict[str, bytes]) -> None:
     assert render(evaluation) == files
+
+
+def leveled(result: NetworkResult, breasts: int) -> NetworkResult:
+    """The same with figures by breast and by exam, of so many breasts and 161 exams."""
+    levels = tuple(
+        LevelResult(level=level, metrics=example_metrics(0.5, count, 20, 3), operating_points=OPERATING_POINTS)
+        for level, count in (("breast", breasts), ("exam", 161))
+    )
+    return result.model_copy(update={"levels": levels})
+
+
+def test_breasts_and_exams_have_their_figures_and_the_rule_in_the_report() -> None:
+    result = leveled(example_result("resnet50", "patient"), 300)
+    page = render(example_evaluation((result,)))["index.html"].decode()
+    assert RULE in page
+    rows = {protocol: numbers for protocol, _, numbers in Tags(page).rows if protocol}
+    for level in result.levels:
+        assert rows[level.level] == pytest.approx(
+            [interval.value for interval in headline(result.model_copy(update={"metrics": level.metrics}))]
+        )
+    told = [attributes["data-level"] for _, attributes in Tags(page).found if "data-level" in attributes]
+    assert told == ["film", "breast", "exam"]
+
+
+def test_breasts_of_one_film_get_no_row_among_the_results() -> None:
+    page = render(example_evaluation((leveled(example_result("resnet50", "patient"), 322),)))["index.html"].decode()
+    assert [protocol for protocol, _, _ in Tags(page).rows if protocol] == ["patient", "exam"]

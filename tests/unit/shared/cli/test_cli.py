@@ -203,3 +203,13 @@ def test_keys_are_made_listed_followed_and_revoked(store: DirectoryStore, monkey
 def test_a_scope_that_is_none_is_told(store: DirectoryStore) -> None:
     with pytest.raises(InputError, match="choose one of predict, metrics, admin"):
         mammo("keys", "create", "pacs", "--scope", "all")
+
+
+@pytest.mark.parametrize(("form", "films", "table"), [("exams", 32, "films.csv"), ("mias", 16, "Info.txt")])
+def test_films_of_either_form_are_generated_and_ingested(
+    store: DirectoryStore, tmp_path: Path, form: str, films: int, table: str
+) -> None:
+    folder = tmp_path / "generated"
+    assert f"{films} SYNTHETIC films" in mammo("synthesize", str(folder), "--patients", "8", "--form", form)
+    assert (folder / table).is_file()
+    assert f"data set {form} (SYNTHETIC): {films} films" in mammo("ingest", str(folder), "--dataset", form)

@@ -3,7 +3,16 @@
 import pytest
 
 from shared.datasets import manifest
-from shared.datasets.manifest import Dataset, Label, Manifest, check_enough_patients, describe, patients_by_label
+from shared.datasets.manifest import (
+    Dataset,
+    Exposure,
+    Film,
+    Label,
+    Manifest,
+    check_enough_patients,
+    describe,
+    patients_by_label,
+)
 from shared.errors import PlanError
 from tests.builders import small_manifest
 
@@ -49,3 +58,34 @@ def test_each_label_needs_a_patient_for_every_fold_and_one_more() -> None:
     check_enough_patients({Label.NORMAL: 3, Label.BENIGN: 9, Label.MALIGNANT: 3}, folds=2)
     with pytest.raises(PlanError, match=r"2 patients have a film that is malignant, too few .* 2 folds"):
         check_enough_patients({Label.NORMAL: 3, Label.BENIGN: 9, Label.MALIGNANT: 2}, folds=2)
+
+
+BEFORE_EXPOSURES = (
+    '{"id":"mdb001","patient":"p001","side":"right","density":"G","label":"normal","lesions":[],'
+    '"sha256":"0000000000000000000000000000000000000000000000000000000000000001","width":1024,"height":1024}'
+)
+"""A film as it was stored before records said which view it is."""
+
+
+def test_the_digest_of_films_in_the_form_of_mias_is_what_it_was_before_exposures() -> None:
+    digest = "0d16aba5cf71fe1788e96670b3039dfb0edc039afc62dee34d16a01266bbe572"
+    assert describe(small_manifest(16)).sha256 == digest
+
+
+def test_a_film_that_was_stored_before_exposures_is_an_oblique_film_scan_and_is_written_as_before() -> None:
+    film = Film.model_validate_json(BEFORE_EXPOSURES)
+    assert film.exposure == {"view": "MLO", "exam": None, "acquisition": "film scan", "vendor": None, "bits": 8}
+    assert film.model_dump_json() == BEFORE_EXPOSURES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"view": "CC"}, {"view": None}, {"exam": "e1"}, {"acquisition": None}, {"vendor": "GE"}, {"bits": 12}],
+    ids=str,
+)
+def test_what_is_known_of_an_exposure_is_kept_and_counts_in_the_digest(change: dict[str, object]) -> None:
+    films = small_manifest(4).films
+    other = (films[0].model_copy(update=change), *films[1:])
+    assert Film.model_validate_json(other[0].model_dump_json()).exposure == Exposure.model_validate(change).exposure
+    digests = {describe(Manifest(dataset="small", synthetic=True, films=chosen)).sha256 for chosen in (films, other)}
+    assert len(digests) == 2

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest
+from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, describe
 from shared.datasets.mias import Source, lesions_near, parse_info, read_manifest
 from shared.errors import DatasetError
-from shared.imaging.decode import encode_pgm
+from shared.imaging.decode import decode, encode_pgm
+from shared.modelling.applicability import TrainedOn, count_films
 
 WIDTH, HEIGHT = 64, 48
 INFO = """\
@@ -372,6 +373,18 @@ def test_the_real_info_txt_holds_what_mias_is_known_for(mias: Path) -> None:
     }
     for film in ("mdb216", "mdb233", "mdb245"):
         assert [lesion.x for lesion in films[film] if lesion] == [None]
+
+
+def test_the_digest_of_mias_is_what_it_was_before_films_said_how_they_were_taken(mias: Path, tmp_path: Path) -> None:
+    for png in (mias / "png").glob("mdb*.png"):
+        (tmp_path / f"{png.stem}.pgm").write_bytes(encode_pgm(decode(png.read_bytes()).pixels))
+    (tmp_path / "Info.txt").write_bytes((mias / "Info.txt").read_bytes())
+    manifest = read(tmp_path)
+    digest = "9dd7f885603f73278b0ba66391c2e7d04d9cf392d3f40a0884e409ce5969ae68"
+    assert describe(manifest).sha256 == digest
+    assert count_films(manifest.films) == TrainedOn(
+        films=322, views={"MLO": 322}, acquisitions={"film scan": 322}, vendors={}, bits={8: 322}
+    )
 
 
 def test_y_counts_upwards_in_the_real_info_txt(mias: Path, mias_masks: Path) -> None:

@@ -6,25 +6,12 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import CLASSES, Film, Label, Transform, Variant
+from shared.datasets.manifest import CLASSES, Label, Variant
 from shared.datasets.splits import Split, paper_split, patient_split
 from shared.errors import PlanError
-from tests.builders import small_manifest
+from tests.builders import exam_manifest, small_manifest, variants_of
 
 VARIANTS, FOLDS, SEED = 3, 4, 7
-
-
-def variants_of(film: Film, count: int = VARIANTS) -> list[Variant]:
-    return [
-        Variant(
-            **film.model_dump(include={"patient", "side", "density", "label", "lesions", "sha256"}),
-            film=film.id,
-            variant=number,
-            transform=Transform(rotation_deg=float(number)),
-            key=f"{film.id}/{number}",
-        )
-        for number in range(count)
-    ]
 
 
 def images_of(labels: str) -> list[Variant]:
@@ -32,10 +19,10 @@ def images_of(labels: str) -> list[Variant]:
     chosen = [{label.value[0]: label for label in CLASSES}[letter] for letter in labels]
     films = small_manifest(len(labels)).films
     relabelled = [film.model_copy(update={"label": label}) for film, label in zip(films, chosen, strict=True)]
-    return [variant for film in relabelled for variant in variants_of(film)]
+    return [variant for film in relabelled for variant in variants_of(film, VARIANTS)]
 
 
-IMAGES = [variant for film in small_manifest(64).films for variant in variants_of(film)]
+IMAGES = [variant for film in small_manifest(64).films for variant in variants_of(film, VARIANTS)]
 
 
 @pytest.fixture(scope="module", params=range(FOLDS))
@@ -50,6 +37,20 @@ def sides(split: Split) -> list[list[Variant]]:
 def test_no_patient_stands_on_two_sides(fold: Split) -> None:
     for one, other in combinations(sides(fold), 2):
         assert not {image.patient for image in one} & {image.patient for image in other}
+
+
+@pytest.mark.parametrize("held_out", range(FOLDS))
+def test_all_films_of_an_exam_stand_on_one_side(held_out: int) -> None:
+    images = [variant for film in exam_manifest(32).films for variant in variants_of(film, VARIANTS)]
+    split = patient_split(images, FOLDS, held_out, SEED)
+    parts = [{images[index].patient for index in side} for side in (split.train, split.validation, split.test)]
+    assert all(parts)
+    for one, other in combinations(parts, 2):
+        assert not one & other
+    held = [images[index] for index in (*split.validation, *split.test)]
+    assert Counter(image.patient for image in held) == Counter(
+        film.patient for film in exam_manifest(32).films if film.patient in parts[1] | parts[2]
+    )
 
 
 def test_every_patient_stands_on_one_side(fold: Split) -> None:

@@ -100,9 +100,9 @@ def dicom(
     return file.getvalue()
 
 
-def table(first: int, values: Words, bits: int, signed: bool = False) -> Dataset:
-    """An item of a look-up table."""
+def table(first: int, values: Words, bits: int, signed: bool = False, entries: int | None = None) -> Dataset:
+    """An item of a look-up table; `entries` is how many it says that it has."""
     item = Dataset()
-    item.add_new("LUTDescriptor", "SS" if signed else "US", [len(values), first, bits])
+    item.add_new("LUTDescriptor", "SS" if signed else "US", [entries or len(values), first, bits])
     item.add_new("LUTData", "OW", values.astype("<u2").tobytes())
     return item

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
+from shared.errors import ImageError, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
 from shared.imaging.decode import decode, encode_pgm, encode_png
 from shared.imaging.image import Image, Pixels, to_8bit
 
-RAMP = (np.arange(48 * 64, dtype=np.uint32).reshape(48, 64) % 251).astype(np.uint8)
-DEEP = (np.arange(48 * 64, dtype=np.uint32).reshape(48, 64) * 21).astype(np.uint16)
+RAMP = (np.arange(240 * 320, dtype=np.uint32).reshape(240, 320) % 251).astype(np.uint8)
+DEEP = (np.arange(240 * 320, dtype=np.uint32).reshape(240, 320) * 5 % 65521).astype(np.uint16)
 
 
-def encoded(ending: str, pixels: Pixels | cv2.typing.MatLike) -> bytes:
-    return cv2.imencode(ending, pixels)[1].tobytes()
+def encoded(ending: str, pixels: Pixels | cv2.typing.MatLike, *options: int) -> bytes:
+    return cv2.imencode(ending, pixels, options)[1].tobytes()
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -57,26 +57,26 @@ def test_a_jpeg_is_close_to_its_pixels() -> None:
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".tiff"])
 def test_only_what_is_cheaper_for_it_is_decoded_smaller(ending: str) -> None:
-    image = decode(encoded(ending, np.tile(RAMP, (10, 10))), least_edge=100)
+    image = decode(encoded(ending, np.tile(RAMP, (2, 2))), least_edge=100)
     assert image.reduction == (4 if ending == ".jpg" else 1)
     assert image.pixels.shape == (480 // image.reduction, 640 // image.reduction)
     assert image.full_size == (640, 480)
 
 
 def test_a_jpeg_is_never_smaller_than_what_is_asked_for() -> None:
-    data = encoded(".jpg", np.tile(RAMP, (10, 10)))
+    data = encoded(".jpg", np.tile(RAMP, (2, 2)))
     sizes = {edge: min(decode(data, least_edge=edge).pixels.shape) for edge in (481, 480, 241, 240, 61, 60, 30, 1)}
     assert sizes == {481: 480, 480: 480, 241: 480, 240: 240, 61: 120, 60: 60, 30: 60, 1: 60}
 
 
-@pytest.mark.parametrize("least_edge", [None, 20])
+@pytest.mark.parametrize("least_edge", [None, 100])
 def test_a_jpeg_is_turned_as_its_camera_noted(least_edge: int | None) -> None:
     tiff = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 3, 1, 6, 0)  # orientation 6: turned to the right
     noted = b"\xff\xe1" + struct.pack(">H", 8 + len(tiff)) + b"Exif\0\0" + tiff
     plain = encoded(".jpg", cv2.GaussianBlur(RAMP, (0, 0), 4))
     image = decode(plain[:2] + noted + plain[2:], least_edge)
     np.testing.assert_array_equal(image.pixels, np.rot90(decode(plain, least_edge).pixels, -1))
-    assert image.full_size == (48, 64)
+    assert image.full_size == (240, 320)
 
 
 def test_formats_are_named() -> None:
@@ -114,7 +114,7 @@ def test_the_depth_of_a_pgm_is_that_of_its_maxval(maxval: int, bits: int) -> Non
     assert to_8bit(image).tolist() == [[255]]
 
 
-def test_the_depth_of_a_16_bit_png_is_that_of_its_brightest_pixel() -> None:
+def test_the_depth_of_a_16_bit_png_is_that_of_its_film() -> None:
     image = decode(encode_png(np.array([[0, 2048, 4095]], np.uint16)))
     assert image.bits == 12
     assert to_8bit(image).tolist() == [[0, 128, 255]]
@@ -124,7 +124,7 @@ def test_8_bits_stay_as_they_are() -> None:
     np.testing.assert_array_equal(to_8bit(Image(RAMP, 8)), RAMP)
 
 
-@pytest.mark.parametrize("data", [b"", b"P5", b"P2 1 1 255\n7", b"GIF89a" + bytes(20), b"hello", b"II+\0" + bytes(20)])
+@pytest.mark.parametrize("data", [b"", b"P5", b"P2 1 1 255\n7", b"GIF89a" + bytes(20), b"hello", b"II,\0" + bytes(20)])
 def test_other_formats_are_refused_with_those_that_are_read(data: bytes) -> None:
     with pytest.raises((UnsupportedImage, UndecodableImage)) as refusal:
         decode(data)
@@ -167,7 +167,7 @@ def test_no_damage_raises_anything_but_an_image_error(name: str, data: st.DataOb
 
 
 def tiff_of_size(width: int, height: int) -> bytes:
-    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (273, 4, 1, 8), (279, 4, 1, 1)]
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (279, 4, 1, 1)]
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
 
 
@@ -199,4 +199,106 @@ def test_a_pgm_with_pixels_too_many_or_too_bright_is_refused() -> None:
     with pytest.raises(UndecodableImage, match="maxval"):
         decode(b"P5 1 1 1023\n\xff\xff")
     with pytest.raises(UndecodableImage, match="maxval"):
+        decode(b"P5 1 1 100\n\x65")
+    with pytest.raises(UndecodableImage, match="maxval"):
         decode(b"P5 1 1 70000\n\xff\xff")
+
+
+def test_a_pgm_is_scaled_by_its_maxval() -> None:
+    assert decode(b"P5 3 1 100\n\0\x32\x64").pixels.tolist() == [[0, 128, 255]]
+    assert decode(b"P5 2 1 1\n\0\x01").pixels.tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_newline_behind_the_pixels_of_a_pgm_is_passed_over(end: bytes) -> None:
+    assert decode(b"P5 2 1 255\n12" + end).pixels.tolist() == [[49, 50]]
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 96), (199, 640), (640, 199)])
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".tiff"])
+def test_images_far_below_the_size_of_a_mammogram_are_not_judged(width: int, height: int, ending: str) -> None:
+    data = encoded(ending, cv2.resize(RAMP, (width, height)))
+    with pytest.raises(ImageTooSmall, match=f"{width} x {height} pixels, too few"):
+        decode(data, least_edge=1024)
+    assert decode(data).full_size == (width, height)  # as a picture for people
+
+
+def test_a_breast_cropped_from_a_reduced_film_is_large_enough() -> None:
+    assert decode(encode_png(RAMP[:200, :200]), least_edge=1024).pixels.shape == (200, 200)
+
+
+FILM12 = np.asarray(cv2.GaussianBlur(DEEP >> 4, (0, 0), 5), np.uint16)
+"""12 bits in a container of 16, darkest 0 and brightest below 4096."""
+
+
+def label(films: Pixels) -> Pixels:
+    films[4:30, 250:290] = 65535
+    return films
+
+
+def pixel(films: Pixels) -> Pixels:
+    films[7, 300] = 65535
+    return films
+
+
+@pytest.mark.parametrize("outlier", [pixel, label])
+@pytest.mark.parametrize("encode", [encode_png, encode_pgm, lambda pixels: encoded(".tiff", pixels)])
+def test_a_bright_pixel_or_label_does_not_deepen_a_film(
+    outlier: Callable[[Pixels], Pixels], encode: Callable[[Pixels], bytes]
+) -> None:
+    plain, odd = decode(encode(FILM12)), decode(encode(outlier(FILM12.copy())))
+    assert plain.bits == odd.bits == 12
+    np.testing.assert_array_equal(odd.pixels, np.minimum(outlier(FILM12.copy()), 4095))
+    differs = to_8bit(odd) != to_8bit(plain)
+    assert differs.sum() <= (outlier(np.zeros_like(FILM12)) > 0).sum()
+
+
+def test_bright_tissue_is_not_taken_for_a_label() -> None:
+    """Two per cent of the film, brighter than 2^11, but adjoining the rest."""
+    film = (np.linspace(0, 2090, RAMP.size).reshape(RAMP.shape)).astype(np.uint16)
+    image = decode(encode_png(film))
+    assert image.bits == 12
+    np.testing.assert_array_equal(image.pixels, film)
+
+
+DAMAGED = {
+    "JPEG": (encoded(".jpg", RAMP), 0.9),
+    "JPEG progressive": (encoded(".jpg", RAMP, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), 0.7),
+    "PNG": (encode_png(RAMP), 0.5),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_that_decoders_only_warn_about_is_refused_without_stray_lines(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, part = DAMAGED[name]
+    at = int(len(data) * part)
+    with pytest.raises(UndecodableImage):
+        decode(data[:at] + bytes(range(1, 17)) + data[at + 16 :])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_odd_chunks_of_a_png_leave_no_stray_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    plain = encode_png(RAMP)
+    odd = plain[:33] + png_chunk(b"iCCP", b"x\0\0no profile") + png_chunk(b"zTXt", b"\0no text") + plain[33:]
+    np.testing.assert_array_equal(decode(odd).pixels, RAMP)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_version_of_jfif_that_libjpeg_does_not_know_is_no_damage() -> None:
+    plain = encoded(".jpg", RAMP)
+    assert plain[6:11] == b"JFIF\0"
+    np.testing.assert_array_equal(decode(plain[:11] + b"\x09" + plain[12:]).pixels, decode(plain).pixels)
+
+
+def test_an_animated_png_is_refused() -> None:
+    plain = encode_png(RAMP)
+    with pytest.raises(UnsupportedImage, match="animated"):
+        decode(plain[:33] + png_chunk(b"acTL", struct.pack(">II", 3, 0)) + plain[33:])
+
+
+def test_a_jpeg_of_four_channels_is_refused_from_its_header() -> None:
+    frame = b"\xff\xc0" + struct.pack(">HBHHB", 20, 8, 500, 500, 4) + b"".join(bytes([n, 0x11, 0]) for n in range(4))
+    with pytest.raises(UnsupportedImage, match="4 channels"):
+        decode(b"\xff\xd8" + frame + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x00\xff\xd9")

@@ -20,12 +20,14 @@ from pydicom.sequence import Sequence
 from shared.datasets.synthetic import draw
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 from shared.imaging.decode import decode
+from shared.imaging.image import WindowPreset
 from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, SECRET, Words, dicom, jpeg, table
 
-FILM = cv2.resize(draw(2, seed=5).pixels, (120, 160), interpolation=cv2.INTER_AREA).astype(np.uint16) * 16
-FILM[0, :2] = 0, 4095  # so that without a window the stored values are the grey levels
+FILM = cv2.resize(draw(2, seed=5).pixels, (240, 320), interpolation=cv2.INTER_AREA).astype(np.uint16) * 16
+FILM[0], FILM[1, :120] = 0, 4095  # so that without a window the stored values are the grey levels
 TWELVE = {"BitsStored": 12}
-RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+RAMP = (np.arange(4608) - 512).clip(0).astype(np.uint16).reshape(72, 64).repeat(3, axis=0).repeat(4, axis=1)
+"""Every value of 12 bits, and a dark background."""
 
 
 def seen(data: bytes) -> Words:
@@ -37,7 +39,7 @@ def seen(data: bytes) -> Words:
     [
         *((syntax, FILM) for syntax in NATIVE),
         # bytes in big-endian words are refused, see below
-        *((syntax, (FILM >> 4).astype(np.uint8)[:, :119]) for syntax in NATIVE if syntax != "big endian"),
+        *((syntax, (FILM >> 4).astype(np.uint8)[:, :239]) for syntax in NATIVE if syntax != "big endian"),
     ],
 )
 def test_uncompressed_pixels_are_returned_as_they_are(syntax: str, pixels: Words) -> None:
@@ -54,7 +56,7 @@ def test_lossless_frames_are_returned_as_they_are(name: str) -> None:
     syntax, encode = LOSSLESS[name]
     image = decode(dicom(FILM, syntax, encode(FILM), **TWELVE))
     np.testing.assert_array_equal(image.pixels, FILM)
-    assert (image.format, image.bits, image.reduction, image.full_size) == ("DICOM", 12, 1, (120, 160))
+    assert (image.format, image.bits, image.reduction, image.full_size) == ("DICOM", 12, 1, (240, 320))
 
 
 @pytest.mark.parametrize("name", LOSSY)
@@ -63,8 +65,8 @@ def test_lossy_frames_are_close(name: str) -> None:
     pixels = (FILM >> 4).astype(np.uint8) if name == "JPEG baseline" else FILM
     bits = 8 if name == "JPEG baseline" else 12
     wide = {"WindowCenter": "2048", "WindowWidth": "4096"} if bits == 12 else {"WindowCenter": 128, "WindowWidth": 256}
-    found = seen(dicom(pixels, syntax, encode(pixels), BitsStored=bits, **wide)) / 65535
-    assert np.abs(found - pixels / (2**bits - 1)).mean() < 0.01
+    found = seen(dicom(pixels, syntax, encode(pixels), BitsStored=bits, **wide)) / (2**bits - 1)
+    assert np.abs(found - pixels / (2**bits - 1)).mean() < 0.012
 
 
 @pytest.mark.parametrize("name", ["JPEG 2000 lossless", "HTJ2K lossless", "JPEG baseline"])
@@ -125,7 +127,9 @@ def test_a_negative_slope_turns_the_grey_levels() -> None:
 )
 def test_the_window_is_that_of_the_standard(function: str, expected: Words) -> None:
     data = dicom(RAMP, WindowCenter="2000", WindowWidth="1000", VOILUTFunction=function, **TWELVE)
-    assert np.abs(seen(data) / 65535 - expected).max() < 1e-4
+    image = decode(data)
+    assert image.bits == 10  # as many levels as the window is wide
+    assert np.abs(image.pixels / (999 if function == "LINEAR" else 1000) - expected).max() < 1e-3
 
 
 def test_the_window_is_in_units_of_the_rescaled_values_and_the_first_of_several_counts() -> None:
@@ -138,7 +142,7 @@ def test_the_window_is_in_units_of_the_rescaled_values_and_the_first_of_several_
         VOILUTFunction="LINEAR_EXACT",
         **TWELVE,
     )
-    assert np.abs(seen(data) / 65535 - ((RAMP * 2.0 - 4000) / 2000 + 0.5).clip(0, 1)).max() < 1e-4
+    assert np.abs(seen(data) / 1000 - ((RAMP * 2.0 - 4000) / 2000 + 0.5).clip(0, 1)).max() < 1e-3
 
 
 def test_a_window_that_can_not_be_is_no_window() -> None:
@@ -190,16 +194,15 @@ REFUSED: dict[str, tuple[bytes, type[ImageError], str]] = {
     "no pixels": (dicom(FILM, PixelData=None), UnsupportedImage, "no image"),
     "32 bits": (dicom(FILM.astype(np.uint32)), UnsupportedImage, "32 bits"),
     "bits that disagree": (dicom(FILM, BitsStored=12, HighBit=20), UndecodableImage, "disagree"),
-    "too few pixels": (dicom(FILM, Rows=161), UndecodableImage, "bytes of pixels"),
-    "too many pixels": (dicom(FILM, Rows=100), UndecodableImage, "bytes of pixels"),
-    "size of a frame": (dicom(FILM, uid.JPEG2000Lossless, j2k(FILM), Columns=121), UndecodableImage, "121 x 160"),
+    "too few pixels": (dicom(FILM, Rows=321), UndecodableImage, "bytes of pixels"),
+    "too many pixels": (dicom(FILM, Rows=310), UndecodableImage, "bytes of pixels"),
+    "size of a frame": (dicom(FILM, uid.JPEG2000Lossless, j2k(FILM), Columns=241), UndecodableImage, "241 x 320"),
     "other codec": (dicom(FILM, uid.JPEGLSLossless, jpeg(FILM, lossless=True)), UndecodableImage, "JPEG-LS"),
     "slope": (dicom(FILM, RescaleSlope="0"), UndecodableImage, "slope"),
     "empty": (dicom(FILM, Rows=0), UndecodableImage, "0"),
     "huge": (dicom(FILM, Rows=60000, Columns=60000), ImageTooLarge, "60000 x 60000"),
     "huge frame": (dicom(FILM, uid.RLELossless, bytes(64), Rows=60000, Columns=60000), ImageTooLarge, "60000"),
     "syntax": (dicom(FILM, uid.MPEG2MPML, bytes(64)), UnsupportedImage, "transfer syntax"),
-    "no preamble": (dicom(FILM)[132:], UnsupportedImage, "preamble"),
     "only a preamble": (bytes(128) + b"DICM", ImageError, "DICOM"),
 }
 
@@ -228,6 +231,210 @@ def test_a_deflated_file_that_inflates_without_end_is_refused(monkeypatch: pytes
     monkeypatch.setattr("shared.imaging.dicom.MAX_INFLATED", 30_000)
     with pytest.raises(ImageTooLarge, match="inflates"):
         decode(dicom(FILM, uid.DeflatedExplicitVRLittleEndian))
+
+
+def implicit(*elements: tuple[int, bytes]) -> bytes:
+    """Elements of an implicit data set."""
+    return b"".join(struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value for tag, value in elements)
+
+
+def explicit(tag: int, kind: bytes, value: bytes) -> bytes:
+    length = struct.pack("<HI", 0, len(value)) if kind in {b"OB", b"OV", b"OW"} else struct.pack("<H", len(value))
+    return struct.pack("<HH", tag >> 16, tag & 0xFFFF) + kind + length + value
+
+
+PIXELS = b"\xe0\x7f\x10\x00"
+"""How the element of the pixels begins."""
+
+
+def in_front_of_the_pixels(data: bytes, element: bytes) -> bytes:
+    head, found, tail = data.rpartition(PIXELS)
+    assert found
+    return head + element + found + tail
+
+
+def odd(tag: int, value: str, **elements: Any) -> bytes:
+    """A film with an element of decimal strings as it stands in no valid file."""
+    data = dicom(RAMP, **TWELVE, **elements)
+    group = explicit(tag, b"DS", value.encode())
+    at = data.find(b"\x28\x00\x00\x30") if tag > 0x00283000 else data.rfind(PIXELS)
+    return data[:at] + group + data[at:]
+
+
+def bare(data: bytes) -> bytes:
+    """The data set alone, without preamble and file meta information."""
+    return data[144 + int.from_bytes(data[140:144], "little") :]
+
+
+PECULIAR: dict[str, tuple[bytes, str]] = {
+    "group length": (in_front_of_the_pixels(dicom(RAMP, **TWELVE), explicit(0x7FE00000, b"UL", bytes(4))), ""),
+    "group length, implicit": (
+        in_front_of_the_pixels(dicom(RAMP, NATIVE["implicit"], **TWELVE), implicit((0x7FE00000, bytes(4)))),
+        "",
+    ),
+    "extended offset table": (
+        in_front_of_the_pixels(
+            dicom(RAMP, uid.JPEG2000Lossless, LOSSLESS["JPEG 2000 lossless"][1](RAMP), **TWELVE),
+            explicit(0x7FE00001, b"OV", bytes(8)) + explicit(0x7FE00002, b"OV", bytes(8)),
+        ),
+        "",
+    ),
+    "spare bytes": (dicom(RAMP, PixelData=RAMP.tobytes() + bytes(6), **TWELVE), "6 bytes behind the pixels"),
+    "empty padding": (dicom(RAMP, PixelPaddingValue="", **TWELVE), "PixelPaddingValue (0028,0120)"),
+    "one value of spacing": (dicom(RAMP, PixelSpacing="0.1", **TWELVE), "PixelSpacing (0028,0030)"),
+    "spacing of 0": (dicom(RAMP, PixelSpacing=["0", "0"], **TWELVE), "PixelSpacing (0028,0030)"),
+    "empty table": (dicom(RAMP, VOILUTSequence=Sequence([Dataset()]), **TWELVE), "VOILUTSequence (0028,3010)"),
+    "no table": (dicom(RAMP, VOILUTSequence=Sequence(), **TWELVE), ""),
+    "comma in a window": (
+        odd(0x00281051, "4096,5 ", WindowCenter="2048"),
+        "WindowWidth (0028,1051)",
+    ),
+    "window without width": (dicom(RAMP, WindowCenter="5", WindowWidth="", **TWELVE), "WindowWidth (0028,1051)"),
+    "no preamble": (dicom(RAMP, **TWELVE)[132:], "preamble"),
+    "no preamble nor meta, implicit": (bare(dicom(RAMP, NATIVE["implicit"], **TWELVE)), "transfer syntax"),
+    "no preamble nor meta, explicit": (bare(dicom(RAMP, NATIVE["explicit"], **TWELVE)), "transfer syntax"),
+    "wide window": (dicom(RAMP, WindowCenter="8192", WindowWidth="16384", **TWELVE), ""),
+    "window from below": (dicom(RAMP, WindowCenter="2048", WindowWidth="16384", **TWELVE), ""),
+    "identity declared 16 bits": (dicom(RAMP, VOILUTSequence=Sequence([table(0, np.arange(4096), 16)]), **TWELVE), ""),
+    "one entry short": (
+        dicom(RAMP, VOILUTSequence=Sequence([table(0, np.arange(4096), 16, entries=4097)]), **TWELVE),
+        "lacks its last entry",
+    ),
+    "12 bits in words of 16": (dicom(RAMP, BitsStored=16), ""),
+}
+
+
+@pytest.mark.parametrize("name", PECULIAR)
+def test_peculiar_files_are_read_as_plain_ones_and_noted(name: str) -> None:
+    data, note = PECULIAR[name]
+    image = decode(data)
+    np.testing.assert_array_equal(image.pixels, RAMP)
+    assert image.bits == 12
+    assert len(image.about.notes) == 0 if not note else any(note in said for said in image.about.notes)
+    assert "SECRET" not in str(image.about)
+
+
+def test_a_bright_pixel_and_a_label_change_nothing_else() -> None:
+    for inverted in (False, True):
+        photometric = "MONOCHROME1" if inverted else "MONOCHROME2"
+        for rows, columns in ((slice(1), slice(1)), (slice(16), slice(40))):
+            marked = RAMP.copy()
+            marked[rows, columns] = 65535
+            stored = 65535 - marked if inverted else marked
+            image = decode(dicom(stored, PhotometricInterpretation=photometric))
+            assert image.bits == 12
+            marked[rows, columns] = 4095
+            np.testing.assert_array_equal(image.pixels, marked)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("entries", [300, 4096])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_tables_of_every_depth_and_length_are_followed(bits: int, entries: int, photometric: str) -> None:
+    """Libraries take tables of 8 bits and more than 256 entries modulo 256, and refuse those of 10 to 14 bits."""
+    both_ends = np.concatenate([RAMP, np.full((8, RAMP.shape[1]), 4095, np.uint16)])
+    values = np.rint(np.linspace(0, 1, entries) ** 0.5 * (2**bits - 1)).astype(np.uint16)
+    image = decode(
+        dicom(
+            both_ends,
+            VOILUTSequence=Sequence([table(0, values, bits)]),
+            PhotometricInterpretation=photometric,
+            **TWELVE,
+        )
+    )
+    shown = values[both_ends.clip(0, entries - 1)].astype(int)
+    expected = shown if photometric == "MONOCHROME2" else shown.max() - shown
+    assert image.bits == bits
+    np.testing.assert_array_equal(image.pixels, expected)
+
+
+def test_a_table_of_8_bits_may_stand_in_bytes() -> None:
+    values = np.rint(np.linspace(0, 255, 4096)).astype(np.uint8)
+    item = table(0, values, 8)
+    item["LUTData"].value = values.tobytes()
+    np.testing.assert_array_equal(seen(dicom(RAMP, VOILUTSequence=Sequence([item]), **TWELVE)), values[RAMP])
+
+
+def test_a_table_that_is_much_too_short_is_passed_over() -> None:
+    item = table(0, np.arange(100), 16, entries=4096)
+    image = decode(dicom(RAMP, VOILUTSequence=Sequence([item]), **TWELVE))
+    np.testing.assert_array_equal(image.pixels, RAMP)
+    assert "VOILUTSequence" in image.about.notes[0]
+    with pytest.raises(UndecodableImage, match=r"ModalityLUTSequence \(0028,3000\)"):
+        decode(dicom(RAMP, ModalityLUTSequence=Sequence([item]), **TWELVE))
+
+
+def test_inverted_polarity_is_that_of_the_window_and_not_of_the_brightest_pixel() -> None:
+    """MONOCHROME1 within a window: what lies above it is black, whatever the highest value that occurs."""
+    low = RAMP.clip(0, 3000)
+    window = {"WindowCenter": "2048", "WindowWidth": "4096"}
+    image = decode(dicom(4095 - low, PhotometricInterpretation="MONOCHROME1", **window, **TWELVE))
+    np.testing.assert_array_equal(image.pixels, low)
+
+
+def test_windows_are_given_in_grey_levels() -> None:
+    windows: dict[str, Any] = {"WindowCenter": ["2000", "1500"], "WindowWidth": ["1000", "800"]}
+    image = decode(
+        dicom(
+            RAMP,
+            WindowCenterWidthExplanation=["NORMAL", SECRET[:15]],
+            VOILUTFunction="LINEAR_EXACT",
+            **windows,
+            **TWELVE,
+        )
+    )
+    assert image.about.windows == (WindowPreset("normal", 500, 1000), WindowPreset(None, 0, 800))
+    rescaled = {
+        name: [str(2 * int(value) - 100 * (name == "WindowCenter")) for value in values]
+        for name, values in windows.items()
+    }
+    image = decode(
+        dicom(RAMP, RescaleSlope="2", RescaleIntercept="-100", VOILUTFunction="LINEAR_EXACT", **rescaled, **TWELVE)
+    )
+    assert image.about.windows == (WindowPreset(None, 500, 1000), WindowPreset(None, 0, 800))
+    inverted = decode(
+        dicom(4095 - RAMP, WindowCenter="2047.5", WindowWidth="4096", PhotometricInterpretation="MONOCHROME1", **TWELVE)
+    )
+    (whole,) = inverted.about.windows
+    assert (round(whole.centre), round(whole.width)) == (2047, 4096)
+    curved = decode(dicom(RAMP, VOILUTFunction="SIGMOID", **windows, **TWELVE))
+    assert curved.about.windows == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (odd(0x00281053, "1,0 "), r"RescaleSlope \(0028,1053\)"),
+        (odd(0x00281052, "a "), r"RescaleIntercept \(0028,1052\)"),
+        (dicom(RAMP, Rows=None), "0"),
+    ],
+)
+def test_what_no_image_can_do_without_is_refused_by_its_name(data: bytes, words: str) -> None:
+    with pytest.raises(UndecodableImage, match=words):
+        decode(data)
+
+
+def test_pixels_that_are_not_what_the_transfer_syntax_says_are_refused_as_such() -> None:
+    compressed = dicom(RAMP, uid.JPEG2000Lossless, j2k(RAMP), **TWELVE)
+    with pytest.raises(UndecodableImage, match="says that its pixels are uncompressed and holds compressed"):
+        decode(_of_syntax(compressed, uid.ExplicitVRLittleEndian))
+    with pytest.raises(UndecodableImage, match="says that its pixels are compressed and holds others"):
+        decode(_of_syntax(dicom(RAMP, **TWELVE), uid.JPEG2000Lossless))
+
+
+def _of_syntax(data: bytes, syntax: str) -> bytes:
+    """The same data set behind another transfer syntax."""
+    return dicom(RAMP, syntax, PixelData=None)[
+        : len(dicom(RAMP, syntax, PixelData=None)) - len(bare(dicom(RAMP, syntax, PixelData=None)))
+    ] + bare(data)
+
+
+def test_damaged_baseline_frames_are_refused() -> None:
+    frame = bytearray(jpeg((FILM >> 4).astype(np.uint8)))
+    at = int(len(frame) * 0.9)
+    frame[at : at + 16] = range(1, 17)
+    with pytest.raises(UndecodableImage, match="damaged"):
+        decode(dicom((FILM >> 4).astype(np.uint8), uid.JPEGBaseline8Bit, bytes(frame)))
 
 
 FILES = {

@@ -3,9 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
+from shared.modelling.applicability import count_films
 from shared.modelling.calibration import MIN_FILMS, OPERATING_POINTS
-from shared.modelling.card import ModelCard
-from tests.builders import model_card
+from shared.modelling.card import ModelCard, limits_of
+from tests.builders import model_card, small_manifest
 
 
 def test_a_card_is_read_as_it_was_written() -> None:
@@ -25,3 +26,15 @@ def test_a_card_says_how_its_probabilities_were_calibrated_and_what_that_is_not_
 def test_a_temperature_that_turns_the_classes_around_is_refused(temperature: float) -> None:
     with pytest.raises(ValidationError, match="temperature"):
         model_card(temperature=temperature)
+
+
+def test_a_card_of_before_exams_is_read() -> None:
+    card = model_card()
+    assert ModelCard.model_validate_json(card.model_dump_json(exclude={"trained_on", "exam_rule"})) == card
+
+
+def test_the_limits_say_what_films_a_model_was_trained_on() -> None:
+    first, *_ = limits_of(count_films(small_manifest().films))
+    assert first == (
+        "Trained on one data set of oblique (MLO) film scans of 8 bits; it knows nothing about other films."
+    )

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import CLASSES, Label
+from shared.datasets.manifest import CLASSES, Film, Label
 from shared.modelling.calibration import calibrate
 from shared.modelling.comparison import WEIGHT, both_sides, compared, log_odds
 from shared.modelling.predictions import Predictions
+from tests.builders import small_manifest
 
 NORMAL, BENIGN, MALIGNANT = CLASSES
 ROWS = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])
@@ -26,7 +27,17 @@ def pictured(**changes: object) -> Predictions:
     return Predictions.model_validate(fields | changes)
 
 
-SIDES = {"a-l": "left", "a-r": "right", "b-r": "right", "b-l": "left", "c-l": "left"}
+def known(**sides_and_views: str) -> dict[str, Film]:
+    """Films by id, from 'left MLO' and such."""
+    film = small_manifest(1).films[0]
+    told = {name.replace("_", "-"): words.split() for name, words in sides_and_views.items()}
+    return {
+        name: film.model_copy(update={"id": name, "side": side, "view": view or None, "exam": exam or None})
+        for name, (side, view, exam) in ((name, (*words, "", "")[:3]) for name, words in told.items())
+    }
+
+
+FILMS = known(a_l="left MLO", a_r="right MLO", b_r="right MLO", b_l="left MLO", c_l="left MLO")
 
 
 def test_half_of_how_far_the_other_film_is_from_the_mean_is_taken_off() -> None:
@@ -56,13 +67,40 @@ def test_certain_answers_are_compared_as_well() -> None:
 
 
 def test_films_meet_that_of_the_other_breast_of_the_same_patient_and_fold() -> None:
-    found = both_sides(pictured(), SIDES)
+    found = both_sides(pictured(), FILMS)
     assert found
     films, others = found
     assert films.films == ("a-l", "b-r", "a-r", "b-l")
-    known = dict(zip(pictured().films, pictured().probabilities, strict=True))
-    assert [tuple(row) for row in others.tolist()] == [known[film] for film in ("a-r", "b-l", "a-l", "b-r")]
+    rows = dict(zip(pictured().films, pictured().probabilities, strict=True))
+    assert [tuple(row) for row in others.tolist()] == [rows[film] for film in ("a-r", "b-l", "a-l", "b-r")]
     assert [str(label) for label in films.labels] == [BENIGN, MALIGNANT, NORMAL, NORMAL]
+
+
+def test_films_meet_the_same_view_of_the_same_exam_alone() -> None:
+    four = pictured(patients=("a",) * 5, folds=(0,) * 5)
+    views = known(a_l="left MLO", a_r="right MLO", b_r="right CC", b_l="left CC", c_l="left")
+    found = both_sides(four, views)
+    assert found
+    assert found[0].films == ("a-l", "b-r", "a-r", "b-l")
+    exams = known(a_l="left MLO e1", a_r="right MLO e1", b_r="right MLO e2", b_l="left MLO e2", c_l="left MLO e3")
+    found = both_sides(four, exams)
+    assert found
+    assert found[0].films == ("a-l", "b-r", "a-r", "b-l")
+
+
+def test_a_view_that_was_taken_twice_is_met_as_the_mean_of_both() -> None:
+    twice = pictured(patients=("a", "a", "a", "b", "c"), folds=(0,) * 5)
+    found = both_sides(twice, FILMS)
+    assert found
+    films, others = found
+    assert films.films == ("a-l", "a-r", "b-r")
+    rows = twice.rows
+    assert log_odds(others[:1])[0] == pytest.approx(log_odds(rows[1:3]).mean(axis=0))
+    assert np.array_equal(others[1:], rows[[0, 0]])
+
+
+def test_films_of_unknown_view_meet_none() -> None:
+    assert both_sides(pictured(), known(a_l="left", a_r="right", b_r="right", b_l="left MLO", c_l="left")) is None
 
 
 @pytest.mark.parametrize(
@@ -71,16 +109,12 @@ def test_films_meet_that_of_the_other_breast_of_the_same_patient_and_fold() -> N
     ids=["in different folds", "of different patients", "of the same side"],
 )
 def test_others_do_not(changes: dict[str, object]) -> None:
-    assert both_sides(pictured(**changes), SIDES) is None
-
-
-def test_three_films_of_a_patient_are_no_pair() -> None:
-    assert both_sides(pictured(patients=("a", "a", "a", "b", "c"), folds=(0, 0, 0, 1, 1)), SIDES) is None
+    assert both_sides(pictured(**changes), FILMS) is None
 
 
 def test_labels_have_no_say() -> None:
     turned = pictured(labels=(Label.NORMAL,) * 5)
-    first, second = both_sides(pictured(), SIDES), both_sides(turned, SIDES)
+    first, second = both_sides(pictured(), FILMS), both_sides(turned, FILMS)
     assert first
     assert second
     assert np.array_equal(first[1], second[1])

@@ -35,16 +35,19 @@ def films() -> dict[str, Film]:
     return {film.id: film for film in changed}
 
 
-def groups() -> dict[str, GroupMetrics]:
-    known = films()
-    predictions = Predictions(
+def judged(known: dict[str, Film]) -> Predictions:
+    return Predictions(
         films=tuple(known),
         patients=tuple(known),
         labels=tuple(film.label for film in known.values()),
         probabilities=tuple(SURE[answer] for *_, answer in FILMS),
         folds=(0,) * len(FILMS),
     )
-    return {group.name: group for group in by_group(predictions, known)}
+
+
+def groups() -> dict[str, GroupMetrics]:
+    known = films()
+    return {group.name: group for group in by_group(judged(known), known)}
 
 
 def test_a_density_has_its_own_films_and_a_kind_of_lesion_those_that_have_one() -> None:
@@ -78,3 +81,15 @@ def test_films_that_nobody_knows_are_left_out() -> None:
         films=("a", "b"), patients=("a", "b"), labels=(NORMAL, BENIGN), probabilities=(SURE[NORMAL],) * 2, folds=(0, 0)
     )
     assert by_group(predictions, known) == ()
+
+
+def test_views_and_acquisitions_are_groups_where_there_are_several() -> None:
+    known = films()
+    for number, name in enumerate(known):
+        taken = {"view": "CC" if number < 3 else "MLO", "acquisition": "digital" if number else None}
+        known[name] = known[name].model_copy(update=taken)
+    found = {group.name: group for group in by_group(judged(known), known)}
+    assert (found["CC"].of, found["CC"].films, found["CC"].abnormal) == ("view", 3, 1)
+    assert (found["MLO"].films, found["MLO"].abnormal) == (4, 3)
+    assert found["CC"].accuracy.value == 1
+    assert "digital" not in found, "the only acquisition that is known"

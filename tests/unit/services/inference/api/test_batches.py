@@ -259,6 +259,24 @@ def test_a_broker_that_was_away_is_used_again_when_it_is_back(
     assert len(client.get("/v1/batches").json["batches"]) == 3
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["redis://:se#cret@localhost:6379/0", "redis://:x@localhost:se/cret", "amqp://se:cret@localhost", "se cret", ""],
+)
+def test_a_broker_address_that_is_none_is_no_fault_of_a_request(
+    store: DirectoryStore, config: Settings, serve: Callable[[Settings], FlaskClient], address: str
+) -> None:
+    store.put("inbox/1.png", b"film")
+    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    client = serve(config.model_copy(update={"redis_url": SecretStr(address)}))
+    wait_for_version(client, "v1")
+    answer = client.post("/v1/batches", json={"prefix": "inbox/"})
+    assert (answer.status_code, answer.json["title"]) == (503, "queue-misconfigured")
+    assert "MAMMO_REDIS_URL" in answer.json["detail"]
+    assert "cret" not in answer.text.replace("secret", "")
+    assert "mammo_broker_up 0.0" in client.get("/metrics").text
+
+
 @contextmanager
 def running(configured: broker.BrokerConfig) -> Iterator[None]:
     with subprocess.Popen(configured.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as server:

@@ -1,25 +1,23 @@
-"""Our own API beyond a single prediction: decisions, explanations, several films of a patient, models, limits."""
+"""Our own API beyond a single prediction: decisions, explanations, models, limits."""
 
 from base64 import b64decode
-from io import BytesIO
 
 import cv2
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from shared.datasets.manifest import CLASSES, Label
+from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
 from shared.imaging.decode import encode_png
-from shared.modelling.comparison import compared
-from shared.store import registry
-from shared.store.objects import ObjectStore
-from tests.builders import comparison, model_card, preprocessing_card
-from tests.unit.services.inference.serving import wait_for_version
 
 
 def picture(data: bytes) -> np.ndarray:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+
+
+def pgm_of_12_bits(pixels: np.ndarray) -> bytes:
+    return b"P5 %d %d 4095\n" % pixels.shape[::-1] + pixels.astype(">u2").tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +54,44 @@ def test_a_heat_map_and_a_view_of_the_film_come_when_they_are_asked_for(ready: F
     plain = ready.post("/v1/predictions", data=films[0]).json
     assert not {"heatmap", "view"} & set(plain)
     body = ready.post("/v1/predictions?explain=heatmap&view=1", data=films[0]).json
-    assert body["heatmap"]["class"] == body["class"]
     assert picture(b64decode(body["heatmap"]["png"])).shape == (512, 512, 4)
     grey = ready.post("/v1/predictions?explain=heatmap&form=grey", data=films[0]).json["heatmap"]
     assert (grey["form"], picture(b64decode(grey["png"])).shape) == ("grey", (512, 512))
     assert np.array_equal(picture(b64decode(body["view"]["png"])), picture(films[0]))
     assert body["seconds"]["explain"] > 0
+
+
+def test_a_deep_view_holds_every_grey_level_of_a_film_of_more_than_8_bits(ready: FlaskClient, film: np.ndarray) -> None:
+    film = film[:1000]
+    deep = (film.astype(np.uint16) << 4) + (np.arange(film.shape[1], dtype=np.uint16) & 15) * (film > 0)
+    view = ready.post("/v1/predictions?view=deep", data=pgm_of_12_bits(deep)).json["view"]
+    blue, green, red = (channel.astype(np.uint16) for channel in np.moveaxis(picture(b64decode(view["png"])), 2, 0))
+    assert (view["bits"], view["packing"], blue.any()) == (12, "red-green", False)
+    assert np.array_equal(256 * red + green, deep)
+    plain = ready.post("/v1/predictions?view=deep", data=encode_png(film)).json["view"]
+    assert (plain["bits"], plain["packing"]) == (8, "grey")
+    assert np.array_equal(picture(b64decode(plain["png"])), film)
+
+
+def test_a_heat_map_shows_the_evidence_for_the_decision_or_for_the_class_that_is_asked_for(
+    ready: FlaskClient, films: list[bytes]
+) -> None:
+    plain = ready.post("/v1/predictions?explain=heatmap", data=films[0]).json
+    chances = plain["probabilities"]
+    likelier = max(("benign", "malignant"), key=chances.__getitem__)
+    assert plain["decision"]["answer"] == "abnormal"
+    assert plain["heatmap"]["class"] == likelier
+    maps = {}
+    for asked in ("normal", "benign", "malignant"):
+        heatmap = ready.post(f"/v1/predictions?explain=heatmap&class={asked}", data=films[0]).json["heatmap"]
+        assert heatmap["class"] == asked
+        alone = ready.post(f"/v1/explanations?class={asked}", data=films[0])
+        assert alone.headers["X-Explained-Class"] == asked
+        assert alone.data == b64decode(heatmap["png"])
+        maps[asked] = alone.data
+    assert len(set(maps.values())) == 3
+    assert ready.post("/v1/explanations", data=films[0]).data == maps[likelier]
+    assert ready.post("/v1/predictions?explain=heatmap&class=dense", data=films[0]).status_code == 400
 
 
 def test_an_explanation_alone_is_a_picture(ready: FlaskClient, films: list[bytes]) -> None:
@@ -77,59 +107,6 @@ def test_the_outline_lies_around_the_breast_box(ready: FlaskClient, films: list[
         outline, box = np.array(body["outline"]), body["breast_box"]
         assert outline.min(axis=0) == pytest.approx([box["x"], box["y"]], abs=3)
         assert outline.max(axis=0) == pytest.approx([box["x"] + box["width"], box["y"] + box["height"]], abs=3)
-
-
-def test_several_films_of_a_patient_are_answered_one_by_one_and_together(
-    ready: FlaskClient, films: list[bytes]
-) -> None:
-    alone = [ready.post("/v1/predictions", data=film).json for film in films]
-    form = {f"film{number}": (BytesIO(film), f"{number}.png") for number, film in enumerate(films)}
-    body = ready.post("/v1/predictions", data=form, content_type="multipart/form-data").json
-    for film, each in zip(body["films"], alone, strict=True):
-        assert film["probabilities"] == pytest.approx(each["probabilities"], abs=1e-5)
-    scores = [each["decision"]["score"] for each in alone]
-    assert body["patient"]["film"] == scores.index(max(scores))
-    assert body["patient"]["decision"]["score"] == pytest.approx(max(scores), abs=1e-5)
-
-
-def as_form(files: list[bytes]) -> dict[str, object]:
-    return {f"film{number}": (BytesIO(film), f"{number}.png") for number, film in enumerate(files)}
-
-
-def test_films_of_both_breasts_are_answered_side_by_side(
-    ready: FlaskClient, store: ObjectStore, files: dict[str, dict[str, bytes]], films: list[bytes]
-) -> None:
-    card = model_card("modified_cnn", "v3", preprocessing=preprocessing_card(64), comparison=comparison())
-    registry.publish(store, card, files["v1"])
-    registry.promote(store, "modified_cnn", "v3", by="test", why="test")
-    wait_for_version(ready, "v3")
-    multipart = {"content_type": "multipart/form-data"}
-    body = ready.post("/v1/predictions?operating_point=balanced", data=as_form(films), **multipart).json
-    rows = np.array([list(film["probabilities"].values()) for film in body["films"]])
-    expected = compared(rows, rows[::-1], comparison().centre, comparison().temperature)
-    for row, film in zip(expected, body["side_by_side"], strict=True):
-        assert list(film["probabilities"].values()) == pytest.approx(row, abs=1e-5)
-        assert film["decision"]["score"] == pytest.approx(1 - row[0], abs=1e-5)
-        assert film["decision"]["operating_point"]["threshold"] == 0.55
-        assert film["class"] == CLASSES[int(row.argmax())]
-    same_side, three = (
-        ready.post("/v1/predictions", data=as_form([films[0]] * 2), **multipart),
-        as_form([*films, films[0]]),
-    )
-    assert "side_by_side" not in set(same_side.json)
-    assert "side_by_side" not in set(ready.post("/v1/predictions", data=three, **multipart).json)
-
-
-def test_a_version_without_figures_for_it_does_not_compare(ready: FlaskClient, films: list[bytes]) -> None:
-    body = ready.post("/v1/predictions", data=as_form(films), content_type="multipart/form-data").json
-    assert len(body["films"]) == 2
-    assert "side_by_side" not in set(body)
-
-
-def test_too_many_films_in_a_request_are_refused(ready: FlaskClient, films: list[bytes]) -> None:
-    form = {f"film{number}": (BytesIO(films[0]), "film.png") for number in range(9)}
-    refused = ready.post("/v1/predictions", data=form, content_type="multipart/form-data")
-    assert refused.status_code in (400, 413)
 
 
 @pytest.mark.parametrize("query", ["explain=yes", "view=2", "timeout_ms=0", "timeout_ms=-1", "timeout_ms=soon"])

@@ -38,6 +38,7 @@ def test_an_image_in_json_gets_probabilities_class_and_score(ready: FlaskClient,
     assert outputs["probabilities"]["shape"] == [2, 3]
     assert outputs["probabilities"]["data"][:3] == pytest.approx(list(native["probabilities"].values()), abs=1e-5)
     assert outputs["class"]["data"] == [native["class"]] * 2
+    assert outputs["applies"]["data"] == ["unknown"] * 2
     assert outputs["score"]["data"][0] == pytest.approx(native["decision"]["score"], abs=1e-5)
 
 
@@ -141,8 +142,12 @@ def test_kserve_v1_predicts_and_explains(ready: FlaskClient, film: np.ndarray) -
     instances = {"instances": [{"image": {"b64": b64encode(data).decode()}}]}
     (prediction,) = ready.post("/v1/models/modified_cnn:predict", json=instances).json["predictions"]
     assert prediction["class"] == native["class"]
+    assert prediction["applies"] is None
     assert prediction["probabilities"] == pytest.approx(native["probabilities"], abs=1e-5)
     (explanation,) = ready.post("/v1/models/modified_cnn:explain", json=instances).json["explanations"]
+    heatmap = ready.post("/v1/predictions?explain=heatmap", data=encode_png(film)).json["heatmap"]
+    assert explanation["explained"] == heatmap["class"]
+    assert explanation["heatmap"]["b64"] == heatmap["png"]
     assert explanation["heatmap"]["b64"]
     assert ready.get("/v1/models/modified_cnn").json == {"name": "modified_cnn", "ready": True}
 

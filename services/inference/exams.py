@@ -1,0 +1,82 @@
+"""The films of an exam together: by breast, as a whole, and each beside the same view of the other breast."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.inference.answers import judged
+from services.inference.known_film import KnownFilm
+from services.inference.predictor import operating_point
+from shared.api.exams import BreastFinding, ComparedJudgement, ExamFinding, Figures
+from shared.modelling.calibration import OperatingPoint
+from shared.modelling.card import ModelCard
+from shared.modelling.comparison import compared
+from shared.modelling.exams import Level, breast_probabilities, judge_exam
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedFilm:
+    """What the films of an exam are put together from: position in the request, calibrated probabilities (float64, 3),
+    and what is known of the film. It holds no pixels."""
+
+    position: int
+    probabilities: npt.NDArray[np.float64]
+    known: KnownFilm
+
+    @property
+    def exposure(self) -> str | None:
+        """Names the view with its modifiers: films with the same name are repeats."""
+        return self.known.view and " ".join((self.known.view, *(self.known.modifiers or ())))
+
+
+def breasts_and_exam(
+    card: ModelCard, films: Sequence[JudgedFilm], point: str
+) -> tuple[tuple[BreastFinding, ...], ExamFinding | None]:
+    """Judge the breasts of an exam and the exam, at the operating point of that name; None without any film."""
+    if not films:
+        return (), None
+    sides = [film.known.side for film in films]
+    found = judge_exam(np.stack([film.probabilities for film in films]), sides, [film.exposure for film in films])
+    at_breast, of_breast = _point(card, "breast", point)
+    at_exam, of_exam = _point(card, "exam", point)
+    breasts = tuple(
+        BreastFinding(
+            **judged(breast.probabilities, at_breast),
+            laterality=sides[breast.films[0]],
+            films=tuple(films[place].position for place in breast.films),
+            figures_of=of_breast,
+        )
+        for breast in found.breasts
+    )
+    worst = breasts[found.worst].laterality
+    return breasts, ExamFinding(**judged(found.probabilities, at_exam), laterality=worst, figures_of=of_exam)
+
+
+def beside_other_breast(card: ModelCard, films: Sequence[JudgedFilm], point: str) -> dict[int, ComparedJudgement]:
+    """Judge films beside the same view of the other breast, by position.
+
+    Only films of a known standard view have one: see `KnownFilm.standard_view`. A card without a comparison has none.
+    """
+    comparison = card.comparison
+    if comparison is None:
+        return {}
+    at, found = operating_point(card, point, comparison.operating_points), {}
+    for film in films:
+        view, side = film.known.standard_view, film.known.side
+        others = [each for each in films if view and each.known.standard_view == view and each.known.side != side]
+        if others:
+            together = breast_probabilities(np.stack([each.probabilities for each in others]), [view] * len(others))
+            rows = compared(film.probabilities[None], together[None], comparison.centre, comparison.temperature)
+            beside = tuple(each.position for each in others)
+            found[film.position] = ComparedJudgement(**judged(rows[0], at), beside=beside)
+    return found
+
+
+def _point(card: ModelCard, level: Level, name: str) -> tuple[OperatingPoint, Figures]:
+    """The operating point of a level and what its figures are of: films, where the card has none for the level."""
+    if card.exam_rule is None:
+        return operating_point(card, name), "film"
+    figures = card.exam_rule.breast if level == "breast" else card.exam_rule.exam
+    return operating_point(card, name, figures.operating_points), level

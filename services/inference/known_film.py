@@ -1,0 +1,111 @@
+"""What is known of a film: its view, its side and how it was made, from whom, and where these disagree.
+
+The word of the sender counts more than that of the file, and that of the file more than the shape of the breast, which
+is there for every film. The side of the chest wall is never decided by any of them: it is seen in the pixels.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from shared.api.films import Side, SideSource, ViewSource
+from shared.imaging.image import FileFacts, Image
+from shared.imaging.segment import Segmentation
+
+STANDARD_VIEWS = ("CC", "MLO")
+"""Those of a screening exam, of which the two breasts are compared."""
+
+StatedView: TypeAlias = Literal["CC", "MLO", "ML", "LM", "LMO", "SIO", "ISO", "FB", "XCC", "XCCL", "XCCM"]
+"""What a sender may state: the view positions of DICOM (PS3.3, C.8.11.7)."""
+
+
+class SeenView(Protocol):
+    """A view that was inferred from the shape of the breast; `name` is None where `score` is too low to know it."""
+
+    @property
+    def name(self) -> str | None: ...
+
+    @property
+    def score(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the sender of a film states about it; None where nothing."""
+
+    view: StatedView | None = None
+    side: Side | None = None
+
+
+UNSTATED = Stated()
+
+
+@dataclass(frozen=True)
+class KnownFilm:
+    """View and side of a film with their sources, and what its file says besides."""
+
+    view: str | None
+    view_source: ViewSource | None
+    view_score: float | None
+    modifiers: tuple[str, ...] | None
+    side: Side
+    side_source: SideSource
+    disagreements: tuple[str, ...]
+    file: FileFacts
+
+    @property
+    def standard_view(self) -> str | None:
+        """CC or MLO of a film that is known to show that view, whole and unmodified; else None."""
+        return self.view if self.view in STANDARD_VIEWS and self.modifiers == () else None
+
+
+def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> KnownFilm:
+    """Put together what the sender, the file and the picture say."""
+    view, view_source, score = _view(image, getattr(segmentation, "view", None), stated)
+    by_shape: Side = "R" if segmentation.flipped else "L"
+    side, side_source = _side(image, by_shape, stated)
+    # Where the file says nothing of modifiers, as plain images can't, a view that is known is that view unmodified: a
+    # sender would have to say otherwise, and a part of a breast has not the shape by which a view is inferred.
+    modifiers = image.about.view_modifiers
+    if modifiers is None and view is not None:
+        modifiers = ()
+    return KnownFilm(
+        view=view,
+        view_source=view_source,
+        view_score=score,
+        modifiers=modifiers,
+        side=side,
+        side_source=side_source,
+        disagreements=_disagreements(image, stated, side, by_shape),
+        file=image.about,
+    )
+
+
+def _view(image: Image, seen: SeenView | None, stated: Stated) -> tuple[str | None, ViewSource | None, float | None]:
+    """The view, its source, and the score of one that was inferred (None where it is not sure enough to be known)."""
+    if stated.view is not None:
+        return stated.view, "stated", None
+    if image.view is not None:
+        return image.view, "file", None
+    if seen is not None and seen.name is not None:
+        return seen.name, "shape", round(seen.score, 3)
+    return None, None, None
+
+
+def _side(image: Image, by_shape: Side, stated: Stated) -> tuple[Side, SideSource]:
+    if stated.side is not None:
+        return stated.side, "stated"
+    if image.laterality is not None:
+        return image.laterality, "file"
+    return by_shape, "shape"
+
+
+def _disagreements(image: Image, stated: Stated, side: Side, by_shape: Side) -> tuple[str, ...]:
+    found = []
+    if stated.view and image.view and stated.view != image.view:
+        found.append(f"the sender says that the view is {stated.view}, the file says {image.view}")
+    if stated.side and image.laterality and stated.side != image.laterality:
+        found.append(f"the sender says that the breast is {stated.side}, the file says {image.laterality}")
+    if side != by_shape:
+        wall = "right" if by_shape == "R" else "left"
+        found.append(f"the breast is said to be {side}, but the chest wall is on the {wall}, as on films of {by_shape}")
+    return tuple(found)

@@ -1,0 +1,165 @@
+"""Read generated exams: a folder of images with films.csv, one row a film, and lesions.csv, one row a lesion.
+
+films.csv has the columns of `FilmRow`, lesions.csv those of `LesionRow`, each with a header. Empty cells are unknown.
+Lesions have their origin at the top left edge of the film. Patients' films are not read in this form yet: that takes
+de-identification and terms of use, which it does not have.
+"""
+
+import csv
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from shared.datasets.manifest import CLASSES, Acquisition, Film, Label, Lesion, Manifest, Record
+from shared.datasets.mias import ImageFile
+from shared.errors import DatasetError, ImageError
+from shared.imaging.decode import decode
+
+FILMS, LESIONS = "films.csv", "lesions.csv"
+
+_PART = "[A-Za-z0-9][A-Za-z0-9._-]*"
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+_T = TypeVar("_T")
+_Known = Annotated[_T | None, BeforeValidator(lambda cell: cell or None)]
+
+
+class FilmRow(Record):
+    """One row of films.csv."""
+
+    film: _Name
+    file: str = Field(pattern=rf"^{_PART}(/{_PART})*$", description="of the image, from the folder of the table")
+    patient: _Name
+    exam: _Known[_Name]
+    side: Literal["left", "right"]
+    view: _Known[str]
+    acquisition: _Known[Acquisition]
+    vendor: _Known[str]
+    density: Literal["F", "G", "D"]
+    label: Label
+    synthetic: Literal["yes"]
+
+
+class LesionRow(Record):
+    """One row of lesions.csv."""
+
+    film: str
+    kind: str
+    label: Label
+    x: _Known[float]
+    y: _Known[float]
+    radius: _Known[float]
+
+
+class TableSource:
+    """A folder with films.csv. Only generated films are read in this form."""
+
+    synthetic = True
+
+    def __init__(self, path: Path) -> None:
+        """Read the tables. Raises DatasetError: a row is malformed, or contradicts another one."""
+        self.path = path
+        self._films: dict[str, tuple[str, FilmRow]] = {}
+        exams: dict[str, str] = {}
+        for where, film in _rows(path / FILMS, FilmRow):
+            if film.film in self._films:
+                raise DatasetError(where, f"film {film.film} has another row, {self._films[film.film][0]}; remove one")
+            if film.exam and exams.setdefault(film.exam, film.patient) != film.patient:
+                raise DatasetError(where, f"exam {film.exam} has films of two patients, {exams[film.exam]} and another")
+            self._films[film.film] = where, film
+        if not self._films:
+            raise DatasetError(str(path / FILMS), "holds no film")
+        self._lesions: dict[str, list[tuple[str, LesionRow]]] = defaultdict(list)
+        for where, lesion in _rows(path / LESIONS, LesionRow):
+            if lesion.film not in self._films:
+                raise DatasetError(where, f"film {lesion.film} has no row in {FILMS}")
+            self._lesions[lesion.film].append((where, lesion))
+
+    def images(self) -> Iterator[ImageFile]:
+        for where, row in self._films.values():
+            file = self.path / row.file
+            if not file.is_file():
+                raise DatasetError(where, f"film {row.film} has no image; {row.file} is missing")
+            yield ImageFile(row.film, row.file, file.read_bytes())
+
+    def manifest(self, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
+        """Check every image and say what there is; `FilmSource` says more."""
+        films = []
+        for count, image in enumerate(self.images(), 1):
+            films.append(self._film(image))
+            if progress:
+                progress(count)
+        self._check_all_named()
+        return Manifest(dataset=dataset, synthetic=True, films=tuple(sorted(films, key=lambda film: film.id)))
+
+    def _film(self, image: ImageFile) -> Film:
+        where, row = self._films[image.film]
+        try:
+            decoded = decode(image.data)
+        except ImageError as error:
+            raise DatasetError(image.name, str(error)) from error
+        height, width = decoded.pixels.shape
+        lesions = [_lesion(place, lesion, width, height) for place, lesion in self._lesions[row.film]]
+        worst = max((lesion.label for lesion in lesions), key=CLASSES.index, default=row.label)
+        if worst is not row.label:
+            raise DatasetError(where, f"film {row.film} is {row.label} here and has a lesion that is {worst}")
+        return Film(
+            **row.model_dump(exclude={"film", "file", "synthetic"}),
+            id=row.film,
+            bits=decoded.bits,
+            lesions=tuple(lesions),
+            sha256=hashlib.sha256(image.data).hexdigest(),
+            width=width,
+            height=height,
+        )
+
+    def _check_all_named(self) -> None:
+        named = {self.path / row.file for _, row in self._films.values()} | {self.path / FILMS, self.path / LESIONS}
+        others = sorted(file for file in self.path.rglob("*") if file.is_file() and file not in named)
+        if others:
+            raise DatasetError(str(others[0]), f"no row of {FILMS} names it; add one, or remove the file")
+
+
+def write_tables(folder: Path, films: Iterable[FilmRow], lesions: Iterable[LesionRow]) -> None:
+    """Write lesions.csv and then films.csv, which makes the folder a data set."""
+    for name, kind, rows in ((LESIONS, LesionRow, lesions), (FILMS, FilmRow, films)):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(kind.model_fields), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: "" if cell is None else cell for key, cell in row.model_dump().items()} for row in rows)
+        (folder / name).write_text(text.getvalue(), encoding="utf-8")
+
+
+_R = TypeVar("_R", FilmRow, LesionRow)
+
+
+def _rows(file: Path, kind: type[_R]) -> Iterator[tuple[str, _R]]:
+    """Yield the rows of a table with where they stand, such as 'films.csv:2'."""
+    try:
+        lines = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig")), restkey="more", strict=True)
+        for cells in lines:
+            where = f"{file}:{lines.line_num}"
+            yield where, _row(where, kind, cells)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(str(file), f"can't be read as a table ({error}); expected UTF-8 text with commas") from error
+
+
+def _row(where: str, kind: type[_R], cells: dict[str, Any]) -> _R:
+    try:
+        return kind.model_validate(cells, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        column = ".".join(str(part) for part in first["loc"])
+        if column == "synthetic":
+            raise DatasetError(where, "only generated films (synthetic: yes) are read from films.csv") from error
+        raise DatasetError(where, f"column '{column}': {first['msg']}") from error
+
+
+def _lesion(where: str, row: LesionRow, width: int, height: int) -> Lesion:
+    if row.x is not None and row.y is not None and not (0 <= row.x <= width and 0 <= row.y <= height):
+        raise DatasetError(where, f"({row.x:g}, {row.y:g}) is outside film {row.film}, {width} x {height}")
+    return Lesion(kind=row.kind, label=row.label, x=row.x, y=row.y, radius=row.radius)

@@ -1,0 +1,33 @@
+"""Turns images as their files note that they are to be shown (Exif and TIFF tag 274, Orientation)."""
+
+import struct
+
+import cv2
+
+from shared.imaging.image import Pixels, unsigned
+from shared.imaging.tiff import directory, form_of
+
+_ORIENTATION = 274
+
+_ROTATIONS = {3: cv2.ROTATE_180, 4: cv2.ROTATE_180, 5: cv2.ROTATE_90_CLOCKWISE, 6: cv2.ROTATE_90_CLOCKWISE}
+_ROTATIONS |= {7: cv2.ROTATE_90_COUNTERCLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_MIRRORED = {2, 4, 5, 7}
+ON_ITS_SIDE = {5, 6, 7, 8}
+"""Orientations that exchange width and height."""
+
+
+def orientation_of(exif: bytes) -> int:
+    """Return the orientation, 1 to 8, noted in a block of Exif data (a TIFF without pixels); 1 where there is none."""
+    try:
+        form = form_of(exif)
+        tags, _ = directory(exif, struct.unpack_from(form.offset, exif, 4)[0], form, {_ORIENTATION})
+        return tags.get(_ORIENTATION, (1,))[0]
+    except (struct.error, KeyError, IndexError):
+        return 1
+
+
+def turned(pixels: Pixels, orientation: int) -> Pixels:
+    """Return the pixels as they are to be shown. An unknown orientation changes nothing."""
+    if orientation in _ROTATIONS:
+        pixels = unsigned(cv2.rotate(pixels, _ROTATIONS[orientation]))
+    return unsigned(cv2.flip(pixels, 1)) if orientation in _MIRRORED else pixels

@@ -1,0 +1,58 @@
+"""Find out on which side of a film the chest wall is: the straight side of the breast's outline.
+
+Laterality does not tell: hospitals send right breasts with the wall on either side, and so do scanners.
+"""
+
+import cv2
+import numpy as np
+
+from shared.imaging.breast import Work
+from shared.imaging.regions import straight_shares
+
+_DECIDED = (0.75, 0.3)  # share of straight rows of the wall at least, and how much more than on the other side
+_TURNED = 0.5  # share of straight rows of either side up to which the film is turned, and rows say little
+_INSET = 4  # pixels between an edge and where grey is taken next to it
+_UPPER = 0.6  # of the rows are asked for grey: below, the breast may lift off the chest wall
+_TOP = 20  # one row of so many is the top
+
+
+def chest_wall_is_right(work: Work) -> bool:
+    """Return whether the chest wall is on the right side of the frame.
+
+    On most films one side alone is straight, because the film or the detector ends there. A breast that is larger than
+    the film is cut off on both sides, and on a turned film neither side is a column. There the longest straight run of
+    the hull and the brighter side are weighed, which counts twice on film scans, and on cut films the side towards
+    which the top leans.
+    """
+    left, right = straight_shares(work.borders, work.breast.shape[1])
+    score = left - right
+    if max(left, right) > _DECIDED[0] and abs(score) > _DECIDED[1]:
+        return score < 0
+    runs, brightness = _longest_runs(work), _brightness(work)
+    if min(left, right) > _TURNED:
+        score += runs + brightness + 2 * _top(work)
+    else:
+        score = score / 2 + runs + (brightness if work.stepped else 2 * brightness)
+    return bool(score < 0)
+
+
+def _longest_runs(work: Work) -> float:
+    """Compare the longest straight run of the hull on the left with that on the right: -0.5 to 0.5, above 0 is left."""
+    left, right = (float(np.ptp(side.wall, axis=0).max()) for side in (work, work.mirrored()))
+    return left / max(left + right, 1.0) - 0.5
+
+
+def _brightness(work: Work) -> float:
+    """Compare the grey at the left edge with that at the right: towards the skin a film scan fades."""
+    rows, first, last = (part[: max(1, int(_UPPER * len(part)))] for part in work.borders)
+    at_left = work.grey[rows, np.minimum(first + _INSET, work.grey.shape[1] - 1)]
+    at_right = work.grey[rows, np.maximum(last - _INSET, 0)]
+    return float(np.median(at_left - at_right)) / max(float(np.median(at_left + at_right)), 1.0)
+
+
+def _top(work: Work) -> float:
+    """Compare the middle of the uppermost rows with that of the breast, in its widths: above 0 it leans to the left."""
+    x, _, width, _ = cv2.boundingRect(work.contour)
+    rows, first, last = work.borders
+    count = max(1, len(rows) // _TOP)
+    return (x + width / 2 - float((first[:count] + last[:count]).mean()) / 2) / width

@@ -1,0 +1,158 @@
+"""Find the grey level of the skin line everywhere on a reduced film: above it is breast, below it is background.
+
+There are two kinds of background. On digital films it is exactly 0 and the breast begins with a step, so the edge is
+where half of the breast's own level is reached. On film scans the background's level differs between films and drifts
+across one, while the skin line is only two or three grey levels brighter; exact 0 is there only the padding around the
+scanned strip, or what was cleaned. The background of a scan is measured twice: once for the whole film, which gives a
+rough breast, and then around that breast as a local mean of what lies outside it.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import NotAMammogram
+from shared.imaging.regions import Grey, borders, grown, largest, opened, part_of_way, straight_shares, u8
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+_LIT = 2.0  # grey levels above a digital background: less is what compression and resizing leave of it
+_STRAIGHT = 0.35  # share of straight rows from which a side of what is lit is a cut and no skin
+_BEHIND, _DEEPER = (2, 3), (10, 12)  # pixels inside the outline between which a digital film hardly brightens:
+_STEP = (25, 0.3)  # ... at this percentile of places behind the outline, so much of the deeper level is reached
+_NEAR = (15, 15)  # pixels: window in which the breast's own level at its edge is measured
+_EDGE = 0.3  # of that level: little more than half of it, as the window reaches deep
+_CONSTANT = (0.05, 0.02)  # of a frame has the value of a digital background at least, and is darker at most
+_BRIGHTEST = 0.02  # of what is lit is brighter than the bright level
+_FAINT = (0.03, 0.02)  # of the bright level is faint, and so much of what is lit is so at most: scans fade
+
+_ROUGH = 0.045  # of the film's bright part's grey level above its background that is breast beyond doubt
+_CLEAN = 0.03  # ... above a background that is exactly 0
+_FINE = 0.013  # ... above the local background where the skin line is, on a film without noise
+_SCATTERED = 0.06  # ... on a film that shows all of its background, where light scatters far around the breast
+_SCATTER = (1.03, 1.06)  # times as large the breast is by the first as by the second, for none and all of the scatter
+_UNPADDED = 0.02  # of such a frame is 0 at most
+_REACH = 6  # coarse pixels that the skin line may lie outside the rough breast
+_WINDOW = (21, 21)  # coarse pixels: wide enough to see past the skin
+_PADDING = 0.5  # grey levels: less is padding
+_DARKER = 0.11  # of what is not 0 is darker than the background that was found there: then it was none, and 0 is it
+_MOST_NOISE = 2.5  # grey levels of noise that raise the skin line
+
+
+@dataclass(frozen=True, eq=False)
+class SkinLine:
+    """The skin line's grey level at every pixel (float32, H x W), very high where no breast can be.
+
+    `stepped` says that the breast begins with a step in a constant background, as on digital films.
+    """
+
+    level: Floats
+    stepped: bool
+
+
+def skin_line(film: Grey, grey: Floats, coarse: Floats) -> SkinLine:
+    """Find the skin line of a film (H x W); `grey` is the film smoothed, `coarse` the film at half the size.
+
+    Raises:
+        NotAMammogram: the frame is blank, or nothing stands out.
+    """
+    stepped = _stepped(film, grey)
+    if stepped is not None:
+        return SkinLine(stepped, stepped=True)
+    level = cv2.resize(_scanned(coarse), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return SkinLine(np.asarray(level, np.float32), stepped=False)
+
+
+def _stepped(film: Grey, grey: Floats) -> Floats | None:
+    """Return the level of the edge of a breast that begins with a step in a constant background, else None."""
+    background = _constant_background(film)
+    if background is None:
+        return None
+    breast, contour = largest(opened(u8(grey > background + _LIT), 2))
+    # A strip or a whole frame of film is cut off straight on both sides, a breast only at its chest wall.
+    straight = straight_shares(borders(breast, contour), film.shape[1])
+    if min(straight) > _STRAIGHT or not _begins_with_a_step(grey - background, breast):
+        return None
+    inside = breast.astype(np.float32)
+    level = cv2.blur((grey - background) * inside, _NEAR) / np.maximum(cv2.blur(inside, _NEAR), 1e-3)
+    return np.maximum(_EDGE * level, _LIT).astype(np.float32) + background
+
+
+def _constant_background(film: Grey) -> int | None:
+    """Return the grey level that much of the frame has, hardly any pixel is below, and few are just above."""
+    counts = cv2.calcHist([film], [0], None, [256], [0, 256]).ravel()
+    level = int(counts.argmax())
+    sums = counts.cumsum() / film.size
+    lit = 1 - float(sums[min(level + int(_LIT), 255)])
+    bright = int(np.searchsorted(sums, 1 - _BRIGHTEST * lit)) - level
+    faint = float(sums[min(level + max(2 * int(_LIT), round(_FAINT[0] * bright)), 255)]) - (1 - lit)
+    constant = counts[level] >= _CONSTANT[0] * film.size and sums[level] - counts[level] / film.size <= _CONSTANT[1]
+    return level if constant and lit > 0 and faint <= _FAINT[1] * lit else None
+
+
+def _begins_with_a_step(grey: Floats, breast: Grey) -> bool:
+    """Compare the level right behind the outline with that deeper inside; the frame's edges are no outline.
+
+    A low percentile is compared, because a chest wall that ends inside the frame is a step on film scans as well.
+    """
+    margin = _DEEPER[1] + 1
+    framed = cv2.copyMakeBorder(breast, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, 3)[margin:-margin, margin:-margin]
+    behind, deeper = (grey[(depth > low) & (depth <= high)] for low, high in (_BEHIND, _DEEPER))
+    if not behind.size or not deeper.size:
+        return False
+    percentile, share = _STEP
+    return bool(np.percentile(behind, percentile) >= share * max(float(np.median(deeper)), 1.0))
+
+
+def _scanned(film: Floats) -> Floats:
+    """Return the grey level of the skin line everywhere on the coarse film; infinite where no breast can be."""
+    grey = np.asarray(cv2.GaussianBlur(film, (5, 5), 0.8), np.float32)
+    lit = film >= _PADDING
+    values = grey[lit]
+    level, bright = _levels(values)
+    beyond_doubt = _ROUGH * bright
+    if np.count_nonzero(values < level - beyond_doubt) > _DARKER * values.size:
+        return np.full_like(grey, _CLEAN * bright)
+    certain = grey >= level + beyond_doubt
+    rough, _ = largest(opened(certain.view(np.uint8), 2))
+    # Padding is exactly 0 and would pull the mean down; a black film still has specks that tell it from padding.
+    scanned = cv2.blur(lit.astype(np.float32), (3, 3)) > 0.1
+    outside = scanned & ~certain & (grown(rough, 1) == 0)
+    background = _local_mean(grey, outside, level)
+    near = grown(rough, _REACH) > 0
+    noise = (grey - background)[outside & ~near]
+    spread = float(np.sqrt(np.mean(noise**2))) if noise.size else 0.0
+    background += min(spread, _MOST_NOISE)
+    contrast = _FINE
+    if np.count_nonzero(scanned) >= (1 - _UNPADDED) * grey.size:
+        above = (grey - background)[near]
+        widest, narrowest = (int(np.count_nonzero(above > share * bright)) for share in (_FINE, _SCATTERED))
+        contrast += part_of_way(widest / max(narrowest, 1), _SCATTER) * (_SCATTERED - _FINE)
+    return np.where(near, background + np.float32(contrast * bright), np.float32(1e6))
+
+
+def _levels(values: Floats) -> tuple[int, float]:
+    """Return the commonest grey level of a film's dark part and the mean of its bright part, padding aside.
+
+    Otsu's threshold parts them. It may fall inside the breast; half of it does not.
+    """
+    if values.size == 0:
+        raise NotAMammogram("the frame is blank; send one whole mammogram")
+    counts = np.bincount(values.astype(np.uint8), minlength=256).astype(np.float64)
+    dark_end = int(cv2.threshold(values.astype(np.uint8), 0, 255, cv2.THRESH_OTSU)[0])
+    bright = values[values > dark_end]
+    counts = counts[: max(2, dark_end // 2)]
+    counts[0] = 0
+    level = int(np.convolve(counts, [0.25, 0.5, 0.25], "same").argmax())
+    return level, float(bright.mean()) if bright.size else 0.0
+
+
+def _local_mean(grey: Floats, where: npt.NDArray[np.bool_], level: int) -> Floats:
+    """Return the mean of `grey` over the pixels `where` within the window, leaning on `level` where there are few."""
+    weight = where.astype(np.float32)
+    total = cv2.blur(grey * weight, _WINDOW)
+    return np.asarray((total + 0.02 * level) / (cv2.blur(weight, _WINDOW) + 0.02), np.float32)

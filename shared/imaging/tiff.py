@@ -1,0 +1,198 @@
+"""Reads TIFF (6.0 and BigTIFF): directories, the layouts that are decoded, and the pixels of the one film in a file.
+
+libtiff leaves memory unwritten in layouts that a caller does not expect, so only those are passed on whose strips or
+tiles are known to fill the image; every other one is refused from its directory, by the property that is in the way.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import UndecodableImage, UnsupportedImage
+from shared.imaging.image import check_size
+
+MAX_DIRECTORIES = 64
+_MAX_VALUES = 1_000_000
+
+Tags: TypeAlias = dict[int, tuple[int, ...]]
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
+_STRIPS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 274, 277, 278, 279, 284, 317
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
+_NEW_SUBFILE, _SUBFILE = 254, 255
+_WANTED = {
+    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIPS, _ORIENTATION, _SAMPLES),
+    *(_ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES),
+    *(_EXTRA, _SAMPLE_FORMAT, _NEW_SUBFILE, _SUBFILE),
+}
+_UNCOMPRESSED = 1
+_COMPRESSIONS = {_UNCOMPRESSED: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
+_OTHER_COMPRESSIONS = {2: "CCITT", 3: "CCITT", 4: "CCITT", 6: "old JPEG", 7: "JPEG", 33003: "JPEG 2000"}
+_OTHER_COMPRESSIONS |= {33005: "JPEG 2000", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard"}
+_OTHER_COMPRESSIONS |= {34892: "lossy JPEG", 50001: "WebP", 50002: "JPEG XL"}
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+
+
+class Form(NamedTuple):
+    """Byte order, and how the number of entries, an entry in front of its value, and an offset are stored."""
+
+    order: str
+    entries: str
+    entry: str
+    offset: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """The one film in a file: its place among the directories, its size as stored, and how it is to be read."""
+
+    index: int
+    width: int
+    height: int
+    bits: int
+    channels: int
+    inverted: bool
+    orientation: int
+
+
+def form_of(data: bytes) -> Form:
+    """Return how a file's numbers are stored, from its first four bytes."""
+    order = "<" if data[:2] == b"II" else ">"
+    if struct.unpack_from(order + "H", data, 2)[0] == 43:
+        return Form(order, order + "Q", order + "HHQ", order + "Q")
+    return Form(order, order + "H", order + "HHI", order + "I")
+
+
+def header(data: bytes) -> Page:
+    """Return the one full-size image of a TIFF, all of whose strips or tiles are there.
+
+    Raises UndecodableImage (truncated or corrupt), UnsupportedImage (another layout, or several films) and
+    ImageTooLarge.
+    """
+    try:
+        pages = list(enumerate(_directories(data)))
+        full = [(index, tags) for index, tags in pages if not _is_reduced(tags)] or pages[:1]
+        if len(full) > 1:
+            raise UnsupportedImage(f"the TIFF holds {len(full)} images; send one film a file")
+        index, tags = full[0]
+        page = _page(index, tags)
+        check_size(page.width, page.height)
+        _check_parts(data, tags, page)
+    except (struct.error, KeyError, IndexError, ValueError) as error:
+        raise UndecodableImage("the TIFF's directory is truncated or incomplete; send the file again") from error
+    return page
+
+
+def decode(data: bytes, page: Page) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Decode a page as it is stored: H x W, or H x W x channels. Raises UndecodableImage."""
+    # Imported when the first one comes, as everything that is seldom needed and takes long to import.
+    import imagecodecs  # noqa: PLC0415
+
+    shape = (page.height, page.width) if page.channels == 1 else (page.height, page.width, page.channels)
+    pixels = np.zeros(shape, np.uint8 if page.bits == 8 else np.uint16)
+    try:
+        imagecodecs.tiff_decode(data, index=page.index, out=pixels)
+    except Exception:  # noqa: BLE001  libtiff's words may quote the file
+        raise UndecodableImage("the TIFF's data are damaged or incomplete; send the file again") from None
+    return np.asarray(~pixels if page.inverted else pixels)
+
+
+def _directories(data: bytes) -> list[Tags]:
+    form = form_of(data)
+    found: list[Tags] = []
+    seen: set[int] = set()
+    (position,) = struct.unpack_from(form.offset, data, 4 if form.offset[1] == "I" else 8)
+    while position:
+        if position in seen or len(seen) == MAX_DIRECTORIES:
+            raise UnsupportedImage(f"the TIFF has more than {MAX_DIRECTORIES} directories; send one film a file")
+        seen.add(position)
+        tags, position = directory(data, position, form, _WANTED)
+        found.append(tags)
+    return found
+
+
+def directory(data: bytes, position: int, form: Form, wanted: set[int]) -> tuple[Tags, int]:
+    """Return the whole-number values of a directory's wanted tags, and where the next directory is (0: none).
+
+    Raises struct.error, KeyError or IndexError for a directory that is not whole.
+    """
+    (count,) = struct.unpack_from(form.entries, data, position)
+    first, value = position + struct.calcsize(form.entries), struct.calcsize(form.entry)
+    step = value + struct.calcsize(form.offset)
+    if count * step > len(data):
+        raise IndexError
+    tags = {}
+    for at in range(first, first + count * step, step):
+        tag, kind, number = struct.unpack_from(form.entry, data, at)
+        if tag in wanted:
+            tags[tag] = _values(data, form, kind, number, at + value)
+    return tags, struct.unpack_from(form.offset, data, first + count * step)[0]
+
+
+def _values(data: bytes, form: Form, kind: int, number: int, position: int) -> tuple[int, ...]:
+    """The values of an entry: in place when they fit there, otherwise where an offset points to."""
+    if not 0 < number <= min(len(data), _MAX_VALUES):
+        raise IndexError
+    layout = f"{form.order}{number}{_CODES[kind]}"
+    if struct.calcsize(layout) > struct.calcsize(form.offset):
+        (position,) = struct.unpack_from(form.offset, data, position)
+    return struct.unpack_from(layout, data, position)
+
+
+def _is_reduced(tags: Tags) -> bool:
+    """Whether it is a thumbnail or a mask of another image in the file."""
+    return bool(tags.get(_NEW_SUBFILE, (0,))[0] & 5) or tags.get(_SUBFILE) == (2,)
+
+
+def _page(index: int, tags: Tags) -> Page:
+    """The layout of a directory; refused unless libtiff is known to fill it."""
+    photometric, samples = tags[_PHOTOMETRIC][0], tags.get(_SAMPLES, (1,))[0]
+    bits, formats = set(tags.get(_BITS, (1,))), set(tags.get(_SAMPLE_FORMAT, (1,)))
+    compression, extra = tags.get(_COMPRESSION, (1,))[0], len(tags.get(_EXTRA, ()))
+    colours = 3 if photometric == _RGB else 1
+    wrong = {
+        f"{sorted(bits)[0]} bits a sample, not 8 or 16": bits not in ({8}, {16}),
+        "signed or floating-point samples": formats != {1},
+        f"the compression {_OTHER_COMPRESSIONS.get(compression, compression)}": compression not in _COMPRESSIONS,
+        "its samples in separate planes (PlanarConfiguration 2)": tags.get(_PLANAR, (1,)) != (1,),
+        "its bits in reverse order (FillOrder 2)": tags.get(_FILL_ORDER, (1,)) != (1,),
+        "a predictor that is not read": tags.get(_PREDICTOR, (1,)) not in {(1,), (2,)},
+        "a palette or colours other than RGB": photometric not in {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB},
+        "its 0 as white at 16 bits": photometric == _WHITE_IS_ZERO and bits == {16},
+        "more samples a pixel than one film has": samples != colours + extra or extra > 1,
+    }
+    for problem, holds in wrong.items():
+        if holds:
+            raise UnsupportedImage(f"the TIFF has {problem}; send it as PNG")
+    orientation = tags.get(_ORIENTATION, (1,))[0]
+    inverted = photometric == _WHITE_IS_ZERO
+    return Page(index, tags[_WIDTH][0], tags[_HEIGHT][0], bits.pop(), samples, inverted, orientation)
+
+
+def _check_parts(data: bytes, tags: Tags, page: Page) -> None:
+    """Raise unless the strips or tiles cover the whole image and lie within the file."""
+    if _TILES in tags:
+        width, height = tags[_TILE_WIDTH][0], tags[_TILE_HEIGHT][0]
+        if width % 16 or height % 16 or not 0 < width < page.width + 1024 or not 0 < height < page.height + 1024:
+            raise UnsupportedImage("the TIFF has tiles of an odd size; send it as PNG")
+        offsets, sizes = tags[_TILES], tags[_TILE_BYTES]
+        count, row = -(-page.width // width) * -(-page.height // height), width
+        heights = [height] * count
+    else:
+        rows = min(tags.get(_ROWS_PER_STRIP, (page.height,))[0], page.height)
+        offsets, sizes = tags[_STRIPS], tags[_STRIP_BYTES]
+        count, row = -(-page.height // rows) if rows > 0 else 0, page.width
+        heights = [rows] * (count - 1) + [page.height - rows * (count - 1)]
+    if not len(offsets) == len(sizes) == count:
+        raise UndecodableImage("the TIFF's strips or tiles do not cover its image; send the file again")
+    if any(start + size > len(data) or not size for start, size in zip(offsets, sizes, strict=True)):
+        raise UndecodableImage("the TIFF ends before its pixels do; send the file again")
+    stored = page.channels * page.bits // 8 * row
+    if tags.get(_COMPRESSION, (1,)) == (_UNCOMPRESSED,) and any(
+        size < stored * height for size, height in zip(sizes, heights, strict=True)
+    ):
+        raise UndecodableImage("the TIFF has too few bytes for its image; send the file again")

@@ -1,0 +1,52 @@
+"""Turn a breast upright: the chest wall vertical at x = 0, the top of the breast at y = 0."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from shared.imaging.breast import Work
+from shared.imaging.regions import Grey, Points, u8
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Upright:
+    """A breast whose chest wall was on the left, perhaps tilted, cropped to its hull.
+
+    `grey` (float32) and `breast` (uint8, 0 and 1) are H x W; `back` (float64, 2 x 3) is the affine map from their
+    pixels to those of the film; `level` is the mean grey level of the breast.
+    """
+
+    grey: npt.NDArray[np.float32]
+    breast: Grey
+    back: Floats
+    level: float
+
+    def on_film(self, points: Floats) -> npt.NDArray[np.float32]:
+        """Return points (N x 2: x, y) in the pixels of the film."""
+        return np.asarray(points @ self.back[:, :2].T + self.back[:, 2], np.float32)
+
+
+def upright(work: Work) -> Upright:
+    """Turn a film that has its chest wall on the left."""
+    matrix, size = _map(work.hull, work.wall)
+    grey = cv2.warpAffine(work.grey, matrix, size, flags=cv2.INTER_LINEAR)
+    breast = cv2.warpAffine(work.breast, matrix, size, flags=cv2.INTER_NEAREST)
+    back = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
+    return Upright(np.asarray(grey, np.float32), u8(breast), back, work.level)
+
+
+def _map(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:
+    """Return the affine map (2 x 3) from the film, and the size (width, height) of what comes out of it."""
+    start, end = wall
+    length = float(np.hypot(*(end - start)))
+    along = (end - start) / length if length else np.array([0.0, 1.0])
+    turn = np.array([[along[1], -along[0]], along])
+    corners = (hull[:, 0] - start) @ turn.T
+    offset = np.array([0.0, corners[:, 1].min()])
+    width, height = np.ceil(corners.max(axis=0) - offset).astype(int) + 1
+    return np.hstack([turn, (-turn @ start - offset)[:, None]]), (max(int(width), 8), max(int(height), 8))

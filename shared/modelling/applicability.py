@@ -1,0 +1,177 @@
+"""State whether a model has been trained on films such as the one that it is asked about.
+
+A network answers for any image that passes the gate. Whether its figures mean anything there depends on what it was
+trained on: on a view, a way of acquisition, a vendor or a depth that it has never seen, they say nothing. This is told
+from what is known of the film alone; drift, which compares the pixels' distribution, is another question.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from shared.datasets.manifest import Acquisition, Film, Record, Variant
+
+Fact: TypeAlias = Literal["view", "acquisition", "vendor", "bits"]
+FACTS: tuple[Fact, ...] = ("view", "acquisition", "vendor", "bits")
+
+LEAST_SHARE = 0.01
+"""Of the training films of which a fact is known: what is rarer among them does not count as trained on."""
+
+_VIEWS = {
+    "CC": "craniocaudal (CC)",
+    "MLO": "oblique (MLO)",
+    "ML": "mediolateral (ML)",
+    "LM": "lateromedial (LM)",
+    "LMO": "lateromedial oblique (LMO)",
+    "XCCL": "exaggerated craniocaudal (XCCL)",
+    "AT": "axillary tail (AT)",
+}
+"""DICOM's view positions (PS3.16, CID 4014) in words."""
+_FACT_NAMES: dict[Fact, str] = {
+    "view": "its view",
+    "acquisition": "how it was acquired",
+    "vendor": "its vendor",
+    "bits": "its depth",
+}
+
+
+class TrainedOn(Record):
+    """Count the films that a model was trained on, without augmented copies, by what is known of them.
+
+    A film of which a fact is unknown is in none of that fact's counts.
+    """
+
+    films: int
+    views: dict[str, int] = Field(description="by view position: CC, MLO, ...")
+    acquisitions: dict[str, int] = Field(description="film scan, digital or synthesized (C-View and such)")
+    vendors: dict[str, int] = Field(description="by the maker of the device")
+    bits: dict[int, int] = Field(description="by depth in bits")
+
+
+@dataclass(frozen=True)
+class Applicability:
+    """Whether a model's figures hold for a film, as far as is known.
+
+    `applies` is False where a known fact of the film is none that the model was trained on: `misfits` names these
+    facts. `unknown` names those that can't be compared, which count neither for nor against. `reasons` are sentences
+    on both for people; none where everything is known and fits.
+    """
+
+    applies: bool
+    reasons: tuple[str, ...] = ()
+    misfits: tuple[Fact, ...] = ()
+    unknown: tuple[Fact, ...] = ()
+
+
+def count_films(images: Iterable[Film | Variant]) -> TrainedOn:
+    """Count films by what is known of them; of variants, those that are the film itself (variant 0)."""
+    films = [image for image in images if not isinstance(image, Variant) or image.variant == 0]
+    return TrainedOn(
+        films=len(films),
+        views=_counts(film.view for film in films),
+        acquisitions=_counts(film.acquisition for film in films),
+        vendors=_counts(film.vendor for film in films),
+        bits=dict(sorted(Counter(film.bits for film in films if film.bits is not None).items())),
+    )
+
+
+def assess(
+    trained_on: TrainedOn | None,
+    *,
+    view: str | None = None,
+    acquisition: Acquisition | None = None,
+    vendor: str | None = None,
+    bits: int | None = None,
+) -> Applicability:
+    """Compare what is known of a film (None: unknown) with the films that a model was trained on.
+
+    A model whose card says nothing of its films (None) applies to nothing: its figures are of films unknown.
+    """
+    if trained_on is None:
+        return Applicability(False, ("the model's card does not say what films it was trained on",), (), FACTS)
+    film: dict[Fact, str | int | None] = {"view": view, "acquisition": acquisition, "vendor": vendor, "bits": bits}
+    known = _known(trained_on)
+    misfits = tuple(fact for fact in FACTS if film[fact] and known[fact] and not _fits(film[fact], known[fact]))
+    unknown = tuple(fact for fact in FACTS if film[fact] is None or not known[fact])
+    reasons = []
+    if misfits:
+        reasons.append(
+            f"this model knows nothing about such films: it was trained on {kinds_of_films(trained_on)} only; this is "
+            f"{_this_film(film)}"
+        )
+    if missing := [_FACT_NAMES[fact] for fact in FACTS if film[fact] is None]:
+        reasons.append(f"not known of this film: {', '.join(missing)}")
+    if missing := [_FACT_NAMES[fact] for fact in FACTS if film[fact] is not None and not known[fact]]:
+        reasons.append(f"not known of the films that the model was trained on, so not compared: {', '.join(missing)}")
+    return Applicability(not misfits, tuple(reasons), misfits, unknown)
+
+
+def kinds_of_films(trained_on: TrainedOn) -> str:
+    """Return what a model was trained on, in words such as 'oblique (MLO) film scans of 8 bits'."""
+    known = _known(trained_on)
+    views = _listed([_view_name(view) for view in known["view"]])
+    nouns = _listed([f"{before} {noun}s".strip() for before, noun in map(_noun, known["acquisition"])]) or "films"
+    bits = f"of {_listed(known['bits'])} bits" if known["bits"] else ""
+    vendors = f"by {_listed(known['vendor'])}" if known["vendor"] else ""
+    return " ".join(part for part in (views, nouns, bits, vendors) if part)
+
+
+def _counts(values: Iterable[str | None]) -> dict[str, int]:
+    return dict(sorted(Counter(value for value in values if value is not None).items()))
+
+
+def _known(trained_on: TrainedOn) -> dict[Fact, tuple[str | int, ...]]:
+    """Return, by fact, the values that are common enough among the training films to count as trained on."""
+    counts: dict[Fact, Mapping[str, int] | Mapping[int, int]] = {
+        "view": trained_on.views,
+        "acquisition": trained_on.acquisitions,
+        "vendor": trained_on.vendors,
+        "bits": trained_on.bits,
+    }
+    return {fact: _common(having) for fact, having in counts.items()}
+
+
+def _fits(value: str | int | None, known: tuple[str | int, ...]) -> bool:
+    """Tell whether a fact is among the known ones.
+
+    All depths beyond 8 bits are alike: files of 16 bits are containers whose depth is told from the pixels, so that it
+    differs from film to film of one device.
+    """
+    if isinstance(value, int) and value > 8:
+        return any(isinstance(depth, int) and depth > 8 for depth in known)
+    return value in known
+
+
+def _common(having: Mapping[str, int] | Mapping[int, int]) -> tuple[str | int, ...]:
+    least = LEAST_SHARE * sum(having.values())
+    return tuple(value for value, count in having.items() if count >= least)
+
+
+def _this_film(film: Mapping[Fact, str | int | None]) -> str:
+    """Return words such as 'a digital craniocaudal (CC) film of 12 bits by Hologic'."""
+    before, noun = _noun(film["acquisition"])
+    view = _view_name(film["view"]) if film["view"] else ""
+    words = " ".join(part for part in (before, view, noun) if part)
+    article = "an" if words[0] in "aeiou" else "a"
+    bits = f" of {film['bits']} bits" if film["bits"] else ""
+    vendor = f" by {film['vendor']}" if film["vendor"] else ""
+    return f"{article} {words}{bits}{vendor}"
+
+
+def _noun(acquisition: str | int | None) -> tuple[str, str]:
+    """Return the word before the view and the noun after it."""
+    if acquisition == "film scan":
+        return "", "film scan"
+    return str(acquisition or ""), "film"
+
+
+def _view_name(view: str | int) -> str:
+    return _VIEWS.get(str(view), str(view))
+
+
+def _listed(values: Iterable[str | int]) -> str:
+    *first, last = [str(value) for value in values] or [""]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,153 @@
+"""From the films of an exam to an answer for each breast and for the exam, by a rule without anything to train.
+
+- A breast: the mean of the log-odds against normal of its views. Films of the same view (repeat exposures) are averaged
+  first, so that a view that was taken twice does not count twice; films of unknown view are one view together.
+- An exam: the probabilities of its most suspicious breast, the one with the highest abnormal score, 1 - P(normal).
+
+Probabilities are float64 n x 3 in the order of CLASSES and calibrated film by film. A breast or an exam of one film has
+that film's own probabilities. A missing view or breast is no error.
+
+Sources: the mean over the images of a breast is what won the RSNA 2022 Screening Mammography Breast Cancer Detection
+challenge (github.com/dangnh0611/kaggle_rsna_breast_cancer, src/submit/submit.py); the mean within a breast and the
+maximum over breasts is the winner's rule of SPR 2025 (github.com/xinwangxinwang/Kaggle_SPR, Solution.md). Averaging
+log-odds is the logarithmic opinion pool (Genest and Zidek, Statistical Science 1, 1986).
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field
+
+from shared.datasets.manifest import CLASSES, Film, Label, Record
+from shared.modelling.calibration import OperatingPoint, abnormal_score, softmax
+from shared.modelling.comparison import log_odds
+from shared.modelling.metrics import ModelMetrics
+from shared.modelling.predictions import Floats, Predictions
+
+RULE = (
+    "A breast has the mean of the calibrated log-odds of its views, films of the same view averaged first; an exam has "
+    "the probabilities of its most suspicious breast."
+)
+
+Side: TypeAlias = Hashable
+"""Names a breast within its exam: 'L' and 'R', 'left' and 'right'."""
+
+
+Level: TypeAlias = Literal["breast", "exam"]
+LEVELS: tuple[Level, ...] = ("breast", "exam")
+
+
+class LevelFigures(Record):
+    """How good the rule is on the breasts, or the exams, of held-out patients, all folds together.
+
+    `n_films` of the metrics counts breasts or exams, whose label is that of their worst film. Thresholds and bands come
+    from the validation films of the published fold.
+    """
+
+    metrics: ModelMetrics
+    operating_points: tuple[OperatingPoint, ...]
+
+
+class ExamRule(Record):
+    """The rule of a card and its figures by breast and by exam; those by film are the card's own."""
+
+    rule: str = Field(RULE, description="how breasts and exams get their probabilities")
+    breast: LevelFigures
+    exam: LevelFigures
+
+
+@dataclass(frozen=True, eq=False)
+class BreastAnswer:
+    """The answer for one breast: `films` are the places of its films in the exam, `probabilities` float64 (3,)."""
+
+    side: Side | None
+    films: tuple[int, ...]
+    probabilities: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ExamAnswer:
+    """The answer for an exam: its breasts in the order of their first films, and the place of the worst of them."""
+
+    breasts: tuple[BreastAnswer, ...]
+    worst: int
+
+    @property
+    def probabilities(self) -> Floats:
+        """Those of the most suspicious breast, float64 (3,)."""
+        return self.breasts[self.worst].probabilities
+
+
+def judge_exam(rows: Floats, sides: Sequence[Side | None], views: Sequence[str | None]) -> ExamAnswer:
+    """Judge the films of one exam together.
+
+    Args:
+        rows: calibrated probabilities, n x 3, n at least 1.
+        sides: of the films, n. Each film of unknown side (None) is a breast of its own: nothing says that two of them
+            show the same one, and a mean would hide what one of them shows.
+        views: of the films, n, such as 'CC' or 'MLO'.
+    """
+    films_of: dict[Hashable, list[int]] = {}
+    for film, side in enumerate(sides):
+        films_of.setdefault(("unknown", film) if side is None else side, []).append(film)
+    breasts = tuple(
+        BreastAnswer(sides[films[0]], tuple(films), breast_probabilities(rows[films], [views[film] for film in films]))
+        for films in films_of.values()
+    )
+    scores = abnormal_score(np.stack([breast.probabilities for breast in breasts]))
+    return ExamAnswer(breasts, int(scores.argmax()))
+
+
+def breast_probabilities(rows: Floats, views: Sequence[str | None]) -> Floats:
+    """Return the probabilities (3,) of the breast that films with `rows` (n x 3) and `views` (n) show."""
+    if len(rows) == 1:
+        return np.asarray(rows[0])
+    logs = log_odds(rows)
+    by_view = [logs[[view == each for view in views]].mean(axis=0) for each in dict.fromkeys(views)]
+    return softmax(np.mean(by_view, axis=0))
+
+
+def by_breast_and_exam(predictions: Predictions, films: Mapping[str, Film]) -> dict[Level, Predictions] | None:
+    """Return what the rule gives the breasts and the exams of which films were judged, each with its worst label.
+
+    Films of a patient without an exam are of one exam. Each fold is judged by itself.
+
+    Args:
+        predictions: calibrated, film by film.
+        films: by their id; films that are not among them are left out, and None is returned where none is.
+    """
+    places: dict[tuple[int, str, str], list[int]] = defaultdict(list)
+    for place, (film, patient, fold) in enumerate(
+        zip(predictions.films, predictions.patients, predictions.folds, strict=True)
+    ):
+        if film in films:
+            places[fold, patient, films[film].exam or ""].append(place)
+    if not places:
+        return None
+    rows, units = predictions.rows, {"breast": _Units(), "exam": _Units()}
+    for (fold, patient, exam), of_exam in places.items():
+        known = [films[predictions.films[place]] for place in of_exam]
+        answer = judge_exam(rows[of_exam], [film.side for film in known], [film.view for film in known])
+        labels = [predictions.labels[place] for place in of_exam]
+        for breast in answer.breasts:
+            worst = max((labels[film] for film in breast.films), key=CLASSES.index)
+            units["breast"].add(f"{patient}/{exam}/{breast.side}", patient, worst, breast.probabilities, fold)
+        units["exam"].add(f"{patient}/{exam}", patient, max(labels, key=CLASSES.index), answer.probabilities, fold)
+    return {"breast": units["breast"].predictions(), "exam": units["exam"].predictions()}
+
+
+class _Units:
+    """Collects the breasts, or the exams, of predictions."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, str, Label, tuple[float, ...], int]] = []
+
+    def add(self, name: str, patient: str, label: Label, probabilities: Floats, fold: int) -> None:
+        self._rows.append((name, patient, label, tuple(probabilities.tolist()), fold))
+
+    def predictions(self) -> Predictions:
+        names = ("films", "patients", "labels", "probabilities", "folds")
+        return Predictions.model_validate(dict(zip(names, zip(*self._rows, strict=True), strict=True)))
