@@ -8,6 +8,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -21,11 +22,28 @@ from shared.store.objects import ObjectStore
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
+_WIDEST = 1000
+
 
 def bars() -> Progress:
     """The one look of all progress bars; without a terminal each bar is a line once it is full."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<20}"), BarColumn(30), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[note]}"), console=console)
+
+
+def listing(*columns: str) -> Table:
+    """A table of what commands take up again by its id, which is in the first column; see `show_listing`."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def show_listing(table: Table) -> None:
+    """Print a table in its own width, so that nothing of it is cut; a narrow terminal wraps its lines."""
+    wide = Console(file=console.file, highlight=False, width=_WIDEST)
+    width = Measurement.get(wide, wide.options, table).maximum
+    Console(file=console.file, highlight=False, width=max(console.width, width)).print(table)
 
 
 @contextmanager

@@ -170,13 +170,14 @@ def _synthetic_films(folder: Path, patients: int) -> FilmSource:
 
 @contextmanager
 def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
-    """The stack over an empty store; what an earlier demo left is removed once its processes are known to be gone."""
+    """The stack over an empty store and an empty broker, whose data another server may have written; what an earlier
+    demo left is removed once its processes are known to be gone."""
     store, mark = folder / "store", folder / "made-by-mammo-demo"
 
     def empty() -> None:
-        if store.exists() and not mark.exists():
-            raise InputError(f"{store} was not made by a demo, and a demo would empty it; choose another --folder")
-        for made in (store, folder / "films"):
+        for made in (store, folder / "films", folder / "broker"):
+            if made.exists() and not mark.exists():
+                raise InputError(f"{made} was not made by a demo, and a demo would empty it; choose another --folder")
             shutil.rmtree(made, ignore_errors=True)
         mark.touch()
 

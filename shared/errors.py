@@ -16,6 +16,7 @@
     │   ├── PreconditionFailed     a conditional write lost against another writer
     │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
     │   └── StoreMisconfigured     access denied, no such bucket: names the setting
+    │       └── StoreUnsupported   the server does not implement what is asked of it
     ├── QueueUnavailable           the broker can't be reached: a retry helps
     ├── QueueMisconfigured         it refuses us, or would lose messages: names the setting
     ├── JobInterrupted             a long job was asked to stop; it goes on from where it was
@@ -136,6 +137,10 @@ class StoreUnavailable(StoreError):
 
 class StoreMisconfigured(StoreError):
     code = "store-misconfigured"
+
+
+class StoreUnsupported(StoreMisconfigured):
+    code = "store-unsupported"
 
 
 class QueueUnavailable(MammoError):

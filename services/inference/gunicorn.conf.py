@@ -5,8 +5,13 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from typing import Any
+
+if signal.SIGINT in signal.pthread_sigmask(signal.SIG_UNBLOCK, ()):  # `mammo serve` holds Ctrl-C back until here
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 from services.inference.lanes import IN_HAND
 from shared.addresses import netloc

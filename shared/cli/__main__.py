@@ -1,5 +1,10 @@
 """`python -m shared.cli`."""
 
-from shared.cli.main import main
+import signal
+
+# Ctrl-C while the command line is still being imported ends it as it ends any program, without a trace.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from shared.cli.main import main  # noqa: E402
 
 main()

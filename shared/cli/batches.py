@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich import box
-from rich.table import Table
 
 from shared.api.batches import Batch, BatchRequest
 from shared.client import InferenceClient
-from shared.console import bars, console
+from shared.console import bars, console, listing, show_listing
 from shared.errors import InputError
 from shared.settings import client_key
 
@@ -83,14 +81,15 @@ def list_batches(
     limit: Annotated[int, typer.Option(min=1, max=100, help="The newest ones.")] = 20, url: Url = _HERE
 ) -> None:
     """The batches of this API key's name."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("id", "state", "done", "failed", "images", "model", "created"):
-        table.add_column(column, no_wrap=True)
+    table = listing("id", "state", "done", "failed", "images", "model", "created")
     found = InferenceClient(url, client_key()).batches(limit).batches
     for batch in found:
         counts = (str(count) for count in (batch.done, batch.failed, batch.images))
         table.add_row(batch.id, batch.state, *counts, f"{batch.network} {batch.version}", batch.created)
-    console.print(table if found else "There is no batch. Make one: mammo batch create --prefix inbox/")
+    if found:
+        show_listing(table)
+    else:
+        console.print("There is no batch. Make one: mammo batch create --prefix inbox/")
 
 
 @app.command()

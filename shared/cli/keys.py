@@ -4,11 +4,9 @@ import os
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from shared.api.keys import SCOPES, Scope
-from shared.console import console
+from shared.console import console, listing, show_listing
 from shared.errors import InputError
 from shared.settings import settings
 from shared.store.access import ApiKey, add_key, describe_key, new_key, read_keys, revoke_key, rotate_key
@@ -43,13 +41,14 @@ def create(
 def list_keys() -> None:
     """What is kept of all keys."""
     ring = read_keys(open_store(settings()))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("id", "name", "scopes", "created", "ends", "a minute", "at once"):
-        table.add_column(column, no_wrap=True)
+    table = listing("id", "name", "scopes", "created", "ends", "a minute", "at once")
     for key in ring.keys:
         limits = (str(limit or "no limit") for limit in (key.requests_a_minute, key.requests_at_once))
         table.add_row(key.id, key.name, ", ".join(key.scopes), key.created, key.expires or "never", *limits)
-    console.print(table if ring.keys else "There is no API key. Make one: mammo keys create NAME --scope predict")
+    if ring.keys:
+        show_listing(table)
+    else:
+        console.print("There is no API key. Make one: mammo keys create NAME --scope predict")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Assembles the command line and turns every expected error into one line that says what to do next."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -35,6 +36,7 @@ FAILURE, INTERRUPTED = 1, 130
 def main() -> None:
     """Runs the command line and exits with its status."""
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # now there is something to clean up
         app(prog_name="mammo")
     except MammoError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"mammo: {error}", markup=False)

@@ -5,11 +5,11 @@ import os
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from shared.console import console
-from shared.errors import InputError, ModelNotFound
+from shared.console import console, listing, show_listing
+from shared.errors import InputError, ModelCorrupt, ModelNotFound
 from shared.modelling.card import ModelCard
+from shared.modelling.recipes import NETWORKS
 from shared.settings import settings
 from shared.store import registry
 from shared.store.objects import ObjectStore, open_store
@@ -24,20 +24,28 @@ Alias = Annotated[str, typer.Option(help=f"Which alias to move: {', '.join(regis
 def list_models() -> None:
     """All published versions, with their figures, and which is in production or the latest candidate."""
     store = _store()
-    table = Table("network", "version", "data set", "protocol", "macro AUC", "")
-    for network in registry.networks(store):
+    table = listing("version", "network", "data set", "protocol", "macro AUC", "")
+    for network in sorted({*NETWORKS, *registry.networks(store)}):
         aliases = {alias: _points_to(store, network, alias) for alias in registry.ALIASES}
-        for version in registry.versions(store, network):
-            card = registry.read_card(store, network, version)
+        versions = registry.versions(store, network)
+        for version in sorted({*filter(None, aliases.values())} - {*versions}):
+            names = ", ".join(alias for alias, current in aliases.items() if current == version)
+            table.add_row(version, network, "DELETED", "", "", names)
+        for version in versions:
+            try:
+                card = registry.read_card(store, network, version)
+            except ModelCorrupt:
+                table.add_row(version, network, "DAMAGED", "", "", "")
+                continue
             dataset = f"{card.dataset} (SYNTHETIC)" if card.synthetic else card.dataset
             auc = card.metrics.macro_auc
             figure = "not defined" if auc.value is None else f"{auc.value:.3f}"
             names = ", ".join(alias for alias, current in aliases.items() if current == version)
-            table.add_row(network, version, dataset, card.protocol, figure, names)
+            table.add_row(version, network, dataset, card.protocol, figure, names)
     if not table.row_count:
         console.print("no model is published yet; start a run with `mammo run`")
         return
-    console.print(table)
+    show_listing(table)
 
 
 @app.command()

@@ -28,13 +28,13 @@ from shared.modelling.recipes import (
     as_protocol,
     profile,
 )
-from shared.pretrained import TRANSFER_NETWORKS, choose_weights
+from shared.pretrained import TRANSFER_NETWORKS, can_check_weights, check_weights, choose_weights
 from shared.progress import failure_line, follow, status_line, status_table
 from shared.queue import pipeline
 from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.messages import Queue
-from shared.queue.plan import TORCHVISION, Plan, make_plan, read_plan
+from shared.queue.plan import TORCHVISION, Plan, check_plan, make_plan, read_plan
 from shared.queue.status import read_status
 from shared.settings import settings
 from shared.store import ingest as ingestion
@@ -44,7 +44,10 @@ from shared.store.objects import ObjectStore, open_store
 Dataset = Annotated[str, typer.Option(help="Name of the data set in the store.")]
 Weights = Annotated[
     list[str] | None,
-    typer.Option(help="Where a network starts, NETWORK=FILE or NETWORK=KEY; otherwise torchvision's ImageNet weights."),
+    typer.Option(
+        help="Where a network starts, NETWORK=FILE or NETWORK=KEY; otherwise torchvision's ImageNet weights, which "
+        "NETWORK=torchvision leaves to the training workers to fetch."
+    ),
 ]
 Scratch = Annotated[bool, typer.Option("--from-scratch", help="Train without pretrained weights where none are given.")]
 Strides = Annotated[
@@ -238,6 +241,9 @@ def _start(
             f"there is no data set '{dataset}'; bring it in with `mammo ingest FOLDER --dataset {dataset}`"
         ) from None
     chosen = choose_weights(store, weights or [])
+    if unused := chosen.keys() - set(networks):
+        raise PlanError(f"--weights names {', '.join(sorted(unused))}, which this run does not train; leave it out")
+    left_to_workers = {name for name, place in chosen.items() if place == TORCHVISION}
     if not from_scratch:
         chosen |= {name: TORCHVISION for name in networks if name in TRANSFER_NETWORKS and name not in chosen}
     plan = make_plan(
@@ -250,6 +256,8 @@ def _start(
         seed=seed,
         only_if_better=only_if_better,
     )
+    check_plan(plan)
+    _check_weights(store, {name: place for name, place in chosen.items() if name not in left_to_workers})
     pipeline.start(store, queue, plan)
     kind = "SYNTHETIC films" if plan.synthetic else "films"
     console.print(
@@ -257,6 +265,17 @@ def _start(
     )
     if wait:
         _show(store, plan)
+
+
+def _check_weights(store: ObjectStore, weights: dict[Network, str]) -> None:
+    """Look at the weights before hours go into images that nothing could be trained on. Raises WeightsUnavailable."""
+    if not weights:
+        return
+    if not can_check_weights():
+        console.print("torch is not installed here: whether the pretrained weights can be had, training will show")
+        return
+    with console.status("looking at the pretrained weights"):
+        check_weights(store, weights)
 
 
 def _show(store: ObjectStore, plan: Plan) -> None:

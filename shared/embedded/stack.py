@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, WORKERS, inference_command, worker_command
-from shared.embedded.processes import Processes
+from shared.embedded.processes import ProcessDied, Processes
 from shared.errors import MammoError
 from shared.settings import Settings
 from shared.store.access import new_key
@@ -24,6 +24,12 @@ class AlreadyRunning(MammoError):
     """Another demo holds the folder."""
 
     code = "already-running"
+
+
+class BrokerDataUnreadable(MammoError):
+    """The data of the broker were written by another server."""
+
+    code = "broker-data-unreadable"
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,7 @@ def running_stack(
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one(folder), Processes(folder) as processes:
         prepare()
-        config = broker.configure(folder / "broker")
-        processes.start("broker", config.command, _environment({}), stdin=config.configuration)
-        broker.wait_until_up(config.url, processes.check)
+        config = _start_broker(processes, folder / "broker")
         port, key = port or broker.free_port(), new_key()
         variables = {
             "MAMMO_STORE": store,
@@ -87,6 +91,28 @@ def running_stack(
             serve_port=port,
         )
         yield Stack(settings, f"http://127.0.0.1:{port}", key, processes)
+
+
+def _start_broker(processes: Processes, folder: Path) -> broker.BrokerConfig:
+    """Start the broker over the data that are in its folder, and wait until it answers.
+
+    Raises:
+        BrokerDataUnreadable: it ended, and another server wrote the data.
+        ProcessDied: it ended.
+    """
+    config = broker.configure(folder)
+    writer, server = broker.written_by(folder), broker.server_version(config.command[0])
+    processes.start("broker", config.command, _environment({}), stdin=config.configuration)
+    try:
+        broker.wait_until_up(config.url, processes.check)
+    except ProcessDied as error:
+        if writer in (None, server):
+            raise
+        raise BrokerDataUnreadable(
+            f"the broker's data in {folder} were written by {writer}, and {server} could not start with them; put that "
+            f"server on PATH again, or remove the folder and enqueue with `mammo resume` what it held ({error})"
+        ) from error
+    return config
 
 
 def wait_for(what: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:

@@ -1,32 +1,41 @@
-"""`python -m shared.modelling.fetch NETWORK...`: puts ImageNet weights into torch's cache, so that training finds them.
+"""`python -m shared.modelling.fetch NETWORK[=FILE]...`: finds out whether training can start from such weights.
 
-Prints a JSON object: for each network null, or why its weights can't be had. A process of its own, so that the command
-line needs no torch.
+Without a file ImageNet weights are put into torch's cache, so that training finds them. Prints a JSON object: for each
+network null, or why its weights can't be had. A process of its own, so that the command line needs no torch.
 """
 
 import json
 import socket
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 from shared.errors import WeightsUnavailable
-from shared.modelling.recipes import NETWORKS
-from shared.modelling.weights import download
+from shared.modelling.networks import build
+from shared.modelling.recipes import Network, as_network
+from shared.modelling.weights import download, from_file, load_into
 
 _CONNECT_S = 10
 
 
-def main(names: list[str]) -> None:
+def main(choices: list[str]) -> None:
     socket.setdefaulttimeout(_CONNECT_S)
     outcome: dict[str, str | None] = {}
-    for network in (network for network in NETWORKS if network in names):
+    for choice in choices:
+        name, _, file = choice.partition("=")
+        network = as_network(name)
         try:
             with redirect_stdout(sys.stderr):  # torch talks while it downloads
-                download(network, progress=True)
+                _check_file(network, Path(file)) if file else download(network, progress=True)
             outcome[network] = None
         except WeightsUnavailable as error:
-            outcome[network] = str(error.__cause__ or error)
+            outcome[network] = str(error if file else error.__cause__ or error)
     json.dump(outcome, sys.stdout)
+
+
+def _check_file(network: Network, file: Path) -> None:
+    """Raises WeightsUnavailable unless some layer of the file fits."""
+    load_into(build(network), network, from_file(file.read_bytes(), file.name), file.name)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ def from_file(data: bytes, name: str) -> dict[str, Tensor]:
             return load(data)
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file does to its reader, it is not usable
-        raise WeightsUnavailable(f"{name} is no file of weights: {error}") from error
+        raise WeightsUnavailable(
+            f"{name} is no file of weights ({type(error).__name__}); give .safetensors or .pth with tensors alone"
+        ) from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     tensors = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:

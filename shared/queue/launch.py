@@ -8,9 +8,14 @@ import atexit
 import importlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import warnings
+
+if __name__ == "__main__":  # until Celery takes it over, Ctrl-C ends this without a trace of half an import
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.nodenames import host_format

@@ -15,6 +15,7 @@ from shared.datasets.sources import FilmSource
 from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
 from shared.store import keys
 from shared.store.objects import ObjectStore
+from shared.store.unnamed import remove_unnamed
 
 Progress = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and how much there is (0 while that is not known)."""
@@ -79,7 +80,8 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
         stored = dataset
     except PreconditionFailed:
         stored = read_dataset(store, dataset.dataset)
-    _remove_unnamed(store, stored)
+    named = tuple(part(stored.dataset, stored.content) for part in (keys.raw_films, keys.raw_manifests))
+    remove_unnamed(store, keys.raw(stored.dataset), named, _CONTENT)
     return _same(stored, dataset)
 
 
@@ -90,18 +92,6 @@ def _same(stored: Dataset, wanted: Dataset) -> Dataset:
             f"data set '{wanted.dataset}'", "the store holds other films under this name; choose another name"
         )
     return stored
-
-
-def _remove_unnamed(store: ObjectStore, dataset: Dataset) -> None:
-    """Removes what ingests that came too late, or were broken off, have left under the name of a data set.
-
-    An ingest that is still writing loses nothing by it: the manifest that is there refuses its own.
-    """
-    whole = keys.raw(dataset.dataset)
-    named = tuple(part(dataset.dataset, dataset.content) for part in (keys.raw_films, keys.raw_manifests))
-    for key in list(store.list(whole)):
-        if not key.startswith(named) and _CONTENT.fullmatch(key.removeprefix(whole)):
-            store.delete(key)
 
 
 def _write_shards(store: ObjectStore, dataset: Dataset, manifest: Manifest) -> None:

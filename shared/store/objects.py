@@ -20,7 +20,6 @@ from urllib.parse import quote
 
 from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
-from shared.store import keys
 
 ABANDONED_AFTER = 60.0  # seconds; a living writer has long finished its partial file by then
 
@@ -92,26 +91,6 @@ def open_store(settings: Settings) -> ObjectStore:
     directory = DirectoryStore(Path(settings.store))
     directory.discard_partial("")
     return directory
-
-
-def check_conditional_writes(store: ObjectStore) -> None:
-    """Finds a store that ignores `if_absent`, on which nothing could be done exactly once.
-
-    Raises:
-        StoreMisconfigured: the second of two such writes went through.
-    """
-    key = keys.self_test(uuid.uuid4().hex)
-    store.put(key, b"first", if_absent=True)
-    try:
-        store.put(key, b"second", if_absent=True)
-    except PreconditionFailed:
-        return
-    finally:
-        store.delete(key)
-    raise StoreMisconfigured(
-        "the server behind MAMMO_STORE ignores If-None-Match, so runs could be corrupted; use one that honours "
-        "conditional writes (AWS S3, versitygw, RustFS, Ceph)"
-    )
 
 
 class DirectoryStore:

@@ -20,6 +20,7 @@ from shared.modelling.predictions import Predictions
 from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
 from shared.store import keys
 from shared.store.objects import ObjectStore
+from shared.store.unnamed import remove_unnamed
 
 PRODUCTION, CANDIDATE = "production", "candidate"
 ALIASES = (PRODUCTION, CANDIDATE)
@@ -55,7 +56,8 @@ def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> 
         store.put(keys.model_card(card.network, card.version), document, if_absent=True)
     except PreconditionFailed:
         complete = read_card(store, card.network, card.version)
-    _remove_unnamed(store, complete)
+    named = tuple(file_key(complete, name) for name in complete.files)
+    remove_unnamed(store, keys.model(card.network, card.version), named, _FILE)
     return complete
 
 
@@ -63,14 +65,6 @@ def file_key(card: ModelCard, name: str) -> str:
     """Where a file of a version is, but for versions of before 0.2, which have them beside the card."""
     content = hashlib.sha256(json.dumps(card.files, sort_keys=True).encode()).hexdigest()
     return keys.model_file(card.network, card.version, content, name)
-
-
-def _remove_unnamed(store: ObjectStore, card: ModelCard) -> None:
-    """Removes files that no card names: of whoever published the same version later, or broke off."""
-    whole, named = keys.model(card.network, card.version), {file_key(card, name) for name in card.files}
-    for key in list(store.list(whole)):
-        if key not in named and _FILE.fullmatch(key.removeprefix(whole)):
-            store.delete(key)
 
 
 def networks(store: ObjectStore) -> list[str]:
@@ -85,11 +79,19 @@ def versions(store: ObjectStore, network: str) -> list[str]:
 
 
 def read_card(store: ObjectStore, network: str, version: str) -> ModelCard:
-    """Raises ModelNotFound, with the versions that there are."""
+    """The card of a version.
+
+    Raises:
+        ModelNotFound: there is none; names the versions that there are.
+        ModelCorrupt: it can't be read.
+    """
     keys.check_name("network", network)
     keys.check_name("version", version)
+    key = keys.model_card(network, version)
     try:
-        return ModelCard.model_validate_json(store.get(keys.model_card(network, version)))
+        return ModelCard.model_validate_json(store.get(key))
+    except ValueError as error:
+        raise ModelCorrupt(f"{key} is damaged, or of another release; restore it, or deploy that release") from error
     except ObjectNotFound:
         known = ", ".join(versions(store, network)) or "none"
         raise ModelNotFound(f"{network} has no version '{version}'; there are: {known}") from None
@@ -154,8 +156,8 @@ def promote(
     if current and current.version == version:
         return current
     if current and alias == PRODUCTION and not force:
-        in_use = read_card(store, network, current.version)
-        check_not_worse(in_use, card, _judged(store, in_use, card), only_if_better=only_if_better)
+        in_use, judged = _in_use(store, card, current.version)
+        check_not_worse(in_use, card, judged, only_if_better=only_if_better)
     return _move(store, network, alias, version, current, etag, by=by, why=why, forced=force)
 
 
@@ -166,7 +168,13 @@ def rollback(store: ObjectStore, network: str, *, by: str, why: str, alias: str 
         raise _never_set(network, alias)
     if current.previous is None:
         raise ModelNotFound(f"{network} {current.version} is the first '{alias}'; there is nothing to roll back to")
-    read_card(store, network, current.previous)
+    try:
+        read_card(store, network, current.previous)
+    except ModelNotFound:
+        raise ModelNotFound(
+            f"{network} {current.previous}, which was '{alias}' before {current.version}, is deleted; "
+            f"`mammo models promote` puts another version there"
+        ) from None
     return _move(store, network, alias, current.previous, current, etag, by=by, why=why)
 
 
@@ -175,6 +183,25 @@ def history(store: ObjectStore, network: str) -> list[AliasMove]:
     for key in store.list(keys.aliases(network)):
         _note(store, AliasMove.model_validate_json(store.get(key)))
     return [AliasMove.model_validate_json(store.get(key)) for key in store.list(keys.audit(network))]
+
+
+def _in_use(
+    store: ObjectStore, card: ModelCard, version: str
+) -> tuple[ModelCard, tuple[Predictions, Predictions] | None]:
+    """The card of the version in production, and what both versions gave their held-out films.
+
+    Raises:
+        PromotionRefused: there is nothing to compare with.
+    """
+    try:
+        in_use = read_card(store, card.network, version)
+        return in_use, _judged(store, in_use, card)
+    except (ModelNotFound, ModelCorrupt) as error:
+        gone = "deleted" if isinstance(error, ModelNotFound) else f"damaged ({error})"
+        raise PromotionRefused(
+            f"{card.network} {version}, which is in production, is {gone}, so {card.version} can't be compared "
+            f"with it; restore it, or promote {card.version} with --force and a --reason"
+        ) from error
 
 
 def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[Predictions, Predictions] | None:

@@ -25,7 +25,13 @@ from botocore.exceptions import (
 )
 
 from shared import metrics
-from shared.errors import ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
+from shared.errors import (
+    ObjectNotFound,
+    PreconditionFailed,
+    StoreMisconfigured,
+    StoreUnavailable,
+    StoreUnsupported,
+)
 from shared.settings import Settings
 from shared.store.objects import Entry, Stored
 
@@ -69,7 +75,7 @@ class S3Store:
             )
         except ValueError as error:
             raise StoreMisconfigured("MAMMO_S3_ENDPOINT_URL can't be used; give http(s)://HOST[:PORT]") from error
-        for kind in (StoreUnavailable, StoreMisconfigured):
+        for kind in (StoreUnavailable, StoreMisconfigured, StoreUnsupported):
             metrics.STORE_ERRORS.labels(kind.code)  # 0 is there from the start, so that the first error is seen
         _spare(client)
         client.meta.events.register("needs-retry.s3", _count_attempt)
@@ -182,20 +188,30 @@ class S3Store:
     def _meaning(self, key: str, error: ClientError) -> Exception:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code == "NoSuchBucket":
-            return StoreMisconfigured(f"there is no bucket '{self._bucket}'; create it or mend MAMMO_STORE")
         if code in {"NoSuchKey", "404", "NotFound"}:
             return ObjectNotFound(key)
         if code in {"PreconditionFailed", "412"}:
             return PreconditionFailed(f"{key}: somebody else has written it meanwhile")
-        if code in _REFUSED:
-            return StoreMisconfigured(
-                f"{self.locate(key)}: {code}; check the credentials (AWS_ACCESS_KEY_ID) and the bucket's policy"
-            )
+        if misconfigured := self._misconfigured(key, code, status):
+            return misconfigured
         if code in _BUSY | _OVERTAKEN | _FULL or status >= 500 or status == 429:
             advice = "free some space on the server" if code in _FULL or status == 507 else "try again later"
             return StoreUnavailable(f"{self.locate(key)}: {code or status}; {advice}")
         return error
+
+    def _misconfigured(self, key: str, code: str, status: int) -> StoreMisconfigured | None:
+        """What no retry helps against: settings, permissions, or the server itself."""
+        if code == "NoSuchBucket":
+            return StoreMisconfigured(f"there is no bucket '{self._bucket}'; create it or mend MAMMO_STORE")
+        if code in _REFUSED:
+            return StoreMisconfigured(
+                f"{self.locate(key)}: {code}; check the credentials (AWS_ACCESS_KEY_ID) and the bucket's policy"
+            )
+        if status == 501 or code == "NotImplemented":
+            return StoreUnsupported(
+                f"{self.locate(key)}: the server does not implement this ({code or status}); use another S3 server"
+            )
+        return None
 
 
 def _spare(client: Any) -> None:

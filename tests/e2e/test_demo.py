@@ -76,7 +76,7 @@ def test_after_kill_9_nothing_runs_and_the_next_demo_does_the_whole_job_and_serv
     output = read_until(demo, "--data-binary")
     processes = service_processes(folder)
     check_output(output)
-    check_service(output, next((folder / "store" / "raw" / "synthetic" / "films").iterdir()))
+    check_service(output, next((folder / "store" / "raw" / "synthetic").glob("*/films/*")))
     demo.send_signal(signal.SIGINT)
     assert demo.wait(40) == 0
     assert demo.stdout

@@ -1,5 +1,6 @@
 """What the commands print of evaluations and answers."""
 
+import io
 import re
 
 import pytest
@@ -17,6 +18,18 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Console:
     screen = Console(width=200, record=True)
     monkeypatch.setattr(console, "console", screen)
     return screen
+
+
+@pytest.mark.parametrize("columns", [20, 80, 200])
+def test_nothing_of_a_listing_is_cut(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(console, "console", Console(file=written, width=columns))
+    table = console.listing("id", "state", "model", "created")
+    row = ("0123456789abcdef" * 2, "running", "resnet50 20261127-024905-afc3", "2026-11-27T02:49:05.000+00:00")
+    table.add_row(*row)
+    console.show_listing(table)
+    (line,) = [line for line in written.getvalue().splitlines() if "running" in line]
+    assert re.split(" {2,}", line.strip()) == list(row)
 
 
 def test_films_side_by_side_have_a_row_below_their_network(screen: Console) -> None:

@@ -1,12 +1,52 @@
-"""The demo's way out."""
+"""The demo's way in and out."""
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shared import demo
 from shared.demo import ending_on_signals
+from shared.errors import InputError
+
+
+@pytest.fixture
+def _prepared_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack of a demo is prepared and not started."""
+
+    @contextmanager
+    def prepare_alone(*_: Any, prepare: Callable[[], None], **__: Any) -> Iterator[None]:
+        prepare()
+        yield None
+
+    monkeypatch.setattr(demo, "running_stack", prepare_alone)
+
+
+MADE = ("store", "films", "broker")
+
+
+@pytest.mark.usefixtures("_prepared_alone")
+def test_a_demo_begins_without_what_an_earlier_one_left(tmp_path: Path) -> None:
+    for _ in range(2):
+        with demo._stack_of_demo(tmp_path, 0):
+            assert not any((tmp_path / made).exists() for made in MADE)
+        for made in MADE:
+            (tmp_path / made).mkdir()
+            (tmp_path / made / "left").write_text("of an earlier demo")
+
+
+@pytest.mark.usefixtures("_prepared_alone")
+@pytest.mark.parametrize("made", MADE)
+def test_a_demo_empties_nothing_that_is_not_of_a_demo(tmp_path: Path, made: str) -> None:
+    (tmp_path / made).mkdir()
+    (tmp_path / made / "mine").write_text("of somebody else")
+    with pytest.raises(InputError, match=f"{made} was not made by a demo"), demo._stack_of_demo(tmp_path, 0):
+        pass
+    assert (tmp_path / made / "mine").exists()
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

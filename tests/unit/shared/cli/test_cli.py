@@ -2,17 +2,23 @@
 
 import json
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
+from safetensors.numpy import save
 from typer.testing import CliRunner
 
 from shared import settings
+from shared.cli import runs
 from shared.cli.main import app
-from shared.errors import InputError, PlanError
+from shared.datasets.synthetic import write_dataset
+from shared.errors import InputError, ModelCorrupt, PlanError, PromotionRefused, WeightsUnavailable
 from shared.modelling.recipes import profile
 from shared.queue import pipeline
 from shared.queue.plan import Plan, read_plan
@@ -21,6 +27,7 @@ from shared.store.access import read_keys
 from shared.store.objects import DirectoryStore
 from tests.builders import model_card
 
+TRUNK = save({"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})
 ROOT = Path(__file__).resolve().parents[4]
 COMMANDS = (
     "ingest",
@@ -63,11 +70,32 @@ def only_plan(store: DirectoryStore) -> Plan:
     return read_plan(store, run)
 
 
-def test_a_run_starts_from_imagenet_unless_it_is_told_otherwise(store: DirectoryStore, synthetic_films: Path) -> None:
+@pytest.fixture
+def imagenet(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """As where torchvision's weights can be had; the dictionary takes what was looked at."""
+    looked_at: dict[str, str] = {}
+    monkeypatch.setattr(runs, "check_weights", lambda _store, weights: looked_at.update(weights))
+    return looked_at
+
+
+@pytest.fixture
+def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where they can't: nothing is in torch's cache, and the proxy is nobody."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_run_starts_from_imagenet_unless_it_is_told_otherwise(
+    store: DirectoryStore, synthetic_films: Path, imagenet: dict[str, str]
+) -> None:
     assert "SYNTHETIC" in mammo("ingest", str(synthetic_films), "--dataset", "films")
     mammo("run", "--dataset", "films", "--profile", "test")
     plan = only_plan(store)
     assert plan.weights == {"modified_cnn": "scratch", "alexnet": "torchvision", "resnet50": "torchvision"}
+    assert imagenet == {"alexnet": "torchvision", "resnet50": "torchvision"}
     assert plan.protocols == ("patient", "paper")
     assert plan.promote == ("resnet50",)
     assert plan.synthetic
@@ -92,22 +120,49 @@ def test_weights_from_a_file_go_into_the_store_and_the_rest_from_scratch_by_choi
     store: DirectoryStore, synthetic_films: Path, tmp_path: Path
 ) -> None:
     mammo("ingest", str(synthetic_films), "--dataset", "films")
-    file = tmp_path / "trunk.pth"
-    file.write_bytes(b"weights")
+    file = tmp_path / "trunk.safetensors"
+    file.write_bytes(TRUNK)
     mammo("run", "--dataset", "films", "--profile", "test", "--weights", f"resnet50={file}", "--from-scratch")
     weights = only_plan(store).weights
     assert weights["alexnet"] == "scratch"
-    assert weights["resnet50"].endswith("/trunk.pth")
-    assert store.get(weights["resnet50"]) == b"weights"
+    assert weights["resnet50"].endswith("/trunk.safetensors")
+    assert store.get(weights["resnet50"]) == TRUNK
 
 
 def test_a_key_of_the_store_is_taken_as_weights_too(store: DirectoryStore, synthetic_films: Path) -> None:
     mammo("ingest", str(synthetic_films), "--dataset", "films")
-    store.put("weights/abc/r.pth", b"weights")
-    mammo("train", "--dataset", "films", "--profile", "test", "--weights", "resnet50=weights/abc/r.pth")
+    store.put("weights/abc/r.safetensors", TRUNK)
+    mammo("train", "--dataset", "films", "--profile", "test", "--weights", "resnet50=weights/abc/r.safetensors")
     plan = only_plan(store)
-    assert plan.weights == {"resnet50": "weights/abc/r.pth"}
+    assert plan.weights == {"resnet50": "weights/abc/r.safetensors"}
     assert (plan.protocols, plan.promote) == (("patient",), ())
+
+
+@pytest.mark.usefixtures("_offline")
+def test_no_run_begins_whose_pretrained_weights_can_not_be_had(store: DirectoryStore, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "films", 20, seed=7)
+    mammo("ingest", str(tmp_path / "films"), "--dataset", "films")
+    for choice in ((), ("--weights", f"resnet50={Path(__file__)}")):
+        with pytest.raises(WeightsUnavailable, match=r"no run was started.*--weights resnet50=FILE.*--from-scratch"):
+            mammo("train", "--dataset", "films", "--profile", "full", *choice)
+        assert pipeline.list_runs(store) == []
+    mammo("train", "--dataset", "films", "--profile", "full", "--weights", "resnet50=torchvision")
+    assert only_plan(store).weights == {"resnet50": "torchvision"}
+
+
+def test_where_torch_is_not_installed_weights_are_left_to_training(
+    store: DirectoryStore, synthetic_films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "can_check_weights", lambda: False)
+    mammo("ingest", str(synthetic_films), "--dataset", "films")
+    assert "torch is not installed here" in mammo("train", "--dataset", "films", "--profile", "test")
+    assert only_plan(store).weights == {"resnet50": "torchvision"}
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_name_that_no_data_set_can_have_is_told_as_such(store: DirectoryStore, command: str) -> None:
+    with pytest.raises(InputError, match=r"data set '\.\./x' is not a name: use letters, digits"):
+        mammo(command, "--dataset", "../x", "--profile", "test")
 
 
 def test_retraining_in_one_command_replaces_production_only_if_it_is_better(
@@ -117,6 +172,12 @@ def test_retraining_in_one_command_replaces_production_only_if_it_is_better(
     mammo("train", "--dataset", "films", "--profile", "test", "--from-scratch", "--promote-if-better")
     plan = only_plan(store)
     assert (plan.promote, plan.only_if_better) == (("resnet50",), True)
+
+
+def test_weights_of_a_network_that_is_not_trained_are_refused(store: DirectoryStore, synthetic_films: Path) -> None:
+    mammo("ingest", str(synthetic_films), "--dataset", "films")
+    with pytest.raises(PlanError, match="names alexnet, which this run does not train"):
+        mammo("train", "--dataset", "films", "--profile", "test", "--weights", "alexnet=torchvision")
 
 
 @pytest.mark.parametrize("choice", ["resnet50", "vgg=file", "modified_cnn=file", "resnet50=/no/such/file"])
@@ -147,6 +208,56 @@ def test_promotion_rollback_and_history_by_hand(store: DirectoryStore) -> None:
         mammo("models", "rollback", "resnet50", "--alias", "staging")
     card = json.loads(mammo("models", "card", "resnet50", "v1"))
     jsonschema.validate(card, json.loads(mammo("models", "schema")))
+
+
+def test_a_version_in_production_that_was_deleted_is_shown_as_such(store: DirectoryStore) -> None:
+    for version in ("v1", "v2"):
+        registry.publish(store, model_card("resnet50", version), {"model.onnx": version.encode()})
+    mammo("models", "promote", "resnet50", "v1")
+    for key in list(store.list("models/resnet50/v1/")):
+        store.delete(key)
+    (shown,) = [line for line in mammo("models", "list").splitlines() if "production" in line]
+    assert shown.split() == ["v1", "resnet50", "DELETED", "production"]
+    with pytest.raises(PromotionRefused, match=r"resnet50 v1, which is in production, is deleted.*--force"):
+        mammo("models", "promote", "resnet50", "v2")
+    assert "v2 is in production" in mammo("models", "promote", "resnet50", "v2", "--force", "--reason", "v1 is gone")
+    for key in list(store.list("models/resnet50/v2/")):
+        store.delete(key)
+    (shown,) = [line for line in mammo("models", "list").splitlines() if "production" in line]
+    assert shown.split() == ["v2", "resnet50", "DELETED", "production"]
+
+
+def test_a_version_whose_card_is_damaged_is_shown_as_such(store: DirectoryStore) -> None:
+    registry.publish(store, model_card("resnet50", "v1"), {"model.onnx": b"graph"})
+    store.put("models/resnet50/v1/card.json", b"{}")
+    assert "DAMAGED" in mammo("models", "list")
+    with pytest.raises(ModelCorrupt, match=r"v1/card\.json is damaged, or of another release"):
+        mammo("models", "card", "resnet50", "v1")
+
+
+@pytest.mark.parametrize("after_s", [0.3, 0.8, 1.5])
+@pytest.mark.parametrize("arguments", [("status",), ("worker", "augment"), ("serve",)], ids=" ".join)
+def test_an_interrupt_while_a_command_starts_leaves_no_trace(
+    tmp_path: Path, arguments: tuple[str, ...], after_s: float
+) -> None:
+    environment = {**os.environ, "MAMMO_STORE": str(tmp_path), "MAMMO_REDIS_URL": "redis://:x@127.0.0.1:9/0"}
+    command = [ROOT / "mammo", *arguments]
+    with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+        time.sleep(after_s)
+        run.send_signal(signal.SIGINT)
+        said = ended(run)
+    assert "Traceback" not in said
+
+
+def ended(run: "subprocess.Popen[str]") -> str:
+    """What a command has said once it ended. It is interrupted again as by a person who saw nothing happen."""
+    for _ in range(20):
+        try:
+            return run.communicate(timeout=2)[0]
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGINT)
+    run.kill()
+    pytest.fail("the command went on")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

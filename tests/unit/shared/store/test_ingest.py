@@ -11,7 +11,7 @@ import pytest
 
 from shared.datasets.manifest import FilmShard, describe
 from shared.datasets.mias import Source, read_manifest
-from shared.errors import DatasetError, InputError, ObjectNotFound
+from shared.errors import DatasetError, InputError, ObjectNotFound, StoreMisconfigured
 from shared.imaging.decode import encode_pgm
 from shared.store import keys
 from shared.store.ingest import (
@@ -348,6 +348,19 @@ def test_of_many_ingests_of_one_name_those_of_one_set_of_films_go_through(
     (winner,) = {source.path for source, went_through in zip(sources, done, strict=True) if went_through}
     assert done == [source.path == winner for source in sources]
     check_whole(both_stores, Source(winner))
+
+
+def test_an_ingest_that_may_not_delete_succeeds_and_leaves_what_nothing_leads_to(
+    tmp_path: Path, store: DirectoryStore, source: Source
+) -> None:
+    class Kept(DirectoryStore):
+        def delete(self, key: str) -> None:
+            raise StoreMisconfigured("access denied")
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(Interrupted(store.root, FILMS), write_films(tmp_path / "other", seed=1), "mias")
+    assert ingest(Kept(store.root), source, "mias").written == FILMS
+    assert stored_manifest(store, "mias") == read_manifest(source, "mias")
 
 
 def test_what_an_ingest_that_broke_off_has_left_is_removed_by_the_next_one(

@@ -313,6 +313,23 @@ def test_only_what_is_better_is_promoted_where_that_is_asked_for(store: Director
     assert registry.read_alias(store, NET).version == "v3"
 
 
+@pytest.mark.parametrize("harm", ["its card is gone", "its card is damaged", "its predictions are gone"])
+def test_what_can_not_be_compared_with_the_version_in_production_needs_force(store: DirectoryStore, harm: str) -> None:
+    for version in ("v1", "v2"):
+        files = {"model.onnx": version.encode(), PREDICTIONS: small_predictions().model_dump_json().encode()}
+        registry.publish(store, model_card(version=version), files)
+    promote(store, "v1")
+    if harm == "its predictions are gone":
+        store.delete(model_place(store, NET, "v1", PREDICTIONS))
+    elif harm == "its card is damaged":
+        store.put(keys.model_card(NET, "v1"), b"{}")
+    else:
+        store.delete(keys.model_card(NET, "v1"))
+    with pytest.raises(PromotionRefused, match=r"resnet50 v1, which is in production, is (deleted|damaged).*--force"):
+        promote(store, "v2")
+    assert promote(store, "v2", force=True).previous == "v1"
+
+
 # ---- the way back and the trail --------------------------------------------------------------------------------------
 
 
@@ -339,7 +356,7 @@ def test_a_version_that_has_gone_is_not_rolled_back_to(store: DirectoryStore) ->
     promote(store, "v1")
     promote(store, "v2")
     store.delete(keys.model_card(NET, "v1"))
-    with pytest.raises(ModelNotFound):
+    with pytest.raises(ModelNotFound, match="resnet50 v1, which was 'production' before v2, is deleted"):
         registry.rollback(store, NET, by="somebody", why="a test")
     assert registry.read_alias(store, NET).version == "v2"
 

@@ -12,10 +12,11 @@ from botocore.retries.standard import ExponentialBackoff
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from shared.errors import ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
+from shared.errors import ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable, StoreUnsupported
 from shared.settings import Settings
 from shared.store import s3
-from shared.store.objects import ObjectStore, check_conditional_writes, open_store
+from shared.store.objects import ObjectStore, open_store
+from shared.store.self_test import check_conditional_writes
 from tests.servers import Fault, FaultyS3
 
 Use = Callable[[ObjectStore], object]
@@ -281,11 +282,41 @@ def test_a_missing_object_is_told_at_once(server: FaultyS3, store: ObjectStore) 
     assert server.requests == {"GET": 1}
 
 
-def test_a_server_that_overlooks_conditions_is_refused(server: FaultyS3, store: ObjectStore) -> None:
-    server.fault = always(Fault(without="If-None-Match"))
-    with pytest.raises(StoreMisconfigured, match="ignores If-None-Match"):
+LACKS = {
+    "ignores": lambda header: Fault(without=header),
+    "does not implement": lambda _header: Fault(status=501, code="NotImplemented"),
+    "refuses every write by": lambda _header: Fault(status=412, code="PreconditionFailed"),
+}
+
+
+@pytest.mark.parametrize("headers", [("If-None-Match",), ("If-Match",), ("If-None-Match", "If-Match")], ids=" ".join)
+@pytest.mark.parametrize(("words", "fault"), LACKS.items(), ids=LACKS)
+def test_a_server_that_lacks_a_condition_is_refused_in_words_that_name_it(
+    server: FaultyS3,
+    store: ObjectStore,
+    headers: tuple[str, ...],
+    words: str,
+    fault: Callable[[str], Fault],
+    waits: list[float],
+) -> None:
+    def lacking(method: str, path: str) -> Fault | None:
+        sent = next((header for header in headers if header in server.headers), None)
+        return fault(sent) if sent else None
+
+    server.fault = lacking
+    told = " and ".join(f"{words} {header}" for header in headers)
+    with pytest.raises(StoreMisconfigured, match=f"MAMMO_STORE {told}, so runs"):
         check_conditional_writes(store)
+    assert waits == []
     assert list(store.list("")) == []
+
+
+@pytest.mark.parametrize("code", ["NotImplemented", ""])
+def test_what_a_server_does_not_implement_is_not_waited_for(server: FaultyS3, store: ObjectStore, code: str) -> None:
+    server.fault = always(Fault(status=501, code=code))
+    with pytest.raises(StoreUnsupported, match="the server does not implement this"):
+        store.put("key", b"data")
+    assert server.requests == {"PUT": 1}
 
 
 # ---- what is sent ----------------------------------------------------------------------------------------------------
