@@ -10,9 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from shared.client import InferenceClient
-from shared.console import console, evaluation_table, read_evaluation, reporting, show_prediction, weights_line
-from shared.datasets.manifest import Dataset, Film, Label, Manifest
+from shared.client import InferenceClient, SentFilm
+from shared.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
+from shared.datasets.manifest import CLASSES, Dataset, Film, Label, Manifest
 from shared.datasets.sources import FilmSource, open_source
 from shared.datasets.synthetic_exams import exposures, write_exams
 from shared.embedded.stack import Stack, running_stack, wait_for
@@ -103,8 +103,8 @@ def _main_job(
 
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
-    film = _unseen_film(manifest, registry.read_card(store, "resnet50", client.model().version))
-    answer = client.predict(store.get(film_key(ingested.dataset, film.id)))
+    exam = _unseen_exam(manifest, registry.read_card(store, "resnet50", client.model().version))
+    answer = client.predict_exam([_sent(film, store.get(film_key(ingested.dataset, film.id))) for film in exam])
     console.print()
     evaluation = read_evaluation(store, plan.run)
     console.print(evaluation_table(evaluation))
@@ -113,8 +113,10 @@ def _main_job(
         "paper (leaky) augments first and then splits the images: turned copies of a film stand on both sides."
     )
     console.print("Those figures are inflated, and such a model is never promoted; patient is the honest protocol.\n")
-    kind = "synthetic film" if manifest.synthetic else "film"
-    show_prediction(f"{kind} {film.id} of a patient unseen in training, in truth {film.label}", answer)
+    kind = "synthetic exam" if manifest.synthetic else "exam"
+    labels = ", ".join(f"{side} breast {label}" for side, label in _truth(exam).items())
+    console.print(f"{kind} of patient {exam[0].patient}, unseen in training, in truth: {labels}")
+    show_exam(answer)
     console.print(f"\nReport with its pictures: {store.locate(keys.report_file(plan.run, 'index.html'))}")
 
 
@@ -138,10 +140,24 @@ def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_na
     )
 
 
-def _unseen_film(manifest: Manifest, card: ModelCard) -> Film:
-    """A film of a patient whom the published weights have never seen, malignant if there is one."""
+def _unseen_exam(manifest: Manifest, card: ModelCard) -> list[Film]:
+    """The films of an exam of a patient whom the published weights have never seen, one with a malignant film if there
+    is one."""
     unseen = [film for film in manifest.films if film.patient in card.held_out_patients]
-    return max(unseen, key=lambda film: film.label is Label.MALIGNANT)
+    worst = max(unseen, key=lambda film: film.label is Label.MALIGNANT)
+    return [film for film in unseen if (film.patient, film.exam) == (worst.patient, worst.exam)]
+
+
+def _truth(exam: list[Film]) -> dict[str, Label]:
+    """The worst label of each breast."""
+    return {
+        side: max((film.label for film in exam if film.side == side), key=CLASSES.index)
+        for side in sorted({film.side for film in exam}, reverse=True)
+    }
+
+
+def _sent(film: Film, data: bytes) -> SentFilm:
+    return SentFilm(data, name=film.id, view=film.view, side="L" if film.side == "left" else "R")
 
 
 def _synthetic_films(folder: Path, patients: int) -> FilmSource:

@@ -18,6 +18,7 @@ import pytest
 
 from shared.datasets.synthetic import write_dataset
 from shared.datasets.synthetic_exams import write_exams
+from tests.bench.film_folders import RealFilm, real_films
 from tests.servers import running_broker, running_s3
 
 # the workers' modules read their settings when they are imported; no test reaches anything under these two
@@ -41,8 +42,13 @@ def dicom_films() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_films_folder() -> Path:
-    return _given("MAMMO_TEST_FILMS", "a folder of films with truth, as tests/bench/film_folders.py describes it")
+def labelled_films() -> list[RealFilm]:
+    return real_films(_given("MAMMO_TEST_FILMS", "films with truth, as tests/bench/film_folders.py describes them"))
+
+
+@pytest.fixture(scope="session")
+def mias_films(mias: Path) -> list[RealFilm]:
+    return real_films(mias)
 
 
 def _given(variable: str, what: str) -> Path:

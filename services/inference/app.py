@@ -11,8 +11,9 @@ from werkzeug.routing import BaseConverter
 
 from services.inference.api import batches, docs, exams, keys, kserve, native, oip, probes, problems
 from services.inference.api.scopes import guard, needs
+from services.inference.bodies import receive_bodies
 from services.inference.in_hand import BytesInHand
-from services.inference.receiving import hang_up_after_answer, receive_in_time
+from services.inference.receiving import hang_up_after_answer
 from services.inference.service import InferenceService
 from shared import metrics
 from shared.logs import configure_logs
@@ -62,7 +63,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app.before_request(_begin)
     guard(app, service.access)
     app.extensions["bytes in hand"] = BytesInHand(config.serve_in_hand_mb << 20)
-    receive_in_time(app, config, app.extensions["bytes in hand"])
+    receive_bodies(app, config, app.extensions["bytes in hand"])
     app.after_request(_end)
     problems.register(app)
     return app

@@ -1,45 +1,111 @@
-"""Reads the body of a request within its bounds, piece by piece: content codings are undone, forms taken apart.
+"""Receives the bodies of requests within their bounds: of time, of bytes in a request, and of bytes in hand."""
 
-No piece is held twice, and nothing is written to a disk: the films of a form are in memory once, as they came.
-"""
-
-import re
-import zlib
+import socket
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import Final
 
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
-from werkzeug.http import parse_options_header
+from flask import Flask, g, request
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from services.inference.content_coding import PIECE, check_coding, decoded
+from services.inference.in_hand import BytesInHand, Share
+from services.inference.lanes import Overloaded
+from services.inference.multipart import read_form
+from services.inference.receiving import deadlines
+from shared import metrics
 from shared.errors import InputError
+from shared.settings import Settings
 
-PIECE: Final = 4 << 20
-"""Bytes that are read, or decompressed, at a time: most films come in one piece."""
-
-CODINGS = ("gzip", "deflate")
-"""Content codings that are undone (RFC 9110, 8.4.1)."""
-
-_MOST_PARTS = 100
-_MOST_TEXT = 500_000
-_MOST_HEAD = 16_384
+FORM = "multipart/form-data"
 
 
-@dataclass(frozen=True)
-class SentFile:
-    """A file of a form. `name` is as it was sent, None without one; `data` is None where the file was too large."""
+def receive_bodies(app: Flask, config: Settings, room: BytesInHand) -> None:
+    """Read the body of every request that was let in, before its route is called.
 
-    name: str | None
-    data: bytes | None
+    It has to come within MAMMO_SERVE_RECEIVE_S, within its bound (MAMMO_MAX_REQUEST_MB for a form of films, else
+    MAMMO_MAX_IMAGE_MB), and find room among the bytes in hand. `g.form` is then the form, or `g.body` the body's bytes.
+    """
+
+    @app.before_request
+    def receive() -> None:
+        if request.routing_exception is not None:
+            return  # it is answered unread
+        g.share = Share(room)
+        connection = request.environ.get("gunicorn.socket")
+        if connection is not None:  # not in a test
+            deadlines.begin(connection, config.serve_receive_s)
+        try:
+            _receive(config, g.share)
+        except (ParseException, ClientDisconnected, OSError) as error:
+            raise InputError("the body does not come as HTTP says it must; send the request again") from error
+        except Overloaded as error:
+            metrics.REFUSALS.labels(error.code).inc()
+            raise
+        finally:
+            if connection is not None:
+                deadlines.end(connection)
+        g.received = True
+
+    @app.teardown_request
+    def give_back(_error: BaseException | None) -> None:
+        for name in ("form", "body"):
+            g.pop(name, None)
+        if (share := g.pop("share", None)) is not None:
+            share.give_back()
 
 
-@dataclass(frozen=True)
-class SentForm:
-    """The files of a multipart form in their order, and its text fields, of which a name may come several times."""
+def _receive(config: Settings, share: Share) -> None:
+    is_form, length = request.mimetype == FORM, request.content_length
+    most, setting = (
+        (config.max_request_mb << 20, "MAMMO_MAX_REQUEST_MB")
+        if is_form
+        else (config.max_image_mb << 20, "MAMMO_MAX_IMAGE_MB")
+    )
+    coding = check_coding(request.headers.get("Content-Encoding", ""))
+    if length:
+        check_size(length, most, setting)
+        share.grow_to(length)
+    pieces = bounded(decoded(_pieces(), coding), most, setting, share.grow_to)
+    if is_form:
+        g.form = read_form(pieces, request.mimetype_params.get("boundary", ""), config.max_image_mb << 20)
+        for _ in pieces:  # a form may have ended before its body
+            pass
+    else:
+        g.body = b"".join(pieces)
 
-    files: tuple[SentFile, ...]
-    texts: dict[str, tuple[str, ...]]
+
+def _pieces() -> Iterator[bytes]:
+    """The body of the request, as it comes."""
+    connection, body = request.environ.get("gunicorn.socket"), request.environ["wsgi.input"]
+    if connection is not None and request.content_length and isinstance(body.reader, LengthReader):
+        return pieces_of(body, connection)
+    return iter(lambda: request.stream.read(PIECE), b"")
+
+
+def pieces_of(body: Body, connection: socket.socket) -> Iterator[bytes]:
+    """A body of known length of which nothing was read, by as few calls as the system makes of it.
+
+    werkzeug reads in pieces of 64 KB, and for each of them gunicorn copies what is left.
+
+    Raises:
+        ClientDisconnected: the connection has ended before.
+        OSError: it has broken.
+    """
+    reader = body.reader
+    early = reader.unreader.take_buffered()
+    missing = reader.length - len(early)
+    reader.unreader.unread(early[reader.length :])  # of the next request
+    body.failed = True
+    if early[: reader.length]:
+        yield early[: reader.length]
+    while missing > 0:
+        piece = connection.recv(min(missing, PIECE), socket.MSG_WAITALL)
+        if not piece:
+            raise ClientDisconnected
+        missing -= len(piece)
+        yield piece
+    reader.length, body.failed = 0, False
 
 
 def bounded(pieces: Iterable[bytes], most: int, setting: str, take: Callable[[int], None]) -> Iterator[bytes]:
@@ -59,174 +125,3 @@ def check_size(size: int, most: int, setting: str) -> None:
     """Raise RequestEntityTooLarge, which names the setting of the bound, for more than `most` bytes."""
     if size > most:
         raise RequestEntityTooLarge(f"the body has more than {most >> 20} MB ({setting}); send less in a request")
-
-
-def check_coding(coding: str) -> str | None:
-    """Return the coding of a `Content-Encoding` header, None for a body as it is. Raises UnsupportedMediaType."""
-    name = coding.strip().lower().removeprefix("x-")
-    if name in {"", "identity"}:
-        return None
-    if name not in CODINGS:
-        raise UnsupportedMediaType(
-            f"the Content-Encoding '{coding[:40]}' is not read; send {' or '.join(CODINGS)}, or the body as it is"
-        )
-    return name
-
-
-def decoded(pieces: Iterable[bytes], coding: str | None) -> Iterator[bytes]:
-    """Undo a content coding, at most PIECE bytes at a time, so that whoever counts them can stop in time.
-
-    `deflate` is zlib's format; bare deflate data, which some clients send under that name, are told by the first byte.
-
-    Raises:
-        InputError: the data are not of that coding, or end too early.
-    """
-    if coding is None:
-        yield from pieces
-        return
-    inflate, begun = zlib.decompressobj(), False
-    try:
-        for piece in pieces:
-            left = piece
-            while left:
-                if not begun or inflate.eof:
-                    if begun and coding != "gzip":
-                        raise InputError(f"bytes follow the {coding} data of the body; send the request again")
-                    inflate, begun = zlib.decompressobj(_window(coding, left[0])), True
-                yield inflate.decompress(left, PIECE)
-                left = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
-    except zlib.error as error:
-        raise InputError(f"the body is not of the Content-Encoding {coding} that it names; mend one of them") from error
-    if begun and not inflate.eof:
-        raise InputError(f"the {coding} data of the body end too early; send the request again")
-
-
-def _window(coding: str, first: int) -> int:
-    """The `wbits` of zlib for data that begin with a byte."""
-    if coding == "gzip":
-        return zlib.MAX_WBITS | 16
-    return zlib.MAX_WBITS if first & 15 == zlib.DEFLATED else -zlib.MAX_WBITS
-
-
-@dataclass
-class _Part:
-    """A part of a form that is being read: a file, where `most` bounds what is kept of it, or a text."""
-
-    name: str
-    file: str | None
-    most: int
-    size: int = 0
-    pieces: list[bytes] = field(default_factory=list)
-
-    def add(self, piece: bytes) -> None:
-        self.size += len(piece)
-        if self.size <= self.most:
-            self.pieces.append(piece)
-        elif self.file is None:
-            raise RequestEntityTooLarge(
-                f"the field '{self.name[:40]}' has no file name and more than {_MOST_TEXT // 1000} kB; send an image "
-                "as a file, with a file name"
-            )
-        else:
-            self.pieces.clear()
-
-    @property
-    def data(self) -> bytes | None:
-        return b"".join(self.pieces) if self.size <= self.most else None
-
-
-def read_form(pieces: Iterable[bytes], boundary: str, most_file: int) -> SentForm:
-    """Take a multipart form apart. A file of more than `most_file` bytes is told by data that are None.
-
-    An input of a form in which no file was chosen (neither name nor bytes) is passed over.
-
-    Raises:
-        InputError: it is no such form, or ends too early.
-        RequestEntityTooLarge: it has too many parts, or too long a text.
-    """
-    try:
-        parts = list(_parts(pieces, boundary, most_file))
-    except ValueError as error:
-        raise InputError("the form is not what multipart/form-data says it is; send it again") from error
-    texts: dict[str, tuple[str, ...]] = {}
-    for part in parts:
-        if part.file is None:
-            texts[part.name] = (*texts.get(part.name, ()), (part.data or b"").decode("utf-8", "replace"))
-    chosen = (part for part in parts if part.file is not None and (part.file or part.size))
-    return SentForm(tuple(SentFile(part.file or None, part.data) for part in chosen), texts)
-
-
-def _parts(pieces: Iterable[bytes], boundary: str, most_file: int) -> Iterator[_Part]:
-    """The parts in their order (RFC 2046, 5.1.1; RFC 7578). Raises ValueError where the form is malformed.
-
-    werkzeug's parser is not used: it needs each film two to three times, and version 3.1.9 adds a carriage return to a
-    film where a piece of the body ends behind a boundary.
-    """
-    if not boundary:
-        raise ValueError("without a boundary")
-    delimiter = b"\r\n--" + boundary.encode("ascii")
-    scan = _Scanner(chain((b"\r\n",), pieces))  # the first boundary may be the very beginning
-    for _ in scan.until(delimiter):
-        pass
-    for _ in range(_MOST_PARTS):
-        if scan.is_next(b"--"):
-            return
-        if scan.short(b"\r\n").strip(b" \t"):
-            raise ValueError("a boundary with something behind it")
-        part = _part_of(scan.short(b"\r\n\r\n"), most_file)
-        # A part without a body may go without the blank line in front of it, which then is that of the boundary.
-        for piece in scan.until(delimiter[2:] if scan.is_next(delimiter[2:]) else delimiter):
-            part.add(piece)
-        yield part
-    if not scan.is_next(b"--"):
-        raise RequestEntityTooLarge(f"the form has more than {_MOST_PARTS} parts; send less in a request")
-
-
-def _part_of(head: bytes, most_file: int) -> _Part:
-    """The part that begins with this head. Raises ValueError."""
-    for line in re.sub(r"\r\n[ \t]+", " ", head.decode()).split("\r\n"):
-        name, _, value = line.partition(":")
-        if name.strip().lower() == "content-disposition":
-            _, options = parse_options_header(value.strip())
-            file = options.get("filename")
-            return _Part(options.get("name", ""), file, _MOST_TEXT if file is None else most_file)
-    raise ValueError("a part without Content-Disposition")
-
-
-class _Scanner:
-    """Looks for marks in bytes that come in pieces, wherever a mark is cut. All methods raise ValueError at the end."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._buffer = b""
-
-    def until(self, mark: bytes) -> Iterator[bytes]:
-        """Pass over what is in front of the next mark, which is yielded in pieces, and over the mark."""
-        while (at := self._buffer.find(mark)) < 0:
-            sure = max(0, len(self._buffer) - len(mark) + 1)
-            if sure:
-                yield self._buffer[:sure]
-            self._read_on(sure)
-        yield self._buffer[:at]
-        self._buffer = self._buffer[at + len(mark) :]
-
-    def short(self, mark: bytes) -> bytes:
-        """What is in front of the next mark, if that is short."""
-        found = b""
-        for piece in self.until(mark):
-            found += piece
-            if len(found) > _MOST_HEAD:
-                raise ValueError("a part's head is too long")
-        return found
-
-    def is_next(self, mark: bytes) -> bool:
-        """Whether the mark comes next; it is not passed over."""
-        while len(self._buffer) < len(mark):
-            self._read_on(0)
-        return self._buffer.startswith(mark)
-
-    def _read_on(self, done: int) -> None:
-        piece = next(self._pieces, None)
-        if piece is None:
-            raise ValueError("the end came too early")
-        self._buffer = self._buffer[done:] + piece

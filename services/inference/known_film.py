@@ -5,27 +5,21 @@ is there for every film. The side of the chest wall is never decided by any of t
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from shared.api.films import Side, SideSource, ViewSource
 from shared.imaging.image import FileFacts, Image
 from shared.imaging.segment import Segmentation
+from shared.imaging.view import View
 
 STANDARD_VIEWS = ("CC", "MLO")
 """Those of a screening exam, of which the two breasts are compared."""
 
+_SURE = 0.8
+"""The score from which the shape of a breast may contradict what is said of its view."""
+
 StatedView: TypeAlias = Literal["CC", "MLO", "ML", "LM", "LMO", "SIO", "ISO", "FB", "XCC", "XCCL", "XCCM"]
 """What a sender may state: the view positions of DICOM (PS3.3, C.8.11.7)."""
-
-
-class SeenView(Protocol):
-    """A view that was inferred from the shape of the breast; `name` is None where `score` is too low to know it."""
-
-    @property
-    def name(self) -> str | None: ...
-
-    @property
-    def score(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ class KnownFilm:
 
 def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> KnownFilm:
     """Put together what the sender, the file and the picture say."""
-    view, view_source, score = _view(image, getattr(segmentation, "view", None), stated)
+    view, view_source, score = _view(image, segmentation.view, stated)
     by_shape: Side = "R" if segmentation.flipped else "L"
     side, side_source = _side(image, by_shape, stated)
     # Where the file says nothing of modifiers, as plain images can't, a view that is known is that view unmodified: a
@@ -75,18 +69,18 @@ def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> Know
         modifiers=modifiers,
         side=side,
         side_source=side_source,
-        disagreements=_disagreements(image, stated, side, by_shape),
+        disagreements=(*_of_view(image, segmentation.view, view, stated), *_of_side(image, stated, side, by_shape)),
         file=image.about,
     )
 
 
-def _view(image: Image, seen: SeenView | None, stated: Stated) -> tuple[str | None, ViewSource | None, float | None]:
+def _view(image: Image, seen: View, stated: Stated) -> tuple[str | None, ViewSource | None, float | None]:
     """The view, its source, and the score of one that was inferred (None where it is not sure enough to be known)."""
     if stated.view is not None:
         return stated.view, "stated", None
     if image.view is not None:
         return image.view, "file", None
-    if seen is not None and seen.name is not None:
+    if seen.name is not None:
         return seen.name, "shape", round(seen.score, 3)
     return None, None, None
 
@@ -99,13 +93,22 @@ def _side(image: Image, by_shape: Side, stated: Stated) -> tuple[Side, SideSourc
     return by_shape, "shape"
 
 
-def _disagreements(image: Image, stated: Stated, side: Side, by_shape: Side) -> tuple[str, ...]:
+def _of_view(image: Image, seen: View, view: str | None, stated: Stated) -> list[str]:
+    """Sentences on where sender, file and the shape of the breast disagree about the view."""
     found = []
     if stated.view and image.view and stated.view != image.view:
         found.append(f"the sender says that the view is {stated.view}, the file says {image.view}")
+    surely = seen.source == "shape" and seen.score >= _SURE
+    if surely and view in STANDARD_VIEWS and seen.name in STANDARD_VIEWS and view != seen.name:
+        found.append(f"the view is said to be {view}, but the breast has the shape of {seen.name}")
+    return found
+
+
+def _of_side(image: Image, stated: Stated, side: Side, by_shape: Side) -> list[str]:
+    found = []
     if stated.side and image.laterality and stated.side != image.laterality:
         found.append(f"the sender says that the breast is {stated.side}, the file says {image.laterality}")
     if side != by_shape:
         wall = "right" if by_shape == "R" else "left"
         found.append(f"the breast is said to be {side}, but the chest wall is on the {wall}, as on films of {by_shape}")
-    return tuple(found)
+    return found

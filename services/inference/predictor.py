@@ -5,7 +5,7 @@ Values only: who may work when, and what is sent to whom, is decided around it.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
@@ -103,8 +103,7 @@ def predict(
         clock.lap("queue")
         film.image = decode(data, model.preprocessing.least_edge)
         clock.lap("decode")
-        declared = replace(film.image, view=stated.view) if stated.view else film.image
-        film.prepared = prepare_image(declared, model.preprocessing)
+        film.prepared = prepare_image(film.image, model.preprocessing)
         clock.lap("segment")
         return film.prepared.input[None]
 

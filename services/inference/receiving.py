@@ -10,30 +10,17 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from flask import Flask, g, request
-from gunicorn.http.body import Body, LengthReader
-from gunicorn.http.errors import ParseException
+from flask import request
 from gunicorn.workers.gthread import ThreadWorker
-from werkzeug.exceptions import ClientDisconnected
-
-from services.inference.bodies import PIECE, bounded, check_coding, check_size, decoded, read_form
-from services.inference.in_hand import BytesInHand, Share
-from services.inference.lanes import Overloaded
-from shared import metrics
-from shared.errors import InputError
-from shared.settings import Settings
 
 HEADERS_S = 10.0
 NOTIFY_S = 1.0
 AT_ONCE_S = 0.25
 LINGER_S, SILENT_S = 10.0, 2.0
 """So long an unread body is thrown away behind the answer, and so long a client may send nothing meanwhile."""
-
-FORM = "multipart/form-data"
 WAITING_PART = 4
 """One thread in so many may wait for the next request of its connection; the others are there for whoever comes."""
 
@@ -66,7 +53,7 @@ class Deadlines:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-_deadlines = Deadlines()
+deadlines = Deadlines()
 _at_work: dict[socket.socket, Any] = {}
 """gunicorn's own request of a connection, while the application answers it."""
 
@@ -87,11 +74,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle(self, conn: Any) -> Any:
         """Answers the requests of a connection as long as the next one comes at once."""
         while True:
-            _deadlines.begin(conn.sock, HEADERS_S)
+            deadlines.begin(conn.sock, HEADERS_S)
             try:
                 answered = super().handle(conn)
             finally:
-                _deadlines.end(conn.sock)
+                deadlines.end(conn.sock)
             if answered is not True or not self._comes_at_once(conn):
                 return answered
 
@@ -122,7 +109,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def murder_pending(self) -> None:
         """Called about once a second, for connections that have sent nothing yet."""
         super().murder_pending()
-        _deadlines.shut_down_overdue()
+        deadlines.shut_down_overdue()
 
 
 def hang_up_after_answer() -> None:
@@ -142,91 +129,3 @@ def throw_away(connection: socket.socket) -> None:
         connection.settimeout(SILENT_S)
         while connection.recv_into(scratch) and time.monotonic() < until:
             pass
-
-
-def receive_in_time(app: Flask, config: Settings, room: BytesInHand) -> None:
-    """Read the body of every request that was let in, before its route is called.
-
-    It has to come within MAMMO_SERVE_RECEIVE_S, within its bound (MAMMO_MAX_REQUEST_MB for a form of films, else
-    MAMMO_MAX_IMAGE_MB), and find room among the bytes in hand. `g.form` is then the form, or `g.body` the body's bytes.
-    """
-
-    @app.before_request
-    def receive() -> None:
-        if request.routing_exception is not None:
-            return  # it is answered unread
-        g.share = Share(room)
-        connection = request.environ.get("gunicorn.socket")
-        if connection is not None:  # not in a test
-            _deadlines.begin(connection, config.serve_receive_s)
-        try:
-            _receive(config, g.share)
-        except (ParseException, ClientDisconnected, OSError) as error:
-            raise InputError("the body does not come as HTTP says it must; send the request again") from error
-        except Overloaded as error:
-            metrics.REFUSALS.labels(error.code).inc()
-            raise
-        finally:
-            if connection is not None:
-                _deadlines.end(connection)
-        g.received = True
-
-    @app.teardown_request
-    def give_back(_error: BaseException | None) -> None:
-        for name in ("form", "body"):
-            g.pop(name, None)
-        if (share := g.pop("share", None)) is not None:
-            share.give_back()
-
-
-def _receive(config: Settings, share: Share) -> None:
-    is_form, length = request.mimetype == FORM, request.content_length
-    most, setting = (
-        (config.max_request_mb << 20, "MAMMO_MAX_REQUEST_MB")
-        if is_form
-        else (config.max_image_mb << 20, "MAMMO_MAX_IMAGE_MB")
-    )
-    coding = check_coding(request.headers.get("Content-Encoding", ""))
-    if length:
-        check_size(length, most, setting)
-        share.grow_to(length)
-    pieces = bounded(decoded(_pieces(), coding), most, setting, share.grow_to)
-    if is_form:
-        g.form = read_form(pieces, request.mimetype_params.get("boundary", ""), config.max_image_mb << 20)
-        for _ in pieces:  # a form may have ended before its body
-            pass
-    else:
-        g.body = b"".join(pieces)
-
-
-def _pieces() -> Iterator[bytes]:
-    """The body of the request, as it comes."""
-    connection, body = request.environ.get("gunicorn.socket"), request.environ["wsgi.input"]
-    if connection is not None and request.content_length and isinstance(body.reader, LengthReader):
-        return pieces_of(body, connection)
-    return iter(lambda: request.stream.read(PIECE), b"")
-
-
-def pieces_of(body: Body, connection: socket.socket) -> Iterator[bytes]:
-    """A body of known length of which nothing was read, by as few calls as the system makes of it.
-
-    werkzeug reads in pieces of 64 KB, and for each of them gunicorn copies what is left.
-
-    Raises:
-        ClientDisconnected: the connection has ended before.
-        OSError: it has broken.
-    """
-    reader = body.reader
-    early = reader.unreader.take_buffered()
-    missing = reader.length - len(early)
-    reader.unreader.unread(early[reader.length :])  # of the next request
-    body.failed = True
-    if early[: reader.length]:
-        yield early[: reader.length]
-    while missing > 0:
-        piece = connection.recv(min(missing, PIECE), socket.MSG_WAITALL)
-        if not piece:
-            raise ClientDisconnected
-        missing -= len(piece)
-        yield piece
-    reader.length, body.failed = 0, False

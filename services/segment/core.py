@@ -23,15 +23,16 @@ class SegmentedImage:
     width: int
 
 
-def segment_image(data: bytes, bits: int | None = None) -> SegmentedImage:
-    """Segments one image file.
+def segment_image(data: bytes, bits: int | None = None, view: str | None = None) -> SegmentedImage:
+    """Segment one image file.
 
     Args:
         bits: depth of the film that it was made of; None: as the file tells.
+        view: that of the film, such as "MLO"; None: it is inferred.
 
     Raises:
         ImageError: it can't be decoded, or no breast is found in it.
     """
     image = with_depth(decode(data), bits)
-    result = segment(image.pixels, image.bits)
+    result = segment(image.pixels, image.bits, view or image.view)
     return SegmentedImage(encode_png(result.film), encode_png(result.mask), result.flipped, result.film.shape[1])

@@ -45,7 +45,7 @@ def _segment_variant(files: Files, plan: Plan, variant: Variant) -> Variant:
             f"{variant.key} is not what the augment worker wrote; `mammo resume {plan.run} --verify` makes it again, "
             f"then `mammo retry {plan.run}`"
         )
-    segmented = segment_image(data, variant.bits)
+    segmented = segment_image(data, variant.bits, variant.view)
     place = (plan.dataset, plan.augmentation.segmented_id, variant.film, variant.variant)
     image_key, mask_key = keys.segmented_image(*place), keys.segmented_mask(*place)
     files.put(image_key, segmented.film_png)

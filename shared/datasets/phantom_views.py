@@ -71,7 +71,7 @@ def draw_woman(rng: np.random.Generator, acquisition: Acquisition, density: Dens
         walls_apart: the chest wall of right breasts is on the right; else it is on the left for both.
     """
     small = rng.random() < _SMALL_BREASTS
-    size = rng.uniform(0.45, 0.6) if small else rng.uniform(0.8, 1.1)
+    size = rng.uniform(0.7, 0.8) if small else rng.uniform(0.9, 1.1)
     return Woman(
         acquisition=acquisition,
         density=density,
@@ -104,6 +104,7 @@ def draw_view(
     rows = np.flatnonzero(breast.any(axis=1))
     middle = float(outline.argmax())
     tissue = gland(rng, woman.density, wall, breast, (middle - 20, middle + 20), 0.28 * len(rows))
+    tissue += np.float32(rng.uniform(12, 20)) * np.clip(1 - (x - wall) / woman.reach, 0, 1).astype(np.float32)
     lesions: list[Lesion] = []
     if label is not Label.NORMAL:
         room = np.minimum(from_skin, distance_inside(parenchyma))

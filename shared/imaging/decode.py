@@ -17,15 +17,15 @@ from shared.imaging import codestreams, headers, tiff
 from shared.imaging.baseline import MOST_HALVINGS, decode_baseline
 from shared.imaging.depth import within_depth
 from shared.imaging.exif import ON_ITS_SIDE, orientation_of, turned
-from shared.imaging.image import Image, Pixels, check_not_too_small, check_size, halvings, unsigned
+from shared.imaging.image import Image, Pixels, check_not_too_small, check_size, halved, halvings, unsigned
 
 
 def decode(data: bytes, least_edge: int | None = None) -> Image:
     """Decodes an image file; colour becomes grey.
 
-    With `least_edge` the image may come out halved, once or more, as long as its shorter edge keeps that many pixels:
-    what a large JPEG, JPEG 2000 or HTJ2K costs falls with it. None is full size. An image that has fewer, and fewer
-    than MIN_EDGE, is refused.
+    With `least_edge` the image comes out halved, once or more, as long as its shorter edge keeps that many pixels: what
+    all that follows costs falls with it, and what decoding a large JPEG, JPEG 2000 or HTJ2K costs. None is full size.
+    An image that has fewer, and fewer than MIN_EDGE, is refused.
 
     Files of 16 bits are mostly containers of 10 to 14: the depth is that which the film uses, at most what a PGM
     declares, and what lies above is clipped to it (`depth.py`). For DICOM see `greyscale.py`.
@@ -36,7 +36,7 @@ def decode(data: bytes, least_edge: int | None = None) -> Image:
     for start, read in _FORMATS:
         if start.match(data):
             image = read(data, least_edge)
-            return image if least_edge is None else check_not_too_small(image, least_edge)
+            return image if least_edge is None else halved(check_not_too_small(image, least_edge), least_edge)
     raise UnsupportedImage("not a format that is read; send PGM (P5), PNG, JPEG, TIFF or DICOM")
 
 

@@ -26,7 +26,7 @@ TAGS = [
 
 _MG_PRESENTATION, _MG_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2.1"
 _CR, _DX = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1"
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_SECONDARY_CAPTURES = {f"1.2.840.10008.5.1.4.1.1.7{ending}" for ending in ("", ".1", ".2", ".3", ".4")}
 _UNSUITABLE_CLASSES = {
     _MG_PROCESSING: "for-processing",
     "1.2.840.10008.5.1.4.1.1.1.1.1": "for-processing",
@@ -121,10 +121,10 @@ def refuse_unsuitable(elements: Dataset, sop_class: str) -> None:
 def _unsuitable(elements: Dataset, sop_class: str) -> str | None:
     """The key in _KINDS of the first kind that the header tells of."""
     types, part, modality = set(_texts(elements, 0x00080008)), _text(elements, 0x00180015), _text(elements, 0x00080060)
-    captured = sop_class.startswith(_SECONDARY_CAPTURE)
+    captured = sop_class in _SECONDARY_CAPTURES
     found = {
         "for-processing": _text(elements, 0x00080068) == "FOR PROCESSING",
-        "tomosynthesis": bool(types & _TOMOSYNTHESIS_TYPES) and not types & _SYNTHESIZED_TYPES,
+        "tomosynthesis": bool(types & _TOMOSYNTHESIS_TYPES) and not _is_synthesized(elements),
         "secondary-capture": captured and _text(elements, 0x00080064) != "DF",  # digitized film
         "quality-control": _says_yes(elements, 0x00280300) or _says_yes(elements, 0x00500004) or part == "PHANTOM",
         "specimen": _is_of_specimen(elements),
@@ -204,12 +204,17 @@ def _marks(elements: Dataset, modifiers: tuple[str, ...], implant: bool | None) 
 
 
 def _acquisition(elements: Dataset, sop_class: str) -> Acquisition | None:
-    types = set(_texts(elements, 0x00080008))
-    if types & _SYNTHESIZED_TYPES or _SYNTHESIZED_NAMES.search(_text(elements, 0x0008103E)):
+    if _is_synthesized(elements):
         return "synthesized"
     if _text(elements, 0x00080064) == "DF":
         return "film scan"
     return "digital" if sop_class in {_MG_PRESENTATION, _CR, _DX} else None
+
+
+def _is_synthesized(elements: Dataset) -> bool:
+    """Whether it is a projection computed from tomosynthesis, by its Image Type or a product's name in its series."""
+    named = _SYNTHESIZED_NAMES.search(_text(elements, 0x0008103E))
+    return named is not None or bool(_SYNTHESIZED_TYPES & set(_texts(elements, 0x00080008)))
 
 
 def _codes(elements: Dataset, tag: int) -> Iterator[tuple[str, str]]:

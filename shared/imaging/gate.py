@@ -81,7 +81,7 @@ def _traits(**values: tuple[float, float]) -> dict[str, Trait]:
 
 SCANNED = _traits(
     convexity=(0.82, 0.68),
-    height=(0.42, 0.30),
+    height=(0.28, 0.18),
     aspect=(1.03, 1.32),
     wall=(0.46, 0.32),
     fading=(0.60, -0.20),
@@ -96,12 +96,12 @@ SCANNED = _traits(
 )
 DIGITAL = _traits(
     convexity=(0.88, 0.78),
-    height=(0.35, 0.20),
+    height=(0.22, 0.14),
     aspect=(0.95, 1.20),
     wall=(0.75, 0.50),
     across=(0.30, 0.60),
     ground=(0.30, 0.55),
-    levels=(4.9, 3.8),
+    levels=(4.5, 3.5),
     detail=(0.012, 0.005),
     grain=(0.18, 0.25),
     rest=(0.010, 0.003),

@@ -99,6 +99,19 @@ def halvings(width: int, height: int, least_edge: int | None) -> int:
     return max((times for times in range(6) if min(width, height) >> times >= least_edge), default=0)
 
 
+def halved(image: Image, least_edge: int | None) -> Image:
+    """Return an image that was not decoded smaller, halved as often as its shorter edge keeps `least_edge` pixels."""
+    width, height = image.full_size
+    times = halvings(width, height, least_edge) if image.reduction == 1 else 0
+    if not times:
+        return image
+    pixels = image.pixels
+    for _ in range(times):
+        size = pixels.shape[1] // 2, pixels.shape[0] // 2
+        pixels = unsigned(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    return replace(image, pixels=pixels, reduction=2**times, frame=(width, height))
+
+
 def unsigned(words: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Pixels:
     """An array of 8 or 16 bits as unsigned words in the machine's order; signed ones keep their bits."""
     if words.dtype.itemsize == 1:

@@ -62,7 +62,7 @@ def prepare(data: bytes, preprocessing: Preprocessing) -> Prepared:
 
 def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     """From a decoded image to the network's input. Raises NotAMammogram: no breast is found, or the gate says no."""
-    segmentation = segment(image.pixels, image.bits)
+    segmentation = segment(image.pixels, image.bits, image.view)
     gate = segmentation.gate
     if not gate.passed:
         raise NotAMammogram(f"{gate.reason}; send one whole mammogram", gate.score)

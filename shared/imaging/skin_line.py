@@ -7,6 +7,7 @@ scanned strip, or what was cleaned. The background of a scan is measured twice: 
 rough breast, and then around that breast as a local mean of what lies outside it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,14 +21,14 @@ from shared.imaging.regions import Grey, borders, grown, largest, opened, part_o
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 _LIT = 2.0  # grey levels above a digital background: less is what compression and resizing leave of it
-_STRAIGHT = 0.35  # share of straight rows from which a side of what is lit is a cut and no skin
+_STRAIGHT = 0.5  # share of straight rows from which a side of what is lit is a cut and no skin
 _BEHIND, _DEEPER = (2, 3), (10, 12)  # pixels inside the outline between which a digital film hardly brightens:
 _STEP = (25, 0.3)  # ... at this percentile of places behind the outline, so much of the deeper level is reached
 _NEAR = (15, 15)  # pixels: window in which the breast's own level at its edge is measured
 _EDGE = 0.3  # of that level: little more than half of it, as the window reaches deep
 _CONSTANT = (0.05, 0.02)  # of a frame has the value of a digital background at least, and is darker at most
 _BRIGHTEST = 0.02  # of what is lit is brighter than the bright level
-_FAINT = (0.03, 0.02)  # of the bright level is faint, and so much of what is lit is so at most: scans fade
+_FAINT = (0.03, 3.0)  # of the bright level is faint; so many times the root of what is lit is at most: scans fade
 
 _ROUGH = 0.045  # of the film's bright part's grey level above its background that is breast beyond doubt
 _CLEAN = 0.03  # ... above a background that is exactly 0
@@ -85,12 +86,13 @@ def _constant_background(film: Grey) -> int | None:
     """Return the grey level that much of the frame has, hardly any pixel is below, and few are just above."""
     counts = cv2.calcHist([film], [0], None, [256], [0, 256]).ravel()
     level = int(counts.argmax())
-    sums = counts.cumsum() / film.size
-    lit = 1 - float(sums[min(level + int(_LIT), 255)])
-    bright = int(np.searchsorted(sums, 1 - _BRIGHTEST * lit)) - level
-    faint = float(sums[min(level + max(2 * int(_LIT), round(_FAINT[0] * bright)), 255)]) - (1 - lit)
-    constant = counts[level] >= _CONSTANT[0] * film.size and sums[level] - counts[level] / film.size <= _CONSTANT[1]
-    return level if constant and lit > 0 and faint <= _FAINT[1] * lit else None
+    sums = counts.cumsum()
+    lit = film.size - float(sums[min(level + int(_LIT), 255)])
+    bright = int(np.searchsorted(sums, film.size - _BRIGHTEST * lit)) - level
+    faint = float(sums[min(level + max(2 * int(_LIT), round(_FAINT[0] * bright)), 255)]) - (film.size - lit)
+    darker = float(sums[level] - counts[level])
+    constant = counts[level] >= _CONSTANT[0] * film.size and darker <= _CONSTANT[1] * film.size
+    return level if constant and lit and faint <= _FAINT[1] * math.sqrt(lit) else None
 
 
 def _begins_with_a_step(grey: Floats, breast: Grey) -> bool:

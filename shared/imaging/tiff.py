@@ -120,6 +120,8 @@ def directory(data: bytes, position: int, form: Form, wanted: set[int]) -> tuple
 
     Raises struct.error, KeyError or IndexError for a directory that is not whole.
     """
+    if position > len(data):  # which an offset of 64 bits may be by more than Python can count
+        raise IndexError
     (count,) = struct.unpack_from(form.entries, data, position)
     first, value = position + struct.calcsize(form.entries), struct.calcsize(form.entry)
     step = value + struct.calcsize(form.offset)
@@ -140,6 +142,8 @@ def _values(data: bytes, form: Form, kind: int, number: int, position: int) -> t
     layout = f"{form.order}{number}{_CODES[kind]}"
     if struct.calcsize(layout) > struct.calcsize(form.offset):
         (position,) = struct.unpack_from(form.offset, data, position)
+        if position > len(data):
+            raise IndexError
     return struct.unpack_from(layout, data, position)
 
 

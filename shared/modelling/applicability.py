@@ -114,7 +114,7 @@ def kinds_of_films(trained_on: TrainedOn) -> str:
     known = _known(trained_on)
     views = _listed([_view_name(view) for view in known["view"]])
     nouns = _listed([f"{before} {noun}s".strip() for before, noun in map(_noun, known["acquisition"])]) or "films"
-    bits = f"of {_listed(known['bits'])} bits" if known["bits"] else ""
+    bits = f"of {_listed(_depths(known['bits']))} bits" if known["bits"] else ""
     vendors = f"by {_listed(known['vendor'])}" if known["vendor"] else ""
     return " ".join(part for part in (views, nouns, bits, vendors) if part)
 
@@ -170,6 +170,14 @@ def _noun(acquisition: str | int | None) -> tuple[str, str]:
 
 def _view_name(view: str | int) -> str:
     return _VIEWS.get(str(view), str(view))
+
+
+def _depths(known: Iterable[str | int]) -> list[str]:
+    """Return depths as '8' and '10 to 12': those beyond 8 bits differ from film to film of one device."""
+    depths = sorted(int(depth) for depth in known)
+    deep = [depth for depth in depths if depth > 8]
+    ends = list(dict.fromkeys((*deep[:1], *deep[-1:])))
+    return [str(depth) for depth in depths if depth <= 8] + ([" to ".join(map(str, ends))] if ends else [])
 
 
 def _listed(values: Iterable[str | int]) -> str:

@@ -92,8 +92,16 @@ def check_output(output: str) -> None:
     for network in ("modified_cnn", "alexnet", "resnet50"):
         assert re.search(rf"{network} +patient +[\d.]+ \[\d+, \d+\]", output), output
         assert re.search(rf"{network} +paper \(leaky\) +[\d.]+ \[\d+, \d+\]", output), output
-    truth = r"of a patient unseen in training, in truth malignant"
-    assert re.search(rf"synthetic film \S+ {truth}: (normal|benign|malignant) \(normal [\d.]+%", output), output
+    truth = r"synthetic exam of patient p\d+, unseen in training, in truth: right breast \w+, left breast \w+"
+    assert re.search(truth, output), output
+    for name in (
+        r"e\d+_[LR]_CC",
+        r"e\d+_[LR]_MLO",
+        r"breast L, of \d films",
+        r"breast R, of \d films",
+        r"exam, as breast [LR]",
+    ):
+        assert re.search(rf"^{name}: (normal|benign|malignant) \(normal [\d.]+%", output, re.M), (name, output)
     report = re.search(r"Report with its pictures: (\S+)", output)
     assert report
     page = Path(report[1]).read_text()

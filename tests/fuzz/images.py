@@ -25,7 +25,8 @@ import numpy as np
 from shared.datasets.synthetic import draw
 from shared.errors import ImageError
 from shared.imaging.decode import decode, encode_pgm, encode_png
-from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, dicom
+from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, dicom, table
+from tests.unit.shared.imaging.tiffs import page, tiff
 
 LEAST_EDGE = 20
 ODD = (0, 1, 2, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFF, 0x8000, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 60000)
@@ -66,10 +67,15 @@ def corpus() -> dict[str, bytes]:
         "TIFF plain": by_opencv(".tiff", twelve, cv2.IMWRITE_TIFF_COMPRESSION, 1),
         "TIFF colour": by_opencv(".tiff", colour, cv2.IMWRITE_TIFF_COMPRESSION, 8),
     }
+    for name, compression, layout in (("strips", 8, {}), ("tiles", 5, {"tile": (16, 32)}), ("PackBits", 32773, {})):
+        files[f"TIFF {name}"] = tiff(page(twelve, compression=compression, **layout), big=name == "tiles")
+    files["TIFF thumbnail"] = tiff(page(eight[::4, ::4], t254=1), page(eight), order=">")
     files |= {f"DICOM {name}": dicom(twelve, syntax, BitsStored=12) for name, syntax in NATIVE.items()}
     for name, (syntax, encode) in {**LOSSLESS, **LOSSY}.items():
         pixels = eight if name == "JPEG baseline" else twelve
         files[f"DICOM {name}"] = dicom(pixels, syntax, encode(pixels), BitsStored=8 if pixels is eight else 12)
+    files["DICOM table"] = dicom(twelve, BitsStored=12, VOILUTSequence=[table(0, np.arange(4096, dtype=np.uint16), 12)])
+    files["DICOM window"] = dicom(twelve, BitsStored=12, WindowCenter=["2000", "9"], WindowWidth=["900", "3"])
     return files
 
 

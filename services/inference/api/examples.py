@@ -38,7 +38,7 @@ _REQUEST = "7d3f0c1e9b5a4e0f8c2d6a1b3e5f7a9c"
 _FILM_FILE = b64encode(
     encode_png(
         np.asarray(
-            cv2.resize(render(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels, (128, 128)), np.uint8
+            cv2.resize(render(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels, (208, 208)), np.uint8
         )
     )
 ).decode()

@@ -9,8 +9,8 @@ from flask import g, request
 
 from services.inference.api import forms
 from services.inference.api.document import Media
-from services.inference.bodies import SentForm
 from services.inference.known_film import UNSTATED, Stated, StatedView
+from services.inference.multipart import SentForm
 from services.inference.predictor import Explain, Prediction, ServedModel, explanation
 from services.inference.service import InferenceService, connection_closed
 from shared.api.films import Side

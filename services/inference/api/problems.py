@@ -6,7 +6,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from services.inference.answers import gate_of
-from services.inference.bodies import CODINGS
+from services.inference.content_coding import CODINGS
 from services.inference.lanes import Overloaded
 from shared.api.predictions import GateAnswer
 from shared.api.problem import Problem, ProtocolProblem

@@ -53,6 +53,15 @@ def test_every_container_is_bounded_and_has_no_more_rights_than_it_needs() -> No
         assert all("127.0.0.1" in port for port in service.get("ports", ()))
 
 
+def test_the_inference_service_has_memory_for_the_requests_that_it_holds() -> None:
+    """Model, films at work and /tmp took 900 MB in `tests.load.exams`; requests come on top of that."""
+    service = compose()["services"]["inference"]
+    in_hand_mb = Settings.model_fields["serve_in_hand_mb"].default
+    assert service["mem_limit"] == "2g"
+    assert in_hand_mb + 1024 <= 2048
+    assert service["tmpfs"] == ["/tmp:size=512m"]  # noqa: S108  the container's
+
+
 def test_the_broker_can_not_be_reached_from_outside_and_has_no_way_out() -> None:
     assert compose()["services"]["redis"]["networks"] == ["queue"]
     assert compose()["networks"]["queue"] == {"internal": True}

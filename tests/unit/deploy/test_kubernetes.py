@@ -224,6 +224,16 @@ def test_quantities_can_be_read_and_no_request_is_above_its_limit(rendered: dict
             assert all(QUANTITY.fullmatch(volume["sizeLimit"]) for volume in in_memory)
 
 
+def test_the_inference_service_has_memory_for_the_requests_that_it_holds_and_the_ingress_lets_them_in() -> None:
+    """Model, films at work and /tmp, which is in memory, took 900 MB in `tests.load.exams`."""
+    limits = (K8S / "base" / "inference.yaml").read_text()
+    (memory,) = re.findall(r"limits: {.*memory: (\d+)Mi", limits)
+    assert int(memory) >= Settings.model_fields["serve_in_hand_mb"].default + 1024
+    ingress = (K8S / "components" / "ingress" / "ingress.yaml").read_text()
+    (body,) = re.findall(r"proxy-body-size: (\d+)m", ingress)
+    assert int(body) > Settings.model_fields["max_request_mb"].default
+
+
 def _number(quantity: str | int) -> float:
     text = str(quantity)
     assert QUANTITY.fullmatch(text), text

@@ -55,7 +55,7 @@ def test_view_exam_and_acquisition_of_a_film_go_with_its_variants(tmp_path: Path
     shard = Shard.model_validate_json(store.get(keys.augmented_manifest("films", plan.augmentation.id, "000000")))
     films = {film.id: film for film in stored_manifest(store, "films").films}
     assert {variant.view for variant in shard.variants} == {"CC", "MLO"}
-    assert {variant.bits for variant in shard.variants} == {8, 12}
+    assert {8, 12} <= {variant.bits for variant in shard.variants} <= {8, 11, 12}
     for variant in shard.variants:
         assert variant.exposure == films[variant.film].exposure
 

@@ -1,166 +1,63 @@
-"""Bodies within their bounds: content codings, and multipart forms taken apart."""
+"""Bodies of known length are received whole, and nothing behind them is lost."""
 
-import gzip
-import zlib
-from collections.abc import Iterator
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import pytest
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.unreader import SocketUnreader
+from werkzeug.exceptions import ClientDisconnected
 
-from services.inference.bodies import PIECE, SentFile, bounded, check_coding, decoded, read_form
-from shared.errors import InputError
+from services.inference.bodies import pieces_of
 
-TEXT = bytes(range(256)) * 40
-
-
-def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[start : start + size] for start in range(0, len(data), size))
+Pair: TypeAlias = tuple[socket.socket, socket.socket]
+"""The server's end of a connection, and the client's."""
 
 
-def bare_deflate(data: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-15)
-    return packer.compress(data) + packer.flush()
+@pytest.fixture
+def pair() -> Pair:
+    return socket.socketpair()
 
 
-@pytest.mark.parametrize(
-    ("coding", "body"),
-    [
-        (None, TEXT),
-        ("gzip", gzip.compress(TEXT)),
-        ("gzip", gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:])),  # RFC 1952: members follow each other
-        ("deflate", zlib.compress(TEXT)),
-        ("deflate", bare_deflate(TEXT)),
-    ],
-)
-@pytest.mark.parametrize("size", [1, 7, 1 << 16])
-def test_a_coding_is_undone_in_whatever_pieces_the_body_comes(coding: str | None, body: bytes, size: int) -> None:
-    assert b"".join(decoded(in_pieces(body, size), coding)) == TEXT
+def body_of(server: socket.socket, length: int, early: bytes = b"") -> Body:
+    """A request's body, of which gunicorn has read `early` with the headers."""
+    unreader = SocketUnreader(server)
+    unreader.unread(early)
+    return Body(LengthReader(unreader, length))
 
 
-@pytest.mark.parametrize(
-    ("coding", "body", "told"),
-    [
-        ("gzip", TEXT, "is not of the Content-Encoding gzip"),
-        ("deflate", b"\x08\xff" + TEXT, "is not of the Content-Encoding deflate"),
-        ("gzip", gzip.compress(TEXT)[:-5], "end too early"),
-        ("deflate", zlib.compress(TEXT)[:-5], "end too early"),
-        ("deflate", zlib.compress(TEXT) + b"more", "bytes follow"),
-        ("gzip", gzip.compress(TEXT) + b"more", "is not of the Content-Encoding gzip"),
-    ],
-)
-def test_data_that_are_not_of_their_coding_are_told(coding: str, body: bytes, told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        list(decoded(in_pieces(body, 1000), coding))
+@pytest.mark.parametrize("early", [b"", b"ab", b"abcdef"])
+def test_a_body_comes_whole_in_whatever_pieces_it_is_sent(pair: Pair, early: bytes) -> None:
+    server, client = pair
+    body = body_of(server, 6, early)
+    with ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(lambda: b"".join(pieces_of(body, server)))
+        for letter in b"abcdef"[len(early) :]:
+            client.send(bytes([letter]))
+        assert whole.result(5) == b"abcdef"
+    assert body.read() == b""
+    assert not body.failed
 
 
-def test_an_empty_body_is_empty_in_any_coding() -> None:
-    assert list(decoded(iter(()), "gzip")) == []
+def test_what_a_client_sends_behind_a_body_is_kept_for_its_next_request(
+    pair: Pair,
+) -> None:
+    server, client = pair
+    body = body_of(server, 4, b"bodyPOST /next")
+    client.send(b" HTTP/1.1")
+    assert b"".join(pieces_of(body, server)) == b"body"
+    assert body.reader.unreader.take_buffered() == b"POST /next"
+    assert server.recv(100) == b" HTTP/1.1"
 
 
-def test_what_decompresses_beyond_its_bound_is_stopped_there() -> None:
-    taken: list[int] = []
-    pieces = bounded(decoded([gzip.compress(bytes(10 * PIECE))], "gzip"), 2 * PIECE, "MAMMO_MAX_IMAGE_MB", taken.append)
-    with pytest.raises(RequestEntityTooLarge, match="more than 8 MB"):
-        list(pieces)
-    assert taken == [PIECE, 2 * PIECE]
-
-
-@pytest.mark.parametrize(("named", "coding"), [("", None), ("identity", None), ("GZIP", "gzip"), ("x-gzip", "gzip")])
-def test_a_coding_is_known_by_its_names(named: str, coding: str | None) -> None:
-    assert check_coding(named) == coding
-
-
-@pytest.mark.parametrize("named", ["br", "zstd", "gzip, gzip"])
-def test_any_other_coding_is_refused_by_its_name(named: str) -> None:
-    with pytest.raises(UnsupportedMediaType, match=f"'{named}' is not read; send gzip or deflate"):
-        check_coding(named)
-
-
-# ---- forms -----------------------------------------------------------------------------------------------------------
-
-
-def part(disposition: str, data: bytes) -> bytes:
-    return b"--b\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (disposition.encode(), data)
-
-
-END = b"--b--\r\n"
-
-
-@pytest.mark.parametrize("size", [1, 13, 1 << 16])
-def test_a_form_is_taken_apart_in_whatever_pieces_it_comes(size: int) -> None:
-    body = (
-        part('name="image"; filename="a.pgm"', b"\r\n--\r\n-- b\r\n\r\n")
-        + part('name="view"', b"MLO")
-        + part('name="image"; filename="b.pgm"', b"")
-        + part('name="view"', "ä".encode())
-        + END
-    )
-    form = read_form(in_pieces(body, size), "b", 1000)
-    assert form.files == (SentFile("a.pgm", b"\r\n--\r\n-- b\r\n\r\n"), SentFile("b.pgm", b""))
-    assert form.texts == {"view": ("MLO", "ä")}
-
-
-def test_an_input_in_which_no_file_was_chosen_is_passed_over() -> None:
-    body = part('name="image"; filename=""', b"") + part('name="image"; filename=""', b"film") + END
-    assert read_form([body], "b", 1000).files == (SentFile(None, b"film"),)
-
-
-def test_a_file_beyond_its_bound_is_told_and_not_kept_and_the_others_are() -> None:
-    files = [part(f'name="image"; filename="{size}"', bytes(size)) for size in (10, 11, 3)]
-    form = read_form(in_pieces(b"".join(files) + END, 16), "b", 10)
-    assert form.files == (SentFile("10", bytes(10)), SentFile("11", None), SentFile("3", bytes(3)))
-
-
-def test_a_long_field_without_a_file_name_is_refused_for_what_it_is() -> None:
-    body = part('name="image"', bytes(500_001)) + END
-    with pytest.raises(RequestEntityTooLarge, match="the field 'image' has no file name and more than 500 kB"):
-        read_form(in_pieces(body, 1 << 16), "b", 1 << 20)
-
-
-@pytest.mark.parametrize(
-    ("body", "boundary"),
-    [
-        (part('name="image"; filename="a"', b"film"), "b"),
-        (b"", "b"),
-        (part('name="image"; filename="a"', b"film") + END, ""),
-        (part('name="image"; filename="a"', b"film") + END, "\u00e9"),
-        (b"--b no line end\r\nContent-Disposition: form-data; name=x\r\n\r\nfilm\r\n--b--\r\n", "b"),
-        (b"--b\r\nX: y\r\n\r\nfilm\r\n--b--\r\n", "b"),
-        (b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\nfilm\r\n--b--\r\n', "b"),
-    ],
-    ids=[
-        "no end",
-        "empty",
-        "no boundary",
-        "boundary not of ASCII",
-        "no line of its own",
-        "no disposition",
-        "header not of UTF-8",
-    ],
-)
-def test_a_malformed_form_is_told(body: bytes, boundary: str) -> None:
-    with pytest.raises(InputError, match="not what multipart/form-data says"):
-        read_form([body] if body else [], boundary, 1000)
-
-
-def test_a_head_may_go_on_on_the_next_line_and_a_boundary_may_have_blanks_behind_it() -> None:
-    body = b'passed over\r\n--b \t\r\ncontent-disposition: form-data;\r\n name="x"\r\n\r\ny\r\n--b--'
-    assert read_form([body], "b", 1000).texts == {"x": ("y",)}
-
-
-@pytest.mark.parametrize("size", [1, 1 << 16])
-def test_a_part_without_a_body_may_go_without_its_blank_line(size: int) -> None:
-    head = b'--b\r\nContent-Disposition: form-data; name="x"; filename="a"\r\n\r\n'
-    form = read_form(in_pieces(head + head + b"\r\n" + END, size), "b", 1000)
-    assert form.files == (SentFile("a", b""), SentFile("a", b""))
-
-
-def test_a_head_without_an_end_is_refused_before_much_of_it_was_kept() -> None:
-    with pytest.raises(InputError):
-        read_form(in_pieces(b"--b\r\n" + bytes(50_000) + END, 1000), "b", 1000)
-
-
-def test_a_form_of_very_many_parts_is_refused() -> None:
-    body = part('name="x"', b"") * 101 + END
-    with pytest.raises(RequestEntityTooLarge):
-        read_form([body], "b", 1000)
+def test_a_body_that_ends_too_early_is_an_error_and_the_connection_is_not_used_again(
+    pair: Pair,
+) -> None:
+    server, client = pair
+    body = body_of(server, 100, b"early")
+    client.send(b"more")
+    client.close()
+    with pytest.raises(ClientDisconnected):
+        list(pieces_of(body, server))
+    assert body.failed

@@ -9,9 +9,10 @@ import pytest
 
 from services.inference.known_film import KnownFilm, Stated, known_film
 from shared.imaging.image import FileFacts, Image
+from shared.imaging.view import View
 
-MLO_SEEN = SimpleNamespace(name="MLO", score=0.9312)
-UNSURE = SimpleNamespace(name=None, score=0.52)
+MLO_SEEN = View("MLO", 0.9312, "shape")
+UNSURE = View(None, 0.52, "shape")
 PLAIN = Image(np.zeros((8, 8), np.uint8), 8, "PGM")
 HEADER = replace(PLAIN, view="CC", laterality="R", about=FileFacts(view_modifiers=()))
 
@@ -64,6 +65,19 @@ def test_what_is_said_otherwise_elsewhere_is_told_in_words() -> None:
         "the sender says that the breast is L, the file says R",
         "the breast is said to be L, but the chest wall is on the right, as on films of R",
     )
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (MLO_SEEN, ("the view is said to be CC, but the breast has the shape of MLO",)),
+        (View("MLO", 0.7, "shape"), ()),
+        (View("CC", 0.99, "shape"), ()),
+        (View("CC", 1.0, "file"), ()),
+    ],
+)
+def test_a_shape_that_surely_is_of_another_view_is_told(seen: View, told: tuple[str, ...]) -> None:
+    assert known(HEADER, seen=seen, wall="right").disagreements == told
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,9 @@ def test_a_stored_film_of_16_bits_has_the_depth_of_its_film_and_not_that_of_its_
 ) -> None:
     depths: list[int] = []
 
-    def seen(pixels: Pixels, bits: int) -> Segmentation:
+    def seen(pixels: Pixels, bits: int, view: str | None) -> Segmentation:
         depths.append(bits)
-        return segment(pixels, bits)
+        return segment(pixels, bits, view)
 
     monkeypatch.setattr("services.segment.core.segment", seen)
     film = draw(1, seed=3).pixels

@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
-from services.train.data import lesion_places, load_images
+from services.train.data import lesion_places, load_images, read_segmented
 from shared.datasets.manifest import CLASSES, Shard
 from shared.errors import StoreError, StoreUnavailable
 from shared.imaging.decode import decode, encode_png
-from shared.imaging.preprocess import Preprocessing, network_input, prepare
+from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image
 from shared.queue.plan import Plan
 from shared.store.objects import DirectoryStore
 from tests.builders import do, film_place, ingested
@@ -43,6 +44,23 @@ def test_training_gets_the_very_pixels_that_serving_makes_of_the_raw_film(
     for index in originals:
         raw = store.get(film_place(store, images.variants[index].film))
         assert np.array_equal(images.inputs[index], prepare(raw, PREPROCESSING).input)
+
+
+def test_training_gets_the_pixels_that_serving_makes_of_exams_whose_views_are_stated(
+    tmp_path: Path, synthetic_exams: Path
+) -> None:
+    store, plan = ingested(tmp_path, synthetic_exams)
+    do(AUGMENT, store, plan, "000000")
+    do(SEGMENT, store, plan, "000000")
+    document = store.get(next(plan.units("segment")).done_key)
+    originals = [image for image in Shard.model_validate_json(document).variants if image.variant == 0]
+    assert {(image.view, image.bits) for image in originals} >= {("CC", 8), ("MLO", 12)}
+    for image in originals:
+        film, mask = read_segmented(store, image)
+        raw = decode(store.get(film_place(store, image.film)))
+        served = prepare_image(replace(raw, view=image.view), PREPROCESSING)
+        assert np.array_equal(network_input(film.pixels, mask, PREPROCESSING), served.input), image.id
+        assert film.bits == raw.bits == image.bits
 
 
 def test_examples_carry_the_class_of_their_film(segmented: tuple[DirectoryStore, Plan]) -> None:

@@ -65,6 +65,14 @@ def test_a_film_keeps_its_depth_up_to_the_normalisation() -> None:
     assert set(np.unique(prepared.segmentation.film)) <= {0, *np.unique(deep)}
 
 
+@pytest.mark.parametrize("view", ["CC", "MLO"])
+def test_the_view_that_is_known_of_a_film_decides_whether_muscle_is_cut(view: str) -> None:
+    image = Image(draw(1, seed=5).pixels, 8, view=view)
+    found = prepare_image(image, Preprocessing(size=96)).segmentation
+    assert (found.view.name, found.view.source) == (view, "file")
+    assert ((found.breast > 0) & (found.mask == 0)).mean() < 0.002 if view == "CC" else found.view.shows_muscle
+
+
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same() -> None:
     large = cv2.resize(draw(2, seed=5).pixels, (2400, 2400), interpolation=cv2.INTER_CUBIC)
     data = cv2.imencode(".jpg", large, (cv2.IMWRITE_JPEG_QUALITY, 98))[1].tobytes()

@@ -151,6 +151,15 @@ def test_directories_without_end_are_refused() -> None:
         decode(bytes(looped))
 
 
+@pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
+def test_offsets_far_beyond_the_file_are_refused(big: bool) -> None:
+    """Found by `make fuzz`."""
+    data = tiff(page(RAMP), big=big)
+    first = slice(8, 16) if big else slice(4, 8)
+    with pytest.raises(UndecodableImage, match="directory"):
+        decode(data[: first.start] + b"\xff" * (first.stop - first.start) + data[first.stop :])
+
+
 def test_a_huge_frame_is_refused_from_its_directory() -> None:
     with pytest.raises(ImageTooLarge):
         decode(tiff(_with(_with(page(RAMP), 256, 60000), 257, 60000)))

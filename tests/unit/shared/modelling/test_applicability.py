@@ -3,7 +3,7 @@
 import pytest
 
 from shared.datasets.manifest import Acquisition, Film
-from shared.modelling.applicability import TrainedOn, assess, count_films
+from shared.modelling.applicability import TrainedOn, assess, count_films, kinds_of_films
 from tests.builders import small_manifest, variants_of
 
 MIAS = TrainedOn(films=322, views={"MLO": 322}, acquisitions={"film scan": 322}, vendors={}, bits={8: 322})
@@ -123,3 +123,13 @@ def test_several_kinds_of_training_films_are_listed() -> None:
         "trained on craniocaudal (CC) and oblique (MLO) digital films and synthesized films of 12 bits by GE and "
         "Hologic only" in reason
     )
+
+
+@pytest.mark.parametrize(
+    ("bits", "words"),
+    [({8: 5}, "8 bits"), ({12: 5}, "12 bits"), ({8: 5, 10: 2, 11: 2, 12: 9}, "8 and 10 to 12 bits")],
+    ids=str,
+)
+def test_depths_beyond_8_bits_are_told_as_a_range(bits: dict[int, int], words: str) -> None:
+    trained_on = TrainedOn(films=5, views={}, acquisitions={}, vendors={}, bits=bits)
+    assert kinds_of_films(trained_on) == f"films of {words}"
