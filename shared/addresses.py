@@ -10,8 +10,14 @@ _REDIS_FORM = (
     "give redis://:PASSWORD@HOST:PORT/DB, and in a password write % as %25, / as %2F, # as %23, ? as %3F, ; as %3B, "
     "[ as %5B and ] as %5D"
 )
-_REDIS_OPTIONS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
-"""Those that kombu takes; redis-py takes more."""
+_REDIS_OPTIONS = {
+    "ssl_ca_certs": r".+",
+    "ssl_cert_reqs": r"none|optional|required",
+    "ssl_certfile": r".+",
+    "ssl_check_hostname": r"true|false",
+    "ssl_keyfile": r".+",
+}
+"""Of rediss:// alone: those that kombu takes, with the values that redis-py takes as well."""
 
 _S3_FORM = "give http(s)://HOST[:PORT]; credentials go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _STORE_FORM = "give s3://BUCKET[/PREFIX] or a directory"
@@ -24,8 +30,10 @@ def check_redis(address: str) -> str:
         raise ValueError(f"holds a ';'; {_REDIS_FORM}")
     if "#" in address or not re.fullmatch(r"/?|/\d+", parts.path):
         raise ValueError(f"has no number of a database behind its port; {_REDIS_FORM}")
-    if unknown := {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _REDIS_OPTIONS:
-        raise ValueError(f"has {len(unknown)} options behind its '?' that are not known; {_REDIS_FORM}")
+    known = _REDIS_OPTIONS if parts.scheme == "rediss" else {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not re.fullmatch(known.get(name, "(?!)"), value):
+            raise ValueError(f"has an option behind its '?' that can't be taken; {_REDIS_FORM}")
     return address
 
 

@@ -146,6 +146,8 @@ def wait_for_broker(client: "redis.Redis") -> None:
         try:
             client.ping()
             return
+        except redis.exceptions.MasterDownError as error:  # a replica that has lost its primary answers nothing else
+            _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
         except (redis.AuthenticationError, redis.ResponseError) as error:
             raise QueueMisconfigured(f"the broker refuses us ({error}); check MAMMO_REDIS_URL") from error
         except redis.RedisError as error:

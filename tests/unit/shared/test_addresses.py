@@ -69,6 +69,9 @@ def test_a_broker_is_the_same_one_to_celery_and_to_redis_py(
         "redis://:geheim@broker:6379/geheim",
         "redis://:geheim@broker:6379/0?geheim=1",
         "redis://:geheim@broker:6379/0?socket_timeout=5",
+        "redis://:geheim@broker:6379/0?ssl_cert_reqs=required",
+        "rediss://:geheim@broker:6379/0?ssl_cert_reqs=CERT_REQUIRED",
+        "rediss://:geheim@broker:6379/0?ssl_cert_reqs=",
     ],
 )
 def test_what_is_no_broker_is_refused_without_a_word_of_it(address: str) -> None:

@@ -68,5 +68,10 @@ def test_slow_clients_and_probes_find_threads_beside_those_in_hand_on_any_number
     assert sixteen - two == IN_HAND * 14
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_ipv6_is_listened_on_in_brackets(host: str) -> None:
+    assert printed("print(int(read['bind'] == '[::1]:8080'))", MAMMO_SERVE_HOST=host, MAMMO_SERVE_PORT="8080")
+
+
 def test_threads_are_as_many_as_they_are_set_to() -> None:
     assert printed("print(read['threads'])", MAMMO_SERVE_THREADS="5") == 5

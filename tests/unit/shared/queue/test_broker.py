@@ -22,6 +22,7 @@ from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_
 from shared.queue.messages import QUEUES, Message, task_name
 from shared.queue.plan import STAGES, Stage
 from shared.settings import Settings, settings
+from tests.servers import running_broker
 
 RUN = "20240601-000000-aaaa"
 
@@ -337,6 +338,24 @@ def test_a_server_that_comes_up_later_is_waited_for(tmp_path: Path) -> None:
         for server in servers:
             server.kill()
         later.join()
+
+
+def test_a_replica_that_has_lost_its_primary_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers PING with MASTERDOWN, if it is set not to serve what may be stale."""
+    pauses: list[float] = []
+    with running_broker() as url:
+        command: Callable[..., object] = redis.Redis.from_url(url).execute_command
+        command("config", "set", "replica-serve-stale-data", "no")
+        command("replicaof", "127.0.0.1", "1")
+
+        def promote(pause: float) -> None:
+            pauses.append(pause)
+            command("replicaof", "no", "one")
+
+        with monkeypatch.context() as waiting:
+            waiting.setattr(time, "sleep", promote)
+            wait_for_broker(connect(settings_for(url)))
+    assert len(pauses) == 1
 
 
 @pytest.mark.parametrize("password", ["wrong", ""])
