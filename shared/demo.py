@@ -12,9 +12,10 @@ from typing import NoReturn
 
 from shared.client import InferenceClient, SentFilm
 from shared.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
-from shared.datasets.manifest import CLASSES, Dataset, Film, Label, Manifest
 from shared.datasets.sources import FilmSource, open_source
 from shared.datasets.synthetic_exams import exposures, write_exams
+from shared.domain.films import Dataset, Film, Manifest
+from shared.domain.records import CLASSES, Label
 from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.errors import InputError
 from shared.modelling.card import ModelCard

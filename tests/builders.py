@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from services.train.jobs import JobResult, parse_job
-from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, SetAside, Transform, Variant, describe
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import label_of
 from shared.datasets.synthetic_exams import exposures
+from shared.domain.films import Film, Lesion, Manifest, SetAside, Transform, Variant, describe
+from shared.domain.records import CLASSES, Label
 from shared.embedded.stack import Stack
 from shared.imaging.segment import SEGMENTATION_VERSION
 from shared.modelling.calibration import OperatingPoint, OperatingPointName

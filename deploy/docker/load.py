@@ -13,8 +13,8 @@ from collections import Counter
 import numpy as np
 
 from shared.client import ApiError, InferenceClient
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.errors import MammoError
 from shared.imaging.decode import encode_png
 from shared.settings import client_key

@@ -11,7 +11,7 @@ import numpy as np
 import stringzilla
 
 from services.augment.elastic import Floats, displacement, uniform
-from shared.datasets.manifest import Elastic, Lesion, Transform
+from shared.domain.films import Elastic, Lesion, Transform
 from shared.imaging.image import Pixels, unsigned
 from shared.modelling.recipes import ELASTIC_CELLS, AugmentationRecipe
 

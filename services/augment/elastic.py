@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.manifest import Elastic
+from shared.domain.films import Elastic
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

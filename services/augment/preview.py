@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.augment.core import apply_transform, carry_lesions, draw_transform
-from shared.datasets.manifest import Label, Lesion, Transform
+from shared.domain.films import Lesion, Transform
+from shared.domain.records import Label
 from shared.modelling.recipes import AugmentationRecipe
 
 MOST, COLUMNS = 12, 4

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 
 from services.augment.core import apply_transform, carry_lesions, draw_transform
-from shared.datasets.manifest import Film, FilmShard, Variant
+from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.decode import decode, encode_png
 from shared.queue.application import make_app

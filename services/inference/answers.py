@@ -32,7 +32,7 @@ from shared.api.predictions import (
     Seconds,
     View,
 )
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.errors import MammoError, NotAMammogram
 from shared.imaging.decode import encode_png
 from shared.imaging.image import Image, to_8bit, unsigned

@@ -16,7 +16,7 @@ from services.inference.engine import Runner
 from services.inference.explain import on_film
 from services.inference.known_film import UNSTATED, KnownFilm, Stated, known_film
 from services.inference.together import Floats
-from shared.datasets.manifest import CLASSES, Label
+from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.imaging.decode import decode
 from shared.imaging.gate import Gate

@@ -6,7 +6,7 @@ from itertools import groupby
 import cv2
 
 from services.segment.core import segment_image
-from shared.datasets.manifest import Shard, Variant
+from shared.domain.films import Shard, Variant
 from shared.errors import UndecodableImage
 from shared.queue.application import make_app
 from shared.queue.plan import Plan

@@ -15,7 +15,7 @@ from services.train.data import Images, job_split, load_images
 from services.train.head import balanced_regression
 from services.train.jobs import Job, predictions_of
 from services.train.start import starting_network, training_device
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.errors import WeightsUnavailable
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.calibration import calibrate, fit_temperature

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import MammoError
 from shared.modelling.evaluation import EpochRecord
 

@@ -25,7 +25,7 @@ from services.train.lesions import Places, place_losses
 from services.train.optimiser import adamw, clip, part_of_rate, set_rates
 from services.train.ranks import ALONE, Ranks
 from services.train.transfer import set_learning
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, PlacesHead

@@ -15,8 +15,9 @@ from services.train.code import code_sha256
 from services.train.core import Examples, Floats
 from services.train.jobs import Job
 from services.train.lesions import Places, places_of
-from shared.datasets.manifest import CLASSES, SetAside, Shard, Variant
 from shared.datasets.splits import Split, paper_split, patient_split
+from shared.domain.films import SetAside, Shard, Variant
+from shared.domain.records import CLASSES
 from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
 from shared.imaging.decode import decode
 from shared.imaging.image import Image, with_depth

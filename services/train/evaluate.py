@@ -13,7 +13,8 @@ from services.train.code import code_sha256
 from services.train.exams import films_of, levels, side_by_side
 from services.train.jobs import JobResult
 from services.train.points import pooled_operating_point, served_predictions
-from shared.datasets.manifest import Label, Manifest
+from shared.domain.films import Manifest
+from shared.domain.records import Label
 from shared.modelling.calibration import (
     OPERATING_POINTS,
     brier_score,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from services.train.jobs import JobResult
 from services.train.points import pooled_operating_point, published_points, served, served_predictions
-from shared.datasets.manifest import Film, Manifest
+from shared.domain.films import Film, Manifest
 from shared.modelling.calibration import OPERATING_POINTS, fit_temperature
 from shared.modelling.comparison import Comparison, both_sides, compared, log_odds
 from shared.modelling.evaluation import LevelResult, SideBySide

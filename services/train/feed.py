@@ -16,7 +16,7 @@ from services.train.device import Indices, Inputs, supply
 from services.train.jitter import draw, jittered
 from services.train.lesions import Places
 from services.train.ranks import Ranks
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.modelling.recipes import TrainingRecipe
 
 Floats = npt.NDArray[np.float32]

@@ -15,7 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.modelling.evaluation import Evaluation, NetworkResult
 from shared.modelling.metrics import Interval
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from services.train.core import Examples, Fitted, Floats, log_loss, macro_auc, predict
 from services.train.feed import class_weights
 from services.train.lesions import Inside, Places
-from shared.datasets.manifest import CLASSES, Label
+from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, head_layers

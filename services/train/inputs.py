@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from services.train.data import READERS, job_split, load_images, read_segmented
 from services.train.jobs import JobResult
-from shared.datasets.manifest import Variant
+from shared.domain.films import Variant
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.drift import MIN_FILMS, InputDistribution, TraitsOfFilm, distribution, traits_of
 from shared.queue.plan import Plan

@@ -9,8 +9,9 @@ from typing import cast
 from pydantic import Field
 
 from shared import __version__
-from shared.datasets.manifest import Record, Variant
 from shared.datasets.splits import SPLIT_VERSION
+from shared.domain.films import Variant
+from shared.domain.records import Record
 from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.predictions import Floats, Predictions

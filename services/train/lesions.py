@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from shared.datasets.manifest import CLASSES, Label, Lesion
+from shared.domain.films import Lesion
+from shared.domain.records import CLASSES, Label
 
 UNKNOWN = -1
 """A place of which nobody says what lies there: on the edge of a circle, or on a film whose lesion has no place."""

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from services.train.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
 from services.train.core import Examples, Fitted, TrainingDiverged
 from services.train.device import Inputs
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork

@@ -12,7 +12,7 @@ from services.train.data import load_images
 from services.train.jobs import JobResult, read_weights
 from services.train.points import served_predictions
 from services.train.publish import network_from_bytes
-from shared.datasets.manifest import CLASSES, Label
+from shared.domain.records import CLASSES, Label
 from shared.errors import ObjectNotFound
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.activation import activation_map

@@ -18,7 +18,7 @@ from services.train.inputs import training_films, training_inputs
 from services.train.int8 import CALIBRATION_FILMS, judge, logits_of, quantised
 from services.train.jobs import JobResult, read_weights
 from services.train.points import best_fold, published_points, served_predictions
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segment import SEGMENTATION_VERSION

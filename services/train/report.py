@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.train import figures
 from services.train.mistakes import Mistake
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
 from shared.modelling.exams import RULE

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shared.api.answer import Answer, Ask, Query, absent
 from shared.api.predictions import Finding
-from shared.datasets.manifest import Label
+from shared.domain.records import Label
 
 MOST_BATCH_IMAGES = 100_000
 MOST_BATCHES_LISTED = 100

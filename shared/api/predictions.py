@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.api.answer import Answer, Query, absent
 from shared.api.films import ApplicabilityAnswer, FilmAbout
-from shared.datasets.manifest import Label
+from shared.domain.records import Label
 from shared.modelling.calibration import OperatingPointName, Verdict
 from shared.modelling.metrics import Interval
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from shared.api.answer import WHOLE, Answer, absent
 from shared.api.predictions import Probabilities
-from shared.datasets.manifest import Label
+from shared.domain.records import Label
 
 MOST_IMAGES = 8
 """Images that one request may hold."""

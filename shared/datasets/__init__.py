@@ -1,1 +1,1 @@
-"""Data sets: what a film is, the parser of MIAS, synthetic films, splits by patient. Pure: no store, no queue."""
+"""Data sets: the parser of MIAS, tables of films, synthetic films, splits by patient. Pure: no store, no queue."""

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.manifest import Label, Lesion
+from shared.domain.films import Lesion
+from shared.domain.records import Label
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 

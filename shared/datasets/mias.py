@@ -23,7 +23,8 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, cast
 
-from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest
+from shared.domain.films import Film, Lesion, Manifest
+from shared.domain.records import CLASSES, Label
 from shared.errors import DatasetError, ImageError
 from shared.imaging.decode import decode
 

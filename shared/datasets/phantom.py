@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from shared.datasets.lesions import add_calcifications, add_mass
-from shared.datasets.manifest import Label, Lesion
 from shared.datasets.phantom_tissue import Density, Floats, Grey, distance_inside, gland, grain, pectoral
+from shared.domain.films import Lesion
+from shared.domain.records import Label
 
 EDGE = 1024
 """Width and height of a film, pixels of 200 micrometres."""

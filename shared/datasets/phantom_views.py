@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.datasets.lesions import add_mass
-from shared.datasets.manifest import Acquisition, Label, Lesion
 from shared.datasets.phantom_tissue import Density, Floats, Grey, blurred, distance_inside, gland, grain, pectoral
+from shared.domain.films import Acquisition, Lesion
+from shared.domain.records import Label
 from shared.imaging.image import Pixels, unsigned
 
 Side: TypeAlias = Literal["left", "right"]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.datasets import mias, table
-from shared.datasets.manifest import Manifest
 from shared.datasets.mias import ImageFile
+from shared.domain.films import Manifest
 
 
 class FilmSource(Protocol):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from shared.datasets.manifest import Variant, check_enough_patients, patients_by_label
+from shared.domain.films import Variant, check_enough_patients, patients_by_label
 from shared.errors import PlanError
 
 _VALIDATION_PARTS = 5

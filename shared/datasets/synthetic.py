@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import EDGE, SyntheticFilm, render
 from shared.datasets.phantom_tissue import Density
+from shared.domain.records import Label
 from shared.imaging.decode import encode_pgm
 
 _PATIENTS = ("NB", "MN", "NN", "BN", "NM", "NN", "BB", "MM")

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from shared.datasets.manifest import CLASSES, Acquisition, Film, Label, Lesion, Manifest, Record
 from shared.datasets.mias import ImageFile
+from shared.domain.films import Acquisition, Film, Lesion, Manifest
+from shared.domain.records import CLASSES, Label, Record
 from shared.errors import DatasetError, ImageError
 from shared.imaging.decode import decode
 

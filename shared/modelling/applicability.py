@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from shared.datasets.manifest import Acquisition, Film, Record, Variant
+from shared.domain.films import Acquisition, Film, Variant
+from shared.domain.records import Record
 
 Fact: TypeAlias = Literal["view", "acquisition", "vendor", "bits"]
 FACTS: tuple[Fact, ...] = ("view", "acquisition", "vendor", "bits")

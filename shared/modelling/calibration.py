@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from shared.datasets.manifest import CLASSES, Label, Record
+from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.metrics import Interval, confidence_bins
 from shared.modelling.predictions import Bools, Floats, Ints
 

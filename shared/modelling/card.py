@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from shared.datasets.manifest import Label, Record
+from shared.domain.records import Label, Record
 from shared.modelling.applicability import TrainedOn, kinds_of_films
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.comparison import Comparison

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
-from shared.datasets.manifest import CLASSES, Film, Label, Record
+from shared.domain.films import Film
+from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.calibration import OperatingPoint, softmax
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.predictions import Floats, Predictions

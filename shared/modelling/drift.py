@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.imaging.image import Pixels
 
 MIN_FILMS = 100

@@ -4,7 +4,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.modelling.calibration import OperatingPointName
 from shared.modelling.exams import Level
 from shared.modelling.metrics import Interval, ModelMetrics

@@ -21,7 +21,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
-from shared.datasets.manifest import CLASSES, Film, Label, Record
+from shared.domain.films import Film
+from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.calibration import OperatingPoint, abnormal_score, softmax
 from shared.modelling.comparison import log_odds
 from shared.modelling.metrics import ModelMetrics

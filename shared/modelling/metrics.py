@@ -18,7 +18,7 @@ from math import ceil
 import numpy as np
 from pydantic import Field
 
-from shared.datasets.manifest import CLASSES, Label, Record
+from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.predictions import Bools, Floats, Ints, Predictions
 
 ROC_POINTS = 200  # more can't be told apart in a picture

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from shared.datasets.manifest import CLASSES, Label
+from shared.domain.records import CLASSES, Label
 from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
 from shared.modelling.recipes import LastStage, Network, Strided
 

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import InputError, PlanError
 from shared.imaging.segment import SEGMENTATION_VERSION
 

@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
-from shared.datasets.manifest import Film, Record
+from shared.domain.films import Film
+from shared.domain.records import Record
 from shared.modelling.metrics import Interval, evaluate, share
 from shared.modelling.predictions import Bools, Predictions
 

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Literal
 
 from shared.api.batches import MOST_BATCH_IMAGES, BatchRequest
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import InputError, MammoError, ObjectNotFound, PlanError, PreconditionFailed, RunNotFound
 from shared.store import keys
 from shared.store.objects import ObjectStore

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from shared.api.batches import Batch, BatchLine, BatchState
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import MammoError, ObjectNotFound, PreconditionFailed, QueueUnavailable
 from shared.queue.batch_plan import BatchPlan
 from shared.queue.messages import Kind, Queue

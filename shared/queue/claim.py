@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import MammoError, ObjectNotFound, PreconditionFailed
 from shared.queue.lease import LeaseHeld
 from shared.store.objects import Entry, ObjectStore, Stored

@@ -6,7 +6,7 @@ A message holds names only. What has to be done is read from the store, so a mes
 from collections.abc import Iterable
 from typing import Literal, Protocol
 
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.queue.plan import Stage
 
 Kind = Stage | Literal["predict"]

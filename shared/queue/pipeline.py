@@ -9,7 +9,8 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
-from shared.datasets.manifest import Record, SetAside, Shard
+from shared.domain.films import SetAside, Shard
+from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PreconditionFailed, QueueUnavailable
 from shared.queue.messages import Kind, Queue
 from shared.queue.plan import SHARDED, STAGES, Plan, Stage, Unit, check_plan, read_plan

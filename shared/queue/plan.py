@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from shared import __version__
-from shared.datasets.manifest import Dataset, Record, check_enough_patients
+from shared.domain.films import Dataset, check_enough_patients
+from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
 from shared.modelling.recipes import EXPLAINABLE, AugmentationRecipe, Network, Profile, Protocol, TrainingRecipe
 from shared.store import keys

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from shared.datasets.manifest import SetAside, Shard, Variant
+from shared.domain.films import SetAside, Shard, Variant
 from shared.errors import MammoError, ObjectNotFound, QueueUnavailable, StoreMisconfigured, StoreUnavailable
 from shared.queue.messages import Kind
 from shared.queue.plan import Plan, Stage

@@ -3,7 +3,7 @@
 import time
 from typing import Literal
 
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import ObjectNotFound, QueueUnavailable
 from shared.modelling.recipes import as_network
 from shared.queue.messages import Depth, Queue

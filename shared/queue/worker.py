@@ -18,7 +18,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 
 from shared import metrics
-from shared.datasets.manifest import Variant
+from shared.domain.films import Variant
 from shared.errors import JobInterrupted, MammoError, QueueUnavailable, RunNotFound, StoreMisconfigured
 from shared.queue import pipeline
 from shared.queue.application import end_worker, shutting_down, worker_broker, worker_store

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import Field
 
 from shared.api.keys import Scope
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import InputError, KeyUnknown, ObjectNotFound, PreconditionFailed
 from shared.store import keys
 from shared.store.objects import ObjectStore

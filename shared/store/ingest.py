@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.datasets.manifest import Dataset, FilmShard, Manifest, describe
 from shared.datasets.sources import FilmSource
+from shared.domain.films import Dataset, FilmShard, Manifest, describe
 from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
 from shared.store import keys
 from shared.store.objects import ObjectStore

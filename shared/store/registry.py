@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from shared.datasets.manifest import Record
+from shared.domain.records import Record
 from shared.errors import ModelCorrupt, ModelNotFound, ObjectNotFound, PreconditionFailed, PromotionRefused
 from shared.modelling.card import ModelCard
 from shared.modelling.predictions import Predictions

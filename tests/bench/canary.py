@@ -19,8 +19,8 @@ import torch
 from services.train.core import fit, predict
 from services.train.data import Images, job_split, load_images
 from services.train.jobs import parse_job, predictions_of
-from shared.datasets.manifest import Label
 from shared.datasets.mias import Source
+from shared.domain.records import Label
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate
 from shared.modelling.networks import build

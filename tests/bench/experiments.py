@@ -28,9 +28,10 @@ from services.train.head import fit_head
 from services.train.jobs import Job, predictions_of
 from services.train.lesions import breast_places, places_of
 from services.train.transfer import learning_part
-from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Transform, Variant
 from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
+from shared.domain.films import Film, Lesion, Transform, Variant
+from shared.domain.records import CLASSES, Label
 from shared.imaging.decode import decode
 from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, input_square, network_input

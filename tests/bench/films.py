@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.imaging.decode import encode_pgm, encode_png
 from tests.unit.shared.imaging.dicoms import LOSSLESS, dicom
 

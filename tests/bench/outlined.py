@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.manifest import Lesion
 from shared.datasets.mias import parse_info
 from shared.datasets.phantom import EDGE
 from shared.datasets.synthetic import draw
+from shared.domain.films import Lesion
 from shared.imaging.decode import decode
 from shared.imaging.image import to_8bit
 

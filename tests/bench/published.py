@@ -44,8 +44,8 @@ def _main(published: Published) -> None:
     import torch
 
     from services.train.publish import model_files, network_to_bytes
-    from shared.datasets.manifest import Label
     from shared.datasets.phantom import render
+    from shared.domain.records import Label
     from shared.imaging.decode import encode_pgm, encode_png
     from shared.modelling.networks import build
     from shared.store import registry

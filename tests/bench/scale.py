@@ -20,7 +20,8 @@ from typing import Any
 import boto3
 import psutil
 
-from shared.datasets.manifest import Film, Label, Manifest, describe
+from shared.domain.films import Film, Manifest, describe
+from shared.domain.records import Label
 from shared.embedded.commands import ROOT
 from shared.queue.plan import Plan, Stage, read_plan
 from shared.settings import settings

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shared.datasets.manifest import Lesion
+from shared.domain.films import Lesion
 from shared.errors import NotAMammogram
 from shared.imaging.segment import segment
 from tests.bench.outlined import Case, Grey, cases

@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 
-from shared.datasets.manifest import Film, FilmShard, Variant
+from shared.domain.films import Film, FilmShard, Variant
 from shared.queue.application import make_app
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source

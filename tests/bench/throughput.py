@@ -29,7 +29,8 @@ from services.augment.core import apply_transform, draw_transform
 from services.segment.core import segment_image
 from shared import settings
 from shared.allocator import keep_freed_memory
-from shared.datasets.manifest import Film, Label, Manifest, describe
+from shared.domain.films import Film, Manifest, describe
+from shared.domain.records import Label
 from shared.embedded.commands import ROOT, worker_command
 from shared.imaging.decode import decode, encode_pgm, encode_png
 from shared.modelling.recipes import PROFILES, Profile

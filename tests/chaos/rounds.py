@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.datasets.manifest import Dataset, Manifest, describe
 from shared.datasets.mias import Source, read_manifest
+from shared.domain.films import Dataset, Manifest, describe
 from shared.errors import MammoError
 from shared.modelling.recipes import PROFILES
 from shared.queue import pipeline

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from shared.datasets.manifest import Shard
+from shared.domain.films import Shard
 from shared.queue import pipeline
 from shared.queue.claim import Claim
 from shared.queue.plan import Plan

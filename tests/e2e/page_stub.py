@@ -31,8 +31,8 @@ from shared.api.predictions import (
     View,
 )
 from shared.api.problem import Problem
-from shared.datasets.manifest import CLASSES, Label
 from shared.datasets.phantom import SyntheticFilm, render
+from shared.domain.records import CLASSES, Label
 from shared.modelling.calibration import OperatingPoint, verdict
 from shared.modelling.card import ModelCard
 from shared.modelling.metrics import Interval

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.imaging.decode import encode_png
 from tests.e2e.browsing import bare, choose, colourless, drawn, facts, said, slide, watched
 from tests.serving import KEY, NETWORK, Served, published, running_service

@@ -17,8 +17,8 @@ import requests
 import yaml
 from pydantic import SecretStr
 
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render as render_film
+from shared.domain.records import Label
 from shared.embedded.commands import ROOT
 from shared.imaging.decode import encode_png
 from shared.settings import Settings

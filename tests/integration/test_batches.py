@@ -24,8 +24,8 @@ from services.train.publish import model_files, network_to_bytes
 from shared.api.batches import Batch, BatchLine, BatchRequest
 from shared.cli.main import app
 from shared.client import ApiError, InferenceClient
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, inference_command, worker_command
 from shared.errors import InputError

@@ -20,9 +20,9 @@ import yaml
 
 from shared.api.batches import BatchRequest
 from shared.client import ApiError, InferenceClient
-from shared.datasets.manifest import Label
 from shared.datasets.mias import Source
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.embedded.broker import free_port
 from shared.embedded.commands import ROOT, WORKERS
 from shared.embedded.stack import Stack, running_stack, wait_for

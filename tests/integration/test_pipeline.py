@@ -9,8 +9,8 @@ import pytest
 
 from shared.client import InferenceClient
 from shared.console import read_evaluation
-from shared.datasets.manifest import Shard
 from shared.datasets.mias import Source
+from shared.domain.films import Shard
 from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.modelling.calibration import OPERATING_POINTS
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile

@@ -7,8 +7,8 @@ import pytest
 import redis
 
 from shared.console import read_evaluation
-from shared.datasets.manifest import Dataset
 from shared.datasets.mias import Source
+from shared.domain.films import Dataset
 from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.modelling.recipes import profile
 from shared.progress import follow

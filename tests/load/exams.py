@@ -23,8 +23,8 @@ import numpy as np
 import psutil
 import requests
 
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.imaging.decode import encode_pgm
 from shared.store.objects import DirectoryStore
 from tests.bench.published import NETWORK, publish

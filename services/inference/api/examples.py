@@ -28,8 +28,8 @@ from shared.api.protocols import (
     ServerReady,
 )
 from shared.api.service import Alive, ModelList, Ready, UsageLimits
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.imaging.decode import encode_png
 from shared.modelling.exams import RULE
 

@@ -15,7 +15,7 @@ from services.inference.predictor import Explain, Prediction, ServedModel, expla
 from services.inference.service import InferenceService, connection_closed
 from shared.api.films import Side
 from shared.api.predictions import PredictionQuery
-from shared.datasets.manifest import Label
+from shared.domain.records import Label
 from shared.errors import ImageError, ImageTooLarge, InputError
 from shared.modelling.calibration import OperatingPoint
 

@@ -19,7 +19,7 @@ from shared.api.predictions import (
 )
 from shared.api.protocols import MOST_IMAGES
 from shared.api.service import KeyLimits, ModelDetails, ModelList, UsageLimits
-from shared.datasets.manifest import Label
+from shared.domain.records import Label
 from shared.errors import InputError
 from shared.imaging.image import MAX_PIXELS
 from shared.modelling.card import ModelCard

@@ -15,7 +15,7 @@ import services  # noqa: F401  sets what OpenMP and ONNX Runtime must know befor
 import cv2
 import numpy as np
 
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.imaging.preprocess import Preprocessing, prepare
 
 THREADS = 1

@@ -7,8 +7,8 @@ import schemathesis
 from hypothesis import strategies as st
 
 from services.inference.api.images import IMAGES
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.imaging.decode import encode_png
 
 FILMS = st.sampled_from(

@@ -7,7 +7,8 @@ import pytest
 from services.augment import core
 from services.augment.core import affine, apply_transform, background, carry_lesions, draw_transform
 from services.augment.elastic import displacement
-from shared.datasets.manifest import Elastic, Label, Lesion, Transform
+from shared.domain.films import Elastic, Lesion, Transform
+from shared.domain.records import Label
 from shared.imaging.image import unsigned
 from shared.modelling.recipes import AugmentationRecipe
 

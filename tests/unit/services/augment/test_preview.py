@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from services.augment import preview
-from shared.datasets.manifest import Label, Lesion
+from shared.domain.films import Lesion
+from shared.domain.records import Label
 from shared.modelling.recipes import AugmentationRecipe
 
 RECIPE = AugmentationRecipe(name="test", variants=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from services.augment.tasks import AUGMENT, StoredFilm, augment_film
-from shared.datasets.manifest import Shard, Transform
+from shared.domain.films import Shard, Transform
 from shared.imaging.decode import decode, encode_png
 from shared.queue.shards import is_intact
 from shared.store import keys

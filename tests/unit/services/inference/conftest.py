@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from services.inference.app import create_app
 from services.train.publish import model_files, network_to_bytes
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.modelling.networks import build
 from shared.settings import Settings
 from shared.store import registry

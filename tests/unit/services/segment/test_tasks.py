@@ -8,8 +8,8 @@ import pytest
 from services.augment.tasks import AUGMENT
 from services.segment.core import segment_image
 from services.segment.tasks import SEGMENT
-from shared.datasets.manifest import Shard
 from shared.datasets.synthetic import draw
+from shared.domain.films import Shard
 from shared.errors import NotAMammogram
 from shared.imaging.decode import decode, encode_png
 from shared.imaging.image import Pixels

@@ -11,7 +11,8 @@ import pytest
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
 from services.train.data import lesion_places, load_images, read_segmented
-from shared.datasets.manifest import CLASSES, Shard
+from shared.domain.films import Shard
+from shared.domain.records import CLASSES
 from shared.errors import StoreError, StoreUnavailable
 from shared.imaging.decode import decode, encode_png
 from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image

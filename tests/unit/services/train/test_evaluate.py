@@ -9,7 +9,7 @@ from services.train.evaluate import evaluate_run
 from services.train.exams import films_of, published_comparison, published_exam_rule
 from services.train.jobs import JobResult
 from services.train.points import best_fold, published_points
-from shared.datasets.manifest import CLASSES, Label
+from shared.domain.records import CLASSES, Label
 from shared.modelling.calibration import (
     OPERATING_POINTS,
     abnormal_score,

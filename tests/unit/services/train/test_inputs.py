@@ -8,7 +8,7 @@ import pytest
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
 from services.train.inputs import training_films, training_inputs
-from shared.datasets.manifest import FilmShard
+from shared.domain.films import FilmShard
 from shared.imaging.decode import decode
 from shared.imaging.preprocess import Preprocessing, prepare_image
 from shared.modelling import drift

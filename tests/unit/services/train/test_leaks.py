@@ -10,8 +10,9 @@ from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
 from services.train.data import Images, job_split, load_images
 from services.train.jobs import parse_job
-from shared.datasets.manifest import CLASSES, Variant
 from shared.datasets.splits import Split
+from shared.domain.films import Variant
+from shared.domain.records import CLASSES
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.recipes import AugmentationRecipe
 from shared.queue.plan import Plan

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from services.train.lesions import UNKNOWN, breast_places, place_losses, places_of
-from shared.datasets.manifest import Label, Lesion
+from shared.domain.films import Lesion
+from shared.domain.records import Label
 
 SQUARE = (100, 200, 800)  # the network sees columns 100..900 and rows 200..1000 of the film
 EVEN = torch.ones(3)

@@ -12,7 +12,7 @@ import pytest
 from services.train.code import code_sha256
 from services.train.mistakes import Mistake, picture
 from services.train.report import THRESHOLD_RULES, percent, picture_name, render, share
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.modelling.evaluation import (
     Baseline,
     Calibration,

@@ -8,8 +8,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import Label
 from shared.datasets.mias import lesions_near
+from shared.domain.records import Label
 from shared.errors import DatasetError, ImageError, InputError
 from shared.imaging.decode import encode_pgm
 from shared.modelling.recipes import PROFILES, AugmentationRecipe, read_augmentation

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shared.datasets.manifest import CLASSES, Film, Label, Lesion, Manifest, describe
 from shared.datasets.mias import Source, lesions_near, parse_info, read_manifest
+from shared.domain.films import Film, Lesion, Manifest, describe
+from shared.domain.records import CLASSES, Label
 from shared.errors import DatasetError
 from shared.imaging.decode import decode, encode_pgm
 from shared.modelling.applicability import TrainedOn, count_films

@@ -6,8 +6,9 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import CLASSES, Label, Variant
 from shared.datasets.splits import Split, paper_split, patient_split
+from shared.domain.films import Variant
+from shared.domain.records import CLASSES, Label
 from shared.errors import PlanError
 from tests.builders import exam_manifest, small_manifest, variants_of
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import CLASSES, Label, Manifest
 from shared.datasets.mias import Source, parse_info, read_manifest
 from shared.datasets.phantom import EDGE
 from shared.datasets.synthetic import draw, label_of, write_dataset
+from shared.domain.films import Manifest
+from shared.domain.records import CLASSES, Label
 
 
 @pytest.fixture(scope="module")

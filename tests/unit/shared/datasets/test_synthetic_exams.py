@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import Film, Label, Manifest
 from shared.datasets.phantom_views import HEIGHT, VENDOR, ViewFilm
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import label_of
 from shared.datasets.synthetic_exams import Exposed, draw_exposure, exposures, write_exams
+from shared.domain.films import Film, Manifest
+from shared.domain.records import Label
 from shared.imaging.segment import segment
 
 WOMEN = 8

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import Film, Label, Lesion
 from shared.datasets.mias import Source
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import write_dataset
 from shared.datasets.table import FILMS, LESIONS, TableSource
+from shared.domain.films import Film, Lesion
+from shared.domain.records import Label
 from shared.errors import DatasetError
 from shared.imaging.decode import encode_pgm
 

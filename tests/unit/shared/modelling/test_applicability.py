@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.datasets.manifest import Acquisition, Film
+from shared.domain.films import Acquisition, Film
 from shared.modelling.applicability import TrainedOn, assess, count_films, kinds_of_films
 from tests.builders import small_manifest, variants_of
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import CLASSES, Film, Label
+from shared.domain.films import Film
+from shared.domain.records import CLASSES, Label
 from shared.modelling.calibration import calibrate
 from shared.modelling.comparison import WEIGHT, both_sides, compared, log_odds
 from shared.modelling.predictions import Predictions

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import CLASSES, Label
+from shared.domain.records import CLASSES, Label
 from shared.modelling.comparison import log_odds
 from shared.modelling.exams import breast_probabilities, by_breast_and_exam, judge_exam
 from shared.modelling.predictions import Floats, Predictions

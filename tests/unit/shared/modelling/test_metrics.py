@@ -14,7 +14,7 @@ from sklearn.metrics import (
 )
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.modelling import metrics
 from shared.modelling.calibration import brier_score, expected_calibration_error
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate, roc_curve, share

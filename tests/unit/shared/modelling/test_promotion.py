@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import CLASSES
+from shared.domain.records import CLASSES
 from shared.errors import PromotionRefused
 from shared.modelling.metrics import auc_difference, evaluate
 from shared.modelling.predictions import Predictions

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets.manifest import SetAside
+from shared.domain.films import SetAside
 from shared.errors import PlanError, PreconditionFailed, QueueUnavailable, RunNotFound, StoreUnavailable
 from shared.queue import pipeline
 from shared.queue.pipeline import Failure, Marker

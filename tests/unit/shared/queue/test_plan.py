@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets.manifest import describe
+from shared.domain.films import describe
 from shared.errors import InputError, PlanError, RunNotFound
 from shared.modelling.recipes import PROFILES, Protocol, TrainingRecipe
 from shared.queue.plan import SCRATCH, SHARDED, STAGES, Plan, Stage, check_plan, make_plan, read_plan

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.datasets.manifest import Film, FilmShard, SetAside, Shard, Variant
+from shared.domain.films import Film, FilmShard, SetAside, Shard, Variant
 from shared.errors import (
     NotAMammogram,
     ObjectNotFound,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from shared.datasets.manifest import SetAside
+from shared.domain.films import SetAside
 from shared.embedded.broker import free_port
 from shared.errors import QueueUnavailable, RunNotFound, StoreUnavailable
 from shared.queue import pipeline

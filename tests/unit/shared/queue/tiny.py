@@ -4,7 +4,7 @@ import hashlib
 from itertools import groupby
 from typing import Any
 
-from shared.datasets.manifest import Film, FilmShard, Shard, Transform, Variant, describe
+from shared.domain.films import Film, FilmShard, Shard, Transform, Variant, describe
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
 from shared.store import keys

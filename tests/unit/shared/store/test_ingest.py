@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.datasets.manifest import FilmShard, describe
 from shared.datasets.mias import Source, read_manifest
+from shared.domain.films import FilmShard, describe
 from shared.errors import DatasetError, InputError, ObjectNotFound, StoreMisconfigured
 from shared.imaging.decode import encode_pgm
 from shared.store import keys

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from shared.datasets.manifest import Label
 from shared.datasets.phantom import render
+from shared.domain.records import Label
 from shared.imaging.decode import encode_png
 from shared.modelling.applicability import TrainedOn
 from shared.modelling.comparison import compared

@@ -2,17 +2,8 @@
 
 import pytest
 
-from shared.datasets import manifest
-from shared.datasets.manifest import (
-    Dataset,
-    Exposure,
-    Film,
-    Label,
-    Manifest,
-    check_enough_patients,
-    describe,
-    patients_by_label,
-)
+from shared.domain.films import Dataset, Exposure, Film, Manifest, check_enough_patients, describe, patients_by_label
+from shared.domain.records import Label
 from shared.errors import PlanError
 from tests.builders import small_manifest
 
@@ -27,7 +18,7 @@ def test_a_shard_has_eight_films(films: int) -> None:
 def test_there_are_never_more_shards_than_can_be_listed(
     monkeypatch: pytest.MonkeyPatch, films: int, shard_films: int
 ) -> None:
-    monkeypatch.setattr(manifest, "_MANY_SHARDS", 3)
+    monkeypatch.setattr("shared.domain.films._MANY_SHARDS", 3)
     described = describe(small_manifest(films))
     assert described.shard_films == shard_films
     assert -(-films // described.shard_films) <= 3

@@ -5,32 +5,16 @@ Coordinates have their origin at the top left edge of the film, x to the right a
 
 import hashlib
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from shared.domain.records import Label, Record
 from shared.errors import PlanError
 
-
-class Label(StrEnum):
-    """The three classes, from the least to the most severe."""
-
-    NORMAL = "normal"
-    BENIGN = "benign"
-    MALIGNANT = "malignant"
-
-
-CLASSES: tuple[Label, ...] = tuple(Label)
 Acquisition: TypeAlias = Literal["film scan", "digital", "synthesized"]
 """Synthesized: a 2D image computed from tomosynthesis, such as Hologic's C-View."""
 _MANY_SHARDS = 100_000
-
-
-class Record(BaseModel):
-    """A frozen model that refuses fields it does not know, so that a stale object is noticed when it is read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Lesion(Record):
