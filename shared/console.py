@@ -16,9 +16,9 @@ from shared.api.exams import ExamPrediction
 from shared.api.predictions import Finding, Judgement, PredictionAnswer, Signature
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.metrics import Interval
-from shared.store import keys
+from shared.store import layout
 from shared.store.ingest import Progress as Report
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
@@ -144,7 +144,7 @@ def _show_signature(answer: Signature, seconds: float) -> None:
 
 def read_evaluation(store: ObjectStore, run: str) -> Evaluation:
     """The evaluation of a finished run. Raises ObjectNotFound."""
-    return Evaluation.model_validate_json(store.get(keys.report_file(run, "metrics.json")))
+    return Evaluation.model_validate_json(store.get(layout.report_file(run, "metrics.json")))
 
 
 def _percent(interval: Interval) -> str:

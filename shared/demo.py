@@ -26,9 +26,10 @@ from shared.queue import pipeline
 from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.plan import TORCHVISION, Plan, make_plan
-from shared.store import keys, registry
+from shared.store import layout, models
 from shared.store.ingest import film_key, ingest
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 
 _SEED = 7
 
@@ -104,7 +105,7 @@ def _main_job(
 
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
-    exam = _unseen_exam(manifest, registry.read_card(store, "resnet50", client.model().version))
+    exam = _unseen_exam(manifest, models.read_card(store, "resnet50", client.model().version))
     answer = client.predict_exam([_sent(film, store.get(film_key(ingested.dataset, film.id))) for film in exam])
     console.print()
     evaluation = read_evaluation(store, plan.run)
@@ -118,7 +119,7 @@ def _main_job(
     labels = ", ".join(f"{side} breast {label}" for side, label in _truth(exam).items())
     console.print(f"{kind} of patient {exam[0].patient}, unseen in training, in truth: {labels}")
     show_exam(answer)
-    console.print(f"\nReport with its pictures: {store.locate(keys.report_file(plan.run, 'index.html'))}")
+    console.print(f"\nReport with its pictures: {store.locate(layout.report_file(plan.run, 'index.html'))}")
 
 
 def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_name: str) -> Plan:

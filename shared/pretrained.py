@@ -14,8 +14,8 @@ from typing import cast
 from shared.errors import PlanError, WeightsUnavailable
 from shared.modelling.recipes import Network
 from shared.queue.plan import TORCHVISION
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 TRANSFER_NETWORKS: tuple[Network, ...] = ("alexnet", "resnet50")
 """The networks that start from pretrained weights; the modified CNN never does."""
@@ -96,10 +96,10 @@ def _tried(choices: Sequence[str]) -> dict[Network, str | None]:
 def _key_of(store: ObjectStore, path: Path, place: str) -> str:
     if path.is_file():
         data = path.read_bytes()
-        key = keys.weights(hashlib.sha256(data).hexdigest(), path.name)
+        key = layout.weights(hashlib.sha256(data).hexdigest(), path.name)
         if not store.exists(key):
             store.put(key, data)
         return key
-    if place.startswith(keys.weights("", "").rstrip("/")) and store.exists(place):
+    if place.startswith(layout.weights("", "").rstrip("/")) and store.exists(place):
         return place
     raise PlanError(f"there are no weights at '{place}': neither a file here nor a key of the store")

@@ -10,7 +10,7 @@ from shared.errors import RunError
 from shared.modelling.recipes import as_network
 from shared.queue.plan import Plan, Stage
 from shared.queue.status import RunStatus, StageStatus, read_status
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 _STAGE_WORDS: dict[Stage, str] = {
     "augment": "augment: films",

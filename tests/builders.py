@@ -25,9 +25,10 @@ from shared.queue.broker import Broker, connect
 from shared.queue.messages import Kind
 from shared.queue.plan import Plan, make_plan
 from shared.queue.shards import ShardStage, do_shard
-from shared.store import registry
+from shared.store import models
+from shared.store.directory import DirectoryStore
 from shared.store.ingest import film_key, ingest, read_dataset, shard_key
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store.interface import ObjectStore
 
 
 def small_manifest(films: int = 16) -> Manifest:
@@ -112,7 +113,7 @@ def shard_place(store: ObjectStore, shard: str, dataset: str = "films") -> str:
 
 def model_place(store: ObjectStore, network: str, version: str, name: str) -> str:
     """The key of a file of a published version."""
-    return registry.file_key(registry.read_card(store, network, version), name)
+    return models.file_key(models.read_card(store, network, version), name)
 
 
 class HeldStore:

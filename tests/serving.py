@@ -14,9 +14,9 @@ from shared.client import InferenceClient
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, inference_command
 from shared.modelling.networks import build
-from shared.store import registry
-from shared.store.access import new_key
-from shared.store.objects import DirectoryStore
+from shared.store import models
+from shared.store.api_keys import new_key
+from shared.store.directory import DirectoryStore
 from tests.builders import model_card, preprocessing_card
 from tests.servers import wait_until
 
@@ -50,8 +50,8 @@ def published(folder: Path) -> DirectoryStore:
         torch.manual_seed(seed)
         files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
         card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
-        registry.publish(store, card, files)
-    registry.promote(store, NETWORK, "v1", by="test", why="test")
+        models.publish(store, card, files)
+    models.promote(store, NETWORK, "v1", by="test", why="test")
     return store
 
 

@@ -14,10 +14,10 @@ from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
 from shared.queue.worker import shard_task
 from shared.settings import settings
-from shared.store import keys
+from shared.store import layout
 from shared.store.ingest import film_key, read_dataset, shard_key
-from shared.store.objects import ObjectStore
-from shared.store.overlap import Files
+from shared.store.interface import ObjectStore
+from shared.store.prefetch import Files
 
 app = make_app(settings())
 cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings().worker_processes))
@@ -54,7 +54,7 @@ def augment_film(files: Files, plan: Plan, stored: StoredFilm) -> list[Variant]:
     for number in range(recipe.variants):
         transform = draw_transform(recipe, film.id, number, film.width, film.height)
         image = encode_png(apply_transform(original.pixels, transform, original.bits))
-        key = keys.augmented_image(plan.dataset, recipe_id, film.id, number)
+        key = layout.augmented_image(plan.dataset, recipe_id, film.id, number)
         files.put(key, image)
         variants.append(
             Variant(

@@ -1,7 +1,7 @@
 """Who may ask: finds the key that came with a request, and keeps to what the key is good for and how often.
 
-Keys come from the store (see `shared.store.access`) and are read again and again, so that a new or a revoked one counts
-within seconds. While the service listens on loopback alone, the key of `MAMMO_API_KEY` is taken as well.
+Keys come from the store (see `shared.store.api_keys`) and are read again and again, so that a new or a revoked one
+counts within seconds. While the service listens on loopback alone, the key of `MAMMO_API_KEY` is taken as well.
 """
 
 import logging
@@ -24,8 +24,8 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.settings import Settings
-from shared.store.access import ApiKey, KeyRing, describe_key, read_keys
-from shared.store.objects import ObjectStore
+from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
+from shared.store.interface import ObjectStore
 
 _log = logging.getLogger("mammostack.inference")
 

@@ -16,8 +16,8 @@ from shared.modelling.calibration import OperatingPoint
 from shared.queue.batch_plan import BatchPlan, read_images
 from shared.queue.batches import PREDICT
 from shared.queue.shards import GivenUp, Tries, attempt, code_of, storable, text_of
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 _log = logging.getLogger("mammostack.inference")
 
@@ -98,7 +98,7 @@ def _predict_image(
     heatmap = None
     if found.heat is not None:
         png = overlay_png(found.heat)
-        heatmap = keys.batch_heatmap(plan.batch, index, hashlib.sha256(png).hexdigest())
+        heatmap = layout.batch_heatmap(plan.batch, index, hashlib.sha256(png).hexdigest())
         store.put(heatmap, png)
     said = finding(model.card, found, point, time.perf_counter() - began)
     return BatchLine(index=index, key=key, finding=said, heatmap=heatmap, heatmap_class=found.explained)

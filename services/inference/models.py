@@ -17,8 +17,8 @@ from shared.imaging.segment import SEGMENTATION_VERSION
 from shared.modelling.card import GOLDEN, GOLDEN_INT8, HEAD, INT8, ONNX, WEIGHTS, ModelCard
 from shared.modelling.golden import check_golden
 from shared.settings import EngineKind
-from shared.store import registry
-from shared.store.objects import ObjectStore
+from shared.store import models
+from shared.store.interface import ObjectStore
 
 _TOLERANCE = 1e-3
 _TOLERANCE_INT8 = 0.05
@@ -59,7 +59,7 @@ class ModelKeeper:
     def refresh(self) -> None:
         """Loads the version that the alias points to, if it is another one; whatever fails, the old one stays."""
         try:
-            version = registry.read_alias(self._store, self._network, self._alias).version
+            version = models.read_alias(self._store, self._network, self._alias).version
             if self._model and version == self._model.card.version:
                 return
             if version == self._refused and time.monotonic() < self._again_at:
@@ -95,15 +95,15 @@ def load_model(store: ObjectStore, network: str, version: str, threads: int, kin
     Raises:
         ModelCorrupt: a digest is wrong, the golden inputs give other answers, or it wants another preprocessing.
     """
-    card = registry.read_card(store, network, version)
+    card = models.read_card(store, network, version)
     if card.preprocessing.segmentation != SEGMENTATION_VERSION:
         raise ModelCorrupt(
             f"{network} {version} was trained with segmentation {card.preprocessing.segmentation}, this service has "
             f"{SEGMENTATION_VERSION}; deploy the release that trained it, or train it again"
         )
     file, engine, golden, tolerance = _engine(store, card, threads, kind)
-    check_golden(registry.read_file(store, card, golden), engine.logits, tolerance)
-    head = _read_head(registry.read_file(store, card, HEAD)) if HEAD in card.files else None
+    check_golden(models.read_file(store, card, golden), engine.logits, tolerance)
+    head = _read_head(models.read_file(store, card, HEAD)) if HEAD in card.files else None
     return ServedModel(card, file, engine, Preprocessing(size=card.preprocessing.size), head)
 
 
@@ -112,15 +112,15 @@ def _engine(store: ObjectStore, card: ModelCard, threads: int, kind: EngineKind)
     if kind == "torch":
         from services.inference.torch_engine import TorchEngine  # noqa: PLC0415  the CPU's server never imports torch
 
-        return WEIGHTS, TorchEngine(card.network, registry.read_file(store, card, WEIGHTS), threads), GOLDEN, _TOLERANCE
+        return WEIGHTS, TorchEngine(card.network, models.read_file(store, card, WEIGHTS), threads), GOLDEN, _TOLERANCE
     if kind == "onnx-int8" and INT8 in card.files:
-        return INT8, Engine(registry.read_file(store, card, INT8), threads), GOLDEN_INT8, _TOLERANCE_INT8
+        return INT8, Engine(models.read_file(store, card, INT8), threads), GOLDEN_INT8, _TOLERANCE_INT8
     if kind == "onnx-int8":
         _log.warning(
             "no 8-bit graph is offered, the network itself is served",
             extra={"network": card.network, "version": card.version},
         )
-    return ONNX, Engine(registry.read_file(store, card, ONNX), threads), GOLDEN, _TOLERANCE
+    return ONNX, Engine(models.read_file(store, card, ONNX), threads), GOLDEN, _TOLERANCE
 
 
 def _read_head(document: bytes) -> Floats:

@@ -17,7 +17,8 @@ from shared import metrics
 from shared.errors import ImageError, ModelNotFound
 from shared.modelling.drift import TraitsOfFilm, traits_of
 from shared.settings import Settings
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 
 _log = logging.getLogger("mammostack.inference")
 

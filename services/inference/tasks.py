@@ -19,8 +19,8 @@ from shared.queue.messages import Message
 from shared.queue.shards import text_of
 from shared.queue.worker import Work, holding, unit_task
 from shared.settings import settings
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 app = make_app(settings())
 
@@ -31,7 +31,7 @@ def carry_out(store: ObjectStore, broker: Broker, message: Message) -> str:
     if has_ended(store, plan):
         broker.drop_tally(plan.batch, PREDICT)
         return "skipped"
-    key = keys.batch_part(plan.batch, part)
+    key = layout.batch_part(plan.batch, part)
     with holding(broker, key, lambda: has_ended(store, plan)) as stopping:
         if store.exists(key):
             mark_part(store, broker, plan, part, store.get(key))

@@ -13,9 +13,9 @@ from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
 from shared.queue.worker import shard_task
 from shared.settings import settings
-from shared.store import keys
-from shared.store.objects import ObjectStore
-from shared.store.overlap import Files
+from shared.store import layout
+from shared.store.interface import ObjectStore
+from shared.store.prefetch import Files
 
 app = make_app(settings())
 cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings().worker_processes))
@@ -23,7 +23,7 @@ cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings().worker_processes))
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Variant]]:
     """The augmented images of a shard, film by film."""
-    document = store.get(keys.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
+    document = store.get(layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
     augmented = Shard.model_validate_json(document)
     films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
     return Source(films, hashlib.sha256(document).hexdigest(), augmented.set_aside)
@@ -47,7 +47,7 @@ def _segment_variant(files: Files, plan: Plan, variant: Variant) -> Variant:
         )
     segmented = segment_image(data, variant.bits, variant.view)
     place = (plan.dataset, plan.augmentation.segmented_id, variant.film, variant.variant)
-    image_key, mask_key = keys.segmented_image(*place), keys.segmented_mask(*place)
+    image_key, mask_key = layout.segmented_image(*place), layout.segmented_mask(*place)
     files.put(image_key, segmented.film_png)
     files.put(mask_key, segmented.mask_png)
     return variant.model_copy(

@@ -25,7 +25,7 @@ from shared.modelling.networks import MammogramNetwork
 from shared.modelling.predictions import Predictions, merge
 from shared.modelling.recipes import Network
 from shared.queue.plan import SCRATCH, Plan
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 _log = logging.getLogger("mammostack.train")
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)

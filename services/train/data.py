@@ -23,7 +23,7 @@ from shared.imaging.decode import decode
 from shared.imaging.image import Image, with_depth
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.queue.plan import Plan
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 READERS = 4
 NEXT_DIVISION = 1000

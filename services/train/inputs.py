@@ -9,7 +9,7 @@ from shared.domain.films import Variant
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.drift import MIN_FILMS, InputDistribution, TraitsOfFilm, distribution, traits_of
 from shared.queue.plan import Plan
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 
 def training_films(store: ObjectStore, plan: Plan, best: JobResult) -> list[Variant]:

@@ -17,8 +17,8 @@ from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.predictions import Floats, Predictions
 from shared.modelling.recipes import Network, Protocol
 from shared.queue.plan import Plan
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 RESULT, MODEL, PROGRESS, CHECKPOINT = "result.json", "model.safetensors", "progress.json", "checkpoint.safetensors"
 
@@ -99,7 +99,7 @@ def result_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
     """Whether a finished job's result can be read and its weights, as long as they are needed, are those it names."""
     try:
         result = JobResult.model_validate_json(store.get(plan.done_key("train", unit)))
-        if result.model_sha256 is None or store.exists(keys.published_mark(plan.run, result.job.network)):
+        if result.model_sha256 is None or store.exists(layout.published_mark(plan.run, result.job.network)):
             return True
         read_weights(store, plan, result)
     except (ObjectNotFound, ModelCorrupt, ValueError):
@@ -109,7 +109,7 @@ def result_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
 
 def weights_key(plan: Plan, result: JobResult) -> str:
     """Where the weights of a job are: below their digest, so that no other worker's take their place."""
-    return keys.fold_file(plan.run, result.job.name, f"{result.model_sha256}/{MODEL}")
+    return layout.fold_file(plan.run, result.job.name, f"{result.model_sha256}/{MODEL}")
 
 
 def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
@@ -122,7 +122,7 @@ def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
     try:
         weights = store.get(weights_key(plan, result))
     except ObjectNotFound:
-        weights = store.get(keys.fold_file(plan.run, result.job.name, MODEL))
+        weights = store.get(layout.fold_file(plan.run, result.job.name, MODEL))
     if hashlib.sha256(weights).hexdigest() != result.model_sha256:
         raise ModelCorrupt(
             f"{weights_key(plan, result)} is not what was trained; delete {plan.done_key('train', result.job.name)}, "
@@ -133,6 +133,6 @@ def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
 
 def delete_weights(store: ObjectStore, plan: Plan, job: str) -> None:
     """Delete the weights that workers have left of a job, when they are needed no more."""
-    for key in list(store.list(keys.fold_file(plan.run, job, ""))):
+    for key in list(store.list(layout.fold_file(plan.run, job, ""))):
         if key.endswith(f"/{MODEL}"):  # beside the result too, where releases before 0.2 left them
             store.delete(key)

@@ -20,7 +20,7 @@ from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.queue.plan import Plan
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 COUNT = 12
 _EDGE = 224  # of each picture

@@ -42,9 +42,9 @@ from shared.modelling.networks import MammogramNetwork, head_layers, trained
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
 from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.queue.plan import Plan
-from shared.store import keys, registry
+from shared.store import layout, models
 from shared.store.ingest import stored_manifest
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 _MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
 _SYNTHETIC_TERMS = "Generated films; no person's data."
@@ -60,9 +60,9 @@ def network_from_bytes(kind: Network, weights: bytes) -> MammogramNetwork:
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
     """Publishes, with its card, the network of the fold that did best on its validation films."""
-    store.discard_partial(keys.model(network, plan.run))
+    store.discard_partial(layout.model(network, plan.run))
     best = best_fold(results)
-    figures = store.get(keys.report_file(plan.run, "metrics.json"))
+    figures = store.get(layout.report_file(plan.run, "metrics.json"))
     evaluation = Evaluation.model_validate_json(figures)
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
@@ -74,7 +74,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     points = published_points(best, judged.operating_points)
     int8, more = _in_8_bits(store, plan, best, files[ONNX], points)
     files |= more
-    files |= {"report.html": store.get(keys.report_file(plan.run, "index.html")), "metrics.json": figures}
+    files |= {"report.html": store.get(layout.report_file(plan.run, "index.html")), "metrics.json": figures}
     files |= {PREDICTIONS: served_predictions(results).model_dump_json().encode()}
     card = ModelCard(
         network=network,
@@ -111,7 +111,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
         files={},
     )
-    registry.publish(store, card, files)
+    models.publish(store, card, files)
 
 
 def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> dict[str, bytes]:
@@ -151,8 +151,8 @@ def _in_8_bits(
 def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
     """Whether the run's version of a network is published and every file of it is the one that its card names."""
     try:
-        card = registry.read_card(store, network, plan.run)
-        return all(registry.read_file(store, card, name) for name in card.files)
+        card = models.read_card(store, network, plan.run)
+        return all(models.read_file(store, card, name) for name in card.files)
     except (ModelNotFound, ModelCorrupt):
         return False
 

@@ -20,8 +20,8 @@ from shared.modelling.evaluation import Evaluation, NetworkResult
 from shared.modelling.exams import RULE
 from shared.modelling.recipes import EXPLAINABLE
 from shared.queue.plan import Plan
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 # What was published for ResNet-50 with images augmented first and split afterwards.
 PUBLISHED = {"accuracy": 0.986, "precision": 0.97, "recall": 1.0, "f1": 0.99}
@@ -84,7 +84,7 @@ def report_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
     try:
         digests = json.loads(store.get(plan.done_key("evaluate", unit)))
         return all(
-            hashlib.sha256(store.get(keys.report_file(plan.run, name))).hexdigest() == digest
+            hashlib.sha256(store.get(layout.report_file(plan.run, name))).hexdigest() == digest
             for name, digest in digests.items()
         )
     except (ObjectNotFound, ValueError):

@@ -11,7 +11,7 @@ from shared.modelling.recipes import Network, TrainingRecipe
 from shared.modelling.weights import download, from_file, load_into
 from shared.queue.plan import SCRATCH, TORCHVISION, Plan
 from shared.settings import settings
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 
 def starting_network(

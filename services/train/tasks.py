@@ -54,9 +54,9 @@ from shared.queue.plan import Plan
 from shared.queue.status import JobProgress
 from shared.queue.worker import Assignment, job_task
 from shared.settings import settings
-from shared.store import keys, registry
+from shared.store import layout, models
 from shared.store.ingest import stored_manifest
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 app = make_app(settings())
 check_trackers(settings())
@@ -70,7 +70,7 @@ def train_fold(work: Assignment) -> None:
     After every epoch, and when it is asked to stop, it leaves a checkpoint, from which the next worker goes on.
     """
     store, plan, job, began = work.store, work.plan, parse_job(work.unit), time.monotonic()
-    store.discard_partial(keys.fold_file(plan.run, work.unit, ""))
+    store.discard_partial(layout.fold_file(plan.run, work.unit, ""))
     recipe, device = plan.training[job.network], training_device()
     images = load_images(store, plan, Preprocessing(size=recipe.input_size))
     for shard, films in images.set_aside.items():
@@ -89,7 +89,7 @@ def train_fold(work: Assignment) -> None:
         if time.monotonic() - kept_at < settings().checkpoint_every_s and not work.stopping():
             return
         kept_at = time.monotonic()
-        store.put(keys.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
+        store.put(layout.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
         store.got_somewhere()
 
     train, pretrained = images.examples(split.train), bool(weights.loaded)
@@ -160,7 +160,7 @@ def train_fold(work: Assignment) -> None:
     )
     if trained:
         store.put(weights_key(plan, result), trained)
-    store.delete(keys.fold_file(plan.run, job.name, CHECKPOINT))
+    store.delete(layout.fold_file(plan.run, job.name, CHECKPOINT))
     store.finish(result.model_dump_json().encode())
 
 
@@ -176,7 +176,7 @@ def evaluate(work: Assignment) -> None:
     best = best_result(evaluation)
     files = render(evaluation, mistakes(store, plan, as_network(best.network), results) if best else ())
     for name, data in files.items():
-        store.put(keys.report_file(plan.run, name), data)
+        store.put(layout.report_file(plan.run, name), data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     store.finish(json.dumps(digests).encode())
 
@@ -190,7 +190,7 @@ def publish(work: Assignment) -> None:
     if not model_is_intact(store, plan, network):
         publish_best(store, plan, network, results)
     with suppress(PromotionRefused):  # somebody else's is the latest, then
-        registry.promote(store, network, plan.run, by=f"run {plan.run}", why="published", alias=registry.CANDIDATE)
+        models.promote(store, network, plan.run, by=f"run {plan.run}", why="published", alias=models.CANDIDATE)
     # the weights of the folds are needed no more; the mark comes last, so that none is left behind
     for result in results:
         delete_weights(store, plan, result.job.name)
@@ -204,7 +204,7 @@ def promote(work: Assignment) -> None:
     outcome: dict[str, object]
     why = "the run was to promote it if it is better" if better else "the run was to promote it"
     try:
-        move = registry.promote(store, network, run, by=f"run {run}", why=why, only_if_better=better)
+        move = models.promote(store, network, run, by=f"run {run}", why=why, only_if_better=better)
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
         outcome = {"promoted": False, "version": run, "reason": str(refusal)}
@@ -213,7 +213,7 @@ def promote(work: Assignment) -> None:
 
 def _first_evaluated(store: ObjectStore, plan: Plan, when: str) -> str:
     """When a run was first evaluated: the same for all who evaluate it, so that they write the same bytes."""
-    key = keys.report_file(plan.run, "begun")
+    key = layout.report_file(plan.run, "begun")
     with suppress(PreconditionFailed):
         store.put(key, when.encode(), if_absent=True)
     return store.get(key).decode()
@@ -222,7 +222,7 @@ def _first_evaluated(store: ObjectStore, plan: Plan, when: str) -> str:
 def _read_checkpoint(work: Assignment, identity: str) -> Checkpoint | None:
     """What an earlier worker left of the job; None when it has to begin from the beginning."""
     try:
-        found = from_bytes(work.store.get(keys.fold_file(work.plan.run, work.unit, CHECKPOINT)), identity)
+        found = from_bytes(work.store.get(layout.fold_file(work.plan.run, work.unit, CHECKPOINT)), identity)
     except ObjectNotFound:
         return None
     except CheckpointUnusable as error:
@@ -241,7 +241,7 @@ def _show(store: ObjectStore, plan: Plan, job: Job, epoch: EpochRecord, epochs: 
         train_loss=epoch.train_loss,
         validation_loss=epoch.validation_loss,
     )
-    store.put(keys.fold_file(plan.run, job.name, PROGRESS), progress.model_dump_json().encode())
+    store.put(layout.fold_file(plan.run, job.name, PROGRESS), progress.model_dump_json().encode())
     metrics.TRAIN_EPOCH.labels(job.network).set(epoch.epoch)
     metrics.TRAIN_LOSS.labels(job.network).set(epoch.train_loss)
     metrics.TRAIN_RATE.labels(job.network).set(epoch.images_per_second)

@@ -9,7 +9,7 @@ from shared.api.keys import SCOPES, Scope
 from shared.console import console, listing, show_listing
 from shared.errors import InputError
 from shared.settings import settings
-from shared.store.access import ApiKey, add_key, describe_key, new_key, read_keys, revoke_key, rotate_key
+from shared.store.api_keys import ApiKey, add_key, describe_key, new_key, read_keys, revoke_key, rotate_key
 from shared.store.objects import open_store
 
 app = typer.Typer(no_args_is_help=True, help="API keys of the inference service: create, list, rotate, revoke.")

@@ -11,13 +11,14 @@ from shared.errors import InputError, ModelCorrupt, ModelNotFound
 from shared.modelling.card import ModelCard
 from shared.modelling.recipes import NETWORKS
 from shared.settings import settings
-from shared.store import registry
-from shared.store.objects import ObjectStore, open_store
+from shared.store import models
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 
 app = typer.Typer(no_args_is_help=True, help="List, promote and roll back published models.")
 Network = Annotated[str, typer.Argument(help="modified_cnn, alexnet or resnet50.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail; --force asks for it.")]
-Alias = Annotated[str, typer.Option(help=f"Which alias to move: {', '.join(registry.ALIASES)}.")]
+Alias = Annotated[str, typer.Option(help=f"Which alias to move: {', '.join(models.ALIASES)}.")]
 
 
 @app.command("list")
@@ -25,15 +26,15 @@ def list_models() -> None:
     """All published versions, with their figures, and which is in production or the latest candidate."""
     store = _store()
     table = listing("version", "network", "data set", "protocol", "macro AUC", "")
-    for network in sorted({*NETWORKS, *registry.networks(store)}):
-        aliases = {alias: _points_to(store, network, alias) for alias in registry.ALIASES}
-        versions = registry.versions(store, network)
+    for network in sorted({*NETWORKS, *models.networks(store)}):
+        aliases = {alias: _points_to(store, network, alias) for alias in models.ALIASES}
+        versions = models.versions(store, network)
         for version in sorted({*filter(None, aliases.values())} - {*versions}):
             names = ", ".join(alias for alias, current in aliases.items() if current == version)
             table.add_row(version, network, "DELETED", "", "", names)
         for version in versions:
             try:
-                card = registry.read_card(store, network, version)
+                card = models.read_card(store, network, version)
             except ModelCorrupt:
                 table.add_row(version, network, "DAMAGED", "", "", "")
                 continue
@@ -53,7 +54,7 @@ def card(
     network: Network, version: Annotated[str, typer.Argument(help="A version, from `mammo models list`.")]
 ) -> None:
     """Print a model's card: what it is for, how it was made, how good it is."""
-    console.print_json(registry.read_card(_store(), network, version).model_dump_json())
+    console.print_json(models.read_card(_store(), network, version).model_dump_json())
 
 
 @app.command()
@@ -68,28 +69,28 @@ def promote(
     version: Annotated[str, typer.Argument(help="A version, from `mammo models list`.")],
     reason: Reason = None,
     force: Annotated[bool, typer.Option("--force", help="Pass the comparison with the model in production.")] = False,
-    alias: Alias = registry.PRODUCTION,
+    alias: Alias = models.PRODUCTION,
 ) -> None:
     """Put a version into production. Inference picks it up without a restart."""
     if force and not reason:
         raise InputError("--force passes the gate, so say why: add --reason")
     why = reason or "promoted by hand"
-    move = registry.promote(_store(), network, version, by=_who(), why=why, force=force, alias=_alias(alias))
+    move = models.promote(_store(), network, version, by=_who(), why=why, force=force, alias=_alias(alias))
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 
 @app.command()
-def rollback(network: Network, reason: Reason = None, alias: Alias = registry.PRODUCTION) -> None:
+def rollback(network: Network, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
     """Put the version before the present one back into production."""
     why = reason or "rolled back by hand"
-    move = registry.rollback(_store(), network, by=_who(), why=why, alias=_alias(alias))
+    move = models.rollback(_store(), network, by=_who(), why=why, alias=_alias(alias))
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 
 @app.command()
 def history(network: Network) -> None:
     """Who moved what, when and why."""
-    for move in registry.history(_store(), network):
+    for move in models.history(_store(), network):
         forced = " (forced)" if move.forced else ""
         console.print(
             f"{move.when}  {move.alias}: {move.previous or 'nothing'} -> {move.version}{forced}, {move.by}: {move.why}"
@@ -98,20 +99,20 @@ def history(network: Network) -> None:
 
 def _points_to(store: ObjectStore, network: str, alias: str) -> str | None:
     try:
-        return registry.read_alias(store, network, alias).version
+        return models.read_alias(store, network, alias).version
     except ModelNotFound:
         return None
 
 
 def _alias(name: str) -> str:
     """`name`, if it is that of an alias. Raises InputError."""
-    if name not in registry.ALIASES:
-        raise InputError(f"there is no alias '{name}'; choose one of {', '.join(registry.ALIASES)}")
+    if name not in models.ALIASES:
+        raise InputError(f"there is no alias '{name}'; choose one of {', '.join(models.ALIASES)}")
     return name
 
 
-def _in_place(move: registry.AliasMove) -> str:
-    return "in production" if move.alias == registry.PRODUCTION else f"the {move.alias}"
+def _in_place(move: models.AliasMove) -> str:
+    return "in production" if move.alias == models.PRODUCTION else f"the {move.alias}"
 
 
 def _who() -> str:
@@ -122,7 +123,7 @@ def _who() -> str:
         return f"user {os.getuid()}"
 
 
-def _before(move: registry.AliasMove) -> str:
+def _before(move: models.AliasMove) -> str:
     return f"; before: {move.previous}" if move.previous else ""
 
 

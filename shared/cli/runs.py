@@ -38,8 +38,9 @@ from shared.queue.plan import TORCHVISION, Plan, check_plan, make_plan, read_pla
 from shared.queue.status import read_status
 from shared.settings import settings
 from shared.store import ingest as ingestion
-from shared.store import keys
-from shared.store.objects import ObjectStore, open_store
+from shared.store import layout
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 
 Dataset = Annotated[str, typer.Option(help="Name of the data set in the store.")]
 Weights = Annotated[
@@ -168,7 +169,7 @@ def status(
     if current.failures:
         console.print(failure_line(current))
     if current.state == "finished":
-        console.print(f"report: {store.locate(keys.report_file(run, 'index.html'))}")
+        console.print(f"report: {store.locate(layout.report_file(run, 'index.html'))}")
 
 
 def resume(
@@ -283,7 +284,7 @@ def _show(store: ObjectStore, plan: Plan) -> None:
     evaluation = read_evaluation(store, plan.run)
     console.print(evaluation_table(evaluation))
     console.print(weights_line(evaluation))
-    console.print(f"report: {store.locate(keys.report_file(plan.run, 'index.html'))}")
+    console.print(f"report: {store.locate(layout.report_file(plan.run, 'index.html'))}")
 
 
 def _store() -> ObjectStore:

@@ -15,7 +15,7 @@ from shared.console import console, reporting, show_exam, show_prediction
 from shared.embedded.commands import WORKERS, inference_command, worker_command
 from shared.errors import InputError
 from shared.settings import client_key, settings
-from shared.store.access import new_key, read_keys
+from shared.store.api_keys import new_key, read_keys
 from shared.store.objects import open_store
 
 Form: TypeAlias = Literal["exams", "mias"]

@@ -15,7 +15,7 @@ from shared.embedded.commands import ROOT, WORKERS, inference_command, worker_co
 from shared.embedded.processes import ProcessDied, Processes
 from shared.errors import MammoError
 from shared.settings import Settings
-from shared.store.access import new_key
+from shared.store.api_keys import new_key
 
 _READY_S = 60.0
 

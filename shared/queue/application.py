@@ -18,7 +18,8 @@ from shared.queue.idle import IdleWatch
 from shared.queue.transport import take_over_redis
 from shared.queue.watch import BrokerCollector
 from shared.settings import Settings, settings
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
 
 shutting_down = threading.Event()

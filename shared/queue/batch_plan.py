@@ -16,8 +16,8 @@ from typing import Literal
 from shared.api.batches import MOST_BATCH_IMAGES, BatchRequest
 from shared.domain.records import Record
 from shared.errors import InputError, MammoError, ObjectNotFound, PlanError, PreconditionFailed, RunNotFound
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 PART_IMAGES = 16
 _LIST_PARTS = 64
@@ -80,7 +80,7 @@ def read_batch(store: ObjectStore, batch: str) -> BatchPlan:
     if not (batch.isalnum() and batch.isascii() and len(batch) == 32):
         raise BatchNotFound
     try:
-        return BatchPlan.model_validate_json(store.get(keys.batch_plan(batch)))
+        return BatchPlan.model_validate_json(store.get(layout.batch_plan(batch)))
     except ObjectNotFound:
         raise BatchNotFound from None
 
@@ -88,7 +88,7 @@ def read_batch(store: ObjectStore, batch: str) -> BatchPlan:
 def read_images(store: ObjectStore, plan: BatchPlan, part: str) -> list[tuple[int, str]]:
     """Index and key of each image of a part. Raises PlanError when there is no such part."""
     span, size = plan.span(part), _LIST_PARTS * plan.part_images
-    listed = json.loads(store.get(keys.batch_keys(plan.batch, plan.listing, span.start // size)))
+    listed = json.loads(store.get(layout.batch_keys(plan.batch, plan.listing, span.start // size)))
     return [(index, listed[index % size]) for index in span]
 
 
@@ -123,7 +123,7 @@ def make_batch(
         listing=listing,
     )
     try:
-        store.put(keys.batch_plan(batch), plan.model_dump_json(indent=1).encode(), if_absent=True)
+        store.put(layout.batch_plan(batch), plan.model_dump_json(indent=1).encode(), if_absent=True)
     except PreconditionFailed:  # the same request came twice at a time
         _drop_lists(store, batch, listing)
         return _same(read_batch(store, batch), digest)
@@ -154,7 +154,7 @@ def _write_lists(store: ObjectStore, batch: str, listing: str, images: Iterator[
     """Stores the keys as they come and returns how many there are. Raises InputError."""
     count, most = 0, MOST_BATCH_IMAGES
     for number, chunk in enumerate(_chunks(islice(images, most + 1), _LIST_PARTS * PART_IMAGES)):
-        store.put(keys.batch_keys(batch, listing, number), json.dumps(chunk).encode())
+        store.put(layout.batch_keys(batch, listing, number), json.dumps(chunk).encode())
         count += len(chunk)
     if count > most:
         _drop_lists(store, batch, listing)
@@ -171,7 +171,7 @@ def _chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def _drop_lists(store: ObjectStore, batch: str, listing: str) -> None:
-    for key in list(store.list(keys.batch_listing(batch, listing))):
+    for key in list(store.list(layout.batch_listing(batch, listing))):
         store.delete(key)
 
 

@@ -17,8 +17,8 @@ from shared.errors import MammoError, ObjectNotFound, PreconditionFailed, QueueU
 from shared.queue.batch_plan import BatchPlan
 from shared.queue.messages import Kind, Queue
 from shared.queue.pipeline import was_last
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 PREDICT: Kind = "predict"
 
@@ -53,9 +53,9 @@ def begin(store: ObjectStore, queue: Queue, plan: BatchPlan) -> None:
     Raises:
         QueueUnavailable: the broker is away; the batch is kept, and can be resumed.
     """
-    if store.exists(keys.batch_enqueued(plan.batch)) or has_ended(store, plan):
+    if store.exists(layout.batch_enqueued(plan.batch)) or has_ended(store, plan):
         return
-    store.put(keys.batch_of(plan.owner, datetime.fromisoformat(plan.created), plan.batch), b"")
+    store.put(layout.batch_of(plan.owner, datetime.fromisoformat(plan.created), plan.batch), b"")
     resume(store, queue, plan)
 
 
@@ -74,7 +74,7 @@ def resume(store: ObjectStore, queue: Queue, plan: BatchPlan) -> int:
             _end(store, queue, plan)
     except QueueUnavailable as error:
         raise QueueUnavailable(f"{error}, then `mammo batch resume {plan.batch}`; the batch is kept") from error
-    store.put(keys.batch_enqueued(plan.batch), b"")
+    store.put(layout.batch_enqueued(plan.batch), b"")
     return len(left)
 
 
@@ -88,7 +88,7 @@ def finish_part(store: ObjectStore, queue: Queue, plan: BatchPlan, part: str, an
 
     Returns whether it was these answers that were stored.
     """
-    key, stored = keys.batch_part(plan.batch, part), True
+    key, stored = layout.batch_part(plan.batch, part), True
     try:
         store.put(key, answers, if_absent=True)
     except PreconditionFailed:
@@ -109,13 +109,13 @@ def mark_part(store: ObjectStore, queue: Queue, plan: BatchPlan, part: str, answ
     """Notes that a part is done, whose answers are stored. Doing so again changes nothing."""
     lines = [BatchLine.model_validate_json(line) for line in answers.splitlines()]
     failed = sum(line.problem is not None for line in lines)
-    store.put(keys.batch_mark(plan.batch, part, failed), b"")
+    store.put(layout.batch_mark(plan.batch, part, failed), b"")
     if was_last(queue, plan.batch, PREDICT, part, lambda: missing(store, plan)):
         _end(store, queue, plan)
 
 
 def has_ended(store: ObjectStore, plan: BatchPlan) -> bool:
-    return store.exists(keys.batch_end(plan.batch))
+    return store.exists(layout.batch_end(plan.batch))
 
 
 def missing(store: ObjectStore, plan: BatchPlan) -> Iterator[str]:
@@ -126,7 +126,7 @@ def missing(store: ObjectStore, plan: BatchPlan) -> Iterator[str]:
 
 def marks(store: ObjectStore, plan: BatchPlan) -> Iterator[Mark]:
     """The parts that are done, in order."""
-    prefix = keys.batch_marks(plan.batch)
+    prefix = layout.batch_marks(plan.batch)
     for entry in store.entries(prefix):
         part, _, failed = entry.key.removeprefix(prefix).partition("-")
         yield Mark(part, int(failed), entry.modified)
@@ -135,7 +135,7 @@ def marks(store: ObjectStore, plan: BatchPlan) -> Iterator[Mark]:
 def read_results(store: ObjectStore, plan: BatchPlan) -> Iterator[bytes]:
     """The answers that there are, part by part in the order of the images."""
     done = list(marks(store, plan))  # before the first of them is sent: an error can still be told then
-    return (store.get(keys.batch_part(plan.batch, mark.part)) for mark in done)
+    return (store.get(layout.batch_part(plan.batch, mark.part)) for mark in done)
 
 
 def describe(store: ObjectStore, plan: BatchPlan) -> Batch:
@@ -161,7 +161,7 @@ def describe(store: ObjectStore, plan: BatchPlan) -> Batch:
 
 def list_batches(store: ObjectStore, owner: str, limit: int) -> list[str]:
     """The ids of an owner's batches, the newest first."""
-    return [key.rpartition("-")[2] for key in reversed(deque(store.list(keys.batches_of(owner)), limit))]
+    return [key.rpartition("-")[2] for key in reversed(deque(store.list(layout.batches_of(owner)), limit))]
 
 
 def _end(store: ObjectStore, queue: Queue, plan: BatchPlan) -> None:
@@ -173,12 +173,12 @@ def _write_end(store: ObjectStore, plan: BatchPlan, state: Literal["done", "canc
     done, failed, _ = _count(store, plan)
     end = End(state=state, when=_time(datetime.now(UTC).timestamp()), done=done, failed=failed)
     with suppress(PreconditionFailed):  # it has ended otherwise, or another worker saw the end too
-        store.put(keys.batch_end(plan.batch), end.model_dump_json(indent=1).encode(), if_absent=True)
+        store.put(layout.batch_end(plan.batch), end.model_dump_json(indent=1).encode(), if_absent=True)
 
 
 def _read_end(store: ObjectStore, plan: BatchPlan) -> End | None:
     try:
-        return End.model_validate_json(store.get(keys.batch_end(plan.batch)))
+        return End.model_validate_json(store.get(layout.batch_end(plan.batch)))
     except ObjectNotFound:
         return None
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from shared.domain.records import Record
 from shared.errors import MammoError, ObjectNotFound, PreconditionFailed
 from shared.queue.lease import LeaseHeld
-from shared.store.objects import Entry, ObjectStore, Stored
+from shared.store.interface import Entry, ObjectStore, Stored
 
 
 class Superseded(MammoError):

@@ -15,8 +15,8 @@ from shared.errors import ObjectNotFound, PreconditionFailed, QueueUnavailable
 from shared.queue.messages import Kind, Queue
 from shared.queue.plan import SHARDED, STAGES, Plan, Stage, Unit, check_plan, read_plan
 from shared.queue.shards import code_of, images_are_intact, text_of
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 
 class Failure(Record):
@@ -49,7 +49,7 @@ def start(store: ObjectStore, queue: Queue, plan: Plan) -> None:
         QueueUnavailable: the broker is away; the plan is kept, and the run can be resumed.
     """
     check_plan(plan)
-    store.put(keys.run_plan(plan.run), plan.model_dump_json(indent=1).encode(), if_absent=True)
+    store.put(layout.run_plan(plan.run), plan.model_dump_json(indent=1).encode(), if_absent=True)
     try:
         _enqueue_from(store, queue, plan, STAGES[0])
     except QueueUnavailable as error:
@@ -64,7 +64,7 @@ def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: st
     if following < len(STAGES) and (marker := _take_marker(store, plan, stage, unit)):
         _enqueue_from(store, queue, plan, STAGES[following])
         done = marker.model_copy(update={"enqueued": True})
-        store.put(keys.stage_marker(plan.run, stage), done.model_dump_json().encode())
+        store.put(layout.stage_marker(plan.run, stage), done.model_dump_json().encode())
     queue.drop_tally(plan.run, stage)
 
 
@@ -87,7 +87,7 @@ def was_last(queue: Queue, run: str, kind: Kind, unit: str, missing: Callable[[]
 def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> Marker | None:
     """Makes `unit` the one that ends the stage; None when another one does, or has. A unit whose worker died before
     the next stage was enqueued comes again, and finds its own marker."""
-    key, marker = keys.stage_marker(plan.run, stage), Marker(unit=unit, token=secrets.token_hex(8), when=now())
+    key, marker = layout.stage_marker(plan.run, stage), Marker(unit=unit, token=secrets.token_hex(8), when=now())
     try:
         store.put(key, marker.model_dump_json().encode(), if_absent=True)
     except PreconditionFailed:
@@ -102,7 +102,7 @@ def _enqueue_from(store: ObjectStore, queue: Queue, plan: Plan, first: Stage) ->
         stage = STAGES[place]
         if missing := [unit.name for unit in missing_units(store, plan, stage)]:
             for unended in STAGES[place:]:
-                store.delete(keys.stage_marker(plan.run, unended))
+                store.delete(layout.stage_marker(plan.run, unended))
             if queue.enqueue(plan.run, stage, missing) == 0:  # done already: the workers were faster
                 advance(store, queue, plan, stage, missing[-1])
             return len(missing)
@@ -120,11 +120,11 @@ def resume(store: ObjectStore, queue: Queue, run: str, *, verify: bool = False) 
         RunNotFound: there is no such run.
     """
     plan = read_plan(store, run)
-    store.delete(keys.cancelled(run))
+    store.delete(layout.cancelled(run))
     damaged = {unit[:2]: unit for stage in SHARDED for unit in _damaged(store, plan, stage)} if verify else {}
     for failure in failures(store, run):
         if failure.film is None or (failure.stage, failure.unit) in damaged:
-            store.delete(keys.failure(run, failure.stage, failure.film or failure.unit))
+            store.delete(layout.failure(run, failure.stage, failure.film or failure.unit))
     for unit in damaged.values():
         store.delete(unit.done_key)
     return _enqueue_from(store, queue, plan, STAGES[0])
@@ -145,7 +145,7 @@ def retry(store: ObjectStore, queue: Queue, run: str) -> int:
             continue
         for stage in SHARDED[SHARDED.index(failure.stage) :]:
             store.delete(plan.done_key(stage, failure.unit))
-        store.delete(keys.failure(run, failure.stage, failure.film))
+        store.delete(layout.failure(run, failure.stage, failure.film))
     return resume(store, queue, run)
 
 
@@ -156,11 +156,11 @@ def cancel(store: ObjectStore, run: str) -> None:
         RunNotFound: there is no such run.
     """
     read_plan(store, run)
-    store.put(keys.cancelled(run), now().encode())
+    store.put(layout.cancelled(run), now().encode())
 
 
 def is_cancelled(store: ObjectStore, run: str) -> bool:
-    return store.exists(keys.cancelled(run))
+    return store.exists(layout.cancelled(run))
 
 
 def _damaged(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
@@ -177,7 +177,7 @@ def _damaged(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
 def give_up(store: ObjectStore, run: str, stage: Stage, unit: str, error: Exception) -> Failure:
     """Gives a unit up, with its reason, where `status` shows it."""
     failure = Failure(stage=stage, unit=unit, code=code_of(error), message=text_of(error), when=now())
-    store.put(keys.failure(run, stage, unit), failure.model_dump_json(indent=1).encode())
+    store.put(layout.failure(run, stage, unit), failure.model_dump_json(indent=1).encode())
     return failure
 
 
@@ -187,11 +187,11 @@ def set_aside(store: ObjectStore, plan: Plan, unit: str, films: Iterable[SetAsid
         failure = Failure(
             stage=film.stage, unit=unit, film=film.film, code=film.code, message=film.message, when=now()
         )  # fmt: skip
-        store.put(keys.failure(plan.run, film.stage, film.film), failure.model_dump_json(indent=1).encode())
+        store.put(layout.failure(plan.run, film.stage, film.film), failure.model_dump_json(indent=1).encode())
 
 
 def failures(store: ObjectStore, run: str) -> list[Failure]:
-    return [Failure.model_validate_json(store.get(key)) for key in store.list(keys.failures(run))]
+    return [Failure.model_validate_json(store.get(key)) for key in store.list(layout.failures(run))]
 
 
 def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
@@ -213,7 +213,7 @@ def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit
 def list_runs(store: ObjectStore) -> list[str]:
     """Names of all runs, the oldest first (a run's name begins with its time)."""
     suffix = "/plan.json"
-    return [key.split("/")[1] for key in store.list(keys.runs()) if key.endswith(suffix)]
+    return [key.split("/")[1] for key in store.list(layout.runs()) if key.endswith(suffix)]
 
 
 def now() -> str:

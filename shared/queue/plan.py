@@ -10,9 +10,9 @@ from shared.domain.films import Dataset, check_enough_patients
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
 from shared.modelling.recipes import EXPLAINABLE, AugmentationRecipe, Network, Profile, Protocol, TrainingRecipe
-from shared.store import keys
+from shared.store import layout
 from shared.store.ingest import shard_names
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
@@ -99,39 +99,39 @@ class Plan(Record):
     def done_key(self, stage: Stage, name: str) -> str:
         match stage:
             case "augment":
-                return keys.augmented_manifest(self.dataset, self.augmentation.id, name)
+                return layout.augmented_manifest(self.dataset, self.augmentation.id, name)
             case "segment":
-                return keys.segmented_manifest(self.dataset, self.augmentation.segmented_id, name)
+                return layout.segmented_manifest(self.dataset, self.augmentation.segmented_id, name)
             case "train":
-                return keys.fold_file(self.run, name, "result.json")
+                return layout.fold_file(self.run, name, "result.json")
             case "evaluate":
-                return keys.report_file(self.run, "digests.json")
+                return layout.report_file(self.run, "digests.json")
             case "publish":
-                return keys.published_mark(self.run, name)
+                return layout.published_mark(self.run, name)
             case "promote":
-                return keys.promoted_mark(self.run, name)
+                return layout.promoted_mark(self.run, name)
 
     def done_prefix(self, stage: Stage) -> str:
         """The prefix below which the `done_key`s of all units of a stage are."""
         match stage:
             case "augment":
-                return keys.augmented_manifests(self.dataset, self.augmentation.id)
+                return layout.augmented_manifests(self.dataset, self.augmentation.id)
             case "segment":
-                return keys.segmented_manifests(self.dataset, self.augmentation.segmented_id)
+                return layout.segmented_manifests(self.dataset, self.augmentation.segmented_id)
             case "train":
-                return keys.training(self.run)
+                return layout.training(self.run)
             case "evaluate":
-                return keys.report_file(self.run, "")
+                return layout.report_file(self.run, "")
             case "publish":
-                return keys.published(self.run)
+                return layout.published(self.run)
             case "promote":
-                return keys.promoted(self.run)
+                return layout.promoted(self.run)
 
 
 def read_plan(store: ObjectStore, run: str) -> Plan:
     """Raises RunNotFound."""
     try:
-        return Plan.model_validate_json(store.get(keys.run_plan(keys.check_name("run", run))))
+        return Plan.model_validate_json(store.get(layout.run_plan(layout.check_name("run", run))))
     except ObjectNotFound:
         raise RunNotFound(f"there is no run '{run}'; `mammo status` lists the runs") from None
 

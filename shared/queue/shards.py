@@ -15,8 +15,8 @@ from shared.domain.films import SetAside, Shard, Variant
 from shared.errors import MammoError, ObjectNotFound, QueueUnavailable, StoreMisconfigured, StoreUnavailable
 from shared.queue.messages import Kind
 from shared.queue.plan import Plan, Stage
-from shared.store.objects import ObjectStore
-from shared.store.overlap import Files, OverlappedStore
+from shared.store.interface import ObjectStore
+from shared.store.prefetch import Files, OverlappedStore
 
 T = TypeVar("T")
 OUTSIDE = (StoreUnavailable, StoreMisconfigured, QueueUnavailable)

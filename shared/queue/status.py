@@ -9,8 +9,8 @@ from shared.modelling.recipes import as_network
 from shared.queue.messages import Depth, Queue
 from shared.queue.pipeline import Failure, failures, is_cancelled
 from shared.queue.plan import SHARDED, STAGES, Plan, Stage, read_plan
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 _RATE_WINDOW_S = 60.0
 State = Literal["running", "failed", "cancelled", "finished"]
@@ -152,7 +152,7 @@ def _jobs(store: ObjectStore, plan: Plan, finished: frozenset[str]) -> dict[str,
         if name in finished:
             continue
         try:
-            document = store.get(keys.fold_file(plan.run, name, "progress.json"))
+            document = store.get(layout.fold_file(plan.run, name, "progress.json"))
         except ObjectNotFound:
             continue
         jobs[name] = JobProgress.model_validate_json(document)

@@ -29,9 +29,9 @@ from shared.queue.messages import Kind, Message, task_name
 from shared.queue.plan import Plan, Stage, Unit, read_plan
 from shared.queue.shards import OUTSIDE, ShardStage, WorkerLost, do_shard, is_intact
 from shared.settings import settings
-from shared.store import keys
-from shared.store.objects import ObjectStore
-from shared.store.overlap import Files
+from shared.store import layout
+from shared.store.interface import ObjectStore
+from shared.store.prefetch import Files
 
 _LEASE_PAUSE_S = 4.0
 _LONGEST_PAUSE_S = 8.0
@@ -234,7 +234,7 @@ def holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Iter
 
 
 def _do_job(job: Job, store: ObjectStore, plan: Plan, unit: Unit, stopping: Callable[[], bool]) -> None:
-    with claimed(store, keys.claim(plan.run, unit.stage, unit.name), unit.done_key) as fenced:
+    with claimed(store, layout.claim(plan.run, unit.stage, unit.name), unit.done_key) as fenced:
         if fenced.claim.deaths > settings().task_retries:
             raise WorkerLost(
                 f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from shared.datasets.sources import FilmSource
 from shared.domain.films import Dataset, FilmShard, Manifest, describe
 from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 from shared.store.unnamed import remove_unnamed
 
 Progress = Callable[[str, int, int], None]
@@ -38,7 +38,7 @@ def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progr
     Raises:
         DatasetError: the source is not right, or other films are stored under this name, meanwhile perhaps.
     """
-    keys.check_name("data set", dataset)
+    layout.check_name("data set", dataset)
     manifest = source.manifest(dataset, lambda done: progress("checking films", done, 0))
     description = describe(manifest)
     with suppress(ObjectNotFound):
@@ -52,7 +52,7 @@ def _write_films(
     store: ObjectStore, source: FilmSource, dataset: Dataset, manifest: Manifest, progress: Progress
 ) -> int:
     """Store the films that are not there and return how many. Raises DatasetError when one has changed meanwhile."""
-    present = set(store.list(keys.raw_films(dataset.dataset, dataset.content)))
+    present = set(store.list(layout.raw_films(dataset.dataset, dataset.content)))
     digests, written = {film.id: film.sha256 for film in manifest.films}, 0
     for done, image in enumerate(source.images(), 1):
         key = film_key(dataset, image.film)
@@ -76,12 +76,12 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
     if not _all_shards(store, dataset):
         _write_shards(store, dataset, manifest)
     try:
-        store.put(keys.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode(), if_absent=True)
+        store.put(layout.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode(), if_absent=True)
         stored = dataset
     except PreconditionFailed:
         stored = read_dataset(store, dataset.dataset)
-    named = tuple(part(stored.dataset, stored.content) for part in (keys.raw_films, keys.raw_manifests))
-    remove_unnamed(store, keys.raw(stored.dataset), named, _CONTENT)
+    named = tuple(part(stored.dataset, stored.content) for part in (layout.raw_films, layout.raw_manifests))
+    remove_unnamed(store, layout.raw(stored.dataset), named, _CONTENT)
     return _same(stored, dataset)
 
 
@@ -103,7 +103,7 @@ def _write_shards(store: ObjectStore, dataset: Dataset, manifest: Manifest) -> N
 
 def _all_shards(store: ObjectStore, dataset: Dataset) -> bool:
     wanted = {shard_key(dataset, name) for name in shard_names(dataset.films, dataset.shard_films)}
-    return wanted <= set(store.list(keys.raw_manifests(dataset.dataset, dataset.content)))
+    return wanted <= set(store.list(layout.raw_manifests(dataset.dataset, dataset.content)))
 
 
 def read_dataset(store: ObjectStore, dataset: str) -> Dataset:
@@ -113,7 +113,7 @@ def read_dataset(store: ObjectStore, dataset: str) -> Dataset:
         InputError: `dataset` can't be the name of a data set.
         ObjectNotFound: there is none of this name.
     """
-    return Dataset.model_validate_json(store.get(keys.raw_manifest(keys.check_name("data set", dataset))))
+    return Dataset.model_validate_json(store.get(layout.raw_manifest(layout.check_name("data set", dataset))))
 
 
 def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
@@ -127,12 +127,12 @@ def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
 
 def film_key(dataset: Dataset, film: str) -> str:
     """Where a film of an ingested data set is."""
-    return keys.raw_film(dataset.dataset, dataset.content, film)
+    return layout.raw_film(dataset.dataset, dataset.content, film)
 
 
 def shard_key(dataset: Dataset, shard: str) -> str:
     """Where it says what is known of the films of a shard."""
-    return keys.raw_shard(dataset.dataset, dataset.content, shard)
+    return layout.raw_shard(dataset.dataset, dataset.content, shard)
 
 
 def shard_names(films: int, shard_films: int) -> Iterator[str]:

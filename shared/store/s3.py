@@ -33,7 +33,7 @@ from shared.errors import (
     StoreUnsupported,
 )
 from shared.settings import Settings
-from shared.store.objects import Entry, Stored
+from shared.store.interface import Entry, Stored
 
 LARGE = 64 * 2**20  # bytes; a larger object goes up in parts
 ATTEMPTS = 5  # at one request; botocore waits between them, longer each time and by chance

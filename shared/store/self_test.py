@@ -7,8 +7,8 @@ that ignore one of them, answer 501 to it, or refuse it whatever is there.
 import uuid
 
 from shared.errors import PreconditionFailed, StoreMisconfigured, StoreUnsupported
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 
 def check_conditional_writes(store: ObjectStore) -> None:
@@ -26,7 +26,7 @@ def check_conditional_writes(store: ObjectStore) -> None:
 
 
 def _fault_of_if_absent(store: ObjectStore) -> str | None:
-    key = keys.self_test(uuid.uuid4().hex)
+    key = layout.self_test(uuid.uuid4().hex)
     try:
         store.put(key, b"first", if_absent=True)
         store.put(key, b"second", if_absent=True)
@@ -40,7 +40,7 @@ def _fault_of_if_absent(store: ObjectStore) -> str | None:
 
 
 def _fault_of_if_match(store: ObjectStore) -> str | None:
-    key = keys.self_test(uuid.uuid4().hex)
+    key = layout.self_test(uuid.uuid4().hex)
     try:
         store.put(key, b"first")
         before = store.read(key).etag

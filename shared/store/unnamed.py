@@ -4,7 +4,7 @@ import logging
 import re
 
 from shared.errors import StoreMisconfigured
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 _log = logging.getLogger("mammostack.store")
 

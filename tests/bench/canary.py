@@ -27,8 +27,8 @@ from shared.modelling.networks import build
 from shared.modelling.predictions import merge
 from shared.modelling.recipes import PROFILES, AugmentationRecipe, Protocol, TrainingRecipe
 from shared.queue.plan import Plan, make_plan
+from shared.store.directory import DirectoryStore
 from shared.store.ingest import ingest
-from shared.store.objects import DirectoryStore
 from tests.bench.dataset import write_source
 from tests.builders import do
 

@@ -42,8 +42,8 @@ from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.predictions import Predictions, merge
 from shared.modelling.recipes import PROFILES, TrainingRecipe
 from shared.modelling.weights import from_file, load_into
+from shared.store.directory import DirectoryStore
 from shared.store.ingest import film_key, ingest
-from shared.store.objects import DirectoryStore
 from tests.bench.dataset import write_source
 
 STAGES = ("layer2", "layer3")

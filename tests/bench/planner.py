@@ -12,7 +12,8 @@ from shared.queue.broker import Broker, connect
 from shared.queue.plan import Plan, make_plan
 from shared.settings import settings
 from shared.store.ingest import read_dataset
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 
 
 def start(store: ObjectStore, dataset: str) -> Plan:

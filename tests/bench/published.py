@@ -48,15 +48,15 @@ def _main(published: Published) -> None:
     from shared.domain.records import Label
     from shared.imaging.decode import encode_pgm, encode_png
     from shared.modelling.networks import build
-    from shared.store import registry
-    from shared.store.objects import DirectoryStore
+    from shared.store import models
+    from shared.store.directory import DirectoryStore
     from tests.builders import model_card, preprocessing_card
 
     torch.manual_seed(1)
     store = DirectoryStore(published.store)
     card = model_card(NETWORK, VERSION, preprocessing=preprocessing_card(SIZE))
-    registry.publish(store, card, model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, 1))
-    registry.promote(store, NETWORK, VERSION, by="bench", why="bench")
+    models.publish(store, card, model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, 1))
+    models.promote(store, NETWORK, VERSION, by="bench", why="bench")
     pixels = render(np.random.default_rng(1), "left", "G", Label.BENIGN).pixels
     published.film("png").write_bytes(encode_png(pixels))
     published.film("pgm").write_bytes(encode_pgm(pixels))

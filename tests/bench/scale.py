@@ -25,9 +25,10 @@ from shared.domain.records import Label
 from shared.embedded.commands import ROOT
 from shared.queue.plan import Plan, Stage, read_plan
 from shared.settings import settings
-from shared.store import keys
+from shared.store import layout
 from shared.store.ingest import write_manifests
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from tests.bench.planner import start
 from tests.servers import FaultyS3, running_broker
 
@@ -157,7 +158,7 @@ def _workers(count: int, seconds_a_film: float) -> Iterator[list[psutil.Process]
 def _wait(store: ObjectStore, plan: Plan, stage: Stage, units: int, *, marker: bool = False) -> None:
     """Until a stage is done: told by its marker, which needs no list, or by so many of its manifests."""
     while True:
-        if marker and store.exists(keys.stage_marker(plan.run, stage)):
+        if marker and store.exists(layout.stage_marker(plan.run, stage)):
             return
         if not marker and sum(1 for _ in store.list(plan.done_prefix(stage))) >= units:
             return

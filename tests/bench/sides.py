@@ -22,7 +22,7 @@ import psutil
 
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, inference_command
-from shared.store.access import new_key
+from shared.store.api_keys import new_key
 from tests.bench.clients import Job, Result
 from tests.bench.published import SIZE, Published
 

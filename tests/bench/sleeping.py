@@ -11,8 +11,8 @@ from shared.queue.shards import ShardStage, Source
 from shared.queue.worker import shard_task
 from shared.settings import settings
 from shared.store.ingest import read_dataset, shard_key
-from shared.store.objects import ObjectStore
-from shared.store.overlap import Files
+from shared.store.interface import ObjectStore
+from shared.store.prefetch import Files
 
 app = make_app(settings())
 _SECONDS = float(os.environ["BENCH_SECONDS_A_FILM"])

@@ -38,9 +38,10 @@ from shared.queue import pipeline
 from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
 from shared.queue.plan import make_plan
-from shared.store import keys
+from shared.store import layout
 from shared.store.ingest import film_key, write_manifests
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from tests.bench.dataset import films
 from tests.servers import running_broker, running_s3
 
@@ -125,7 +126,7 @@ def measure_workers(location: str, pgms: list[bytes]) -> Rates:
             pipeline.start(store, queue, plan)
             for stage in STAGES:
                 before = _cpu_s(workers[stage])
-                while not store.exists(keys.stage_marker(plan.run, stage)):
+                while not store.exists(layout.stage_marker(plan.run, stage)):
                     time.sleep(0.05)
                 began, span = time.perf_counter(), time.perf_counter() - began
                 measured[stage] = Seen(images / span, (_cpu_s(workers[stage]) - before) * 1000 / images)

@@ -16,7 +16,7 @@ from shared.queue.messages import Message
 from shared.queue.plan import Plan, make_plan
 from shared.queue.status import RunStatus, read_status
 from shared.store.ingest import film_key, write_manifests
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 from tests.chaos.cluster import Cluster
 from tests.chaos.verify import differences, inventory, remains
 

@@ -11,8 +11,8 @@ from shared.queue import pipeline
 from shared.queue.claim import Claim
 from shared.queue.plan import Plan
 from shared.queue.status import read_status
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 from tests.chaos.cluster import Cluster, Worker, signal_group
 from tests.chaos.rounds import Films, begin, finish
 from tests.chaos.verify import differences, inventory, remains
@@ -35,11 +35,11 @@ def job_of(plan: Plan) -> str:
 
 
 def checkpoint_of(plan: Plan) -> str:
-    return keys.fold_file(plan.run, job_of(plan), "checkpoint.safetensors")
+    return layout.fold_file(plan.run, job_of(plan), "checkpoint.safetensors")
 
 
 def claim_of(store: ObjectStore, plan: Plan) -> Claim:
-    return Claim.model_validate_json(store.get(keys.claim(plan.run, "train", job_of(plan))))
+    return Claim.model_validate_json(store.get(layout.claim(plan.run, "train", job_of(plan))))
 
 
 def trainer(cluster: Cluster, plan: Plan) -> Worker:

@@ -8,8 +8,8 @@ from typing import Any
 
 from shared.queue.plan import STAGES, Plan
 from shared.queue.status import read_status
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 from tests.chaos.cluster import Cluster
 
 _TIMES = {"seconds", "images_per_second", "seconds_per_epoch", "created", "when", "since", "code_version"}
@@ -28,7 +28,7 @@ def inventory(store: ObjectStore, plan: Plan) -> dict[str, str]:
     everything it is `resume` that does.
     """
     found = {}
-    markers = {keys.stage_marker(plan.run, stage) for stage in STAGES}
+    markers = {layout.stage_marker(plan.run, stage) for stage in STAGES}
     for key in store.list(""):
         if key in markers:
             continue
@@ -77,7 +77,7 @@ def remains(cluster: Cluster, store: ObjectStore, plan: Plan, within_s: float = 
     wrong += [f"{count} messages wait in {name}" for name, count in depth.waiting.items() if count]
     wrong += [f"set aside or given up: {failure}" for failure in read_status(store, plan.run).failures]
     for network in plan.networks:
-        cards = [key for key in store.list(keys.models(network)) if key.endswith("/card.json")]
+        cards = [key for key in store.list(layout.models(network)) if key.endswith("/card.json")]
         if len(cards) != ("patient" in plan.protocols):
             wrong.append(f"{len(cards)} versions of {network}")
     return wrong

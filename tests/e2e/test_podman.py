@@ -22,9 +22,10 @@ from shared.domain.records import Label
 from shared.embedded.commands import ROOT
 from shared.imaging.decode import encode_png
 from shared.settings import Settings
-from shared.store.access import add_key, describe_key
+from shared.store.api_keys import add_key, describe_key
 from shared.store.bucket import ensure_bucket
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from tests.e2e.composed import WHY_NOT, Compose
 from tests.servers import wait_until
 from tests.serving import HEADERS, KEY, NETWORK, published

@@ -32,9 +32,10 @@ from shared.errors import InputError
 from shared.imaging.decode import encode_pgm, encode_png
 from shared.modelling.networks import build
 from shared.settings import Settings
-from shared.store import keys, registry
-from shared.store.access import new_key
-from shared.store.objects import ObjectStore, open_store
+from shared.store import layout, models
+from shared.store.api_keys import new_key
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from tests.builders import model_card, model_place, preprocessing_card
 from tests.servers import running_broker, wait_until
 
@@ -118,8 +119,8 @@ def place(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
             torch.manual_seed(seed)
             files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
             card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
-            registry.publish(store, card, files)
-        registry.promote(store, NETWORK, "v1", by="test", why="test")
+            models.publish(store, card, files)
+        models.promote(store, NETWORK, "v1", by="test", why="test")
         address = f"http://127.0.0.1:{port}"
         client = InferenceClient(address, KEY)
         with running(tmp_path / "service.log", inference_command(), environment):
@@ -183,11 +184,11 @@ def test_every_image_is_answered_once_as_over_http_whatever_is_killed_or_promote
     assert (batch.state, batch.images, batch.version) == ("queued", len(asked), "v1")
 
     with worker(place) as first:
-        wait_until(lambda: any(place.store.list(keys.batch_marks(batch.id))), ALLOWED_S)
+        wait_until(lambda: any(place.store.list(layout.batch_marks(batch.id))), ALLOWED_S)
         os.killpg(first.pid, signal.SIGKILL)
     between = place.client.batch(batch.id)
     assert (between.state, 16 <= between.done < len(asked)) == ("running", True)
-    registry.promote(place.store, NETWORK, "v2", by="test", why="test")
+    models.promote(place.store, NETWORK, "v2", by="test", why="test")
     wait_until(lambda: place.client.model().version == "v2", ALLOWED_S)
 
     with worker(place):
@@ -206,7 +207,7 @@ def test_a_child_that_is_killed_costs_its_worker_nothing(place: Place, films: di
     stored(place, films)
     with worker(place) as process:
         batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
-        wait_until(lambda: any(place.store.list(keys.batch_marks(batch.id))), ALLOWED_S)
+        wait_until(lambda: any(place.store.list(layout.batch_marks(batch.id))), ALLOWED_S)
         for child in psutil.Process(process.pid).children():
             child.kill()
         done = ended(place, batch)

@@ -13,7 +13,7 @@ import psutil
 import requests
 from requests.exceptions import ChunkedEncodingError
 
-from shared.store.objects import DirectoryStore
+from shared.store.directory import DirectoryStore
 from tests.servers import wait_until
 from tests.serving import HEADERS, KEY, Served, running_service
 

@@ -10,7 +10,7 @@ import requests
 
 from shared.client import SentFilm
 from shared.imaging.decode import encode_pgm
-from shared.store.objects import DirectoryStore
+from shared.store.directory import DirectoryStore
 from tests.serving import HEADERS, Served, running_service
 
 CLIENTS = 24

@@ -31,9 +31,10 @@ from shared.modelling.recipes import profile
 from shared.progress import follow
 from shared.queue import pipeline
 from shared.queue.plan import Plan, make_plan
-from shared.store import registry
+from shared.store import models
 from shared.store.ingest import ingest
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from tests.builders import queue_of
 from tests.servers import FaultyS3, wait_until
 from tests.unit.deploy.policies import allows
@@ -172,12 +173,12 @@ def _run(stack: Stack, store: ObjectStore, films: Path) -> Plan:
 
 def _promote_with_inputs(store: ObjectStore, plan: Plan) -> None:
     """The run's model once more, as if it had seen enough films to tell how they are distributed."""
-    card = registry.read_card(store, "resnet50", plan.run)
-    files = {name: registry.read_file(store, card, name) for name in card.files}
+    card = models.read_card(store, "resnet50", plan.run)
+    files = {name: models.read_file(store, card, name) for name in card.files}
     spread = np.linspace(0.1, 0.6, 200)
     inputs = distribution([TraitsOfFilm(brightness=float(value), breast_area=float(value)) for value in spread])
-    registry.publish(store, card.model_copy(update={"version": "watched", "inputs": inputs}), files)
-    registry.promote(store, "resnet50", "watched", by="tests", why="tests", force=True)
+    models.publish(store, card.model_copy(update={"version": "watched", "inputs": inputs}), files)
+    models.promote(store, "resnet50", "watched", by="tests", why="tests", force=True)
 
 
 def panels() -> list[tuple[str, str]]:

@@ -18,9 +18,10 @@ from shared.progress import follow
 from shared.queue import pipeline
 from shared.queue.plan import Plan, make_plan
 from shared.queue.status import read_status
-from shared.store import keys, registry
+from shared.store import layout, models
 from shared.store.ingest import ingest
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from tests.builders import film_place, queue_of
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
@@ -79,8 +80,8 @@ def test_every_stage_of_the_run_is_complete(finished: tuple[ObjectStore, Plan]) 
 def test_every_stored_image_is_the_one_its_manifest_names(finished: tuple[ObjectStore, Plan]) -> None:
     store, plan = finished
     prefixes = (
-        keys.augmented_manifests("films", plan.augmentation.id),
-        keys.segmented_manifests("films", plan.augmentation.segmented_id),
+        layout.augmented_manifests("films", plan.augmentation.id),
+        layout.segmented_manifests("films", plan.augmentation.segmented_id),
     )
     for prefix in prefixes:
         shards = [Shard.model_validate_json(store.get(key)) for key in store.list(prefix)]
@@ -99,19 +100,19 @@ def test_the_evaluation_judges_every_film_once_by_the_honest_protocol(finished: 
             assert (result.metrics.n_films, result.metrics.n_patients) == (16, 8)
             assert tuple(point.name for point in result.operating_points) == OPERATING_POINTS
         assert result.weights.source == "from scratch"
-    page = store.get(keys.report_file(plan.run, "index.html")).decode()
+    page = store.get(layout.report_file(plan.run, "index.html")).decode()
     assert "SYNTHETIC" in page
     assert "leaky" in page
     names = [baseline.name for baseline in evaluation.baselines]
     assert names == (["majority class", "ensemble"] if len(plan.networks) > 1 else ["majority class"])
     assert "The surest mistakes" in page
-    assert store.exists(keys.report_file(plan.run, "mistake-01.png"))
+    assert store.exists(layout.report_file(plan.run, "mistake-01.png"))
 
 
 def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tuple[ObjectStore, Plan]) -> None:
     store, plan = finished
     for network in plan.networks:
-        card = registry.read_card(store, network, plan.run)
+        card = models.read_card(store, network, plan.run)
         assert card.protocol == "patient"
         assert card.synthetic
         assert tuple(point.name for point in card.operating_points) == OPERATING_POINTS
@@ -124,7 +125,7 @@ def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tup
             "metrics.json",
             "predictions.json",
         ):
-            registry.read_file(store, card, name)
+            models.read_file(store, card, name)
         assert card.golden_difference is not None
         assert card.trained_on
         trained = card.trained_on.films
@@ -132,9 +133,9 @@ def test_what_was_published_is_whole_and_resnet50_is_in_production(finished: tup
         assert (card.trained_on.views, card.trained_on.bits) == ({"MLO": trained}, {8: trained})
         assert card.exam_rule
         assert (card.exam_rule.breast.metrics.n_films, card.exam_rule.exam.metrics.n_films) == (16, 8)
-        assert registry.read_alias(store, network, registry.CANDIDATE).version == plan.run
-    assert registry.read_alias(store, "resnet50").version == plan.run
-    assert not [key for key in store.list(keys.training(plan.run)) if key.endswith("model.safetensors")]
+        assert models.read_alias(store, network, models.CANDIDATE).version == plan.run
+    assert models.read_alias(store, "resnet50").version == plan.run
+    assert not [key for key in store.list(layout.training(plan.run)) if key.endswith("model.safetensors")]
 
 
 def test_the_promoted_model_answers_over_http(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:

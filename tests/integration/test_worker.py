@@ -18,7 +18,8 @@ from shared.queue.messages import Message
 from shared.queue.plan import Plan, make_plan
 from shared.queue.status import read_status
 from shared.store.ingest import ingest
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from tests.builders import film_place, queue_of
 
 

@@ -26,7 +26,7 @@ import requests
 from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.imaging.decode import encode_pgm
-from shared.store.objects import DirectoryStore
+from shared.store.directory import DirectoryStore
 from tests.bench.published import NETWORK, publish
 from tests.serving import HEADERS, Served, running_service
 

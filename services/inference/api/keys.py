@@ -7,7 +7,7 @@ from services.inference.api.document import describe
 from services.inference.api.scopes import needs
 from services.inference.service import InferenceService
 from shared.api.keys import KeyFacts, KeyList, KeyMade, KeyRequest
-from shared.store.access import ApiKey, add_key, describe_key, new_key, read_keys, revoke_key
+from shared.store.api_keys import ApiKey, add_key, describe_key, new_key, read_keys, revoke_key
 
 
 def blueprint(service: InferenceService) -> Blueprint:

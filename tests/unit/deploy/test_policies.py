@@ -7,11 +7,11 @@ import yaml
 
 from shared.embedded.commands import ROOT
 from shared.settings import Settings
-from shared.store import keys
+from shared.store import layout
 from tests.unit.deploy.policies import BUCKET, POLICIES, allows, statements
 
 ROLES = ("augment", "segment", "train", "inference", "operator")
-LAYOUT = set(re.findall(r"^(\w+/)", keys.__doc__ or "", re.MULTILINE)) | {"self-test/"}
+LAYOUT = set(re.findall(r"^(\w+/)", layout.__doc__ or "", re.MULTILINE)) | {"self-test/"}
 
 
 def test_each_account_of_kubernetes_has_one() -> None:

@@ -17,7 +17,8 @@ from shared.embedded.commands import ROOT
 from shared.errors import PreconditionFailed
 from shared.settings import Settings
 from shared.store.bucket import ensure_bucket
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
 from tests.servers import wait_until
 

@@ -9,7 +9,7 @@ from services.augment.tasks import AUGMENT, StoredFilm, augment_film
 from shared.domain.films import Shard, Transform
 from shared.imaging.decode import decode, encode_png
 from shared.queue.shards import is_intact
-from shared.store import keys
+from shared.store import layout
 from shared.store.ingest import stored_manifest
 from tests.builders import do, film_place, ingested, shard_place
 
@@ -21,7 +21,7 @@ def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_thei
 
     do(AUGMENT, store, plan, "000001")
 
-    key = keys.augmented_manifest("films", plan.augmentation.id, "000001")
+    key = layout.augmented_manifest("films", plan.augmentation.id, "000001")
     shard = Shard.model_validate_json(store.get(key))
     films = {film.id: film for film in stored_manifest(store, "films").films[8:16]}
     assert [(v.film, v.variant) for v in shard.variants] == [(film, n) for film in films for n in range(3)]
@@ -52,7 +52,7 @@ def test_a_film_of_12_bits_keeps_them(tmp_path: Path, synthetic_films: Path) -> 
 def test_view_exam_and_acquisition_of_a_film_go_with_its_variants(tmp_path: Path, synthetic_exams: Path) -> None:
     store, plan = ingested(tmp_path, synthetic_exams)
     do(AUGMENT, store, plan, "000000")
-    shard = Shard.model_validate_json(store.get(keys.augmented_manifest("films", plan.augmentation.id, "000000")))
+    shard = Shard.model_validate_json(store.get(layout.augmented_manifest("films", plan.augmentation.id, "000000")))
     films = {film.id: film for film in stored_manifest(store, "films").films}
     assert {variant.view for variant in shard.variants} == {"CC", "MLO"}
     assert {8, 12} <= {variant.bits for variant in shard.variants} <= {8, 11, 12}
@@ -97,7 +97,7 @@ def test_a_shard_is_intact_while_its_images_and_what_is_known_of_its_films_stay(
     store, plan = ingested(tmp_path, synthetic_films)
     do(AUGMENT, store, plan, "000000")
     assert is_intact(AUGMENT, store, plan, "000000")
-    image = keys.augmented_image("films", plan.augmentation.id, "mdb003", 1)
+    image = layout.augmented_image("films", plan.augmentation.id, "mdb003", 1)
     whole = store.get(image)
     store.put(image, whole + b"\0")
     assert not is_intact(AUGMENT, store, plan, "000000")

@@ -16,9 +16,10 @@ from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.modelling.networks import build
 from shared.settings import Settings
-from shared.store import registry
-from shared.store.access import new_key
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store import models
+from shared.store.api_keys import new_key
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 from tests.builders import model_card, preprocessing_card
 from tests.unit.services.inference.serving import wait_for_version
 
@@ -42,7 +43,7 @@ def store(tmp_path: Path, files: dict[str, dict[str, bytes]]) -> ObjectStore:
     store = DirectoryStore(tmp_path / "store")
     for version, content in files.items():
         card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
-        registry.publish(store, card, content)
+        models.publish(store, card, content)
     return store
 
 
@@ -86,6 +87,6 @@ def client(store: ObjectStore, serve: Callable[[Settings], FlaskClient]) -> Flas
 @pytest.fixture
 def ready(client: FlaskClient, store: ObjectStore) -> FlaskClient:
     """A service with v1 in production."""
-    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    models.promote(store, NETWORK, "v1", by="test", why="test")
     wait_for_version(client, "v1")
     return client

@@ -12,8 +12,9 @@ from shared.api.keys import SCOPES
 from shared.errors import InputError, LimitReached, NotAllowed, NotAuthenticated, StoreUnavailable
 from shared.imaging.decode import encode_png
 from shared.settings import Settings
-from shared.store.access import add_key, describe_key, new_key, revoke_key
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store.api_keys import add_key, describe_key, new_key, revoke_key
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 
 PAGES = {"/", "/page/<path:name>", "/docs", "/docs/<name>", "/openapi.json"}
 OPEN = {*PAGES, "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}

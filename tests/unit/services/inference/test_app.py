@@ -14,8 +14,8 @@ from services.inference.engine import Engine
 from shared.imaging.decode import encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import softmax
-from shared.store import registry
-from shared.store.objects import ObjectStore
+from shared.store import models
+from shared.store.interface import ObjectStore
 from tests.servers import wait_until
 from tests.unit.services.inference.serving import wait_for_version
 
@@ -81,14 +81,14 @@ def test_alive_at_once_ready_only_with_a_model(client: FlaskClient, store: Objec
         assert answer.status_code == 503
         assert answer.json["title"] == "model-not-ready"
         assert answer.headers["Retry-After"]
-    registry.promote(store, NETWORK, "v1", by="test", why="test")
+    models.promote(store, NETWORK, "v1", by="test", why="test")
     wait_for_version(client, "v1")
 
 
 def test_a_promotion_is_served_without_a_restart(ready: FlaskClient, store: ObjectStore, film: np.ndarray) -> None:
     data = encode_png(film)
     before = ready.post("/v1/predictions", data=data).json
-    registry.promote(store, NETWORK, "v2", by="test", why="test")
+    models.promote(store, NETWORK, "v2", by="test", why="test")
     wait_for_version(ready, "v2")
     after = ready.post("/v1/predictions", data=data).json
     assert after["model"]["version"] == "v2"

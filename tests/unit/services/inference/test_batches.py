@@ -21,8 +21,8 @@ from shared.modelling.applicability import TrainedOn
 from shared.queue import batches as flow
 from shared.queue.batch_plan import BatchPlan, batch_id, make_batch
 from shared.queue.messages import Message
-from shared.store import keys
-from shared.store.objects import DirectoryStore
+from shared.store import layout
+from shared.store.directory import DirectoryStore
 from tests.builders import Tries
 from tests.unit.services.inference.conftest import NETWORK
 from tests.unit.shared.queue.memory import MemoryQueue
@@ -151,7 +151,7 @@ def test_heat_maps_are_stored_where_they_are_asked_for(
     plan = planned(store, "film.png", explain="heatmap")
     (line,) = predict_part(store, plan, "000000", model, Tries(), LIMITS)
     png = store.get(line.heatmap)
-    assert line.heatmap == keys.batch_heatmap(plan.batch, 0, hashlib.sha256(png).hexdigest())
+    assert line.heatmap == layout.batch_heatmap(plan.batch, 0, hashlib.sha256(png).hexdigest())
     assert line.finding is not None
     likelier = max(("benign", "malignant"), key=dict(line.finding.probabilities).__getitem__)
     assert (line.finding.decision.answer, line.heatmap_class) == ("abnormal", likelier)

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.inference import models
 from services.inference.engine import Engine
 from services.inference.models import ModelKeeper, load_model
 from shared.errors import ModelCorrupt, ModelNotReady
 from shared.modelling.card import GOLDEN, GOLDEN_INT8, INT8, ONNX, WEIGHTS, PreprocessingCard
 from shared.modelling.golden import golden_inputs
-from shared.store import keys, registry
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store import layout, models
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 from tests.builders import model_card, model_place, preprocessing_card
 
 NETWORK = "modified_cnn"
@@ -24,7 +24,7 @@ def keeper(store: ObjectStore) -> ModelKeeper:
 
 
 def promote(store: ObjectStore, version: str) -> None:
-    registry.promote(store, NETWORK, version, by="test", why="test")
+    models.promote(store, NETWORK, version, by="test", why="test")
 
 
 def test_nothing_is_ready_before_a_promotion_and_the_reason_says_what_to_do(keeper: ModelKeeper) -> None:
@@ -76,16 +76,16 @@ def test_a_refused_model_is_taken_once_its_files_are_right(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a bucket is restored under a running service: the alias is there before the files are."""
-    monkeypatch.setattr(models, "_AGAIN_AFTER_S", 0)
+    monkeypatch.setattr("services.inference.models._AGAIN_AFTER_S", 0)
     promote(store, "v1")
     restored = DirectoryStore(tmp_path / "restored")
     keeper = ModelKeeper(restored, NETWORK, "production", threads=1)
-    for key in (keys.alias(NETWORK, "production"), keys.model_card(NETWORK, "v1")):
+    for key in (layout.alias(NETWORK, "production"), layout.model_card(NETWORK, "v1")):
         restored.put(key, store.get(key))
     keeper.refresh()
     with pytest.raises(ModelNotReady, match=r"/model\.onnx is missing"):
         _ = keeper.current
-    for key in store.list(keys.models(NETWORK)):
+    for key in store.list(layout.models(NETWORK)):
         restored.put(key, store.get(key))
     keeper.refresh()
     assert keeper.current.card.version == "v1"
@@ -107,14 +107,14 @@ def test_a_model_that_answers_its_golden_inputs_otherwise_is_refused(
 ) -> None:
     mixed = files["v1"] | {"golden.json": files["v2"]["golden.json"]}
     card = model_card(NETWORK, "mixed", preprocessing=preprocessing_card(64))
-    registry.publish(store, card, mixed)
+    models.publish(store, card, mixed)
     with pytest.raises(ModelCorrupt, match="answers its golden inputs otherwise"):
         load_model(store, NETWORK, "mixed", threads=1)
 
 
 def test_a_model_of_another_segmentation_is_refused(store: ObjectStore, files: dict[str, dict[str, bytes]]) -> None:
     card = model_card(NETWORK, "old", preprocessing=PreprocessingCard(size=64, segmentation=0))
-    registry.publish(store, card, files["v1"])
+    models.publish(store, card, files["v1"])
     with pytest.raises(ModelCorrupt, match="was trained with segmentation 0"):
         load_model(store, NETWORK, "old", threads=1)
 
@@ -138,7 +138,7 @@ def with_int8(store: ObjectStore, files: dict[str, dict[str, bytes]], **changes:
     """Publishes a version that offers a graph in 8-bit integers; here it is that of v2, to be told apart."""
     content = {**files["v1"], INT8: files["v2"][ONNX], GOLDEN_INT8: files["v2"][GOLDEN], **changes}
     card = model_card(NETWORK, "v3", preprocessing=preprocessing_card(64))
-    registry.publish(store, card, content)
+    models.publish(store, card, content)
 
 
 def test_8_bit_integers_are_served_where_they_are_asked_for_and_offered(

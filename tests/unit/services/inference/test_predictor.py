@@ -11,7 +11,7 @@ from services.inference.models import load_model
 from services.inference.predictor import ServedModel, predict
 from services.inference.together import Answer, Floats
 from shared.imaging.decode import encode_png
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 from tests.unit.services.inference.conftest import NETWORK
 
 

@@ -16,8 +16,8 @@ from shared.imaging.image import Pixels
 from shared.imaging.segment import Segmentation, segment
 from shared.queue.plan import Plan
 from shared.queue.shards import is_intact
-from shared.store import keys
-from shared.store.objects import DirectoryStore
+from shared.store import layout
+from shared.store.directory import DirectoryStore
 from tests.builders import do, film_place, ingested
 
 
@@ -29,7 +29,7 @@ def augmented(tmp_path: Path, synthetic_films: Path) -> tuple[DirectoryStore, Pl
 
 
 def shard_of(store: DirectoryStore, plan: Plan) -> Shard:
-    key = keys.segmented_manifest("films", plan.augmentation.segmented_id, "000000")
+    key = layout.segmented_manifest("films", plan.augmentation.segmented_id, "000000")
     return Shard.model_validate_json(store.get(key))
 
 
@@ -53,7 +53,7 @@ def test_view_exam_and_acquisition_go_with_a_segmented_image(
     augmented: tuple[DirectoryStore, Plan],
 ) -> None:
     store, plan = augmented
-    key = keys.augmented_manifest("films", plan.augmentation.id, "000000")
+    key = layout.augmented_manifest("films", plan.augmentation.id, "000000")
     shard = Shard.model_validate_json(store.get(key))
     taken = {"view": "CC", "exam": "e1", "acquisition": "digital", "vendor": "GE", "bits": 12}
     variants = tuple(variant.model_copy(update=taken) for variant in shard.variants)
@@ -64,7 +64,7 @@ def test_view_exam_and_acquisition_go_with_a_segmented_image(
 
 def test_lesions_follow_the_film_when_it_is_mirrored(augmented: tuple[DirectoryStore, Plan]) -> None:
     store, plan = augmented
-    key = keys.augmented_manifest("films", plan.augmentation.id, "000000")
+    key = layout.augmented_manifest("films", plan.augmentation.id, "000000")
     before = {v.id: v for v in Shard.model_validate_json(store.get(key)).variants}
     do(SEGMENT, store, plan, "000000")
     placed = 0

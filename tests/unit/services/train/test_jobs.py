@@ -20,8 +20,9 @@ from services.train.jobs import (
 )
 from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
 from shared.queue.plan import Plan
-from shared.store import keys
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store import layout
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 from tests.builders import job_result, small_plan
 
 HONEST, LEAKY = "resnet50/patient/fold-1", "resnet50/paper/fold-0"
@@ -87,14 +88,14 @@ def test_weights_of_another_worker_take_no_ones_place(store: DirectoryStore, pla
     store.put(weights_key(plan, result(HONEST, model_sha256=other)), b"other")
     assert read_weights(store, plan, result(HONEST)) == WEIGHTS
     delete_weights(store, plan, HONEST)
-    assert list(store.list(keys.fold_file(plan.run, HONEST, ""))) == [plan.done_key("train", HONEST)]
+    assert list(store.list(layout.fold_file(plan.run, HONEST, ""))) == [plan.done_key("train", HONEST)]
 
 
 def test_weights_of_a_run_of_before_are_beside_its_result(store: DirectoryStore, plan: Plan) -> None:
     delete_weights(store, plan, HONEST)
-    store.put(keys.fold_file(plan.run, HONEST, MODEL), WEIGHTS)
+    store.put(layout.fold_file(plan.run, HONEST, MODEL), WEIGHTS)
     assert read_weights(store, plan, result(HONEST)) == WEIGHTS
-    store.put(keys.fold_file(plan.run, HONEST, MODEL), b"other")
+    store.put(layout.fold_file(plan.run, HONEST, MODEL), b"other")
     with pytest.raises(ModelCorrupt, match="is not what was trained"):
         read_weights(store, plan, result(HONEST))
     delete_weights(store, plan, HONEST)
@@ -139,14 +140,14 @@ def test_a_result_whose_weights_are_damaged_is_not_whole_until_its_network_is_pu
     if damaged is not None:
         store.put(key, damaged)
     assert not result_is_intact(store, plan, HONEST)
-    store.put(keys.published_mark(plan.run, "alexnet"), b"{}")
+    store.put(layout.published_mark(plan.run, "alexnet"), b"{}")
     assert not result_is_intact(store, plan, HONEST)
-    store.put(keys.published_mark(plan.run, "resnet50"), b"{}")
+    store.put(layout.published_mark(plan.run, "resnet50"), b"{}")
     assert result_is_intact(store, plan, HONEST)
 
 
 def test_a_damaged_result_is_not_whole_although_its_network_is_published(store: DirectoryStore, plan: Plan) -> None:
-    store.put(keys.published_mark(plan.run, "resnet50"), b"{}")
+    store.put(layout.published_mark(plan.run, "resnet50"), b"{}")
     store.put(plan.done_key("train", HONEST), b"{")
     assert not result_is_intact(store, plan, HONEST)
 

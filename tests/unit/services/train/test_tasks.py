@@ -19,7 +19,7 @@ from shared.queue.plan import SCRATCH
 from shared.queue.status import JobProgress
 from shared.queue.worker import Assignment
 from shared.settings import settings
-from shared.store import keys
+from shared.store import layout
 from tests.builders import do, ingested
 
 JOB = "modified_cnn/patient/fold-0"
@@ -42,14 +42,14 @@ def test_two_processes_train_a_network_for_their_worker(tmp_path: Path, syntheti
     for shard in plan.names("augment"):
         do(AUGMENT, store, plan, shard)
         do(SEGMENT, store, plan, shard)
-    with claimed(store, keys.claim(plan.run, "train", JOB), plan.done_key("train", JOB)) as fenced:
+    with claimed(store, layout.claim(plan.run, "train", JOB), plan.done_key("train", JOB)) as fenced:
         train_fold(Assignment(fenced, plan, JOB, stopping=lambda: False))
     result = JobResult.model_validate_json(store.get(plan.done_key("train", JOB)))
     assert result_is_intact(store, plan, JOB)
     assert len(result.history.epochs) == plan.training["modified_cnn"].epochs
     assert store.exists(weights_key(plan, result))
-    assert not store.exists(keys.fold_file(plan.run, JOB, CHECKPOINT))
-    progress = JobProgress.model_validate_json(store.get(keys.fold_file(plan.run, JOB, PROGRESS)))
+    assert not store.exists(layout.fold_file(plan.run, JOB, CHECKPOINT))
+    progress = JobProgress.model_validate_json(store.get(layout.fold_file(plan.run, JOB, PROGRESS)))
     assert progress.train_loss == result.history.epochs[-1].train_loss
 
 
@@ -66,7 +66,7 @@ def test_a_head_is_fitted_at_once_behind_frozen_stages(tmp_path: Path) -> None:
         do(AUGMENT, store, plan, shard)
         do(SEGMENT, store, plan, shard)
     job = "resnet50/patient/fold-0"
-    with claimed(store, keys.claim(plan.run, "train", job), plan.done_key("train", job)) as fenced:
+    with claimed(store, layout.claim(plan.run, "train", job), plan.done_key("train", job)) as fenced:
         train_fold(Assignment(fenced, plan, job, stopping=lambda: False))
     result = JobResult.model_validate_json(store.get(plan.done_key("train", job)))
     assert result_is_intact(store, plan, job)

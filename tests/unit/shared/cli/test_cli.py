@@ -22,9 +22,9 @@ from shared.errors import InputError, ModelCorrupt, PlanError, PromotionRefused,
 from shared.modelling.recipes import profile
 from shared.queue import pipeline
 from shared.queue.plan import Plan, read_plan
-from shared.store import registry
-from shared.store.access import read_keys
-from shared.store.objects import DirectoryStore
+from shared.store import models
+from shared.store.api_keys import read_keys
+from shared.store.directory import DirectoryStore
 from tests.builders import model_card
 
 TRUNK = save({"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})
@@ -192,7 +192,7 @@ def test_a_choice_of_weights_that_can_not_be_is_refused_and_no_run_begins(
 
 def test_promotion_rollback_and_history_by_hand(store: DirectoryStore) -> None:
     for version in ("v1", "v2"):
-        registry.publish(store, model_card("resnet50", version), {"model.onnx": version.encode()})
+        models.publish(store, model_card("resnet50", version), {"model.onnx": version.encode()})
     assert "v1 is in production" in mammo("models", "promote", "resnet50", "v1", "--reason", "first")
     assert "before: v1" in mammo("models", "promote", "resnet50", "v2")
     assert "v1 is in production" in mammo("models", "rollback", "resnet50", "--reason", "v2 was slow")
@@ -212,7 +212,7 @@ def test_promotion_rollback_and_history_by_hand(store: DirectoryStore) -> None:
 
 def test_a_version_in_production_that_was_deleted_is_shown_as_such(store: DirectoryStore) -> None:
     for version in ("v1", "v2"):
-        registry.publish(store, model_card("resnet50", version), {"model.onnx": version.encode()})
+        models.publish(store, model_card("resnet50", version), {"model.onnx": version.encode()})
     mammo("models", "promote", "resnet50", "v1")
     for key in list(store.list("models/resnet50/v1/")):
         store.delete(key)
@@ -228,7 +228,7 @@ def test_a_version_in_production_that_was_deleted_is_shown_as_such(store: Direct
 
 
 def test_a_version_whose_card_is_damaged_is_shown_as_such(store: DirectoryStore) -> None:
-    registry.publish(store, model_card("resnet50", "v1"), {"model.onnx": b"graph"})
+    models.publish(store, model_card("resnet50", "v1"), {"model.onnx": b"graph"})
     store.put("models/resnet50/v1/card.json", b"{}")
     assert "DAMAGED" in mammo("models", "list")
     with pytest.raises(ModelCorrupt, match=r"v1/card\.json is damaged, or of another release"):

@@ -19,7 +19,7 @@ from shared.modelling.recipes import (
     profile,
     read_augmentation,
 )
-from shared.store.keys import check_name
+from shared.store.layout import check_name
 
 RECIPE = AugmentationRecipe(name="test", variants=3)
 CHANGES = {

@@ -8,7 +8,7 @@ from shared.errors import QueueUnavailable
 from shared.queue import pipeline
 from shared.queue.messages import QUEUES, Depth, Kind, Message
 from shared.queue.plan import Plan, Stage
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 Sent = list[tuple[Kind, str]]
 

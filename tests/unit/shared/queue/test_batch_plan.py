@@ -17,8 +17,9 @@ from shared.queue.batch_plan import (
     read_batch,
     read_images,
 )
-from shared.store import keys
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store import layout
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 
 INBOX = "inbox/"
 
@@ -151,7 +152,7 @@ def test_of_two_at_a_time_the_one_whose_plan_is_written_counts(
     with monkeypatch.context() as patched:
 
         def put_after_the_other(key: str, data: bytes, **conditions: Any) -> str:
-            if key == keys.batch_plan(batch):
+            if key == layout.batch_plan(batch):
                 patched.undo()
                 make(store, batch, prefix="inbox/")
             return put(key, data, **conditions)
@@ -182,4 +183,4 @@ def test_a_batch_that_there_is_not_is_not_found(store: DirectoryStore, batch: st
 def test_a_plan_is_never_overwritten(store: DirectoryStore) -> None:
     plan = make(store, keys=named(1))
     with pytest.raises(PreconditionFailed):
-        store.put(keys.batch_plan(plan.batch), b"{}", if_absent=True)
+        store.put(layout.batch_plan(plan.batch), b"{}", if_absent=True)

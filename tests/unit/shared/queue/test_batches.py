@@ -11,8 +11,9 @@ from shared.errors import QueueUnavailable
 from shared.queue import batches
 from shared.queue.batch_plan import BatchPlan, batch_id, make_batch, read_images
 from shared.queue.batches import BatchEnded
-from shared.store import keys
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store import layout
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 from tests.unit.shared.queue.memory import MemoryQueue
 
 
@@ -89,7 +90,7 @@ def test_progress_reads_no_answers(store: DirectoryStore, queue: MemoryQueue, mo
 
     monkeypatch.setattr(store, "get", noted)
     assert state(store, plan) == ("running", 32, 0)
-    assert read == [keys.batch_end(plan.batch)]
+    assert read == [layout.batch_end(plan.batch)]
 
 
 def test_the_last_part_writes_the_end_with_its_counts(store: DirectoryStore, queue: MemoryQueue) -> None:
@@ -97,7 +98,7 @@ def test_the_last_part_writes_the_end_with_its_counts(store: DirectoryStore, que
     do(store, queue, plan, "000000", "000001", failed=1)
     assert not batches.has_ended(store, plan)
     do(store, queue, plan, "000002")
-    end = json.loads(store.get(keys.batch_end(plan.batch)))
+    end = json.loads(store.get(layout.batch_end(plan.batch)))
     assert (end["state"], end["done"], end["failed"]) == ("done", 40, 2)
 
 
@@ -112,7 +113,10 @@ def test_a_part_that_is_done_twice_keeps_its_first_answers(store: DirectoryStore
 def test_heat_maps_of_answers_that_came_too_late_are_removed(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan, named = begun(store, queue, images=2), {}
     for worker in ("first", "second"):
-        heatmaps = [keys.batch_heatmap(plan.batch, 0, "of both"), keys.batch_heatmap(plan.batch, 1, f"of the {worker}")]
+        heatmaps = [
+            layout.batch_heatmap(plan.batch, 0, "of both"),
+            layout.batch_heatmap(plan.batch, 1, f"of the {worker}"),
+        ]
         for key in heatmaps:
             store.put(key, b"")
         images = zip(read_images(store, plan, "000000"), heatmaps, strict=True)
@@ -125,17 +129,17 @@ def test_heat_maps_of_answers_that_came_too_late_are_removed(store: DirectorySto
 
 def test_a_worker_that_died_between_answers_and_mark_is_made_good(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, images=16)
-    store.put(keys.batch_part(plan.batch, "000000"), answers(store, plan, "000000", failed=2))
+    store.put(layout.batch_part(plan.batch, "000000"), answers(store, plan, "000000", failed=2))
     assert state(store, plan) == ("queued", 0, 0)
     assert list(batches.missing(store, plan)) == ["000000"]
-    batches.mark_part(store, queue, plan, "000000", store.get(keys.batch_part(plan.batch, "000000")))
+    batches.mark_part(store, queue, plan, "000000", store.get(layout.batch_part(plan.batch, "000000")))
     assert state(store, plan) == ("done", 16, 2)
 
 
 def test_the_end_is_seen_where_nobody_lived_to_write_it(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue)
     do(store, queue, plan, "000000", "000001", "000002")
-    store.delete(keys.batch_end(plan.batch))
+    store.delete(layout.batch_end(plan.batch))
     found = batches.describe(store, plan)
     assert found.state == "done"
     assert found.ended is not None

@@ -14,12 +14,13 @@ import pytest
 from shared.errors import JobInterrupted, StoreUnavailable
 from shared.queue.claim import Claim, FencedStore, Superseded, claimed
 from shared.queue.lease import LeaseHeld
-from shared.store import keys
-from shared.store.objects import DirectoryStore, ObjectStore, Stored
+from shared.store import layout
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore, Stored
 from shared.store.s3 import S3Store
 from tests.builders import HeldStore
 
-KEY = keys.claim("run", "train", "resnet50/patient/fold-0")
+KEY = layout.claim("run", "train", "resnet50/patient/fold-0")
 DONE = RESULT = "runs/run/training/resnet50/patient/fold-0/result.json"
 WRITES: dict[str, Callable[[FencedStore], object]] = {
     "put": lambda fenced: fenced.put(RESULT, b"late"),
@@ -116,7 +117,7 @@ def test_no_two_owners_have_the_same_name(store: ObjectStore) -> None:
 
 
 def test_jobs_are_claimed_one_by_one(store: ObjectStore) -> None:
-    other = keys.claim("run", "train", "resnet50/patient/fold-1")
+    other = layout.claim("run", "train", "resnet50/patient/fold-1")
     with claimed(store, KEY, DONE) as one, claimed(store, other, f"{DONE}-other") as two:
         one.put("a", b"")
         two.put("b", b"")
@@ -301,7 +302,10 @@ def test_to_get_somewhere_writes_nothing_where_nobody_died(store: ObjectStore) -
 
 
 def test_two_owners_of_jobs_of_one_store_share_what_is_remembered_of_it(store: ObjectStore, tmp_path: Path) -> None:
-    with claimed(store, KEY, DONE) as one, claimed(store, keys.claim("run", "train", "other"), f"{DONE}-other") as two:
+    with (
+        claimed(store, KEY, DONE) as one,
+        claimed(store, layout.claim("run", "train", "other"), f"{DONE}-other") as two,
+    ):
         assert one == two
         assert hash(one) == hash(two)
     elsewhere: Any = DirectoryStore(tmp_path / "elsewhere")

@@ -14,8 +14,9 @@ from shared.errors import PlanError, PreconditionFailed, QueueUnavailable, RunNo
 from shared.queue import pipeline
 from shared.queue.pipeline import Failure, Marker
 from shared.queue.plan import SHARDED, STAGES, Plan, Stage, read_plan
-from shared.store import keys
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store import layout
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 from tests.builders import small_plan
 from tests.unit.shared.queue.memory import MemoryQueue, Sent, begun, do, everything, finish
 from tests.unit.shared.queue.tiny import SEGMENT, do_films, shard_of, stored
@@ -48,7 +49,7 @@ def is_finished(store: ObjectStore, plan: Plan) -> bool:
 
 
 def marker(store: ObjectStore, plan: Plan, stage: Stage) -> Marker:
-    return Marker.model_validate_json(store.get(keys.stage_marker(plan.run, stage)))
+    return Marker.model_validate_json(store.get(layout.stage_marker(plan.run, stage)))
 
 
 def set_aside(store: ObjectStore, plan: Plan, stage: Stage, unit: str, *films: str) -> None:
@@ -320,7 +321,7 @@ def test_a_unit_whose_worker_died_before_it_enqueued_the_next_stage_does_so_when
     plan = begun(store, queue, small_plan())
     do(store, plan, "augment")
     died = Marker(unit="000000", token="of the dead", when=pipeline.now())
-    store.put(keys.stage_marker(plan.run, "augment"), died.model_dump_json().encode())
+    store.put(layout.stage_marker(plan.run, "augment"), died.model_dump_json().encode())
     pipeline.advance(store, queue, plan, "augment", "000001")
     assert queue.taken() == []
     pipeline.advance(store, queue, plan, "augment", "000000")
@@ -331,7 +332,7 @@ def test_a_unit_whose_worker_died_before_it_enqueued_the_next_stage_does_so_when
 def test_a_stage_ends_with_the_name_of_its_last_unit(store: CountingStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(), "augment")
     assert (marker(store, plan, "augment").unit, marker(store, plan, "augment").enqueued) == ("000001", True)
-    assert not store.exists(keys.stage_marker(plan.run, "segment"))
+    assert not store.exists(layout.stage_marker(plan.run, "segment"))
 
 
 # ---- resume ----------------------------------------------------------------------------------------------------------
@@ -384,7 +385,7 @@ def test_of_an_incomplete_stage_and_those_after_it_no_marker_is_left(
     plan = begun(store, queue, small_plan(), *STAGES)
     store.delete(next(iter(plan.units(stage))).done_key)
     assert pipeline.resume(store, queue, plan.run) == 1
-    marked = [other for other in STAGES if store.exists(keys.stage_marker(plan.run, other))]
+    marked = [other for other in STAGES if store.exists(layout.stage_marker(plan.run, other))]
     assert marked == list(STAGES[:place])
 
 
@@ -611,7 +612,7 @@ def test_missing_units_are_those_whose_own_object_is_missing(store: CountingStor
     plan = begun(store, queue, small_plan(), "augment", "segment")
     for unit in ("resnet50/patient/fold-0", "resnet50/patient/fold-1", "resnet50/paper/fold-0"):
         for name in ("checkpoint.safetensors", "model.safetensors", "progress.json", "result.json.tmp"):
-            store.put(keys.fold_file(plan.run, unit, name), b"not the result")
+            store.put(layout.fold_file(plan.run, unit, name), b"not the result")
     do(store, plan, "train", ["resnet50/patient/fold-1"])
     missing = [unit.name for unit in pipeline.missing_units(store, plan, "train")]
     assert missing == ["resnet50/paper/fold-0", "resnet50/patient/fold-0"]

@@ -9,8 +9,8 @@ from shared.domain.films import describe
 from shared.errors import InputError, PlanError, RunNotFound
 from shared.modelling.recipes import PROFILES, Protocol, TrainingRecipe
 from shared.queue.plan import SCRATCH, SHARDED, STAGES, Plan, Stage, check_plan, make_plan, read_plan
-from shared.store import keys
-from shared.store.objects import DirectoryStore
+from shared.store import layout
+from shared.store.directory import DirectoryStore
 from tests.builders import small_manifest, small_plan
 
 
@@ -189,12 +189,12 @@ def test_the_name_of_a_run_is_its_time_and_good_for_a_key() -> None:
     plan = small_plan()
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", plan.run)
     assert plan.run[:8] == plan.created[:10].replace("-", "")
-    assert keys.check_name("run", plan.run) == plan.run
+    assert layout.check_name("run", plan.run) == plan.run
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     store, plan = DirectoryStore(tmp_path), with_networks("modified_cnn", "resnet50")
-    store.put(keys.run_plan(plan.run), plan.model_dump_json().encode())
+    store.put(layout.run_plan(plan.run), plan.model_dump_json().encode())
     assert read_plan(store, plan.run) == plan
 
 

@@ -18,8 +18,9 @@ from shared.errors import (
 )
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, do_shard, is_intact
-from shared.store.objects import DirectoryStore, ObjectStore
-from shared.store.overlap import Files
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
+from shared.store.prefetch import Files
 from tests.builders import Tries, do, shard_place, small_plan
 from tests.unit.shared.queue import tiny
 from tests.unit.shared.queue.tiny import AUGMENT, SEGMENT, shard_of

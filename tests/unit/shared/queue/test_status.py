@@ -17,8 +17,9 @@ from shared.queue.messages import Depth
 from shared.queue.plan import STAGES, Plan, Stage
 from shared.queue.status import JobProgress, StageStatus, read_status
 from shared.settings import Settings
-from shared.store import keys
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store import layout
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 from tests.builders import small_plan
 from tests.unit.shared.queue.memory import MemoryQueue, begun, do, finish
 
@@ -58,7 +59,7 @@ def job(store: ObjectStore, plan: Plan, name: str, epoch: int = 2, seconds: floa
     progress = JobProgress(
         epoch=epoch, epochs=5, images_per_second=80.0, seconds_per_epoch=seconds, train_loss=0.9, validation_loss=1.0
     )
-    store.put(keys.fold_file(plan.run, name, "progress.json"), progress.model_dump_json().encode())
+    store.put(layout.fold_file(plan.run, name, "progress.json"), progress.model_dump_json().encode())
     return progress
 
 
@@ -90,8 +91,8 @@ def test_status_names_the_run_and_its_data_set(store: DirectoryStore, queue: Mem
 
 def test_what_lies_beside_the_units_of_a_stage_is_not_counted(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(), "augment", "segment")
-    store.put(keys.fold_file(plan.run, "resnet50/patient/fold-0", "checkpoint.safetensors"), b"")
-    store.put(keys.fold_file(plan.run, "alexnet/patient/fold-0", "result.json"), b"of no unit of this run")
+    store.put(layout.fold_file(plan.run, "resnet50/patient/fold-0", "checkpoint.safetensors"), b"")
+    store.put(layout.fold_file(plan.run, "alexnet/patient/fold-0", "result.json"), b"of no unit of this run")
     store.put(plan.done_key("augment", "000099"), b"of no unit of this run")
     assert counts(store, plan)["train"] == (0, 0, 3)
     assert counts(store, plan)["augment"] == (2, 0, 2)

@@ -14,7 +14,8 @@ from shared.queue.messages import Message
 from shared.queue.shards import storable, text_of
 from shared.queue.worker import Work
 from shared.settings import settings
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 
 
 class Sent:

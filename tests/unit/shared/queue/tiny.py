@@ -7,10 +7,10 @@ from typing import Any
 from shared.domain.films import Film, FilmShard, Shard, Transform, Variant, describe
 from shared.queue.plan import Plan
 from shared.queue.shards import ShardStage, Source
-from shared.store import keys
+from shared.store import layout
 from shared.store.ingest import read_dataset, shard_key, write_manifests
-from shared.store.objects import ObjectStore
-from shared.store.overlap import Files
+from shared.store.interface import ObjectStore
+from shared.store.prefetch import Files
 from tests.builders import do, small_manifest
 
 
@@ -31,7 +31,7 @@ def augment(store: Files, plan: Plan, film: Film) -> list[Variant]:
     known = film.model_dump(include={"patient", "side", "density", "label", "lesions"})
     variants = []
     for number in range(2):
-        key, image = keys.augmented_image(plan.dataset, plan.augmentation.id, film.id, number), f"{film.id} {number}"
+        key, image = layout.augmented_image(plan.dataset, plan.augmentation.id, film.id, number), f"{film.id} {number}"
         store.put(key, image.encode())
         digest = sha256(image.encode())
         variants.append(
@@ -41,7 +41,7 @@ def augment(store: Files, plan: Plan, film: Film) -> list[Variant]:
 
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Variant]]:
-    document = store.get(keys.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
+    document = store.get(layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
     augmented = Shard.model_validate_json(document)
     films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
     return Source(films, sha256(document), augmented.set_aside)
@@ -54,7 +54,7 @@ def segment(store: Files, plan: Plan, variants: list[Variant]) -> list[Variant]:
 def _segment(store: Files, plan: Plan, variant: Variant) -> Variant:
     place = (plan.dataset, plan.augmentation.segmented_id, variant.film, variant.variant)
     image, mask = store.get(variant.key), f"mask of {variant.id}".encode()
-    key, mask_key = keys.segmented_image(*place), keys.segmented_mask(*place)
+    key, mask_key = layout.segmented_image(*place), layout.segmented_mask(*place)
     store.put(key, image)
     store.put(mask_key, mask)
     changes = {"key": key, "sha256": sha256(image), "mask_key": mask_key, "mask_sha256": sha256(mask)}

@@ -7,7 +7,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 from shared.store.s3 import S3Store
 
 

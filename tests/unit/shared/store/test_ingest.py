@@ -13,7 +13,8 @@ from shared.datasets.mias import Source, read_manifest
 from shared.domain.films import FilmShard, describe
 from shared.errors import DatasetError, InputError, ObjectNotFound, StoreMisconfigured
 from shared.imaging.decode import encode_pgm
-from shared.store import keys
+from shared.store import layout
+from shared.store.directory import DirectoryStore
 from shared.store.ingest import (
     film_key,
     ingest,
@@ -23,7 +24,7 @@ from shared.store.ingest import (
     stored_manifest,
     write_manifests,
 )
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store.interface import ObjectStore
 from tests.builders import HeldStore, small_manifest
 
 FILMS = 6
@@ -86,7 +87,7 @@ def test_the_store_holds_the_films_as_they_came_and_their_manifest(store: Direct
     assert done.written == FILMS
     assert read_dataset(store, "mias") == done.dataset
     assert stored_manifest(store, "mias") == done.manifest
-    assert set(store.list("")) == {keys.raw_manifest("mias"), shard_key(done.dataset, "000000")} | {
+    assert set(store.list("")) == {layout.raw_manifest("mias"), shard_key(done.dataset, "000000")} | {
         film_key(done.dataset, film.id) for film in done.manifest.films
     }
     for film in done.manifest.films:
@@ -186,7 +187,7 @@ def test_films_are_stored_in_shards_in_their_order(store: DirectoryStore, films:
     shards = [FilmShard.model_validate_json(store.get(shard_key(small, name))).films for name in names]
     assert [len(shard) for shard in shards] == sizes
     assert tuple(chain.from_iterable(shards)) == manifest.films
-    assert list(store.list(keys.raw_manifests("small", small.content))) == [shard_key(small, name) for name in names]
+    assert list(store.list(layout.raw_manifests("small", small.content))) == [shard_key(small, name) for name in names]
 
 
 @pytest.mark.parametrize("films", [0, 1, 8, 20])
@@ -202,7 +203,7 @@ def test_what_makes_a_data_set_exist_is_written_last_and_once(tmp_path: Path) ->
     done = ingest(store, write_films(tmp_path / "films", films=9), "mias").dataset
     films = [film_key(done, f"mdb{number:03d}") for number in range(1, 10)]
     shards = [shard_key(done, "000000"), shard_key(done, "000001")]
-    assert store.written == [*films, *shards, keys.raw_manifest("mias")]
+    assert store.written == [*films, *shards, layout.raw_manifest("mias")]
     with pytest.raises(DatasetError, match="other films under this name"):
         write_manifests(store, describe(small_manifest(1)).model_copy(update={"dataset": "mias"}), small_manifest(1))
 
@@ -219,7 +220,7 @@ def test_a_data_set_is_described_without_reading_its_films(tmp_path: Path) -> No
     store = DirectoryStore(tmp_path / "store")
     described = ingest(store, write_films(tmp_path / "films", films=9), "mias").dataset
     for key in list(store.list("")):
-        if key != keys.raw_manifest("mias"):
+        if key != layout.raw_manifest("mias"):
             store.delete(key)
     assert read_dataset(store, "mias") == described
     assert (described.films, described.shard_films, described.synthetic) == (9, 8, False)
@@ -247,9 +248,9 @@ def as_before(store: ObjectStore, source: Source) -> dict[str, bytes]:
     manifest = read_manifest(source, "mias")
     description = describe(manifest).model_dump(exclude={"content"}, mode="json")
     shard = FilmShard(films=manifest.films).model_dump_json(indent=1).encode()
-    objects = {keys.raw_film("mias", "", image.film): image.data for image in source.images()}
-    objects |= {keys.raw_shard("mias", "", "000000"): shard}
-    objects |= {keys.raw_manifest("mias"): json.dumps(description, indent=1).encode()}
+    objects = {layout.raw_film("mias", "", image.film): image.data for image in source.images()}
+    objects |= {layout.raw_shard("mias", "", "000000"): shard}
+    objects |= {layout.raw_manifest("mias"): json.dumps(description, indent=1).encode()}
     for key, data in objects.items():
         store.put(key, data)
     return objects
@@ -297,7 +298,7 @@ def check_whole(store: ObjectStore, source: Source) -> None:
     """The store holds the films of `source` and what is known of them, and not an object more."""
     stored, dataset = stored_manifest(store, "mias"), read_dataset(store, "mias")
     assert stored == read_manifest(source, "mias")
-    wanted = {keys.raw_manifest("mias"), *(shard_key(dataset, name) for name in shard_names(dataset.films, 8))}
+    wanted = {layout.raw_manifest("mias"), *(shard_key(dataset, name) for name in shard_names(dataset.films, 8))}
     for image in source.images():
         assert store.get(film_key(dataset, image.film)) == image.data
         wanted.add(film_key(dataset, image.film))

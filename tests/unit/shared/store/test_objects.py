@@ -20,7 +20,9 @@ from pydantic import SecretStr
 from shared.embedded.broker import free_port
 from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
-from shared.store.objects import ABANDONED_AFTER, DirectoryStore, ObjectStore, open_store
+from shared.store.directory import ABANDONED_AFTER, DirectoryStore
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from shared.store.s3 import S3Store
 from shared.store.self_test import check_conditional_writes
 

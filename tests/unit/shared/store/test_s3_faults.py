@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from shared.errors import ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable, StoreUnsupported
 from shared.settings import Settings
 from shared.store import s3
-from shared.store.objects import ObjectStore, open_store
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
 from tests.servers import Fault, FaultyS3
 

@@ -12,8 +12,8 @@ from shared.domain.records import Label
 from shared.imaging.decode import encode_png
 from shared.modelling.applicability import TrainedOn
 from shared.modelling.comparison import compared
-from shared.store import registry
-from shared.store.objects import ObjectStore
+from shared.store import models
+from shared.store.interface import ObjectStore
 from tests.builders import comparison, model_card, preprocessing_card
 from tests.unit.services.inference.serving import wait_for_version
 
@@ -37,8 +37,8 @@ def exam(client: FlaskClient, films: dict[str, bytes], path: str = "/v1/exams", 
 
 def serve_card(client: FlaskClient, store: ObjectStore, files: dict[str, dict[str, bytes]], **changes: Any) -> None:
     card = model_card("modified_cnn", "v3", preprocessing=preprocessing_card(64), **changes)
-    registry.publish(store, card, files["v1"])
-    registry.promote(store, "modified_cnn", "v3", by="test", why="test")
+    models.publish(store, card, files["v1"])
+    models.promote(store, "modified_cnn", "v3", by="test", why="test")
     wait_for_version(client, "v3")
 
 

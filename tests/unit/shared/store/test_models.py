@@ -13,8 +13,9 @@ from shared.errors import InputError, ModelCorrupt, ModelNotFound, PromotionRefu
 from shared.modelling.card import ModelCard
 from shared.modelling.metrics import Interval
 from shared.modelling.promotion import PREDICTIONS
-from shared.store import keys, registry
-from shared.store.objects import DirectoryStore, ObjectStore
+from shared.store import layout, models
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
 from tests.builders import HeldStore, model_card, model_place, small_predictions
 
 NET = "resnet50"
@@ -34,11 +35,11 @@ def card_with_auc(version: str, value: float, low: float, **changes: Any) -> Mod
 
 def publish(store: ObjectStore, *versions: str) -> None:
     for version in versions:
-        registry.publish(store, model_card(version=version), {"model.onnx": version.encode()})
+        models.publish(store, model_card(version=version), {"model.onnx": version.encode()})
 
 
-def promote(store: ObjectStore, version: str, *, force: bool = False) -> registry.AliasMove:
-    return registry.promote(store, NET, version, by="somebody", why="a test", force=force)
+def promote(store: ObjectStore, version: str, *, force: bool = False) -> models.AliasMove:
+    return models.promote(store, NET, version, by="somebody", why="a test", force=force)
 
 
 def contents(store: DirectoryStore) -> dict[str, bytes]:
@@ -46,17 +47,17 @@ def contents(store: DirectoryStore) -> dict[str, bytes]:
 
 
 def trail(store: ObjectStore) -> list[tuple[str | None, str]]:
-    return [(move.previous, move.version) for move in registry.history(store, NET)]
+    return [(move.previous, move.version) for move in models.history(store, NET)]
 
 
 # ---- publishing ------------------------------------------------------------------------------------------------------
 
 
 def test_a_published_version_is_found_with_its_files_and_digests(store: DirectoryStore) -> None:
-    card = registry.publish(store, model_card(), FILES)
-    assert registry.read_card(store, NET, "v1") == card
+    card = models.publish(store, model_card(), FILES)
+    assert models.read_card(store, NET, "v1") == card
     assert set(card.files) == set(FILES)
-    assert {name: registry.read_file(store, card, name) for name in FILES} == FILES
+    assert {name: models.read_file(store, card, name) for name in FILES} == FILES
 
 
 def test_a_version_is_not_there_before_its_last_file(tmp_path: Path) -> None:
@@ -67,69 +68,69 @@ def test_a_version_is_not_there_before_its_last_file(tmp_path: Path) -> None:
             return super().put(key, data, if_absent=if_absent, if_match=if_match)
 
     with pytest.raises(KeyboardInterrupt):
-        registry.publish(Interrupted(tmp_path), model_card(), FILES)
+        models.publish(Interrupted(tmp_path), model_card(), FILES)
     store = DirectoryStore(tmp_path)
-    assert registry.versions(store, NET) == []
-    assert registry.networks(store) == []
+    assert models.versions(store, NET) == []
+    assert models.networks(store) == []
     with pytest.raises(ModelNotFound):
-        registry.read_card(store, NET, "v1")
-    assert registry.publish(store, model_card(), FILES) == registry.read_card(store, NET, "v1")
+        models.read_card(store, NET, "v1")
+    assert models.publish(store, model_card(), FILES) == models.read_card(store, NET, "v1")
 
 
 def test_publishing_again_changes_nothing(store: DirectoryStore) -> None:
-    first = registry.publish(store, model_card(), FILES)
+    first = models.publish(store, model_card(), FILES)
     before = contents(store)
-    assert registry.publish(store, model_card(created="later"), FILES) == first
+    assert models.publish(store, model_card(created="later"), FILES) == first
     assert contents(store) == before
 
 
 def test_publishing_other_files_under_the_same_version_changes_nothing(store: DirectoryStore) -> None:
-    first = registry.publish(store, model_card(), FILES)
+    first = models.publish(store, model_card(), FILES)
     before = contents(store)
-    assert registry.publish(store, model_card(), {**FILES, "model.onnx": b"another graph"}) == first
+    assert models.publish(store, model_card(), {**FILES, "model.onnx": b"another graph"}) == first
     assert contents(store) == before
-    assert registry.read_file(store, first, "model.onnx") == b"graph"
+    assert models.read_file(store, first, "model.onnx") == b"graph"
 
 
 def test_publishing_again_mends_a_damaged_file(store: DirectoryStore) -> None:
-    card = registry.publish(store, model_card(), FILES)
+    card = models.publish(store, model_card(), FILES)
     store.put(model_place(store, NET, "v1", "model.onnx"), b"damaged")
-    registry.publish(store, model_card(), FILES)
-    assert registry.read_file(store, card, "model.onnx") == b"graph"
+    models.publish(store, model_card(), FILES)
+    assert models.read_file(store, card, "model.onnx") == b"graph"
 
 
 def test_networks_and_versions_are_listed_and_nothing_else_is(store: DirectoryStore) -> None:
     publish(store, "20240601-a", "20240501-b")
-    registry.publish(store, model_card("alexnet", "v1"), FILES)
+    models.publish(store, model_card("alexnet", "v1"), FILES)
     promote(store, "20240501-b")
-    assert registry.networks(store) == ["alexnet", NET]
-    assert registry.versions(store, NET) == ["20240501-b", "20240601-a"]
-    assert registry.versions(store, "modified_cnn") == []
+    assert models.networks(store) == ["alexnet", NET]
+    assert models.versions(store, NET) == ["20240501-b", "20240601-a"]
+    assert models.versions(store, "modified_cnn") == []
 
 
 def test_an_unknown_version_is_told_with_those_that_there_are(store: DirectoryStore) -> None:
     publish(store, "v1", "v2")
     with pytest.raises(ModelNotFound, match=r"no version 'v3'; there are: v1, v2"):
-        registry.read_card(store, NET, "v3")
+        models.read_card(store, NET, "v3")
     with pytest.raises(ModelNotFound, match="there are: none"):
-        registry.read_card(store, "alexnet", "v1")
+        models.read_card(store, "alexnet", "v1")
 
 
 @pytest.mark.parametrize(("network", "version"), [("../raw", "v1"), (NET, "../../raw"), (NET, "")])
 def test_names_that_leave_the_registry_are_refused(store: DirectoryStore, network: str, version: str) -> None:
     with pytest.raises(InputError, match="is not a name"):
-        registry.read_card(store, network, version)
+        models.read_card(store, network, version)
 
 
 @pytest.mark.parametrize("damaged", [b"another", None], ids=["changed", "missing"])
 def test_a_damaged_file_is_noticed_when_it_is_read(store: DirectoryStore, damaged: bytes | None) -> None:
-    card = registry.publish(store, model_card(), FILES)
+    card = models.publish(store, model_card(), FILES)
     key = model_place(store, NET, "v1", "model.onnx")
     store.delete(key)
     if damaged is not None:
         store.put(key, damaged)
     with pytest.raises(ModelCorrupt, match=key):
-        registry.read_file(store, card, "model.onnx")
+        models.read_file(store, card, "model.onnx")
 
 
 # ---- two at once, and versions of before -----------------------------------------------------------------------------
@@ -145,24 +146,24 @@ def test_a_version_that_is_published_by_two_at_once_is_whole(
 ) -> None:
     slow = HeldStore(both_stores, at)
     with ThreadPoolExecutor(1) as thread:
-        late = thread.submit(registry.publish, slow, model_card(created="earlier"), FILES)
+        late = thread.submit(models.publish, slow, model_card(created="earlier"), FILES)
         assert slow.waits.wait(30)
-        first = registry.publish(both_stores, model_card(created="later"), theirs)
+        first = models.publish(both_stores, model_card(created="later"), theirs)
         slow.go.set()
         assert late.result() == first
-    assert registry.read_card(both_stores, NET, "v1") == first
-    assert {name: registry.read_file(both_stores, first, name) for name in first.files} == theirs
-    assert set(both_stores.list(keys.models())) == {
-        keys.model_card(NET, "v1"),
-        *(registry.file_key(first, name) for name in theirs),
+    assert models.read_card(both_stores, NET, "v1") == first
+    assert {name: models.read_file(both_stores, first, name) for name in first.files} == theirs
+    assert set(both_stores.list(layout.models())) == {
+        layout.model_card(NET, "v1"),
+        *(models.file_key(first, name) for name in theirs),
     }
 
 
 def test_files_of_a_publication_that_broke_off_are_removed_by_the_next_one(store: DirectoryStore) -> None:
     for name, data in OTHERS.items():
-        store.put(keys.model_file(NET, "v1", "0" * 64, name), data)
-    card = registry.publish(store, model_card(), FILES)
-    assert set(store.list("")) == {keys.model_card(NET, "v1"), *(registry.file_key(card, name) for name in FILES)}
+        store.put(layout.model_file(NET, "v1", "0" * 64, name), data)
+    card = models.publish(store, model_card(), FILES)
+    assert set(store.list("")) == {layout.model_card(NET, "v1"), *(models.file_key(card, name) for name in FILES)}
 
 
 def test_a_version_of_before_has_its_files_beside_its_card(store: DirectoryStore) -> None:
@@ -170,13 +171,13 @@ def test_a_version_of_before_has_its_files_beside_its_card(store: DirectoryStore
     store.put("models/resnet50/v1/card.json", card.model_dump_json().encode())
     for name, data in FILES.items():
         store.put(f"models/resnet50/v1/{name}", data)
-    assert {name: registry.read_file(store, card, name) for name in FILES} == FILES
+    assert {name: models.read_file(store, card, name) for name in FILES} == FILES
     assert promote(store, "v1").version == "v1"
     store.put("models/resnet50/v1/model.onnx", b"damaged")
     with pytest.raises(ModelCorrupt, match="is not the file that its card names"):
-        registry.read_file(store, card, "model.onnx")
-    registry.publish(store, model_card(), FILES)
-    assert registry.read_file(store, card, "model.onnx") == b"graph"
+        models.read_file(store, card, "model.onnx")
+    models.publish(store, model_card(), FILES)
+    assert models.read_file(store, card, "model.onnx") == b"graph"
 
 
 # ---- the gate --------------------------------------------------------------------------------------------------------
@@ -187,14 +188,14 @@ def test_the_first_version_is_promoted_with_who_and_why(store: DirectoryStore) -
     move = promote(store, "v1")
     assert (move.network, move.alias, move.version, move.previous) == (NET, "production", "v1", None)
     assert (move.by, move.why, move.forced) == ("somebody", "a test", False)
-    assert registry.read_alias(store, NET) == move
-    assert registry.history(store, NET) == [move]
+    assert models.read_alias(store, NET) == move
+    assert models.history(store, NET) == [move]
 
 
 def test_what_was_never_promoted_is_told(store: DirectoryStore) -> None:
     publish(store, "v1")
     with pytest.raises(ModelNotFound, match="mammo models promote resnet50"):
-        registry.read_alias(store, NET)
+        models.read_alias(store, NET)
 
 
 def test_an_unknown_version_is_not_promoted(store: DirectoryStore) -> None:
@@ -206,7 +207,7 @@ def test_promoting_what_is_promoted_moves_nothing(store: DirectoryStore) -> None
     publish(store, "v1")
     first = promote(store, "v1")
     assert promote(store, "v1") == first
-    assert registry.history(store, NET) == [first]
+    assert models.history(store, NET) == [first]
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -219,16 +220,16 @@ def test_a_damaged_version_is_never_promoted(store: DirectoryStore, force: bool,
         store.put(model_place(store, NET, "v2", "model.onnx"), damaged)
     with pytest.raises(ModelCorrupt):
         promote(store, "v2", force=force)
-    assert registry.read_alias(store, NET).version == "v1"
+    assert models.read_alias(store, NET).version == "v1"
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_model_of_the_leaky_protocol_is_never_promoted(store: DirectoryStore, force: bool) -> None:
-    registry.publish(store, model_card(protocol="paper"), FILES)
+    models.publish(store, model_card(protocol="paper"), FILES)
     with pytest.raises(PromotionRefused, match="leaky"):
         promote(store, "v1", force=force)
     with pytest.raises(ModelNotFound):
-        registry.read_alias(store, NET)
+        models.read_alias(store, NET)
 
 
 @pytest.mark.parametrize(
@@ -240,14 +241,14 @@ def test_a_model_of_the_leaky_protocol_is_never_promoted(store: DirectoryStore, 
     ids=["synthetic", "clearly worse"],
 )
 def test_the_gate_refuses_and_is_passed_by_force_alone(store: DirectoryStore, worse: ModelCard, reason: str) -> None:
-    registry.publish(store, card_with_auc("v1", value=0.7, low=0.6, synthetic=False), FILES)
-    registry.publish(store, worse, FILES)
+    models.publish(store, card_with_auc("v1", value=0.7, low=0.6, synthetic=False), FILES)
+    models.publish(store, worse, FILES)
     promote(store, "v1")
     with pytest.raises(PromotionRefused, match=reason):
         promote(store, "v2")
-    assert registry.read_alias(store, NET).version == "v1"
+    assert models.read_alias(store, NET).version == "v1"
     assert promote(store, "v2", force=True).forced
-    assert registry.read_alias(store, NET).version == "v2"
+    assert models.read_alias(store, NET).version == "v2"
 
 
 @pytest.mark.parametrize(
@@ -260,15 +261,15 @@ def test_the_gate_refuses_and_is_passed_by_force_alone(store: DirectoryStore, wo
     ids=["within the interval", "other data", "better"],
 )
 def test_what_is_not_clearly_worse_passes(store: DirectoryStore, candidate: ModelCard) -> None:
-    registry.publish(store, card_with_auc("v1", value=0.7, low=0.6, synthetic=False), FILES)
-    registry.publish(store, candidate, FILES)
+    models.publish(store, card_with_auc("v1", value=0.7, low=0.6, synthetic=False), FILES)
+    models.publish(store, candidate, FILES)
     promote(store, "v1")
     assert promote(store, "v2").previous == "v1"
 
 
 def test_a_real_model_may_replace_a_synthetic_one(store: DirectoryStore) -> None:
-    registry.publish(store, model_card(version="v1", synthetic=True), FILES)
-    registry.publish(store, model_card(version="v2", synthetic=False, dataset="mias"), FILES)
+    models.publish(store, model_card(version="v1", synthetic=True), FILES)
+    models.publish(store, model_card(version="v2", synthetic=False, dataset="mias"), FILES)
     promote(store, "v1")
     assert promote(store, "v2").version == "v2"
 
@@ -276,20 +277,20 @@ def test_a_real_model_may_replace_a_synthetic_one(store: DirectoryStore) -> None
 def test_an_alias_of_another_name_leaves_production_alone(store: DirectoryStore) -> None:
     publish(store, "v1", "v2")
     promote(store, "v1")
-    registry.promote(store, NET, "v2", by="somebody", why="a try", alias="canary")
-    assert registry.read_alias(store, NET).version == "v1"
-    assert registry.read_alias(store, NET, "canary").version == "v2"
+    models.promote(store, NET, "v2", by="somebody", why="a try", alias="canary")
+    assert models.read_alias(store, NET).version == "v1"
+    assert models.read_alias(store, NET, "canary").version == "v2"
 
 
 def test_a_candidate_is_compared_with_nothing_but_must_be_whole_and_honest(store: DirectoryStore) -> None:
-    registry.publish(store, card_with_auc("v1", value=0.9, low=0.8), FILES)
-    registry.publish(store, card_with_auc("v2", value=0.5, low=0.4), FILES)
-    registry.publish(store, model_card(version="v3", protocol="paper"), FILES)
+    models.publish(store, card_with_auc("v1", value=0.9, low=0.8), FILES)
+    models.publish(store, card_with_auc("v2", value=0.5, low=0.4), FILES)
+    models.publish(store, model_card(version="v3", protocol="paper"), FILES)
     for version in ("v1", "v2"):
-        registry.promote(store, NET, version, by="somebody", why="a try", alias=registry.CANDIDATE)
+        models.promote(store, NET, version, by="somebody", why="a try", alias=models.CANDIDATE)
     with pytest.raises(PromotionRefused, match="leaky"):
-        registry.promote(store, NET, "v3", by="somebody", why="a try", alias=registry.CANDIDATE)
-    assert registry.read_alias(store, NET, registry.CANDIDATE).version == "v2"
+        models.promote(store, NET, "v3", by="somebody", why="a try", alias=models.CANDIDATE)
+    assert models.read_alias(store, NET, models.CANDIDATE).version == "v2"
 
 
 def test_versions_with_their_predictions_are_compared_film_by_film(store: DirectoryStore) -> None:
@@ -297,7 +298,7 @@ def test_versions_with_their_predictions_are_compared_film_by_film(store: Direct
     poor = good.with_rows(good.rows[:, ::-1])
     for version, predictions in (("v1", good), ("v2", poor)):
         files = {**FILES, PREDICTIONS: predictions.model_dump_json().encode()}
-        registry.publish(store, model_card(version=version), files)  # the cards name the same figures
+        models.publish(store, model_card(version=version), files)  # the cards name the same figures
     promote(store, "v1")
     with pytest.raises(PromotionRefused, match="on the same folds"):
         promote(store, "v2")
@@ -306,25 +307,25 @@ def test_versions_with_their_predictions_are_compared_film_by_film(store: Direct
 
 def test_only_what_is_better_is_promoted_where_that_is_asked_for(store: DirectoryStore) -> None:
     publish(store, "v1", "v2")
-    registry.publish(store, card_with_auc("v3", value=0.99, low=0.9), FILES)
+    models.publish(store, card_with_auc("v3", value=0.99, low=0.9), FILES)
     for version, passes in (("v1", True), ("v2", False), ("v3", True)):
         with nullcontext() if passes else pytest.raises(PromotionRefused, match="no better than"):
-            registry.promote(store, NET, version, by="a run", why="a test", only_if_better=True)
-    assert registry.read_alias(store, NET).version == "v3"
+            models.promote(store, NET, version, by="a run", why="a test", only_if_better=True)
+    assert models.read_alias(store, NET).version == "v3"
 
 
 @pytest.mark.parametrize("harm", ["its card is gone", "its card is damaged", "its predictions are gone"])
 def test_what_can_not_be_compared_with_the_version_in_production_needs_force(store: DirectoryStore, harm: str) -> None:
     for version in ("v1", "v2"):
         files = {"model.onnx": version.encode(), PREDICTIONS: small_predictions().model_dump_json().encode()}
-        registry.publish(store, model_card(version=version), files)
+        models.publish(store, model_card(version=version), files)
     promote(store, "v1")
     if harm == "its predictions are gone":
         store.delete(model_place(store, NET, "v1", PREDICTIONS))
     elif harm == "its card is damaged":
-        store.put(keys.model_card(NET, "v1"), b"{}")
+        store.put(layout.model_card(NET, "v1"), b"{}")
     else:
-        store.delete(keys.model_card(NET, "v1"))
+        store.delete(layout.model_card(NET, "v1"))
     with pytest.raises(PromotionRefused, match=r"resnet50 v1, which is in production, is (deleted|damaged).*--force"):
         promote(store, "v2")
     assert promote(store, "v2", force=True).previous == "v1"
@@ -337,35 +338,35 @@ def test_rollback_points_to_the_version_before(store: DirectoryStore) -> None:
     publish(store, "v1", "v2")
     promote(store, "v1")
     promote(store, "v2")
-    back = registry.rollback(store, NET, by="somebody else", why="it was worse")
+    back = models.rollback(store, NET, by="somebody else", why="it was worse")
     assert (back.version, back.previous, back.by) == ("v1", "v2", "somebody else")
-    assert registry.read_alias(store, NET) == back
+    assert models.read_alias(store, NET) == back
 
 
 def test_the_first_promotion_can_not_be_rolled_back(store: DirectoryStore) -> None:
     publish(store, "v1")
     promote(store, "v1")
     with pytest.raises(ModelNotFound, match="nothing to roll back to"):
-        registry.rollback(store, NET, by="somebody", why="a test")
+        models.rollback(store, NET, by="somebody", why="a test")
     with pytest.raises(ModelNotFound):
-        registry.rollback(store, "alexnet", by="somebody", why="a test")
+        models.rollback(store, "alexnet", by="somebody", why="a test")
 
 
 def test_a_version_that_has_gone_is_not_rolled_back_to(store: DirectoryStore) -> None:
     publish(store, "v1", "v2")
     promote(store, "v1")
     promote(store, "v2")
-    store.delete(keys.model_card(NET, "v1"))
+    store.delete(layout.model_card(NET, "v1"))
     with pytest.raises(ModelNotFound, match="resnet50 v1, which was 'production' before v2, is deleted"):
-        registry.rollback(store, NET, by="somebody", why="a test")
-    assert registry.read_alias(store, NET).version == "v2"
+        models.rollback(store, NET, by="somebody", why="a test")
+    assert models.read_alias(store, NET).version == "v2"
 
 
 def test_the_trail_holds_every_move_in_its_order(store: DirectoryStore) -> None:
     publish(store, "v1", "v2", "v3")
     moves = [promote(store, version) for version in ("v1", "v2", "v3")]
-    moves.append(registry.rollback(store, NET, by="somebody", why="a test"))
-    assert registry.history(store, NET) == moves
+    moves.append(models.rollback(store, NET, by="somebody", why="a test"))
+    assert models.history(store, NET) == moves
     assert trail(store) == [(None, "v1"), ("v1", "v2"), ("v2", "v3"), ("v3", "v2")]
     assert [move.when for move in moves] == sorted(move.when for move in moves)
 
@@ -373,7 +374,7 @@ def test_the_trail_holds_every_move_in_its_order(store: DirectoryStore) -> None:
 def test_the_trail_is_readable_json_of_one_object_a_move(store: DirectoryStore) -> None:
     publish(store, "v1")
     promote(store, "v1")
-    (key,) = store.list(keys.audit(NET))
+    (key,) = store.list(layout.audit(NET))
     assert json.loads(store.get(key))["version"] == "v1"
 
 
@@ -381,7 +382,7 @@ class Dying(DirectoryStore):
     """Dies where it would write a new line of the audit trail."""
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        if key.startswith(keys.audit(NET)) and not self.exists(key):
+        if key.startswith(layout.audit(NET)) and not self.exists(key):
             raise KeyboardInterrupt
         return super().put(key, data, if_absent=if_absent, if_match=if_match)
 
@@ -393,27 +394,27 @@ def crashed(store: DirectoryStore) -> DirectoryStore:
     promote(store, "v1")
     with pytest.raises(KeyboardInterrupt):
         promote(Dying(store.root), "v2")
-    assert registry.read_alias(store, NET).version == "v2"
-    assert len(list(store.list(keys.audit(NET)))) == 1
+    assert models.read_alias(store, NET).version == "v2"
+    assert len(list(store.list(layout.audit(NET)))) == 1
     return store
 
 
 def test_a_move_whose_line_was_lost_to_a_crash_is_in_the_trail_afterwards_once(crashed: DirectoryStore) -> None:
     for _ in range(2):
         assert trail(crashed) == [(None, "v1"), ("v1", "v2")]
-    assert len(list(crashed.list(keys.audit(NET)))) == 2
-    assert registry.history(crashed, NET)[-1] == registry.read_alias(crashed, NET)
+    assert len(list(crashed.list(layout.audit(NET)))) == 2
+    assert models.history(crashed, NET)[-1] == models.read_alias(crashed, NET)
 
 
 def test_a_move_whose_line_was_lost_is_noted_before_the_next_move(crashed: DirectoryStore) -> None:
     promote(crashed, "v3")
-    assert len(list(crashed.list(keys.audit(NET)))) == 3
+    assert len(list(crashed.list(layout.audit(NET)))) == 3
     assert trail(crashed) == [(None, "v1"), ("v1", "v2"), ("v2", "v3")]
 
 
 def test_a_move_whose_line_was_lost_is_noted_before_it_is_rolled_back(crashed: DirectoryStore) -> None:
-    registry.rollback(crashed, NET, by="somebody", why="a test")
-    assert len(list(crashed.list(keys.audit(NET)))) == 3
+    models.rollback(crashed, NET, by="somebody", why="a test")
+    assert len(list(crashed.list(layout.audit(NET)))) == 3
     assert trail(crashed) == [(None, "v1"), ("v1", "v2"), ("v2", "v1")]
 
 
@@ -421,8 +422,8 @@ def test_the_first_move_of_all_is_in_the_trail_although_its_process_died(store: 
     publish(store, "v1")
     with pytest.raises(KeyboardInterrupt):
         promote(Dying(store.root), "v1")
-    assert registry.read_alias(store, NET).version == "v1"
-    assert list(store.list(keys.audit(NET))) == []
+    assert models.read_alias(store, NET).version == "v1"
+    assert list(store.list(layout.audit(NET))) == []
     assert promote(store, "v1").version == "v1"  # the worker comes again; nothing is left to move
     assert trail(store) == [(None, "v1")]
     assert trail(store) == [(None, "v1")]
@@ -430,10 +431,10 @@ def test_the_first_move_of_all_is_in_the_trail_although_its_process_died(store: 
 
 def test_a_lost_line_of_another_alias_is_found_as_well(store: DirectoryStore) -> None:
     publish(store, "v1")
-    move = registry.promote(store, NET, "v1", by="somebody", why="a try", alias="canary")
-    for line in list(store.list(keys.audit(NET))):
+    move = models.promote(store, NET, "v1", by="somebody", why="a try", alias="canary")
+    for line in list(store.list(layout.audit(NET))):
         store.delete(line)
-    assert registry.history(store, NET) == [move]
+    assert models.history(store, NET) == [move]
 
 
 def test_racing_promotions_leave_an_alias_that_the_trail_explains(store: DirectoryStore) -> None:
@@ -449,14 +450,14 @@ def test_racing_promotions_leave_an_alias_that_the_trail_explains(store: Directo
 
     with ThreadPoolExecutor(8) as pool:
         won = [version for version, moved in zip(versions, pool.map(attempt, versions), strict=True) if moved]
-    moves = registry.history(store, NET)
+    moves = models.history(store, NET)
     assert sorted(move.version for move in moves) == sorted(won)
     # Each move begins where another one ended, from none to what the alias points to.
     following = {move.previous: move.version for move in moves}
     path: list[str | None] = [None]
     while path[-1] in following:
         path.append(following[path[-1]])
-    assert path[-1] == registry.read_alias(store, NET).version
+    assert path[-1] == models.read_alias(store, NET).version
     assert len(path) == len(moves) + 1
 
 
@@ -476,7 +477,7 @@ class Overtaken(DirectoryStore):
         return super().put(key, data, if_absent=if_absent, if_match=if_match)
 
     def _overtake(self, key: str) -> None:
-        if key == keys.alias(NET, "production"):
+        if key == layout.alias(NET, "production"):
             self.uses += 1
             if self.uses == 2:
                 promote(DirectoryStore(self.root), self.rival)
@@ -485,12 +486,12 @@ class Overtaken(DirectoryStore):
 def test_a_promotion_that_is_overtaken_does_not_pass_the_gate_unseen(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     for card in (card_with_auc("poor", 0.6, 0.5), card_with_auc("fair", 0.7, 0.6), card_with_auc("good", 0.9, 0.85)):
-        registry.publish(store, card, FILES)
+        models.publish(store, card, FILES)
     promote(store, "poor")
     # "fair" may follow "poor", but not "good", which arrives while "fair" is being compared.
     with pytest.raises(PromotionRefused):
         promote(Overtaken(tmp_path, "good"), "fair")
-    assert registry.read_alias(store, NET).version == "good"
+    assert models.read_alias(store, NET).version == "good"
 
 
 def test_a_rollback_that_is_overtaken_goes_back_one_step_or_not_at_all(tmp_path: Path) -> None:
@@ -499,8 +500,8 @@ def test_a_rollback_that_is_overtaken_goes_back_one_step_or_not_at_all(tmp_path:
     promote(store, "v1")
     promote(store, "v2")
     with pytest.raises(PromotionRefused):
-        registry.rollback(Overtaken(tmp_path, "v3"), NET, by="somebody", why="v2 is worse")
-    assert registry.read_alias(store, NET).version == "v3"
+        models.rollback(Overtaken(tmp_path, "v3"), NET, by="somebody", why="v2 is worse")
+    assert models.read_alias(store, NET).version == "v3"
 
 
 def test_the_trail_is_in_order_when_a_promotion_is_overtaken(tmp_path: Path) -> None:
@@ -511,4 +512,4 @@ def test_the_trail_is_in_order_when_a_promotion_is_overtaken(tmp_path: Path) -> 
         promote(Overtaken(tmp_path, "v2"), "v3", force=True)
     versions = [version for _, version in trail(store)]
     assert [previous for previous, _ in trail(store)] == [None, *versions[:-1]]
-    assert versions[-1] == registry.read_alias(store, NET).version
+    assert versions[-1] == models.read_alias(store, NET).version

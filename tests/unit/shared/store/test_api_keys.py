@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors import InputError, KeyUnknown
-from shared.store import keys
-from shared.store.access import add_key, describe_key, new_key, read_keys, revoke_key, rotate_key
-from shared.store.objects import DirectoryStore
+from shared.store import layout
+from shared.store.api_keys import add_key, describe_key, new_key, read_keys, revoke_key, rotate_key
+from shared.store.directory import DirectoryStore
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_key_is_found_by_itself_and_by_nothing_like_it(store: DirectoryStore) 
 def test_the_store_holds_no_key(store: DirectoryStore) -> None:
     key = new_key()
     add_key(store, describe_key(key, "pacs", ["predict"]))
-    assert key.rpartition("_")[2].encode() not in store.get(keys.access())
+    assert key.rpartition("_")[2].encode() not in store.get(layout.access())
 
 
 def test_a_key_ends_when_its_time_has_come(store: DirectoryStore) -> None:

@@ -17,8 +17,8 @@ from pydantic import Field
 from shared.api.keys import Scope
 from shared.domain.records import Record
 from shared.errors import InputError, KeyUnknown, ObjectNotFound, PreconditionFailed
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 
 _FORM = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
 _TRIES = 8
@@ -80,7 +80,7 @@ def describe_key(
     now = datetime.now(UTC)
     return ApiKey(
         id=parts[1],
-        name=keys.check_name("key", name),
+        name=layout.check_name("key", name),
         scopes=tuple(dict.fromkeys(scopes)),
         sha256=hash_of(key),
         created=now.isoformat(timespec="seconds"),
@@ -93,7 +93,7 @@ def describe_key(
 def read_keys(store: ObjectStore) -> KeyRing:
     """All keys; an empty ring where none was ever made."""
     try:
-        return KeyRing.model_validate_json(store.get(keys.access()))
+        return KeyRing.model_validate_json(store.get(layout.access()))
     except ObjectNotFound:
         return KeyRing()
 
@@ -149,16 +149,16 @@ def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing]) -> None:
     """Reads, changes and writes; again when somebody else was faster."""
     for attempt in range(_TRIES):
         try:
-            stored = store.read(keys.access())
+            stored = store.read(layout.access())
         except ObjectNotFound:
             stored = None
         ring = change(KeyRing.model_validate_json(stored.data) if stored else KeyRing())
         document = ring.model_dump_json(indent=1).encode()
         try:
             if stored:
-                store.put(keys.access(), document, if_match=stored.etag)
+                store.put(layout.access(), document, if_match=stored.etag)
             else:
-                store.put(keys.access(), document, if_absent=True)
+                store.put(layout.access(), document, if_absent=True)
             return
         except PreconditionFailed:
             if attempt == _TRIES - 1:

@@ -18,8 +18,8 @@ from shared.errors import ModelCorrupt, ModelNotFound, ObjectNotFound, Precondit
 from shared.modelling.card import ModelCard
 from shared.modelling.predictions import Predictions
 from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
-from shared.store import keys
-from shared.store.objects import ObjectStore
+from shared.store import layout
+from shared.store.interface import ObjectStore
 from shared.store.unnamed import remove_unnamed
 
 PRODUCTION, CANDIDATE = "production", "candidate"
@@ -53,28 +53,28 @@ def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> 
             store.put(file_key(complete, name), data)
     try:
         document = complete.model_dump_json(indent=1).encode()
-        store.put(keys.model_card(card.network, card.version), document, if_absent=True)
+        store.put(layout.model_card(card.network, card.version), document, if_absent=True)
     except PreconditionFailed:
         complete = read_card(store, card.network, card.version)
     named = tuple(file_key(complete, name) for name in complete.files)
-    remove_unnamed(store, keys.model(card.network, card.version), named, _FILE)
+    remove_unnamed(store, layout.model(card.network, card.version), named, _FILE)
     return complete
 
 
 def file_key(card: ModelCard, name: str) -> str:
     """Where a file of a version is, but for versions of before 0.2, which have them beside the card."""
     content = hashlib.sha256(json.dumps(card.files, sort_keys=True).encode()).hexdigest()
-    return keys.model_file(card.network, card.version, content, name)
+    return layout.model_file(card.network, card.version, content, name)
 
 
 def networks(store: ObjectStore) -> list[str]:
     """Networks of which there is at least one version."""
-    return sorted({key.split("/")[1] for key in store.list(keys.models()) if key.endswith(f"/{CARD}")})
+    return sorted({key.split("/")[1] for key in store.list(layout.models()) if key.endswith(f"/{CARD}")})
 
 
 def versions(store: ObjectStore, network: str) -> list[str]:
     """All versions of a network, the oldest first."""
-    found = [PurePosixPath(key) for key in store.list(keys.models(network))]
+    found = [PurePosixPath(key) for key in store.list(layout.models(network))]
     return [path.parent.name for path in found if path.name == CARD]
 
 
@@ -85,9 +85,9 @@ def read_card(store: ObjectStore, network: str, version: str) -> ModelCard:
         ModelNotFound: there is none; names the versions that there are.
         ModelCorrupt: it can't be read.
     """
-    keys.check_name("network", network)
-    keys.check_name("version", version)
-    key = keys.model_card(network, version)
+    layout.check_name("network", network)
+    layout.check_name("version", version)
+    key = layout.model_card(network, version)
     try:
         return ModelCard.model_validate_json(store.get(key))
     except ValueError as error:
@@ -112,7 +112,7 @@ def read_file(store: ObjectStore, card: ModelCard, name: str) -> bytes:
 def _read_beside_card(store: ObjectStore, card: ModelCard, name: str) -> bytes:
     """A file of a version of before 0.2. Raises ModelCorrupt when there is none either."""
     try:
-        return store.get(keys.model_file(card.network, card.version, "", name))
+        return store.get(layout.model_file(card.network, card.version, "", name))
     except ObjectNotFound:
         raise ModelCorrupt(f"{file_key(card, name)} is missing; publish the model again") from None
 
@@ -180,9 +180,9 @@ def rollback(store: ObjectStore, network: str, *, by: str, why: str, alias: str 
 
 def history(store: ObjectStore, network: str) -> list[AliasMove]:
     """The audit trail, the oldest move first."""
-    for key in store.list(keys.aliases(network)):
+    for key in store.list(layout.aliases(network)):
         _note(store, AliasMove.model_validate_json(store.get(key)))
-    return [AliasMove.model_validate_json(store.get(key)) for key in store.list(keys.audit(network))]
+    return [AliasMove.model_validate_json(store.get(key)) for key in store.list(layout.audit(network))]
 
 
 def _in_use(
@@ -219,7 +219,7 @@ def _never_set(network: str, alias: str) -> ModelNotFound:
 def _current(store: ObjectStore, network: str, alias: str) -> tuple[AliasMove | None, str]:
     """Where the alias points to, and the etag of that knowledge."""
     try:
-        stored = store.read(keys.alias(network, alias))
+        stored = store.read(layout.alias(network, alias))
     except ObjectNotFound:
         return None, ""
     return AliasMove.model_validate_json(stored.data), stored.etag
@@ -240,7 +240,7 @@ def _move(
     """Moves the alias away from `current`, on which the decision rests; nobody may have moved it meanwhile."""
     if current:
         _note(store, current)
-    key, when = keys.alias(network, alias), datetime.now(UTC)
+    key, when = layout.alias(network, alias), datetime.now(UTC)
     move = AliasMove(
         network=network, alias=alias, version=version, previous=current.version if current else None, by=by, why=why,
         when=when.isoformat(timespec="microseconds"), forced=forced,
@@ -261,6 +261,6 @@ def _note(store: ObjectStore, move: AliasMove) -> None:
     """Sees to it that a move is in the audit trail. An alias holds its last move, and whoever reads the trail or moves
     the alias again notes it first, so none is lost to a crash between the two."""
     document = move.model_dump_json(indent=1).encode()
-    line = keys.audit_line(move.network, datetime.fromisoformat(move.when), hashlib.sha256(document).hexdigest())
+    line = layout.audit_line(move.network, datetime.fromisoformat(move.when), hashlib.sha256(document).hexdigest())
     with suppress(PreconditionFailed):
         store.put(line, document, if_absent=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ObjectNotFound, StoreUnavailable
-from shared.store.objects import DirectoryStore
-from shared.store.overlap import THREADS, OverlappedStore
+from shared.store.directory import DirectoryStore
+from shared.store.prefetch import THREADS, OverlappedStore
 
 
 class Slow(DirectoryStore):

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol, Self
 
-from shared.store.objects import ObjectStore
+from shared.store.interface import ObjectStore
 
 THREADS = 8
 """Requests at a time. S3 answers within some tens of milliseconds, and an image is made in ten or twenty."""

@@ -1,0 +1,148 @@
+"""The object store in a directory: objects are files below it."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
+from shared.store.interface import Entry, Stored
+
+ABANDONED_AFTER = 60.0  # seconds; a living writer has long finished its partial file by then
+
+
+class DirectoryStore:
+    """Objects as files below `root`. A file appears under its name only when it is complete."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().resolve()
+        with _translated("MAMMO_STORE"):
+            (self.root / ".partial").mkdir(parents=True, exist_ok=True)
+
+    def read(self, key: str) -> Stored:
+        data = self.get(key)
+        return Stored(data, hashlib.sha256(data).hexdigest())
+
+    def get(self, key: str) -> bytes:
+        with _reading(key):
+            return self._path(key).read_bytes()
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        target = self._path(key)
+        partial = f"{self.root}/.partial/{_partial_prefix(key)}{uuid.uuid4().hex}.partial"
+        with _translated(key):
+            if not target.parent.is_dir():
+                target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    os.fchmod(descriptor, 0o644)  # whatever the umask: the other services' users read it
+                    file.write(data)
+                if if_absent:
+                    os.link(partial, target)  # fails where the name is taken: the file system's own compare-and-swap
+                elif if_match is not None:
+                    self._replace_if(target, partial, if_match, key)
+                else:
+                    os.replace(partial, target)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(partial)
+        return hashlib.sha256(data).hexdigest()
+
+    def _replace_if(self, target: Path, partial: str, etag: str, key: str) -> None:
+        with (self.root / ".partial" / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.exists() or self.read(key).etag != etag:
+                raise PreconditionFailed(f"{key}: somebody else has written it meanwhile")
+            os.replace(partial, target)
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def size(self, key: str) -> int:
+        path = self._path(key)
+        with _reading(key):
+            found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectNotFound(key)
+        return found.st_size
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        base = self._path(prefix) if prefix else self.root
+        found = (
+            (Path(folder) / name).relative_to(self.root).as_posix()
+            for folder, _, names in os.walk(base)
+            for name in names
+        )
+        for key in sorted(key for key in found if not key.startswith(".partial/")):
+            with suppress(FileNotFoundError):  # deleted since it was found
+                yield Entry(key, (self.root / key).stat().st_mtime)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return (entry.key for entry in self.entries(prefix))
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def discard_partial(self, prefix: str) -> int:
+        discarded = 0
+        with _translated(prefix):
+            for path in (self.root / ".partial").glob(f"{_partial_prefix(prefix)}*.partial"):
+                with suppress(FileNotFoundError):  # its writer has just finished
+                    if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+                        path.unlink()
+                        discarded += 1
+        return discarded
+
+    def locate(self, key: str) -> str:
+        return str(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        if not key or key.startswith("/") or ".." in key.split("/"):
+            raise InputError(f"'{key}' is not a key")
+        return self.root / key
+
+
+def _partial_prefix(key: str) -> str:
+    """How the names of the partial files of `key`, and of all keys that begin with it, begin."""
+    return quote(key, safe="")[:200]  # a file name holds 255 bytes; longer keys share it with their neighbours
+
+
+@contextmanager
+def _reading(key: str) -> Iterator[None]:
+    """As `_translated`; and what can't be a file is no object, as it is none on S3."""
+    with _translated(key):
+        try:
+            yield
+        except NotADirectoryError:
+            raise ObjectNotFound(key) from None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise ObjectNotFound(key) from None
+            raise
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """The file system's errors that a person or a retry can mend, in the terms of the error tree."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError):
+        raise ObjectNotFound(key) from None
+    except NotADirectoryError as error:
+        raise StoreMisconfigured(f"{key}: {error.filename} lies below a file; check MAMMO_STORE") from error
+    except FileExistsError:
+        raise PreconditionFailed(f"{key}: it exists already") from None
+    except PermissionError as error:
+        raise StoreMisconfigured(f"{key}: {error.strerror}; check who owns the directory in MAMMO_STORE") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreUnavailable(f"{key}: {error.strerror}; free some space") from error
+        raise
