@@ -22,10 +22,10 @@ from shared.modelling.card import ModelCard
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
 from shared.pretrained import TRANSFER_NETWORKS, choose_weights, fetch_imagenet
 from shared.progress import follow
-from shared.queue import pipeline
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
-from shared.queue.plan import TORCHVISION, Plan, make_plan
+from shared.queue.celery_app import make_app
+from shared.runs import pipeline
+from shared.runs.plan import TORCHVISION, Plan, make_plan
 from shared.store import layout, models
 from shared.store.ingest import film_key, ingest
 from shared.store.interface import ObjectStore

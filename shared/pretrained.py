@@ -13,7 +13,7 @@ from typing import cast
 
 from shared.errors import PlanError, WeightsUnavailable
 from shared.modelling.recipes import Network
-from shared.queue.plan import TORCHVISION
+from shared.runs.plan import TORCHVISION
 from shared.store import layout
 from shared.store.interface import ObjectStore
 

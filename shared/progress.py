@@ -8,8 +8,9 @@ from rich.table import Table
 from shared.console import bars, console
 from shared.errors import RunError
 from shared.modelling.recipes import as_network
-from shared.queue.plan import Plan, Stage
-from shared.queue.status import RunStatus, StageStatus, read_status
+from shared.queue.messages import Stage
+from shared.runs.plan import Plan
+from shared.runs.status import RunStatus, StageStatus, read_status
 from shared.store.interface import ObjectStore
 
 _STAGE_WORDS: dict[Stage, str] = {

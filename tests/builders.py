@@ -20,11 +20,11 @@ from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import PROFILES, as_network
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
+from shared.queue.celery_app import make_app
 from shared.queue.messages import Kind
-from shared.queue.plan import Plan, make_plan
-from shared.queue.shards import ShardStage, do_shard
+from shared.runs.plan import Plan, make_plan
+from shared.runs.shards import ShardStage, do_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import film_key, ingest, read_dataset, shard_key

@@ -9,10 +9,10 @@ from services.augment.core import apply_transform, carry_lesions, draw_transform
 from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.decode import decode, encode_png
-from shared.queue.application import make_app
-from shared.queue.plan import Plan
-from shared.queue.shards import ShardStage, Source
-from shared.queue.worker import shard_task
+from shared.queue.celery_app import make_app
+from shared.runs.plan import Plan
+from shared.runs.shards import ShardStage, Source
+from shared.runs.tasks import shard_task
 from shared.settings import settings
 from shared.store import layout
 from shared.store.ingest import film_key, read_dataset, shard_key

@@ -11,11 +11,11 @@ from services.inference.counts import count_applicability
 from services.inference.explain import overlay_png
 from services.inference.predictor import ServedModel, explanation, operating_point, predict
 from shared.api.batches import BatchLine, ImageProblem
+from shared.batches.flow import PREDICT
+from shared.batches.plan import BatchPlan, read_images
 from shared.errors import ImageError, ImageTooLarge, JobInterrupted, MammoError, ObjectNotFound, StoreMisconfigured
 from shared.modelling.calibration import OperatingPoint
-from shared.queue.batch_plan import BatchPlan, read_images
-from shared.queue.batches import PREDICT
-from shared.queue.shards import GivenUp, Tries, attempt, code_of, storable, text_of
+from shared.queue.attempts import GivenUp, Tries, attempt, code_of, storable, text_of
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -55,7 +55,7 @@ def predict_part(
         PlanError: there is no such part.
         InputError: the model has no operating point of this name.
         JobInterrupted: `stopping` said so, between two images.
-        One of shards.OUTSIDE.
+        One of attempts.OUTSIDE.
     """
     point, lines = operating_point(model.card, plan.operating_point), []
     for index, key in read_images(store, plan, part):

@@ -10,13 +10,13 @@ from services.inference.models import load_model
 from services.inference.predictor import ServedModel
 from shared import metrics
 from shared.api.batches import BatchLine
+from shared.batches.flow import PREDICT, finish_part, has_ended, mark_part
+from shared.batches.plan import BatchPlan, read_batch, read_images
 from shared.errors import ObjectNotFound
-from shared.queue.application import make_app, worker_store
-from shared.queue.batch_plan import BatchPlan, read_batch, read_images
-from shared.queue.batches import PREDICT, finish_part, has_ended, mark_part
+from shared.queue.attempts import text_of
 from shared.queue.broker import Broker
+from shared.queue.celery_app import make_app, worker_store
 from shared.queue.messages import Message
-from shared.queue.shards import text_of
 from shared.queue.worker import Work, holding, unit_task
 from shared.settings import settings
 from shared.store import layout

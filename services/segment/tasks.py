@@ -8,10 +8,10 @@ import cv2
 from services.segment.core import segment_image
 from shared.domain.films import Shard, Variant
 from shared.errors import UndecodableImage
-from shared.queue.application import make_app
-from shared.queue.plan import Plan
-from shared.queue.shards import ShardStage, Source
-from shared.queue.worker import shard_task
+from shared.queue.celery_app import make_app
+from shared.runs.plan import Plan
+from shared.runs.shards import ShardStage, Source
+from shared.runs.tasks import shard_task
 from shared.settings import settings
 from shared.store import layout
 from shared.store.interface import ObjectStore

@@ -24,7 +24,7 @@ from shared.modelling.metrics import evaluate
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.predictions import Predictions, merge
 from shared.modelling.recipes import Network
-from shared.queue.plan import SCRATCH, Plan
+from shared.runs.plan import SCRATCH, Plan
 from shared.store.interface import ObjectStore
 
 _log = logging.getLogger("mammostack.train")

@@ -22,7 +22,7 @@ from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
 from shared.imaging.decode import decode
 from shared.imaging.image import Image, with_depth
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
 
 READERS = 4

@@ -30,7 +30,7 @@ from shared.modelling.metrics import evaluate
 from shared.modelling.predictions import Predictions, merge
 from shared.modelling.recipes import Network
 from shared.modelling.subgroups import by_group
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 
 
 def evaluate_run(

@@ -8,7 +8,7 @@ from services.train.jobs import JobResult
 from shared.domain.films import Variant
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.drift import MIN_FILMS, InputDistribution, TraitsOfFilm, distribution, traits_of
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
 
 

@@ -16,7 +16,7 @@ from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.predictions import Floats, Predictions
 from shared.modelling.recipes import Network, Protocol
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.interface import ObjectStore
 

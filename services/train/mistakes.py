@@ -19,7 +19,7 @@ from shared.modelling.activation import activation_map
 from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import EXPLAINABLE, Network
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
 
 COUNT = 12

@@ -41,7 +41,7 @@ from shared.modelling.golden import check_golden, golden_answers, golden_differe
 from shared.modelling.networks import MammogramNetwork, head_layers, trained
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
 from shared.modelling.recipes import EXPLAINABLE, Network
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store import layout, models
 from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore

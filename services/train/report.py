@@ -19,7 +19,7 @@ from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
 from shared.modelling.exams import RULE
 from shared.modelling.recipes import EXPLAINABLE
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.interface import ObjectStore
 

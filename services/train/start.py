@@ -9,7 +9,7 @@ from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.recipes import Network, TrainingRecipe
 from shared.modelling.weights import download, from_file, load_into
-from shared.queue.plan import SCRATCH, TORCHVISION, Plan
+from shared.runs.plan import SCRATCH, TORCHVISION, Plan
 from shared.settings import settings
 from shared.store.interface import ObjectStore
 

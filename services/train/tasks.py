@@ -48,11 +48,11 @@ from shared.modelling.evaluation import EpochRecord, FoldHistory
 from shared.modelling.networks import map_edge, parameter_count
 from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import as_network
-from shared.queue.application import make_app
-from shared.queue.pipeline import failures, set_aside
-from shared.queue.plan import Plan
-from shared.queue.status import JobProgress
-from shared.queue.worker import Assignment, job_task
+from shared.queue.celery_app import make_app
+from shared.runs.pipeline import failures, set_aside
+from shared.runs.plan import Plan
+from shared.runs.status import JobProgress
+from shared.runs.tasks import Assignment, job_task
 from shared.settings import settings
 from shared.store import layout, models
 from shared.store.ingest import stored_manifest

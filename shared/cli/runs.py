@@ -30,12 +30,12 @@ from shared.modelling.recipes import (
 )
 from shared.pretrained import TRANSFER_NETWORKS, can_check_weights, check_weights, choose_weights
 from shared.progress import failure_line, follow, status_line, status_table
-from shared.queue import pipeline
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
+from shared.queue.celery_app import make_app
 from shared.queue.messages import Queue
-from shared.queue.plan import TORCHVISION, Plan, check_plan, make_plan, read_plan
-from shared.queue.status import read_status
+from shared.runs import pipeline
+from shared.runs.plan import TORCHVISION, Plan, check_plan, make_plan, read_plan
+from shared.runs.status import read_status
 from shared.settings import settings
 from shared.store import ingest as ingestion
 from shared.store import layout

@@ -1,1 +1,1 @@
-"""The queue: what is said over it (`messages`), the workers' common shell (`worker`), the whole flow (`pipeline`)."""
+"""The queue: its messages (`messages`), its application (`celery_app`), and the common shell of workers (`worker`)."""

@@ -14,8 +14,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
-from shared.queue.messages import QUEUES, SENT_AT, Depth, Kind, Message, task_name
-from shared.queue.plan import STAGES
+from shared.queue.messages import QUEUES, SENT_AT, STAGES, Depth, Kind, Message, task_name
 from shared.settings import Settings
 
 _CHUNK = 500

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import Literal, Protocol
 
 from shared.domain.records import Record
-from shared.queue.plan import Stage
+
+Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
+STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
 Kind = Stage | Literal["predict"]
 """What a unit of work is of: a stage of a run, or a batch of predictions."""

@@ -26,7 +26,7 @@ from shared.modelling.metrics import Interval, ModelMetrics, evaluate
 from shared.modelling.networks import build
 from shared.modelling.predictions import merge
 from shared.modelling.recipes import PROFILES, AugmentationRecipe, Protocol, TrainingRecipe
-from shared.queue.plan import Plan, make_plan
+from shared.runs.plan import Plan, make_plan
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import ingest
 from tests.bench.dataset import write_source

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 from shared.modelling.recipes import PROFILES
-from shared.queue import pipeline
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
-from shared.queue.plan import Plan, make_plan
+from shared.queue.celery_app import make_app
+from shared.runs import pipeline
+from shared.runs.plan import Plan, make_plan
 from shared.settings import settings
 from shared.store.ingest import read_dataset
 from shared.store.interface import ObjectStore

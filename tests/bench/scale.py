@@ -23,7 +23,8 @@ import psutil
 from shared.domain.films import Film, Manifest, describe
 from shared.domain.records import Label
 from shared.embedded.commands import ROOT
-from shared.queue.plan import Plan, Stage, read_plan
+from shared.queue.messages import Stage
+from shared.runs.plan import Plan, read_plan
 from shared.settings import settings
 from shared.store import layout
 from shared.store.ingest import write_manifests

@@ -5,10 +5,10 @@ import os
 import time
 
 from shared.domain.films import Film, FilmShard, Variant
-from shared.queue.application import make_app
-from shared.queue.plan import Plan
-from shared.queue.shards import ShardStage, Source
-from shared.queue.worker import shard_task
+from shared.queue.celery_app import make_app
+from shared.runs.plan import Plan
+from shared.runs.shards import ShardStage, Source
+from shared.runs.tasks import shard_task
 from shared.settings import settings
 from shared.store.ingest import read_dataset, shard_key
 from shared.store.interface import ObjectStore

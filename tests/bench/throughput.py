@@ -34,10 +34,10 @@ from shared.domain.records import Label
 from shared.embedded.commands import ROOT, worker_command
 from shared.imaging.decode import decode, encode_pgm, encode_png
 from shared.modelling.recipes import PROFILES, Profile
-from shared.queue import pipeline
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
-from shared.queue.plan import make_plan
+from shared.queue.celery_app import make_app
+from shared.runs import pipeline
+from shared.runs.plan import make_plan
 from shared.store import layout
 from shared.store.ingest import film_key, write_manifests
 from shared.store.interface import ObjectStore

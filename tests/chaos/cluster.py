@@ -22,8 +22,8 @@ from pydantic import SecretStr
 
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, worker_command
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
+from shared.queue.celery_app import make_app
 from shared.settings import Settings
 from shared.store.s3 import S3Store
 from tests.servers import Fault, FaultyS3

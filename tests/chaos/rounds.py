@@ -11,10 +11,10 @@ from shared.datasets.mias import Source, read_manifest
 from shared.domain.films import Dataset, Manifest, describe
 from shared.errors import MammoError
 from shared.modelling.recipes import PROFILES
-from shared.queue import pipeline
 from shared.queue.messages import Message
-from shared.queue.plan import Plan, make_plan
-from shared.queue.status import RunStatus, read_status
+from shared.runs import pipeline
+from shared.runs.plan import Plan, make_plan
+from shared.runs.status import RunStatus, read_status
 from shared.store.ingest import film_key, write_manifests
 from shared.store.interface import ObjectStore
 from tests.chaos.cluster import Cluster

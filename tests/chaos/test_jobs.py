@@ -7,10 +7,10 @@ import time
 import pytest
 
 from shared.domain.films import Shard
-from shared.queue import pipeline
 from shared.queue.claim import Claim
-from shared.queue.plan import Plan
-from shared.queue.status import read_status
+from shared.runs import pipeline
+from shared.runs.plan import Plan
+from shared.runs.status import read_status
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from tests.chaos.cluster import Cluster, Worker, signal_group

@@ -6,8 +6,9 @@ import re
 import time
 from typing import Any
 
-from shared.queue.plan import STAGES, Plan
-from shared.queue.status import read_status
+from shared.queue.messages import STAGES
+from shared.runs.plan import Plan
+from shared.runs.status import read_status
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from tests.chaos.cluster import Cluster

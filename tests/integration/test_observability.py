@@ -29,8 +29,8 @@ from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.modelling.drift import MIN_FILMS, TraitsOfFilm, distribution
 from shared.modelling.recipes import profile
 from shared.progress import follow
-from shared.queue import pipeline
-from shared.queue.plan import Plan, make_plan
+from shared.runs import pipeline
+from shared.runs.plan import Plan, make_plan
 from shared.store import models
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore

@@ -15,9 +15,9 @@ from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.modelling.calibration import OPERATING_POINTS
 from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
 from shared.progress import follow
-from shared.queue import pipeline
-from shared.queue.plan import Plan, make_plan
-from shared.queue.status import read_status
+from shared.runs import pipeline
+from shared.runs.plan import Plan, make_plan
+from shared.runs.status import read_status
 from shared.store import layout, models
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore

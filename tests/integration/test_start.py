@@ -17,10 +17,10 @@ from shared.embedded import broker
 from shared.embedded.commands import ROOT, worker_command
 from shared.errors import QueueUnavailable
 from shared.modelling.recipes import profile
-from shared.queue import pipeline
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
-from shared.queue.plan import make_plan
+from shared.queue.celery_app import make_app
+from shared.runs import pipeline
+from shared.runs.plan import make_plan
 from shared.settings import Settings
 from shared.store.ingest import ingest
 from shared.store.objects import open_store

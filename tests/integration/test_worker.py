@@ -12,11 +12,11 @@ from shared.domain.films import Dataset
 from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.modelling.recipes import profile
 from shared.progress import follow
-from shared.queue import pipeline
 from shared.queue.lease import lease
 from shared.queue.messages import Message
-from shared.queue.plan import Plan, make_plan
-from shared.queue.status import read_status
+from shared.runs import pipeline
+from shared.runs.plan import Plan, make_plan
+from shared.runs.status import read_status
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store

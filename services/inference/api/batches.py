@@ -15,9 +15,9 @@ from services.inference.api.document import Media, describe
 from services.inference.predictor import operating_point
 from services.inference.service import InferenceService
 from shared.api.batches import Batch, BatchList, BatchQuery, BatchRequest
+from shared.batches import flow
+from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
 from shared.errors import InputError, QueueMisconfigured
-from shared.queue import batches
-from shared.queue.batch_plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
 from shared.queue.messages import Queue
 from shared.settings import Settings, SettingsError
 
@@ -56,43 +56,43 @@ def blueprint(service: InferenceService) -> Blueprint:
             network=card.network,
             version=card.version,
         )
-        batches.begin(store, queue(), plan)
-        return forms.sent(batches.describe(store, plan), 202)
+        flow.begin(store, queue(), plan)
+        return forms.sent(flow.describe(store, plan), 202)
 
     @api.get("/v1/batches")
     @describe("batches", "The batches of this API key's name", BatchList, query=BatchQuery, errors=(400, 503))
     def listed() -> Response:
         """The newest first."""
-        found = batches.list_batches(store, g.caller.name, forms.query(BatchQuery).limit)
-        return forms.sent(BatchList(batches=tuple(batches.describe(store, read_batch(store, each)) for each in found)))
+        found = flow.list_batches(store, g.caller.name, forms.query(BatchQuery).limit)
+        return forms.sent(BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found)))
 
     @api.get("/v1/batches/<batch>")
     @describe("batches", "How far a batch is", Batch, errors=(404, 503))
     def shown(batch: str) -> Response:
-        return forms.sent(batches.describe(store, own(batch)))
+        return forms.sent(flow.describe(store, own(batch)))
 
     @api.get("/v1/batches/<batch>/results")
     @describe("batches", "What there is of a batch's results", _LINES, errors=(404, 503))
     def results(batch: str) -> Response:
         """A line of JSON for each image that is done, in the order of the images, sent as they are read. An image that
         could not be predicted has a `problem` in place of the `finding`."""
-        return Response(batches.read_results(store, own(batch)), mimetype="application/x-ndjson")
+        return Response(flow.read_results(store, own(batch)), mimetype="application/x-ndjson")
 
     @api.post("/v1/batches/<batch>/resume")
     @describe("batches", "Enqueue what is missing of a batch", Batch, status=202, errors=(404, 409, 503))
     def resumed(batch: str) -> Response:
         """For a broker that lost its messages. What is enqueued twice is done once."""
         plan = own(batch)
-        batches.resume(store, queue(), plan)
-        return forms.sent(batches.describe(store, plan), 202)
+        flow.resume(store, queue(), plan)
+        return forms.sent(flow.describe(store, plan), 202)
 
     @api.post("/v1/batches/<batch>/cancel")
     @describe("batches", "End a batch where it is", Batch, errors=(404, 503))
     def cancelled(batch: str) -> Response:
         """What is done stays. A batch that has ended stays as it is."""
         plan = own(batch)
-        batches.cancel(store, plan)
-        return forms.sent(batches.describe(store, plan))
+        flow.cancel(store, plan)
+        return forms.sent(flow.describe(store, plan))
 
     def own(batch: str) -> BatchPlan:
         """Raises BatchNotFound, for the batches of others too."""
@@ -109,8 +109,8 @@ def _queue_of(config: Settings) -> Callable[[], Queue]:
 
     @cache
     def queue() -> Queue:
-        from shared.queue.application import make_app  # noqa: PLC0415
         from shared.queue.broker import Broker, connect  # noqa: PLC0415
+        from shared.queue.celery_app import make_app  # noqa: PLC0415
 
         try:
             return Broker(make_app(config), connect(config), patient=False)

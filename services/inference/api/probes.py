@@ -20,7 +20,7 @@ def blueprint(service: InferenceService) -> Blueprint:
 
     @cache
     def of_broker() -> CollectorRegistry:
-        from shared.queue.watch import broker_registry  # noqa: PLC0415  a service that starts needs no broker
+        from shared.queue.broker_metrics import broker_registry  # noqa: PLC0415  a service that starts needs no broker
 
         return broker_registry(service.config)
 

@@ -15,11 +15,11 @@ from services.inference.batches import Limits, failed_line, predict_part, to_doc
 from services.inference.models import load_model
 from services.inference.predictor import Prediction, ServedModel, predict
 from shared.api.batches import BatchLine, BatchRequest
+from shared.batches import flow
+from shared.batches.plan import BatchPlan, batch_id, make_batch
 from shared.errors import InputError, JobInterrupted, ModelCorrupt, StoreMisconfigured, StoreUnavailable
 from shared.imaging.decode import encode_pgm, encode_png
 from shared.modelling.applicability import TrainedOn
-from shared.queue import batches as flow
-from shared.queue.batch_plan import BatchPlan, batch_id, make_batch
 from shared.queue.messages import Message
 from shared.store import layout
 from shared.store.directory import DirectoryStore

@@ -14,8 +14,8 @@ from shared.errors import NotAMammogram
 from shared.imaging.decode import decode, encode_png
 from shared.imaging.image import Pixels
 from shared.imaging.segment import Segmentation, segment
-from shared.queue.plan import Plan
-from shared.queue.shards import is_intact
+from shared.runs.plan import Plan
+from shared.runs.shards import is_intact
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.builders import do, film_place, ingested

@@ -13,7 +13,7 @@ from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import build
 from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import PROFILES
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore
 from tests.builders import do, ingested, small_predictions
 

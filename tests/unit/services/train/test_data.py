@@ -16,7 +16,7 @@ from shared.domain.records import CLASSES
 from shared.errors import StoreError, StoreUnavailable
 from shared.imaging.decode import decode, encode_png
 from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore
 from tests.builders import do, film_place, ingested
 

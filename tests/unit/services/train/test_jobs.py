@@ -19,7 +19,7 @@ from services.train.jobs import (
     weights_key,
 )
 from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore

@@ -15,7 +15,7 @@ from shared.domain.films import Variant
 from shared.domain.records import CLASSES
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.recipes import AugmentationRecipe
-from shared.queue.plan import Plan
+from shared.runs.plan import Plan
 from tests.builders import do, ingested
 
 FOLDS, REPEATS = 2, 2

@@ -15,9 +15,9 @@ from shared.datasets.synthetic import write_dataset
 from shared.modelling.networks import build
 from shared.modelling.recipes import PROFILES
 from shared.queue.claim import claimed
-from shared.queue.plan import SCRATCH
-from shared.queue.status import JobProgress
-from shared.queue.worker import Assignment
+from shared.runs.plan import SCRATCH
+from shared.runs.status import JobProgress
+from shared.runs.tasks import Assignment
 from shared.settings import settings
 from shared.store import layout
 from tests.builders import do, ingested

@@ -20,8 +20,8 @@ from shared.cli.main import app
 from shared.datasets.synthetic import write_dataset
 from shared.errors import InputError, ModelCorrupt, PlanError, PromotionRefused, WeightsUnavailable
 from shared.modelling.recipes import profile
-from shared.queue import pipeline
-from shared.queue.plan import Plan, read_plan
+from shared.runs import pipeline
+from shared.runs.plan import Plan, read_plan
 from shared.store import models
 from shared.store.api_keys import read_keys
 from shared.store.directory import DirectoryStore

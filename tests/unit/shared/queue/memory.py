@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from shared.errors import QueueUnavailable
-from shared.queue import pipeline
-from shared.queue.messages import QUEUES, Depth, Kind, Message
-from shared.queue.plan import Plan, Stage
+from shared.queue.messages import QUEUES, Depth, Kind, Message, Stage
+from shared.runs import pipeline
+from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
 
 Sent = list[tuple[Kind, str]]

@@ -17,10 +17,9 @@ from pydantic import SecretStr
 from shared.embedded.broker import configure, free_port
 from shared.errors import QueueMisconfigured, QueueUnavailable
 from shared.queue import broker as module
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
-from shared.queue.messages import QUEUES, Message, task_name
-from shared.queue.plan import STAGES, Stage
+from shared.queue.celery_app import make_app
+from shared.queue.messages import QUEUES, STAGES, Message, Stage, task_name
 from shared.settings import Settings, settings
 from tests.servers import running_broker
 

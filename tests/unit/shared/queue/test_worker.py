@@ -9,9 +9,9 @@ import pytest
 
 from shared.errors import MammoError, StoreUnavailable
 from shared.queue import worker
+from shared.queue.attempts import storable, text_of
 from shared.queue.broker import Broker
 from shared.queue.messages import Message
-from shared.queue.shards import storable, text_of
 from shared.queue.worker import Work
 from shared.settings import settings
 from shared.store.directory import DirectoryStore

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from services.inference.batches import failed_line, to_document
+from shared.batches.flow import finish_part
+from shared.batches.plan import read_batch, read_images
 from shared.embedded import broker
 from shared.embedded.commands import ROOT
 from shared.errors import UndecodableImage
-from shared.queue.application import make_app
-from shared.queue.batch_plan import read_batch, read_images
-from shared.queue.batches import finish_part
 from shared.queue.broker import Broker, connect
+from shared.queue.celery_app import make_app
 from shared.settings import Settings
 from shared.store import models
 from shared.store.api_keys import add_key, describe_key, new_key

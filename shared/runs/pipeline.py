@@ -6,15 +6,17 @@ twice, and `resume` finishes any run by enqueuing what is missing.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
 
 from shared.domain.films import SetAside, Shard
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PreconditionFailed, QueueUnavailable
-from shared.queue.messages import Kind, Queue
-from shared.queue.plan import SHARDED, STAGES, Plan, Stage, Unit, check_plan, read_plan
-from shared.queue.shards import code_of, images_are_intact, text_of
+from shared.queue.attempts import code_of, text_of
+from shared.queue.clock import now
+from shared.queue.messages import STAGES, Queue, Stage
+from shared.queue.tally import was_last
+from shared.runs.plan import SHARDED, Plan, Unit, check_plan, read_plan
+from shared.runs.shards import images_are_intact
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -66,22 +68,6 @@ def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: st
         done = marker.model_copy(update={"enqueued": True})
         store.put(layout.stage_marker(plan.run, stage), done.model_dump_json().encode())
     queue.drop_tally(plan.run, stage)
-
-
-def was_last(queue: Queue, run: str, kind: Kind, unit: str, missing: Callable[[], Iterator[str]]) -> bool:
-    """Strikes a unit that is done off the tally; whether all the others are done too.
-
-    Args:
-        missing: names the units that are not done. It reads the store, and is asked when the tally says that nothing
-            is left, and when the broker has lost the tally.
-    """
-    left = queue.strike(run, kind, unit)
-    if left is None:
-        names = list(missing())
-        if names:
-            queue.begin_tally(run, kind, names)
-            left = queue.strike(run, kind, unit)  # another worker's tally may hold it still
-    return not left and next(missing(), None) is None
 
 
 def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> Marker | None:
@@ -214,7 +200,3 @@ def list_runs(store: ObjectStore) -> list[str]:
     """Names of all runs, the oldest first (a run's name begins with its time)."""
     suffix = "/plan.json"
     return [key.split("/")[1] for key in store.list(layout.runs()) if key.endswith(suffix)]
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -3,19 +3,18 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from shared import __version__
 from shared.domain.films import Dataset, check_enough_patients
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
 from shared.modelling.recipes import EXPLAINABLE, AugmentationRecipe, Network, Profile, Protocol, TrainingRecipe
+from shared.queue.messages import Stage
 from shared.store import layout
 from shared.store.ingest import shard_names
 from shared.store.interface import ObjectStore
 
-Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
-STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 SHARDED: tuple[Stage, ...] = ("augment", "segment")
 """Stages whose units are shards of films; the units of the others are long jobs."""
 

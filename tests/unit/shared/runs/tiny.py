@@ -5,8 +5,8 @@ from itertools import groupby
 from typing import Any
 
 from shared.domain.films import Film, FilmShard, Shard, Transform, Variant, describe
-from shared.queue.plan import Plan
-from shared.queue.shards import ShardStage, Source
+from shared.runs.plan import Plan
+from shared.runs.shards import ShardStage, Source
 from shared.store import layout
 from shared.store.ingest import read_dataset, shard_key, write_manifests
 from shared.store.interface import ObjectStore

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from shared.api.batches import Batch, BatchLine, BatchRequest, ImageProblem
+from shared.batches import flow
+from shared.batches.flow import BatchEnded
+from shared.batches.plan import BatchPlan, batch_id, make_batch, read_images
 from shared.errors import QueueUnavailable
-from shared.queue import batches
-from shared.queue.batch_plan import BatchPlan, batch_id, make_batch, read_images
-from shared.queue.batches import BatchEnded
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
@@ -37,7 +37,7 @@ def planned(store: ObjectStore, images: int = 40, owner: str = "clinic") -> Batc
 
 def begun(store: ObjectStore, queue: MemoryQueue, images: int = 40) -> BatchPlan:
     plan = planned(store, images)
-    batches.begin(store, queue, plan)
+    flow.begin(store, queue, plan)
     return plan
 
 
@@ -53,11 +53,11 @@ def answers(store: ObjectStore, plan: BatchPlan, part: str, failed: int = 0) -> 
 
 def do(store: ObjectStore, queue: MemoryQueue, plan: BatchPlan, *parts: str, failed: int = 0) -> None:
     for part in parts:
-        batches.finish_part(store, queue, plan, part, answers(store, plan, part, failed))
+        flow.finish_part(store, queue, plan, part, answers(store, plan, part, failed))
 
 
 def state(store: ObjectStore, plan: BatchPlan) -> tuple[str, int, int]:
-    found: Batch = batches.describe(store, plan)
+    found: Batch = flow.describe(store, plan)
     return found.state, found.done, found.failed
 
 
@@ -74,7 +74,7 @@ def test_progress_counts_images_with_and_without_a_finding(store: DirectoryStore
     do(store, queue, plan, "000002", failed=8)
     assert state(store, plan) == ("running", 24, 11)
     do(store, queue, plan, "000000")
-    found = batches.describe(store, plan)
+    found = flow.describe(store, plan)
     assert (found.state, found.images, found.done, found.failed) == ("done", 40, 40, 11)
     assert found.ended is not None
     assert datetime.fromisoformat(found.ended) >= datetime.fromisoformat(found.created)
@@ -96,7 +96,7 @@ def test_progress_reads_no_answers(store: DirectoryStore, queue: MemoryQueue, mo
 def test_the_last_part_writes_the_end_with_its_counts(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue)
     do(store, queue, plan, "000000", "000001", failed=1)
-    assert not batches.has_ended(store, plan)
+    assert not flow.has_ended(store, plan)
     do(store, queue, plan, "000002")
     end = json.loads(store.get(layout.batch_end(plan.batch)))
     assert (end["state"], end["done"], end["failed"]) == ("done", 40, 2)
@@ -104,10 +104,10 @@ def test_the_last_part_writes_the_end_with_its_counts(store: DirectoryStore, que
 
 def test_a_part_that_is_done_twice_keeps_its_first_answers(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue)
-    assert batches.finish_part(store, queue, plan, "000000", answers(store, plan, "000000", failed=2))
-    assert not batches.finish_part(store, queue, plan, "000000", answers(store, plan, "000000", failed=5))
+    assert flow.finish_part(store, queue, plan, "000000", answers(store, plan, "000000", failed=2))
+    assert not flow.finish_part(store, queue, plan, "000000", answers(store, plan, "000000", failed=5))
     assert state(store, plan) == ("running", 16, 2)
-    assert b"".join(batches.read_results(store, plan)) == answers(store, plan, "000000", failed=2)
+    assert b"".join(flow.read_results(store, plan)) == answers(store, plan, "000000", failed=2)
 
 
 def test_heat_maps_of_answers_that_came_too_late_are_removed(store: DirectoryStore, queue: MemoryQueue) -> None:
@@ -123,7 +123,7 @@ def test_heat_maps_of_answers_that_came_too_late_are_removed(store: DirectorySto
         lines = [BatchLine(index=index, key=key, heatmap=heatmap) for (index, key), heatmap in images]
         document = b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
         named[worker] = set(heatmaps)
-        batches.finish_part(store, queue, plan, "000000", document)
+        flow.finish_part(store, queue, plan, "000000", document)
     assert set(store.list(f"batches/{plan.batch}/heatmaps/")) == named["first"]
 
 
@@ -131,8 +131,8 @@ def test_a_worker_that_died_between_answers_and_mark_is_made_good(store: Directo
     plan = begun(store, queue, images=16)
     store.put(layout.batch_part(plan.batch, "000000"), answers(store, plan, "000000", failed=2))
     assert state(store, plan) == ("queued", 0, 0)
-    assert list(batches.missing(store, plan)) == ["000000"]
-    batches.mark_part(store, queue, plan, "000000", store.get(layout.batch_part(plan.batch, "000000")))
+    assert list(flow.missing(store, plan)) == ["000000"]
+    flow.mark_part(store, queue, plan, "000000", store.get(layout.batch_part(plan.batch, "000000")))
     assert state(store, plan) == ("done", 16, 2)
 
 
@@ -140,17 +140,17 @@ def test_the_end_is_seen_where_nobody_lived_to_write_it(store: DirectoryStore, q
     plan = begun(store, queue)
     do(store, queue, plan, "000000", "000001", "000002")
     store.delete(layout.batch_end(plan.batch))
-    found = batches.describe(store, plan)
+    found = flow.describe(store, plan)
     assert found.state == "done"
     assert found.ended is not None
-    assert batches.resume(store, queue, plan) == 0
-    assert batches.has_ended(store, plan)
+    assert flow.resume(store, queue, plan) == 0
+    assert flow.has_ended(store, plan)
 
 
 def test_results_come_in_the_order_of_the_images(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue)
     do(store, queue, plan, "000002", "000000")
-    lines = [json.loads(line) for line in b"".join(batches.read_results(store, plan)).splitlines()]
+    lines = [json.loads(line) for line in b"".join(flow.read_results(store, plan)).splitlines()]
     assert [line["index"] for line in lines] == [*range(16), *range(32, 40)]
 
 
@@ -160,21 +160,21 @@ def test_results_come_in_the_order_of_the_images(store: DirectoryStore, queue: M
 def test_a_broker_that_is_away_leaves_a_batch_that_can_be_resumed(store: DirectoryStore) -> None:
     plan, broken = planned(store), MemoryQueue(breaks_after=1)
     with pytest.raises(QueueUnavailable, match=f"then `mammo batch resume {plan.batch}`; the batch is kept"):
-        batches.begin(store, broken, plan)
+        flow.begin(store, broken, plan)
     assert state(store, plan) == ("queued", 0, 0)
-    assert batches.list_batches(store, "clinic", 10) == [plan.batch]
+    assert flow.list_batches(store, "clinic", 10) == [plan.batch]
     do(store, broken, plan, "000000")
-    assert batches.resume(store, broken, plan) == 2
+    assert flow.resume(store, broken, plan) == 2
     assert broken.taken()[-2:] == [("predict", "000001"), ("predict", "000002")]
 
 
 def test_beginning_again_enqueues_what_was_not_and_nothing_else(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan, broken = planned(store), MemoryQueue(breaks_after=0)
     with pytest.raises(QueueUnavailable):
-        batches.begin(store, broken, plan)
-    batches.begin(store, queue, plan)
+        flow.begin(store, broken, plan)
+    flow.begin(store, queue, plan)
     assert len(queue.taken()) == 3
-    batches.begin(store, queue, plan)
+    flow.begin(store, queue, plan)
     assert queue.taken() == []
 
 
@@ -183,17 +183,17 @@ def test_a_lost_tally_is_counted_anew(store: DirectoryStore, queue: MemoryQueue)
     do(store, queue, plan, "000000")
     lost = MemoryQueue()
     do(store, lost, plan, "000001")
-    assert not batches.has_ended(store, plan)
+    assert not flow.has_ended(store, plan)
     do(store, lost, plan, "000002")
-    assert batches.has_ended(store, plan)
+    assert flow.has_ended(store, plan)
 
 
 def test_workers_that_are_faster_than_the_enqueuing_end_the_batch_all_the_same(store: DirectoryStore) -> None:
     plan, queue = planned(store), MemoryQueue()
     queue.worker = lambda _kind, part: do(store, queue, plan, part)
-    batches.begin(store, queue, plan)
+    flow.begin(store, queue, plan)
     assert state(store, plan) == ("done", 40, 0)
-    assert batches.has_ended(store, plan)
+    assert flow.has_ended(store, plan)
 
 
 # ---- cancelling -----------------------------------------------------------------------------------------------------
@@ -202,21 +202,21 @@ def test_workers_that_are_faster_than_the_enqueuing_end_the_batch_all_the_same(s
 def test_a_cancelled_batch_keeps_what_is_done_and_stays_cancelled(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue)
     do(store, queue, plan, "000000", failed=1)
-    batches.cancel(store, plan)
+    flow.cancel(store, plan)
     assert state(store, plan) == ("cancelled", 16, 1)
     do(store, queue, plan, "000001", "000002")  # they were in hand
     assert state(store, plan) == ("cancelled", 40, 1)
     with pytest.raises(BatchEnded, match="is cancelled"):
-        batches.resume(store, queue, plan)
+        flow.resume(store, queue, plan)
     queue.taken()
-    batches.begin(store, queue, plan)
+    flow.begin(store, queue, plan)
     assert queue.taken() == []
 
 
 def test_a_batch_that_is_done_can_not_be_cancelled(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue)
     do(store, queue, plan, "000000", "000001", "000002")
-    batches.cancel(store, plan)
+    flow.cancel(store, plan)
     assert state(store, plan) == ("done", 40, 0)
 
 
@@ -229,9 +229,9 @@ def test_an_owner_sees_its_own_batches_the_newest_first(
     made = []
     for hour in range(5):
         plan = planned(store, 1).model_copy(update={"created": datetime(2026, 1, 1, hour, tzinfo=UTC).isoformat()})
-        batches.begin(store, queue, plan)
+        flow.begin(store, queue, plan)
         made.append(plan.batch)
-    batches.begin(store, queue, planned(store, 1, owner="clinic-b"))
-    assert batches.list_batches(store, "clinic", 10) == made[::-1]
-    assert batches.list_batches(store, "clinic", 2) == made[:-3:-1]
-    assert batches.list_batches(store, "nobody", 10) == []
+    flow.begin(store, queue, planned(store, 1, owner="clinic-b"))
+    assert flow.list_batches(store, "clinic", 10) == made[::-1]
+    assert flow.list_batches(store, "clinic", 2) == made[:-3:-1]
+    assert flow.list_batches(store, "nobody", 10) == []

@@ -6,9 +6,9 @@ from typing import Literal
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, QueueUnavailable
 from shared.modelling.recipes import as_network
-from shared.queue.messages import Depth, Queue
-from shared.queue.pipeline import Failure, failures, is_cancelled
-from shared.queue.plan import SHARDED, STAGES, Plan, Stage, read_plan
+from shared.queue.messages import STAGES, Depth, Queue, Stage
+from shared.runs.pipeline import Failure, failures, is_cancelled
+from shared.runs.plan import SHARDED, Plan, read_plan
 from shared.store import layout
 from shared.store.interface import ObjectStore
 

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from shared.api.batches import BatchRequest
-from shared.errors import InputError, PlanError, PreconditionFailed
-from shared.queue import batch_plan
-from shared.queue.batch_plan import (
+from shared.batches.plan import (
     BatchNotFound,
     BatchPlan,
     IdempotencyConflict,
@@ -17,6 +15,7 @@ from shared.queue.batch_plan import (
     read_batch,
     read_images,
 )
+from shared.errors import InputError, PlanError, PreconditionFailed
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
@@ -120,7 +119,7 @@ def test_a_prefix_without_an_image_is_refused(store: DirectoryStore) -> None:
 def test_too_many_images_are_refused_and_nothing_is_left(
     store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_plan, "MOST_BATCH_IMAGES", 3)
+    monkeypatch.setattr("shared.batches.plan.MOST_BATCH_IMAGES", 3)
     for key in named(4):
         store.put(key, b"film")
     with pytest.raises(InputError, match="more than 3 images"):

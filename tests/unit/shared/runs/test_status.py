@@ -10,12 +10,12 @@ from pydantic import SecretStr
 from shared.domain.films import SetAside
 from shared.embedded.broker import free_port
 from shared.errors import QueueUnavailable, RunNotFound, StoreUnavailable
-from shared.queue import pipeline
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
-from shared.queue.messages import Depth
-from shared.queue.plan import STAGES, Plan, Stage
-from shared.queue.status import JobProgress, StageStatus, read_status
+from shared.queue.celery_app import make_app
+from shared.queue.messages import STAGES, Depth, Stage
+from shared.runs import pipeline
+from shared.runs.plan import Plan
+from shared.runs.status import JobProgress, StageStatus, read_status
 from shared.settings import Settings
 from shared.store import layout
 from shared.store.directory import DirectoryStore

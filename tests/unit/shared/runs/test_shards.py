@@ -16,14 +16,14 @@ from shared.errors import (
     StoreUnavailable,
     UndecodableImage,
 )
-from shared.queue.plan import Plan
-from shared.queue.shards import ShardStage, do_shard, is_intact
+from shared.runs.plan import Plan
+from shared.runs.shards import ShardStage, do_shard, is_intact
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import Files
 from tests.builders import Tries, do, shard_place, small_plan
-from tests.unit.shared.queue import tiny
-from tests.unit.shared.queue.tiny import AUGMENT, SEGMENT, shard_of
+from tests.unit.shared.runs import tiny
+from tests.unit.shared.runs.tiny import AUGMENT, SEGMENT, shard_of
 
 MAX_TRIES = 3
 FILMS = [f"mdb{number:03d}" for number in range(1, 9)]

@@ -14,9 +14,9 @@ from shared import metrics
 from shared.errors import MammoError, StoreUnavailable
 from shared.logs import configure_logs
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
+from shared.queue.broker_metrics import BrokerCollector
 from shared.queue.idle import IdleWatch
 from shared.queue.transport import take_over_redis
-from shared.queue.watch import BrokerCollector
 from shared.settings import Settings, settings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from shared.api.batches import Batch, BatchLine, BatchState
+from shared.batches.plan import BatchPlan
 from shared.domain.records import Record
 from shared.errors import MammoError, ObjectNotFound, PreconditionFailed, QueueUnavailable
-from shared.queue.batch_plan import BatchPlan
 from shared.queue.messages import Kind, Queue
-from shared.queue.pipeline import was_last
+from shared.queue.tally import was_last
 from shared.store import layout
 from shared.store.interface import ObjectStore
 

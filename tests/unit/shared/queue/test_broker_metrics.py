@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import generate_latest
 from pydantic import SecretStr
 
-from shared.queue.application import make_app
 from shared.queue.broker import Broker, connect
-from shared.queue.watch import broker_registry
+from shared.queue.broker_metrics import broker_registry
+from shared.queue.celery_app import make_app
 from shared.settings import Settings
 
 

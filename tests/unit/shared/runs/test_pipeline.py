@@ -11,15 +11,17 @@ import pytest
 
 from shared.domain.films import SetAside
 from shared.errors import PlanError, PreconditionFailed, QueueUnavailable, RunNotFound, StoreUnavailable
-from shared.queue import pipeline
-from shared.queue.pipeline import Failure, Marker
-from shared.queue.plan import SHARDED, STAGES, Plan, Stage, read_plan
+from shared.queue.clock import now
+from shared.queue.messages import STAGES, Stage
+from shared.runs import pipeline
+from shared.runs.pipeline import Failure, Marker
+from shared.runs.plan import SHARDED, Plan, read_plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.builders import small_plan
 from tests.unit.shared.queue.memory import MemoryQueue, Sent, begun, do, everything, finish
-from tests.unit.shared.queue.tiny import SEGMENT, do_films, shard_of, stored
+from tests.unit.shared.runs.tiny import SEGMENT, do_films, shard_of, stored
 
 
 class CountingStore(DirectoryStore):
@@ -320,7 +322,7 @@ def test_a_unit_whose_worker_died_before_it_enqueued_the_next_stage_does_so_when
 ) -> None:
     plan = begun(store, queue, small_plan())
     do(store, plan, "augment")
-    died = Marker(unit="000000", token="of the dead", when=pipeline.now())
+    died = Marker(unit="000000", token="of the dead", when=now())
     store.put(layout.stage_marker(plan.run, "augment"), died.model_dump_json().encode())
     pipeline.advance(store, queue, plan, "augment", "000001")
     assert queue.taken() == []

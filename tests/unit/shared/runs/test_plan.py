@@ -8,7 +8,8 @@ import pytest
 from shared.domain.films import describe
 from shared.errors import InputError, PlanError, RunNotFound
 from shared.modelling.recipes import PROFILES, Protocol, TrainingRecipe
-from shared.queue.plan import SCRATCH, SHARDED, STAGES, Plan, Stage, check_plan, make_plan, read_plan
+from shared.queue.messages import STAGES, Stage
+from shared.runs.plan import SCRATCH, SHARDED, Plan, check_plan, make_plan, read_plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.builders import small_manifest, small_plan

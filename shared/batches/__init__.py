@@ -1,0 +1,1 @@
+"""Batches of predictions: their plan, and their whole flow from the request to the last part."""
