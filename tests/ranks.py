@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import distributed, nn
 
-from services.train.core import Examples, fit
-from services.train.ranks import Ranks
+from services.train.data.examples import Examples
+from services.train.data.process_group import Ranks
+from services.train.fitting.fit import fit
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, PlacesHead
 from shared.modelling.recipes import Jitter, TrainingRecipe

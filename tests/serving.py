@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from services.train.publish import model_files, network_to_bytes
+from services.train.fitting.serialise import network_to_bytes
+from services.train.publishing.publish import model_files
 from shared.client import InferenceClient
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, inference_command

@@ -1,5 +1,5 @@
 """The train service: `data_segmentation/` in, trained networks, the evaluation of a run and published models out.
 
-`core` is the training loop, `data` reads the films, `evaluate` and `report` make the report, `publish` the model's
-files; `tasks` is the Celery worker around them.
+`fitting` holds the training loop, `data` reads the films, `evaluation` judges a run and makes its report, `publishing`
+makes the model's files; `distributed` trains in several processes, and `tasks` is the Celery worker around them.
 """

@@ -11,14 +11,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from services.train.baselines import logistic_regression
-from services.train.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
-from services.train.core import predict
-from services.train.data import job_split, lesion_places, load_images
-from services.train.evaluate import evaluate_run
-from services.train.feed import class_weights
-from services.train.frozen import frozen_maps
-from services.train.head import fit_head
+from services.train.data.batches import class_weights
+from services.train.data.frozen_features import frozen_maps
+from services.train.data.inputs import job_split, lesion_places, load_images
+from services.train.data.lesion_targets import breast_places
+from services.train.distributed.setup import trainer, training_device
+from services.train.evaluation.baselines import logistic_regression
+from services.train.evaluation.evaluate import evaluate_run
+from services.train.evaluation.report import best_result, render, report_is_intact
+from services.train.evaluation.worst_errors import mistakes
+from services.train.fitting.checkpoint import Checkpoint, CheckpointUnusable, from_bytes, to_bytes
+from services.train.fitting.fit import predict
+from services.train.fitting.head_regression import fit_head
+from services.train.fitting.initial_weights import starting_network
+from services.train.fitting.prior_correction import restore_shares
+from services.train.fitting.serialise import network_to_bytes
+from services.train.fitting.unfreezing import learning_part
 from services.train.jobs import (
     CHECKPOINT,
     PROGRESS,
@@ -32,14 +40,8 @@ from services.train.jobs import (
     result_is_intact,
     weights_key,
 )
-from services.train.lesions import breast_places
-from services.train.mistakes import mistakes
-from services.train.priors import restore_shares
-from services.train.publish import model_is_intact, network_to_bytes, publish_best
-from services.train.report import best_result, render, report_is_intact
-from services.train.start import starting_network, trainer, training_device
-from services.train.trackers import check_trackers, tracked
-from services.train.transfer import learning_part
+from services.train.publishing.publish import model_is_intact, publish_best
+from services.train.tracking import check_trackers, tracked
 from shared import metrics
 from shared.errors import ObjectNotFound, PreconditionFailed, PromotionRefused
 from shared.imaging.preprocess import Preprocessing

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from services.train.core import fit, predict
-from services.train.data import Images, job_split, load_images
+from services.train.data.inputs import Images, job_split, load_images
+from services.train.fitting.fit import fit, predict
 from services.train.jobs import parse_job, predictions_of
 from shared.datasets.mias import Source
 from shared.domain.records import Label

@@ -20,14 +20,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from services.train.baselines import regression
-from services.train.core import Examples, Floats, fit, predict
-from services.train.data import NEXT_DIVISION
-from services.train.frozen import Maps
-from services.train.head import fit_head
+from services.train.data.examples import Examples, Floats
+from services.train.data.frozen_features import Maps
+from services.train.data.inputs import NEXT_DIVISION
+from services.train.data.lesion_targets import breast_places, places_of
+from services.train.evaluation.baselines import regression
+from services.train.fitting.fit import fit, predict
+from services.train.fitting.head_regression import fit_head
+from services.train.fitting.unfreezing import learning_part
 from services.train.jobs import Job, predictions_of
-from services.train.lesions import breast_places, places_of
-from services.train.transfer import learning_part
 from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
 from shared.domain.films import Film, Lesion, Transform, Variant

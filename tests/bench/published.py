@@ -43,7 +43,8 @@ def _main(published: Published) -> None:
     import numpy as np
     import torch
 
-    from services.train.publish import model_files, network_to_bytes
+    from services.train.fitting.serialise import network_to_bytes
+    from services.train.publishing.publish import model_files
     from shared.datasets.phantom import render
     from shared.domain.records import Label
     from shared.imaging.decode import encode_pgm, encode_png

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from services.train.core import Examples, fit
+from services.train.data.examples import Examples
+from services.train.fitting.fit import fit
 from shared.allocator import keep_all_memory
 from shared.modelling.networks import build
 from shared.modelling.recipes import NETWORKS, Network, TrainingRecipe

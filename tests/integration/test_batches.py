@@ -20,7 +20,8 @@ import torch
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from services.train.publish import model_files, network_to_bytes
+from services.train.fitting.serialise import network_to_bytes
+from services.train.publishing.publish import model_files
 from shared.api.batches import Batch, BatchLine, BatchRequest
 from shared.cli.main import app
 from shared.client import ApiError, InferenceClient

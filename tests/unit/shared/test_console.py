@@ -10,7 +10,12 @@ from services.inference.api.examples import EXAMPLES
 from shared import console
 from shared.api.exams import ExamPrediction
 from shared.modelling.evaluation import SideBySide
-from tests.unit.services.train.test_report import example_evaluation, example_metrics, example_result, leveled
+from tests.unit.services.train.evaluation.test_report import (
+    example_evaluation,
+    example_metrics,
+    example_result,
+    leveled,
+)
 
 
 @pytest.fixture

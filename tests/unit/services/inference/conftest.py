@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from services.inference.app import create_app
-from services.train.publish import model_files, network_to_bytes
+from services.train.fitting.serialise import network_to_bytes
+from services.train.publishing.publish import model_files
 from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.modelling.networks import build

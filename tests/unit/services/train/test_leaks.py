@@ -8,7 +8,7 @@ import pytest
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
-from services.train.data import Images, job_split, load_images
+from services.train.data.inputs import Images, job_split, load_images
 from services.train.jobs import parse_job
 from shared.datasets.splits import Split
 from shared.domain.films import Variant

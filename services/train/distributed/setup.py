@@ -1,0 +1,29 @@
+"""Where training runs: the device, and in how many processes."""
+
+import torch
+
+from services.train.data.device import compile_where_it_pays, prepared
+from services.train.distributed.launcher import Several, Trainer
+from services.train.fitting.fit import fit
+from shared.modelling.networks import MammogramNetwork
+from shared.modelling.recipes import Network, TrainingRecipe
+from shared.settings import settings
+
+
+def training_device() -> torch.device:
+    """A GPU where there is one; on the CPU as many threads as the settings say."""
+    return prepared(settings().cores, deterministic=settings().train_deterministic)
+
+
+def trainer(kind: Network, recipe: TrainingRecipe, network: MammogramNetwork, device: torch.device) -> Trainer:
+    """`fit`, in this process or in several: as many as the settings say, or one for each GPU, as long as each gets
+    two images of a batch."""
+    config = settings()
+    processes = config.train_processes or (torch.cuda.device_count() if device.type == "cuda" else 1)
+    processes = min(processes, recipe.batch_size // 2)
+    if processes > 1:
+        threads = max(1, config.cores // processes)
+        return Several(processes, kind, threads, config.train_deterministic, config.train_compile).fit
+    if config.train_compile:
+        compile_where_it_pays(network, device)
+    return fit

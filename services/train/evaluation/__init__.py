@@ -1,0 +1,1 @@
+"""Judging a run: figures, operating points, baselines and the report."""

@@ -1,0 +1,126 @@
+"""The report of a run: a page for people, metrics.json for programs, and the pictures one by one.
+
+The page is one file that asks nothing of any other host: its pictures are embedded, its style is inline, it has no
+script, and a content security policy holds it to that. It can be mailed, printed or served from a bucket.
+"""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.train.evaluation import figures
+from services.train.evaluation.worst_errors import Mistake
+from shared.domain.records import CLASSES
+from shared.errors import ObjectNotFound
+from shared.modelling.evaluation import Evaluation, NetworkResult
+from shared.modelling.exams import RULE
+from shared.modelling.recipes import EXPLAINABLE
+from shared.runs.plan import Plan
+from shared.store import layout
+from shared.store.interface import ObjectStore
+
+# What was published for ResNet-50 with images augmented first and split afterwards.
+PUBLISHED = {"accuracy": 0.986, "precision": 0.97, "recall": 1.0, "f1": 0.99}
+
+THRESHOLD_RULES = {
+    "screening": "the highest threshold that finds at least 90% of the abnormal validation films",
+    "balanced": "the largest sum of sensitivity and specificity on the validation films (Youden index)",
+}
+
+
+def render(evaluation: Evaluation, mistakes: Sequence[Mistake] = ()) -> dict[str, bytes]:
+    """File name -> content: index.html, metrics.json, comparison.png, the pictures of each result, and of `mistakes`.
+
+    The same evaluation gives the same bytes.
+    """
+    pictures = {"comparison.png": figures.comparison(evaluation)}
+    for result in evaluation.results:
+        pictures[picture_name(result, "confusion")] = figures.confusion_matrix(result, evaluation.synthetic)
+        pictures[picture_name(result, "roc")] = figures.roc_curves(result, evaluation.synthetic)
+        if result.calibration:
+            pictures[picture_name(result, "calibration")] = figures.calibration_curve(result, evaluation.synthetic)
+        if any(len(history.epochs) > 1 for history in result.histories):
+            pictures[picture_name(result, "training")] = figures.training_curves(result, evaluation.synthetic)
+    pictures |= {f"mistake-{number:02d}.png": mistake.png for number, mistake in enumerate(mistakes, 1)}
+    return {
+        "index.html": page(evaluation, pictures, mistakes).encode(),
+        "metrics.json": evaluation.model_dump_json(indent=1).encode(),
+        **pictures,
+    }
+
+
+def picture_name(result: NetworkResult, kind: str) -> str:
+    return f"{result.network}-{result.protocol}-{kind}.png"
+
+
+def best_result(evaluation: Evaluation) -> NetworkResult | None:
+    """That with the highest macro AUC under the patient protocol; None where nothing was judged by it."""
+    honest = [result for result in evaluation.results if not result.leaky]
+    return max(honest, key=lambda result: result.metrics.macro_auc.value or 0.0, default=None)
+
+
+def page(evaluation: Evaluation, pictures: dict[str, bytes], mistakes: Sequence[Mistake] = ()) -> str:
+    """The HTML page. Results under the patient protocol come first: they are the ones that count."""
+    results = sorted(evaluation.results, key=lambda result: result.leaky)
+    best = best_result(evaluation)
+    leaky_twin = next((result for result in results if result.leaky and best and result.network == best.network), None)
+    return _TEMPLATE.render(
+        evaluation=evaluation,
+        results=results,
+        best=best,
+        leaky_twin=leaky_twin,
+        mistakes=mistakes,
+        networks=list(dict.fromkeys(figures.name(result.network) for result in results)),
+        pictures={name: f"data:image/png;base64,{b64encode(png).decode()}" for name, png in pictures.items()},
+    )
+
+
+def report_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
+    """Whether every file of a stored report is there as it was written."""
+    try:
+        digests = json.loads(store.get(plan.done_key("evaluate", unit)))
+        return all(
+            hashlib.sha256(store.get(layout.report_file(plan.run, name))).hexdigest() == digest
+            for name, digest in digests.items()
+        )
+    except (ObjectNotFound, ValueError):
+        return False
+
+
+def percent(number: float) -> str:
+    return f"{number:.1%}"
+
+
+def share(number: float) -> str:
+    """Areas under a curve are written as 0.71, not as a percentage."""
+    return f"{number:.2f}"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.globals.update(
+    percent=percent,
+    share=share,
+    duration=duration,
+    network_name=figures.name,
+    picture_name=picture_name,
+    published=PUBLISHED,
+    threshold_rules=THRESHOLD_RULES,
+    classes=CLASSES,
+    explainable=EXPLAINABLE,
+    exam_rule=RULE,
+)
+_TEMPLATE = _ENVIRONMENT.get_template("report.html.j2")

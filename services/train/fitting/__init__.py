@@ -1,0 +1,1 @@
+"""Fitting a network: the loop, what it starts from, its optimiser and checkpoints."""

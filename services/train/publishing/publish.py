@@ -1,0 +1,175 @@
+"""The files of a published model: safetensors weights, the ONNX graph that serves the CPU, golden answers, and what
+the class-activation map needs."""
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from services.train.data.examples import Floats
+from services.train.data.inputs import job_split, load_images
+from services.train.evaluation.exams import films_of, published_comparison, published_exam_rule
+from services.train.evaluation.points import best_fold, published_points, served_predictions
+from services.train.fitting.serialise import network_from_bytes
+from services.train.jobs import JobResult, read_weights
+from services.train.publishing.input_distribution import training_films, training_inputs
+from services.train.publishing.quantise import CALIBRATION_FILMS, judge, logits_of, quantised
+from shared.domain.records import CLASSES
+from shared.errors import ModelCorrupt, ModelNotFound
+from shared.imaging.preprocess import Preprocessing
+from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.modelling.applicability import count_films
+from shared.modelling.calibration import MIN_FILMS, OperatingPoint
+from shared.modelling.card import (
+    GOLDEN,
+    GOLDEN_INT8,
+    HEAD,
+    INT8,
+    ONNX,
+    WEIGHTS,
+    Int8Report,
+    ModelCard,
+    PreprocessingCard,
+    limits_of,
+)
+from shared.modelling.evaluation import Evaluation
+from shared.modelling.golden import check_golden, golden_answers, golden_difference, golden_inputs
+from shared.modelling.networks import MammogramNetwork, head_layers
+from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
+from shared.modelling.recipes import EXPLAINABLE, Network
+from shared.runs.plan import Plan
+from shared.store import layout, models
+from shared.store.ingest import stored_manifest
+from shared.store.interface import ObjectStore
+
+_MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
+_SYNTHETIC_TERMS = "Generated films; no person's data."
+
+
+def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
+    """Publishes, with its card, the network of the fold that did best on its validation films."""
+    store.discard_partial(layout.model(network, plan.run))
+    best = best_fold(results)
+    figures = store.get(layout.report_file(plan.run, "metrics.json"))
+    evaluation = Evaluation.model_validate_json(figures)
+    judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
+    leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
+    weights = read_weights(store, plan, best)
+    known = films_of(stored_manifest(store, plan.dataset))
+    films = training_films(store, plan, best)
+    trained_on = count_films(films)
+    files = model_files(network, weights, best.input_size, plan.seed)
+    points = published_points(best, judged.operating_points)
+    int8, more = _in_8_bits(store, plan, best, files[ONNX], points)
+    files |= more
+    files |= {"report.html": store.get(layout.report_file(plan.run, "index.html")), "metrics.json": figures}
+    files |= {PREDICTIONS: served_predictions(results).model_dump_json().encode()}
+    card = ModelCard(
+        network=network,
+        version=plan.run,
+        created=evaluation.created,
+        code_version=plan.code_version,
+        code_sha256=evaluation.code_sha256,
+        run=plan.run,
+        dataset=plan.dataset,
+        data_sha256=best.data_sha256,
+        synthetic=plan.synthetic,
+        protocol="patient",
+        fold=best.job.fold,
+        held_out_patients=tuple(sorted(set(best.predictions.patients))),
+        seed=plan.seed,
+        classes=CLASSES,
+        preprocessing=PreprocessingCard(size=best.input_size, segmentation=SEGMENTATION_VERSION),
+        recipe=plan.training[network],
+        augmentation=plan.augmentation.id,
+        weights=best.weights,
+        parameters=best.parameters,
+        metrics=judged.metrics,
+        leaky_metrics=leaky.metrics if leaky else None,
+        temperature=best.temperature,
+        operating_points=points,
+        comparison=published_comparison(best, judged.side_by_side, known),
+        exam_rule=published_exam_rule(best, judged.levels, known),
+        int8=int8,
+        trained_on=trained_on,
+        inputs=training_inputs(store, films),
+        golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),
+        explainable=network in EXPLAINABLE,
+        limits=limits_of(trained_on),
+        data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
+        files={},
+    )
+    models.publish(store, card, files)
+
+
+def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> dict[str, bytes]:
+    """Everything that a version holds besides its card and report.
+
+    Raises:
+        ModelCorrupt: ONNX Runtime and torch disagree on the golden inputs.
+    """
+    network = network_from_bytes(kind, weights)
+    inputs = golden_inputs(input_size, seed)
+    with torch.inference_mode():
+        golden = golden_answers(input_size, seed, network(torch.from_numpy(inputs))[0].numpy())
+    graph = _export(network, inputs)
+    check_golden(golden, lambda films: logits_of(graph, films), GOLDEN_TOLERANCE)
+    files = {WEIGHTS: weights, ONNX: graph, GOLDEN: golden}
+    return files | {HEAD: _head_weights(network)} if kind in EXPLAINABLE else files
+
+
+def _in_8_bits(
+    store: ObjectStore, plan: Plan, best: JobResult, graph: bytes, points: tuple[OperatingPoint, ...]
+) -> tuple[Int8Report | None, dict[str, bytes]]:
+    """How the network in 8-bit integers does on the validation films, and its files where it does well enough."""
+    if len(best.validation.films) < MIN_FILMS:
+        return None, {}
+    images = load_images(store, plan, Preprocessing(size=best.input_size))
+    split = job_split(images.variants, plan, best.job)
+    originals = [index for index in split.train if images.variants[index].variant == 0]
+    int8 = quantised(graph, images.inputs[originals[:CALIBRATION_FILMS]])
+    validation = images.examples(split.validation)
+    report = judge(graph, int8, validation, best.temperature, points)
+    if not report.offered:
+        return report, {}
+    logits = logits_of(int8, golden_inputs(best.input_size, plan.seed))
+    return report, {INT8: int8, GOLDEN_INT8: golden_answers(best.input_size, plan.seed, logits)}
+
+
+def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
+    """Whether the run's version of a network is published and every file of it is the one that its card names."""
+    try:
+        card = models.read_card(store, network, plan.run)
+        return all(models.read_file(store, card, name) for name in card.files)
+    except (ModelNotFound, ModelCorrupt):
+        return False
+
+
+def _head_weights(network: MammogramNetwork) -> bytes:
+    """The last layer's weights, float32 3 x C; times the graph's `features` (C x h x w) the class-activation map."""
+    target = BytesIO()
+    np.save(target, head_layers(network).weight.detach().numpy(), allow_pickle=False)
+    return target.getvalue()
+
+
+def _export(network: MammogramNetwork, example: Floats) -> bytes:
+    batch = torch.export.Dim("batch")
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's notes on its own deprecations are not ours to mend
+        target = Path(folder) / ONNX
+        torch.onnx.export(
+            network,
+            (torch.from_numpy(example),),
+            str(target),
+            input_names=["films"],
+            output_names=["logits", "features"],
+            dynamo=True,
+            dynamic_shapes=({0: batch},),
+            external_data=False,
+            verbose=False,
+        )
+        return target.read_bytes()
