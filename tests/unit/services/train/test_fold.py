@@ -9,8 +9,8 @@ from safetensors.torch import save
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
+from services.train.fold import train_fold
 from services.train.jobs import CHECKPOINT, PROGRESS, JobResult, result_is_intact, weights_key
-from services.train.tasks import train_fold
 from shared.datasets.synthetic import write_dataset
 from shared.modelling.networks import build
 from shared.modelling.recipes import PROFILES
