@@ -1,4 +1,5 @@
 """The inference service: a mammogram in over HTTP, class probabilities of the promoted model out.
 
-`engine` runs the network (ONNX Runtime, no torch), `models` keeps the promoted version loaded, `app` is the HTTP shell.
+`serving` runs the network (ONNX Runtime, no torch) and keeps the promoted version loaded, `admission` lets requests in,
+`api` speaks HTTP, and `app` puts them together.
 """

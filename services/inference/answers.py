@@ -7,15 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from services.inference.explain import DRAWN
-from services.inference.known_film import KnownFilm
-from services.inference.predictor import (
-    Prediction,
-    ServedModel,
-    applicability,
-    decide,
-    score_of,
-)
+from services.inference.serving.heatmaps import DRAWN
+from services.inference.serving.known_film import KnownFilm
+from services.inference.serving.predictor import Prediction, ServedModel, applicability, decide, score_of
 from shared.api.films import ApplicabilityAnswer, FilmAbout, FilmSide, FilmView, FilmWindow
 from shared.api.predictions import (
     Box,

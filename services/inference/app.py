@@ -9,11 +9,21 @@ from pathlib import Path
 from flask import Flask, Response, g, request, send_from_directory
 from werkzeug.routing import BaseConverter
 
-from services.inference.api import batches, docs, exams, keys, kserve, native, oip, probes, problems
-from services.inference.api.scopes import guard, needs
-from services.inference.bodies import receive_bodies
-from services.inference.in_hand import BytesInHand
-from services.inference.receiving import hang_up_after_answer
+from services.inference.admission.bodies import receive_bodies
+from services.inference.admission.byte_budget import BytesInHand
+from services.inference.admission.gunicorn_worker import hang_up_after_answer
+from services.inference.api import (
+    api_keys,
+    batches,
+    exams,
+    kserve_v1,
+    open_inference,
+    openapi_page,
+    predictions,
+    probes,
+    problems,
+)
+from services.inference.api.auth import guard, needs
 from services.inference.service import InferenceService
 from shared import metrics
 from shared.logs import configure_logs
@@ -56,9 +66,9 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.extensions["inference"] = service
     app.url_map.converters["name"] = _Name
-    for api in (probes, native, exams, batches, oip, kserve, keys):
+    for api in (probes, predictions, exams, batches, open_inference, kserve_v1, api_keys):
         app.register_blueprint(api.blueprint(service))
-    app.register_blueprint(docs.blueprint())
+    app.register_blueprint(openapi_page.blueprint())
     _add_page(app)
     app.before_request(_begin)
     guard(app, service.access)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from services.inference.answers import finding
 from services.inference.counts import count_applicability
-from services.inference.explain import overlay_png
-from services.inference.predictor import ServedModel, explanation, operating_point, predict
+from services.inference.serving.heatmaps import overlay_png
+from services.inference.serving.predictor import ServedModel, explanation, operating_point, predict
 from shared.api.batches import BatchLine, ImageProblem
 from shared.batches.flow import PREDICT
 from shared.batches.plan import BatchPlan, read_images

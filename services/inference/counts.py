@@ -1,6 +1,6 @@
 """Counts films by whether the model was trained on their kind; drift, which looks at pixels, is counted in `drift`."""
 
-from services.inference.predictor import Prediction, applicability
+from services.inference.serving.predictor import Prediction, applicability
 from shared import metrics
 from shared.modelling.card import ModelCard
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.inference.answers import judged
-from services.inference.known_film import KnownFilm
-from services.inference.predictor import operating_point
+from services.inference.serving.known_film import KnownFilm
+from services.inference.serving.predictor import operating_point
 from shared.api.exams import BreastFinding, ComparedJudgement, ExamFinding, Figures
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.card import ModelCard

@@ -13,7 +13,7 @@ if signal.SIGINT in signal.pthread_sigmask(signal.SIG_UNBLOCK, ()):  # `mammo se
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-from services.inference.lanes import IN_HAND
+from services.inference.admission.queueing import IN_HAND
 from shared.addresses import netloc
 from shared.allocator import keep_freed_memory
 from shared.errors import MammoError
@@ -39,7 +39,7 @@ for _leftover in os.scandir(_metrics_directory):
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 bind = netloc(_config.serve_host, _config.serve_port)
-worker_class = "services.inference.receiving.Worker"
+worker_class = "services.inference.admission.gunicorn_worker.Worker"
 workers = 1
 _spare = 16  # for clients that send slowly, for probes, and to refuse in time whoever is too many
 threads = _config.serve_threads or IN_HAND * _config.cores + _config.serve_waiting + _spare
@@ -55,7 +55,7 @@ keep_freed_memory(_config.cores)
 
 def on_starting(_server: Any) -> None:
     """Refuses to start where nobody could be told from anybody."""
-    from services.inference.access import check_somebody_may_ask, local_key  # noqa: PLC0415  after the metrics' folder
+    from services.inference.admission.auth import check_somebody_may_ask, local_key  # noqa: PLC0415  after the metrics' folder
     from shared.store.objects import open_store  # noqa: PLC0415
 
     try:

@@ -6,13 +6,13 @@ import socket
 import threading
 from collections.abc import Callable
 
-from services.inference.access import Access, local_key
+from services.inference.admission.auth import Access, local_key
+from services.inference.admission.queueing import IN_HAND, Lanes, Overloaded
 from services.inference.counts import count_applicability
 from services.inference.drift import DriftWatch
-from services.inference.known_film import UNSTATED, Stated
-from services.inference.lanes import IN_HAND, Lanes, Overloaded
-from services.inference.models import ModelKeeper
-from services.inference.predictor import Explain, Prediction, ServedModel, predict
+from services.inference.serving.known_film import UNSTATED, Stated
+from services.inference.serving.model_loader import ModelKeeper
+from services.inference.serving.predictor import Explain, Prediction, ServedModel, predict
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
 from shared.modelling.drift import TraitsOfFilm, traits_of

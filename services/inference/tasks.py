@@ -6,8 +6,8 @@ The model is loaded, and checked by its golden inputs, in the child process that
 from functools import lru_cache
 
 from services.inference.batches import Limits, failed_line, predict_part, to_document
-from services.inference.models import load_model
-from services.inference.predictor import ServedModel
+from services.inference.serving.model_loader import load_model
+from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.api.batches import BatchLine
 from shared.batches.flow import PREDICT, finish_part, has_ended, mark_part

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.inference.engine import Engine
+from services.inference.serving.engine import Engine
 from tests.bench.published import SIZE
 
 

@@ -19,7 +19,7 @@ from statistics import linear_regression, mean, quantiles
 
 import numpy as np
 
-from services.inference.lanes import IN_HAND
+from services.inference.admission.queueing import IN_HAND
 from shared.embedded.commands import ROOT
 from shared.imaging.decode import encode_png
 from shared.settings import Settings

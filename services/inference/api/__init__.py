@@ -1,2 +1,2 @@
-"""The HTTP APIs, one module each: `native` (ours), `oip` (Open Inference Protocol v2), `kserve` (KServe V1), `probes`
-(health and metrics); and `problems`, how each of them says that something is wrong."""
+"""The HTTP APIs, one module each: `predictions` (ours), `open_inference` (Open Inference Protocol v2), `kserve_v1`
+(KServe V1), `probes` (health and metrics); and `problems`, how each of them says that something is wrong."""

@@ -10,10 +10,10 @@ from functools import cache
 
 from flask import Blueprint, Response, g, request
 
-from services.inference.api import forms
-from services.inference.api.document import Media, describe
-from services.inference.predictor import operating_point
+from services.inference.api import request_parsing
+from services.inference.api.openapi import Media, describe
 from services.inference.service import InferenceService
+from services.inference.serving.predictor import operating_point
 from shared.api.batches import Batch, BatchList, BatchQuery, BatchRequest
 from shared.batches import flow
 from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
@@ -43,7 +43,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     def made() -> Response:
         """A prefix is listed now, and the model in use now answers for all images. While the broker is away the answer
         is 503: the batch is kept, and begun by the same request with the same Idempotency-Key, or by resuming it."""
-        key, asked, card = _idempotency_key(), forms.body(BatchRequest), service.model().card
+        key, asked, card = _idempotency_key(), request_parsing.body(BatchRequest), service.model().card
         operating_point(card, asked.operating_point)
         if asked.explain and not card.explainable:
             raise InputError(f"{card.network} has no activation map; ask for predictions alone")
@@ -57,19 +57,21 @@ def blueprint(service: InferenceService) -> Blueprint:
             version=card.version,
         )
         flow.begin(store, queue(), plan)
-        return forms.sent(flow.describe(store, plan), 202)
+        return request_parsing.sent(flow.describe(store, plan), 202)
 
     @api.get("/v1/batches")
     @describe("batches", "The batches of this API key's name", BatchList, query=BatchQuery, errors=(400, 503))
     def listed() -> Response:
         """The newest first."""
-        found = flow.list_batches(store, g.caller.name, forms.query(BatchQuery).limit)
-        return forms.sent(BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found)))
+        found = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
+        return request_parsing.sent(
+            BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found))
+        )
 
     @api.get("/v1/batches/<batch>")
     @describe("batches", "How far a batch is", Batch, errors=(404, 503))
     def shown(batch: str) -> Response:
-        return forms.sent(flow.describe(store, own(batch)))
+        return request_parsing.sent(flow.describe(store, own(batch)))
 
     @api.get("/v1/batches/<batch>/results")
     @describe("batches", "What there is of a batch's results", _LINES, errors=(404, 503))
@@ -84,7 +86,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         """For a broker that lost its messages. What is enqueued twice is done once."""
         plan = own(batch)
         flow.resume(store, queue(), plan)
-        return forms.sent(flow.describe(store, plan), 202)
+        return request_parsing.sent(flow.describe(store, plan), 202)
 
     @api.post("/v1/batches/<batch>/cancel")
     @describe("batches", "End a batch where it is", Batch, errors=(404, 503))
@@ -92,7 +94,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         """What is done stays. A batch that has ended stays as it is."""
         plan = own(batch)
         flow.cancel(store, plan)
-        return forms.sent(flow.describe(store, plan))
+        return request_parsing.sent(flow.describe(store, plan))
 
     def own(batch: str) -> BatchPlan:
         """Raises BatchNotFound, for the batches of others too."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from flask import Blueprint, Response, g
 
 from services.inference.answers import film_answer, gate_of, signature
-from services.inference.api import forms
-from services.inference.api.document import describe
-from services.inference.api.images import IMAGES, SentFilm, explain_of, films_sent, form, predict_film
+from services.inference.api import request_parsing
+from services.inference.api.openapi import describe
+from services.inference.api.uploads import IMAGES, SentFilm, explain_of, films_sent, form, predict_film
 from services.inference.exams import JudgedFilm, beside_other_breast, breasts_and_exam
-from services.inference.predictor import ServedModel, operating_point
 from services.inference.service import InferenceService
+from services.inference.serving.predictor import ServedModel, operating_point
 from shared.api.exams import MOST_FILMS, ExamFilm, ExamPrediction, FilmProblem
 from shared.api.predictions import PredictionQuery
 from shared.errors import ImageError
@@ -35,8 +35,8 @@ def blueprint(service: InferenceService) -> Blueprint:
         """A form with 1 to 12 films of one patient, or the bytes of one. A film that can't be judged is refused by
         itself, with its position, name and reason, and the others are judged without it. Text fields `view` and `side`,
         one of each for every film in the order of the films, state what plain images can't say of themselves."""
-        asked, model = forms.query(PredictionQuery), service.model()
-        return forms.sent(predict_exam(service, model, films_sent(MOST_FILMS), asked))
+        asked, model = request_parsing.query(PredictionQuery), service.model()
+        return request_parsing.sent(predict_exam(service, model, films_sent(MOST_FILMS), asked))
 
     return api
 

@@ -5,9 +5,9 @@ from functools import cache
 from flask import Blueprint, Response
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.inference.api.document import Media, describe
-from services.inference.api.forms import sent
-from services.inference.api.scopes import needs
+from services.inference.api.auth import needs
+from services.inference.api.openapi import Media, describe
+from services.inference.api.request_parsing import sent
 from services.inference.service import InferenceService
 from shared import metrics
 from shared.api.service import Alive, Ready

@@ -5,9 +5,9 @@ import logging
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from services.inference.admission.content_coding import CODINGS
+from services.inference.admission.queueing import Overloaded
 from services.inference.answers import gate_of
-from services.inference.content_coding import CODINGS
-from services.inference.lanes import Overloaded
 from shared.api.predictions import GateAnswer
 from shared.api.problem import Problem, ProtocolProblem
 from shared.errors import LimitReached, MammoError, NotAuthenticated

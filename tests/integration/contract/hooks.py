@@ -6,7 +6,7 @@ import numpy as np
 import schemathesis
 from hypothesis import strategies as st
 
-from services.inference.api.images import IMAGES
+from services.inference.api.uploads import IMAGES
 from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.imaging.decode import encode_png

@@ -12,7 +12,7 @@ _SILENCERS = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "TEAMCITY_VERSION", "JENKINS_U
 """With one of these set, ONNX Runtime writes nothing anyway."""
 
 
-@pytest.mark.parametrize("module", ["services.inference.engine", "services.train.publishing.publish"])
+@pytest.mark.parametrize("module", ["services.inference.serving.engine", "services.train.publishing.publish"])
 def test_onnx_runtime_writes_no_device_id(tmp_path: Path, module: str) -> None:
     """From 1.29 on its import writes a device id below the cache folder, to report its use with, unless it is switched
     off before."""

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from services.inference.api.examples import EXAMPLES
+from services.inference.api.openapi_examples import EXAMPLES
 from shared import console
 from shared.api.exams import ExamPrediction
 from shared.modelling.evaluation import SideBySide

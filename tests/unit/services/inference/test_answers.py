@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from services.inference.answers import film_answer
-from services.inference.predictor import Prediction
+from services.inference.serving.predictor import Prediction
 from shared.imaging.image import Image
 from shared.imaging.segment import segment
 from tests.builders import model_card

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from services.inference.engine import Engine
+from services.inference.serving.engine import Engine
 from shared.imaging.decode import encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import softmax
 from shared.store import models
 from shared.store.interface import ObjectStore
 from tests.servers import wait_until
-from tests.unit.services.inference.serving import wait_for_version
+from tests.support.versions import wait_for_version
 
 NETWORK = "modified_cnn"
 
@@ -135,7 +135,7 @@ def test_an_unexpected_error_shows_no_inside(
     def fail(*_: object) -> None:
         raise RuntimeError("secret inside")
 
-    monkeypatch.setattr("services.inference.predictor.prepare_image", fail)
+    monkeypatch.setattr("services.inference.serving.predictor.prepare_image", fail)
     answer = ready.post("/v1/predictions", data=encode_png(film))
     assert answer.status_code == 500
     assert "secret" not in answer.text

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from services.inference import batches, tasks
 from services.inference.batches import Limits, failed_line, predict_part, to_document
-from services.inference.models import load_model
-from services.inference.predictor import Prediction, ServedModel, predict
+from services.inference.serving.model_loader import load_model
+from services.inference.serving.predictor import Prediction, ServedModel, predict
 from shared.api.batches import BatchLine, BatchRequest
 from shared.batches import flow
 from shared.batches.plan import BatchPlan, batch_id, make_batch

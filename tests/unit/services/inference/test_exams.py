@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.inference.exams import JudgedFilm, beside_other_breast, breasts_and_exam
-from services.inference.known_film import KnownFilm
+from services.inference.serving.known_film import KnownFilm
 from shared.imaging.image import FileFacts
 from shared.modelling.comparison import compared, log_odds
 from shared.modelling.exams import ExamRule, LevelFigures

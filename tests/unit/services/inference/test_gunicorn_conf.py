@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from services.inference.lanes import IN_HAND
+from services.inference.admission.queueing import IN_HAND
 from shared.embedded.commands import ROOT, inference_command
 
 COUNT_ARENAS = """

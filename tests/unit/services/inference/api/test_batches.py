@@ -25,8 +25,8 @@ from shared.settings import Settings
 from shared.store import models
 from shared.store.api_keys import add_key, describe_key, new_key
 from shared.store.directory import DirectoryStore
+from tests.support.versions import wait_for_version
 from tests.unit.services.inference.conftest import KEY, NETWORK
-from tests.unit.services.inference.serving import wait_for_version
 
 PROMPTLY_S = 10.0
 

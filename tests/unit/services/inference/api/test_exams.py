@@ -15,7 +15,7 @@ from shared.modelling.comparison import compared
 from shared.store import models
 from shared.store.interface import ObjectStore
 from tests.builders import comparison, model_card, preprocessing_card
-from tests.unit.services.inference.serving import wait_for_version
+from tests.support.versions import wait_for_version
 
 MULTIPART = {"content_type": "multipart/form-data"}
 

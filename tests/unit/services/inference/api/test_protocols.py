@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from services.inference.api import oip
+from services.inference.api import open_inference
 from shared.errors import InputError
 from shared.imaging.decode import encode_png
 
@@ -112,7 +112,7 @@ GOOD = image_input(b"image")
 )
 def test_malformed_requests_are_told_what_is_wrong(document: object) -> None:
     with pytest.raises(InputError):
-        oip.parse(json.dumps(document).encode(), None)
+        open_inference.parse(json.dumps(document).encode(), None)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_binary_requests_that_lie_about_their_size_are_refused(tail: bytes, clai
     tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": claims}}
     head = json.dumps({"inputs": [tensor]}).encode()
     with pytest.raises(InputError):
-        oip.parse(head + tail, header or str(len(head)))
+        open_inference.parse(head + tail, header or str(len(head)))
 
 
 def test_kserve_v1_predicts_and_explains(ready: FlaskClient, film: np.ndarray) -> None:

@@ -1,0 +1,127 @@
+"""Receives the bodies of requests within their bounds: of time, of bytes in a request, and of bytes in hand."""
+
+import socket
+from collections.abc import Callable, Iterable, Iterator
+
+from flask import Flask, g, request
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from services.inference.admission.byte_budget import BytesInHand, Share
+from services.inference.admission.content_coding import PIECE, check_coding, decoded
+from services.inference.admission.gunicorn_worker import deadlines
+from services.inference.admission.multipart import read_form
+from services.inference.admission.queueing import Overloaded
+from shared import metrics
+from shared.errors import InputError
+from shared.settings import Settings
+
+FORM = "multipart/form-data"
+
+
+def receive_bodies(app: Flask, config: Settings, room: BytesInHand) -> None:
+    """Read the body of every request that was let in, before its route is called.
+
+    It has to come within MAMMO_SERVE_RECEIVE_S, within its bound (MAMMO_MAX_REQUEST_MB for a form of films, else
+    MAMMO_MAX_IMAGE_MB), and find room among the bytes in hand. `g.form` is then the form, or `g.body` the body's bytes.
+    """
+
+    @app.before_request
+    def receive() -> None:
+        if request.routing_exception is not None:
+            return  # it is answered unread
+        g.share = Share(room)
+        connection = request.environ.get("gunicorn.socket")
+        if connection is not None:  # not in a test
+            deadlines.begin(connection, config.serve_receive_s)
+        try:
+            _receive(config, g.share)
+        except (ParseException, ClientDisconnected, OSError) as error:
+            raise InputError("the body does not come as HTTP says it must; send the request again") from error
+        except Overloaded as error:
+            metrics.REFUSALS.labels(error.code).inc()
+            raise
+        finally:
+            if connection is not None:
+                deadlines.end(connection)
+        g.received = True
+
+    @app.teardown_request
+    def give_back(_error: BaseException | None) -> None:
+        for name in ("form", "body"):
+            g.pop(name, None)
+        if (share := g.pop("share", None)) is not None:
+            share.give_back()
+
+
+def _receive(config: Settings, share: Share) -> None:
+    is_form, length = request.mimetype == FORM, request.content_length
+    most, setting = (
+        (config.max_request_mb << 20, "MAMMO_MAX_REQUEST_MB")
+        if is_form
+        else (config.max_image_mb << 20, "MAMMO_MAX_IMAGE_MB")
+    )
+    coding = check_coding(request.headers.get("Content-Encoding", ""))
+    if length:
+        check_size(length, most, setting)
+        share.grow_to(length)
+    pieces = bounded(decoded(_pieces(), coding), most, setting, share.grow_to)
+    if is_form:
+        g.form = read_form(pieces, request.mimetype_params.get("boundary", ""), config.max_image_mb << 20)
+        for _ in pieces:  # a form may have ended before its body
+            pass
+    else:
+        g.body = b"".join(pieces)
+
+
+def _pieces() -> Iterator[bytes]:
+    """The body of the request, as it comes."""
+    connection, body = request.environ.get("gunicorn.socket"), request.environ["wsgi.input"]
+    if connection is not None and request.content_length and isinstance(body.reader, LengthReader):
+        return pieces_of(body, connection)
+    return iter(lambda: request.stream.read(PIECE), b"")
+
+
+def pieces_of(body: Body, connection: socket.socket) -> Iterator[bytes]:
+    """A body of known length of which nothing was read, by as few calls as the system makes of it.
+
+    werkzeug reads in pieces of 64 KB, and for each of them gunicorn copies what is left.
+
+    Raises:
+        ClientDisconnected: the connection has ended before.
+        OSError: it has broken.
+    """
+    reader = body.reader
+    early = reader.unreader.take_buffered()
+    missing = reader.length - len(early)
+    reader.unreader.unread(early[reader.length :])  # of the next request
+    body.failed = True
+    if early[: reader.length]:
+        yield early[: reader.length]
+    while missing > 0:
+        piece = connection.recv(min(missing, PIECE), socket.MSG_WAITALL)
+        if not piece:
+            raise ClientDisconnected
+        missing -= len(piece)
+        yield piece
+    reader.length, body.failed = 0, False
+
+
+def bounded(pieces: Iterable[bytes], most: int, setting: str, take: Callable[[int], None]) -> Iterator[bytes]:
+    """Pass the pieces on as long as they have at most `most` bytes together.
+
+    `take` is called with the sum before a piece is passed on. Raises RequestEntityTooLarge, which names the setting.
+    """
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        check_size(total, most, setting)
+        take(total)
+        yield piece
+
+
+def check_size(size: int, most: int, setting: str) -> None:
+    """Raise RequestEntityTooLarge, which names the setting of the bound, for more than `most` bytes."""
+    if size > most:
+        raise RequestEntityTooLarge(f"the body has more than {most >> 20} MB ({setting}); send less in a request")

@@ -1,0 +1,54 @@
+"""API keys over HTTP, for keys of the scope `admin`: list, make, revoke. `mammo keys` does the same by the store."""
+
+from flask import Blueprint, Response
+
+from services.inference.api import request_parsing
+from services.inference.api.auth import needs
+from services.inference.api.openapi import describe
+from services.inference.service import InferenceService
+from shared.api.keys import KeyFacts, KeyList, KeyMade, KeyRequest
+from shared.store.api_keys import ApiKey, add_key, describe_key, new_key, read_keys, revoke_key
+
+
+def blueprint(service: InferenceService) -> Blueprint:
+    api = Blueprint("keys", __name__)
+
+    @api.get("/v1/keys")
+    @needs("admin")
+    @describe("keys", "All API keys, without the keys themselves", KeyList, errors=(503,))
+    def listed() -> Response:
+        kept = read_keys(service.store).keys
+        return request_parsing.sent(KeyList(keys=tuple(_facts(key) for key in kept)))
+
+    @api.post("/v1/keys")
+    @needs("admin")
+    @describe("keys", "Make an API key", KeyMade, status=201, body=(KeyRequest,), errors=(400, 409, 413, 503))
+    def made() -> Response:
+        """The key is in this answer and nowhere else: the store holds its hash."""
+        wanted, key = request_parsing.body(KeyRequest), new_key()
+        kept = describe_key(
+            key,
+            wanted.name,
+            wanted.scopes,
+            days=wanted.days,
+            requests_a_minute=wanted.requests_a_minute,
+            requests_at_once=wanted.requests_at_once,
+        )
+        add_key(service.store, kept)
+        service.access.refresh()
+        return request_parsing.sent(KeyMade(**_facts(kept).model_dump(), key=key), 201)
+
+    @api.delete("/v1/keys/<key_id>")
+    @needs("admin")
+    @describe("keys", "Revoke an API key", KeyFacts, errors=(404, 409, 503))
+    def revoked(key_id: str) -> Response:
+        """All replicas notice within seconds."""
+        kept = revoke_key(service.store, key_id)
+        service.access.refresh()
+        return request_parsing.sent(_facts(kept))
+
+    return api
+
+
+def _facts(key: ApiKey) -> KeyFacts:
+    return KeyFacts.model_validate(key.model_dump(exclude={"sha256"}))

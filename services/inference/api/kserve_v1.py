@@ -1,0 +1,81 @@
+"""KServe's V1 protocol: instances with a base64 image in, predictions or explanations out."""
+
+from base64 import b64encode
+
+from flask import Blueprint, Response
+
+from services.inference.answers import applicability_answer, probabilities_of
+from services.inference.api import request_parsing
+from services.inference.api.openapi import describe
+from services.inference.api.uploads import IMAGE_ERRORS, SentFilm, predict_all
+from services.inference.service import InferenceService
+from services.inference.serving.heatmaps import overlay_png
+from services.inference.serving.predictor import explanation, operating_point
+from shared.api.protocols import (
+    EncodedPicture,
+    Explanations,
+    InstanceExplanation,
+    InstancePrediction,
+    Instances,
+    ModelReady,
+    Predictions,
+)
+from shared.errors import InputError
+
+
+def blueprint(service: InferenceService) -> Blueprint:
+    api = Blueprint("kserve", __name__)
+
+    @api.get("/v1/models/<name:network>")
+    @describe("kserve v1", "Whether a network is ready", ModelReady, errors=(404, 503))
+    def ready(network: str) -> Response:
+        return request_parsing.sent(ModelReady(name=service.model(network).card.network))
+
+    @api.post("/v1/models/<name:network>:predict")
+    @describe("kserve v1", "Predict instances", Predictions, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
+    def predict(network: str) -> Response:
+        model = service.model(network)
+        found = predict_all(service, model, _images())
+        return request_parsing.sent(
+            Predictions(
+                predictions=tuple(
+                    InstancePrediction(
+                        label=each.label,
+                        probabilities=probabilities_of(each.probabilities),
+                        score=round(each.score, 6),
+                        applies=applicability_answer(model.card, each).applies,
+                    )
+                    for each in found
+                )
+            )
+        )
+
+    @api.post("/v1/models/<name:network>:explain")
+    @describe("kserve v1", "Explain instances", Explanations, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
+    def explain(network: str) -> Response:
+        """The class-activation map of each instance, as a PNG with transparency to be laid over the image."""
+        model = service.model(network)
+        if model.head is None:
+            raise InputError(f"{model.card.network} has no activation map; ask for predictions alone")
+        explain = explanation(operating_point(model.card, "screening"))
+        found = predict_all(service, model, _images(), explain=explain)
+        return request_parsing.sent(
+            Explanations(
+                explanations=tuple(
+                    InstanceExplanation(
+                        label=each.label,
+                        explained=each.explained,
+                        heatmap=EncodedPicture(b64=b64encode(overlay_png(each.heat)).decode()),
+                    )
+                    for each in found
+                    if each.heat is not None and each.explained is not None
+                )
+            )
+        )
+
+    return api
+
+
+def _images() -> list[SentFilm]:
+    instances = request_parsing.body(Instances).instances
+    return [SentFilm(place, None, instance.image.b64) for place, instance in enumerate(instances)]

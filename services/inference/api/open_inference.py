@@ -1,0 +1,207 @@
+"""The Open Inference Protocol v2 with its binary tensor extension, as Triton and KServe clients speak it.
+
+One input, `image` (BYTES, one element an image file), and four outputs: `probabilities` (FP32, N x 3), `class` (BYTES,
+N), `score` (FP32, N; 1 - P(normal)) and `applies` (BYTES, N; yes, no or unknown: the model was trained on such films).
+"""
+
+import struct
+from typing import get_args
+
+import numpy as np
+from flask import Blueprint, Response, request
+
+from services.inference.answers import applicability_answer
+from services.inference.api import request_parsing
+from services.inference.api.auth import needs
+from services.inference.api.openapi import Media, describe
+from services.inference.api.uploads import IMAGE_ERRORS, SentFilm, predict_all
+from services.inference.service import InferenceService
+from services.inference.serving.predictor import Prediction
+from shared import __version__
+from shared.api.protocols import (
+    MOST_IMAGES,
+    BinarySize,
+    ImageTensor,
+    InferAnswer,
+    InferRequest,
+    ModelMetadata,
+    ModelReady,
+    Number,
+    OutputAsked,
+    OutputName,
+    OutputTensor,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    TensorMetadata,
+)
+from shared.errors import InputError
+from shared.modelling.card import ModelCard
+
+_HEADER = "Inference-Header-Content-Length"
+_OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
+_TEXTS = ("class", "applies")
+_BINARY = Media(("application/octet-stream",), {})
+_LENGTH = {_HEADER: "bytes of JSON, behind which binary tensors follow"}
+
+
+def blueprint(service: InferenceService) -> Blueprint:
+    api = Blueprint("oip", __name__)
+
+    @api.get("/v2")
+    @describe("open inference protocol", "The server's metadata", ServerMetadata)
+    def server() -> Response:
+        return request_parsing.sent(
+            ServerMetadata(name="mammostack", version=__version__, extensions=("binary_tensor_data",))
+        )
+
+    @api.get("/v2/health/live")
+    @needs(None)
+    @describe("open inference protocol", "Whether the server is alive", ServerLive)
+    def live() -> Response:
+        return request_parsing.sent(ServerLive())
+
+    @api.get("/v2/health/ready")
+    @needs(None)
+    @describe("open inference protocol", "Whether the server is ready", ServerReady, errors=(503,))
+    def ready() -> Response:
+        service.model()
+        return request_parsing.sent(ServerReady())
+
+    @api.get("/v2/models/<name:network>")
+    @api.get("/v2/models/<name:network>/versions/<name:version>")
+    @describe("open inference protocol", "A model's metadata", ModelMetadata, errors=(404, 503))
+    def metadata(network: str, version: str | None = None) -> Response:
+        card = service.model(network, version).card
+        return request_parsing.sent(
+            ModelMetadata(
+                name=card.network,
+                versions=(card.version,),
+                platform="onnxruntime_onnx",
+                inputs=(TensorMetadata(name="image", datatype="BYTES", shape=(-1,)),),
+                outputs=(
+                    TensorMetadata(name="probabilities", datatype="FP32", shape=(-1, 3)),
+                    TensorMetadata(name="class", datatype="BYTES", shape=(-1,)),
+                    TensorMetadata(name="score", datatype="FP32", shape=(-1,)),
+                    TensorMetadata(name="applies", datatype="BYTES", shape=(-1,)),
+                ),
+            )
+        )
+
+    @api.get("/v2/models/<name:network>/ready")
+    @api.get("/v2/models/<name:network>/versions/<name:version>/ready")
+    @describe("open inference protocol", "Whether a model is ready", ModelReady, errors=(404, 503))
+    def model_ready(network: str, version: str | None = None) -> Response:
+        return request_parsing.sent(ModelReady(name=service.model(network, version).card.network))
+
+    @api.post("/v2/models/<name:network>/infer")
+    @api.post("/v2/models/<name:network>/versions/<name:version>/infer")
+    @describe(
+        "open inference protocol",
+        "Infer",
+        InferAnswer,
+        _BINARY,
+        body=(InferRequest, _BINARY),
+        headers=_LENGTH,
+        errors=(400, 404, *IMAGE_ERRORS),
+    )
+    def infer(network: str, version: str | None = None) -> Response:
+        """JSON, or, with the header, JSON and raw tensors behind it. BYTES elements follow their length in four bytes,
+        least first; in JSON they are base64."""
+        model = service.model(network, version)
+        asked, images = parse(request_parsing.sent_body(), request.headers.get(_HEADER))
+        found = predict_all(service, model, [SentFilm(place, None, image) for place, image in enumerate(images)])
+        return _answer(asked, found, model.card)
+
+    return api
+
+
+def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, list[bytes]]:
+    """Reads a request: JSON alone, or `header_length` bytes of JSON and raw tensors behind it. Raises InputError."""
+    size = _header_size(header_length, len(body))
+    asked = request_parsing.body(InferRequest, body[:size])
+    tensor = asked.inputs[0]
+    images = _images(tensor, body[size:])
+    if not 1 <= len(images) <= MOST_IMAGES or tensor.shape not in ([len(images)], [len(images), 1]):
+        raise InputError(f"the shape of image must be [N] with its N elements, at most {MOST_IMAGES}; mend the request")
+    return asked, images
+
+
+def _header_size(header_length: str | None, length: int) -> int:
+    if header_length is None:
+        return length
+    if not (header_length.isascii() and header_length.isdecimal()) or int(header_length[:12]) > length:
+        raise InputError(f"{_HEADER} is not within the body's {length} bytes; mend the header")
+    return int(header_length[:12])
+
+
+def _images(tensor: ImageTensor, raw: bytes) -> list[bytes]:
+    size = tensor.parameters and tensor.parameters.binary_data_size
+    if size is None:
+        if tensor.data is None:
+            raise InputError("the input has no data; send a list of base64 strings, or raw bytes behind the JSON")
+        return tensor.data
+    if size != len(raw):
+        raise InputError(f"binary_data_size is {size}, but {len(raw)} bytes follow the JSON; mend one of them")
+    return _elements(raw)
+
+
+def _elements(raw: bytes) -> list[bytes]:
+    """BYTES elements, each behind its length in four bytes, least first."""
+    elements: list[bytes] = []
+    at = 0
+    while at < len(raw):
+        if len(raw) < at + 4:
+            raise InputError("the raw bytes end in the middle of an element's length; send the request again")
+        if len(elements) == MOST_IMAGES:
+            raise InputError(f"there are more than {MOST_IMAGES} elements; send at most {MOST_IMAGES} images")
+        (size,) = struct.unpack_from("<I", raw, at)
+        at += 4 + size
+        if at > len(raw):
+            raise InputError(f"an element says it has {size} bytes, fewer are there; send the request again")
+        elements.append(raw[at - size : at])
+    return elements
+
+
+def _answer(asked: InferRequest, found: list[Prediction], card: ModelCard) -> Response:
+    tensors, raw = [], b""
+    all_binary = bool(asked.parameters and asked.parameters.binary_data_output)
+    for output in asked.outputs or [OutputAsked(name=name) for name in _OUTPUTS]:
+        shape, values, packed = _tensor(output.name, found, card)
+        own = output.parameters and output.parameters.binary_data
+        binary = all_binary if own is None else own
+        tensors.append(
+            OutputTensor(
+                name=output.name,
+                datatype="BYTES" if output.name in _TEXTS else "FP32",
+                shape=shape,
+                parameters=BinarySize(binary_data_size=len(packed)) if binary else None,
+                data=None if binary else values,
+            )
+        )
+        raw += packed if binary else b""
+    answer = InferAnswer(model_name=card.network, model_version=card.version, id=asked.id, outputs=tuple(tensors))
+    if not raw:
+        return request_parsing.sent(answer)
+    head = answer.model_dump_json().encode()
+    return Response(head + raw, mimetype="application/octet-stream", headers={_HEADER: str(len(head))})
+
+
+def _applies(card: ModelCard, found: Prediction) -> str:
+    applies = applicability_answer(card, found).applies
+    return "unknown" if applies is None else "yes" if applies else "no"
+
+
+def _tensor(
+    name: OutputName, found: list[Prediction], card: ModelCard
+) -> tuple[tuple[int, ...], tuple[Number, ...], bytes]:
+    """Shape, values for JSON, and raw bytes of an output."""
+    if name in _TEXTS:
+        words = [each.label.value if name == "class" else _applies(card, each) for each in found]
+        packed = b"".join(struct.pack("<I", len(word)) + word.encode() for word in words)
+        return (len(found),), tuple(words), packed
+    if name == "score":
+        values = np.array([each.score for each in found], "<f4")
+    else:
+        values = np.stack([each.probabilities for each in found]).astype("<f4")
+    return values.shape, tuple(values.ravel().tolist()), values.tobytes()

@@ -1,0 +1,53 @@
+"""The OpenAPI document, and a page to try it: Swagger UI, from a package that carries its files and nothing else."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from flask import Blueprint, Response, abort, current_app, send_from_directory
+from pydantic_core import to_json
+
+from services.inference.api.auth import needs
+from services.inference.api.openapi import document
+
+_PAGE = Path(__file__).parents[1] / "page"
+_SWAGGER = {"swagger-ui.css": "css", "swagger-ui-bundle.js": "js"}
+
+
+def blueprint() -> Blueprint:
+    """`/openapi.json`, `/docs`."""
+    api = Blueprint("docs", __name__)
+
+    @cache
+    def openapi() -> bytes:
+        from services.inference.api.openapi_examples import EXAMPLES  # noqa: PLC0415  it makes a film, which is not for the start
+
+        return to_json(document(current_app, EXAMPLES))
+
+    @api.get("/openapi.json")
+    @needs(None)
+    def served_document() -> Response:
+        return Response(openapi(), mimetype="application/json")
+
+    @api.get("/docs")
+    @needs(None)
+    def page() -> Response:
+        return send_from_directory(_PAGE, "docs.html")
+
+    @api.get("/docs/<name>")
+    @needs(None)
+    def swagger(name: str) -> Response:
+        if name not in _SWAGGER:
+            abort(404)
+        return send_from_directory(_swagger_folder() / _SWAGGER[name], name, max_age=3600)
+
+    return api
+
+
+@cache
+def _swagger_folder() -> Path:
+    """Found without importing the package, which would bring a framework along."""
+    spec = find_spec("flask_openapi3_swagger")
+    if spec is None or not spec.submodule_search_locations:
+        abort(404, "this installation lacks Swagger UI; /openapi.json is there all the same")
+    return Path(spec.submodule_search_locations[0]) / "templates" / "swagger"

@@ -1,0 +1,110 @@
+"""Our own API: image bytes in, JSON out."""
+
+from flask import Blueprint, Response, g
+
+from services.inference.answers import film_answer, signature
+from services.inference.api import request_parsing
+from services.inference.api.exams import predict_exam
+from services.inference.api.openapi import PNG, describe
+from services.inference.api.uploads import IMAGE_ERRORS, IMAGES, explain_of, films_sent, form, predict_all
+from services.inference.service import InferenceService
+from services.inference.serving.heatmaps import DRAWN
+from services.inference.serving.predictor import explanation, operating_point
+from shared.api.exams import MOST_FILMS, ExamPrediction
+from shared.api.predictions import (
+    LONGEST_TIMEOUT_MS,
+    ExplanationQuery,
+    PredictionAnswer,
+    PredictionQuery,
+)
+from shared.api.protocols import MOST_IMAGES
+from shared.api.service import KeyLimits, ModelDetails, ModelList, UsageLimits
+from shared.domain.records import Label
+from shared.errors import InputError
+from shared.imaging.image import MAX_PIXELS
+from shared.modelling.card import ModelCard
+
+FORMATS = ("PGM", "PNG", "JPEG", "TIFF", "DICOM")
+
+
+def blueprint(service: InferenceService) -> Blueprint:
+    """`/v1/predictions`, `/v1/explanations`, `/v1/models`, `/v1/usage-limits`."""
+    api = Blueprint("native", __name__)
+
+    @api.post("/v1/predictions")
+    @describe(
+        "predictions",
+        "Predict a film, or the films of a patient",
+        PredictionAnswer,
+        ExamPrediction,
+        body=(IMAGES, form(MOST_FILMS)),
+        query=PredictionQuery,
+        errors=(400, *IMAGE_ERRORS),
+    )
+    def predictions() -> Response:
+        """The body is the image file as it is, or a form with up to twelve films of one patient, which are answered as
+        by `/v1/exams`. The format is told by the first bytes, not by the media type."""
+        asked, model, films = request_parsing.query(PredictionQuery), service.model(), films_sent(MOST_FILMS)
+        if len(films) > 1:
+            return request_parsing.sent(predict_exam(service, model, films, asked))
+        point = operating_point(model.card, asked.operating_point)
+        (found,) = predict_all(service, model, films, explain=explain_of(asked, point), timeout_ms=asked.timeout_ms)
+        answer = film_answer(model.card, found, point, g.elapsed(), form=asked.form, view=asked.view)
+        return request_parsing.sent(PredictionAnswer(**dict(answer), **signature(model, g.request_id)))
+
+    @api.post("/v1/explanations")
+    @describe(
+        "predictions",
+        "The class-activation map of a film",
+        PNG,
+        body=(IMAGES, form(1)),
+        query=ExplanationQuery,
+        errors=(400, *IMAGE_ERRORS),
+    )
+    def explanations() -> Response:
+        """A PNG to be laid over the film, of its aspect and at most 512 pixels long. The header X-Explained-Class names
+        the class whose evidence it shows."""
+        asked, model, images = request_parsing.query(ExplanationQuery), service.model(), films_sent(MOST_FILMS)
+        if len(images) > 1:
+            raise InputError("send one image; an explanation is of one film")
+        point = operating_point(model.card, asked.operating_point)
+        explain = explanation(point, None if asked.explained is None else Label(asked.explained))
+        (found,) = predict_all(service, model, images, explain=explain, timeout_ms=asked.timeout_ms)
+        if found.heat is None or found.explained is None:
+            raise InputError(f"{model.card.network} has no activation map; ask for a prediction alone")
+        headers = {"X-Explained-Class": found.explained.value}
+        return Response(DRAWN[asked.form](found.heat), mimetype="image/png", headers=headers)
+
+    @api.get("/v1/models")
+    @describe("models", "The networks that are served", ModelList)
+    def models() -> Response:
+        card = service.keeper.current.card if service.keeper.ready else None
+        network = service.config.serve_network
+        details = ModelDetails(name=network, ready=card is not None, version=card and card.version)
+        return request_parsing.sent(ModelList(models=(network,), details=(details,)))
+
+    @api.get("/v1/models/<name:network>/card")
+    @describe("models", "A model's card: intended use, limits, metrics", ModelCard, errors=(404, 503))
+    def card(network: str) -> Response:
+        return request_parsing.sent(service.model(network).card)
+
+    @api.get("/v1/usage-limits")
+    @describe("models", "What the service takes, and how much of it", UsageLimits)
+    def usage_limits() -> Response:
+        caller = g.caller
+        return request_parsing.sent(
+            UsageLimits(
+                body_mb=service.config.max_image_mb,
+                request_mb=service.config.max_request_mb,
+                image_pixels=MAX_PIXELS,
+                images_in_a_request=MOST_IMAGES,
+                films_in_an_exam=MOST_FILMS,
+                formats=FORMATS,
+                requests_at_work=service.lanes.lanes,
+                requests_waiting=service.config.serve_waiting,
+                longest_timeout_ms=LONGEST_TIMEOUT_MS,
+                key=KeyLimits(requests_a_minute=caller.requests_a_minute, requests_at_once=caller.requests_at_once),
+            )
+        )
+
+    return api

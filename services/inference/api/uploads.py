@@ -1,0 +1,176 @@
+"""The images of a request, and their predictions: what the native API and the foreign protocols share."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar, get_args
+
+from flask import g, request
+
+from services.inference.admission.multipart import SentForm
+from services.inference.api import request_parsing
+from services.inference.api.openapi import Media
+from services.inference.service import InferenceService, connection_closed
+from services.inference.serving.known_film import UNSTATED, Stated, StatedView
+from services.inference.serving.predictor import Explain, Prediction, ServedModel, explanation
+from shared.api.films import Side
+from shared.api.predictions import PredictionQuery
+from shared.domain.records import Label
+from shared.errors import ImageError, ImageTooLarge, InputError
+from shared.modelling.calibration import OperatingPoint
+
+T = TypeVar("T")
+VIEWS: tuple[StatedView, ...] = get_args(StatedView)
+SIDES: tuple[Side, ...] = get_args(Side)
+_LONGEST_NAME = 80
+
+IMAGE_ERRORS = (413, 415, 422, 503, 504)
+"""What can be wrong with an image, or keep it from being worked on."""
+
+IMAGES = Media(
+    (
+        "application/octet-stream",
+        "image/png",
+        "image/jpeg",
+        "image/tiff",
+        "image/x-portable-graymap",
+        "application/dicom",
+    ),
+    {},
+)
+
+
+def form(most: int) -> Media:
+    """A multipart form with at least one film and at most `most`, all of one patient."""
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": most}
+    texts = {
+        name: {
+            "type": "array",
+            "items": {"type": "string", "enum": ["", *allowed]},
+            "maxItems": most,
+            "description": f"the {name} of each film, in the order of the films; empty: not stated",
+        }
+        for name, allowed in (("view", VIEWS), ("side", SIDES))
+    }
+    schema = {
+        "type": "object",
+        "description": "films of one patient, in fields of any name that have a file name",
+        "properties": {"image": files, **texts},
+        "required": ["image"],
+    }
+    return Media(("multipart/form-data",), schema)
+
+
+@dataclass(frozen=True)
+class SentFilm:
+    """An image file of a request: its position, from 0, its file name where it came with one, its bytes, and what the
+    sender states about it. `data` is None for a file beyond MAMMO_MAX_IMAGE_MB, which was not kept."""
+
+    position: int
+    name: str | None
+    data: bytes | None
+    stated: Stated = UNSTATED
+
+    def __str__(self) -> str:
+        return f"film {self.position + 1}" + (f" ({self.name})" if self.name else "")
+
+
+def films_sent(most: int) -> list[SentFilm]:
+    """The body, or the files of a multipart form, all of one patient. Raises InputError."""
+    form: SentForm | None = g.get("form")
+    if form is None:
+        data = request_parsing.sent_body()
+        if not data:
+            raise InputError("the body is empty; send the image's bytes as they are in its file")
+        return [SentFilm(0, None, data)]
+    if not form.files:
+        raise InputError("the form holds no file; send the image in a field such as 'image'")
+    if len(form.files) > most:
+        raise InputError(f"the form holds {len(form.files)} files; send at most {most} in a request")
+    stated = _stated(form)
+    return [
+        SentFilm(position, _shown(file.name), file.data, stated[position]) for position, file in enumerate(form.files)
+    ]
+
+
+def _stated(form: SentForm) -> list[Stated]:
+    """What the text fields `view` and `side` of a form state, film by film. Raises InputError."""
+    views, sides = _stated_field(form, "view", VIEWS), _stated_field(form, "side", SIDES)
+    return [Stated(view, side) for view, side in zip(views, sides, strict=True)]
+
+
+def _stated_field(form: SentForm, name: str, allowed: tuple[T, ...]) -> list[T | None]:
+    """The values of a field, one for each film; an empty one states nothing."""
+    values, films = form.texts.get(name, ()), len(form.files)
+    if not values:
+        return [None] * films
+    if len(values) != films:
+        raise InputError(f"the form holds {films} films and {len(values)} fields '{name}'; send one for each film")
+    known: dict[str, T | None] = {"": None, **{str(value): value for value in allowed}}
+    if any(value.strip().upper() not in known for value in values):
+        raise InputError(f"a field '{name}' is none of {', '.join(map(str, allowed))}; mend it, or leave it empty")
+    return [known[value.strip().upper()] for value in values]
+
+
+def explain_of(asked: PredictionQuery, point: OperatingPoint) -> Explain | None:
+    """What is to be explained of a film, if anything."""
+    if asked.explain is None:
+        return None
+    return explanation(point, None if asked.explained is None else Label(asked.explained))
+
+
+def _shown(name: str | None) -> str | None:
+    """A file name as it is named in an answer: without folders and what can't be printed."""
+    shown = "".join(letter for letter in re.split(r"[/\\]", name or "")[-1] if letter.isprintable())
+    return shown[:_LONGEST_NAME] or None
+
+
+def predict_all(
+    service: InferenceService,
+    model: ServedModel,
+    images: Sequence[SentFilm],
+    *,
+    explain: Explain | None = None,
+    timeout_ms: int | None = None,
+) -> list[Prediction]:
+    """Predict images one after the other. A client that hangs up is not worked for any longer.
+
+    Raises what `InferenceService.predict` raises; an ImageError names the image where there are several.
+    """
+    return [
+        predict_film(service, model, image, named=len(images) > 1, explain=explain, timeout_ms=timeout_ms)
+        for image in images
+    ]
+
+
+def predict_film(
+    service: InferenceService,
+    model: ServedModel,
+    film: SentFilm,
+    *,
+    named: bool,
+    explain: Explain | None = None,
+    timeout_ms: int | None = None,
+) -> Prediction:
+    """Predict one film.
+
+    Raises what `InferenceService.predict` raises; an ImageError names the film where it is `named`.
+    """
+    connection = request.environ.get("gunicorn.socket")
+    timeout_s = None if timeout_ms is None else timeout_ms / 1000
+    try:
+        if film.data is None:
+            most = service.config.max_image_mb
+            raise ImageTooLarge(f"the file has more than {most} MB (MAMMO_MAX_IMAGE_MB); send a smaller one")
+        return service.predict(
+            model,
+            film.data,
+            explain=explain,
+            stated=film.stated,
+            timeout_s=timeout_s,
+            is_gone=lambda: connection_closed(connection),
+        )
+    except ImageError as error:
+        if named:
+            error.args = (f"{film}: {error}",)
+        raise

@@ -1,0 +1,116 @@
+"""Runs a published network on the CPU by ONNX Runtime. Arrays in, arrays out.
+
+A request that is alone takes all cores; of others each core answers one or two at a time. ONNX Runtime fixes the
+number of threads with the session, so there are two sessions, over one copy of the weights: the graph is optimised for
+this CPU once and written to a file, from which both sessions map the weights. The file is deleted as soon as they have.
+"""
+
+import ctypes
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+
+from services.inference.admission.batching import Answer, Floats, Together, cores_for
+from shared.errors import ModelCorrupt, ModelNotReady
+
+MOST_AT_ONCE = 2
+"""Films that go through the network together: with more of them little is gained, and answers come in larger lumps."""
+
+_ERRORS_ONLY = 3
+
+
+class Runner(Protocol):
+    """What runs a loaded network: `Engine`, or `torch_engine.TorchEngine`."""
+
+    def run(self, films: Floats, *, alone: bool = False) -> Answer: ...
+
+    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer: ...
+
+    def logits(self, films: Floats) -> Floats: ...
+
+
+class Engine:
+    """One loaded network. `run` may be called from several threads at a time."""
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        """Loads `graph`, whose weights it copies to a temporary file.
+
+        Raises:
+            ModelCorrupt: it is no ONNX model that this release of ONNX Runtime reads.
+            ModelNotReady: there is no room for the file.
+        """
+        with tempfile.TemporaryDirectory(prefix="mammostack-model-") as folder:
+            if shutil.disk_usage(folder).free < 2 * len(graph):
+                raise ModelNotReady(f"no room for {2 * len(graph) >> 20} MB beside {folder}; make some, or set TMPDIR")
+            optimised = _optimise(graph, Path(folder))
+            one_core = _session(str(optimised), _options(1))
+            self._all_cores = _session(str(optimised), _options(threads)) if threads > 1 else one_core
+        self._together = Together(partial(_forward, one_core), threads, MOST_AT_ONCE, cores_for(threads))
+        _return_freed_memory()
+
+    def run(self, films: Floats, *, alone: bool = False) -> Answer:
+        """The answer to network inputs, float32 N x 1 x S x S in [0, 1].
+
+        Args:
+            alone: no other request is at work, so this one may take all cores; else it takes one, or a part of it.
+        """
+        return _forward(self._all_cores, films) if alone else self._together.run(films)
+
+    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer:
+        """The same of the films that `prepare` makes, as soon as a core is free for it. Raises what it raises."""
+        return self.run(prepare(), alone=True) if alone else self._together.run_prepared(prepare)
+
+    def logits(self, films: Floats) -> Floats:
+        """Float32 N x 3."""
+        return self.run(films, alone=True).logits
+
+
+def _forward(session: onnxruntime.InferenceSession, films: Floats) -> Answer:
+    logits, features = session.run(["logits", "features"], {"films": films})
+    return Answer(np.asarray(logits, np.float32), np.asarray(features, np.float32))
+
+
+def _optimise(graph: bytes, folder: Path) -> Path:
+    """Writes the graph as this CPU runs it best; its weights go to a file beside it, in pages that can be mapped."""
+    target = folder / "optimised.onnx"
+    options = _options(1)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.optimized_model_filepath = str(target)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    options.log_severity_level = _ERRORS_ONLY  # it warns that the file is for this CPU alone
+    _session(graph, options)
+    return target
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    """For a graph that is optimised already."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # a thread that waits must sleep: others need its core
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _session(model: bytes | str, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime raises many types, and none of them lets the model be used
+        raise ModelCorrupt(f"ONNX Runtime can't load the model: {error}") from error
+
+
+def _return_freed_memory() -> None:
+    """glibc keeps what loading has freed, as much as the weights again, unless it is told not to."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

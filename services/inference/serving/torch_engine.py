@@ -1,0 +1,56 @@
+"""Runs a published network by torch, on a GPU where there is one. Nothing else of the service imports torch."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from services.inference.admission.batching import Answer, Floats, Together
+from shared.errors import ModelCorrupt
+from shared.modelling.networks import trained
+from shared.modelling.recipes import Network
+
+MOST_AT_ONCE = 32
+"""Films of a micro-batch: beyond it a GPU gains no more, and the first of them would wait for the last."""
+
+
+class TorchEngine:
+    """One loaded network. `run` may be called from several threads at a time."""
+
+    def __init__(self, kind: Network, weights: bytes, threads: int) -> None:
+        """Loads safetensors `weights`. So many `threads` prepare films at a time, and where there is no GPU torch has
+        as many. Raises ModelCorrupt."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device.type == "cpu":
+            torch.set_num_threads(threads)
+        try:
+            network = trained(kind, load(weights))
+        except (SafetensorError, RuntimeError) as error:
+            raise ModelCorrupt(f"the weights are not those of {kind}; publish the model again") from error
+        layout = torch.channels_last
+        network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self._preparing = threading.BoundedSemaphore(threads)
+        self._together = Together(partial(_forward, network, device), 1, MOST_AT_ONCE)
+
+    def run(self, films: Floats, *, alone: bool = False) -> Answer:  # noqa: ARG002  a device is always shared
+        """The answer to network inputs, float32 N x 1 x S x S in [0, 1]."""
+        return self._together.run(films)
+
+    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer:
+        """The same of the films that `prepare` makes. Raises what it raises."""
+        with self._preparing:
+            films = prepare()
+        return self.run(films, alone=alone)
+
+    def logits(self, films: Floats) -> Floats:
+        """Float32 N x 3."""
+        return self.run(films).logits
+
+
+def _forward(network: torch.nn.Module, device: torch.device, films: Floats) -> Answer:
+    with torch.inference_mode():
+        logits, features = network(torch.from_numpy(films).to(device))
+        return Answer(logits.float().cpu().numpy(), features.float().cpu().numpy())

@@ -1,0 +1,200 @@
+"""Who may ask: no key, no answer; scopes, limits and revocation by key; no start where nobody could be told apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+
+from services.inference.admission.auth import Access, NoKeys, check_somebody_may_ask, local_key
+from shared.api.keys import SCOPES
+from shared.errors import InputError, LimitReached, NotAllowed, NotAuthenticated, StoreUnavailable
+from shared.imaging.decode import encode_png
+from shared.settings import Settings
+from shared.store.api_keys import add_key, describe_key, new_key, revoke_key
+from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectStore
+
+PAGES = {"/", "/page/<path:name>", "/docs", "/docs/<name>", "/openapi.json"}
+OPEN = {*PAGES, "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
+NOBODY = {"HTTP_AUTHORIZATION": ""}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "keys")
+
+
+def access(store: ObjectStore, **limits: int) -> tuple[Access, str]:
+    key = new_key()
+    add_key(store, describe_key(key, "pacs", ["predict"], **limits))
+    found = Access(store, clock=lambda: 0.0)
+    found.refresh()
+    return found, f"Bearer {key}"
+
+
+def test_every_route_but_the_page_and_the_probes_needs_a_key(client: FlaskClient) -> None:
+    opened = set()
+    for rule in client.application.url_map.iter_rules():
+        arguments = dict.fromkeys(rule.arguments, "x")
+        path = rule.build(arguments)[1]
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+            answer = client.open(path, method=method, environ_overrides=NOBODY)
+            if answer.status_code == 401:
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+                assert "Authorization: Bearer" in answer.json["detail"]
+            else:
+                opened.add(rule.rule)
+    assert opened == OPEN
+
+
+def test_a_body_is_not_read_before_its_key_is_known(client: FlaskClient) -> None:
+    answer = client.post("/v1/predictions", data=bytes(3 * 2**20), environ_overrides=NOBODY)
+    assert answer.status_code == 401, "too large, and that is not even looked at"
+
+
+def test_a_key_of_the_store_is_good_for_its_scopes_alone(ready: FlaskClient, film: np.ndarray) -> None:
+    made = {scope: ready.post("/v1/keys", json={"name": scope, "scopes": [scope]}).json["key"] for scope in SCOPES}
+    data = encode_png(film)
+    allowed = {
+        (scope, path): ready.open(path, method=method, data=body, headers=bearer(key)).status_code
+        for scope, key in made.items()
+        for method, path, body in (
+            ("POST", "/v1/predictions", data),
+            ("GET", "/metrics", b""),
+            ("GET", "/v1/keys", b""),
+        )
+    }
+    assert {pair for pair, status in allowed.items() if status == 200} == {
+        ("predict", "/v1/predictions"),
+        ("metrics", "/metrics"),
+        *(("admin", path) for path in ("/v1/predictions", "/metrics", "/v1/keys")),
+    }
+    assert set(allowed.values()) == {200, 403}
+
+
+def test_a_revoked_key_is_refused_at_once(client: FlaskClient) -> None:
+    made = client.post("/v1/keys", json={"name": "pacs"}).json
+    assert made["scopes"] == ["predict"]
+    assert client.get("/v1/models", headers=bearer(made["key"])).status_code == 200
+    assert client.delete(f"/v1/keys/{made['id']}").status_code == 200
+    refused = client.get("/v1/models", headers=bearer(made["key"]))
+    assert (refused.status_code, refused.json["title"]) == (401, "not-authenticated")
+    assert client.delete(f"/v1/keys/{made['id']}").status_code == 404
+
+
+def test_the_list_of_keys_shows_no_key_and_no_hash(client: FlaskClient) -> None:
+    made = client.post("/v1/keys", json={"name": "pacs", "requests_a_minute": 5}).json
+    listed = client.get("/v1/keys")
+    assert made["key"] not in listed.text
+    assert [(key["name"], key["requests_a_minute"]) for key in listed.json["keys"]] == [("pacs", 5)]
+    assert "sha256" not in listed.text
+
+
+@pytest.mark.parametrize(
+    "wanted", [None, [], {}, {"name": "a/b"}, {"name": "a", "scopes": []}, {"name": "a", "scope": "admin"}]
+)
+def test_a_key_that_can_not_be_made_is_told(client: FlaskClient, wanted: object) -> None:
+    refused = client.post("/v1/keys", json=wanted)
+    assert refused.status_code == 400
+    assert "the body is not what this route takes" in refused.json["detail"]
+
+
+def test_a_limit_of_requests_a_minute_lets_them_come_at_once_and_then_by_the_clock(empty: DirectoryStore) -> None:
+    found, header = access(empty, requests_a_minute=3)
+    now = [0.0]
+    found.clock = lambda: now[0]
+    for _ in range(3):
+        found.leave(found.enter(header, "predict"))
+    with pytest.raises(LimitReached, match="3 times a minute") as refused:
+        found.enter(header, "predict")
+    assert refused.value.retry_after_s == 20
+    now[0] = 20.0
+    found.leave(found.enter(header, "predict"))
+    with pytest.raises(LimitReached):
+        found.enter(header, "predict")
+
+
+def test_a_limit_of_requests_at_once_ends_with_the_first_of_them(empty: DirectoryStore) -> None:
+    found, header = access(empty, requests_at_once=2)
+    first = found.enter(header, "predict")
+    found.enter(header, "predict")
+    with pytest.raises(LimitReached, match="2 requests at work"):
+        found.enter(header, "predict")
+    found.leave(first)
+    found.enter(header, "predict")
+
+
+def test_a_limit_is_told_with_the_time_to_wait_and_the_request_that_failed_counts_no_longer(
+    client: FlaskClient,
+) -> None:
+    key = client.post("/v1/keys", json={"name": "pacs", "requests_a_minute": 2, "requests_at_once": 1}).json["key"]
+    assert client.get("/v1/usage-limits", headers=bearer(key)).json["key"]["requests_at_once"] == 1
+    assert client.post("/v1/predictions", headers=bearer(key)).status_code == 503, "no model, but counted and left"
+    refused = client.get("/v1/models", headers=bearer(key))
+    assert (refused.status_code, refused.json["title"]) == (429, "limit-reached")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 30
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "Bearer x", "Bearer mammo_12345678_x"])
+def test_what_is_no_key_is_refused(empty: DirectoryStore, header: str | None) -> None:
+    found, _ = access(empty)
+    with pytest.raises(NotAuthenticated):
+        found.enter(header, "predict")
+
+
+def test_keys_stay_known_while_the_store_is_away(empty: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, header = access(empty)
+
+    def away(_: str) -> bytes:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(empty, "get", away)
+    found.refresh()
+    found.enter(header, "predict")
+    unread = Access(empty)
+    unread.refresh()
+    with pytest.raises(StoreUnavailable, match="could not be read yet"):
+        unread.enter(header, "predict")
+
+
+def test_a_key_without_the_scope_is_told_which(empty: DirectoryStore) -> None:
+    found, header = access(empty)
+    with pytest.raises(NotAllowed, match="lacks the scope metrics"):
+        found.enter(header, "metrics")
+
+
+def config(store: DirectoryStore, host: str, key: str | None = None) -> Settings:
+    broker = SecretStr("redis://:unused@127.0.0.1:1/0")
+    secret = SecretStr(key) if key is not None else None
+    return Settings(_env_file=None, store=str(store.root), redis_url=broker, serve_host=host, api_key=secret)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "inference"])
+def test_beyond_loopback_there_has_to_be_a_key_in_the_store(empty: DirectoryStore, host: str) -> None:
+    key = new_key()
+    assert local_key(config(empty, host, key)) is None
+    with pytest.raises(NoKeys, match="mammo keys create"):
+        check_somebody_may_ask(empty, config(empty, host, key))
+    add_key(empty, describe_key(key, "pacs", ["predict"]))
+    check_somebody_may_ask(empty, config(empty, host))
+    revoke_key(empty, key.split("_")[1])
+    with pytest.raises(NoKeys):
+        check_somebody_may_ask(empty, config(empty, host))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_on_loopback_the_key_of_the_settings_is_good_for_everything(empty: DirectoryStore, host: str) -> None:
+    check_somebody_may_ask(empty, config(empty, host))
+    assert local_key(config(empty, host)) is None
+    assert local_key(config(empty, host, "")) is None
+    kept = local_key(config(empty, host, new_key()))
+    assert kept
+    assert kept.scopes == SCOPES
+    with pytest.raises(InputError, match="mammo keys create"):
+        local_key(config(empty, host, "secret"))

@@ -1,0 +1,106 @@
+"""The GPU's path, here on a CPU: the same answers as ONNX Runtime gives, and calls that come together share a batch."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import numpy as np
+import pytest
+
+from services.inference.serving.engine import Engine
+from services.inference.serving.torch_engine import MOST_AT_ONCE, TorchEngine
+from shared.errors import ModelCorrupt
+from shared.modelling.card import ONNX, WEIGHTS
+from shared.modelling.golden import golden_inputs
+
+NETWORK, SIZE = "modified_cnn", 64
+
+
+@pytest.fixture(scope="module")
+def engine(files: dict[str, dict[str, bytes]]) -> TorchEngine:
+    return TorchEngine(NETWORK, files["v1"][WEIGHTS], 1)
+
+
+def test_it_answers_as_the_published_graph_does(engine: TorchEngine, files: dict[str, dict[str, bytes]]) -> None:
+    films = golden_inputs(SIZE, 9)
+    ours, theirs = engine.run(films), Engine(files["v1"][ONNX], 1).run(films)
+    assert np.allclose(ours.logits, theirs.logits, atol=1e-4)
+    assert np.allclose(ours.features, theirs.features, atol=1e-3)
+
+
+def test_calls_that_come_while_it_is_at_work_share_one_batch_and_each_gets_its_own_answer(
+    engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, sizes, busy, go_on = engine._together._forward, [], Event(), Event()
+
+    def slow(films: np.ndarray) -> object:
+        sizes.append(len(films))
+        busy.set()
+        assert go_on.wait(10)
+        return forward(films)
+
+    films = [golden_inputs(SIZE, seed)[:1] for seed in range(5)]
+    expected = [engine.logits(film) for film in films]
+    monkeypatch.setattr(engine._together, "_forward", slow)
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(engine.logits, films[0])
+        assert busy.wait(10)
+        others = [pool.submit(engine.logits, film) for film in films[1:]]
+        while engine._together.depth < 4:
+            assert not first.done()
+        go_on.set()
+        answers = [asked.result(10) for asked in (first, *others)]
+    assert sizes == [1, 4]
+    for answer, right in zip(answers, expected, strict=True):
+        assert np.allclose(answer, right, atol=1e-5)
+
+
+def test_no_batch_is_larger_than_it_may_be(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, sizes = engine._together._forward, []
+
+    def counted(films: np.ndarray) -> object:
+        sizes.append(len(films))
+        return forward(films)
+
+    monkeypatch.setattr(engine._together, "_forward", counted)
+    film = golden_inputs(SIZE, 1)[:1]
+    with ThreadPoolExecutor(16) as pool:
+        assert len(list(pool.map(engine.logits, [film] * (MOST_AT_ONCE + 20)))) == MOST_AT_ONCE + 20
+    assert sum(sizes) == MOST_AT_ONCE + 20
+    assert max(sizes) <= MOST_AT_ONCE
+
+
+def test_a_batch_that_fails_is_told_to_all_and_the_next_one_works(
+    engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(engine._together, "_forward", lambda _films: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.run(golden_inputs(SIZE, 1))
+    assert engine.logits(golden_inputs(SIZE, 1)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", ["alexnet", "modified_cnn"])
+def test_weights_of_another_network_or_none_at_all_are_refused(kind: str, files: dict[str, dict[str, bytes]]) -> None:
+    weights = files["v1"][WEIGHTS] if kind == "alexnet" else b"no safetensors"
+    with pytest.raises(ModelCorrupt, match="publish the model again"):
+        TorchEngine(kind, weights, 1)
+
+
+def test_as_many_films_are_prepared_at_a_time_as_there_are_threads(engine: TorchEngine) -> None:
+    film, begun, go_on = golden_inputs(SIZE, 1)[:1], [], Event()
+
+    def prepare() -> np.ndarray:
+        begun.append(True)
+        assert go_on.wait(10)
+        return film
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(engine.run_prepared, prepare) for _ in range(4)]
+        while not begun:
+            assert not any(each.done() for each in asked)
+        assert not Event().wait(0.1)
+        assert len(begun) == 1  # it was loaded with one thread
+        go_on.set()
+        for each in asked:
+            assert np.allclose(each.result(10).logits, engine.logits(film), atol=1e-5)
+    assert len(begun) == 4
