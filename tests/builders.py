@@ -12,7 +12,7 @@ from shared.datasets.synthetic_exams import exposures
 from shared.domain.films import Film, Lesion, Manifest, SetAside, Transform, Variant, describe
 from shared.domain.records import CLASSES, Label
 from shared.embedded.stack import Stack
-from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.comparison import Comparison

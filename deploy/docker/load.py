@@ -16,7 +16,7 @@ from shared.client import ApiError, InferenceClient
 from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.errors import MammoError
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from shared.settings import client_key
 
 REPORT_S = 10.0

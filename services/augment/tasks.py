@@ -8,7 +8,7 @@ import cv2
 from services.augment.core import apply_transform, carry_lesions, draw_transform
 from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
-from shared.imaging.decode import decode, encode_png
+from shared.imaging.formats.decode import decode, encode_png
 from shared.queue.celery_app import make_app
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardStage, Source

@@ -28,7 +28,7 @@ from shared.api.predictions import (
 )
 from shared.domain.records import CLASSES
 from shared.errors import MammoError, NotAMammogram
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from shared.imaging.image import Image, to_8bit, unsigned
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.card import ModelCard

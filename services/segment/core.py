@@ -1,13 +1,13 @@
 """One film in, the breast alone out, the chest wall on the left, with the mask that says where it is.
 
-The method is `shared.imaging.segment`, which inference uses too: what training saw, serving does.
+The method is `shared.imaging.segmentation.segment`, which inference uses too: what training saw, serving does.
 """
 
 from dataclasses import dataclass
 
-from shared.imaging.decode import decode, encode_png
+from shared.imaging.formats.decode import decode, encode_png
 from shared.imaging.image import with_depth
-from shared.imaging.segment import segment
+from shared.imaging.segmentation.segment import segment
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import typer
 from shared.console import console
 from shared.datasets.mias import lesions_near
 from shared.errors import InputError
-from shared.imaging.decode import decode, encode_png
+from shared.imaging.formats.decode import decode, encode_png
 from shared.imaging.image import to_8bit
 from shared.modelling.recipes import PROFILES, AugmentationRecipe, profile, read_augmentation
 

@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple, cast
 from shared.domain.films import Film, Lesion, Manifest
 from shared.domain.records import CLASSES, Label
 from shared.errors import DatasetError, ImageError
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 
 KINDS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
 SYNTHETIC_MARK = "SYNTHETIC FILMS"

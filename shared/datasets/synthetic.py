@@ -9,7 +9,7 @@ import numpy as np
 from shared.datasets.phantom import EDGE, SyntheticFilm, render
 from shared.datasets.phantom_tissue import Density
 from shared.domain.records import Label
-from shared.imaging.decode import encode_pgm
+from shared.imaging.formats.decode import encode_pgm
 
 _PATIENTS = ("NB", "MN", "NN", "BN", "NM", "NN", "BB", "MM")
 """Right and left film of eight patients, over and over: half of them normal, a quarter benign, a quarter malignant."""

@@ -15,7 +15,7 @@ from shared.datasets.phantom_views import VENDOR, Side, ViewFilm, ViewName, draw
 from shared.datasets.synthetic import label_of
 from shared.datasets.table import FilmRow, LesionRow, write_tables
 from shared.domain.films import Acquisition
-from shared.imaging.decode import encode_pgm
+from shared.imaging.formats.decode import encode_pgm
 
 _DENSITIES: tuple[Density, ...] = ("G", "F", "D")
 _VIEWS: tuple[tuple[Side, ViewName], ...] = (("right", "CC"), ("left", "CC"), ("right", "MLO"), ("left", "MLO"))

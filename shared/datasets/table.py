@@ -19,7 +19,7 @@ from shared.datasets.mias import ImageFile
 from shared.domain.films import Acquisition, Film, Lesion, Manifest
 from shared.domain.records import CLASSES, Label, Record
 from shared.errors import DatasetError, ImageError
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 
 FILMS, LESIONS = "films.csv", "lesions.csv"
 

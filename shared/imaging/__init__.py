@@ -1,1 +1,1 @@
-"""Decoding, breast segmentation, preprocessing: one code for training and serving. Pure: bytes and arrays only."""
+"""One code for training and serving: decoding, breast segmentation, preprocessing. Pure: bytes and arrays only."""

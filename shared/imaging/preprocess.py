@@ -9,11 +9,11 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import NotAMammogram
-from shared.imaging.breast import Box
-from shared.imaging.decode import decode
-from shared.imaging.gate import Gate
+from shared.imaging.formats.decode import decode
 from shared.imaging.image import Image, Pixels, unsigned
-from shared.imaging.segment import SEGMENTATION_VERSION, Segmentation, segment
+from shared.imaging.segmentation.breast import Box
+from shared.imaging.segmentation.gate import Gate
+from shared.imaging.segmentation.segment import SEGMENTATION_VERSION, Segmentation, segment
 
 DARK, BRIGHT = 1.0, 99.5
 """Percentiles of the grey levels inside the mask that become 0 and 1: exposure differs from film to film."""

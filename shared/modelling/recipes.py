@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from shared.domain.records import Record
 from shared.errors import InputError, PlanError
-from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 
 Network = Literal["modified_cnn", "alexnet", "resnet50"]
 NETWORKS: tuple[Network, ...] = ("modified_cnn", "alexnet", "resnet50")

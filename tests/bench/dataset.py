@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.datasets.synthetic import draw, write_dataset
-from shared.imaging.decode import decode, encode_pgm
+from shared.imaging.formats.decode import decode, encode_pgm
 from shared.imaging.image import to_8bit
 
 FILMS = 8

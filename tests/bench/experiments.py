@@ -33,10 +33,10 @@ from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
 from shared.domain.films import Film, Lesion, Transform, Variant
 from shared.domain.records import CLASSES, Label
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
-from shared.imaging.segment import segment
+from shared.imaging.segmentation.segment import segment
 from shared.modelling.comparison import both_sides, compared, log_odds
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.networks import MammogramNetwork, build

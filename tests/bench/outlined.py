@@ -19,7 +19,7 @@ from shared.datasets.mias import parse_info
 from shared.datasets.phantom import EDGE
 from shared.datasets.synthetic import draw
 from shared.domain.films import Lesion
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 from shared.imaging.image import to_8bit
 
 Grey: TypeAlias = npt.NDArray[np.uint8]

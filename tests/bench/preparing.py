@@ -21,7 +21,7 @@ import numpy as np
 import services  # noqa: F401  sets what OpenMP must know before it is imported
 from shared.datasets.synthetic_exams import Exposed, draw_exposure
 from shared.embedded.commands import ROOT
-from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
 from tests.bench import timing
 from tests.bench.dataset import films

@@ -47,7 +47,7 @@ def _main(published: Published) -> None:
     from services.train.publishing.publish import model_files
     from shared.datasets.phantom import render
     from shared.domain.records import Label
-    from shared.imaging.decode import encode_pgm, encode_png
+    from shared.imaging.formats.decode import encode_pgm, encode_png
     from shared.modelling.networks import build
     from shared.store import models
     from shared.store.directory import DirectoryStore

@@ -14,9 +14,9 @@ import services  # noqa: F401  sets what OpenMP and ONNX Runtime must know befor
 import numpy as np
 import onnxruntime
 
-from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, network_input, prepare
-from shared.imaging.segment import segment
+from shared.imaging.segmentation.segment import segment
 from tests.bench import timing
 from tests.bench.dataset import films
 from tests.bench.published import SIZE, publish

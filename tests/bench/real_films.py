@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from shared.errors import ImageError
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 from shared.imaging.image import to_8bit
-from shared.imaging.segment import Segmentation, segment
+from shared.imaging.segmentation.segment import Segmentation, segment
 from tests.bench.film_folders import NEGATIVE, RealFilm, real_films
 from tests.bench.outlined import Grey
 from tests.bench.segmentation import GREEN, RED, TILE, WORST, dice

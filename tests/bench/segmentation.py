@@ -14,7 +14,7 @@ import numpy as np
 
 from shared.domain.films import Lesion
 from shared.errors import NotAMammogram
-from shared.imaging.segment import segment
+from shared.imaging.segmentation.segment import segment
 from tests.bench.outlined import Case, Grey, cases
 
 WORST, TILE = 10, 400

@@ -18,8 +18,8 @@ from pydicom import encaps
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
 
-from shared.imaging import dicom as reader
-from shared.imaging.decode import decode
+from shared.imaging.formats import dicom as reader
+from shared.imaging.formats.decode import decode
 from shared.imaging.preprocess import LEAST_EDGE
 from tests.bench import timing
 from tests.bench.films import film

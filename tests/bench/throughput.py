@@ -32,7 +32,7 @@ from shared.allocator import keep_freed_memory
 from shared.domain.films import Film, Manifest, describe
 from shared.domain.records import Label
 from shared.embedded.commands import ROOT, worker_command
-from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.modelling.recipes import PROFILES, Profile
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app

@@ -10,7 +10,7 @@ import pytest
 
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from tests.e2e.browsing import bare, choose, colourless, drawn, facts, said, slide, watched
 from tests.serving import KEY, NETWORK, Served, published, running_service
 from tests.unit.shared.imaging.dicoms import SECRET, dicom

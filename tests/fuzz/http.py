@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 
 from shared.datasets.synthetic import draw
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from tests.fuzz.images import corpus, file_of
 from tests.serving import KEY, NETWORK, Served, published, running_service
 from tests.unit.shared.imaging.dicoms import SECRET

@@ -24,7 +24,7 @@ import numpy as np
 
 from shared.datasets.synthetic import draw
 from shared.errors import ImageError
-from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, dicom, table
 from tests.unit.shared.imaging.tiffs import page, tiff
 

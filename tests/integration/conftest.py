@@ -8,7 +8,7 @@ import pytest
 
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from shared.store.directory import DirectoryStore
 from tests.serving import Served, published, running_service
 

@@ -30,7 +30,7 @@ from shared.domain.records import Label
 from shared.embedded import broker
 from shared.embedded.commands import ROOT, inference_command, worker_command
 from shared.errors import InputError
-from shared.imaging.decode import encode_pgm, encode_png
+from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.modelling.networks import build
 from shared.settings import Settings
 from shared.store import layout, models

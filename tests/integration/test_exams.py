@@ -9,7 +9,7 @@ import psutil
 import requests
 
 from shared.client import SentFilm
-from shared.imaging.decode import encode_pgm
+from shared.imaging.formats.decode import encode_pgm
 from shared.store.directory import DirectoryStore
 from tests.serving import HEADERS, Served, running_service
 

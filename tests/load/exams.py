@@ -25,7 +25,7 @@ import requests
 
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.imaging.decode import encode_pgm
+from shared.imaging.formats.decode import encode_pgm
 from shared.store.directory import DirectoryStore
 from tests.bench.published import NETWORK, publish
 from tests.serving import HEADERS, Served, running_service

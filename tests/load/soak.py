@@ -21,7 +21,7 @@ import numpy as np
 
 from services.inference.admission.queueing import IN_HAND
 from shared.embedded.commands import ROOT
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from shared.settings import Settings
 from tests.bench.published import Published, publish
 from tests.bench.sides import MAMMOSTACK, WORKERS, Running, headers, running

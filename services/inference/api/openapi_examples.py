@@ -30,7 +30,7 @@ from shared.api.protocols import (
 from shared.api.service import Alive, ModelList, Ready, UsageLimits
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from shared.modelling.exams import RULE
 
 _VERSION = "20261122-190722-b05b"

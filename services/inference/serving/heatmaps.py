@@ -9,9 +9,9 @@ from PIL import Image as Pillow
 
 from services.inference.admission.batching import Floats
 from shared.api.predictions import MapForm
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from shared.imaging.preprocess import input_square
-from shared.imaging.segment import Segmentation
+from shared.imaging.segmentation.segment import Segmentation
 
 _LONGEST_EDGE = 512  # of the map that is sent: the network's own is much coarser, and the client enlarges it anyway
 _LEVELS = np.arange(256, dtype=np.uint8)

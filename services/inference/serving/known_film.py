@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 from shared.api.films import Side, SideSource, ViewSource
 from shared.imaging.image import FileFacts, Image
-from shared.imaging.segment import Segmentation
-from shared.imaging.view import View
+from shared.imaging.segmentation.segment import Segmentation
+from shared.imaging.segmentation.view import View
 
 STANDARD_VIEWS = ("CC", "MLO")
 """Those of a screening exam, of which the two breasts are compared."""

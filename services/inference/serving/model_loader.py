@@ -13,7 +13,7 @@ from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady
 from shared.imaging.preprocess import Preprocessing
-from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.modelling.card import GOLDEN, GOLDEN_INT8, HEAD, INT8, ONNX, WEIGHTS, ModelCard
 from shared.modelling.golden import check_golden
 from shared.settings import EngineKind

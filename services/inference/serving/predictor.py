@@ -18,11 +18,11 @@ from services.inference.serving.heatmaps import on_film
 from services.inference.serving.known_film import UNSTATED, KnownFilm, Stated, known_film
 from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
-from shared.imaging.decode import decode
-from shared.imaging.gate import Gate
+from shared.imaging.formats.decode import decode
 from shared.imaging.image import Image
 from shared.imaging.preprocess import Prepared, Preprocessing, prepare_image
-from shared.imaging.segment import Segmentation
+from shared.imaging.segmentation.gate import Gate
+from shared.imaging.segmentation.segment import Segmentation
 from shared.modelling.activation import activation_map
 from shared.modelling.applicability import Applicability, assess
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict

@@ -19,7 +19,7 @@ from shared.datasets.splits import Split, paper_split, patient_split
 from shared.domain.films import SetAside, Shard, Variant
 from shared.domain.records import CLASSES
 from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 from shared.imaging.image import Image, with_depth
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.runs.plan import Plan

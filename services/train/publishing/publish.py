@@ -21,7 +21,7 @@ from services.train.publishing.quantise import CALIBRATION_FILMS, judge, logits_
 from shared.domain.records import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
 from shared.imaging.preprocess import Preprocessing
-from shared.imaging.segment import SEGMENTATION_VERSION
+from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.modelling.applicability import count_films
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.card import (

@@ -38,7 +38,7 @@ def _put_twice(self, queue, message, **options):
 
 Channel._put = _put_twice
 
-from shared.imaging import decode as decoding  # noqa: E402  the services take decode by name when they are imported
+from shared.imaging.formats import decode as decoding  # noqa: E402  the services take decode by name when they are imported
 from shared.imaging.image import Image  # noqa: E402
 
 _decode = decoding.decode

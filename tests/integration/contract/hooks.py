@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.inference.api.uploads import IMAGES
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 
 FILMS = st.sampled_from(
     [encode_png(render(np.random.default_rng(seed), "left", "G", Label.BENIGN).pixels[::4, ::4]) for seed in (1, 2)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from services.augment.tasks import AUGMENT, StoredFilm, augment_film
 from shared.domain.films import Shard, Transform
-from shared.imaging.decode import decode, encode_png
+from shared.imaging.formats.decode import decode, encode_png
 from shared.runs.shards import is_intact
 from shared.store import layout
 from shared.store.ingest import stored_manifest

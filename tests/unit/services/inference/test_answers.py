@@ -7,7 +7,7 @@ import pytest
 from services.inference.answers import film_answer
 from services.inference.serving.predictor import Prediction
 from shared.imaging.image import Image
-from shared.imaging.segment import segment
+from shared.imaging.segmentation.segment import segment
 from tests.builders import model_card
 
 

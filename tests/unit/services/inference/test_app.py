@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from services.inference.serving.engine import Engine
-from shared.imaging.decode import encode_pgm, encode_png
+from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import softmax
 from shared.store import models

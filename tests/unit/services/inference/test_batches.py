@@ -18,7 +18,7 @@ from shared.api.batches import BatchLine, BatchRequest
 from shared.batches import flow
 from shared.batches.plan import BatchPlan, batch_id, make_batch
 from shared.errors import InputError, JobInterrupted, ModelCorrupt, StoreMisconfigured, StoreUnavailable
-from shared.imaging.decode import encode_pgm, encode_png
+from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.modelling.applicability import TrainedOn
 from shared.queue.messages import Message
 from shared.store import layout

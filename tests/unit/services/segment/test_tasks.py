@@ -11,9 +11,9 @@ from services.segment.tasks import SEGMENT
 from shared.datasets.synthetic import draw
 from shared.domain.films import Shard
 from shared.errors import NotAMammogram
-from shared.imaging.decode import decode, encode_png
+from shared.imaging.formats.decode import decode, encode_png
 from shared.imaging.image import Pixels
-from shared.imaging.segment import Segmentation, segment
+from shared.imaging.segmentation.segment import Segmentation, segment
 from shared.runs.plan import Plan
 from shared.runs.shards import is_intact
 from shared.store import layout

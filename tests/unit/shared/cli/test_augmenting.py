@@ -11,7 +11,7 @@ import pytest
 from shared.datasets.mias import lesions_near
 from shared.domain.records import Label
 from shared.errors import DatasetError, ImageError, InputError
-from shared.imaging.decode import encode_pgm
+from shared.imaging.formats.decode import encode_pgm
 from shared.modelling.recipes import PROFILES, AugmentationRecipe, read_augmentation
 from tests.unit.shared.cli.test_cli import mammo
 

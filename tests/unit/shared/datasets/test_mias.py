@@ -15,7 +15,7 @@ from shared.datasets.mias import Source, lesions_near, parse_info, read_manifest
 from shared.domain.films import Film, Lesion, Manifest, describe
 from shared.domain.records import CLASSES, Label
 from shared.errors import DatasetError
-from shared.imaging.decode import decode, encode_pgm
+from shared.imaging.formats.decode import decode, encode_pgm
 from shared.modelling.applicability import TrainedOn, count_films
 
 WIDTH, HEIGHT = 64, 48

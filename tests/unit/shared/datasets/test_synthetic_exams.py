@@ -12,7 +12,7 @@ from shared.datasets.synthetic import label_of
 from shared.datasets.synthetic_exams import Exposed, draw_exposure, exposures, write_exams
 from shared.domain.films import Film, Manifest
 from shared.domain.records import Label
-from shared.imaging.segment import segment
+from shared.imaging.segmentation.segment import segment
 
 WOMEN = 8
 

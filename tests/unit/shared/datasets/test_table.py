@@ -13,7 +13,7 @@ from shared.datasets.table import FILMS, LESIONS, TableSource
 from shared.domain.films import Film, Lesion
 from shared.domain.records import Label
 from shared.errors import DatasetError
-from shared.imaging.decode import encode_pgm
+from shared.imaging.formats.decode import encode_pgm
 
 HEADER = "film,file,patient,exam,side,view,acquisition,vendor,density,label,synthetic"
 ROW = "a_L_CC,films/a.pgm,p1,e1,left,CC,digital,phantom,G,malignant,yes"

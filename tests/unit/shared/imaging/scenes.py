@@ -1,7 +1,7 @@
 """Draws what is no mammogram, by kind and seed: what a client may send by mistake, and what only looks like a film.
 
-Each scene is uint8, H x W. The values of `shared/imaging/gate.py` were chosen with seeds below 1000, and are measured
-with others.
+Each scene is uint8, H x W. The values of `shared/imaging/segmentation/gate.py` were chosen with seeds below 1000, and
+are measured with others.
 """
 
 from collections.abc import Callable

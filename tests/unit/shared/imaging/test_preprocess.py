@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram, UnsupportedImage
-from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.image import Image
 from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image
 

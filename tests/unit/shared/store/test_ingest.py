@@ -12,7 +12,7 @@ import pytest
 from shared.datasets.mias import Source, read_manifest
 from shared.domain.films import FilmShard, describe
 from shared.errors import DatasetError, InputError, ObjectNotFound, StoreMisconfigured
-from shared.imaging.decode import encode_pgm
+from shared.imaging.formats.decode import encode_pgm
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import (

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from services.inference.admission.auth import Access, NoKeys, check_somebody_may_ask, local_key
 from shared.api.keys import SCOPES
 from shared.errors import InputError, LimitReached, NotAllowed, NotAuthenticated, StoreUnavailable
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from shared.settings import Settings
 from shared.store.api_keys import add_key, describe_key, new_key, revoke_key
 from shared.store.directory import DirectoryStore

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 
 
 def picture(data: bytes) -> np.ndarray:

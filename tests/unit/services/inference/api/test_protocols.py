@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from services.inference.api import open_inference
 from shared.errors import InputError
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 
 HEADER = "Inference-Header-Content-Length"
 

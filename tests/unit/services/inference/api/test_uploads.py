@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from services.inference.admission.byte_budget import BytesInHand
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 
 MULTIPART = {"content_type": "multipart/form-data"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from services.inference.serving.heatmaps import grey_png, on_film, overlay_png
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
-from shared.imaging.segment import segment
+from shared.imaging.segmentation.segment import segment
 from shared.modelling.activation import activation_map
 
 

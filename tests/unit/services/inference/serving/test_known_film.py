@@ -9,7 +9,7 @@ import pytest
 
 from services.inference.serving.known_film import KnownFilm, Stated, known_film
 from shared.imaging.image import FileFacts, Image
-from shared.imaging.view import View
+from shared.imaging.segmentation.view import View
 
 MLO_SEEN = View("MLO", 0.9312, "shape")
 UNSURE = View(None, 0.52, "shape")

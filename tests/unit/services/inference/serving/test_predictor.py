@@ -10,7 +10,7 @@ import pytest
 from services.inference.admission.batching import Answer, Floats
 from services.inference.serving.model_loader import load_model
 from services.inference.serving.predictor import ServedModel, predict
-from shared.imaging.decode import encode_png
+from shared.imaging.formats.decode import encode_png
 from shared.store.interface import ObjectStore
 from tests.unit.services.inference.conftest import NETWORK
 

@@ -14,7 +14,7 @@ from services.train.data.inputs import lesion_places, load_images, read_segmente
 from shared.domain.films import Shard
 from shared.domain.records import CLASSES
 from shared.errors import StoreError, StoreUnavailable
-from shared.imaging.decode import decode, encode_png
+from shared.imaging.formats.decode import decode, encode_png
 from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image
 from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore

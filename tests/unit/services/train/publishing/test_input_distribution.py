@@ -9,7 +9,7 @@ from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
 from services.train.publishing.input_distribution import training_films, training_inputs
 from shared.domain.films import FilmShard
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 from shared.imaging.preprocess import Preprocessing, prepare_image
 from shared.modelling import drift
 from shared.modelling.drift import traits_of

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from shared.errors import UnsuitableKind
-from shared.imaging.decode import decode
-from shared.imaging.facts import vendor_of
+from shared.imaging.formats.decode import decode
+from shared.imaging.formats.dicom_facts import vendor_of
 from shared.imaging.image import FileFacts
 from tests.unit.shared.imaging.dicoms import SECRET, dicom
 

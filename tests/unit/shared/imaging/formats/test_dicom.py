@@ -19,7 +19,7 @@ from pydicom.sequence import Sequence
 
 from shared.datasets.synthetic import draw
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 from shared.imaging.image import WindowPreset
 from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, SECRET, Words, dicom, jpeg, table
 
@@ -228,7 +228,7 @@ def test_a_huge_header_is_refused_before_memory_is_taken() -> None:
 
 
 def test_a_deflated_file_that_inflates_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.imaging.dicom.MAX_INFLATED", 30_000)
+    monkeypatch.setattr("shared.imaging.formats.dicom.MAX_INFLATED", 30_000)
     with pytest.raises(ImageTooLarge, match="inflates"):
         decode(dicom(FILM, uid.DeflatedExplicitVRLittleEndian))
 

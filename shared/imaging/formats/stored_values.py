@@ -7,7 +7,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from shared.errors import UndecodableImage
-from shared.imaging.elements import (
+from shared.imaging.formats.dicom_elements import (
     MAX_SEQUENCE,
     OddElement,
     number_of,
@@ -18,8 +18,8 @@ from shared.imaging.elements import (
     value_of,
     whole_of,
 )
-from shared.imaging.facts import names_of_windows
-from shared.imaging.greyscale import Greyscale, Levels, Lut, Window
+from shared.imaging.formats.dicom_facts import names_of_windows
+from shared.imaging.formats.greyscale import Greyscale, Levels, Lut, Window
 from shared.imaging.image import WindowPreset
 
 _PIXEL_SIGN, _PADDING, _PADDING_END = 0x00280103, 0x00280120, 0x00280121

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from shared.datasets.synthetic_exams import Exposed, draw_exposure, exposures
-from shared.imaging.segment import segment
-from shared.imaging.upright import Upright
-from shared.imaging.view import View, view_of
+from shared.imaging.segmentation.segment import segment
+from shared.imaging.segmentation.upright import Upright
+from shared.imaging.segmentation.view import View, view_of
 
 FILMS = tuple(exposures(12))
 

@@ -8,8 +8,8 @@ import pytest
 from pydicom.sequence import Sequence
 
 from shared.datasets.synthetic import draw
-from shared.imaging.decode import decode, encode_pgm, encode_png
-from shared.imaging.depth import depth_of, within_depth
+from shared.imaging.formats.decode import decode, encode_pgm, encode_png
+from shared.imaging.formats.depth import depth_of, within_depth
 from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, prepare
 from tests.unit.shared.imaging.dicoms import dicom, table

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import NotAMammogram
-from shared.imaging.film_border import without_bars
-from shared.imaging.regions import Grey, Points, Rows, around, borders, grown, largest, opened, u8
-from shared.imaging.skin_line import Floats, skin_line
+from shared.imaging.segmentation.film_border import without_bars
+from shared.imaging.segmentation.regions import Grey, Points, Rows, around, borders, grown, largest, opened, u8
+from shared.imaging.segmentation.skin_line import Floats, skin_line
 
 Box: TypeAlias = tuple[int, int, int, int]
 """x, y, width and height, pixels."""

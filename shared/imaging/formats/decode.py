@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import UndecodableImage, UnsupportedImage
-from shared.imaging import codestreams, headers, tiff
-from shared.imaging.baseline import MOST_HALVINGS, decode_baseline
-from shared.imaging.depth import within_depth
-from shared.imaging.exif import ON_ITS_SIDE, orientation_of, turned
+from shared.imaging.formats import codestreams, headers, tiff
+from shared.imaging.formats.depth import within_depth
+from shared.imaging.formats.exif import ON_ITS_SIDE, orientation_of, turned
+from shared.imaging.formats.jpeg import MOST_HALVINGS, decode_baseline
 from shared.imaging.image import Image, Pixels, check_not_too_small, check_size, halved, halvings, unsigned
 
 
@@ -138,7 +138,7 @@ def _read_jpeg(data: bytes, least_edge: int | None) -> Image:
 
 def _read_dicom(data: bytes, least_edge: int | None) -> Image:
     # Imported when the first one comes: pydicom takes longer to import than a service may take to start.
-    from shared.imaging import dicom  # noqa: PLC0415
+    from shared.imaging.formats import dicom  # noqa: PLC0415
 
     return dicom.read(data, least_edge)
 

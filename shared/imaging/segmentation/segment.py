@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.breast import Box, Work, enlarged, find_breast, fine
-from shared.imaging.gate import Gate, judge
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
-from shared.imaging.orientation import chest_wall_is_right
-from shared.imaging.pectoral import find_pectoral
-from shared.imaging.regions import Grey, around, largest
-from shared.imaging.upright import upright
-from shared.imaging.view import View, view_of
+from shared.imaging.segmentation.breast import Box, Work, enlarged, find_breast, fine
+from shared.imaging.segmentation.gate import Gate, judge
+from shared.imaging.segmentation.orientation import chest_wall_is_right
+from shared.imaging.segmentation.pectoral import find_pectoral
+from shared.imaging.segmentation.regions import Grey, around, largest
+from shared.imaging.segmentation.upright import upright
+from shared.imaging.segmentation.view import View, view_of
 
 SEGMENTATION_VERSION: int = 6
 """Raised whenever `segment` gives other masks than before, or `preprocess` makes another input of the same one: models

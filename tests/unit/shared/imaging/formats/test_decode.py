@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ImageError, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
-from shared.imaging.decode import decode, encode_pgm, encode_png
+from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.image import Image, Pixels, to_8bit
 
 RAMP = (np.arange(240 * 320, dtype=np.uint32).reshape(240, 320) % 251).astype(np.uint8)

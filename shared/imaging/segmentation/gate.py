@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.imaging.breast import Work
-from shared.imaging.regions import part_of_way
-from shared.imaging.skin_line import Floats
+from shared.imaging.segmentation.breast import Work
+from shared.imaging.segmentation.regions import part_of_way
+from shared.imaging.segmentation.skin_line import Floats
 
 THRESHOLD = 0.5
 """An image that scores less is refused when it comes to be predicted. Films of a data set are not: somebody has

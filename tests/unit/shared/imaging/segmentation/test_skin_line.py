@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from shared.datasets.synthetic import draw
-from shared.imaging.breast import find_breast, fine
-from shared.imaging.regions import Grey
+from shared.imaging.segmentation.breast import find_breast, fine
+from shared.imaging.segmentation.regions import Grey
 from tests.bench.segmentation import dice
 
 

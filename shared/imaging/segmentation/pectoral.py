@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.regions import part_of_way
-from shared.imaging.upright import Upright
+from shared.imaging.segmentation.regions import part_of_way
+from shared.imaging.segmentation.upright import Upright
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Edges: TypeAlias = npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from shared.errors import UndecodableImage
-from shared.imaging.codestreams import without_application_data
+from shared.imaging.formats.codestreams import without_application_data
 
 MOST_HALVINGS = 3
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from shared.datasets.synthetic_exams import Exposed, draw_exposure, exposures
-from shared.imaging.breast import find_breast, fine
 from shared.imaging.image import Image, to_8bit
-from shared.imaging.orientation import chest_wall_is_right
-from shared.imaging.regions import Grey
+from shared.imaging.segmentation.breast import find_breast, fine
+from shared.imaging.segmentation.orientation import chest_wall_is_right
+from shared.imaging.segmentation.regions import Grey
 from tests.bench.film_folders import RealFilm
 from tests.bench.real_films import judge
 

@@ -4,8 +4,8 @@ import struct
 
 import cv2
 
+from shared.imaging.formats.tiff import directory, form_of
 from shared.imaging.image import Pixels, unsigned
-from shared.imaging.tiff import directory, form_of
 
 _ORIENTATION = 274
 

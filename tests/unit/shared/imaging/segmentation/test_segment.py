@@ -14,10 +14,10 @@ from shared.datasets.mias import parse_info
 from shared.datasets.phantom import SyntheticFilm
 from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram
-from shared.imaging.breast import enlarged
-from shared.imaging.gate import judge
-from shared.imaging.regions import around
-from shared.imaging.segment import Segmentation, segment
+from shared.imaging.segmentation.breast import enlarged
+from shared.imaging.segmentation.gate import judge
+from shared.imaging.segmentation.regions import around
+from shared.imaging.segmentation.segment import Segmentation, segment
 from tests.bench.segmentation import CHANGES, dice, found
 
 Mask: TypeAlias = npt.NDArray[np.uint8]
@@ -110,7 +110,7 @@ def test_the_edge_of_an_outline_lies_between_its_pixels() -> None:
 def test_what_is_not_asked_for_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The segment worker asks for no gate and serving for no blackened film; both are the same when they are asked."""
     asked = Mock(side_effect=judge)
-    monkeypatch.setattr("shared.imaging.segment.judge", asked)
+    monkeypatch.setattr("shared.imaging.segmentation.segment.judge", asked)
     result = segment(film(3).pixels)
     assert not asked.called
     assert result.gate is result.gate

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 
 from shared.errors import ImageError, UndecodableImage, UnsupportedImage
-from shared.imaging import codestreams
-from shared.imaging.baseline import MOST_HALVINGS, decode_baseline
-from shared.imaging.codestreams import Codestream
+from shared.imaging.formats import codestreams
+from shared.imaging.formats.codestreams import Codestream
+from shared.imaging.formats.jpeg import MOST_HALVINGS, decode_baseline
 from shared.imaging.image import Pixels, check_size, halvings, unsigned
 
 MAX_J2K_PIXELS = 36_000_000

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import NotAMammogram
-from shared.imaging.regions import Grey, borders, grown, largest, opened, part_of_way, straight_shares, u8
+from shared.imaging.segmentation.regions import Grey, borders, grown, largest, opened, part_of_way, straight_shares, u8
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 

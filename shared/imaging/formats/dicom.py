@@ -21,17 +21,12 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsuitableKind, UnsupportedImage
-from shared.imaging import codecs, facts, stored_values
-from shared.imaging.depth import counts
-from shared.imaging.elements import (
-    or_passed_over,
-    spacing_of,
-    value_of,
-    whole_of,
-)
-from shared.imaging.facts import facts_of, laterality_of, refuse_unsuitable, view_of
+from shared.imaging.formats import codecs, dicom_facts, stored_values
+from shared.imaging.formats.depth import counts
+from shared.imaging.formats.dicom_elements import or_passed_over, spacing_of, value_of, whole_of
+from shared.imaging.formats.dicom_facts import facts_of, laterality_of, refuse_unsuitable, view_of
+from shared.imaging.formats.stored_values import greyscale_of, presets_of
 from shared.imaging.image import Image, Pixels, check_size, unsigned
-from shared.imaging.stored_values import greyscale_of, presets_of
 
 # Its warnings quote the values that it finds odd, which may be a patient's.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -50,7 +45,7 @@ _WANTED = [
     *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),  # samples, photometric, frames, rows, columns
     *(0x00280100, 0x00280101, 0x00280102),  # bits allocated, stored, high bit
     *(0x00181164, 0x00182010, 0x00280030),  # spacing
-    *(*stored_values.TAGS, *facts.TAGS),
+    *(*stored_values.TAGS, *dicom_facts.TAGS),
 ]
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"

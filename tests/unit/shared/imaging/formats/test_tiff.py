@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
-from shared.imaging.decode import decode
+from shared.imaging.formats.decode import decode
 from tests.unit.shared.imaging.tiffs import COMPRESSIONS, Page, page, tiff
 
 RAMP = (np.arange(215 * 250, dtype=np.uint32).reshape(215, 250) % 251).astype(np.uint8)
@@ -102,7 +102,7 @@ def _with(made: Page, tag: int, value: int) -> Page:
 def test_other_layouts_are_refused_by_their_property_before_they_are_decoded(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.imaging.tiff.decode", lambda *_: pytest.fail("it was handed to the decoder"))
+    monkeypatch.setattr("shared.imaging.formats.tiff.decode", lambda *_: pytest.fail("it was handed to the decoder"))
     make, words = REFUSED[name]
     with pytest.raises(UnsupportedImage, match=words):
         decode(make())
@@ -120,7 +120,7 @@ def test_other_layouts_are_refused_by_their_property_before_they_are_decoded(
     ids=["a strip too few", "a strip too many", "an empty strip", "a short strip", "a tile too few"],
 )
 def test_strips_and_tiles_must_cover_the_image(made: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.imaging.tiff.decode", lambda *_: pytest.fail("it was handed to the decoder"))
+    monkeypatch.setattr("shared.imaging.formats.tiff.decode", lambda *_: pytest.fail("it was handed to the decoder"))
     with pytest.raises(UndecodableImage, match="TIFF"):
         decode(tiff(made))
 

@@ -6,8 +6,8 @@ Laterality does not tell: hospitals send right breasts with the wall on either s
 import cv2
 import numpy as np
 
-from shared.imaging.breast import Work
-from shared.imaging.regions import straight_shares
+from shared.imaging.segmentation.breast import Work
+from shared.imaging.segmentation.regions import straight_shares
 
 _DECIDED = (0.75, 0.3)  # share of straight rows of the wall at least, and how much more than on the other side
 _TURNED = 0.5  # share of straight rows of either side up to which the film is turned, and rows say little

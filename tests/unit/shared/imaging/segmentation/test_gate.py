@@ -12,12 +12,12 @@ import pytest
 from services.augment.core import apply_transform, draw_transform
 from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram
-from shared.imaging.breast import find_breast, fine
-from shared.imaging.decode import decode, encode_png
-from shared.imaging.gate import DIGITAL, SCANNED, THRESHOLD, Gate, judge, measure
+from shared.imaging.formats.decode import decode, encode_png
 from shared.imaging.image import Image
 from shared.imaging.preprocess import Preprocessing, prepare, prepare_image
-from shared.imaging.segment import segment
+from shared.imaging.segmentation.breast import find_breast, fine
+from shared.imaging.segmentation.gate import DIGITAL, SCANNED, THRESHOLD, Gate, judge, measure
+from shared.imaging.segmentation.segment import segment
 from shared.modelling.recipes import PROFILES
 from tests.unit.shared.imaging.scenes import KINDS, scene
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.breast import Work
-from shared.imaging.regions import Grey, Points, u8
+from shared.imaging.segmentation.breast import Work
+from shared.imaging.segmentation.regions import Grey, Points, u8
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from shared.imaging.depth import depth_of
+from shared.imaging.formats.depth import depth_of
 
 DARKEST = 0.001
 """Share of a film's pixels that may be darker than its black: one defective pixel is."""

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 
-from shared.imaging.upright import Upright
+from shared.imaging.segmentation.upright import Upright
 
 ViewName: TypeAlias = Literal["CC", "MLO"]
 

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from shared.errors import UnsuitableKind
-from shared.imaging.elements import MAX_SEQUENCE, number_of, or_passed_over, value_of
+from shared.imaging.formats.dicom_elements import MAX_SEQUENCE, number_of, or_passed_over, value_of
 from shared.imaging.image import Acquisition, FileFacts
 
 TAGS = [

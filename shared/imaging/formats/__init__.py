@@ -1,0 +1,1 @@
+"""Image files to arrays and back: PGM, PNG, JPEG, TIFF and DICOM."""
