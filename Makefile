@@ -24,8 +24,8 @@ chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
 bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
 	.venv/bin/python -m tests.bench.scale
 
-bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading, ONLY=films FILMS=DIR
-	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY)) $(if $(FILMS),--films "$(FILMS)")
+bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading, ONLY=films FILMS=DIR, ONLY=preparing BASE=COMMIT; RECORD=1 keeps the tables
+	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY)) $(if $(FILMS),--films "$(FILMS)") $(if $(BASE),--base $(BASE)) $(if $(RECORD),--record)
 
 bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); QUICK=1, COSTS=1
 	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick)

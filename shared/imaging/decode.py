@@ -27,8 +27,8 @@ def decode(data: bytes, least_edge: int | None = None) -> Image:
     all that follows costs falls with it, and what decoding a large JPEG, JPEG 2000 or HTJ2K costs. None is full size.
     An image that has fewer, and fewer than MIN_EDGE, is refused.
 
-    Files of 16 bits are mostly containers of 10 to 14: the depth is that which the film uses, at most what a PGM
-    declares, and what lies above is clipped to it (`depth.py`). For DICOM see `greyscale.py`.
+    The depth is what a PGM declares below 16 bits. Files of 16 bits are mostly containers of 10 to 14: the depth is
+    that which the film uses, and what lies above is clipped to it (`depth.py`). For DICOM see `greyscale.py`.
 
     Raises UnsupportedImage for other formats, UndecodableImage for truncated or corrupt files, and ImageTooLarge, from
     the header alone, for images beyond MAX_PIXELS; ImageTooSmall.
@@ -78,7 +78,9 @@ def _read_pgm(data: bytes, _least_edge: int | None) -> Image:
         raise UndecodableImage("a pixel of the PGM exceeds its maxval; send the file again")
     if pixels.dtype == np.uint8:
         return Image(_scaled(pixels, header.maxval), 8, "PGM")
-    return Image(*within_depth(pixels, header.maxval.bit_length()), "PGM")
+    if header.maxval < 65535:
+        return Image(pixels, header.maxval.bit_length(), "PGM")
+    return Image(*within_depth(pixels), "PGM")
 
 
 def _scaled(pixels: Pixels, maxval: int) -> Pixels:

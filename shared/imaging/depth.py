@@ -37,9 +37,9 @@ def depth_of(histogram: npt.NDArray[np.floating]) -> int:
     return 8
 
 
-def within_depth(pixels: Pixels, most: int = 16) -> tuple[Pixels, int]:
-    """Return pixels of 16 bits with outliers clipped to the depth that they use, and this depth, at most `most`."""
-    bits = min(most, depth_of(counts(pixels)))
+def within_depth(pixels: Pixels) -> tuple[Pixels, int]:
+    """Return pixels of 16 bits with outliers clipped to the depth that they use, and this depth."""
+    bits = depth_of(counts(pixels))
     exceeds = int(pixels.max()) >> bits
     return unsigned(cv2.min(pixels, 2**bits - 1)) if exceeds else pixels, bits
 

@@ -24,6 +24,7 @@ _LIT = 2.0  # grey levels above a digital background: less is what compression a
 _STRAIGHT = 0.5  # share of straight rows from which a side of what is lit is a cut and no skin
 _BEHIND, _DEEPER = (2, 3), (10, 12)  # pixels inside the outline between which a digital film hardly brightens:
 _STEP = (25, 0.3)  # ... at this percentile of places behind the outline, so much of the deeper level is reached
+_MIXED = 2.5  # medians between the quartiles of levels inside the outline of a scanned strip: background and breast
 _NEAR = (15, 15)  # pixels: window in which the breast's own level at its edge is measured
 _EDGE = 0.3  # of that level: little more than half of it, as the window reaches deep
 _CONSTANT = (0.05, 0.02)  # of a frame has the value of a digital background at least, and is darker at most
@@ -98,16 +99,21 @@ def _constant_background(film: Grey) -> int | None:
 def _begins_with_a_step(grey: Floats, breast: Grey) -> bool:
     """Compare the level right behind the outline with that deeper inside; the frame's edges are no outline.
 
-    A low percentile is compared, because a chest wall that ends inside the frame is a step on film scans as well.
+    A low percentile is compared, because a chest wall that ends inside the frame is a step on film scans as well. So is
+    the edge of a turned strip of film, but inside of it lie the film's background and the breast.
     """
     margin = _DEEPER[1] + 1
     framed = cv2.copyMakeBorder(breast, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     depth = cv2.distanceTransform(framed, cv2.DIST_L2, 3)[margin:-margin, margin:-margin]
-    behind, deeper = (grey[(depth > low) & (depth <= high)] for low, high in (_BEHIND, _DEEPER))
+    behind, deeper, rim = (
+        grey[(depth > low) & (depth <= high)] for low, high in (_BEHIND, _DEEPER, (_BEHIND[0], _DEEPER[1]))
+    )
     if not behind.size or not deeper.size:
         return False
+    low, middle, high = np.percentile(rim, (25, 50, 75))
     percentile, share = _STEP
-    return bool(np.percentile(behind, percentile) >= share * max(float(np.median(deeper)), 1.0))
+    steps = np.percentile(behind, percentile) >= share * max(float(np.median(deeper)), 1.0)
+    return bool(steps and high - low <= _MIXED * middle)
 
 
 def _scanned(film: Floats) -> Floats:

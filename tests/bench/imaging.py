@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.embedded.commands import ROOT
+from tests.bench.results import record
 
 ENVIRONMENT = ROOT / ".venv-bench" / "imaging"
 
@@ -24,11 +25,12 @@ class Part:
     compares: bool = False
 
 
-def parts(sheet: Path, films: Path | None) -> dict[str, Part]:
+def parts(sheet: Path, films: Path | None, base: str) -> dict[str, Part]:
     real = ("--films", str(films)) if films else ()
     return {
         "films": Part("real_films", ("--sheet", str(sheet.with_name("films.jpg")), *real)),
         "segmentation": Part("segmentation", ("--sheet", str(sheet))),
+        "preparing": Part("preparing", ("--base", base)),
         "reading": Part("reading"),
         "augmentation": Part("augmentation", compares=True),
         "pngs": Part("pngs"),
@@ -37,14 +39,23 @@ def parts(sheet: Path, films: Path | None) -> dict[str, Part]:
     }
 
 
-def run(part: Part) -> None:
+def run(part: Part) -> str:
+    """Run a part, show what it prints while it does, and return it."""
     python = sys.executable
     if part.compares:
         python = str(ENVIRONMENT / "bin" / "python")
         if not (ENVIRONMENT / "ready").exists():
             print(f"{part.module} is left out: the libraries to compare with are not installed; see {ENVIRONMENT}/log")
-            return
-    subprocess.run([python, "-m", f"tests.bench.{part.module}", *part.arguments], cwd=ROOT, check=True)
+            return ""
+    command = [python, "-m", f"tests.bench.{part.module}", *part.arguments]
+    printed = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            printed.append(line)
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return "".join(printed)
 
 
 def main() -> None:
@@ -53,12 +64,16 @@ def main() -> None:
     parser.add_argument(
         "--films", type=Path, help="a folder of films with truth, of the form that film_folders.py describes"
     )
-    parser.add_argument("--only", help="one part: " + ", ".join(parts(Path("x"), None)))
+    parser.add_argument("--base", default="7d3aabf", help="the commit that preparing is compared with")
+    parser.add_argument("--only", help="one part: " + ", ".join(parts(Path("x"), None, "")))
+    parser.add_argument("--record", action="store_true", help="keep the tables in benchmarks/RESULTS.md")
     chosen = parser.parse_args()
-    for name, part in parts(chosen.sheet, chosen.films).items():
+    for name, part in parts(chosen.sheet, chosen.films, chosen.base).items():
         if chosen.only in (None, name):
             print(flush=True)
-            run(part)
+            printed = run(part)
+            if chosen.record and printed:
+                record(f"make bench-imaging ONLY={name}", printed)
 
 
 if __name__ == "__main__":

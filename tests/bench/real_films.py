@@ -153,7 +153,7 @@ def main() -> None:
         return
     with ProcessPoolExecutor() as processes:
         judged = list(processes.map(judge, real_films(Path(chosen.films))))
-    print(f"Segmentation of {chosen.films}; Dice")
+    print(f"Segmentation of {len(judged)} images of {Path(chosen.films).name}; outlines by Dice")
     print_tables(judged)
     if chosen.sheet:
         films = [film for film in judged if film.film.group != NEGATIVE]

@@ -11,6 +11,7 @@ from shared.datasets.phantom_views import HEIGHT, VENDOR, ViewFilm
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import label_of
 from shared.datasets.synthetic_exams import Exposed, draw_exposure, exposures, write_exams
+from shared.imaging.segment import segment
 
 WOMEN = 8
 
@@ -134,3 +135,15 @@ def test_a_film_depends_on_its_seed_and_name_alone(folder: Path, tmp_path: Path)
         assert (tmp_path / "films" / f"{name}.pgm").read_bytes() == (folder / "films" / f"{name}.pgm").read_bytes()
     first = Exposed(1, "left", "CC", 1)
     assert not np.array_equal(draw_exposure(first, 8).pixels[:, :600], draw_exposure(first, 7).pixels[:, :600])
+
+
+def test_serving_accepts_the_films_and_sees_side_view_and_breast(drawn: dict[str, ViewFilm]) -> None:
+    for name, film in drawn.items():
+        found = segment(film.pixels, film.bits)
+        assert found.gate.passed, (name, found.gate)
+        assert found.flipped == (film.wall == "right"), name
+        assert found.view.name == name.split("_")[2], name
+        for mask, truth in ((found.breast, film.breast), (found.mask, film.parenchyma)):
+            seen = mask[:, ::-1] if found.flipped else mask
+            both = ((seen > 0) & (truth > 0)).sum()
+            assert 2 * both / ((seen > 0).sum() + (truth > 0).sum()) > 0.93, name

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.datasets.synthetic import draw
 from shared.imaging.breast import find_breast, fine
 from shared.imaging.regions import Grey
 from tests.bench.segmentation import dice
@@ -49,3 +50,16 @@ def test_one_bright_pixel_and_a_label_move_no_outline() -> None:
     marked[3, 800] = 255
     cv2.putText(marked, "R CC", (560, 120), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 255, 6)
     assert np.array_equal(find_breast(fine(marked)).outline, find_breast(fine(pixels)).outline)
+
+
+@pytest.mark.parametrize("degrees", [-30, -10, 10, 30])
+def test_a_turned_strip_of_film_in_black_padding_is_no_digital_film(degrees: float) -> None:
+    """Its edges are steps in a constant background as well; the scanned ground inside of them is no breast."""
+    scan = draw(8, seed=3)
+    turn = cv2.getRotationMatrix2D((511.5, 511.5), degrees, 1)
+    film, breast = (
+        np.asarray(cv2.warpAffine(array, turn, (1024, 1024)), np.uint8) for array in (scan.pixels, scan.breast)
+    )
+    work = find_breast(fine(film))
+    assert not work.stepped
+    assert dice(cv2.resize(work.outline, film.shape[::-1]) // 128 * 255, breast) > 0.94

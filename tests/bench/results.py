@@ -1,0 +1,43 @@
+"""Keep the latest table of each benchmark in `benchmarks/RESULTS.md`: a section each, with machine, commit and date."""
+
+import os
+import platform
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from shared.embedded.commands import ROOT
+
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+_HEAD = """# Benchmark results
+
+The latest table of each benchmark, written by the command that stands above it; older ones are in git.
+"""
+
+
+def record(command: str, printed: str, results: Path = RESULTS) -> None:
+    """Replace the section of a command by what it printed, or add one.
+
+    Args:
+        command: such as `make bench-imaging ONLY=films`; the section's heading.
+    """
+    text = results.read_text(encoding="utf-8") if results.exists() else _HEAD
+    section = f"## `{command}`\n\n{_where()}\n\n```\n{printed.strip()}\n```\n"
+    old = re.compile(rf"^## `{re.escape(command)}`\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    text = old.sub(lambda _: section + "\n", text) if old.search(text) else f"{text.rstrip()}\n\n{section}"
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def _where() -> str:
+    """Describe machine, commit and date in a line."""
+    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    today = time.strftime("%Y-%m-%d")
+    return f"{os.cpu_count()} cores of {_processor()}, commit {told.stdout.strip()}, {today}"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.+)", information.read_text()) if information.exists() else []
+    return names[0].strip() if names else platform.machine()
