@@ -16,17 +16,25 @@ export class Problem extends Error {
   }
 }
 
-/** The answer at an operating point, with what draws the film. */
-export const predict = (file, point, signal) => post(file, { operating_point: point, explain: "heatmap", view: "1" }, signal);
+const DRAWN = { explain: "heatmap", view: "deep" };
+
+/** The answer on a film, or on the films of an exam, at an operating point, with what draws them. */
+export const predict = (files, point, signal) => post(files, { operating_point: point, ...DRAWN }, signal);
 
 /** The same without pictures. */
-export const decide = (file, point, signal) => post(file, { operating_point: point }, signal);
+export const decide = (files, point, signal) => post(files, { operating_point: point }, signal);
 
 export const card = (network, signal) => ask(`/v1/models/${encodeURIComponent(network)}/card`, { signal });
 
-function post(file, query, signal) {
-  const headers = { "Content-Type": "application/octet-stream" };
-  return ask(`/v1/predictions?${new URLSearchParams(query)}`, { method: "POST", headers, body: file, signal });
+function post(files, query, signal) {
+  const parameters = new URLSearchParams(query);
+  if (files.length === 1) {
+    const headers = { "Content-Type": "application/octet-stream" };
+    return ask(`/v1/predictions?${parameters}`, { method: "POST", headers, body: files[0], signal });
+  }
+  const form = new FormData();
+  for (const file of files) form.append("image", file, file.name);
+  return ask(`/v1/exams?${parameters}`, { method: "POST", body: form, signal });
 }
 
 async function ask(path, options) {
