@@ -41,7 +41,7 @@ def test_films_hang_right_and_left_with_cc_over_mlo_and_the_chest_walls_in_the_m
     right, left = drawn(page, 0), drawn(page, 1)
     assert same(right[:, ::-1], left)
     assert right[:, : right.shape[1] // 8].max() == 0, "a film keeps to the middle of the hang"
-    assert right[:, -right.shape[1] // 2 :].max() > 100
+    assert right[:, -right.shape[1] // 16 :].max() > 60, "what lies between film's edge and chest wall is out of sight"
 
 
 def test_a_film_whose_chest_wall_would_face_outwards_is_mirrored_and_says_so(page: Any) -> None:

@@ -1,5 +1,7 @@
 // A film's grey levels, in all their bits, and how a window shows them. It knows no page.
 
+import { capitalised } from "./words.js";
+
 /** Decodes a base64 PNG. A data: address can't be fetched here: the page's policy lets it connect to its service only. */
 export function decodePng(base64) {
   const text = atob(base64);
@@ -40,7 +42,7 @@ export class Film {
 /** The windows that a film is offered with, the one that it opens with first. `proposed` are those of its file. */
 export function windowPresets(film, proposed) {
   const ofFile = proposed.map(({ name, centre, width }, at) => ({
-    name: name ?? `Window ${at + 1} of the file`,
+    name: name ? capitalised(name) : `Window ${at + 1} of the file`,
     window: Math.max(2, width),
     level: centre,
   }));

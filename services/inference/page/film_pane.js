@@ -11,17 +11,17 @@ export class FilmPane {
   #frame = 0;
   #windowed = false;
 
-  /** A pane for the film of a finding; `hung` says how: `{ canvas, mirrored, wall, stage }`. */
+  /** A pane for the film of a finding; `hung` says how: `{ canvas, mirrored, wall, gap, stage }`. */
   static async read(finding, hung) {
     const [view, heatmap] = await Promise.all([finding.view.png, finding.heatmap?.png].map((png) => png && decodePng(png)));
     return new FilmPane(new Film(view, finding.view), heatmap, finding, hung);
   }
 
-  constructor(film, heatmap, finding, { canvas, mirrored = false, wall = null, stage }) {
+  constructor(film, heatmap, finding, { canvas, mirrored = false, wall = null, gap = 0, stage }) {
     const { width, height } = finding.image;
     Object.assign(this, { film, finding, canvas, mirrored, heat: FIRST_HEAT, heatBefore: FIRST_HEAT, outlined: true });
     this.presets = windowPresets(film, finding.about.windows);
-    this.viewport = new Viewport(width, height, { stage, wall });
+    this.viewport = new Viewport(width, height, { stage, wall, gap });
     this.#heatmap = heatmap;
     this.#outline = new Path2D(`M${finding.outline.map((point) => point.join(" ")).join("L")}Z`);
     this.reset();

@@ -48,8 +48,14 @@ function figureOf({ film: hung, inOrder = false, missing }, { facing, alone, sca
     element("ul", { id: `film-notes-${film.position}`, className: "notes" }, ...notes.map((note) => element("li", {}, note))),
   );
   const figure = element("figure", {}, canvas, caption);
-  const pane = FilmPane.read(film.finding, { canvas, mirrored, wall, stage: scales.get(film) });
+  const pane = FilmPane.read(film.finding, { canvas, mirrored, wall, gap: gapAtWall(film.finding), stage: scales.get(film) });
   return { figure, pane: pane.then((made) => Object.assign(made, { figure, position: film.position, name: film.name, decision })) };
+}
+
+/** Pixels between the edge of the film and the breast at its chest wall, but for a margin. */
+function gapAtWall({ about, breast_box: box, image: { width } }) {
+  const gap = about.chest_wall === "left" ? box.x : width - box.x - box.width;
+  return Math.max(0, gap - width / 50);
 }
 
 const spokenName = (film) => (film.name ? `Film ${film.name}: ${spokenTitle(film.finding.about)}` : `Film: ${spokenTitle(film.finding.about)}`);

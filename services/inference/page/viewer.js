@@ -41,7 +41,11 @@ export class Viewer {
     box.replaceChildren(...figures);
     box.className = films.length === 1 ? "alone" : "hang";
     box.style.setProperty("--rows", Math.min(2, rows.length));
-    for (const pane of this.#panes) this.#listen(pane);
+    const { heat, heatBefore, outlined } = this.#active ?? this.#panes[0] ?? {};
+    for (const pane of this.#panes) {
+      Object.assign(pane, { heat, heatBefore, outlined }); // as it was chosen for the films before
+      this.#listen(pane);
+    }
     this.#active = null;
     this.showDecisions(films);
     $("link").hidden = $("enlarge").hidden = this.#panes.length < 2;

@@ -5,17 +5,18 @@ const MOST_ZOOM = 20;
 /**
  * `x`, `y` is the film's point in the middle of the canvas; `zoom` 1 fits the `stage`, which is the film's own size or
  * a larger one, so that films of one exam are shown at one scale. `wall` is the edge of the film as shown, "left" or
- * "right", that keeps to the same edge of the canvas; null keeps the film in the middle.
+ * "right", where the chest wall is: it keeps to the same edge of the canvas, with the `gap` between the film's edge and
+ * the breast out of sight. Without a wall the film keeps to the middle.
  */
 export class Viewport {
-  constructor(width, height, { stage = { width, height }, wall = null } = {}) {
-    Object.assign(this, { width, height, stage, wall, view: { width: 1, height: 1 } });
+  constructor(width, height, { stage = { width, height }, wall = null, gap = 0 } = {}) {
+    Object.assign(this, { width, height, stage, wall, gap, view: { width: 1, height: 1 } });
     this.reset();
   }
 
   reset() {
-    Object.assign(this, { zoom: 1, x: this.width / 2, y: this.height / 2 });
-    this.#hold();
+    this.zoom = 1;
+    this.place = { zoom: 1, depth: this.view.width / this.scale / 2 / this.stage.width, height: 0 };
   }
 
   /** Canvas pixels for one of the film's. */
@@ -30,21 +31,23 @@ export class Viewport {
 
   /** What linked films share: the zoom, the depth from the chest wall and the height, in parts of the stage. */
   get place() {
-    const depth = this.wall === "right" ? this.width - this.x : this.x;
+    const depth = (this.wall === "right" ? this.width - this.x : this.x) - this.gap;
     return { zoom: this.zoom, depth: depth / this.stage.width, height: (this.y - this.height / 2) / this.stage.height };
   }
 
   set place({ zoom, depth, height }) {
-    const fromWall = depth * this.stage.width;
+    const fromEdge = depth * this.stage.width + this.gap;
     this.zoom = zoom;
-    this.x = this.wall === "right" ? this.width - fromWall : fromWall;
+    this.x = this.wall === "right" ? this.width - fromEdge : fromEdge;
     this.y = this.height / 2 + height * this.stage.height;
     this.#hold();
   }
 
   resize(view) {
+    const same = view.width === this.view.width && view.height === this.view.height;
     this.view = view;
-    this.#hold();
+    if (!same && this.zoom === 1) this.reset();
+    else this.#hold();
   }
 
   /** Moves the film by canvas pixels. */
@@ -65,15 +68,22 @@ export class Viewport {
   }
 
   #hold() {
-    this.x = held(this.x, this.width, this.view.width / this.scale, this.wall);
-    this.y = held(this.y, this.height, this.view.height / this.scale, null);
+    const seen = { width: this.view.width / this.scale, height: this.view.height / this.scale };
+    if (this.wall === "left") this.x = heldToWall(this.x, this.width, seen.width, this.gap);
+    else if (this.wall === "right") this.x = this.width - heldToWall(this.width - this.x, this.width, seen.width, this.gap);
+    else this.x = held(this.x, this.width, seen.width);
+    this.y = held(this.y, this.height, seen.height);
   }
 }
 
-/** A middle that leaves no gap at the film's edge; a film smaller than `seen` keeps to `edge`, or to the middle. */
-function held(middle, length, seen, edge) {
-  if (seen < length) return Math.min(length - seen / 2, Math.max(seen / 2, middle));
-  return { left: seen / 2, right: length - seen / 2 }[edge] ?? length / 2;
+/** A middle that leaves no gap at the film's edges, or the film's own where it is smaller than what is `seen`. */
+function held(middle, length, seen) {
+  return seen >= length ? length / 2 : Math.min(length - seen / 2, Math.max(seen / 2, middle));
+}
+
+/** The same, counted from the edge with the chest wall, from which nothing parts the film. */
+function heldToWall(middle, length, seen, gap) {
+  return Math.max(seen / 2, Math.min(Math.max(length - seen / 2, gap + seen / 2), middle));
 }
 
 /**

@@ -22,9 +22,11 @@ export const VERDICTS = {
 export const SHORT_VERDICTS = { abnormal: "Abnormal", normal: "Normal", uncertain: "Uncertain" };
 export const CLASSES = { normal: "Normal", benign: "Benign finding", malignant: "Malignant finding" };
 
+export const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** A service's sentence on its own: with a capital and a full stop. */
 export function asSentence(text) {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  const whole = capitalised(text);
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
