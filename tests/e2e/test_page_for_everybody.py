@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browsing import FILM, choose
+from tests.e2e.browsing import FILM, choose, choose_exam
+from tests.e2e.exam_answers import ExamSpec
+
+MARKED = ExamSpec(score=0.9, implant=True, applies=False, modifiers=("magnification",))
 
 # every visible text with less than 4.5:1 against the nearest opaque background
 FAINT = """() => {
@@ -31,7 +34,7 @@ FAINT = """() => {
     })
     .filter(([ratio]) => ratio < 4.5);
 }"""
-NAMELESS = """() => [...document.querySelectorAll("button, input, canvas, dialog, section, [role$=group]")]
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, canvas, dialog, section, [role$=group]")]
   .filter((element) => {
     const named = element.getAttribute("aria-labelledby");
     const label = element.labels?.[0]?.textContent ?? (named ? document.getElementById(named)?.textContent : "");
@@ -106,6 +109,11 @@ def test_names_landmarks_and_contrast(page: Any) -> None:
         levels = page.evaluate(HEADINGS)
         assert all(below - above <= 1 for above, below in pairwise(levels)), f"no level is left out: {levels}"
         assert levels[:2] == [1, 2]
+    choose_exam(page, MARKED, ExamSpec(side="L", score=0.44), ExamSpec(problem="hand"))
+    page.wait_for_selector("h4", state="attached")
+    assert page.evaluate(FAINT) == []
+    levels = page.evaluate(HEADINGS)
+    assert all(below - above <= 1 for above, below in pairwise(levels)), f"no level is left out: {levels}"
     assert page.evaluate(NAMELESS) == []
     page.click("#key-open")
     assert page.evaluate(FAINT) == []

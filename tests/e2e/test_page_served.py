@@ -166,8 +166,8 @@ def _places(page: Any) -> list[tuple[int, int, int, int]]:
     heated = drawn(page)
     page.click("#outline")
     boxes = []
-    for picture in (outlined, heated):
-        x, y, width, height = cv2.boundingRect((np.abs(picture - film) > 12).any(axis=2).astype(np.uint8))
+    for picture, least in ((outlined, 12), (heated, 100)):  # the map fades out: its bright part has a place
+        x, y, width, height = cv2.boundingRect((np.abs(picture - film) > least).any(axis=2).astype(np.uint8))
         boxes.append((x, y, width, height))
     return boxes
 
