@@ -41,7 +41,7 @@ class Stub:
 
     def _predict(self) -> Response:
         self.keys.append(request.headers.get("Authorization"))
-        data = request.get_data()
+        data = request.files["image"].read()
         if self._refused():
             return _problem(401, "unauthorized", "send an API key as 'Authorization: Bearer KEY'")
         if data in PROBLEMS:
@@ -56,9 +56,12 @@ class Stub:
 
     def _predict_exam(self) -> Response:
         self.keys.append(request.headers.get("Authorization"))
-        sent = [
-            (file.filename or "", ExamSpec.model_validate_json(file.read())) for file in request.files.getlist("image")
-        ]
+        sent = []
+        for position, file in enumerate(request.files.getlist("image")):
+            stated = {name: request.form.getlist(name)[position] for name in ("side", "view") if name in request.form}
+            spec = ExamSpec.model_validate_json(file.read())
+            known = {name: value for name, value in stated.items() if value}
+            sent.append((file.filename or "", spec.model_copy(update=known)))
         found = exam(sent, POINTS[request.args["operating_point"]], self.version)
         return Response(found.model_dump_json(), mimetype="application/json")
 

@@ -81,9 +81,25 @@ def test_an_exam_of_which_every_film_is_refused_shows_each_reason(page: Any) -> 
 def test_a_film_of_unknown_view_hangs_in_the_order_given_and_a_missing_one_is_named(page: Any) -> None:
     choose_exam(page, ExamSpec(side="R", view=None), R_CC, L_CC, L_MLO)
     assert places(page) == ["R CC", "L CC", "R, view not known", "L MLO"]
-    assert notes(page, 2) == ["Its view is not known, so it hangs in the order given."]
+    assert notes(page, 2) == [
+        "Its view is not known, so it hangs in the order given; state it under “Correct the view”."
+    ]
     choose_exam(page, R_CC, L_CC, L_MLO)
     assert places(page) == ["R CC", "L CC", "No right MLO film", "L MLO"]
+
+
+def test_side_and_view_can_be_stated_where_the_file_does_not_say_them(page: Any) -> None:
+    choose_exam(page, ExamSpec(side="R", view=None), R_CC, L_CC, R_MLO)
+    page.click("#exam-films button:has-text('R, view not known')")
+    page.select_option("#stated-view", "MLO")
+    page.wait_for_selector("#films strong:has-text('R MLO') >> nth=1")
+    page.select_option("#stated-side", "L")
+    page.wait_for_selector("#film-title:has-text('Film L MLO')")
+    assert places(page) == ["R CC", "L CC", "R MLO", "L MLO"]
+    assert page.input_value("#stated-view") == "MLO"
+    choose_exam(page, ExamSpec(side="R", view=None), L_CC)
+    assert page.input_value("#stated-view") == "", "it is stated about the films that were there"
+    assert places(page)[0] == "R, view not known"
 
 
 def test_marks_disagreements_and_applicability_stand_next_to_the_film(page: Any) -> None:

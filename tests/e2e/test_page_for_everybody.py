@@ -71,6 +71,8 @@ def test_everything_is_reached_by_tab_in_the_order_of_reading(page: Any) -> None
         "Film mdb010.pgm: right breast, mediolateral oblique",
         *tools,
         "screening",
+        "stated-side",
+        "stated-view",
         "copy",
         "Model card: use, limits, figures",
         "Timings and request",

@@ -40,7 +40,7 @@ GREY_LEVELS = """async (file) => {
   const { Film, decodePng } = await import("/page/film.js");
   const api = await import("/page/api.js");
   const body = new File([Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0))], "film.dcm");
-  const { view } = await api.predict([body], "screening");
+  const { view } = await api.predict([body], [], "screening");
   const film = new Film(await decodePng(view.png), view);
   const hash = await crypto.subtle.digest("SHA-256", film.grey);
   return [film.bits, [...new Uint8Array(hash)]];

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { sentence, showDecision } from "./answer.js";
 import { showCard, showCardProblem } from "./card.js";
 import { chosenFiles, droppedFiles } from "./chosen_files.js";
+import { correctionFields, forgetCorrections, listenToCorrections, showCorrection } from "./corrections.js";
 import { fileFacts, showFilm, showModel, showTimings } from "./details.js";
 import { $ } from "./dom.js";
 import { examSentence, showApplicability, showExam } from "./exam.js";
@@ -29,6 +30,7 @@ let deciding = new AbortController();
 function take(chosen) {
   stop();
   ({ files, passedOver } = chosen);
+  forgetCorrections();
   if (files.length === 0) {
     fail(new api.Problem(400, { title: "no-films", detail: "there is no file that could be a film" }));
   } else if (files.length > MOST_FILMS) {
@@ -44,8 +46,8 @@ function stop() {
   deciding.abort();
 }
 
-/** Sends the films; newer ones take the place of those that are still waited for. */
-async function send() {
+/** Sends the films; newer ones take the place of those that are still waited for. `selected` is selected then. */
+async function send(selected = null) {
   stop();
   asking = new AbortController();
   const { signal } = asking;
@@ -53,9 +55,9 @@ async function send() {
   $("intake-title").textContent = `Reading ${title()}`;
   say(`Reading ${title()}`);
   try {
-    const sent = await api.predict(files, point(), signal);
+    const sent = await api.predict(files, correctionFields(files.length), point(), signal);
     answer = asExam(sent);
-    await viewer.open(answer.films, signal);
+    await viewer.open(answer.films, signal, selected);
     showAnswer(signal);
   } catch (error) {
     if (!signal.aborted) fail(error);
@@ -101,6 +103,7 @@ function showSelected(position) {
   const film = answer.films[position];
   showFilm(film, answer.alone ? null : answer);
   showTimings(film.finding);
+  showCorrection(position);
 }
 
 /** Every film of an exam is refused: each shows its reason in its place. */
@@ -128,7 +131,7 @@ async function decide() {
   deciding = new AbortController();
   const { signal } = deciding;
   try {
-    const sent = await api.decide(files, point(), signal);
+    const sent = await api.decide(files, correctionFields(files.length), point(), signal);
     if (sent.model.sha256 !== $("sha").dataset.whole) {
       send(); // another model was promoted meanwhile: nothing of the first one's may stay
       return;
@@ -162,7 +165,8 @@ for (const input of [$("file"), $("folder")]) {
 }
 $("choose-folder").hidden = !("webkitdirectory" in $("folder"));
 for (const choice of document.querySelectorAll("input[name=point]")) choice.addEventListener("change", decide);
-$("again").addEventListener("click", send);
+$("again").addEventListener("click", () => send());
+listenToCorrections(send);
 
 document.addEventListener("dragover", (event) => {
   event.preventDefault();

@@ -32,8 +32,9 @@ export class Viewer {
     $("level").addEventListener("input", () => this.#slide("level"));
   }
 
-  /** Hangs the films of an answer, unless `signal` says meanwhile that others are wanted. */
-  async open(films, signal) {
+  /** Hangs the films of an answer, unless `signal` says meanwhile that others are wanted. The film at the position
+   * `selected` is selected, or the first. */
+  async open(films, signal, selected = null) {
     const { figures, rows } = await hangFilms(films);
     signal.throwIfAborted();
     this.#rows = rows;
@@ -51,7 +52,8 @@ export class Viewer {
     $("link").hidden = $("enlarge").hidden = this.#panes.length < 2;
     this.#setPressed("link", true);
     this.#enlarge(false);
-    if (this.#panes.length) this.select(this.#panes[0]);
+    const first = this.#panes.find((pane) => pane.position === selected) ?? this.#panes[0];
+    if (first) this.select(first);
   }
 
   /** Writes the decisions of films into their captions. */
