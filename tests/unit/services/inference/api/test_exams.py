@@ -146,6 +146,7 @@ def test_a_side_that_is_not_where_the_chest_wall_is_counts_and_is_told(ready: Fl
     (film,) = body["films"]
     assert film["finding"]["about"]["laterality"] == {"name": "R", "source": "stated"}
     assert "the chest wall is on the left" in film["finding"]["about"]["disagreements"][0]
+    assert film["finding"]["about"]["chest_wall"] == "left"
     assert [breast["laterality"] for breast in body["breasts"]] == ["R"]
 
 
