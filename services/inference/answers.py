@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from services.inference.serving.heatmaps import DRAWN
-from services.inference.serving.known_film import KnownFilm
 from services.inference.serving.predictor import Prediction, ServedModel, applicability, decide, score_of
 from shared.api.films import ApplicabilityAnswer, FilmAbout, FilmSide, FilmView, FilmWindow
 from shared.api.predictions import (
@@ -112,18 +111,19 @@ def _finding(card: ModelCard, found: Prediction, point: OperatingPoint, total_s:
             laterality=image.laterality,
             view=image.view,
         ),
-        "about": _about(found.known),
+        "about": _about(found),
         "applicability": applicability_answer(card, found),
         "breast_box": _box(found),
         "seconds": Seconds(**seconds),
     }
 
 
-def _about(known: KnownFilm) -> FilmAbout:
-    of_file = known.file
+def _about(found: Prediction) -> FilmAbout:
+    known, of_file = found.known, found.known.file
     return FilmAbout(
         view=FilmView(name=known.view, source=known.view_source, score=known.view_score, modifiers=known.modifiers),
         laterality=FilmSide(name=known.side, source=known.side_source),
+        chest_wall="right" if found.segmentation.flipped else "left",
         acquisition=of_file.acquisition,
         vendor=of_file.vendor,
         implant=of_file.implant,

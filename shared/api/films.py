@@ -42,6 +42,9 @@ class FilmAbout(Answer):
 
     view: FilmView
     laterality: FilmSide
+    chest_wall: Literal["left", "right"] = Field(
+        description="the edge of the picture at which the chest wall is seen, whatever is said of the side"
+    )
     acquisition: Acquisition | None = Field(description="null: the file does not say")
     vendor: str | None = Field(description="of the device, under one name; null: the file does not say")
     implant: bool | None = Field(description="null: the file does not say")

@@ -73,7 +73,8 @@ def main() -> None:
             print(flush=True)
             printed = run(part)
             if chosen.record and printed:
-                record(f"make bench-imaging ONLY={name}", printed)
+                folder = f" FILMS={chosen.films.name}" if name == "films" and chosen.films else ""
+                record(f"make bench-imaging ONLY={name}{folder}", printed)
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ def main() -> None:
         films.sort(key=lambda film: (not film.refused, film.worst))
         chosen.sheet.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(chosen.sheet), sheet(films[:WORST]), [cv2.IMWRITE_JPEG_QUALITY, 85])
-        print(f"  the {WORST} worst films: {chosen.sheet}")
+        print(f"  the {WORST} worst films: {chosen.sheet.name} in {chosen.sheet.parent.name}/")
 
 
 if __name__ == "__main__":

@@ -26,12 +26,12 @@ def inventory(store: ObjectStore, plan: Plan) -> dict[str, str]:
     Of the report, which shows how long things took, that it is there. A claim tells how its owners fared: one that is
     killed after its last write and before it has left releases nothing, and the job, being done, has no other. The
     markers of stages are left out: they say which worker enqueued the next stage, and after the broker has lost
-    everything it is `resume` that does.
+    everything it is `resume` that does. What a worker killed in its self-test has left is no part of a run.
     """
     found = {}
     markers = {layout.stage_marker(plan.run, stage) for stage in STAGES}
     for key in store.list(""):
-        if key in markers:
+        if key in markers or key.startswith(layout.self_test("")):
             continue
         name = key.replace(plan.run, "RUN")
         if "/audit/" in name:

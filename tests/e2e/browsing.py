@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tests.e2e.page_stub import film_file
+from tests.e2e.exam_answers import ExamSpec
+from tests.e2e.page_answers import film_file
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FILM = film_file()
@@ -22,6 +23,7 @@ WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
 """
+SETTLED = "[data-state=answered], [data-state=refused], [data-state=failed]"
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -48,13 +50,24 @@ def watched(browser: Any, url: str, **settings: Any) -> Iterator[Any]:
 
 def choose(page: Any, data: bytes = FILM, name: str = "mdb010.pgm") -> None:
     page.set_input_files("#file", {"name": name, "mimeType": "", "buffer": data})
-    page.wait_for_selector("[data-state=answered], [data-state=failed]")
+    page.wait_for_selector(SETTLED)
 
 
-def drawn(page: Any) -> npt.NDArray[np.uint8]:
-    """What is on the film's canvas, BGR, once everything asked for is drawn."""
+def choose_exam(page: Any, *films: ExamSpec) -> None:
+    """Choose films that the stub answers as they say; they are named film0.dcm and so on."""
+    files = [
+        {"name": f"film{at}.dcm", "mimeType": "", "buffer": film.model_dump_json().encode()}
+        for at, film in enumerate(films)
+    ]
+    page.set_input_files("#file", files)
+    page.wait_for_selector(SETTLED)
+
+
+def drawn(page: Any, place: int = 0) -> npt.NDArray[np.uint8]:
+    """What is on the canvas of the film at that place of the hang, BGR, once everything asked for is drawn."""
     page.evaluate(DRAWN)
-    png = base64.b64decode(page.evaluate("document.getElementById('film').toDataURL()").split(",")[1])
+    url = page.evaluate("(place) => document.querySelectorAll('canvas')[place].toDataURL()", place)
+    png = base64.b64decode(url.split(",")[1])
     picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(picture, np.uint8)
 

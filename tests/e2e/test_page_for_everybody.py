@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browsing import FILM, choose
+from tests.e2e.browsing import FILM, choose, choose_exam
+from tests.e2e.exam_answers import ExamSpec
+
+MARKED = ExamSpec(score=0.9, implant=True, applies=False, modifiers=("magnification",))
 
 # every visible text with less than 4.5:1 against the nearest opaque background
 FAINT = """() => {
@@ -31,7 +34,7 @@ FAINT = """() => {
     })
     .filter(([ratio]) => ratio < 4.5);
 }"""
-NAMELESS = """() => [...document.querySelectorAll("button, input, canvas, dialog, section, [role$=group]")]
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, canvas, dialog, section, [role$=group]")]
   .filter((element) => {
     const named = element.getAttribute("aria-labelledby");
     const label = element.labels?.[0]?.textContent ?? (named ? document.getElementById(named)?.textContent : "");
@@ -63,11 +66,22 @@ def test_a_phone_scrolls_down_only(page: Any) -> None:
 
 def test_everything_is_reached_by_tab_in_the_order_of_reading(page: Any) -> None:
     choose(page)
-    tools = ("screening", "film", "smaller", "larger", "move", "outline", "invert", "reset", "heat", "window", "level")
-    order = (*tools, "Keys and gestures", "copy", "Model card: use, limits, figures", "Timings and request")
+    tools = ("smaller", "larger", "move", "outline", "invert", "reset", "heat", "window", "level", "preset")
+    order = (
+        "Film mdb010.pgm: right breast, mediolateral oblique",
+        *tools,
+        "screening",
+        "stated-side",
+        "stated-view",
+        "copy",
+        "Model card: use, limits, figures",
+        "Timings and request",
+    )
     for expected in order:
         page.keyboard.press("Tab")
-        name = page.evaluate("(({ activeElement: at }) => at.id || at.value || at.textContent.trim())(document)")
+        name = page.evaluate(
+            "(({ activeElement: at }) => at.id || at.value || at.ariaLabel || at.textContent.trim())(document)"
+        )
         assert name == expected
         ringed = "(({ activeElement: at }) => (at.name ? at.nextElementSibling : at))(document)"
         assert page.evaluate(f"getComputedStyle({ringed}).outlineStyle") == "solid", (
@@ -78,7 +92,7 @@ def test_everything_is_reached_by_tab_in_the_order_of_reading(page: Any) -> None
     for _ in range(3):
         page.keyboard.press("Tab")
         first.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-    assert first == ["Skip to the film", "key-open", "file"]
+    assert first == ["Skip to the films", "key-open", "file"]
 
 
 @pytest.mark.parametrize("settings", [{"color_scheme": "light"}, {"color_scheme": "dark"}])
@@ -97,6 +111,11 @@ def test_names_landmarks_and_contrast(page: Any) -> None:
         levels = page.evaluate(HEADINGS)
         assert all(below - above <= 1 for above, below in pairwise(levels)), f"no level is left out: {levels}"
         assert levels[:2] == [1, 2]
+    choose_exam(page, MARKED, ExamSpec(side="L", score=0.44), ExamSpec(problem="hand"))
+    page.wait_for_selector("h4", state="attached")
+    assert page.evaluate(FAINT) == []
+    levels = page.evaluate(HEADINGS)
+    assert all(below - above <= 1 for above, below in pairwise(levels)), f"no level is left out: {levels}"
     assert page.evaluate(NAMELESS) == []
     page.click("#key-open")
     assert page.evaluate(FAINT) == []

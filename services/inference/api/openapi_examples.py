@@ -59,6 +59,7 @@ _FILM = {
     "about": {
         "view": {"name": "MLO", "source": "file", "modifiers": []},
         "laterality": {"name": "R", "source": "file"},
+        "chest_wall": "right",
         "acquisition": "digital",
         "vendor": "Hologic",
         "implant": False,

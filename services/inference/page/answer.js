@@ -1,30 +1,28 @@
-// Says in words what the network makes of the film: the decision at an operating point, and the probabilities.
+// Says in words what the network makes of a film or of an exam: the decision at an operating point, the probabilities.
 
 import { $, element, number, percent, rounded, spread } from "./dom.js";
+import { CLASSES, VERDICTS } from "./words.js";
 
-const VERDICTS = {
-  abnormal: "Abnormal",
-  normal: "Normal",
-  uncertain: "Uncertain: needs a reader",
-};
-const CLASSES = { normal: "Normal", benign: "Benign finding", malignant: "Malignant finding" };
 const POINTS = {
   screening: "Screening lets few abnormal films pass, and calls more normal ones abnormal for it.",
   balanced: "Balanced weighs both errors alike: abnormal films that pass, and normal ones called abnormal.",
 };
 
 /** The answer in one sentence. */
-export function sentence({ decision, probabilities, ...answer }) {
+export function sentence({ decision, probabilities, ...judgement }) {
   const point = decision.operating_point.name;
-  return `${VERDICTS[decision.answer]}, at the operating point ${point}. Most likely class: ${CLASSES[answer.class]}, ${percent(probabilities[answer.class])}.`;
+  return `${VERDICTS[decision.answer]}, at the operating point ${point}. Most likely class: ${CLASSES[judgement.class]}, ${percent(probabilities[judgement.class])}.`;
 }
 
-export function showDecision({ decision, probabilities, model, ...answer }) {
+/**
+ * Shows a judgement of a `subject`, "film" or "exam"; `by` says what decided it. `figuresOf` is what the figures of the
+ * operating point were counted over.
+ */
+export function showDecision({ decision, probabilities, ...judgement }, { subject = "film", by = "", figuresOf = "film" } = {}) {
   const point = decision.operating_point;
-  $("synthetic").hidden = !model.synthetic;
   $("verdict").dataset.answer = decision.answer;
-  $("answer").replaceChildren(VERDICTS[decision.answer], element("small", {}, `at the operating point “${point.name}”`));
-  $("answer-means").textContent = meaning(decision);
+  $("answer").replaceChildren(VERDICTS[decision.answer], element("small", {}, `at the operating point “${point.name}”${by}`));
+  $("answer-means").textContent = meaning(decision, subject);
   $("point-means").textContent = POINTS[point.name] ?? "";
 
   const [low, high] = decision.uncertain_between;
@@ -34,31 +32,42 @@ export function showDecision({ decision, probabilities, model, ...answer }) {
   $("score").textContent = number(decision.score);
   $("threshold").textContent = number(point.threshold);
   $("band").textContent = `${number(low)} to ${number(high)}`;
-  for (const name of ["sensitivity", "specificity"]) {
+  showFigures(point, subject, figuresOf);
+  showProbabilities(probabilities, judgement.class);
+}
+
+function showFigures(point, subject, figuresOf) {
+  const missing = subject === figuresOf ? "" : `; the model’s card has none by ${subject}`;
+  $("figures-caption").textContent = `What this operating point does to held-out ${figuresOf}s${missing}`;
+  for (const [name, truth] of [["sensitivity", "abnormal"], ["specificity", "normal"]]) {
     const [value, interval] = $(name).querySelectorAll("td");
+    $(name).querySelector("th .soft").textContent = `${truth} ${figuresOf}s called ${truth}`;
     value.textContent = rounded(point[name].value);
     interval.textContent = spread(point[name]);
   }
+}
 
+function showProbabilities(probabilities, likeliest) {
   $("bars").replaceChildren(
     ...Object.entries(CLASSES).map(([name, title]) => {
       const bar = element("i", {});
       put(bar, { width: probabilities[name] });
       const value = element("dd", {}, element("span", {}, percent(probabilities[name])), element("span", { className: "bar" }, bar));
-      return element("div", { className: name === answer.class ? "most" : "" }, element("dt", {}, title), value);
+      return element("div", { className: name === likeliest ? "most" : "" }, element("dt", {}, title), value);
     }),
   );
-  const share = Math.round(100 * probabilities[answer.class]);
+  const share = Math.round(100 * probabilities[likeliest]);
   $("calibration").textContent =
     `A calibrated probability means: of a hundred films like those of the data set that get ${share}% for a class, about ${share} are of that class. How far these are calibrated stands in the model card. The data set holds far more cancers than screening does; there, a finding is much less likely than the number says.`;
 }
 
-function meaning({ answer, score, operating_point: point, uncertain_between: [low, high] }) {
+function meaning({ answer, score, operating_point: point, uncertain_between: [low, high] }, subject) {
   const threshold = `the threshold of ${number(point.threshold)}`;
+  const one = { film: "a film", exam: "an exam" }[subject];
   const place = {
     abnormal: `at or above ${threshold}`,
     normal: `below ${threshold}`,
-    uncertain: `too near ${threshold} to call. Between ${number(low)} and ${number(high)} a film could as well have been called otherwise`,
+    uncertain: `too near ${threshold} to call. Between ${number(low)} and ${number(high)} ${one} could as well have been called otherwise`,
   }[answer];
   return `The score, the probability of any finding, benign or malignant, is ${number(score)}: ${place}.`;
 }

@@ -16,17 +16,25 @@ export class Problem extends Error {
   }
 }
 
-/** The answer at an operating point, with what draws the film. */
-export const predict = (file, point, signal) => post(file, { operating_point: point, explain: "heatmap", view: "1" }, signal);
+const DRAWN = { explain: "heatmap", view: "deep" };
+
+/**
+ * The answer on a film, or on the films of an exam, at an operating point, with what draws them. `fields` are text
+ * fields `[name, value]` of the form, which state sides and views.
+ */
+export const predict = (files, fields, point, signal) => post(files, fields, { operating_point: point, ...DRAWN }, signal);
 
 /** The same without pictures. */
-export const decide = (file, point, signal) => post(file, { operating_point: point }, signal);
+export const decide = (files, fields, point, signal) => post(files, fields, { operating_point: point }, signal);
 
 export const card = (network, signal) => ask(`/v1/models/${encodeURIComponent(network)}/card`, { signal });
 
-function post(file, query, signal) {
-  const headers = { "Content-Type": "application/octet-stream" };
-  return ask(`/v1/predictions?${new URLSearchParams(query)}`, { method: "POST", headers, body: file, signal });
+function post(files, fields, query, signal) {
+  const path = files.length === 1 ? "/v1/predictions" : "/v1/exams";
+  const form = new FormData();
+  for (const file of files) form.append("image", file, file.name);
+  for (const [name, value] of fields) form.append(name, value);
+  return ask(`${path}?${new URLSearchParams(query)}`, { method: "POST", body: form, signal });
 }
 
 async function ask(path, options) {

@@ -1,6 +1,6 @@
-// A film's pixels under a window, and where on the canvas they lie. Neither knows the page.
+// A film's grey levels, in all their bits, and how a window shows them. It knows no page.
 
-const MOST_ZOOM = 20;
+import { capitalised } from "./words.js";
 
 /** Decodes a base64 PNG. A data: address can't be fetched here: the page's policy lets it connect to its service only. */
 export function decodePng(base64) {
@@ -10,21 +10,27 @@ export function decodePng(base64) {
   return createImageBitmap(new Blob([bytes], { type: "image/png" }), { colorSpaceConversion: "none" });
 }
 
+/** `grey` are the levels, from 0 to `levels - 1`; `canvas` shows them under the last window. */
 export class Film {
-  constructor(bitmap) {
+  /** Takes a decoded `view` of an answer: a canvas has 8 bits a channel, so deep films come packed into two of them. */
+  constructor(bitmap, { bits, packing }) {
+    this.bits = bits;
+    this.levels = 2 ** bits;
     this.canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.context.drawImage(bitmap, 0, 0);
     this.image = this.context.getImageData(0, 0, bitmap.width, bitmap.height);
-    this.grey = new Uint8Array(bitmap.width * bitmap.height);
-    for (let i = 0; i < this.grey.length; i++) this.grey[i] = this.image.data[4 * i];
+    const { data } = this.image;
+    this.grey = new (bits > 8 ? Uint16Array : Uint8Array)(bitmap.width * bitmap.height);
+    const packed = packing === "red-green";
+    for (let i = 0; i < this.grey.length; i++) this.grey[i] = packed ? data[4 * i] * 256 + data[4 * i + 1] : data[4 * i];
   }
 
-  /** Greys from `level - window / 2` to `level + window / 2` get the whole range from black to white. */
+  /** Shows grey levels by DICOM's linear window function (PS3.3, C.11.2.1.2), `level` being the window's centre. */
   show({ window, level, inverted }) {
-    const black = level - window / 2;
-    const table = Uint32Array.from({ length: 256 }, (_, value) => {
-      const shown = Math.round(Math.min(1, Math.max(0, (value - black) / window)) * 255);
+    const table = Uint32Array.from({ length: this.levels }, (_, value) => {
+      const share = Math.min(1, Math.max(0, (value - (level - 0.5)) / (window - 1) + 0.5));
+      const shown = Math.round(share * 255);
       return 0xff000000 + (inverted ? 255 - shown : shown) * 0x010101;
     });
     const pixels = new Uint32Array(this.image.data.buffer);
@@ -33,56 +39,28 @@ export class Film {
   }
 }
 
-/** What of a film is in sight: `x`, `y` is the film's point in the middle of the canvas, `zoom` 1 fits all of it. */
-export class Sight {
-  constructor(width, height) {
-    Object.assign(this, { width, height, view: { width: 1, height: 1 } });
-    this.reset();
-  }
-
-  reset() {
-    Object.assign(this, { zoom: 1, x: this.width / 2, y: this.height / 2 });
-  }
-
-  /** Canvas pixels for one of the film's. */
-  get scale() {
-    return this.zoom * Math.min(this.view.width / this.width, this.view.height / this.height);
-  }
-
-  /** Where the film's top left corner lies on the canvas. */
-  get corner() {
-    return { x: this.view.width / 2 - this.x * this.scale, y: this.view.height / 2 - this.y * this.scale };
-  }
-
-  resize(view) {
-    this.view = view;
-    this.#hold();
-  }
-
-  /** Moves the film by canvas pixels. */
-  move(dx, dy) {
-    this.x -= dx / this.scale;
-    this.y -= dy / this.scale;
-    this.#hold();
-  }
-
-  /** Zooms by `factor` so that the film's point under the canvas point `at` stays there. */
-  zoomBy(factor, at = { x: this.view.width / 2, y: this.view.height / 2 }) {
-    const fromMiddle = { x: at.x - this.view.width / 2, y: at.y - this.view.height / 2 };
-    const before = this.scale;
-    this.zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
-    this.x += fromMiddle.x / before - fromMiddle.x / this.scale;
-    this.y += fromMiddle.y / before - fromMiddle.y / this.scale;
-    this.#hold();
-  }
-
-  #hold() {
-    this.x = held(this.x, this.width, this.view.width / this.scale);
-    this.y = held(this.y, this.height, this.view.height / this.scale);
-  }
+/** The windows that a film is offered with, the one that it opens with first. `proposed` are those of its file. */
+export function windowPresets(film, proposed) {
+  const ofFile = proposed.map(({ name, centre, width }, at) => ({
+    name: name ? capitalised(name) : `Window ${at + 1} of the file`,
+    window: Math.max(2, width),
+    level: centre,
+  }));
+  const whole = { name: "Full range", window: film.levels, level: film.levels / 2 };
+  return film.bits > 8 ? [...ofFile, fitted(film), whole] : [...ofFile, whole];
 }
 
-/** A middle that leaves no gap beside the film, or the film's own where it is smaller than what is in sight. */
-function held(middle, length, seen) {
-  return seen >= length ? length / 2 : Math.min(length - seen / 2, Math.max(seen / 2, middle));
+/** From the darkest to the brightest but for half a percent of what is not background on either side. */
+function fitted({ grey, levels }) {
+  const counts = new Uint32Array(levels);
+  for (const value of grey) counts[value]++;
+  counts[0] = 0;
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const levelAt = (share) => {
+    let [sum, level] = [0, 0];
+    while (level < levels - 1 && sum + counts[level] <= share * total) sum += counts[level++];
+    return level;
+  };
+  const [low, high] = [levelAt(0.005), levelAt(0.995)];
+  return { name: "Fitted to the film", window: Math.max(2, high - low + 1), level: (low + high + 1) / 2 };
 }

@@ -1,34 +1,42 @@
 // Says what went wrong in the service's own words, and what to do about it.
 
 import { $ } from "./dom.js";
-import { likeness } from "./facts.js";
+import { likeness } from "./details.js";
 
 const AGAIN = [0, 408, 429, 500, 502, 503, 504];
 const KEY = [401, 403];
 
 export function showProblem(problem) {
   const { status, message, gate, requestId, retryAfter } = problem;
-  const [title, advice] = words(problem);
   const soon = /^\d+$/.test(retryAfter) ? ` The service asks to wait ${retryAfter} s.` : "";
-  $("problem-title").textContent = title;
+  $("problem-title").textContent = problemTitle(problem);
   $("problem-detail").textContent = message;
   $("problem-gate").textContent = gate ? `Mammogram check: not passed, with a score of ${likeness(gate)}.` : "";
-  $("problem-advice").textContent = advice + soon;
+  $("problem-advice").textContent = advice(problem) + soon;
   $("problem-request").textContent = requestId ? `Request ${requestId}` : "";
   $("again").hidden = !AGAIN.includes(status);
   $("key-enter").hidden = !KEY.includes(status);
 }
 
 /** The problem in one sentence. */
-export const told = (problem) => `${words(problem)[0]}: ${problem.message}`;
+export const told = (problem) => `${problemTitle(problem)}: ${problem.message}`;
+
+export const problemTitle = (problem) => words(problem)[0];
+export const advice = (problem) => words(problem)[1];
 
 function words({ status, code }) {
-  if (code === "one-film") return ["One film at a time", "Choose one film; all films of a patient in one request is what the API is for."];
-  if (code === "not-a-mammogram") {
-    return [
-      "Not recognised as a mammogram",
-      "Choose the film of one breast, whole: chest wall at the edge, skin line in view, dark around it. If it is one, send it as it left the scanner or the archive: not cropped, not inverted, no photograph of a screen.",
-    ];
+  switch (code) {
+    case "no-films":
+      return ["No film found", "Choose films, or a folder with films in it: DICOM, PNG, JPEG, TIFF or PGM."];
+    case "too-many-films":
+      return ["Too many films", "Choose the films of one exam of one patient; each exam has an answer of its own."];
+    case "all-refused":
+      return ["No film could be judged", "The reason, and what to do, stands in the place of each film."];
+    case "not-a-mammogram":
+      return [
+        "Not recognised as a mammogram",
+        "Choose the film of one breast, whole: chest wall at the edge, skin line in view, dark around it. If it is one, send it as it left the scanner or the archive: not cropped, not inverted, no photograph of a screen.",
+      ];
   }
   switch (status) {
     case 0:
@@ -38,7 +46,7 @@ function words({ status, code }) {
     case 403:
       return ["This key may not do that", "Enter another key, or ask the service’s operator."];
     case 413:
-      return ["The file is too large", "Send a smaller file, or ask the service’s operator to raise the limit."];
+      return ["Too large", "Send a smaller file or fewer films, or ask the service’s operator to raise the limit."];
     case 415:
       return ["Not a kind of file that can be read", "Choose a single grey film as DICOM, PNG, JPEG, TIFF or PGM; no tomosynthesis, no PDF."];
     case 422:

@@ -1,183 +1,237 @@
-// The film on its canvas with outline and heat map, and everything that changes how it is shown.
+// The films of an answer on the page, and the tools for them: what is done to one film is done to all that are linked.
 
-import { $ } from "./dom.js";
-import { Film, Sight, decodePng } from "./film.js";
-import { listenToHand } from "./hand.js";
+import { $, element } from "./dom.js";
+import { listenToGestures } from "./gestures.js";
+import { listenToKeys } from "./keyboard.js";
+import { hangFilms, showFilmDecision } from "./light_box.js";
+import { CLASSES } from "./words.js";
 
-const OPEN = { window: 255, level: 128, inverted: false };
 const STEP = 1.25;
+const WINDOW_STEP = 1 / 32;
 
 export class Viewer {
-  #canvas = $("film");
-  #context = this.#canvas.getContext("2d");
-  #film = null;
-  #heat = null;
-  #outline = null;
-  #sight = new Sight(1, 1);
-  #look = { ...OPEN };
-  #heatBefore = "40";
-  #asked = { frame: 0, look: false };
+  #rows = [];
+  #active = null;
+  #onSelect;
 
-  constructor() {
-    new ResizeObserver(() => this.#ask()).observe(this.#canvas);
+  /** `onSelect(position)` is called with the position of each film that is selected. */
+  constructor(onSelect) {
+    this.#onSelect = onSelect;
+    const resized = () => this.#panes.forEach((pane) => pane.ask());
+    new ResizeObserver(resized).observe($("films"));
     $("larger").addEventListener("click", () => this.#zoom(STEP));
     $("smaller").addEventListener("click", () => this.#zoom(1 / STEP));
-    $("reset").addEventListener("click", () => this.#reset());
+    $("reset").addEventListener("click", () => this.#forLinked((pane) => pane.reset()));
     $("invert").addEventListener("click", () => this.#invert());
     $("outline").addEventListener("click", () => this.#toggleOutline());
-    $("heat").addEventListener("input", () => this.#ask());
-    for (const name of ["window", "level"]) {
-      $(name).addEventListener("input", () => this.#setLook({ [name]: Number($(name).value) }));
-    }
-    this.#canvas.addEventListener("keydown", (event) => this.#press(event));
-    listenToHand(this.#canvas, {
-      windows: () => document.querySelector("input[name=drag]:checked").value === "window",
-      move: (dx, dy) => this.#move(dx, dy),
-      window: (dx, dy) => this.#changeWindow(dx, dy),
-      zoom: (factor, at) => this.#zoom(factor, at),
-    });
+    $("link").addEventListener("click", () => this.#toggleLink());
+    $("enlarge").addEventListener("click", () => this.#enlarge(!this.#enlarged));
+    $("heat").addEventListener("input", () => this.#forLinked((pane) => pane.hasHeat && pane.setHeat(Number($("heat").value))));
+    $("preset").addEventListener("change", () => this.#choosePreset(Number($("preset").value)));
+    $("window").addEventListener("input", () => this.#slide("window"));
+    $("level").addEventListener("input", () => this.#slide("level"));
   }
 
-  /** Shows the film of an answer, unless `signal` says meanwhile that another is wanted. `name` is the file's. */
-  async open(answer, name, signal) {
-    const [view, heat] = await Promise.all([answer.view.png, answer.heatmap?.png].map((png) => png && decodePng(png)));
+  /** Hangs the films of an answer, unless `signal` says meanwhile that others are wanted. The film at the position
+   * `selected` is selected, or the first. */
+  async open(films, signal, selected = null) {
+    const { figures, rows } = await hangFilms(films);
     signal.throwIfAborted();
-    const { width, height } = answer.image;
-    this.#film = new Film(view);
-    this.#heat = heat;
-    this.#sight = new Sight(width, height);
-    this.#outline = new Path2D(`M${answer.outline.map((point) => point.join(" ")).join("L")}Z`);
-    this.#canvas.setAttribute("aria-label", `Film ${name}`);
-    this.#canvas.style.setProperty("--shape", `${width} / ${height}`);
-    $("heat").disabled = !heat;
-    $("heat-text").textContent = heat
-      ? `Heat: where what speaks for the likeliest class, “${answer.heatmap.class}”, lies; bright is more. It is coarse and marks no lesion’s edge.`
-      : "This network has no heat map.";
-    this.#reset();
+    this.#rows = rows;
+    const box = $("films");
+    box.replaceChildren(...figures);
+    box.className = films.length === 1 ? "alone" : "hang";
+    box.style.setProperty("--rows", Math.min(2, rows.length));
+    const { heat, heatBefore, outlined } = this.#active ?? this.#panes[0] ?? {};
+    for (const pane of this.#panes) {
+      Object.assign(pane, { heat, heatBefore, outlined }); // as it was chosen for the films before
+      this.#listen(pane);
+    }
+    this.#active = null;
+    this.showDecisions(films);
+    $("link").hidden = $("enlarge").hidden = this.#panes.length < 2;
+    this.#setPressed("link", true);
+    this.#enlarge(false);
+    const first = this.#panes.find((pane) => pane.position === selected) ?? this.#panes[0];
+    if (first) this.select(first);
   }
 
-  #reset() {
-    this.#sight.reset();
-    this.#setLook(OPEN);
+  /** Writes the decisions of films into their captions. */
+  showDecisions(films) {
+    for (const pane of this.#panes) showFilmDecision(pane, films[pane.position].finding);
+    if (this.#active) this.#onSelect(this.#active.position);
+  }
+
+  selectPosition(position) {
+    this.select(this.#panes.find((pane) => pane.position === position));
+  }
+
+  /** The film of `pane` is the one whose values the tools show; it alone is changed where films are not linked. */
+  select(pane) {
+    if (this.#active === pane) return;
+    this.#active = pane;
+    for (const each of this.#panes) each.figure.classList.toggle("selected", each === pane);
+    const { finding, presets } = pane;
+    $("preset").replaceChildren(...presets.map(({ name }, value) => element("option", { value }, name)), element("option", { value: -1 }, "Your own"));
+    $("heat").disabled = !pane.hasHeat;
+    $("heat-text").textContent = pane.hasHeat
+      ? `Heat: where the evidence for “${CLASSES[finding.heatmap.class].toLowerCase()}” lies, which explains the decision; bright is more. It is coarse and marks no lesion’s edge.`
+      : "This network has no heat map.";
+    this.#showTools();
+    this.#onSelect(pane.position);
+  }
+
+  get #panes() {
+    return this.#rows.flat().filter(Boolean);
+  }
+
+  get #linked() {
+    return this.#pressed("link") ? this.#panes : [this.#active];
+  }
+
+  #forLinked(change) {
+    if (!this.#active) return;
+    this.#linked.forEach(change);
+    this.#showTools();
+  }
+
+  #listen(pane) {
+    const { canvas } = pane;
+    canvas.addEventListener("focus", () => this.select(pane));
+    canvas.addEventListener("dblclick", () => this.#panes.length > 1 && this.#enlarge(!this.#enlarged));
+    listenToGestures(canvas, {
+      windows: () => document.querySelector("input[name=drag]:checked").value === "window",
+      begin: () => this.select(pane),
+      move: (dx, dy) => this.#move(dx, dy),
+      window: (dx, dy) => this.#changeWindow(dx / 512, dy / 512),
+      zoom: (factor, at) => {
+        this.select(pane);
+        return this.#zoom(factor, at);
+      },
+    });
+    listenToKeys(canvas, {
+      arrow: (dx, dy) => this.#arrow(dx, dy),
+      window: (dx, dy) => this.#changeWindow(WINDOW_STEP * dx, WINDOW_STEP * dy),
+      zoomIn: () => this.#zoom(STEP),
+      zoomOut: () => this.#zoom(1 / STEP),
+      reset: () => $("reset").click(),
+      invert: () => this.#invert(),
+      outline: () => this.#toggleOutline(),
+      heat: () => this.#toggleHeat(),
+      preset: () => this.#choosePreset((this.#active.preset + 1) % this.#active.presets.length),
+      link: () => this.#toggleLink(),
+      enlarge: () => this.#panes.length > 1 && this.#enlarge(!this.#enlarged),
+      leave: () => this.#enlarge(false),
+    });
   }
 
   /** Whether there was any more to zoom. */
   #zoom(factor, at) {
-    const before = this.#sight.zoom;
-    this.#sight.zoomBy(factor, at);
-    this.#ask();
-    return this.#sight.zoom !== before;
+    const before = this.#active.viewport.zoom;
+    this.#active.viewport.zoomBy(factor, at);
+    this.#follow();
+    return this.#active.viewport.zoom !== before;
   }
 
   #move(dx, dy) {
-    this.#sight.move(dx, dy);
-    this.#ask();
+    this.#active.viewport.move(dx, dy);
+    this.#follow();
+  }
+
+  /** Linked films show the place that the active one shows, as far from their chest walls. */
+  #follow() {
+    const { place } = this.#active.viewport;
+    for (const pane of this.#linked) {
+      if (pane !== this.#active) pane.viewport.place = place;
+      pane.ask();
+    }
+    this.#showTools();
+  }
+
+  /** Moves a zoomed film; goes from a film that fits, which can't be moved, to the one beside it. */
+  #arrow(dx, dy) {
+    const { canvas, viewport } = this.#active;
+    if (viewport.zoom > 1) {
+      const stride = canvas.clientWidth / 10;
+      this.#move(-stride * dx, -stride * dy);
+      return;
+    }
+    const row = this.#rows.findIndex((panes) => panes.includes(this.#active));
+    const column = this.#rows[row].indexOf(this.#active);
+    this.#focus(this.#rows[row + dy]?.[column + dx]);
+  }
+
+  #focus(pane) {
+    if (!pane) return;
+    this.select(pane); // before, since a canvas that is not shown can't have the focus
+    pane.canvas.focus();
   }
 
   #changeWindow(wider, brighter) {
-    this.#setLook({
-      window: clamp(this.#look.window + wider, 2, 255),
-      level: clamp(this.#look.level - brighter, 0, 255),
-    });
+    this.#forLinked((pane) => pane.changeWindow(wider, brighter));
+  }
+
+  #slide(name) {
+    const active = this.#active;
+    const change = (Number($(name).value) - active.look[name]) / active.film.levels;
+    this.#changeWindow(name === "window" ? change : 0, name === "level" ? -change : 0);
+  }
+
+  #choosePreset(number) {
+    if (number >= 0) this.#forLinked((pane) => pane.choosePreset(number));
   }
 
   #invert() {
-    this.#setLook({ inverted: !this.#look.inverted });
-  }
-
-  #setLook(change) {
-    this.#look = { ...this.#look, ...change };
-    $("window").value = this.#look.window;
-    $("level").value = this.#look.level;
-    $("invert").setAttribute("aria-pressed", this.#look.inverted);
-    this.#asked.look = true;
-    this.#ask();
+    const inverted = !this.#active.look.inverted;
+    this.#forLinked((pane) => pane.setLook({ inverted }));
   }
 
   #toggleOutline() {
-    $("outline").setAttribute("aria-pressed", !this.#outlined);
-    this.#ask();
-  }
-
-  get #outlined() {
-    return $("outline").getAttribute("aria-pressed") === "true";
+    const outlined = !this.#active.outlined;
+    this.#forLinked((pane) => pane.setOutlined(outlined));
   }
 
   #toggleHeat() {
-    const heat = $("heat");
-    if (heat.value !== "0") this.#heatBefore = heat.value;
-    heat.value = heat.value === "0" ? this.#heatBefore : "0";
-    this.#ask();
+    const heat = this.#active.heat ? 0 : this.#active.heatBefore;
+    this.#forLinked((pane) => pane.hasHeat && pane.setHeat(heat));
   }
 
-  #press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
-    const stride = this.#canvas.clientWidth / 10;
-    if (dx || dy) {
-      if (event.shiftKey) this.#changeWindow(8 * dx, 8 * dy);
-      else this.#move(-stride * dx, -stride * dy);
-    } else {
-      const does = {
-        "+": () => this.#zoom(STEP),
-        "=": () => this.#zoom(STEP),
-        "-": () => this.#zoom(1 / STEP),
-        0: () => this.#reset(),
-        i: () => this.#invert(),
-        o: () => this.#toggleOutline(),
-        h: () => this.#toggleHeat(),
-      }[event.key.toLowerCase()];
-      if (!does) return;
-      does();
-    }
-    event.preventDefault();
+  #toggleLink() {
+    this.#setPressed("link", !this.#pressed("link"));
+    if (this.#pressed("link")) this.#follow();
   }
 
-  /** Draws with the next frame, once for all that changes until then. */
-  #ask() {
-    if (this.#film) this.#asked.frame ||= requestAnimationFrame(() => this.#draw());
+  get #enlarged() {
+    return this.#pressed("enlarge");
   }
 
-  #draw() {
-    this.#asked.frame = 0;
-    const { clientWidth: width, clientHeight: height } = this.#canvas;
-    if (!width || !height) return;
-    if (this.#asked.look) this.#film.show(this.#look);
-    this.#asked.look = false;
-    this.#sight.resize({ width, height });
-    this.#say();
-
-    const dense = devicePixelRatio;
-    this.#canvas.width = Math.round(width * dense);
-    this.#canvas.height = Math.round(height * dense);
-    const { scale, corner, width: filmWidth, height: filmHeight } = this.#sight;
-    const context = this.#context;
-    context.setTransform(scale * dense, 0, 0, scale * dense, corner.x * dense, corner.y * dense);
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.#film.canvas, 0, 0, filmWidth, filmHeight);
-    if (this.#heat) {
-      context.globalAlpha = Number($("heat").value) / 100;
-      context.drawImage(this.#heat, 0, 0, filmWidth, filmHeight);
-      context.globalAlpha = 1;
-    }
-    if (this.#outlined) {
-      // light within dark: seen on the film and on the inverted film
-      context.lineJoin = "round";
-      for (const [colour, thickness] of [["rgb(0 0 0 / 55%)", 3.5], ["#7fd1e8", 1.5]]) {
-        context.strokeStyle = colour;
-        context.lineWidth = thickness / scale;
-        context.stroke(this.#outline);
-      }
-    }
+  /** Shows the selected film alone, as large as the place of all; the arrow keys go on to the others. */
+  #enlarge(enlarged) {
+    this.#setPressed("enlarge", enlarged);
+    $("films").classList.toggle("enlarged", enlarged);
   }
 
-  #say() {
-    this.#canvas.classList.toggle("fits", this.#sight.zoom === 1);
-    $("zoom").textContent = `${Math.round(this.#sight.zoom * 100)}%`;
-    $("heat-value").textContent = $("heat").value === "0" ? "off" : `${$("heat").value}%`;
-    $("window-value").textContent = Math.round(this.#look.window);
-    $("level-value").textContent = Math.round(this.#look.level);
+  #pressed(name) {
+    return $(name).getAttribute("aria-pressed") === "true";
+  }
+
+  #setPressed(name, pressed) {
+    $(name).setAttribute("aria-pressed", pressed);
+  }
+
+  #showTools() {
+    const { film, look, heat, hasHeat, outlined, viewport, preset } = this.#active;
+    $("window").max = film.levels;
+    $("level").max = film.levels - 1;
+    $("window").value = look.window;
+    $("level").value = look.level;
+    $("heat").value = hasHeat ? heat : 0;
+    $("preset").value = preset;
+    this.#setPressed("invert", look.inverted);
+    this.#setPressed("outline", outlined);
+    $("zoom").textContent = `${Math.round(viewport.zoom * 100)}%`;
+    $("heat-value").textContent = hasHeat && heat ? `${heat}%` : "off";
+    $("window-value").textContent = Math.round(look.window);
+    $("level-value").textContent = Math.round(look.level);
   }
 }
-
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));

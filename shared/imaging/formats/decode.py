@@ -76,18 +76,18 @@ def _read_pgm(data: bytes, _least_edge: int | None) -> Image:
     pixels = unsigned(stored.reshape(header.height, header.width))
     if header.maxval not in {255, 65535} and int(pixels.max()) > header.maxval:
         raise UndecodableImage("a pixel of the PGM exceeds its maxval; send the file again")
-    if pixels.dtype == np.uint8:
-        return Image(_scaled(pixels, header.maxval), 8, "PGM")
-    if header.maxval < 65535:
-        return Image(pixels, header.maxval.bit_length(), "PGM")
-    return Image(*within_depth(pixels), "PGM")
+    if header.maxval == 65535:
+        return Image(*within_depth(pixels), "PGM")
+    bits = max(header.maxval.bit_length(), 8)
+    return Image(_scaled(pixels, header.maxval, 2**bits - 1), bits, "PGM")
 
 
-def _scaled(pixels: Pixels, maxval: int) -> Pixels:
-    """Bytes whose highest is `maxval`, so that it is 255."""
-    if maxval == 255:
+def _scaled(pixels: Pixels, maxval: int, highest: int) -> Pixels:
+    """Pixels whose highest is `maxval`, so that it is `highest`."""
+    if maxval == highest:
         return pixels
-    return unsigned(cv2.LUT(pixels, np.rint(np.arange(256) * 255 / maxval).clip(0, 255).astype(np.uint8)))
+    table = np.rint(np.arange(2 ** (8 * pixels.itemsize)) * highest / maxval).clip(0, highest)
+    return unsigned(cv2.LUT(pixels, table.astype(pixels.dtype)))
 
 
 def _read_png(data: bytes, _least_edge: int | None) -> Image:
@@ -151,7 +151,7 @@ _Reader: TypeAlias = Callable[[bytes, int | None], Image]
 _FORMATS: tuple[tuple[re.Pattern[bytes], _Reader], ...] = tuple(
     (re.compile(start, re.DOTALL), read)
     for start, read in (
-        (rb".{128}DICM", _read_dicom),  # first: a preamble may look like a TIFF
+        (rb"(.{128})?DICM", _read_dicom),  # first: a preamble may look like a TIFF
         (rb"P5", _read_pgm),
         (rb"\x89PNG\r\n\x1a\n", _read_png),
         (rb"\xff\xd8\xff", _read_jpeg),

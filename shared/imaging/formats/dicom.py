@@ -23,7 +23,7 @@ from pydicom.tag import BaseTag
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsuitableKind, UnsupportedImage
 from shared.imaging.formats import codecs, dicom_facts, stored_values
 from shared.imaging.formats.depth import counts
-from shared.imaging.formats.dicom_elements import or_passed_over, spacing_of, value_of, whole_of
+from shared.imaging.formats.dicom_elements import OddElement, or_passed_over, spacing_of, value_of, whole_of
 from shared.imaging.formats.dicom_facts import facts_of, laterality_of, refuse_unsuitable, view_of
 from shared.imaging.formats.stored_values import greyscale_of, presets_of
 from shared.imaging.image import Image, Pixels, check_size, unsigned
@@ -103,13 +103,13 @@ def read(data: bytes, least_edge: int | None) -> Image:
 
 def _parsed(data: bytes) -> _File:
     reader, notes = _Reader(data), []
-    if data[128:132] == b"DICM":
-        reader.seek(132)
-    else:
+    mark = data[:132].rfind(b"DICM")
+    reader.seek(mark + 4 if mark in {0, 128} else 0)
+    if mark != 128:
         notes.append("The file has no preamble (PS3.10).")
     meta = read_dataset(reader, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
     syntax = str(value_of(meta, 0x00020010) or "")
-    if not meta:
+    if not syntax:
         # An explicit data set names the type of its first element in two capitals.
         explicit = data[reader.tell() + 4 : reader.tell() + 6].isalpha()
         syntax = _EXPLICIT if explicit else _IMPLICIT
@@ -148,14 +148,16 @@ def _image(file: _File, least_edge: int | None) -> Image:
         raise UnsuitableKind(
             f"the DICOM holds {frames} frames; send one mammogram at a time, no tomosynthesis", "tomosynthesis"
         )
-    photometric = str(value_of(elements, 0x00280004) or "")
+    photometric = str(value_of(elements, 0x00280004) or "").strip().upper()
+    if not photometric:
+        raise OddElement(0x00280004)
     if whole_of(elements, 0x00280002, 1) != 1 or photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         raise UnsupportedImage("the DICOM is not a single grey plane; send one grey mammogram")
     width, height = whole_of(elements, 0x00280011), whole_of(elements, 0x00280010)
     check_size(width, height)
     allocated = whole_of(elements, 0x00280100)
     stored = whole_of(elements, 0x00280101, allocated)
-    high_bit = whole_of(elements, 0x00280102, stored - 1)
+    high_bit: int | None = whole_of(elements, 0x00280102, stored - 1)
     if allocated not in {8, 16}:
         raise UnsupportedImage(f"the DICOM has {allocated} bits a pixel, not 8 or 16; send it with 16")
     if not 1 <= stored <= high_bit + 1 <= allocated:
@@ -165,7 +167,7 @@ def _image(file: _File, least_edge: int | None) -> Image:
         words, times = _native(file, (width, height), allocated), 0
     else:
         words, times = _CODECS[file.syntax](_frame(file), (width, height), allocated, least_edge)
-        high_bit = stored - 1
+        high_bit = None
     inverted = photometric == "MONOCHROME1"
     greyscale = greyscale_of(elements, file.order, notes, bits=stored, high_bit=high_bit, inverted=inverted)
     levels = greyscale.levels(counts(words))
@@ -196,7 +198,7 @@ def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
     if not 0 <= spare <= MAX_SPARE:
         raise UndecodableImage(f"the DICOM has {file.length} bytes of pixels instead of {expected}; send it again")
     if spare > expected % 2:
-        file.notes.append(f"{spare} bytes behind the pixels were passed over.")
+        file.notes.append(f"Spare bytes behind the pixels were passed over: {spare}.")
     start = file.reader.tell()
     found = file.reader.getbuffer()[start : start + expected]
     if len(found) < expected:
@@ -207,7 +209,8 @@ def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
 
 
 def _frame(file: _File) -> bytes:
-    """The one compressed frame, whatever fragments it is cut into."""
+    """The one compressed frame, whatever fragments it is cut into and wherever an offset table says that it begins."""
     if file.length != _UNDEFINED:
         raise UndecodableImage("the DICOM says that its pixels are compressed and holds others; send it again")
-    return encaps.get_frame(file.reader, 0, number_of_frames=1)
+    encaps.parse_basic_offsets(file.reader)
+    return b"".join(encaps.generate_fragments(file.reader))

@@ -30,11 +30,15 @@ class OddElement(UndecodableImage):
         super().__init__(f"the DICOM's {self.element} is empty or not valid; correct it or send the file as PNG")
 
 
-def or_passed_over(notes: list[str], read: Callable[[], T], otherwise: T) -> T:
-    """Return what `read` returns; where it meets an odd element, note that and return `otherwise`."""
+class EmptyElement(OddElement):
+    """An element is there and empty: it says nothing, so also what is needed may stand as if it were not there."""
+
+
+def or_passed_over(notes: list[str], read: Callable[[], T], otherwise: T, kind: type[OddElement] = OddElement) -> T:
+    """Return what `read` returns; where it meets an odd element of a kind, note that and return `otherwise`."""
     try:
         return read()
-    except OddElement as error:
+    except kind as error:
         notes.append(f"{error.element} is empty or not valid and was passed over.")
         return otherwise
 
@@ -77,11 +81,16 @@ def number_of(elements: Dataset, tag: int) -> float | None:
 
 
 def numbers_of(elements: Dataset, tag: int) -> list[float] | None:
-    """Return the finite values of an element of decimal strings, None where it is absent. Raises OddElement."""
+    """Return the finite values of an element of decimal strings, None where it is absent.
+
+    Raises OddElement, and EmptyElement of one without a value.
+    """
     if tag not in elements:
         return None
     value = value_of(elements, tag)
-    values: list[Any] = [value] if value is None or isinstance(value, str | int | float) else list(value)
+    if value is None or value == "":
+        raise EmptyElement(tag)
+    values: list[Any] = [value] if isinstance(value, str | int | float) else list(value)
     try:
         numbers = [float(each) for each in values]
     except (TypeError, ValueError):

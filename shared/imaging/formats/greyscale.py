@@ -71,13 +71,14 @@ class Window:
 class Greyscale:
     """What a file says about the meaning of its stored values.
 
-    A word holds its value in the `bits` up to `high_bit`; what lies above (overlays, once) is not part of it.
+    A word holds its value in the `bits` up to `high_bit`; what lies above (overlays, once) is not part of it. The words
+    of a codec (`high_bit` None) are values, which a lossy one may carry beyond the highest: those are clipped to it.
     `modality` is a table or a slope and an intercept; without `interest` all values that occur are shown. `padding` is
     the lowest and the highest stored value that stand for no image.
     """
 
     bits: int
-    high_bit: int
+    high_bit: int | None
     signed: bool
     inverted: bool
     modality: Lut | tuple[float, float] = (1.0, 0.0)
@@ -86,7 +87,10 @@ class Greyscale:
 
     def stored(self, words: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The stored values that words (of 8 or 16 bits) hold."""
-        values = (words >> (self.high_bit + 1 - self.bits)) & (2**self.bits - 1)
+        highest = 2**self.bits - 1
+        if self.high_bit is None and not self.signed:
+            return np.asarray(words.clip(0, highest))
+        values = (words >> (0 if self.high_bit is None else self.high_bit + 1 - self.bits)) & highest
         sign = 2 ** (self.bits - 1) if self.signed else 0
         return np.asarray((values ^ sign) - sign)
 

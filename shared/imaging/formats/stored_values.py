@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from shared.errors import UndecodableImage
 from shared.imaging.formats.dicom_elements import (
     MAX_SEQUENCE,
+    EmptyElement,
     OddElement,
     number_of,
     numbers_of,
@@ -36,18 +37,22 @@ _Order = Literal["<", ">"]
 
 
 def greyscale_of(
-    elements: Dataset, order: _Order, notes: list[str], *, bits: int, high_bit: int, inverted: bool
+    elements: Dataset, order: _Order, notes: list[str], *, bits: int, high_bit: int | None, inverted: bool
 ) -> Greyscale:
-    """Return what a header says about its stored values; what is optional and odd is passed over with a note.
+    """Return what a header says about its stored values; what is optional and odd, or empty, is passed over with a
+    note. `high_bit` is None for the words that a codec decoded.
 
-    Raises UndecodableImage: rescale values or a modality look-up table that are not valid.
+    Raises UndecodableImage: rescale values or a modality look-up table that are there and not valid.
     """
     signed = whole_of(elements, _PIXEL_SIGN, 0) == 1
-    modality = _lut(elements, _MODALITY_LUTS, order, signed, notes)
-    slope, intercept = number_of(elements, _SLOPE), number_of(elements, _INTERCEPT) or 0.0
+    modality = or_passed_over(notes, lambda: _lut(elements, _MODALITY_LUTS, order, signed, notes), None, EmptyElement)
+    slope, intercept = (
+        or_passed_over(notes, lambda tag=tag: number_of(elements, tag), None, EmptyElement)  # type: ignore[misc]
+        for tag in (_SLOPE, _INTERCEPT)
+    )
     if slope == 0:
         raise UndecodableImage("the DICOM's rescale slope is 0; send the file again")
-    slope = slope or 1.0
+    slope, intercept = slope or 1.0, intercept or 0.0
     below_zero = modality is None and (slope < 0 or intercept < 0 or signed)
     padding = or_passed_over(notes, lambda: stored_value(elements, _PADDING, order, signed), None)
     end = or_passed_over(notes, lambda: stored_value(elements, _PADDING_END, order, signed), None)
@@ -95,10 +100,15 @@ def _window(elements: Dataset) -> Window | None:
 
 
 def _lut(elements: Dataset, tag: int, order: _Order, signed: bool, notes: list[str]) -> Lut | None:
-    """The first item of a sequence of look-up tables (PS3.3 C.11.1.1.1). Raises OddElement."""
+    """The first item of a sequence of look-up tables (PS3.3 C.11.1.1.1).
+
+    Raises OddElement, and EmptyElement of an item without elements.
+    """
     items = value_of(elements, tag, MAX_SEQUENCE)
     if not items:
         return None
+    if not items[0]:
+        raise EmptyElement(tag)
     descriptor = raw_of(items[0], _DESCRIPTOR)
     data = raw_of(items[0], _DATA, MAX_SEQUENCE)
     if len(descriptor) < 6:

@@ -77,8 +77,8 @@ def test_a_malformed_form_is_told(body: bytes, boundary: str) -> None:
         read_form([body] if body else [], boundary, 1000)
 
 
-def test_a_head_may_go_on_on_the_next_line_and_a_boundary_may_have_blanks_behind_it() -> None:
-    body = b'passed over\r\n--b \t\r\ncontent-disposition: form-data;\r\n name="x"\r\n\r\ny\r\n--b--'
+def test_a_preamble_is_passed_over_and_names_of_headers_may_be_in_any_case() -> None:
+    body = b'passed over\r\n--b\r\ncontent-disposition: form-data; name="x"\r\n\r\ny\r\n--b--'
     assert read_form([body], "b", 1000).texts == {"x": ("y",)}
 
 
@@ -87,15 +87,8 @@ def test_a_field_name_that_may_be_anything_is_not_quoted() -> None:
         read_form([part('name="DOE^JANE"', bytes(500_001)) + END], "b", 1 << 20)
 
 
-@pytest.mark.parametrize("size", [1, 1 << 16])
-def test_a_part_without_a_body_may_go_without_its_blank_line(size: int) -> None:
-    head = b'--b\r\nContent-Disposition: form-data; name="x"; filename="a"\r\n\r\n'
-    form = read_form(in_pieces(head + head + b"\r\n" + END, size), "b", 1000)
-    assert form.files == (SentFile("a", b""), SentFile("a", b""))
-
-
 def test_a_head_without_an_end_is_refused_before_much_of_it_was_kept() -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(RequestEntityTooLarge, match="too long a head"):
         read_form(in_pieces(b"--b\r\n" + bytes(50_000) + END, 1000), "b", 1000)
 
 

@@ -207,6 +207,8 @@ def test_a_pgm_with_pixels_too_many_or_too_bright_is_refused() -> None:
 def test_a_pgm_is_scaled_by_its_maxval() -> None:
     assert decode(b"P5 3 1 100\n\0\x32\x64").pixels.tolist() == [[0, 128, 255]]
     assert decode(b"P5 2 1 1\n\0\x01").pixels.tolist() == [[0, 255]]
+    deep = decode(b"P5 3 1 10000\n" + np.array([0, 5000, 10000], ">u2").tobytes())
+    assert (deep.pixels.tolist(), deep.bits) == ([[0, 8192, 16383]], 14)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
@@ -247,6 +248,9 @@ PIXELS = b"\xe0\x7f\x10\x00"
 """How the element of the pixels begins."""
 
 
+TRANSFER_SYNTAX = b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"
+
+
 def in_front_of_the_pixels(data: bytes, element: bytes) -> bytes:
     head, found, tail = data.rpartition(PIXELS)
     assert found
@@ -279,12 +283,34 @@ PECULIAR: dict[str, tuple[bytes, str]] = {
         ),
         "",
     ),
-    "spare bytes": (dicom(RAMP, PixelData=RAMP.tobytes() + bytes(6), **TWELVE), "6 bytes behind the pixels"),
+    "spare bytes": (
+        dicom(RAMP, PixelData=RAMP.tobytes() + bytes(6), **TWELVE),
+        "behind the pixels were passed over: 6.",
+    ),
     "empty padding": (dicom(RAMP, PixelPaddingValue="", **TWELVE), "PixelPaddingValue (0028,0120)"),
     "one value of spacing": (dicom(RAMP, PixelSpacing="0.1", **TWELVE), "PixelSpacing (0028,0030)"),
     "spacing of 0": (dicom(RAMP, PixelSpacing=["0", "0"], **TWELVE), "PixelSpacing (0028,0030)"),
     "empty table": (dicom(RAMP, VOILUTSequence=Sequence([Dataset()]), **TWELVE), "VOILUTSequence (0028,3010)"),
     "no table": (dicom(RAMP, VOILUTSequence=Sequence(), **TWELVE), ""),
+    "empty slope": (odd(0x00281053, ""), "RescaleSlope (0028,1053)"),
+    "blank intercept": (odd(0x00281052, "  "), "RescaleIntercept (0028,1052)"),
+    "empty modality table": (
+        dicom(RAMP, ModalityLUTSequence=Sequence([Dataset()]), **TWELVE),
+        "ModalityLUTSequence (0028,3000)",
+    ),
+    "polarity in small letters": (dicom(RAMP, PhotometricInterpretation="monochrome2", **TWELVE), ""),
+    "no transfer syntax": (
+        dicom(RAMP, **TWELVE).replace(TRANSFER_SYNTAX, b"\x02\0\x10\0UI\0\0"),
+        "transfer syntax",
+    ),
+    "offset table that points elsewhere": (
+        dicom(RAMP, uid.JPEGLSLossless, LOSSLESS["JPEG-LS"][1](RAMP), **TWELVE).replace(
+            PIXELS + b"OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\x04\0\0\0\0\0\0\0",
+            PIXELS + b"OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\x04\0\0\0\x08\0\0\0",
+        ),
+        "",
+    ),
+    "no bytes in front of its mark": (dicom(RAMP, **TWELVE)[128:], "preamble"),
     "comma in a window": (
         odd(0x00281051, "4096,5 ", WindowCenter="2048"),
         "WindowWidth (0028,1051)",
@@ -407,11 +433,19 @@ def test_windows_are_given_in_grey_levels() -> None:
         (odd(0x00281053, "1,0 "), r"RescaleSlope \(0028,1053\)"),
         (odd(0x00281052, "a "), r"RescaleIntercept \(0028,1052\)"),
         (dicom(RAMP, Rows=None), "0"),
+        (dicom(RAMP, PhotometricInterpretation=None), r"PhotometricInterpretation \(0028,0004\)"),
     ],
 )
 def test_what_no_image_can_do_without_is_refused_by_its_name(data: bytes, words: str) -> None:
     with pytest.raises(UndecodableImage, match=words):
         decode(data)
+
+
+def test_what_lossy_coding_carries_beyond_the_highest_value_stays_bright() -> None:
+    beyond = RAMP.copy()
+    beyond[:3, :40] = 4100
+    frame = bytes(imagecodecs.jpeg2k_encode(beyond, codecformat="j2k", reversible=True, bitspersample=16))
+    np.testing.assert_array_equal(seen(dicom(RAMP, uid.JPEG2000Lossless, frame, **TWELVE)), beyond.clip(0, 4095))
 
 
 def test_pixels_that_are_not_what_the_transfer_syntax_says_are_refused_as_such() -> None:

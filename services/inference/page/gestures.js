@@ -1,12 +1,13 @@
 // Mouse, pen and fingers on the film: drag, wheel, pinch.
 
-/** Calls `does.move(dx, dy)`, `does.window(dx, dy)` or `does.zoom(factor, at)`, in canvas pixels; `does.windows()` says
- * what a drag is for, and `does.zoom` whether it could. */
-export function listenToHand(canvas, does) {
+/** Calls `does.begin()`, then `does.move(dx, dy)`, `does.window(dx, dy)` or `does.zoom(factor, at)`, in canvas pixels;
+ * `does.windows()` says what a drag is for, and `does.zoom` whether it could. */
+export function listenToGestures(canvas, does) {
   const down = new Map();
 
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
+    does.begin();
     down.set(event.pointerId, place(event));
     canvas.setPointerCapture(event.pointerId);
   });
@@ -20,7 +21,7 @@ export function listenToHand(canvas, does) {
     const after = [...down.values()];
     if (down.size === 1) {
       const [dx, dy] = [after[0].x - before[0].x, after[0].y - before[0].y];
-      if (event.shiftKey || does.windows()) does.window(dx / 2, dy / 2);
+      if (event.shiftKey || does.windows()) does.window(dx, dy);
       else does.move(dx, dy);
     } else if (down.size === 2) {
       const [from, to] = [middle(...before), middle(...after)];
