@@ -157,11 +157,12 @@ def _image(file: _File, least_edge: int | None) -> Image:
     check_size(width, height)
     allocated = whole_of(elements, 0x00280100)
     stored = whole_of(elements, 0x00280101, allocated)
-    high_bit: int | None = whole_of(elements, 0x00280102, stored - 1)
+    top = whole_of(elements, 0x00280102, stored - 1)
     if allocated not in {8, 16}:
         raise UnsupportedImage(f"the DICOM has {allocated} bits a pixel, not 8 or 16; send it with 16")
-    if not 1 <= stored <= high_bit + 1 <= allocated:
+    if not 1 <= stored <= top + 1 <= allocated:
         raise UndecodableImage("the DICOM's bits allocated, stored and high bit disagree; send the file again")
+    high_bit: int | None = top
 
     if file.syntax in _NATIVE:
         words, times = _native(file, (width, height), allocated), 0
