@@ -11,15 +11,16 @@ from shared.datasets.synthetic import label_of
 from shared.datasets.synthetic_exams import exposures
 from shared.domain.films import Film, Lesion, Manifest, SetAside, Transform, Variant, describe
 from shared.domain.records import CLASSES, Label
-from shared.embedded.stack import Stack
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
+from shared.local.stack import Stack
+from shared.modelling.bilateral import Comparison
 from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
-from shared.modelling.comparison import Comparison
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.predictions import Predictions
-from shared.modelling.recipes import PROFILES, as_network
+from shared.modelling.profiles import PROFILES
+from shared.modelling.recipes import as_network
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Kind

@@ -20,7 +20,7 @@ from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
-from shared.embedded import broker
+from shared.local import broker
 
 
 @contextmanager

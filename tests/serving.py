@@ -12,8 +12,8 @@ import torch
 from services.train.fitting.serialise import network_to_bytes
 from services.train.publishing.publish import model_files
 from shared.client import InferenceClient
-from shared.embedded import broker
-from shared.embedded.commands import ROOT, inference_command
+from shared.local import broker
+from shared.local.commands import ROOT, inference_command
 from shared.modelling.networks import build
 from shared.store import models
 from shared.store.api_keys import new_key

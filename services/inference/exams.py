@@ -10,9 +10,9 @@ from services.inference.answers import judged
 from services.inference.serving.known_film import KnownFilm
 from services.inference.serving.predictor import operating_point
 from shared.api.exams import BreastFinding, ComparedJudgement, ExamFinding, Figures
+from shared.modelling.bilateral import compared
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.card import ModelCard
-from shared.modelling.comparison import compared
 from shared.modelling.exams import Level, breast_probabilities, judge_exam
 
 

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from shared.console import console
+from shared.cli.console import console
 from shared.datasets.mias import lesions_near
 from shared.errors import InputError
 from shared.imaging.formats.decode import decode, encode_png
 from shared.imaging.image import to_8bit
-from shared.modelling.recipes import PROFILES, AugmentationRecipe, profile, read_augmentation
+from shared.modelling.profiles import PROFILES, profile
+from shared.modelling.recipes import AugmentationRecipe, read_augmentation
 
 ProfileName = Annotated[str, typer.Option("--profile", help=f"How much work: {', '.join(PROFILES)}.")]
 RecipeFile = Annotated[

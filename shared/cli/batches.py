@@ -8,8 +8,8 @@ import typer
 from pydantic import ValidationError
 
 from shared.api.batches import Batch, BatchRequest
+from shared.cli.console import bars, console, listing, show_listing
 from shared.client import InferenceClient
-from shared.console import bars, console, listing, show_listing
 from shared.errors import InputError
 from shared.settings import client_key
 

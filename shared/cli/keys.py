@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from shared.api.keys import SCOPES, Scope
-from shared.console import console, listing, show_listing
+from shared.cli.console import console, listing, show_listing
 from shared.errors import InputError
 from shared.settings import settings
 from shared.store.api_keys import ApiKey, add_key, describe_key, new_key, read_keys, revoke_key, rotate_key

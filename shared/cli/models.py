@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from shared.console import console, listing, show_listing
+from shared.cli.console import console, listing, show_listing
 from shared.errors import InputError, ModelCorrupt, ModelNotFound
 from shared.modelling.card import ModelCard
 from shared.modelling.recipes import NETWORKS

@@ -9,27 +9,13 @@ import typer
 from rich.live import Live
 
 from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
-from shared.console import (
-    console,
-    evaluation_table,
-    read_evaluation,
-    reporting,
-    weights_line,
-)
+from shared.cli.console import console, evaluation_table, read_evaluation, reporting, weights_line
+from shared.cli.pretrained import TRANSFER_NETWORKS, can_check_weights, check_weights, choose_weights
+from shared.cli.progress import failure_line, follow, status_line, status_table
 from shared.datasets.sources import open_source
 from shared.errors import ObjectNotFound, PlanError, RunError
-from shared.modelling.recipes import (
-    NETWORKS,
-    PROTOCOLS,
-    Network,
-    Protocol,
-    Strided,
-    as_network,
-    as_protocol,
-    profile,
-)
-from shared.pretrained import TRANSFER_NETWORKS, can_check_weights, check_weights, choose_weights
-from shared.progress import failure_line, follow, status_line, status_table
+from shared.modelling.profiles import profile
+from shared.modelling.recipes import NETWORKS, PROTOCOLS, Network, Protocol, Strided, as_network, as_protocol
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Queue

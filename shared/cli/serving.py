@@ -10,10 +10,10 @@ import typer
 from shared.addresses import netloc
 from shared.api.exams import ExamPrediction
 from shared.api.predictions import PredictionAnswer
+from shared.cli.console import console, reporting, show_exam, show_prediction
 from shared.client import InferenceClient, SentFilm, read_image
-from shared.console import console, reporting, show_exam, show_prediction
-from shared.embedded.commands import WORKERS, inference_command, worker_command
 from shared.errors import InputError
+from shared.local.commands import WORKERS, inference_command, worker_command
 from shared.settings import client_key, settings
 from shared.store.api_keys import new_key, read_keys
 from shared.store.objects import open_store
@@ -88,7 +88,7 @@ def demo(
     port: Annotated[int, typer.Option(help="Port of the inference service; 0 takes a free one.")] = 0,
 ) -> None:
     """Run the main job on this machine with all services, then serve. Leaves no process behind."""
-    from shared.demo import run_demo  # noqa: PLC0415  it takes the synthetic films and all of the queue along
+    from shared.cli.demo import run_demo  # noqa: PLC0415  it takes the synthetic films and all of the queue along
 
     run_demo(folder, mias, weights, profile, patients=patients, once=once, port=port)
 

@@ -11,7 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from shared.datasets.lesions import add_calcifications, add_mass
+from shared.datasets.phantom_lesions import add_calcifications, add_mass
 from shared.datasets.phantom_tissue import Density, Floats, Grey, distance_inside, gland, grain, pectoral
 from shared.domain.films import Lesion
 from shared.domain.records import Label

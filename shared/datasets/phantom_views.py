@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.datasets.lesions import add_mass
+from shared.datasets.phantom_lesions import add_mass
 from shared.datasets.phantom_tissue import Density, Floats, Grey, blurred, distance_inside, gland, grain, pectoral
 from shared.domain.films import Acquisition, Lesion
 from shared.domain.records import Label

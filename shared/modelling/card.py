@@ -4,8 +4,8 @@ from pydantic import Field
 
 from shared.domain.records import Label, Record
 from shared.modelling.applicability import TrainedOn, kinds_of_films
+from shared.modelling.bilateral import Comparison
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
-from shared.modelling.comparison import Comparison
 from shared.modelling.drift import InputDistribution
 from shared.modelling.evaluation import Protocol, WeightsReport
 from shared.modelling.exams import ExamRule

@@ -80,7 +80,7 @@ class Calibration(Record):
 
 
 class SideBySide(Record):
-    """The films that have the same view of the other breast, each judged beside it (`comparison`)."""
+    """The films that have the same view of the other breast, each judged beside it (`bilateral`)."""
 
     metrics: ModelMetrics
     operating_points: tuple[PooledOperatingPoint, ...]

@@ -23,8 +23,8 @@ from pydantic import Field
 
 from shared.domain.films import Film
 from shared.domain.records import CLASSES, Label, Record
+from shared.modelling.bilateral import log_odds
 from shared.modelling.calibration import OperatingPoint, abnormal_score, softmax
-from shared.modelling.comparison import log_odds
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.predictions import Floats, Predictions
 

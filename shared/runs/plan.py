@@ -9,7 +9,8 @@ from shared import __version__
 from shared.domain.films import Dataset, check_enough_patients
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
-from shared.modelling.recipes import EXPLAINABLE, AugmentationRecipe, Network, Profile, Protocol, TrainingRecipe
+from shared.modelling.profiles import Profile
+from shared.modelling.recipes import EXPLAINABLE, AugmentationRecipe, Network, Protocol, TrainingRecipe
 from shared.queue.messages import Stage
 from shared.store import layout
 from shared.store.ingest import shard_names

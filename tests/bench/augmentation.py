@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.augment.core import apply_transform, draw_transform
-from shared.modelling.recipes import PROFILES, AugmentationRecipe
+from shared.modelling.profiles import PROFILES
+from shared.modelling.recipes import AugmentationRecipe
 from tests.bench import timing
 from tests.bench.dataset import films
 

@@ -25,7 +25,8 @@ from shared.imaging.preprocess import Preprocessing
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate
 from shared.modelling.networks import build
 from shared.modelling.predictions import merge
-from shared.modelling.recipes import PROFILES, AugmentationRecipe, Protocol, TrainingRecipe
+from shared.modelling.profiles import PROFILES
+from shared.modelling.recipes import AugmentationRecipe, Protocol, TrainingRecipe
 from shared.runs.plan import Plan, make_plan
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import ingest

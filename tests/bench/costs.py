@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from shared.client import InferenceClient
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from tests.bench.published import Published, publish
 from tests.bench.sides import KEY, MAMMOSTACK, Running, running
 

@@ -37,11 +37,12 @@ from shared.imaging.formats.decode import decode
 from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.imaging.segmentation.segment import segment
-from shared.modelling.comparison import both_sides, compared, log_odds
+from shared.modelling.bilateral import both_sides, compared, log_odds
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.predictions import Predictions, merge
-from shared.modelling.recipes import PROFILES, TrainingRecipe
+from shared.modelling.profiles import PROFILES
+from shared.modelling.recipes import TrainingRecipe
 from shared.modelling.weights import from_file, load_into
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import film_key, ingest

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from tests.bench.results import record
 
 ENVIRONMENT = ROOT / ".venv-bench" / "imaging"

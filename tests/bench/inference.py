@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from tests.bench.clients import Result
 from tests.bench.published import Published, publish
 from tests.bench.sides import FLASK, MAMMOSTACK, OTHERS, WORKERS, Engine, Running, Server, running

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from shared.modelling.recipes import PROFILES
+from shared.modelling.profiles import PROFILES
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline

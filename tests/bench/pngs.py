@@ -13,7 +13,7 @@ import numpy.typing as npt
 from services.augment.core import apply_transform, draw_transform
 from shared.imaging.formats.decode import encode_png
 from shared.imaging.segmentation.segment import segment
-from shared.modelling.recipes import PROFILES
+from shared.modelling.profiles import PROFILES
 from tests.bench import timing
 from tests.bench.dataset import films
 

@@ -20,9 +20,9 @@ import numpy as np
 
 import services  # noqa: F401  sets what OpenMP must know before it is imported
 from shared.datasets.synthetic_exams import Exposed, draw_exposure
-from shared.embedded.commands import ROOT
 from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
+from shared.local.commands import ROOT
 from tests.bench import timing
 from tests.bench.dataset import films
 from tests.unit.shared.imaging.dicoms import LOSSLESS, dicom

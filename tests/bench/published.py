@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 
 NETWORK, VERSION, SIZE = "resnet50", "v1", 224
 

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 _HEAD = """# Benchmark results

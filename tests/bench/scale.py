@@ -22,7 +22,7 @@ import psutil
 
 from shared.domain.films import Film, Manifest, describe
 from shared.domain.records import Label
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from shared.queue.messages import Stage
 from shared.runs.plan import Plan, read_plan
 from shared.settings import settings

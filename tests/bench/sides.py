@@ -20,8 +20,8 @@ from typing import Literal
 
 import psutil
 
-from shared.embedded import broker
-from shared.embedded.commands import ROOT, inference_command
+from shared.local import broker
+from shared.local.commands import ROOT, inference_command
 from shared.store.api_keys import new_key
 from tests.bench.clients import Job, Result
 from tests.bench.published import SIZE, Published

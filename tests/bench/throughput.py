@@ -31,9 +31,9 @@ from shared import settings
 from shared.allocator import keep_freed_memory
 from shared.domain.films import Film, Manifest, describe
 from shared.domain.records import Label
-from shared.embedded.commands import ROOT, worker_command
 from shared.imaging.formats.decode import decode, encode_pgm, encode_png
-from shared.modelling.recipes import PROFILES, Profile
+from shared.local.commands import ROOT, worker_command
+from shared.modelling.profiles import PROFILES, Profile
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline

@@ -20,8 +20,8 @@ import psutil
 import redis
 from pydantic import SecretStr
 
-from shared.embedded import broker
-from shared.embedded.commands import ROOT, worker_command
+from shared.local import broker
+from shared.local.commands import ROOT, worker_command
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.datasets.mias import Source, read_manifest
 from shared.domain.films import Dataset, Manifest, describe
 from shared.errors import MammoError
-from shared.modelling.recipes import PROFILES
+from shared.modelling.profiles import PROFILES
 from shared.queue.messages import Message
 from shared.runs import pipeline
 from shared.runs.plan import Plan, make_plan

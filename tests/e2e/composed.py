@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from shared.embedded.broker import free_port
-from shared.embedded.commands import ROOT
+from shared.local.broker import free_port
+from shared.local.commands import ROOT
 
 
 def _engine() -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from tests.e2e.composed import WHY_NOT, Compose, bare
 from tests.servers import wait_until
 

@@ -59,7 +59,7 @@ def all_gone(processes: list[psutil.Process], seconds: float = 25) -> bool:
 def folder(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "demo"
     yield folder
-    from shared.embedded.processes import end_noted
+    from shared.local.processes import end_noted
 
     end_noted(folder)
 

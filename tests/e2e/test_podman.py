@@ -19,8 +19,8 @@ from pydantic import SecretStr
 
 from shared.datasets.phantom import render as render_film
 from shared.domain.records import Label
-from shared.embedded.commands import ROOT
 from shared.imaging.formats.decode import encode_png
+from shared.local.commands import ROOT
 from shared.settings import Settings
 from shared.store.api_keys import add_key, describe_key
 from shared.store.bucket import ensure_bucket

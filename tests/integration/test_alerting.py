@@ -16,8 +16,8 @@ import requests
 import yaml
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
-from shared.embedded.broker import free_port
-from shared.embedded.commands import ROOT
+from shared.local.broker import free_port
+from shared.local.commands import ROOT
 from tests.servers import wait_until
 
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"

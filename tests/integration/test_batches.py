@@ -27,10 +27,10 @@ from shared.cli.main import app
 from shared.client import ApiError, InferenceClient
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.embedded import broker
-from shared.embedded.commands import ROOT, inference_command, worker_command
 from shared.errors import InputError
 from shared.imaging.formats.decode import encode_pgm, encode_png
+from shared.local import broker
+from shared.local.commands import ROOT, inference_command, worker_command
 from shared.modelling.networks import build
 from shared.settings import Settings
 from shared.store import layout, models

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from tests.serving import KEY, Served
 
 CONTRACT = Path(__file__).parent / "contract"

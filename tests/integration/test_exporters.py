@@ -11,8 +11,8 @@ import pytest
 import requests
 import yaml
 
-from shared.embedded.broker import free_port
-from shared.embedded.commands import ROOT
+from shared.local.broker import free_port
+from shared.local.commands import ROOT
 from tests.servers import wait_until
 from tests.unit.deploy.manifests import compose
 

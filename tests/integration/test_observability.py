@@ -19,16 +19,16 @@ import requests
 import yaml
 
 from shared.api.batches import BatchRequest
+from shared.cli.progress import follow
 from shared.client import ApiError, InferenceClient
 from shared.datasets.mias import Source
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.embedded.broker import free_port
-from shared.embedded.commands import ROOT, WORKERS
-from shared.embedded.stack import Stack, running_stack, wait_for
+from shared.local.broker import free_port
+from shared.local.commands import ROOT, WORKERS
+from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.drift import MIN_FILMS, TraitsOfFilm, distribution
-from shared.modelling.recipes import profile
-from shared.progress import follow
+from shared.modelling.profiles import profile
 from shared.runs import pipeline
 from shared.runs.plan import Plan, make_plan
 from shared.store import models

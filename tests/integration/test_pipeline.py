@@ -7,14 +7,15 @@ from pathlib import Path
 import boto3
 import pytest
 
+from shared.cli.console import read_evaluation
+from shared.cli.progress import follow
 from shared.client import InferenceClient
-from shared.console import read_evaluation
 from shared.datasets.mias import Source
 from shared.domain.films import Shard
-from shared.embedded.stack import Stack, running_stack, wait_for
+from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.calibration import OPERATING_POINTS
-from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
-from shared.progress import follow
+from shared.modelling.profiles import profile
+from shared.modelling.recipes import NETWORKS, PROTOCOLS
 from shared.runs import pipeline
 from shared.runs.plan import Plan, make_plan
 from shared.runs.status import read_status

@@ -13,10 +13,10 @@ import redis
 from pydantic import SecretStr
 
 from shared.datasets.mias import Source
-from shared.embedded import broker
-from shared.embedded.commands import ROOT, worker_command
 from shared.errors import QueueUnavailable
-from shared.modelling.recipes import profile
+from shared.local import broker
+from shared.local.commands import ROOT, worker_command
+from shared.modelling.profiles import profile
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline

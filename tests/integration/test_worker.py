@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared.console import read_evaluation
+from shared.cli.console import read_evaluation
+from shared.cli.progress import follow
 from shared.datasets.mias import Source
 from shared.domain.films import Dataset
-from shared.embedded.stack import Stack, running_stack, wait_for
-from shared.modelling.recipes import profile
-from shared.progress import follow
+from shared.local.stack import Stack, running_stack, wait_for
+from shared.modelling.profiles import profile
 from shared.queue.lease import lease
 from shared.queue.messages import Message
 from shared.runs import pipeline

@@ -20,8 +20,8 @@ from statistics import linear_regression, mean, quantiles
 import numpy as np
 
 from services.inference.admission.queueing import IN_HAND
-from shared.embedded.commands import ROOT
 from shared.imaging.formats.decode import encode_png
+from shared.local.commands import ROOT
 from shared.settings import Settings
 from tests.bench.published import Published, publish
 from tests.bench.sides import MAMMOSTACK, WORKERS, Running, headers, running

@@ -23,7 +23,7 @@ from shared.imaging.image import Image
 from shared.imaging.preprocess import Prepared, Preprocessing, prepare_image
 from shared.imaging.segmentation.gate import Gate
 from shared.imaging.segmentation.segment import Segmentation
-from shared.modelling.activation import activation_map
+from shared.modelling.activation_map import activation_map
 from shared.modelling.applicability import Applicability, assess
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from services.train.evaluation.points import pooled_operating_point, published_points, served, served_predictions
 from services.train.jobs import JobResult
 from shared.domain.films import Film, Manifest
+from shared.modelling.bilateral import Comparison, both_sides, compared, log_odds
 from shared.modelling.calibration import OPERATING_POINTS, fit_temperature
-from shared.modelling.comparison import Comparison, both_sides, compared, log_odds
 from shared.modelling.evaluation import LevelResult, SideBySide
 from shared.modelling.exams import LEVELS, ExamRule, Level, LevelFigures, by_breast_and_exam
 from shared.modelling.metrics import evaluate

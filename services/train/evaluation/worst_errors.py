@@ -15,7 +15,7 @@ from services.train.jobs import JobResult, read_weights
 from shared.domain.records import CLASSES, Label
 from shared.errors import ObjectNotFound
 from shared.imaging.preprocess import Preprocessing
-from shared.modelling.activation import activation_map
+from shared.modelling.activation_map import activation_map
 from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import EXPLAINABLE, Network

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 
 TOOLS = ROOT / ".venv-deploy" / "bin"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 
 Manifest = dict[str, Any]
 K8S = ROOT / "deploy" / "k8s"

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qs
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 
 BUCKET = "arn:aws:s3:::example-mammostack"
 POLICIES = ROOT / "deploy" / "aws" / "policies"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from tests.unit.deploy.series import exported
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"

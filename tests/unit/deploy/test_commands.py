@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from shared.cli.main import app
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)

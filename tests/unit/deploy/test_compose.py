@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from shared.settings import Settings
 from tests.unit.deploy.manifests import compose
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from shared.queue.messages import QUEUES
 from shared.settings import Settings
 from tests.unit.deploy.judges import TOOLS, complaints, with_tools

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from shared.settings import Settings
 from shared.store import layout
 from tests.unit.deploy.policies import BUCKET, POLICIES, allows, statements

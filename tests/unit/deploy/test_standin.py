@@ -12,9 +12,9 @@ import pytest
 import requests
 from pydantic import SecretStr
 
-from shared.embedded.broker import free_port
-from shared.embedded.commands import ROOT
 from shared.errors import PreconditionFailed
+from shared.local.broker import free_port
+from shared.local.commands import ROOT
 from shared.settings import Settings
 from shared.store.bucket import ensure_bucket
 from shared.store.interface import ObjectStore

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 from tests.unit.services.inference.test_gunicorn_conf import COUNT_FAULTS
 
 KEEP = "from shared.allocator import keep_freed_memory; keep_freed_memory(1)"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.embedded.commands import ROOT
+from shared.local.commands import ROOT
 
 WORKING = """
 import time

@@ -8,7 +8,7 @@ import pytest
 from services.inference.exams import JudgedFilm, beside_other_breast, breasts_and_exam
 from services.inference.serving.known_film import KnownFilm
 from shared.imaging.image import FileFacts
-from shared.modelling.comparison import compared, log_odds
+from shared.modelling.bilateral import compared, log_odds
 from shared.modelling.exams import ExamRule, LevelFigures
 from tests.builders import comparison, model_card
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from services.inference.admission.queueing import IN_HAND
-from shared.embedded.commands import ROOT, inference_command
+from shared.local.commands import ROOT, inference_command
 
 COUNT_ARENAS = """
 import threading

@@ -13,7 +13,7 @@ from services.train.fold import train_fold
 from services.train.jobs import CHECKPOINT, PROGRESS, JobResult, result_is_intact, weights_key
 from shared.datasets.synthetic import write_dataset
 from shared.modelling.networks import build
-from shared.modelling.recipes import PROFILES
+from shared.modelling.profiles import PROFILES
 from shared.queue.claim import claimed
 from shared.runs.plan import SCRATCH
 from shared.runs.status import JobProgress

@@ -11,8 +11,8 @@ import pytest
 
 from services.train import tracking
 from services.train.tracking import REQUIREMENTS, check_trackers, tracked
-from shared.embedded.commands import ROOT
 from shared.errors import JobInterrupted
+from shared.local.commands import ROOT
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.recipes import TrainingRecipe
 from shared.settings import Settings, SettingsError

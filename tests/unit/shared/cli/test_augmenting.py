@@ -12,7 +12,8 @@ from shared.datasets.mias import lesions_near
 from shared.domain.records import Label
 from shared.errors import DatasetError, ImageError, InputError
 from shared.imaging.formats.decode import encode_pgm
-from shared.modelling.recipes import PROFILES, AugmentationRecipe, read_augmentation
+from shared.modelling.profiles import PROFILES
+from shared.modelling.recipes import AugmentationRecipe, read_augmentation
 from tests.unit.shared.cli.test_cli import mammo
 
 

@@ -19,7 +19,7 @@ from shared.cli import runs
 from shared.cli.main import app
 from shared.datasets.synthetic import write_dataset
 from shared.errors import InputError, ModelCorrupt, PlanError, PromotionRefused, WeightsUnavailable
-from shared.modelling.recipes import profile
+from shared.modelling.profiles import profile
 from shared.runs import pipeline
 from shared.runs.plan import Plan, read_plan
 from shared.store import models

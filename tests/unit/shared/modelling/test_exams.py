@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.domain.records import CLASSES, Label
-from shared.modelling.comparison import log_odds
+from shared.modelling.bilateral import log_odds
 from shared.modelling.exams import breast_probabilities, by_breast_and_exam, judge_exam
 from shared.modelling.predictions import Floats, Predictions
 from tests.builders import exam_manifest, small_manifest

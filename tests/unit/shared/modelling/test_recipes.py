@@ -7,16 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from shared.errors import InputError, PlanError
+from shared.modelling.profiles import PROFILES, Profile, profile
 from shared.modelling.recipes import (
     NETWORKS,
-    PROFILES,
     PROTOCOLS,
     AugmentationRecipe,
-    Profile,
     TrainingRecipe,
     as_network,
     as_protocol,
-    profile,
     read_augmentation,
 )
 from shared.store.layout import check_name

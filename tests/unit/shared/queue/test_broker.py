@@ -14,8 +14,8 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from shared.embedded.broker import configure, free_port
 from shared.errors import QueueMisconfigured, QueueUnavailable
+from shared.local.broker import configure, free_port
 from shared.queue import broker as module
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.celery_app import make_app

@@ -15,8 +15,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.embedded.broker import free_port
 from shared.errors import QueueUnavailable
+from shared.local.broker import free_port
 from shared.queue.lease import LeaseHeld, lease, this_machine
 from tests.servers import running_broker
 

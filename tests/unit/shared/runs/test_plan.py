@@ -7,7 +7,8 @@ import pytest
 
 from shared.domain.films import describe
 from shared.errors import InputError, PlanError, RunNotFound
-from shared.modelling.recipes import PROFILES, Protocol, TrainingRecipe
+from shared.modelling.profiles import PROFILES
+from shared.modelling.recipes import Protocol, TrainingRecipe
 from shared.queue.messages import STAGES, Stage
 from shared.runs.plan import SCRATCH, SHARDED, Plan, check_plan, make_plan, read_plan
 from shared.store import layout

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from shared.domain.films import SetAside
-from shared.embedded.broker import free_port
 from shared.errors import QueueUnavailable, RunNotFound, StoreUnavailable
+from shared.local.broker import free_port
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import STAGES, Depth, Stage

@@ -17,8 +17,8 @@ import requests
 from botocore.config import Config
 from pydantic import SecretStr
 
-from shared.embedded.broker import free_port
 from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
+from shared.local.broker import free_port
 from shared.settings import Settings
 from shared.store.directory import ABANDONED_AFTER, DirectoryStore
 from shared.store.interface import ObjectStore

@@ -16,9 +16,9 @@ from werkzeug.test import TestResponse
 from services.inference.batches import failed_line, to_document
 from shared.batches.flow import finish_part
 from shared.batches.plan import read_batch, read_images
-from shared.embedded import broker
-from shared.embedded.commands import ROOT
 from shared.errors import UndecodableImage
+from shared.local import broker
+from shared.local.commands import ROOT
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.settings import Settings

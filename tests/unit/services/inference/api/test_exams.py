@@ -11,7 +11,7 @@ from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_png
 from shared.modelling.applicability import TrainedOn
-from shared.modelling.comparison import compared
+from shared.modelling.bilateral import compared
 from shared.store import models
 from shared.store.interface import ObjectStore
 from tests.builders import comparison, model_card, preprocessing_card

@@ -7,7 +7,7 @@ import pytest
 from services.inference.serving.heatmaps import grey_png, on_film, overlay_png
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.imaging.segmentation.segment import segment
-from shared.modelling.activation import activation_map
+from shared.modelling.activation_map import activation_map
 
 
 def test_the_map_is_the_product_of_the_head_and_the_features() -> None:

@@ -19,8 +19,8 @@ from services.train.distributed.launcher import Several, TrainingProcessLost
 from services.train.fitting.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
 from services.train.fitting.fit import Fitted, TrainingDiverged
 from services.train.fitting.unfreezing import learning_part
-from shared.embedded.commands import ROOT
 from shared.errors import JobInterrupted
+from shared.local.commands import ROOT
 from shared.modelling.networks import build
 from shared.modelling.recipes import TrainingRecipe
 from tests.ranks import train_a_share

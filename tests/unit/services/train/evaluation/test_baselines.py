@@ -12,7 +12,7 @@ from shared.datasets.synthetic import write_dataset
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import build
 from shared.modelling.predictions import Predictions
-from shared.modelling.recipes import PROFILES
+from shared.modelling.profiles import PROFILES
 from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore
 from tests.builders import do, ingested, small_predictions

@@ -10,6 +10,7 @@ from services.train.evaluation.exams import films_of, published_comparison, publ
 from services.train.evaluation.points import best_fold, published_points
 from services.train.jobs import JobResult
 from shared.domain.records import CLASSES, Label
+from shared.modelling.bilateral import both_sides, compared, log_odds
 from shared.modelling.calibration import (
     OPERATING_POINTS,
     abnormal_score,
@@ -17,7 +18,6 @@ from shared.modelling.calibration import (
     choose_threshold,
     fit_temperature,
 )
-from shared.modelling.comparison import both_sides, compared, log_odds
 from shared.modelling.evaluation import NetworkResult
 from shared.modelling.exams import ExamRule, by_breast_and_exam
 from shared.modelling.metrics import evaluate

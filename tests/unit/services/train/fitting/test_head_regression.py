@@ -15,7 +15,7 @@ from services.train.fitting.scores import log_loss, macro_auc
 from services.train.fitting.unfreezing import Learner
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import build, head_layers
-from shared.modelling.recipes import PROFILES
+from shared.modelling.profiles import PROFILES
 
 CPU = torch.device("cpu")
 RECIPE = PROFILES["lesions"].training["resnet50"]

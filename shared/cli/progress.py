@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rich.table import Table
 
-from shared.console import bars, console
+from shared.cli.console import bars, console
 from shared.errors import RunError
 from shared.modelling.recipes import as_network
 from shared.queue.messages import Stage

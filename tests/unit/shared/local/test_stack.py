@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.embedded import broker
-from shared.embedded.processes import ProcessDied, Processes
-from shared.embedded.stack import BrokerDataUnreadable, _start_broker
+from shared.local import broker
+from shared.local.processes import ProcessDied, Processes
+from shared.local.stack import BrokerDataUnreadable, _start_broker
 
 # the first bytes of a file of a server to come, and the manifest that names it
 TO_COME = b"REDIS9999\xfa\tredis-ver\x0699.0.1"

@@ -1,4 +1,4 @@
-"""`python -m shared.modelling.fetch NETWORK[=FILE]...`: finds out whether training can start from such weights.
+"""Finds out whether training can start from weights: `python -m shared.modelling.weight_download NETWORK[=FILE]...`.
 
 Without a file ImageNet weights are put into torch's cache, so that training finds them. Prints a JSON object: for each
 network null, or why its weights can't be had. A process of its own, so that the command line needs no torch.

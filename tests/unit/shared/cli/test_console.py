@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from services.inference.api.openapi_examples import EXAMPLES
-from shared import console
 from shared.api.exams import ExamPrediction
+from shared.cli import console
 from shared.modelling.evaluation import SideBySide
 from tests.unit.services.train.evaluation.test_report import (
     example_evaluation,

@@ -43,7 +43,7 @@ class Processes:
         self._logs.mkdir(parents=True, exist_ok=True)
         end_noted(self.folder)
         self._guard = subprocess.Popen(
-            [sys.executable, "-m", "shared.embedded.processes", str(self.folder)],
+            [sys.executable, "-m", "shared.local.processes", str(self.folder)],
             cwd=Path(__file__).resolve().parents[2],
             stdin=subprocess.PIPE,
             start_new_session=True,

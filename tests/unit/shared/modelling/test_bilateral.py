@@ -5,8 +5,8 @@ import pytest
 
 from shared.domain.films import Film
 from shared.domain.records import CLASSES, Label
+from shared.modelling.bilateral import WEIGHT, both_sides, compared, log_odds
 from shared.modelling.calibration import calibrate
-from shared.modelling.comparison import WEIGHT, both_sides, compared, log_odds
 from shared.modelling.predictions import Predictions
 from tests.builders import small_manifest
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.embedded.processes import ProcessDied, Processes, end_noted
+from shared.local.processes import ProcessDied, Processes, end_noted
 
 ROOT = Path(__file__).resolve().parents[4]
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -20,7 +20,7 @@ STUBBORN = (sys.executable, "-c", "import signal, time; signal.signal(15, signal
 STARTER = """
 import os, signal, sys, time
 from pathlib import Path
-from shared.embedded.processes import Processes
+from shared.local.processes import Processes
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs in the background ignores it
 with Processes(Path(sys.argv[1])) as processes:
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -79,7 +79,7 @@ def test_processes_end_when_the_block_fails(tmp_path: Path) -> None:
 
 
 def test_one_that_ignores_the_polite_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.embedded.processes._GRACE_S", 0.3)
+    monkeypatch.setattr("shared.local.processes._GRACE_S", 0.3)
     with Processes(tmp_path) as processes:
         pid = processes.start("stubborn", STUBBORN, {**os.environ, "PYTHONUNBUFFERED": "1"})
         wait_until(lambda: (tmp_path / "logs" / "stubborn.log").read_text() == "1\n")

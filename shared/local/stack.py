@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from shared.embedded import broker
-from shared.embedded.commands import ROOT, WORKERS, inference_command, worker_command
-from shared.embedded.processes import ProcessDied, Processes
 from shared.errors import MammoError
+from shared.local import broker
+from shared.local.commands import ROOT, WORKERS, inference_command, worker_command
+from shared.local.processes import ProcessDied, Processes
 from shared.settings import Settings
 from shared.store.api_keys import new_key
 

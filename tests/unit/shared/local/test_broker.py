@@ -8,8 +8,8 @@ import psutil
 import pytest
 import redis
 
-from shared.embedded import broker
 from shared.errors import QueueUnavailable
+from shared.local import broker
 
 ON_PATH = any(shutil.which(name) for name in ("redis-server", "valkey-server"))
 

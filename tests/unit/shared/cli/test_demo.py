@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared import demo
-from shared.demo import ending_on_signals
+from shared.cli import demo
+from shared.cli.demo import ending_on_signals
 from shared.errors import InputError
 
 

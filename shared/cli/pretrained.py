@@ -77,12 +77,12 @@ def can_check_weights() -> bool:
 
 
 def _tried(choices: Sequence[str]) -> dict[Network, str | None]:
-    """What `shared.modelling.fetch` says of each choice."""
+    """What `shared.modelling.weight_download` says of each choice."""
     if not choices:
         return {}
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     finished = subprocess.run(
-        (sys.executable, "-m", "shared.modelling.fetch", *choices),
+        (sys.executable, "-m", "shared.modelling.weight_download", *choices),
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(root)},
         check=False,

@@ -10,18 +10,19 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from shared.cli.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
+from shared.cli.pretrained import TRANSFER_NETWORKS, choose_weights, fetch_imagenet
+from shared.cli.progress import follow
 from shared.client import InferenceClient, SentFilm
-from shared.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
 from shared.datasets.sources import FilmSource, open_source
 from shared.datasets.synthetic_exams import exposures, write_exams
 from shared.domain.films import Dataset, Film, Manifest
 from shared.domain.records import CLASSES, Label
-from shared.embedded.stack import Stack, running_stack, wait_for
 from shared.errors import InputError
+from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.card import ModelCard
-from shared.modelling.recipes import NETWORKS, PROTOCOLS, profile
-from shared.pretrained import TRANSFER_NETWORKS, choose_weights, fetch_imagenet
-from shared.progress import follow
+from shared.modelling.profiles import profile
+from shared.modelling.recipes import NETWORKS, PROTOCOLS
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline
