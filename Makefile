@@ -101,7 +101,7 @@ clean: ## remove the demo's files, the environment and caches
 	@touch $@
 
 # hadolint, checkov and the schemas of Kubernetes, for tests of deploy/; nothing of ours imports them
-.venv-deploy/ready: tests/unit/deploy/tools/requirements.txt
+.venv-deploy/ready: tests/deploy/tools/requirements.txt
 	@test -x .venv-deploy/bin/python || $(PYTHON) -m venv .venv-deploy
 	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -19,7 +19,7 @@ import pytest
 from shared.datasets.synthetic import write_dataset
 from shared.datasets.synthetic_exams import write_exams
 from tests.bench.film_folders import RealFilm, real_films
-from tests.servers import running_broker, running_s3
+from tests.support.servers import running_broker, running_s3
 
 # the workers' modules read their settings when they are imported; no test reaches anything under these two
 os.environ.setdefault("MAMMO_STORE", "/nonexistent/set-by-tests")

@@ -31,7 +31,7 @@ from shared.runs.plan import Plan, make_plan
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import ingest
 from tests.bench.dataset import write_source
-from tests.builders import do
+from tests.support.builders import do
 
 # Variants that turn little: the network is to know its films again soon. It has no share in what `patient` gives.
 GENTLE = AugmentationRecipe(

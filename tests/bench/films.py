@@ -14,7 +14,7 @@ import numpy.typing as npt
 from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_pgm, encode_png
-from tests.unit.shared.imaging.dicoms import LOSSLESS, dicom
+from tests.support.dicoms import LOSSLESS, dicom
 
 SIZES = (1024, 2048, 4096)
 _BITS, _GRAIN = 12, 6.0

@@ -25,7 +25,7 @@ from shared.imaging.preprocess import Preprocessing, prepare
 from shared.local.commands import ROOT
 from tests.bench import timing
 from tests.bench.dataset import films
-from tests.unit.shared.imaging.dicoms import LOSSLESS, dicom
+from tests.support.dicoms import LOSSLESS, dicom
 
 BASE, SIZE, ROUNDS = "7d3aabf", 224, 40
 WANTED_OF_BASE, WANTED_OF_DECODING = 1.1, 1.2

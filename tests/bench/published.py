@@ -51,7 +51,7 @@ def _main(published: Published) -> None:
     from shared.modelling.networks import build
     from shared.store import models
     from shared.store.directory import DirectoryStore
-    from tests.builders import model_card, preprocessing_card
+    from tests.support.builders import model_card, preprocessing_card
 
     torch.manual_seed(1)
     store = DirectoryStore(published.store)

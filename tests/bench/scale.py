@@ -31,7 +31,7 @@ from shared.store.ingest import write_manifests
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from tests.bench.planner import start
-from tests.servers import FaultyS3, running_broker
+from tests.support.servers import FaultyS3, running_broker
 
 FILMS, SCALING_FILMS = 100_000, 1_600
 SECONDS_A_FILM = 0.05

@@ -23,7 +23,7 @@ from shared.imaging.formats.decode import decode
 from shared.imaging.preprocess import LEAST_EDGE
 from tests.bench import timing
 from tests.bench.films import film
-from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, dicom
+from tests.support.dicoms import LOSSLESS, LOSSY, NATIVE, dicom
 
 BITS, SIZE = 12, 2816
 WANTED = 1.2

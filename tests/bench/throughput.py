@@ -43,7 +43,7 @@ from shared.store.ingest import film_key, write_manifests
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from tests.bench.dataset import films
-from tests.servers import running_broker, running_s3
+from tests.support.servers import running_broker, running_s3
 
 FILMS, VARIANTS, PROCESSES, CORE_S = 240, 4, 2, 4.0
 STAGES = ("augment", "segment")

@@ -26,7 +26,7 @@ from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.settings import Settings
 from shared.store.s3 import S3Store
-from tests.servers import Fault, FaultyS3
+from tests.support.servers import Fault, FaultyS3
 
 SERVICES = ("augment", "segment", "train")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "chaos", "AWS_SECRET_ACCESS_KEY": "chaos", "AWS_EC2_METADATA_DISABLED": "true"}

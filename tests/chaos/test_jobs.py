@@ -16,7 +16,7 @@ from shared.store.interface import ObjectStore
 from tests.chaos.cluster import Cluster, Worker, signal_group
 from tests.chaos.rounds import Films, begin, finish
 from tests.chaos.verify import differences, inventory, remains
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from shared.domain.records import CLASSES, Label
 from shared.modelling.calibration import OperatingPoint, verdict
 from shared.modelling.card import ModelCard
 from shared.modelling.metrics import Interval
-from tests.builders import model_card
+from tests.support.builders import model_card
 
 FILM = render(np.random.default_rng(7), "right", "G", Label.MALIGNANT)
 GATE = GateAnswer(passed=True, score=0.97, reason="it has the shape and the skin line of a mammogram")

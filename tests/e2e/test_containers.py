@@ -15,7 +15,7 @@ import requests
 
 from shared.local.commands import ROOT
 from tests.e2e.composed import WHY_NOT, Compose, bare
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 KILLED = ("augment", "segment", "redis", "s3", "train", "inference", "inference-worker", "prometheus")
 IMAGES = ("augment", "segment", "train", "inference", "inference-worker")

@@ -27,9 +27,9 @@ from shared.store.bucket import ensure_bucket
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from tests.e2e.composed import WHY_NOT, Compose
-from tests.servers import wait_until
-from tests.serving import HEADERS, KEY, NETWORK, published
-from tests.unit.deploy.manifests import KUSTOMIZE, Manifest, copy_of_tree, render
+from tests.support.manifests import KUSTOMIZE, Manifest, copy_of_tree, render
+from tests.support.servers import wait_until
+from tests.support.serving import HEADERS, KEY, NETWORK, published
 
 HOST, STORE = f"mammostack-test-podman-{os.getpid()}", f"mammostack-test-podman-s3-{os.getpid()}"
 

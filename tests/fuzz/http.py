@@ -27,8 +27,8 @@ import psutil
 from shared.datasets.synthetic import draw
 from shared.imaging.formats.decode import encode_png
 from tests.fuzz.images import corpus, file_of
-from tests.serving import KEY, NETWORK, Served, published, running_service
-from tests.unit.shared.imaging.dicoms import SECRET
+from tests.support.dicoms import SECRET
+from tests.support.serving import KEY, NETWORK, Served, published, running_service
 
 CLIENTS = 4
 PATIENCE_S, LONGEST_S = 2.0, 20.0

@@ -25,8 +25,8 @@ import numpy as np
 from shared.datasets.synthetic import draw
 from shared.errors import ImageError
 from shared.imaging.formats.decode import decode, encode_pgm, encode_png
-from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, dicom, table
-from tests.unit.shared.imaging.tiffs import page, tiff
+from tests.support.dicoms import LOSSLESS, LOSSY, NATIVE, dicom, table
+from tests.support.tiffs import page, tiff
 
 LEAST_EDGE = 20
 ODD = (0, 1, 2, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFF, 0x8000, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 60000)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.http import exchange, fuzz
-from tests.serving import KEY, Served, published, running_service
+from tests.support.serving import KEY, Served, published, running_service
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_png
 from shared.store.directory import DirectoryStore
-from tests.serving import Served, published, running_service
+from tests.support.serving import Served, published, running_service
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, start_http_server
 
 from shared.local.broker import free_port
 from shared.local.commands import ROOT
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
 ROUTES = ROOT / "deploy" / "prometheus" / "alertmanager.yml"

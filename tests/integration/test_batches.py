@@ -37,8 +37,8 @@ from shared.store import layout, models
 from shared.store.api_keys import new_key
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
-from tests.builders import model_card, model_place, preprocessing_card
-from tests.servers import running_broker, wait_until
+from tests.support.builders import model_card, model_place, preprocessing_card
+from tests.support.servers import running_broker, wait_until
 
 NETWORK, SIZE = "modified_cnn", 64
 KEY = new_key()

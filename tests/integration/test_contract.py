@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from shared.local.commands import ROOT
-from tests.serving import KEY, Served
+from tests.support.serving import KEY, Served
 
 CONTRACT = Path(__file__).parent / "contract"
 

@@ -11,7 +11,7 @@ import requests
 from shared.client import SentFilm
 from shared.imaging.formats.decode import encode_pgm
 from shared.store.directory import DirectoryStore
-from tests.serving import HEADERS, Served, running_service
+from tests.support.serving import HEADERS, Served, running_service
 
 CLIENTS = 24
 BOUNDS = {"MAMMO_MAX_IMAGE_MB": "3", "MAMMO_MAX_REQUEST_MB": "10", "MAMMO_SERVE_IN_HAND_MB": "20"}

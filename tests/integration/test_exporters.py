@@ -13,8 +13,8 @@ import yaml
 
 from shared.local.broker import free_port
 from shared.local.commands import ROOT
-from tests.servers import wait_until
-from tests.unit.deploy.manifests import compose
+from tests.support.manifests import compose
+from tests.support.servers import wait_until
 
 REDIS_EXPORTER = shutil.which("redis_exporter") or shutil.which("prometheus-redis-exporter")
 

@@ -11,8 +11,8 @@ import requests
 import tritonclient.http as triton
 
 from shared.store import models
-from tests.servers import wait_until
-from tests.serving import HEADERS, NETWORK, Served
+from tests.support.servers import wait_until
+from tests.support.serving import HEADERS, NETWORK, Served
 
 
 def test_the_client_of_triton_is_at_home(served: Served, films: list[bytes]) -> None:

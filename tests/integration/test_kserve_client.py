@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.local.commands import ROOT
-from tests.serving import KEY, NETWORK, Served
+from tests.support.serving import KEY, NETWORK, Served
 
 PYTHON = ROOT / ".venv-kserve" / "bin" / "python"
 

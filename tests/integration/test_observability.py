@@ -35,11 +35,11 @@ from shared.store import models
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
-from tests.builders import queue_of
-from tests.servers import FaultyS3, wait_until
-from tests.unit.deploy.policies import allows
-from tests.unit.deploy.series import exported
-from tests.unit.shared.imaging.dicoms import dicom
+from tests.support.builders import queue_of
+from tests.support.dicoms import dicom
+from tests.support.policies import allows
+from tests.support.series import exported
+from tests.support.servers import FaultyS3, wait_until
 
 PROMETHEUS = shutil.which("prometheus")
 JOBS = {"augment": "augment", "segment": "segment", "train": "train", "inference": "inference-worker"}

@@ -23,7 +23,7 @@ from shared.store import layout, models
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
-from tests.builders import film_place, queue_of
+from tests.support.builders import film_place, queue_of
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
 

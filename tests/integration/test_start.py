@@ -24,7 +24,7 @@ from shared.runs.plan import make_plan
 from shared.settings import Settings
 from shared.store.ingest import ingest
 from shared.store.objects import open_store
-from tests.servers import Fault, FaultyS3, running_broker, wait_until
+from tests.support.servers import Fault, FaultyS3, running_broker, wait_until
 
 ALLOWED_S = 40.0
 

@@ -20,7 +20,7 @@ from shared.runs.status import read_status
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
-from tests.builders import film_place, queue_of
+from tests.support.builders import film_place, queue_of
 
 
 @pytest.fixture(scope="module")

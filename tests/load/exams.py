@@ -28,7 +28,7 @@ from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_pgm
 from shared.store.directory import DirectoryStore
 from tests.bench.published import NETWORK, publish
-from tests.serving import HEADERS, Served, running_service
+from tests.support.serving import HEADERS, Served, running_service
 
 SIZE = (3328, 4096)
 MEMORY_LIMIT_MB = 2048

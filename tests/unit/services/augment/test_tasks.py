@@ -11,7 +11,7 @@ from shared.imaging.formats.decode import decode, encode_png
 from shared.runs.shards import is_intact
 from shared.store import layout
 from shared.store.ingest import stored_manifest
-from tests.builders import do, film_place, ingested, shard_place
+from tests.support.builders import do, film_place, ingested, shard_place
 
 
 def test_a_shard_holds_all_variants_of_its_films_with_all_that_ties_them_to_their_patient(

@@ -21,7 +21,7 @@ from shared.store import models
 from shared.store.api_keys import new_key
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from tests.builders import model_card, preprocessing_card
+from tests.support.builders import model_card, preprocessing_card
 from tests.support.versions import wait_for_version
 
 NETWORK, SIZE = "modified_cnn", 64

@@ -8,7 +8,7 @@ from services.inference.answers import film_answer
 from services.inference.serving.predictor import Prediction
 from shared.imaging.image import Image
 from shared.imaging.segmentation.segment import segment
-from tests.builders import model_card
+from tests.support.builders import model_card
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -16,7 +16,7 @@ from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import softmax
 from shared.store import models
 from shared.store.interface import ObjectStore
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 from tests.support.versions import wait_for_version
 
 NETWORK = "modified_cnn"

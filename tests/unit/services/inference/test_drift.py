@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 
 from services.inference.drift import WINDOW, DriftWatch
 from shared.modelling.drift import MIN_FILMS, TraitsOfFilm, distribution
-from tests.builders import model_card
+from tests.support.builders import model_card
 
 
 def films(count: int, mean: float, seed: int = 5) -> list[TraitsOfFilm]:

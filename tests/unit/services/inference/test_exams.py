@@ -10,7 +10,7 @@ from services.inference.serving.known_film import KnownFilm
 from shared.imaging.image import FileFacts
 from shared.modelling.bilateral import compared, log_odds
 from shared.modelling.exams import ExamRule, LevelFigures
-from tests.builders import comparison, model_card
+from tests.support.builders import comparison, model_card
 
 CARD = model_card(comparison=comparison())
 ROWS = np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.6, 0.1, 0.3]])

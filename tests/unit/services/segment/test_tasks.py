@@ -18,7 +18,7 @@ from shared.runs.plan import Plan
 from shared.runs.shards import is_intact
 from shared.store import layout
 from shared.store.directory import DirectoryStore
-from tests.builders import do, film_place, ingested
+from tests.support.builders import do, film_place, ingested
 
 
 @pytest.fixture

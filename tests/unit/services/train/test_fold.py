@@ -20,7 +20,7 @@ from shared.runs.status import JobProgress
 from shared.runs.tasks import Assignment
 from shared.settings import settings
 from shared.store import layout
-from tests.builders import do, ingested
+from tests.support.builders import do, ingested
 
 JOB = "modified_cnn/patient/fold-0"
 

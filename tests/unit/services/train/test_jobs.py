@@ -23,7 +23,7 @@ from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from tests.builders import job_result, small_plan
+from tests.support.builders import job_result, small_plan
 
 HONEST, LEAKY = "resnet50/patient/fold-1", "resnet50/paper/fold-0"
 WEIGHTS = b"the weights"

@@ -16,7 +16,7 @@ from shared.domain.records import CLASSES
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.recipes import AugmentationRecipe
 from shared.runs.plan import Plan
-from tests.builders import do, ingested
+from tests.support.builders import do, ingested
 
 FOLDS, REPEATS = 2, 2
 STILL = AugmentationRecipe(name="still", variants=3, rotation_deg=0, shift=0, elastic=0, brightness=0.01, contrast=0.01)

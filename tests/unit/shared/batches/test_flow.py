@@ -14,7 +14,7 @@ from shared.errors import QueueUnavailable
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from tests.unit.shared.queue.memory import MemoryQueue
+from tests.support.memory_queue import MemoryQueue
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from shared.runs.plan import Plan, read_plan
 from shared.store import models
 from shared.store.api_keys import read_keys
 from shared.store.directory import DirectoryStore
-from tests.builders import model_card
+from tests.support.builders import model_card
 
 TRUNK = save({"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})
 ROOT = Path(__file__).resolve().parents[4]

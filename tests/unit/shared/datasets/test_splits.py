@@ -10,7 +10,7 @@ from shared.datasets.splits import Split, paper_split, patient_split
 from shared.domain.films import Variant
 from shared.domain.records import CLASSES, Label
 from shared.errors import PlanError
-from tests.builders import exam_manifest, small_manifest, variants_of
+from tests.support.builders import exam_manifest, small_manifest, variants_of
 
 VARIANTS, FOLDS, SEED = 3, 4, 7
 

@@ -5,7 +5,7 @@ import pytest
 from shared.domain.films import Dataset, Exposure, Film, Manifest, check_enough_patients, describe, patients_by_label
 from shared.domain.records import Label
 from shared.errors import PlanError
-from tests.builders import small_manifest
+from tests.support.builders import small_manifest
 
 
 @pytest.mark.parametrize("films", [0, 1, 8, 322])

@@ -4,7 +4,7 @@ import pytest
 
 from shared.domain.films import Acquisition, Film
 from shared.modelling.applicability import TrainedOn, assess, count_films, kinds_of_films
-from tests.builders import small_manifest, variants_of
+from tests.support.builders import small_manifest, variants_of
 
 MIAS = TrainedOn(films=322, views={"MLO": 322}, acquisitions={"film scan": 322}, vendors={}, bits={8: 322})
 CLINIC = TrainedOn(

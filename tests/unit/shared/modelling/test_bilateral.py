@@ -8,7 +8,7 @@ from shared.domain.records import CLASSES, Label
 from shared.modelling.bilateral import WEIGHT, both_sides, compared, log_odds
 from shared.modelling.calibration import calibrate
 from shared.modelling.predictions import Predictions
-from tests.builders import small_manifest
+from tests.support.builders import small_manifest
 
 NORMAL, BENIGN, MALIGNANT = CLASSES
 ROWS = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])

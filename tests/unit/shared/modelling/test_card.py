@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from shared.modelling.applicability import count_films
 from shared.modelling.calibration import MIN_FILMS, OPERATING_POINTS
 from shared.modelling.card import ModelCard, limits_of
-from tests.builders import model_card, small_manifest
+from tests.support.builders import model_card, small_manifest
 
 
 def test_a_card_is_read_as_it_was_written() -> None:

@@ -8,7 +8,7 @@ from shared.errors import PromotionRefused
 from shared.modelling.metrics import auc_difference, evaluate
 from shared.modelling.predictions import Predictions
 from shared.modelling.promotion import check_fit, check_not_worse, same_folds
-from tests.builders import model_card
+from tests.support.builders import model_card
 
 FILMS = 120
 TRUTH = np.arange(FILMS) // 2 % 3

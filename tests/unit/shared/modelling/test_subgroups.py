@@ -6,7 +6,7 @@ from shared.domain.films import Film, Lesion
 from shared.domain.records import Label
 from shared.modelling.predictions import Predictions
 from shared.modelling.subgroups import GroupMetrics, by_group
-from tests.builders import small_manifest
+from tests.support.builders import small_manifest
 
 NORMAL, BENIGN, MALIGNANT = Label
 SURE = {NORMAL: (0.8, 0.1, 0.1), BENIGN: (0.1, 0.8, 0.1), MALIGNANT: (0.1, 0.1, 0.8)}

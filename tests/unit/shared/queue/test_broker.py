@@ -21,7 +21,7 @@ from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_
 from shared.queue.celery_app import make_app
 from shared.queue.messages import QUEUES, STAGES, Message, Stage, task_name
 from shared.settings import Settings, settings
-from tests.servers import running_broker
+from tests.support.servers import running_broker
 
 RUN = "20240601-000000-aaaa"
 

@@ -18,7 +18,7 @@ from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore, Stored
 from shared.store.s3 import S3Store
-from tests.builders import HeldStore
+from tests.support.builders import HeldStore
 
 KEY = layout.claim("run", "train", "resnet50/patient/fold-0")
 DONE = RESULT = "runs/run/training/resnet50/patient/fold-0/result.json"

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from shared.errors import QueueUnavailable
 from shared.local.broker import free_port
 from shared.queue.lease import LeaseHeld, lease, this_machine
-from tests.servers import running_broker
+from tests.support.servers import running_broker
 
 NAME, TTL = "run/train/unit", 0.5
 KEY = f"mammostack:lease:{NAME}"

@@ -19,9 +19,9 @@ from shared.runs.plan import SHARDED, Plan, read_plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from tests.builders import small_plan
-from tests.unit.shared.queue.memory import MemoryQueue, Sent, begun, do, everything, finish
-from tests.unit.shared.runs.tiny import SEGMENT, do_films, shard_of, stored
+from tests.support.builders import small_plan
+from tests.support.memory_queue import MemoryQueue, Sent, begun, do, everything, finish
+from tests.support.tiny_stages import SEGMENT, do_films, shard_of, stored
 
 
 class CountingStore(DirectoryStore):

@@ -13,7 +13,7 @@ from shared.queue.messages import STAGES, Stage
 from shared.runs.plan import SCRATCH, SHARDED, Plan, check_plan, make_plan, read_plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
-from tests.builders import small_manifest, small_plan
+from tests.support.builders import small_manifest, small_plan
 
 
 def names(plan: Plan, stage: Stage) -> list[str]:

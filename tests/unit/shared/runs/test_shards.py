@@ -21,9 +21,9 @@ from shared.runs.shards import ShardStage, do_shard, is_intact
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import Files
-from tests.builders import Tries, do, shard_place, small_plan
-from tests.unit.shared.runs import tiny
-from tests.unit.shared.runs.tiny import AUGMENT, SEGMENT, shard_of
+from tests.support import tiny_stages
+from tests.support.builders import Tries, do, shard_place, small_plan
+from tests.support.tiny_stages import AUGMENT, SEGMENT, shard_of
 
 MAX_TRIES = 3
 FILMS = [f"mdb{number:03d}" for number in range(1, 9)]
@@ -41,7 +41,7 @@ class Trouble:
         self.tried.append(film.id)
         if self.errors.get(film.id):
             raise self.errors[film.id].pop(0)
-        return tiny.augment(store, plan, film)
+        return tiny_stages.augment(store, plan, film)
 
     def do(self, store: ObjectStore, plan: Plan, tries: Tries | None = None) -> tuple[SetAside, ...]:
         return do_shard(self.way, store, plan, "000000", tries or Tries(), MAX_TRIES)
@@ -55,7 +55,7 @@ def store(tmp_path: Path) -> DirectoryStore:
 @pytest.fixture
 def plan(store: DirectoryStore) -> Plan:
     """A run over the films of two shards, of which nothing is done."""
-    return tiny.stored(store, small_plan(16))
+    return tiny_stages.stored(store, small_plan(16))
 
 
 def contents(store: ObjectStore) -> dict[str, bytes]:
@@ -160,7 +160,7 @@ def test_a_film_that_kills_its_worker_every_time_stops_nobody_for_ever(store: Di
     def kill(store: Files, plan: Plan, film: Film) -> list[Variant]:
         if film.id == "mdb003":
             raise Killed
-        return tiny.augment(store, plan, film)
+        return tiny_stages.augment(store, plan, film)
 
     tries, deadly = Tries(), replace(AUGMENT, work=kill)
     for _ in range(MAX_TRIES):  # the shard's message comes again every time
@@ -222,7 +222,7 @@ def test_doing_a_shard_again_that_was_interrupted_ends_as_if_it_had_not_been(
         Trouble(mdb005=[StoreUnavailable("away")]).do(store, plan)
     do(AUGMENT, store, plan, "000000")
     undisturbed = DirectoryStore(tmp_path / "undisturbed")
-    do(AUGMENT, undisturbed, tiny.stored(undisturbed, plan), "000000")
+    do(AUGMENT, undisturbed, tiny_stages.stored(undisturbed, plan), "000000")
     assert {key: data for key, data in contents(store).items() if not key.startswith("und")} == contents(undisturbed)
 
 
@@ -239,7 +239,7 @@ def test_what_an_earlier_stage_set_aside_is_carried_on_and_told_once(store: Dire
     def segment(store: Files, plan: Plan, variants: list[Variant]) -> list[Variant]:
         if variants[0].film == "mdb006":
             raise NotAMammogram("no breast in it")
-        return tiny.segment(store, plan, variants)
+        return tiny_stages.segment(store, plan, variants)
 
     (later,) = do(replace(SEGMENT, work=segment), store, plan, "000000")
     assert (later.film, later.stage) == ("mdb006", "segment")
@@ -253,7 +253,7 @@ def test_what_an_earlier_stage_set_aside_is_carried_on_and_told_once(store: Dire
 
 @pytest.fixture
 def done(store: DirectoryStore, plan: Plan) -> Plan:
-    tiny.do_films(store, plan)
+    tiny_stages.do_films(store, plan)
     return plan
 
 

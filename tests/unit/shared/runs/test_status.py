@@ -20,8 +20,8 @@ from shared.settings import Settings
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from tests.builders import small_plan
-from tests.unit.shared.queue.memory import MemoryQueue, begun, do, finish
+from tests.support.builders import small_plan
+from tests.support.memory_queue import MemoryQueue, begun, do, finish
 
 
 @pytest.fixture

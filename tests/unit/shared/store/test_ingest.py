@@ -25,7 +25,7 @@ from shared.store.ingest import (
     write_manifests,
 )
 from shared.store.interface import ObjectStore
-from tests.builders import HeldStore, small_manifest
+from tests.support.builders import HeldStore, small_manifest
 
 FILMS = 6
 

@@ -16,7 +16,7 @@ from shared.modelling.promotion import PREDICTIONS
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from tests.builders import HeldStore, model_card, model_place, small_predictions
+from tests.support.builders import HeldStore, model_card, model_place, small_predictions
 
 NET = "resnet50"
 FILES = {"model.safetensors": b"weights", "model.onnx": b"graph"}

@@ -18,7 +18,7 @@ from shared.store import s3
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
-from tests.servers import Fault, FaultyS3
+from tests.support.servers import Fault, FaultyS3
 
 Use = Callable[[ObjectStore], object]
 Checksums = Literal["when_required", "when_supported"]

@@ -14,7 +14,7 @@ from shared.modelling.applicability import TrainedOn
 from shared.modelling.bilateral import compared
 from shared.store import models
 from shared.store.interface import ObjectStore
-from tests.builders import comparison, model_card, preprocessing_card
+from tests.support.builders import comparison, model_card, preprocessing_card
 from tests.support.versions import wait_for_version
 
 

@@ -13,7 +13,7 @@ from shared.modelling.golden import golden_inputs
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from tests.builders import model_card, model_place, preprocessing_card
+from tests.support.builders import model_card, model_place, preprocessing_card
 
 NETWORK = "modified_cnn"
 

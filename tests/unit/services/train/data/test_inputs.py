@@ -18,7 +18,7 @@ from shared.imaging.formats.decode import decode, encode_png
 from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image
 from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore
-from tests.builders import do, film_place, ingested
+from tests.support.builders import do, film_place, ingested
 
 PREPROCESSING = Preprocessing(size=64)
 

@@ -23,7 +23,7 @@ from shared.errors import JobInterrupted
 from shared.local.commands import ROOT
 from shared.modelling.networks import build
 from shared.modelling.recipes import TrainingRecipe
-from tests.ranks import train_a_share
+from tests.support.ranks import train_a_share
 
 CPU = torch.device("cpu")
 RECIPE = TrainingRecipe(input_size=64, epochs=3, batch_size=8, learning_rate=2e-3)
@@ -31,7 +31,9 @@ TORCHRUN = ("torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"
 
 
 def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", *TORCHRUN, "tests.ranks", str(tmp_path / "two")], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", *TORCHRUN, "tests.support.ranks", str(tmp_path / "two")], cwd=ROOT, check=True
+    )
     train_a_share(tmp_path / "one", ALONE)
     alone, first, second = (load_file(tmp_path / name) for name in ("one.0", "two.0", "two.1"))
     for name, value in alone.items():

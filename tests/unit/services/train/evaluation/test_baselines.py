@@ -15,7 +15,7 @@ from shared.modelling.predictions import Predictions
 from shared.modelling.profiles import PROFILES
 from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore
-from tests.builders import do, ingested, small_predictions
+from tests.support.builders import do, ingested, small_predictions
 
 
 def backwards(predictions: Predictions) -> Predictions:

@@ -22,7 +22,7 @@ from shared.modelling.evaluation import NetworkResult
 from shared.modelling.exams import ExamRule, by_breast_and_exam
 from shared.modelling.metrics import evaluate
 from shared.modelling.predictions import Predictions, merge
-from tests.builders import exam_manifest, job_result, small_manifest, small_plan
+from tests.support.builders import exam_manifest, job_result, small_manifest, small_plan
 
 NORMAL, BENIGN, MALIGNANT = CLASSES
 

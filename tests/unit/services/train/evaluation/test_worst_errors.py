@@ -6,7 +6,7 @@ import pytest
 
 from services.train.evaluation.worst_errors import picture, surest
 from shared.modelling.predictions import merge
-from tests.builders import small_predictions
+from tests.support.builders import small_predictions
 
 
 def test_only_what_is_wrong_is_shown_the_surest_first() -> None:

@@ -13,7 +13,7 @@ from shared.imaging.formats.decode import decode
 from shared.imaging.preprocess import Preprocessing, prepare_image
 from shared.modelling import drift
 from shared.modelling.drift import traits_of
-from tests.builders import do, film_place, ingested, job_result, shard_place
+from tests.support.builders import do, film_place, ingested, job_result, shard_place
 
 
 def test_the_deciles_are_those_of_the_films_of_the_other_folds(

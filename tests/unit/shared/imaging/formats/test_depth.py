@@ -12,7 +12,7 @@ from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.formats.depth import depth_of, within_depth
 from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, prepare
-from tests.unit.shared.imaging.dicoms import dicom, table
+from tests.support.dicoms import dicom, table
 
 FILM = np.ascontiguousarray(draw(2, seed=5).pixels[:, ::-1]).astype(np.uint16) * 16
 """12 bits; its darkest level is a background of 0, as in most digital films."""

@@ -22,7 +22,7 @@ from shared.datasets.synthetic import draw
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import WindowPreset
-from tests.unit.shared.imaging.dicoms import LOSSLESS, LOSSY, NATIVE, SECRET, Words, dicom, jpeg, table
+from tests.support.dicoms import LOSSLESS, LOSSY, NATIVE, SECRET, Words, dicom, jpeg, table
 
 FILM = cv2.resize(draw(2, seed=5).pixels, (240, 320), interpolation=cv2.INTER_AREA).astype(np.uint16) * 16
 FILM[0], FILM[1, :120] = 0, 4095  # so that without a window the stored values are the grey levels

@@ -12,7 +12,7 @@ from shared.errors import UnsuitableKind
 from shared.imaging.formats.decode import decode
 from shared.imaging.formats.dicom_facts import vendor_of
 from shared.imaging.image import FileFacts
-from tests.unit.shared.imaging.dicoms import SECRET, dicom
+from tests.support.dicoms import SECRET, dicom
 
 FILM = np.tile(np.arange(208, dtype=np.uint16) * 20, (208, 1))
 

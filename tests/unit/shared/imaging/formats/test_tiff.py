@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
 from shared.imaging.formats.decode import decode
-from tests.unit.shared.imaging.tiffs import COMPRESSIONS, Page, page, tiff
+from tests.support.tiffs import COMPRESSIONS, Page, page, tiff
 
 RAMP = (np.arange(215 * 250, dtype=np.uint32).reshape(215, 250) % 251).astype(np.uint8)
 DEEP = (np.arange(215 * 250, dtype=np.uint32).reshape(215, 250) * 5 % 65521).astype(np.uint16)

@@ -19,7 +19,7 @@ from shared.imaging.segmentation.breast import find_breast, fine
 from shared.imaging.segmentation.gate import DIGITAL, SCANNED, THRESHOLD, Gate, judge, measure
 from shared.imaging.segmentation.segment import segment
 from shared.modelling.profiles import PROFILES
-from tests.unit.shared.imaging.scenes import KINDS, scene
+from tests.support.scenes import KINDS, scene
 
 Grey = npt.NDArray[np.uint8]
 SMALL = Preprocessing(size=64)

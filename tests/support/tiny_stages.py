@@ -11,7 +11,7 @@ from shared.store import layout
 from shared.store.ingest import read_dataset, shard_key, write_manifests
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import Files
-from tests.builders import do, small_manifest
+from tests.support.builders import do, small_manifest
 
 
 def stored(store: ObjectStore, plan: Plan) -> Plan:

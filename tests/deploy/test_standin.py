@@ -20,7 +20,7 @@ from shared.store.bucket import ensure_bucket
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 SERVE = ROOT / "deploy" / "docker" / "standin-s3" / "serve.py"
 

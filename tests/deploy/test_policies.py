@@ -8,7 +8,7 @@ import yaml
 from shared.local.commands import ROOT
 from shared.settings import Settings
 from shared.store import layout
-from tests.unit.deploy.policies import BUCKET, POLICIES, allows, statements
+from tests.support.policies import BUCKET, POLICIES, allows, statements
 
 ROLES = ("augment", "segment", "train", "inference", "operator")
 LAYOUT = set(re.findall(r"^(\w+/)", layout.__doc__ or "", re.MULTILINE)) | {"self-test/"}

@@ -8,7 +8,7 @@ import pytest
 
 from shared.local.commands import ROOT
 from shared.settings import Settings
-from tests.unit.deploy.manifests import compose
+from tests.support.manifests import compose
 
 DOCKER = ROOT / "deploy" / "docker"
 HADOLINT = ROOT / ".venv-deploy" / "bin" / "hadolint"

@@ -18,8 +18,8 @@ from shared.modelling.networks import build
 from shared.store import models
 from shared.store.api_keys import new_key
 from shared.store.directory import DirectoryStore
-from tests.builders import model_card, preprocessing_card
-from tests.servers import wait_until
+from tests.support.builders import model_card, preprocessing_card
+from tests.support.servers import wait_until
 
 NETWORK, SIZE = "modified_cnn", 64
 KEY = new_key()

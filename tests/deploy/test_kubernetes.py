@@ -14,8 +14,8 @@ import yaml
 from shared.local.commands import ROOT
 from shared.queue.messages import QUEUES
 from shared.settings import Settings
-from tests.unit.deploy.judges import TOOLS, complaints, with_tools
-from tests.unit.deploy.manifests import (
+from tests.deploy.judges import TOOLS, complaints, with_tools
+from tests.support.manifests import (
     COMPONENTS,
     K8S,
     KUSTOMIZE,
@@ -28,7 +28,7 @@ from tests.unit.deploy.manifests import (
     pods,
     render,
 )
-from tests.unit.deploy.series import exported
+from tests.support.series import exported
 
 DOCUMENTED = ROOT / "docs" / "kubernetes.md"
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|[KMGT]i?)?")

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from shared.local.commands import ROOT
-from tests.unit.deploy.judges import complaints, with_tools
-from tests.unit.deploy.series import exported
+from tests.deploy.judges import complaints, with_tools
+from tests.support.series import exported
 
 GRAFANA = ROOT / "deploy" / "grafana"
 BOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))

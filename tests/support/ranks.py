@@ -1,4 +1,4 @@
-"""A short training by as many processes as torchrun starts (`torchrun -m tests.ranks FILE`), or by one.
+"""A short training by as many processes as torchrun starts (`torchrun -m tests.support.ranks FILE`), or by one.
 
 The network has neither batch norm, whose statistics on a CPU are those of a rank's share, nor dropout, which each rank
 draws for itself: what is left must not depend on how many processes there are. FILE.<rank> gets losses and weights.

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from shared.local.commands import ROOT
-from tests.unit.deploy.series import exported
+from tests.support.series import exported
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 MONITORING = ROOT / "deploy" / "k8s" / "components" / "monitoring"
