@@ -11,7 +11,7 @@ from typer.main import get_command
 from shared.cli.main import app
 from shared.local.commands import ROOT
 
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
