@@ -34,9 +34,7 @@ class EmptyElement(OddElement):
     """An element is there and empty: it says nothing, so also what is needed may stand as if it were not there."""
 
 
-def or_passed_over(
-    notes: list[str], read: Callable[[], T], otherwise: T, kind: type[OddElement] = OddElement
-) -> T:
+def or_passed_over(notes: list[str], read: Callable[[], T], otherwise: T, kind: type[OddElement] = OddElement) -> T:
     """Return what `read` returns; where it meets an odd element of a kind, note that and return `otherwise`."""
     try:
         return read()

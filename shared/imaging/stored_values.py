@@ -45,9 +45,7 @@ def greyscale_of(
     Raises UndecodableImage: rescale values or a modality look-up table that are there and not valid.
     """
     signed = whole_of(elements, _PIXEL_SIGN, 0) == 1
-    modality = or_passed_over(
-        notes, lambda: _lut(elements, _MODALITY_LUTS, order, signed, notes), None, EmptyElement
-    )
+    modality = or_passed_over(notes, lambda: _lut(elements, _MODALITY_LUTS, order, signed, notes), None, EmptyElement)
     slope, intercept = (
         or_passed_over(notes, lambda tag=tag: number_of(elements, tag), None, EmptyElement)  # type: ignore[misc]
         for tag in (_SLOPE, _INTERCEPT)

@@ -283,7 +283,10 @@ PECULIAR: dict[str, tuple[bytes, str]] = {
         ),
         "",
     ),
-    "spare bytes": (dicom(RAMP, PixelData=RAMP.tobytes() + bytes(6), **TWELVE), "behind the pixels were passed over: 6."),
+    "spare bytes": (
+        dicom(RAMP, PixelData=RAMP.tobytes() + bytes(6), **TWELVE),
+        "behind the pixels were passed over: 6.",
+    ),
     "empty padding": (dicom(RAMP, PixelPaddingValue="", **TWELVE), "PixelPaddingValue (0028,0120)"),
     "one value of spacing": (dicom(RAMP, PixelSpacing="0.1", **TWELVE), "PixelSpacing (0028,0030)"),
     "spacing of 0": (dicom(RAMP, PixelSpacing=["0", "0"], **TWELVE), "PixelSpacing (0028,0030)"),
