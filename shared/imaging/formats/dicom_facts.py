@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from shared.domain.films import Acquisition
 from shared.errors import UnsuitableKind
 from shared.imaging.formats.dicom_elements import MAX_SEQUENCE, number_of, or_passed_over, value_of
-from shared.imaging.image import Acquisition, FileFacts
+from shared.imaging.image import FileFacts
 
 TAGS = [
     *(0x00080008, 0x00080016, 0x00080060, 0x00080064, 0x00080068, 0x00080070, 0x0008103E),
