@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from services.inference.batches import failed_line, to_document
-from shared.batches.flow import finish_part
+from shared.batches.flow import mark_part, store_answers
 from shared.batches.plan import read_batch, read_images
 from shared.errors import UndecodableImage
 from shared.local import broker
@@ -106,7 +106,8 @@ def test_results_are_streamed_as_json_lines(owner: FlaskClient, store: Directory
     plan = read_batch(store, batch)
     for part in ("000002", "000000"):
         lines = [failed_line(*image, UndecodableImage("cut off")) for image in read_images(store, plan, part)]
-        finish_part(store, queue, plan, part, to_document(lines))
+        store_answers(store, plan, part, to_document(lines))
+        mark_part(store, queue, plan, part)
     answer = owner.get(f"/v1/batches/{batch}/results")
     assert answer.mimetype == "application/x-ndjson"
     found = [json.loads(line) for line in answer.text.splitlines()]
