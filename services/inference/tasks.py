@@ -18,11 +18,11 @@ from shared.queue.broker import Broker
 from shared.queue.celery_app import make_app, worker_store
 from shared.queue.messages import Message
 from shared.queue.worker import Work, holding, unit_task
-from shared.settings import settings
+from shared.settings import BatchWorkerSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
-app = make_app(settings())
+app = make_app(settings(BatchWorkerSettings))
 
 
 def carry_out(store: ObjectStore, broker: Broker, message: Message) -> str:
@@ -58,7 +58,7 @@ def give_up(store: ObjectStore, broker: Broker, message: Message, error: Excepti
 def model_of(network: str, version: str) -> ServedModel:
     """A version, loaded once, run as the service runs it. Two batches at a time may have been made before and after a
     promotion."""
-    config = settings()
+    config = settings(BatchWorkerSettings)
     return load_model(worker_store(), network, version, config.cores, config.serve_engine)
 
 
@@ -69,7 +69,7 @@ def _finish(store: ObjectStore, broker: Broker, plan: BatchPlan, part: str, line
 
 
 def _limits() -> Limits:
-    config = settings()
+    config = settings(BatchWorkerSettings)
     return Limits(config.max_image_mb << 20, config.task_retries + 1, alone=config.worker_processes == 1)
 
 

@@ -18,13 +18,13 @@ from shared.queue.celery_app import make_app
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
 from shared.runs.tasks import Assignment, job_task
-from shared.settings import settings
+from shared.settings import TrainingSettings, settings
 from shared.store import layout, models
 from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
-app = make_app(settings())
-check_trackers(settings())
+app = make_app(settings(TrainingSettings))
+check_trackers(settings(TrainingSettings))
 
 job_task(app, "train", result_is_intact)(train_fold)
 

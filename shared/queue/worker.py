@@ -24,7 +24,7 @@ from shared.queue.celery_app import end_worker, shutting_down, worker_broker, wo
 from shared.queue.claim import Superseded
 from shared.queue.lease import LeaseHeld, lease
 from shared.queue.messages import Kind, Message, task_name
-from shared.settings import settings
+from shared.settings import WorkerSettings, settings
 from shared.store.interface import ObjectStore
 
 _LEASE_PAUSE_S = 4.0
@@ -93,7 +93,7 @@ def _perform(task: Task, work: Work, message: Message) -> None:
         hopeless = isinstance(error, MammoError) and not error.retryable
         metrics.UNITS.labels(stage, "failed").inc()
         _log.warning("unit failed", extra={**ids, "try": tries + 1}, exc_info=None if hopeless else error)
-        if not hopeless and tries < settings().task_retries:
+        if not hopeless and tries < settings(WorkerSettings).task_retries:
             return _send_again(broker, stage, message, tries + 1, _pause(tries))
         outcome = "given up"
         reason = _give_up(work, store, broker, message, error)
@@ -142,7 +142,7 @@ def holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Iter
                 cancelled.set()
 
     # it runs out before the message of a dead owner is delivered again
-    lease_s = 0.75 * settings().visibility_timeout_s
+    lease_s = 0.75 * settings(WorkerSettings).visibility_timeout_s
     with lease(broker.client, name, lease_s, look_for_cancellation) as held:
         yield lambda: shutting_down.is_set() or cancelled.is_set() or held.lost
 

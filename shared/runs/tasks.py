@@ -16,7 +16,7 @@ from shared.queue.worker import Work, holding, unit_task
 from shared.runs import pipeline
 from shared.runs.plan import Plan, Unit, read_plan
 from shared.runs.shards import ShardStage, do_shard, is_intact
-from shared.settings import settings
+from shared.settings import WorkerSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import Files
@@ -56,7 +56,7 @@ def shard_task(app: Celery, way: ShardStage) -> None:  # type: ignore[type-arg]
     counting = replace(way, work=work_and_count)
 
     def do(store: ObjectStore, plan: Plan, unit: Unit, broker: Broker, _stopping: Callable[[], bool]) -> None:
-        aside = do_shard(counting, store, plan, unit.name, broker, settings().task_retries + 1)
+        aside = do_shard(counting, store, plan, unit.name, broker, settings(WorkerSettings).task_retries + 1)
         pipeline.set_aside(store, plan, unit.name, aside)
         metrics.FILMS_SET_ASIDE.labels(way.stage).inc(len(aside))
 
@@ -104,7 +104,7 @@ def _carry_out(store: ObjectStore, broker: Broker, stage: Stage, do: _Way, intac
 
 def _do_job(job: Job, store: ObjectStore, plan: Plan, unit: Unit, stopping: Callable[[], bool]) -> None:
     with claimed(store, layout.claim(plan.run, unit.stage, unit.name), unit.done_key) as fenced:
-        if fenced.claim.deaths > settings().task_retries:
+        if fenced.claim.deaths > settings(WorkerSettings).task_retries:
             raise WorkerLost(
                 f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"
             )

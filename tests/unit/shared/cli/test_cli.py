@@ -65,6 +65,14 @@ def mammo(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.parametrize("arguments", [("models", "list"), ("keys", "list"), ("status",)])
+def test_commands_on_the_store_alone_need_no_broker(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("MAMMO_REDIS_URL")
+    assert mammo(*arguments).lower().startswith(("no model", "there is no", "there are no"))
+
+
 def only_plan(store: DirectoryStore) -> Plan:
     (run,) = pipeline.list_runs(store)
     return read_plan(store, run)
