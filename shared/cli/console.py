@@ -1,7 +1,7 @@
 """What a person sees of a run in the terminal: progress, the table of the networks, a prediction."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,6 @@ from shared.api.predictions import Finding, Judgement, PredictionAnswer, Signatu
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.metrics import Interval
 from shared.store import layout
-from shared.store.ingest import Progress as Report
 from shared.store.interface import ObjectStore
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -49,7 +48,7 @@ def show_listing(table: Table) -> None:
 
 
 @contextmanager
-def reporting() -> Iterator[Report]:
+def reporting() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars for a callback (what, done, total): one bar for each `what`."""
     with bars() as progress:
         shown: dict[str, Any] = {}

@@ -32,7 +32,7 @@ from shared.errors import (
     StoreUnavailable,
     StoreUnsupported,
 )
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store.interface import Entry, Stored
 
 LARGE = 64 * 2**20  # bytes; a larger object goes up in parts
@@ -58,7 +58,7 @@ class S3Store:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "S3Store":
+    def from_settings(cls, settings: StoreSettings) -> "S3Store":
         """Credentials come the usual ways of boto3: environment, profile, instance or pod role."""
         address = urlsplit(settings.store)
         config = Config(
