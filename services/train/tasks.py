@@ -54,7 +54,9 @@ def publish(work: Assignment) -> None:
     if not model_is_intact(store, plan, network):
         publish_best(store, plan, network, results)
     with suppress(PromotionRefused):  # somebody else's is the latest, then
-        models.promote(store, network, plan.run, by=f"run {plan.run}", why="published", alias=models.CANDIDATE)
+        models.promote(
+            store, network, plan.run, models.Reason(by=f"run {plan.run}", why="published"), alias=models.CANDIDATE
+        )
     # the weights of the folds are needed no more; the mark comes last, so that none is left behind
     for result in results:
         delete_weights(store, plan, result.job.name)
@@ -67,7 +69,7 @@ def promote(work: Assignment) -> None:
     outcome: dict[str, object]
     why = "the run was to promote it if it is better" if better else "the run was to promote it"
     try:
-        move = models.promote(store, network, run, by=f"run {run}", why=why, only_if_better=better)
+        move = models.promote(store, network, run, models.Reason(by=f"run {run}", why=why), only_if_better=better)
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
         outcome = {"promoted": False, "version": run, "reason": str(refusal)}

@@ -26,7 +26,7 @@ from shared.modelling.recipes import NETWORKS, PROTOCOLS
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline
-from shared.runs.plan import TORCHVISION, Plan, make_plan
+from shared.runs.plan import TORCHVISION, Choices, Plan, make_plan
 from shared.store import layout, models
 from shared.store.ingest import film_key, ingest
 from shared.store.interface import ObjectStore
@@ -135,11 +135,7 @@ def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_na
     return make_plan(
         dataset,
         profile(profile_name),
-        networks=NETWORKS,
-        protocols=PROTOCOLS,
-        weights=chosen,
-        promote=("resnet50",),
-        seed=_SEED,
+        Choices(networks=NETWORKS, protocols=PROTOCOLS, weights=chosen, promote=("resnet50",), seed=_SEED),
     )
 
 

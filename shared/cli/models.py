@@ -75,7 +75,9 @@ def promote(
     if force and not reason:
         raise InputError("--force passes the gate, so say why: add --reason")
     why = reason or "promoted by hand"
-    move = models.promote(_store(), network, version, by=_who(), why=why, force=force, alias=_alias(alias))
+    move = models.promote(
+        _store(), network, version, models.Reason(by=_who(), why=why), force=force, alias=_alias(alias)
+    )
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 
@@ -83,7 +85,7 @@ def promote(
 def rollback(network: Network, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
     """Put the version before the present one back into production."""
     why = reason or "rolled back by hand"
-    move = models.rollback(_store(), network, by=_who(), why=why, alias=_alias(alias))
+    move = models.rollback(_store(), network, models.Reason(by=_who(), why=why), alias=_alias(alias))
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -153,26 +154,28 @@ def check_plan(plan: Plan) -> None:
         raise PlanError("a model trained by the leaky protocol 'paper' is never promoted; add the protocol 'patient'")
 
 
-def make_plan(
-    dataset: Dataset,
-    profile: Profile,
-    *,
-    networks: Sequence[Network],
-    protocols: Sequence[Protocol],
-    weights: Mapping[Network, str],
-    promote: Sequence[Network],
-    seed: int,
-    only_if_better: bool = False,
-) -> Plan:
-    """A new run over an ingested data set. Its name is the time with a few random digits.
+@dataclass(frozen=True)
+class Choices:
+    """What a new run does beyond its data set and profile.
 
-    Args:
-        weights: where training starts, for the networks that are not to be trained from scratch.
+    `weights` says where training starts, for the networks that are not to be trained from scratch.
+    """
+
+    networks: Sequence[Network]
+    protocols: Sequence[Protocol]
+    weights: Mapping[Network, str]
+    promote: Sequence[Network]
+    seed: int
+    only_if_better: bool = False
+
+
+def make_plan(dataset: Dataset, profile: Profile, choices: Choices) -> Plan:
+    """Plan a new run over an ingested data set; its name is the time with a few random digits.
 
     Raises:
         PlanError: there are too few patients for the profile's folds.
     """
-    if networks and "patient" in protocols:
+    if choices.networks and "patient" in choices.protocols:
         check_enough_patients(dataset.patients, profile.folds)
     now = datetime.now(UTC)
     return Plan(
@@ -184,13 +187,13 @@ def make_plan(
         films=dataset.films,
         shard_films=dataset.shard_films,
         profile=profile.name,
-        seed=seed,
+        seed=choices.seed,
         folds=profile.folds,
         repeats=profile.repeats,
         augmentation=profile.augmentation,
-        training={network: profile.training[network] for network in networks},
-        protocols=tuple(protocols),
-        weights={network: weights.get(network, SCRATCH) for network in networks},
-        promote=tuple(promote),
-        only_if_better=only_if_better,
+        training={network: profile.training[network] for network in choices.networks},
+        protocols=tuple(choices.protocols),
+        weights={network: choices.weights.get(network, SCRATCH) for network in choices.networks},
+        promote=tuple(choices.promote),
+        only_if_better=choices.only_if_better,
     )

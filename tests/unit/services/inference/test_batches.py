@@ -113,7 +113,7 @@ def test_a_part_is_given_up_whatever_the_reason_and_its_lists_hold(store: Direct
     if lists == "lost":
         for key in list(store.list(f"batches/{plan.batch}/keys/")):
             store.delete(key)
-    tasks.PredictTask(tasks.PREDICT).on_failure(
+    tasks.PredictTask(flow.PREDICT).on_failure(
         store, queue, Message(run=plan.batch, unit="000000"), ModelCorrupt("\udcff is damaged")
     )
     assert flow.describe(store, plan).state == "done"
