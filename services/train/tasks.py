@@ -13,7 +13,7 @@ from services.train.jobs import delete_weights, read_results, result_is_intact
 from services.train.publishing.publish import model_is_intact, publish_best
 from services.train.tracking import check_trackers
 from shared.errors import PreconditionFailed, PromotionRefused
-from shared.modelling.recipes import as_network
+from shared.modelling.network_table import as_network
 from shared.queue.celery_app import make_app
 from shared.queue.worker import register
 from shared.runs.pipeline import failures

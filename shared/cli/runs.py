@@ -10,13 +10,14 @@ from rich.live import Live
 
 from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
 from shared.cli.console import console, evaluation_table, read_evaluation, reporting, weights_line
-from shared.cli.pretrained import TRANSFER_NETWORKS, can_check_weights, check_weights, choose_weights
+from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
 from shared.cli.progress import failure_line, follow, status_line, status_table
 from shared.datasets.sources import open_source
 from shared.domain.films import Dataset as IngestedDataset
 from shared.errors import ObjectNotFound, PlanError, RunError
+from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
 from shared.modelling.profiles import Profile, profile
-from shared.modelling.recipes import NETWORKS, PROTOCOLS, Network, Strided, as_network, as_protocol
+from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Queue

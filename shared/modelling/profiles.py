@@ -6,7 +6,8 @@ from pydantic import Field
 
 from shared.domain.records import Record
 from shared.errors import PlanError
-from shared.modelling.recipes import UP_TO_LAYER3, AugmentationRecipe, Network, Strided, TrainingRecipe
+from shared.modelling.network_table import NETWORK_TABLE, Network
+from shared.modelling.recipes import UP_TO_LAYER3, AugmentationRecipe, Strided, TrainingRecipe
 
 
 class Profile(Record):
@@ -19,9 +20,13 @@ class Profile(Record):
     training: dict[Network, TrainingRecipe]
 
     def strided(self, strided: Strided) -> Self:
-        """The same for weights of ResNet-50 that have their strides elsewhere."""
-        recipe = self.training["resnet50"].model_copy(update={"strided": strided})
-        return self.model_copy(update={"training": {**self.training, "resnet50": recipe}})
+        """Copy the profile for weights that have their strides elsewhere, which a staged network can follow."""
+        staged = {
+            network: recipe.model_copy(update={"strided": strided})
+            for network, recipe in self.training.items()
+            if NETWORK_TABLE[network].staged
+        }
+        return self.model_copy(update={"training": {**self.training, **staged}})
 
 
 class _Pace(NamedTuple):
@@ -46,7 +51,7 @@ def _profile(
         network: TrainingRecipe(
             input_size=size,
             epochs=pace.epochs,
-            head_epochs=min(1, pace.epochs - 1) if network != "modified_cnn" else 0,
+            head_epochs=min(1, pace.epochs - 1) if NETWORK_TABLE[network].weights else 0,
             learning_rate=pace.rate,
             batch_size=pace.batch,
         )
@@ -65,7 +70,7 @@ _PUBLISHED = Profile(
         "alexnet": TrainingRecipe(
             input_size=112, epochs=30, patience=6, head_epochs=1, learning_rate=3e-4, label_smoothing=0
         ),
-        "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=3, frozen=7, trunk_rate=1),
+        "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=3, frozen=UP_TO_LAYER3, trunk_rate=1),
     },
 )
 """What the published pipeline did: many turned copies of every film. By the leaky protocol it passes what was

@@ -18,8 +18,9 @@ from torch.nn.functional import cross_entropy
 from services.train.data.examples import Examples
 from services.train.fitting.fit import FitContext, fit
 from shared.allocator import keep_all_memory
+from shared.modelling.network_table import NETWORKS, Network
 from shared.modelling.networks import build
-from shared.modelling.recipes import NETWORKS, Network, TrainingRecipe
+from shared.modelling.recipes import TrainingRecipe
 
 WANTED = 0.95
 BATCH, SIZE = 32, 112

@@ -14,8 +14,9 @@ from shared.datasets.mias import Source
 from shared.domain.films import Shard
 from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.calibration import OPERATING_POINTS
+from shared.modelling.network_table import NETWORKS
 from shared.modelling.profiles import profile
-from shared.modelling.recipes import NETWORKS, PROTOCOLS
+from shared.modelling.recipes import PROTOCOLS
 from shared.runs import pipeline
 from shared.runs.plan import Choices, Plan, make_plan
 from shared.runs.status import read_status

@@ -18,9 +18,9 @@ from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.modelling.metrics import Interval, evaluate
+from shared.modelling.network_table import as_network
 from shared.modelling.predictions import Predictions
 from shared.modelling.profiles import PROFILES
-from shared.modelling.recipes import as_network
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Kind

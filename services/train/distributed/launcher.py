@@ -18,8 +18,9 @@ from services.train.data.examples import Examples
 from services.train.distributed.exchange import Mailbox, Order, Owner
 from services.train.fitting.fit import FitContext, Fitted
 from shared.errors import MammoError
+from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
-from shared.modelling.recipes import Network, TrainingRecipe
+from shared.modelling.recipes import TrainingRecipe
 
 _ROOT = Path(__file__).parents[3]
 _LOOK_EVERY_S = 0.2

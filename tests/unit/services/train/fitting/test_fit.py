@@ -19,8 +19,9 @@ from services.train.fitting.optimiser import clip
 from services.train.fitting.scores import macro_auc
 from shared.errors import JobInterrupted
 from shared.modelling.evaluation import EpochRecord
+from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork, build, head_layers
-from shared.modelling.recipes import Jitter, Network, TrainingRecipe
+from shared.modelling.recipes import Jitter, TrainingRecipe
 
 CPU = torch.device("cpu")
 RECIPE = TrainingRecipe(input_size=64, epochs=6, batch_size=8, learning_rate=5e-3)
