@@ -1,7 +1,7 @@
 """Every Prometheus series that Mammostack exports, but for those of the broker (shared/queue/broker_metrics.py).
 
 Times are in seconds; no label ever holds an id of a person, a request or a film, or anything else that a client chose.
-`docs/metrics.md` has them all in one table, which a test holds against what is scraped.
+`docs/reference/metrics.md` has them all in one table, which a test holds against what is scraped.
 """
 
 import os

@@ -21,11 +21,11 @@ from shared.queue.celery_app import make_app, worker_store
 from shared.queue.messages import Message
 from shared.queue.unit_task import UnitTask
 from shared.queue.worker import register
-from shared.settings import settings
+from shared.settings import BatchWorkerSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
-app = make_app(settings())
+app = make_app(settings(BatchWorkerSettings))
 
 
 class Part(NamedTuple):
@@ -76,7 +76,7 @@ def model_of(network: str, version: str) -> ServedModel:
 
     Two are kept: of two batches at a time one may have been made before a promotion and the other after it.
     """
-    config = settings()
+    config = settings(BatchWorkerSettings)
     return load_model(worker_store(), network, version, config.cores, config.serve_engine)
 
 
@@ -87,7 +87,7 @@ def _store_lines(store: ObjectStore, part: Part, lines: list[BatchLine]) -> None
 
 
 def _limits() -> Limits:
-    config = settings()
+    config = settings(BatchWorkerSettings)
     return Limits(config.max_image_mb << 20, config.task_retries + 1, alone=config.worker_processes == 1)
 
 

@@ -13,13 +13,13 @@ from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardStage, Source
 from shared.runs.tasks import ShardTask
-from shared.settings import settings
+from shared.settings import WorkerSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import Files
 
-app = make_app(settings())
-cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings().worker_processes))
+app = make_app(settings(WorkerSettings))
+cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings(WorkerSettings).worker_processes))
 
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Variant]]:

@@ -47,7 +47,7 @@ from shared.runs.pipeline import set_aside
 from shared.runs.plan import Plan
 from shared.runs.status import JobProgress
 from shared.runs.tasks import Assignment
-from shared.settings import settings
+from shared.settings import TrainingSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -120,7 +120,8 @@ def fit_fold(work: Assignment, fold: Fold) -> Fitted:
     store, plan, job, recipe = work.store, work.plan, fold.job, fold.recipe
     identity = job_identity(job, plan, fold.images.sha256)
     start = _read_checkpoint(work, identity)
-    with tracked(settings(), plan.run, job.name, recipe, done=len(start.progress.epochs) if start else 0) as track:
+    done = len(start.progress.epochs) if start else 0
+    with tracked(settings(TrainingSettings), plan.run, job.name, recipe, done=done) as track:
 
         def report_progress(epoch: EpochRecord) -> None:
             _show(store, plan, job, epoch, recipe.epochs, len(fold.split.train))
@@ -196,7 +197,7 @@ def _checkpoint_writer(work: Assignment, identity: str) -> Callable[[Checkpoint]
 
     def write(checkpoint: Checkpoint) -> None:
         nonlocal stored_at
-        if time.monotonic() - stored_at < settings().checkpoint_every_s and not work.stopping():
+        if time.monotonic() - stored_at < settings(TrainingSettings).checkpoint_every_s and not work.stopping():
             return
         stored_at = time.monotonic()
         work.store.put(layout.fold_file(work.plan.run, work.unit, CHECKPOINT), to_bytes(checkpoint, identity))

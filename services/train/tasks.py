@@ -19,13 +19,13 @@ from shared.queue.worker import register
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
 from shared.runs.tasks import Assignment, JobTask
-from shared.settings import settings
+from shared.settings import TrainingSettings, settings
 from shared.store import layout, models
 from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
-app = make_app(settings())
-check_trackers(settings())
+app = make_app(settings(TrainingSettings))
+check_trackers(settings(TrainingSettings))
 
 
 def evaluate(work: Assignment) -> None:

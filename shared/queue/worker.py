@@ -25,7 +25,7 @@ from shared.queue.claim import Superseded
 from shared.queue.lease import LeaseHeld, lease
 from shared.queue.messages import Kind, Message, task_name
 from shared.queue.unit_task import U, UnitTask
-from shared.settings import settings
+from shared.settings import WorkerSettings, settings
 from shared.store.interface import ObjectStore
 
 _LEASE_PAUSE_S = 4.0
@@ -85,7 +85,7 @@ def _perform(task: Task, kind: UnitTask[U], message: Message) -> None:
         hopeless = isinstance(error, MammoError) and not error.retryable
         metrics.UNITS.labels(stage, "failed").inc()
         _log.warning("unit failed", extra={**ids, "try": tries + 1}, exc_info=None if hopeless else error)
-        if not hopeless and tries < settings().task_retries:
+        if not hopeless and tries < settings(WorkerSettings).task_retries:
             return _send_again(broker, stage, message, tries + 1, _pause(tries))
         outcome = "given up"
         reason = _give_up(kind, store, broker, message, error)
@@ -149,7 +149,7 @@ def _holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Ite
                 cancelled.set()
 
     # it runs out before the message of a dead owner is delivered again
-    lease_s = 0.75 * settings().visibility_timeout_s
+    lease_s = 0.75 * settings(WorkerSettings).visibility_timeout_s
     with lease(broker.client, name, lease_s, look_for_cancellation) as held:
         yield lambda: shutting_down.is_set() or cancelled.is_set() or held.lost
 

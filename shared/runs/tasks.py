@@ -14,7 +14,7 @@ from shared.queue.unit_task import UnitTask
 from shared.runs import pipeline
 from shared.runs.plan import Plan, Unit, read_plan
 from shared.runs.shards import ShardStage, do_shard, is_intact
-from shared.settings import settings
+from shared.settings import WorkerSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import Files
@@ -80,7 +80,7 @@ class ShardTask(StageTask):
 
     def execute(self, store: ObjectStore, broker: Broker, unit: Planned, _stopping: Callable[[], bool]) -> None:
         plan, shard = unit.plan, unit.unit.name
-        aside = do_shard(self._way, store, plan, shard, broker, settings().task_retries + 1)
+        aside = do_shard(self._way, store, plan, shard, broker, settings(WorkerSettings).task_retries + 1)
         pipeline.set_aside(store, plan, shard, aside)
         metrics.FILMS_SET_ASIDE.labels(self.stage).inc(len(aside))
 
@@ -110,7 +110,7 @@ class JobTask(StageTask):
     def execute(self, store: ObjectStore, _broker: Broker, unit: Planned, stopping: Callable[[], bool]) -> None:
         plan, name = unit.plan, unit.unit.name
         with claimed(store, layout.claim(plan.run, self.stage, name), unit.unit.done_key) as fenced:
-            if fenced.claim.deaths > settings().task_retries:
+            if fenced.claim.deaths > settings(WorkerSettings).task_retries:
                 raise WorkerLost(
                     f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"
                 )

@@ -12,7 +12,7 @@ from tests.support.manifests import compose
 
 DOCKER = ROOT / "deploy" / "docker"
 HADOLINT = ROOT / ".venv-deploy" / "bin" / "hadolint"
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
 DOCKERFILES = sorted([*DOCKER.rglob("Dockerfile"), *(ROOT / "tests").rglob("Dockerfile")])
 MADE_BY_THE_READER = "deploy/k8s/overlays/mine"
 SET_ELSEWHERE = {
@@ -35,6 +35,15 @@ def test_every_variable_of_compose_is_in_the_example() -> None:
     listed = set(re.findall(r"^#?([A-Z0-9_]+)=", example, re.MULTILINE))
     used = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", (ROOT / "docker-compose.yml").read_text()))
     assert used <= listed
+
+
+def test_every_setting_that_a_file_of_the_deployment_names_exists() -> None:
+    known = {f"MAMMO_{name.upper()}" for name in Settings.model_fields}
+    files = [ROOT / "docker-compose.yml", ROOT / ".env.example", *(ROOT / "deploy").rglob("*")]
+    for file in files:
+        if file.is_file() and "__pycache__" not in file.parts:
+            named = set(re.findall(r"(?<!\w)MAMMO_[A-Z0-9_]*[A-Z0-9]\b", file.read_text()))
+            assert named <= known, file
 
 
 def test_what_compose_builds_has_a_target() -> None:

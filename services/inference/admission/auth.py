@@ -23,7 +23,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shared.settings import Settings
+from shared.settings import ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
 
@@ -123,7 +123,7 @@ class Access:
             use.in_hand += 1
 
 
-def local_key(config: Settings) -> ApiKey | None:
+def local_key(config: ServingSettings) -> ApiKey | None:
     """What is to be kept of `MAMMO_API_KEY`, if the service listens on loopback alone. Raises InputError."""
     key = config.api_key and config.api_key.get_secret_value()
     return describe_key(key, "local", SCOPES) if key and config.serves_loopback_alone else None
@@ -135,7 +135,7 @@ class NoKeys(AccessError):
     code = "no-keys"
 
 
-def check_somebody_may_ask(store: ObjectStore, config: Settings) -> None:
+def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
     """Asked at start. A store that is away is no reason not to start: nothing is answered before its keys are read.
 
     Raises:

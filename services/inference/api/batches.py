@@ -19,7 +19,7 @@ from shared.batches import flow
 from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
 from shared.errors import InputError, QueueMisconfigured
 from shared.queue.messages import Queue
-from shared.settings import Settings, SettingsError
+from shared.settings import ServingSettings, SettingsError
 from shared.store.interface import ObjectStore
 
 _LINES = Media(("application/x-ndjson",), {"type": "string", "description": "a BatchLine in JSON on each line"})
@@ -114,7 +114,7 @@ def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -
         return plan
 
 
-def _queue_of(config: Settings) -> Callable[[], Queue]:
+def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
     """The broker once it is needed: Celery takes half a second to import, and who never makes a batch needs none."""
 
     @cache

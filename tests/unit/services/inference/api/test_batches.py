@@ -240,6 +240,7 @@ def test_the_same_request_begins_a_batch_that_the_broker_could_not_take(
     assert queue.depth().waiting["inference"] == 1
 
 
+@pytest.mark.external
 def test_a_broker_that_was_away_is_used_again_when_it_is_back(
     store: DirectoryStore, config: Settings, tmp_path: Path, serve: Callable[[Settings], FlaskClient]
 ) -> None:
@@ -297,6 +298,7 @@ def test_without_a_model_no_batch_is_made(client: FlaskClient, store: DirectoryS
     assert (refused.status_code, refused.json["title"]) == (503, "model-not-ready")
 
 
+@pytest.mark.external
 def test_a_service_that_makes_no_batch_never_imports_celery() -> None:
     script = "import sys, services.inference.app; sys.exit(bool({'celery', 'kombu', 'redis'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
