@@ -9,14 +9,14 @@ import typer
 from shared.cli.console import console, listing, show_listing
 from shared.errors import InputError, ModelCorrupt, ModelNotFound
 from shared.modelling.card import ModelCard
-from shared.modelling.network_table import NETWORKS
+from shared.modelling.network_table import NETWORKS, NETWORKS_TEXT
 from shared.settings import StoreSettings, settings
 from shared.store import models
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
 app = typer.Typer(no_args_is_help=True, help="List, promote and roll back published models.")
-Network = Annotated[str, typer.Argument(help=f"One of {', '.join(NETWORKS)}.")]
+Network = Annotated[str, typer.Argument(help=f"{NETWORKS_TEXT}.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail; --force asks for it.")]
 Alias = Annotated[str, typer.Option(help=f"Which alias to move: {', '.join(models.ALIASES)}.")]
 

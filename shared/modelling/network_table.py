@@ -47,6 +47,9 @@ NETWORK_TABLE: dict[str, NetworkRecord] = {
 """By the name that plans, cards and store paths use; of several the last one with pretrained weights is preferred."""
 
 NETWORKS: tuple[str, ...] = tuple(NETWORK_TABLE)
+NETWORKS_TEXT = f"{', '.join(NETWORKS[:-1])} or {NETWORKS[-1]}"
+"""For help and descriptions: 'a, b or c'."""
+
 TRANSFER_NETWORKS: tuple[str, ...] = tuple(name for name, record in NETWORK_TABLE.items() if record.weights)
 
 
