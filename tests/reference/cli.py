@@ -35,7 +35,7 @@ def _below(words: tuple[str, ...], command: Any, context: Any) -> Iterator[tuple
         yield words, command, context
         return
     for name in sorted(command.list_commands(context)):
-        child = command.get_command(context, name)
+        child = command.commands[name]  # loaded whole: `get_command` gives what help lists of it
         yield from _below((*words, name), child, type(context)(child, info_name=name, parent=context))
 
 
