@@ -102,12 +102,17 @@ class ImageTooSmall(ImageError):
 
 
 class NotAMammogram(ImageError):
-    """`gate_score` says how much it looks like a mammogram, from 0 (certainly none) to 1."""
+    """An image without a breast, or one that the gate refuses.
+
+    `reason` says what was seen, without the advice that the message ends with. `gate_score` says how much the image
+    looks like a mammogram, from 0 (certainly none) to 1.
+    """
 
     code = "not-a-mammogram"
 
-    def __init__(self, message: str, gate_score: float = 0.0) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, *, advice: str = "send one whole mammogram", gate_score: float = 0.0) -> None:
+        super().__init__(f"{reason}; {advice}")
+        self.reason = reason
         self.gate_score = gate_score
 
 

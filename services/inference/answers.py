@@ -63,7 +63,7 @@ def gate_of(error: MammoError) -> GateAnswer | None:
     """What the gate says of an image that it refused; None for every other error."""
     if not isinstance(error, NotAMammogram):
         return None
-    return GateAnswer(passed=False, score=round(error.gate_score, 4), reason=str(error).partition(";")[0])
+    return GateAnswer(passed=False, score=round(error.gate_score, 4), reason=error.reason)
 
 
 def probabilities_of(row: Float64Array) -> Probabilities:

@@ -10,7 +10,8 @@ from shared.modelling.drift import InputDistribution
 from shared.modelling.evaluation import Protocol, WeightsReport
 from shared.modelling.exams import ExamRule
 from shared.modelling.metrics import ModelMetrics
-from shared.modelling.recipes import Network, TrainingRecipe
+from shared.modelling.network_table import Network
+from shared.modelling.recipes import TrainingRecipe
 
 WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
 INT8, GOLDEN_INT8 = "model.int8.onnx", "golden.int8.json"

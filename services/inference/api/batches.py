@@ -20,6 +20,7 @@ from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, 
 from shared.errors import InputError, QueueMisconfigured
 from shared.queue.messages import Queue
 from shared.settings import ServingSettings, SettingsError
+from shared.store.interface import ObjectStore
 
 _LINES = Media(("application/x-ndjson",), {"type": "string", "description": "a BatchLine in JSON on each line"})
 _IDEMPOTENCY = "Idempotency-Key"
@@ -28,7 +29,14 @@ _PURPOSE = "the same key with the same request gives the same batch, however oft
 
 def blueprint(service: InferenceService) -> Blueprint:
     """`/v1/batches` and what is below it."""
-    api, store, queue = Blueprint("batches", __name__), service.store, _queue_of(service.config)
+    api, queue = Blueprint("batches", __name__), _queue_of(service.config)
+    _add_collection(api, service, queue)
+    _add_batch(api, service.store, queue)
+    return api
+
+
+def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[], Queue]) -> None:
+    store = service.store
 
     @api.post("/v1/batches")
     @describe(
@@ -68,6 +76,8 @@ def blueprint(service: InferenceService) -> Blueprint:
             BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found))
         )
 
+
+def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -> None:
     @api.get("/v1/batches/<batch>")
     @describe("batches", "How far a batch is", Batch, errors=(404, 503))
     def shown(batch: str) -> Response:
@@ -102,8 +112,6 @@ def blueprint(service: InferenceService) -> Blueprint:
         if plan.owner != g.caller.name and "admin" not in g.caller.scopes:
             raise BatchNotFound
         return plan
-
-    return api
 
 
 def _queue_of(config: ServingSettings) -> Callable[[], Queue]:

@@ -47,7 +47,12 @@ _LENGTH = {_HEADER: "bytes of JSON, behind which binary tensors follow"}
 
 def blueprint(service: InferenceService) -> Blueprint:
     api = Blueprint("oip", __name__)
+    _add_server(api, service)
+    _add_models(api, service)
+    return api
 
+
+def _add_server(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v2")
     @describe("open inference protocol", "The server's metadata", ServerMetadata)
     def server() -> Response:
@@ -68,6 +73,8 @@ def blueprint(service: InferenceService) -> Blueprint:
         service.model()
         return request_parsing.sent(ServerReady())
 
+
+def _add_models(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v2/models/<name:network>")
     @api.get("/v2/models/<name:network>/versions/<name:version>")
     @describe("open inference protocol", "A model's metadata", ModelMetadata, errors=(404, 503))
@@ -112,8 +119,6 @@ def blueprint(service: InferenceService) -> Blueprint:
         asked, images = parse(request_parsing.sent_body(), request.headers.get(_HEADER))
         found = predict_all(service, model, [SentFilm(place, None, image) for place, image in enumerate(images)])
         return _answer(asked, found, model.card)
-
-    return api
 
 
 def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, list[bytes]]:
