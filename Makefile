@@ -7,7 +7,7 @@ COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-training soak check format images up smoke down clean
+.PHONY: help demo test reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentati
 
 bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); QUICK=1, COSTS=1
 	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick)
+
+bench-start: .venv/ready ## `mammo --help` next to an earlier commit's, in turns (a minute); BASE=COMMIT
+	.venv/bin/python -m tests.bench.start $(if $(BASE),--base $(BASE))
 
 bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes)
 	.venv/bin/python -m tests.bench.training

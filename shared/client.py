@@ -161,6 +161,8 @@ class InferenceClient:
             response = self._session.request(method, self._url + path, timeout=self._timeout_s, **options)
         except requests.ConnectionError as error:
             raise ApiError(f"nothing answers at {self._url}; start it with `mammo serve`, or mend --url") from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
+            raise ApiError(f"{self._url} is no address of a service; give --url http://HOST:PORT") from None
         except requests.RequestException as error:
             raise ApiError(f"{self._url} did not answer as an inference service does: {error}") from error
         if response.ok:

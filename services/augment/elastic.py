@@ -8,14 +8,11 @@ import hashlib
 import math
 import struct
 from functools import lru_cache
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from shared.domain.arrays import Float64Array
 from shared.domain.films import Elastic
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _DEGREE = 3
 
@@ -26,7 +23,7 @@ def uniform(seed: str, count: int) -> list[float]:
     return [number / 2**31 - 1 for number in struct.unpack(f"<{count}I", drawn)]
 
 
-def displacement(elastic: Elastic, xs: Floats, ys: Floats, size: tuple[int, int]) -> Floats:
+def displacement(elastic: Elastic, xs: Float64Array, ys: Float64Array, size: tuple[int, int]) -> Float64Array:
     """By how much a film of `size` (width, height) is displaced in x and in y (2 x len(ys) x len(xs), pixels).
 
     `xs` and `ys` are the coordinates of columns and rows, where pixel centres are whole numbers.
@@ -37,13 +34,13 @@ def displacement(elastic: Elastic, xs: Floats, ys: Floats, size: tuple[int, int]
 
 
 @lru_cache(maxsize=1)
-def _points(elastic: Elastic, rows: int, columns: int) -> Floats:
+def _points(elastic: Elastic, rows: int, columns: int) -> Float64Array:
     """By how much the control points are displaced (2 x rows x columns). Drawn once for the pixels of a variant and
     for its lesions, whose places are asked for again and again."""
     return elastic.amplitude * np.reshape(uniform(elastic.seed, 2 * rows * columns), (2, rows, columns))
 
 
-def _weights(places: Floats, elastic: Elastic, points: int) -> Floats:
+def _weights(places: Float64Array, elastic: Elastic, points: int) -> Float64Array:
     """How much each of the control points along an axis counts at `places` (len(places) x points).
 
     They reach one cell beyond the film; what is still farther is displaced as their edge is.

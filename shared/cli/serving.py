@@ -50,6 +50,8 @@ def predict(
         show_prediction(files[0].name, answer)
     else:
         show_exam(answer)
+    if isinstance(answer, ExamPrediction) and answer.exam is None:
+        raise typer.Exit(1)
 
 
 def serve() -> None:

@@ -3,19 +3,18 @@
 Drawing means adding grey levels to the tissue, before its thickness is allowed for.
 """
 
-from typing import TypeAlias
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array
 from shared.domain.films import Lesion
 from shared.domain.records import Label
 
-Floats: TypeAlias = npt.NDArray[np.float32]
 
-
-def add_mass(rng: np.random.Generator, tissue: Floats, room: Floats, label: Label, size: float = 1.0) -> list[Lesion]:
+def add_mass(
+    rng: np.random.Generator, tissue: Float32Array, room: Float32Array, label: Label, size: float = 1.0
+) -> list[Lesion]:
     """Draws a mass into `tissue` (H x W), a smooth oval (benign) or a star with spicules (malignant), and says where.
 
     `room` is the distance in pixels to the nearest place where no mass may lie; `size` scales its radius. One star in
@@ -40,7 +39,7 @@ def add_mass(rng: np.random.Generator, tissue: Floats, room: Floats, label: Labe
     return lesions
 
 
-def _oval(rng: np.random.Generator, radius: int) -> Floats:
+def _oval(rng: np.random.Generator, radius: int) -> Float32Array:
     """A well-defined, nearly round mass in a square of 2 radius: grey levels to add."""
     y, x = np.mgrid[-radius:radius, -radius:radius].astype(np.float32)
     angle, flat = rng.uniform(0, np.pi), rng.uniform(0.75, 0.95)
@@ -49,7 +48,7 @@ def _oval(rng: np.random.Generator, radius: int) -> Floats:
     return np.asarray(rng.uniform(38, 50) / (1 + np.exp((rho - 1) * 15)), np.float32)
 
 
-def _star(rng: np.random.Generator, radius: int) -> Floats:
+def _star(rng: np.random.Generator, radius: int) -> Float32Array:
     """An irregular bright core with spicules that radiate from it, in a square of 2 radius: grey levels to add."""
     y, x = np.mgrid[-radius:radius, -radius:radius].astype(np.float32)
     angle = np.arctan2(y, x)
@@ -67,7 +66,9 @@ def _star(rng: np.random.Generator, radius: int) -> Floats:
     return np.asarray(rng.uniform(65, 85) * core + 36 * _blurred(spicules, 2.0) * fading * (1 - core), np.float32)
 
 
-def add_calcifications(rng: np.random.Generator, tissue: Floats, where: npt.NDArray[np.bool_], count: int) -> None:
+def add_calcifications(
+    rng: np.random.Generator, tissue: Float32Array, where: npt.NDArray[np.bool_], count: int
+) -> None:
     """Draws bright grains at `count` random places of `where` into `tissue` (both H x W)."""
     places = np.argwhere(where)
     grains = np.zeros(tissue.shape, np.float32)
@@ -76,5 +77,5 @@ def add_calcifications(rng: np.random.Generator, tissue: Floats, where: npt.NDAr
     tissue += _blurred(grains, 0.8)
 
 
-def _blurred(array: Floats, sigma: float) -> Floats:
+def _blurred(array: Float32Array, sigma: float) -> Float32Array:
     return np.asarray(cv2.GaussianBlur(array, (0, 0), sigma), np.float32)

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array
+
 Grey: TypeAlias = npt.NDArray[np.uint8]
-Floats: TypeAlias = npt.NDArray[np.float32]
 Density: TypeAlias = Literal["F", "G", "D"]
 
 _GLAND: dict[Density, tuple[float, float]] = {"F": (10.0, 0.6), "G": (22.0, 0.8), "D": (36.0, 1.0)}
@@ -22,7 +23,7 @@ _COARSE = 4  # pixels of a film in one of the coarse clouds
 
 def gland(
     rng: np.random.Generator, density: Density, wall: int, breast: Grey, rows: tuple[float, float], spread: float
-) -> Floats:
+) -> Float32Array:
     """Draw glandular tissue behind the nipple, cloudy and with bright strands.
 
     Args:
@@ -46,7 +47,7 @@ def gland(
     return np.asarray(tissue[:height, :width], np.float32)
 
 
-def pectoral(wall: int, top: float, bottom: float, bow: float, shape: tuple[int, int]) -> Floats:
+def pectoral(wall: int, top: float, bottom: float, bow: float, shape: tuple[int, int]) -> Float32Array:
     """Draw the pectoral muscle: 1 inside, 0 outside, with a soft edge.
 
     The edge runs from `top` pixels off the wall on the upper edge down to the wall at row `bottom`, bowed outwards by
@@ -60,23 +61,23 @@ def pectoral(wall: int, top: float, bottom: float, bow: float, shape: tuple[int,
     return blurred(muscle, 2.5)
 
 
-def grain(rng: np.random.Generator, sigma: float, shape: tuple[int, int]) -> Floats:
+def grain(rng: np.random.Generator, sigma: float, shape: tuple[int, int]) -> Float32Array:
     """Draw film grain, correlated over two pixels."""
     height, width = shape
     noise = rng.standard_normal((-(-height // 2), -(-width // 2)), np.float32) * sigma
     return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def distance_inside(mask: Grey) -> Floats:
+def distance_inside(mask: Grey) -> Float32Array:
     """Return the pixels to the nearest place outside the mask; the frame's edge does not count as one."""
     return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 3), np.float32)
 
 
-def blurred(array: Floats, sigma: float) -> Floats:
+def blurred(array: Float32Array, sigma: float) -> Float32Array:
     return np.asarray(cv2.GaussianBlur(array, (0, 0), sigma), np.float32)
 
 
-def _clouds(rng: np.random.Generator, edge: int, cells: tuple[int, ...]) -> Floats:
+def _clouds(rng: np.random.Generator, edge: int, cells: tuple[int, ...]) -> Float32Array:
     """Smooth noise of several scales, edge x edge: each has so many cells along an edge, and half the last's height."""
     total = np.zeros((edge, edge), np.float32)
     for octave, count in enumerate(cells):

@@ -89,6 +89,9 @@ def _prepare(**_: object) -> None:
         _wait_for_store()
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from error
+    except Exception as error:  # Celery would log it, and let a worker begin whose store and broker are not tested
+        _log.exception("the tests of broker and store failed")
+        raise SystemExit("mammostack: the tests of broker and store failed; the log above says how") from error
     if config.metrics_port:
         series = metrics.registry()
         series.register(BrokerCollector(config))

@@ -44,6 +44,8 @@ _TROUBLE = (ConnectionError, FlexibleChecksumError, HTTPClientError, IncompleteR
 _REFUSED = {"AccessDenied", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"}
 _OVERTAKEN = {"ConditionalRequestConflict", "NoSuchUpload"}  # by another write in flight; by who discarded the parts
+_UNCONDITIONAL = {"InvalidArgument", "InvalidRequest", "MethodNotAllowed"}
+"""What servers answer to the condition of a write that they do not know, where it is not 501."""
 _FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 
 
@@ -97,6 +99,11 @@ class S3Store:
                     return self._put_in_parts(self._prefix + key, data)
                 answer = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
                 return str(answer["ETag"])
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if conditions and code in _UNCONDITIONAL:
+                raise self._unsupported(key, code) from error
+            raise
         except ObjectNotFound:  # S3's answer to If-Match where there is nothing
             raise PreconditionFailed(f"{key}: somebody else has deleted it meanwhile") from None
         except PreconditionFailed as refusal:
@@ -208,10 +215,13 @@ class S3Store:
                 f"{self.locate(key)}: {code}; check the credentials (AWS_ACCESS_KEY_ID) and the bucket's policy"
             )
         if status == 501 or code == "NotImplemented":
-            return StoreUnsupported(
-                f"{self.locate(key)}: the server does not implement this ({code or status}); use another S3 server"
-            )
+            return self._unsupported(key, code or str(status))
         return None
+
+    def _unsupported(self, key: str, code: str) -> StoreUnsupported:
+        return StoreUnsupported(
+            f"{self.locate(key)}: the server does not implement this ({code}); use another S3 server"
+        )
 
 
 def _spare(client: Any) -> None:

@@ -19,9 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from shared.domain.arrays import Float32Array
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Answer:
     """What the network says of N films: `logits` (float32 N x 3) and its last `features` (float32 N x C x h x w). They
     waited for `waited_s` seconds before it began."""
 
-    logits: Floats
-    features: Floats
+    logits: Float32Array
+    features: Float32Array
     waited_s: float = 0.0
 
 
@@ -47,7 +46,7 @@ class _Turn:
 class _Call(_Turn):
     """A turn at which to answer `batch`, of which it is the first; or it is called when others have answered it."""
 
-    films: Floats
+    films: Float32Array
     came: float = field(default_factory=time.monotonic)
     batch: tuple["_Call", ...] = ()
     answer: Answer | None = None
@@ -57,7 +56,9 @@ class _Call(_Turn):
 class Together:
     """`forward`, run at `places` at a time for at most `most` calls each. `cores` are those of the places, or none."""
 
-    def __init__(self, forward: Callable[[Floats], Answer], places: int, most: int, cores: Sequence[int] = ()) -> None:
+    def __init__(
+        self, forward: Callable[[Float32Array], Answer], places: int, most: int, cores: Sequence[int] = ()
+    ) -> None:
         self._forward = forward
         self._free = list(range(places))
         self._most = most
@@ -72,7 +73,7 @@ class Together:
         """How many calls wait for a place."""
         return len(self._unprepared) + len(self._ready)
 
-    def run(self, films: Floats) -> Answer:
+    def run(self, films: Float32Array) -> Answer:
         """What `forward` says of films (N x ...), from as many threads as there are calls. Raises what it raises."""
         mine = _Call(films)
         with self._lock:
@@ -80,7 +81,7 @@ class Together:
             self._fill_a_place()
         return self._answer_to(mine)
 
-    def run_prepared(self, prepare: Callable[[], Floats]) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array]) -> Answer:
         """The same of the films that `prepare` makes at a place. Raises what either of them raises."""
         turn = _Turn()
         with self._lock:

@@ -8,7 +8,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from services.inference.admission.batching import Answer, Floats, Together
+from services.inference.admission.batching import Answer, Together
+from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt
 from shared.modelling.networks import trained
 from shared.modelling.recipes import Network
@@ -35,22 +36,22 @@ class TorchEngine:
         self._preparing = threading.BoundedSemaphore(threads)
         self._together = Together(partial(_forward, network, device), 1, MOST_AT_ONCE)
 
-    def run(self, films: Floats, *, alone: bool = False) -> Answer:  # noqa: ARG002  a device is always shared
+    def run(self, films: Float32Array, *, alone: bool = False) -> Answer:  # noqa: ARG002  a device is always shared
         """The answer to network inputs, float32 N x 1 x S x S in [0, 1]."""
         return self._together.run(films)
 
-    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
         """The same of the films that `prepare` makes. Raises what it raises."""
         with self._preparing:
             films = prepare()
         return self.run(films, alone=alone)
 
-    def logits(self, films: Floats) -> Floats:
+    def logits(self, films: Float32Array) -> Float32Array:
         """Float32 N x 3."""
         return self.run(films).logits
 
 
-def _forward(network: torch.nn.Module, device: torch.device, films: Floats) -> Answer:
+def _forward(network: torch.nn.Module, device: torch.device, films: Float32Array) -> Answer:
     with torch.inference_mode():
         logits, features = network(torch.from_numpy(films).to(device))
         return Answer(logits.float().cpu().numpy(), features.float().cpu().numpy())

@@ -290,6 +290,23 @@ LACKS = {
 }
 
 
+LACKS_IN_OTHER_WORDS = {
+    "InvalidArgument": Fault(status=400, code="InvalidArgument"),
+    "InvalidRequest": Fault(status=400, code="InvalidRequest"),
+    "MethodNotAllowed": Fault(status=405, code="MethodNotAllowed"),
+}
+
+
+@pytest.mark.parametrize("header", ["If-None-Match", "If-Match"])
+@pytest.mark.parametrize("code", LACKS_IN_OTHER_WORDS)
+def test_a_server_that_takes_a_condition_for_an_error_is_refused_in_the_same_words(
+    server: FaultyS3, store: ObjectStore, header: str, code: str
+) -> None:
+    server.fault = lambda _method, _path: LACKS_IN_OTHER_WORDS[code] if header in server.headers else None
+    with pytest.raises(StoreMisconfigured, match=f"does not implement {header}, so runs"):
+        check_conditional_writes(store)
+
+
 @pytest.mark.parametrize("headers", [("If-None-Match",), ("If-Match",), ("If-None-Match", "If-Match")], ids=" ".join)
 @pytest.mark.parametrize(("words", "fault"), LACKS.items(), ids=LACKS)
 def test_a_server_that_lacks_a_condition_is_refused_in_words_that_name_it(
