@@ -10,9 +10,10 @@ from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.formats.decode import decode, encode_png
 from shared.queue.celery_app import make_app
+from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardStage, Source
-from shared.runs.tasks import shard_task
+from shared.runs.tasks import ShardTask
 from shared.settings import WorkerSettings, settings
 from shared.store import layout
 from shared.store.ingest import film_key, read_dataset, shard_key
@@ -80,4 +81,4 @@ def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
 
 
 AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film, read_by)
-shard_task(app, AUGMENT)
+register(app, ShardTask(AUGMENT))

@@ -9,9 +9,10 @@ from services.segment.core import segment_image
 from shared.domain.films import Shard, Variant
 from shared.errors import UndecodableImage
 from shared.queue.celery_app import make_app
+from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardStage, Source
-from shared.runs.tasks import shard_task
+from shared.runs.tasks import ShardTask
 from shared.settings import WorkerSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -70,4 +71,4 @@ def read_by(_plan: Plan, variants: list[Variant]) -> tuple[str, ...]:
 
 
 SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_variants, segment_film, read_by)
-shard_task(app, SEGMENT)
+register(app, ShardTask(SEGMENT))

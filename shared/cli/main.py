@@ -47,7 +47,7 @@ class Mammo(LazyGroup):
         "retry": Entry(
             "shared.cli.runs:retry",
             "Runs",
-            "Try the films again that were set aside, once their cause is mended; then resume the run.",
+            "Retry films that were set aside, after fixing the cause; resume the run.",
         ),
         "cancel": Entry(
             "shared.cli.runs:cancel",
@@ -109,13 +109,17 @@ app = typer.Typer(
     epilog="Settings come from the environment or .env (see .env.example). A first tour: `make demo`.",
     **STYLE,
 )
-app.callback()(lambda: None)  # a group, though its commands are known to `Mammo` alone
+
+
+@app.callback()
+def _heed_interrupts() -> None:
+    # called once the command's module is imported: an import that Ctrl-C breaks off may leave a trace
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def main() -> None:
     """Runs the command line and exits with its status."""
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # now there is something to clean up
         app(prog_name="mammo")
     except MammoError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"mammo: {error}", markup=False)

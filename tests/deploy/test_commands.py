@@ -11,7 +11,11 @@ from typer.main import get_command
 from shared.cli.main import app
 from shared.local.commands import ROOT
 
-PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
+PAGES = sorted(
+    page
+    for page in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")]
+    if page.parent.name != "reference"  # names commands in general
+)
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 

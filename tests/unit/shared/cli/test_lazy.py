@@ -29,10 +29,12 @@ def imported(module: str) -> str:
 
 
 class TestLazyGroup:
+    @pytest.mark.external
     def test_the_list_of_commands_imports_nothing_that_takes_long(self) -> None:
         assert imported("shared.cli") == ""
 
     @pytest.mark.parametrize("module", ["batches", "keys", "models", "serving"])
+    @pytest.mark.external
     def test_commands_that_enqueue_nothing_do_without_the_queue(self, module: str) -> None:
         assert {"boto3", "celery", "matplotlib", "redis", "torch"}.isdisjoint(imported(f"shared.cli.{module}").split())
 

@@ -20,6 +20,8 @@ from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
 from tests.support.servers import Fault, FaultyS3
 
+pytestmark = pytest.mark.external
+
 Use = Callable[[ObjectStore], object]
 Checksums = Literal["when_required", "when_supported"]
 

@@ -85,6 +85,7 @@ def test_formats_are_named() -> None:
     }
 
 
+@pytest.mark.external
 def test_the_readers_of_dicom_are_imported_when_the_first_one_comes() -> None:
     """They take longer to import than a service may take to start."""
     program = "import sys, shared.imaging.preprocess; sys.exit(bool({'pydicom', 'imagecodecs'} & set(sys.modules)))"
