@@ -47,7 +47,7 @@ class Mammo(LazyGroup):
         "retry": Entry(
             "shared.cli.runs:retry",
             "Runs",
-            "Try the films again that were set aside, once their cause is mended; then resume the run.",
+            "Retry films that were set aside, after fixing the cause; resume the run.",
         ),
         "cancel": Entry(
             "shared.cli.runs:cancel",

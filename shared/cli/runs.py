@@ -179,7 +179,7 @@ def retry(
     run: Annotated[str, typer.Argument(help="The run whose films are to be tried again.")],
     wait: Wait = False,
 ) -> None:
-    """Try the films again that were set aside, once their cause is mended; then resume the run."""
+    """Retry films that were set aside, after fixing the cause; resume the run."""
     store = _store()
     trained = read_status(store, run).finished_jobs
     count = pipeline.retry(store, _queue(), run)

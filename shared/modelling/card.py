@@ -42,7 +42,7 @@ class PreprocessingCard(Record):
 
 
 class Int8Report(Record):
-    """How the graph in 8-bit integers judges the validation films, beside the network's own."""
+    """How the graph in 8-bit integers judges the validation films, next to the network itself."""
 
     films: int
     auc: float | None = Field(description="macro, of the network; None where a class was missing")
@@ -104,4 +104,4 @@ class ModelCard(Record):
     intended_use: str = Field(INTENDED_USE, description="what it may be used for")
     limits: tuple[str, ...] = Field(LIMITS, description="what it can't do")
     data_terms: str = Field(description="terms under which the data set may be used")
-    files: dict[str, str] = Field(description="SHA-256 of every file beside this card")
+    files: dict[str, str] = Field(description="SHA-256 of every other file of the version")
