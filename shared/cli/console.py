@@ -1,4 +1,4 @@
-"""What a person sees of a run in the terminal: progress, the table of the networks, a prediction."""
+"""Terminal output: progress bars, tables and predictions."""
 
 import sys
 from collections.abc import Iterator
@@ -26,13 +26,16 @@ _WIDEST = 1000
 
 
 def bars() -> Progress:
-    """The one look of all progress bars; without a terminal each bar is a line once it is full."""
+    """Create the progress display used by all commands.
+
+    Without a terminal, each bar is printed as a line once it is full.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description:<20}"), BarColumn(30), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[note]}"), console=console)
 
 
 def listing(*columns: str) -> Table:
-    """A table of what commands take up again by its id, which is in the first column; see `show_listing`."""
+    """Create a table for `show_listing`, whose first column holds ids."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=True)
@@ -40,7 +43,10 @@ def listing(*columns: str) -> Table:
 
 
 def show_listing(table: Table) -> None:
-    """Print a table in its own width, so that nothing of it is cut; a narrow terminal wraps its lines."""
+    """Print a table at its natural width, so that no cell is cut.
+
+    A narrow terminal wraps the lines; ids can be copied from it all the same.
+    """
     wide = Console(file=console.file, highlight=False, width=_WIDEST)
     width = Measurement.get(wide, wide.options, table).maximum
     Console(file=console.file, highlight=False, width=max(console.width, width)).print(table)
@@ -48,7 +54,7 @@ def show_listing(table: Table) -> None:
 
 @contextmanager
 def reporting() -> Iterator[Report]:
-    """Progress bars for a callback (what, done, total): one bar for each `what`."""
+    """Yield a callback (what, done, total) that draws one progress bar per `what`."""
     with bars() as progress:
         shown: dict[str, Any] = {}
 
@@ -61,7 +67,7 @@ def reporting() -> Iterator[Report]:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """Networks and protocols with their main figures and 95% intervals."""
+    """Tabulate networks and protocols with their main metrics and 95% intervals."""
     films = "SYNTHETIC films" if evaluation.synthetic else f"data set {evaluation.dataset}"
     table = Table(
         title=f"Held-out {films}: value [95% interval by patient]",
@@ -83,7 +89,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 
 def weights_line(evaluation: Evaluation) -> str:
-    """Where each network started."""
+    """Describe the initial weights of each network."""
     starts = {
         result.network: f"{len(result.weights.loaded)} layers from {result.weights.source}"
         if result.weights.loaded
@@ -94,13 +100,13 @@ def weights_line(evaluation: Evaluation) -> str:
 
 
 def show_prediction(name: str, answer: PredictionAnswer) -> None:
-    """One answer of the inference service, in words."""
+    """Print one prediction of the inference service."""
     _show_film(name, answer)
     _show_signature(answer, answer.seconds.total)
 
 
 def show_exam(answer: ExamPrediction) -> None:
-    """The answers for the films of one patient: film by film, by breast and together."""
+    """Print the predictions for one patient: by film, by breast and by exam."""
     for film in answer.films:
         name = film.name or f"film {film.position + 1}"
         if film.problem:
@@ -108,7 +114,7 @@ def show_exam(answer: ExamPrediction) -> None:
         if film.finding:
             _show_film(name, film.finding)
         if film.side_by_side:
-            _show_finding(f"{name} beside the same view of the other breast", film.side_by_side)
+            _show_finding(f"{name} compared with the same view of the other breast", film.side_by_side)
     for breast in answer.breasts:
         _show_finding(f"breast {breast.laterality}, of {len(breast.films)} films", breast)
     if answer.exam:
@@ -143,7 +149,11 @@ def _show_signature(answer: Signature, seconds: float) -> None:
 
 
 def read_evaluation(store: ObjectStore, run: str) -> Evaluation:
-    """The evaluation of a finished run. Raises ObjectNotFound."""
+    """Read the evaluation of a finished run.
+
+    Raises:
+        ObjectNotFound: the run has no report yet.
+    """
     return Evaluation.model_validate_json(store.get(layout.report_file(run, "metrics.json")))
 
 

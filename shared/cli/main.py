@@ -1,4 +1,4 @@
-"""Assembles the command line and turns every expected error into one line that says what to do next."""
+"""Assemble the command line; print expected errors as one line of advice."""
 
 import signal
 import sys
@@ -14,8 +14,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
-    help="Mammostack: breast-cancer detection from mammograms as a set of services. Research only; no medical device.",
-    epilog="Settings come from the environment or .env (see .env.example). A first tour: `make demo`.",
+    help="Mammostack: breast-cancer detection from mammograms as a set of services. For research only; not a "
+    "medical device.",
+    epilog="Settings come from the environment or .env (see .env.example). To try everything out: `make demo`.",
     pretty_exceptions_enable=False,
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -34,7 +35,7 @@ FAILURE, INTERRUPTED = 1, 130
 
 
 def main() -> None:
-    """Runs the command line and exits with its status."""
+    """Run the command line and exit with its status."""
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # now there is something to clean up
         app(prog_name="mammo")

@@ -65,4 +65,4 @@ def test_an_exam_is_told_film_by_film_by_breast_and_together(screen: Console) ->
         "report.pdf", "breast R, of 1 films", "breast L, of 1 films", "exam, as breast R",
     ]  # fmt: skip
     assert "report.pdf: refused (not a format that is read" in text
-    assert text.count("this model knows nothing about such films") == 2
+    assert text.count("the model was not trained on such films") == 2
