@@ -92,7 +92,7 @@ def assess(
     A model whose card says nothing of its films (None) applies to nothing: its figures are of films unknown.
     """
     if trained_on is None:
-        return Applicability(False, ("the model's card does not say what films it was trained on",), (), FACTS)
+        return Applicability(False, ("the model's card does not state which films it was trained on",), (), FACTS)
     film: dict[Fact, str | int | None] = {"view": view, "acquisition": acquisition, "vendor": vendor, "bits": bits}
     known = _known(trained_on)
     misfits = tuple(fact for fact in FACTS if film[fact] and known[fact] and not _fits(film[fact], known[fact]))
@@ -100,13 +100,13 @@ def assess(
     reasons = []
     if misfits:
         reasons.append(
-            f"this model knows nothing about such films: it was trained on {kinds_of_films(trained_on)} only; this is "
+            f"the model was not trained on such films: it was trained on {kinds_of_films(trained_on)} only; this is "
             f"{_this_film(film)}"
         )
     if missing := [_FACT_NAMES[fact] for fact in FACTS if film[fact] is None]:
-        reasons.append(f"not known of this film: {', '.join(missing)}")
+        reasons.append(f"unknown for this film: {', '.join(missing)}")
     if missing := [_FACT_NAMES[fact] for fact in FACTS if film[fact] is not None and not known[fact]]:
-        reasons.append(f"not known of the films that the model was trained on, so not compared: {', '.join(missing)}")
+        reasons.append(f"unknown for the training films, so not compared: {', '.join(missing)}")
     return Applicability(not misfits, tuple(reasons), misfits, unknown)
 
 

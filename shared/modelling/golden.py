@@ -39,6 +39,6 @@ def check_golden(document: bytes, run: Any, tolerance: float) -> None:
     difference = golden_difference(document, run)
     if not difference <= tolerance:
         raise ModelCorrupt(
-            f"the model answers its golden inputs otherwise than when it was published (by {difference:.2g}); "
+            f"the model's outputs for its golden inputs differ from those when it was published (by {difference:.2g}); "
             "publish it again"
         )

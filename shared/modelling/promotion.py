@@ -25,12 +25,13 @@ def check_fit(card: ModelCard) -> None:
     """
     if card.protocol != "patient":
         raise PromotionRefused(
-            f"{card.network} {card.version} was trained by the leaky protocol 'paper': its figures mean nothing"
+            f"{card.network} {card.version} was trained with the leaky protocol 'paper', whose metrics are "
+            "inflated; train with 'patient'"
         )
     if card.golden_difference is not None and not card.golden_difference <= GOLDEN_TOLERANCE:
         raise PromotionRefused(
             f"the graph of {card.network} {card.version} differs from torch's golden answers by "
-            f"{card.golden_difference:.2g}, more than {GOLDEN_TOLERANCE:g}; train it again"
+            f"{card.golden_difference:.2g}, more than {GOLDEN_TOLERANCE:g}; retrain it"
         )
 
 
@@ -53,7 +54,9 @@ def check_not_worse(
             that is asked for.
     """
     if candidate.synthetic and not current.synthetic:
-        raise PromotionRefused("a model of synthetic films can't replace one of real films; --force if you mean it")
+        raise PromotionRefused(
+            "a model of synthetic films can't replace one of real films; use --force to promote it anyway"
+        )
     if candidate.dataset != current.dataset:
         if only_if_better:
             raise _no_comparison(current)
@@ -64,12 +67,12 @@ def check_not_worse(
         if difference.high is not None and difference.high < 0:
             raise PromotionRefused(
                 f"on the same folds its macro AUC is {_interval(difference)} against {current.version}: worse beyond "
-                "the interval; --force if you mean it"
+                "the interval; use --force to promote it anyway"
             )
     elif now.value is not None and then.low is not None and now.value < then.low:
         raise PromotionRefused(
             f"its macro AUC {now.value:.3f} is below the interval of {current.version}, which begins at "
-            f"{then.low:.3f}; --force if you mean it"
+            f"{then.low:.3f}; use --force to promote it anyway"
         )
     if only_if_better:
         if now.value is None or then.value is None:
@@ -91,8 +94,8 @@ def same_folds(one: Predictions, other: Predictions) -> bool:
 
 def _no_comparison(current: ModelCard) -> PromotionRefused:
     return PromotionRefused(
-        f"nothing says whether it is better than {current.version}, which was judged on other films; --force if you "
-        "mean it"
+        f"it can't be compared with {current.version}, which was evaluated on other films; "
+        "use --force to promote it anyway"
     )
 
 

@@ -67,7 +67,7 @@ def read_augmentation(document: bytes, file: str) -> AugmentationRecipe:
     Raises:
         InputError: it is neither, or not a recipe; names the file and every field that is wrong.
     """
-    where = "`mammo augment --schema` says what a recipe holds"
+    where = "see `mammo augment --schema`"
     try:
         text = document.decode()
         return AugmentationRecipe.model_validate(json.loads(text) if file.endswith(".json") else tomllib.loads(text))
@@ -77,7 +77,7 @@ def read_augmentation(document: bytes, file: str) -> AugmentationRecipe:
         )
         raise InputError(f"{file}: {wrong}; {where}") from None
     except (ValueError, RecursionError):
-        raise InputError(f"{file} is neither TOML nor, with a name in .json, JSON; {where}") from None
+        raise InputError(f"{file} is neither TOML nor JSON (with a name in .json); {where}") from None
 
 
 class Jitter(Record):
@@ -142,13 +142,15 @@ class TrainingRecipe(Record):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.frozen and self.jitter != Jitter():
-            raise ValueError("what frozen stages give is worked out once, so nothing can be jittered; drop one of them")
+            raise ValueError(
+                "features of frozen stages are computed once, so inputs can't be jittered; remove frozen or jitter"
+            )
         if self.lesion_weight and self.jitter.moves:
-            raise ValueError("lesions do not follow the loader's jitter; drop lesion_weight, or what moves pixels")
+            raise ValueError("lesion positions do not follow the jitter; remove lesion_weight or the geometric jitter")
         if self.regression and not (self.lesion_weight and self.last_stage == "layer3" and self.frozen == UP_TO_LAYER3):
             raise ValueError(
-                "a regression is fitted on places that circles tell of, behind frozen stages up to layer3; set "
-                f"lesion_weight, last_stage layer3 and frozen {UP_TO_LAYER3}, or drop it"
+                "the regression is fitted on lesion positions, on frozen stages up to layer3; set "
+                f"lesion_weight, last_stage layer3 and frozen {UP_TO_LAYER3}, or remove the regression"
             )
         return self
 

@@ -108,12 +108,12 @@ def test_marks_disagreements_and_applicability_stand_next_to_the_film(page: Any)
     choose_exam(page, marked, L_CC.model_copy(update={"disagreements": (disagreement,), "source": "shape"}))
     assert places(page)[:3] == ["No right CC film", "L CC", "R CC"]
     assert notes(page, 2) == [
-        "This model knows nothing about such films: its answer means nothing here.",
+        "The model was not trained on such films: its prediction is meaningless here.",
         "Implant present.",
         "Not a standard view: magnification.",
     ]
     assert notes(page, 1) == [f"Check: {disagreement}.", "Side and view inferred from the shape of the breast."]
-    assert page.inner_text("#applies").startswith("Not made for such films. R CC: This model knows nothing about such")
+    assert page.inner_text("#applies").startswith("Not made for such films. R CC: The model was not trained on such")
     choose_exam(page, R_CC, L_CC)
     assert not page.is_visible("#applies")
 

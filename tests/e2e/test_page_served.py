@@ -124,7 +124,7 @@ def test_the_films_of_an_exam_hang_by_what_the_service_says_of_them(page: Any, s
     page.wait_for_selector("[data-state=answered]")
     hung = page.locator("#films strong").all_inner_texts()
     assert hung == ["R CC", "Refused: letter.txt", "R MLO", "L MLO"]
-    assert "Check: the breast is said to be L, but the chest wall is on the right" in page.inner_text("#films")
+    assert "Check: the side is L by its source, but the chest wall on the right" in page.inner_text("#films")
     answer = served.client.predict_exam([SentFilm(film, name) for name, film in films.items()])
     assert answer.exam is not None
     assert page.inner_text("#score") == f"{answer.exam.decision.score:.2f}"

@@ -19,7 +19,7 @@ export function filmNotes({ finding }, { mirrored, inOrder }) {
   const { about, applicability } = finding;
   const modifiers = about.view.modifiers ?? [];
   return [
-    applicability.applies === false && "This model knows nothing about such films: its answer means nothing here.",
+    applicability.applies === false && "The model was not trained on such films: its prediction is meaningless here.",
     ...about.disagreements.map((disagreement) => `Check: ${disagreement}`),
     about.implant && "Implant present",
     modifiers.length > 0 && `Not a standard view: ${modifiers.join(", ")}`,

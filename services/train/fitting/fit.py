@@ -114,7 +114,7 @@ def fit(
                 losses += _values(recent, ranks, epoch)
                 progress = Progress(epochs=tuple(epochs), losses=tuple(losses), seconds=time.perf_counter() - began)
                 on_checkpoint(capture(network, optimiser, best_weights, progress))
-                raise JobInterrupted(f"stopped in epoch {epoch}; run again, it goes on from its checkpoint")
+                raise JobInterrupted(f"stopped in epoch {epoch}; run again to continue from the checkpoint")
         losses += _values(recent, ranks, epoch)
         seconds = time.perf_counter() - began
         probabilities = predict(network, validation.inputs, recipe.batch_size, device)

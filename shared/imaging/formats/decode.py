@@ -37,7 +37,7 @@ def decode(data: bytes, least_edge: int | None = None) -> Image:
         if start.match(data):
             image = read(data, least_edge)
             return image if least_edge is None else halved(check_not_too_small(image, least_edge), least_edge)
-    raise UnsupportedImage("not a format that is read; send PGM (P5), PNG, JPEG, TIFF or DICOM")
+    raise UnsupportedImage("unsupported image format; send PGM (P5), PNG, JPEG, TIFF or DICOM")
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -101,7 +101,7 @@ def _read_png(data: bytes, _least_edge: int | None) -> Image:
     except Exception:  # noqa: BLE001  whatever libpng finds
         raise UndecodableImage("the PNG can't be decoded; send the file again") from None
     if decoded.shape[:2] != (header.height, header.width):
-        raise UndecodableImage("the PNG is not of the size that its header says; send the file again")
+        raise UndecodableImage("the decoded PNG differs in size from its header; send the file again")
     return _image(decoded, orientation_of(header.exif), "PNG")
 
 
@@ -125,9 +125,9 @@ def _image(samples: npt.NDArray[np.uint8 | np.uint16], orientation: int, name: s
 def _read_jpeg(data: bytes, least_edge: int | None) -> Image:
     header = codestreams.jpeg(data)
     if header.bits != 8 or header.process in {codestreams.LOSSLESS, codestreams.JPEG_LS}:
-        raise UnsupportedImage("the JPEG is lossless or has other than 8 bits; send it as PNG")
+        raise UnsupportedImage("the JPEG is lossless or not of 8 bits; send it as PNG")
     if header.channels not in {1, 3}:
-        raise UnsupportedImage(f"the JPEG has {header.channels} channels, neither grey nor colour; send it as PNG")
+        raise UnsupportedImage(f"the JPEG has {header.channels} channels, expected 1 or 3; send it as PNG")
     check_size(header.width, header.height)
     times = min(halvings(header.width, header.height, least_edge), MOST_HALVINGS)
     orientation = orientation_of(header.exif)

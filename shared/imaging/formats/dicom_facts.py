@@ -196,11 +196,11 @@ def _modifiers(elements: Dataset) -> tuple[str, ...] | None:
 def _marks(elements: Dataset, modifiers: tuple[str, ...], implant: bool | None) -> Iterator[str]:
     """Sentences about what a model may not know."""
     if modifiers:
-        yield f"The file says that it is no standard view: {', '.join(modifiers)}."
+        yield f"According to the file, this is not a standard view: {', '.join(modifiers)}."
     if implant:
-        yield "The file says that an implant is present."
+        yield "According to the file, an implant is present."
     if _says_yes(elements, 0x00280301):
-        yield "The file says that annotations are burnt into its pixels."
+        yield "According to the file, annotations are burned into its pixels."
 
 
 def _acquisition(elements: Dataset, sop_class: str) -> Acquisition | None:

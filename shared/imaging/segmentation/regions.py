@@ -20,7 +20,7 @@ def u8(array: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Grey:
     return np.asarray(array, np.uint8)
 
 
-def largest(mask: Grey, complaint: str = "nothing on the frame stands out from its background") -> tuple[Grey, Points]:
+def largest(mask: Grey, complaint: str = "nothing in the image differs from its background") -> tuple[Grey, Points]:
     """Return the largest connected region, without holes, and its contour.
 
     Raises:

@@ -71,7 +71,7 @@ def test_a_byte_order_mark_and_an_empty_line_are_no_harm(tmp_path: Path) -> None
         (OTHER.replace("yes", "no"), r"films\.csv:3: only generated films"),
         (OTHER.replace("p1", "p2"), r"films\.csv:3: exam e1 has films of two patients"),
         (OTHER.replace("a_R_CC", "a_L_CC"), r"films\.csv:3: film a_L_CC has another row, \S+films\.csv:2"),
-        (OTHER.replace("films/b", "films/c"), r"films\.csv:3: film a_R_CC has no image; films/c\.pgm is missing"),
+        (OTHER.replace("films/b", "films/c"), r"films\.csv:3: film a_R_CC has no image; add films/c\.pgm"),
     ],
 )
 def test_a_row_that_is_wrong_is_named_with_its_line(tmp_path: Path, row: str, message: str) -> None:

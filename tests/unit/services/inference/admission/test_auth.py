@@ -102,7 +102,7 @@ def test_the_list_of_keys_shows_no_key_and_no_hash(client: FlaskClient) -> None:
 def test_a_key_that_can_not_be_made_is_told(client: FlaskClient, wanted: object) -> None:
     refused = client.post("/v1/keys", json=wanted)
     assert refused.status_code == 400
-    assert "the body is not what this route takes" in refused.json["detail"]
+    assert "invalid body" in refused.json["detail"]
 
 
 def test_a_limit_of_requests_a_minute_lets_them_come_at_once_and_then_by_the_clock(empty: DirectoryStore) -> None:
@@ -111,7 +111,7 @@ def test_a_limit_of_requests_a_minute_lets_them_come_at_once_and_then_by_the_clo
     found.clock = lambda: now[0]
     for _ in range(3):
         found.leave(found.enter(header, "predict"))
-    with pytest.raises(LimitReached, match="3 times a minute") as refused:
+    with pytest.raises(LimitReached, match="3 requests per minute") as refused:
         found.enter(header, "predict")
     assert refused.value.retry_after_s == 20
     now[0] = 20.0

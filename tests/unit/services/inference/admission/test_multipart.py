@@ -73,7 +73,7 @@ def test_a_long_field_without_a_file_name_is_refused_for_what_it_is() -> None:
     ],
 )
 def test_a_malformed_form_is_told(body: bytes, boundary: str) -> None:
-    with pytest.raises(InputError, match="not what multipart/form-data says"):
+    with pytest.raises(InputError, match="not valid multipart/form-data"):
         read_form([body] if body else [], boundary, 1000)
 
 
