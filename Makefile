@@ -2,12 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO   := ./mammo demo $(if $(MIAS),--mias "$(MIAS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
           $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once)
+PYTEST := .venv/bin/python -m pytest
+JOBS   ?= 2
 BENCHED := litserve bentoml mlserver
 COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)$(PROFILES:%= --profile %)
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-training soak check format images up smoke down clean
+.PHONY: help demo test test-fast chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,8 +17,14 @@ help: ## list what there is
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)
 
-test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, JOBS=2 by two processes; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
-	.venv/bin/python -m pytest -n $(or $(JOBS),0) --dist loadfile
+test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
+	@status=0; \
+	$(PYTEST) -m "not alone" -n $(JOBS) --dist loadfile || status=$$?; \
+	$(PYTEST) -m alone || status=$$?; \
+	exit $$status
+
+test-fast: .venv/ready ## unit tests that start no process and need no network, in half a minute
+	$(PYTEST) -m "not external and not slow" -n $(JOBS) --dist loadfile tests/unit
 
 chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
 	.venv/bin/python -m tests.chaos.storm $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
@@ -29,6 +37,9 @@ bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentati
 
 bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); QUICK=1, COSTS=1
 	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick)
+
+bench-start: .venv/ready ## `mammo --help` next to an earlier commit's, in turns (a minute); BASE=COMMIT
+	.venv/bin/python -m tests.bench.start $(if $(BASE),--base $(BASE))
 
 bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes)
 	.venv/bin/python -m tests.bench.training

@@ -48,8 +48,10 @@ def check_s3_endpoint(address: str) -> str:
 
 def check_store(place: str) -> str:
     """Check the address of a store: a bucket with a prefix, or a directory."""
-    if place.startswith("s3://") and not re.fullmatch(r"s3://[^/\s@?#\[\]]+(/[^\s?#]*)?", place):
+    if place.startswith("s3://") and not re.fullmatch(r"s3://[^/]+(/.*)?", place, re.DOTALL):
         raise ValueError(f"names no bucket; {_STORE_FORM}")
+    if place.startswith("s3://") and not re.fullmatch(r"s3://[A-Za-z0-9._:-]+(/[^\s?#]*)?", place):
+        raise ValueError(f"has a character that no bucket or prefix may have; {_STORE_FORM}")
     if "://" in place and not place.startswith("s3://"):
         raise ValueError(f"has a scheme other than s3://; {_STORE_FORM}")
     if not place.strip() or "\0" in place:

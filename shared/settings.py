@@ -1,13 +1,14 @@
-"""Every knob of every service: one frozen object, read from the environment (and from `.env` beside the checkout).
+"""The settings of every process, in groups by service, read from `MAMMO_` variables and from `.env`.
 
-`.env.example` and README list the same names; a test holds the three together.
+A group inherits those that it needs, so that a process reads and checks its own settings alone; `PROCESSES` says which
+group a process reads. `make reference` writes `docs/reference/settings.md` and the list in `.env.example` from here.
 """
 
 import os
 import re
 from functools import cache
 from ipaddress import ip_address
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar, overload
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,83 +28,202 @@ class SettingsError(InputError):
     code = "invalid-settings"
 
 
-class Settings(BaseSettings):
-    """Environment variables are the field names in capitals behind `MAMMO_`."""
+class SettingsGroup(BaseSettings):
+    """Base of the groups. A variable's name is the field's name in capitals after `MAMMO_`."""
 
     model_config = SettingsConfigDict(
         env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    store: str = Field(description="where objects live: s3://BUCKET[/PREFIX], or a directory")
-    redis_url: SecretStr = Field(description="the broker: redis://:PASSWORD@HOST:PORT/DB")
 
-    s3_endpoint_url: str | None = Field(None, description="an S3-compatible server; empty means AWS")
-    s3_region: str = Field("us-east-1", description="region of the bucket")
+class StoreSettings(SettingsGroup):
+    """The object store."""
+
+    store: str = Field(
+        description="Where objects live: s3://BUCKET[/PREFIX], or a directory. No default outside compose, which takes "
+        "s3://mammostack.",
+        examples=["s3://mammostack"],
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        description="An S3-compatible server; empty means AWS. Compose takes its own server unless this is set (an "
+        "empty value counts).",
+    )
+    s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_checksums: Literal["when_required", "when_supported"] = Field(
-        "when_required", description="boto3's integrity headers; some compatible servers fail on when_supported"
+        "when_required",
+        description="boto3's integrity headers, when_required or when_supported; some compatible servers fail on "
+        "when_supported.",
     )
 
+    @field_validator("store")
+    @classmethod
+    def _a_store(cls, place: str) -> str:
+        return check_store(place)
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _an_s3_server(cls, address: str | None) -> str | None:
+        return check_s3_endpoint(address) if address else address
+
+
+class BrokerSettings(SettingsGroup):
+    """The broker."""
+
+    redis_url: SecretStr = Field(
+        description="The broker. No default outside compose, which makes it from REDIS_PASSWORD. In a password write % "
+        "as %25, / as %2F, # as %23, ? as %3F, ; as %3B, [ as %5B and ] as %5D.",
+        examples=["redis://:PASSWORD@localhost:6379/0"],
+    )
     visibility_timeout_s: int = Field(
         20,
         ge=10,
-        description="a message that nobody acknowledged is delivered again after this; the same in every process",
-    )
-    task_retries: int = Field(
-        4, ge=0, description="how often a film or a job that fails is tried again before it is set aside"
-    )
-    checkpoint_every_s: float = Field(
-        0, ge=0, description="least time between two checkpoints of a training job; 0 leaves one after every epoch"
-    )
-    train_processes: int = Field(
-        0, ge=0, description="processes that train one network together; 0 means one for each GPU, and one without any"
-    )
-    train_deterministic: bool = Field(
-        False, description="a GPU gives the same weights again, and takes longer; a CPU always does"
-    )
-    train_compile: bool = Field(
-        False, description="networks are compiled before they train on a GPU: a minute at first, then faster"
-    )
-    tensorboard_dir: str | None = Field(None, description="folder that training writes TensorBoard's events to")
-    mlflow_uri: str | None = Field(None, description="MLflow's tracking server that training tells of its jobs")
-    worker_processes: int = Field(1, ge=1, description="processes of one augment, segment or inference worker")
-    worker_idle_s: float = Field(
-        0, ge=0, description="a training worker that has had nothing to do for so long ends; 0 means never"
+        description="Seconds after which a message that no worker acknowledged is delivered again; the same in every "
+        "process.",
     )
 
-    serve_network: str = Field("resnet50", description="the network that the inference service answers with")
-    serve_alias: str = Field("production", description="the alias whose version is served")
-    serve_engine: EngineKind = Field(
-        "onnx", description="onnx: a CPU; onnx-int8: 8-bit integers where the model offers them; torch: a GPU"
+    @field_validator("redis_url")
+    @classmethod
+    def _a_broker(cls, address: SecretStr) -> SecretStr:
+        check_redis(address.get_secret_value())
+        return address
+
+
+class LogSettings(SettingsGroup):
+    """Logs."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="How much is logged: DEBUG, INFO, WARNING or ERROR."
     )
-    serve_host: str = Field("127.0.0.1", description="address that the inference service listens on")
-    serve_port: int = Field(8080, ge=0, le=65535, description="port that the inference service listens on")
+
+
+class ComputeSettings(SettingsGroup):
+    """Processor cores."""
+
+    cpu_threads: int = Field(
+        0,
+        ge=0,
+        description="Threads of one training or inference process; 0 means all cores of the machine, whatever share of "
+        "them a container may use.",
+    )
+
+    @property
+    def cores(self) -> int:
+        """Number of cores that a training or inference process takes."""
+        return self.cpu_threads or os.cpu_count() or 1
+
+
+class ClientSettings(SettingsGroup):
+    """Commands that talk to the inference service."""
+
+    api_key: SecretStr | None = Field(
+        None,
+        description="The API key that commands send. An inference service that listens on loopback alone accepts it as "
+        "well.",
+    )
+
+
+class WorkerSettings(StoreSettings, BrokerSettings, LogSettings):
+    """Workers."""
+
+    task_retries: int = Field(
+        4, ge=0, description="Number of times that a film or a job that fails is tried again before it is set aside."
+    )
+    worker_processes: int = Field(1, ge=1, description="Processes of one augment, segment or inference worker.")
+    worker_idle_s: float = Field(
+        0, ge=0, description="Seconds without work after which a training worker ends, for autoscalers; 0 means never."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of a worker's /metrics (in a container 0.0.0.0).")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of a worker's /metrics; 0 means none (in a container 9100)."
+    )
+
+    @field_validator("metrics_host")
+    @classmethod
+    def _a_host(cls, host: str) -> str:
+        return check_host(host)
+
+
+class TrainingSettings(WorkerSettings, ComputeSettings):
+    """Training."""
+
+    checkpoint_every_s: float = Field(
+        0,
+        ge=0,
+        description="Least seconds between two checkpoints of a training job; 0 leaves one after every epoch. A job "
+        "that is stopped always leaves one.",
+    )
+    train_processes: int = Field(
+        0,
+        ge=0,
+        description="Processes that train one network together; 0 means one for each GPU that is visible, and one "
+        "where there is none.",
+    )
+    train_deterministic: bool = Field(
+        False,
+        description="Make training on a GPU give the same weights again, at the price of some speed; a CPU always "
+        "does.",
+    )
+    train_compile: bool = Field(
+        False,
+        description="Compile networks before they train on a GPU: a minute at the beginning of each job, then faster.",
+    )
+    tensorboard_dir: str | None = Field(
+        None,
+        description="Folder that training writes its progress to for TensorBoard; empty means none. An extra: pip "
+        "install -r services/train/requirements-trackers.txt",
+    )
+    mlflow_uri: str | None = Field(
+        None,
+        description="Address of the MLflow tracking server that training reports to; empty means none. An extra, as "
+        "for TensorBoard.",
+    )
+
+
+class ServingSettings(StoreSettings, BrokerSettings, LogSettings, ComputeSettings, ClientSettings):
+    """The inference service."""
+
+    serve_network: str = Field(
+        "resnet50", description="The network that the service predicts with: modified_cnn, alexnet or resnet50."
+    )
+    serve_alias: str = Field("production", description="The alias whose version is served.")
+    serve_engine: EngineKind = Field(
+        "onnx",
+        description="Engine that runs the network: onnx (a CPU), onnx-int8 (8-bit integers, where the model's version "
+        "offers them), torch (a GPU).",
+    )
+    serve_host: str = Field("127.0.0.1", description="Address that the service listens on (in a container 0.0.0.0).")
+    serve_port: int = Field(8080, ge=0, le=65535, description="Port that the service listens on.")
     serve_threads: int = Field(
         0,
         ge=0,
-        description="requests that one inference process holds at a time; 0 means those in hand, four a core, those "
-        "that wait, and sixteen more",
+        description="Requests that one inference process holds at a time. 0: those in hand, four a core, those that "
+        "wait, and sixteen more.",
     )
-    serve_receive_s: float = Field(60, gt=0, description="a client that takes longer to send a request is hung up on")
-    serve_waiting: int = Field(16, ge=0, description="how many requests wait for their turn; more are refused with 429")
-    api_key: SecretStr | None = Field(
-        None, description="the API key that commands send; a service that listens on loopback alone takes it as well"
+    serve_receive_s: float = Field(
+        60, gt=0, description="Seconds that a client has to send the body of a request; then the connection is closed."
     )
-    max_image_mb: int = Field(64, ge=1, description="larger image files, and other request bodies, are refused")
-    max_request_mb: int = Field(256, ge=1, description="larger forms, which hold several films, are refused")
+    serve_waiting: int = Field(
+        16, ge=0, description="Number of requests that wait for their turn; more are refused with 429."
+    )
+    max_image_mb: int = Field(
+        64,
+        ge=1,
+        description="Larger image files are refused, and larger bodies of requests that are no form (MB).",
+    )
+    max_request_mb: int = Field(256, ge=1, description="Larger forms are refused; they hold several films (MB).")
     serve_in_hand_mb: int = Field(
-        512, ge=1, description="request bodies that one inference process holds at a time; more are refused with 429"
+        512,
+        ge=1,
+        description="Request bodies that one inference process holds at a time, all together (MB); a request for which "
+        "there is no room is refused with 429.",
     )
     batch_prefix: str = Field(
         "inbox/",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*/)+$",
-        description="batches of predictions take images below this prefix of the store, and no others",
+        description="Batches of predictions take images below this prefix of the store, and no others.",
     )
-    promotion_poll_s: float = Field(2.0, gt=0, description="how often the inference service looks for a promotion")
-
-    cpu_threads: int = Field(0, ge=0, description="threads of one training or inference process; 0 means all cores")
-    metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /metrics; 0 means none")
-    metrics_host: str = Field("127.0.0.1", description="address of a worker's /metrics")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+    promotion_poll_s: float = Field(2.0, gt=0, description="Seconds between two looks for a promotion.")
 
     @field_validator("serve_threads")
     @classmethod
@@ -112,25 +232,9 @@ class Settings(BaseSettings):
             raise ValueError(f"{threads} are too few; set 0, or {_FEWEST_THREADS} at least")
         return threads
 
-    @field_validator("redis_url")
+    @field_validator("serve_host")
     @classmethod
-    def _a_broker(cls, address: SecretStr) -> SecretStr:
-        check_redis(address.get_secret_value())
-        return address
-
-    @field_validator("s3_endpoint_url")
-    @classmethod
-    def _an_s3_server(cls, address: str | None) -> str | None:
-        return check_s3_endpoint(address) if address else address
-
-    @field_validator("store")
-    @classmethod
-    def _a_store(cls, place: str) -> str:
-        return check_store(place)
-
-    @field_validator("serve_host", "metrics_host")
-    @classmethod
-    def _a_host(cls, host: str) -> str:
+    def _a_serving_host(cls, host: str) -> str:
         return check_host(host)
 
     @model_validator(mode="after")
@@ -143,64 +247,107 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def cores(self) -> int:
-        """How many cores a training or inference process takes."""
-        return self.cpu_threads or os.cpu_count() or 1
-
-    @property
     def serves_loopback_alone(self) -> bool:
-        """Whether nobody beyond this machine reaches the inference service."""
+        """True if the inference service can be reached from this machine alone."""
         try:
             return ip_address(self.serve_host).is_loopback
         except ValueError:
             return self.serve_host == "localhost"
 
 
-class _ClientSettings(BaseSettings):
-    """What a command needs that only talks to a service: it runs where nothing else is set."""
+class BatchWorkerSettings(WorkerSettings, ServingSettings):  # type: ignore[misc]  # pydantic's mypy plugin and diamonds
+    """The worker of batches: a worker that predicts as the service does."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MAMMO_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
 
-    api_key: SecretStr | None = None
+class Settings(TrainingSettings, BatchWorkerSettings):  # type: ignore[misc]  # the same
+    """All settings, for whatever starts several processes."""
+
+
+GROUPS: tuple[type[SettingsGroup], ...] = (
+    StoreSettings,
+    BrokerSettings,
+    WorkerSettings,
+    TrainingSettings,
+    ClientSettings,
+    ServingSettings,
+    ComputeSettings,
+    LogSettings,
+)
+"""Each setting stands in one of them."""
+
+WORKER_GROUPS: dict[str, type[WorkerSettings]] = {
+    "augment": WorkerSettings,
+    "segment": WorkerSettings,
+    "train": TrainingSettings,
+    "inference": BatchWorkerSettings,
+}
+"""The settings that each worker reads."""
+
+PROCESSES: dict[str, tuple[type[SettingsGroup], ...]] = {
+    "`mammo ingest`, `models`, `keys`, `cancel`": (StoreSettings,),
+    "`mammo run`, `train`, `status RUN`, `resume`, `retry`": (StoreSettings, BrokerSettings),
+    "`mammo predict`, `batch`": (ClientSettings,),
+    "inference service": (ServingSettings,),
+    **{f"{name} worker": (group,) for name, group in WORKER_GROUPS.items()},
+}
+"""The settings that each process reads, for the reference."""
+
+_Group = TypeVar("_Group", bound=SettingsGroup)
+
+
+@cache
+def _read(group: type[SettingsGroup]) -> SettingsGroup:
+    try:
+        return group()
+    except ValidationError as error:
+        problems = "; ".join(_problem_text(problem["loc"], problem["msg"]) for problem in error.errors())
+        raise SettingsError(f"{problems}. Set it in the environment or in .env (see .env.example).") from None
+
+
+class _Reader:
+    """The settings of this process, each group read once."""
+
+    @overload
+    def __call__(self) -> Settings: ...
+    @overload
+    def __call__(self, group: type[_Group]) -> _Group: ...
+    def __call__(self, group: type[SettingsGroup] = Settings) -> SettingsGroup:
+        """Read a group of settings.
+
+        Raises:
+            SettingsError: a variable of the group is missing or malformed.
+        """
+        return _read(group)
+
+    def cache_clear(self) -> None:
+        """Read the environment anew at the next call."""
+        _read.cache_clear()
+
+
+settings = _Reader()
 
 
 def client_key() -> str | None:
-    """The API key that commands send.
+    """Return the API key that commands send.
 
     Raises:
-        SettingsError: it could stand in no header.
+        SettingsError: it has a character that can't stand in a header.
     """
-    secret = _ClientSettings().api_key
+    secret = ClientSettings().api_key
     key = secret.get_secret_value() if secret else ""
     if not re.fullmatch(r"[!-~]*", key):
         raise SettingsError("MAMMO_API_KEY: holds a blank, a line break or another character that is in no API key")
     return key or None
 
 
-def _words(message: str) -> str:
-    """What pydantic says, and what our own validators say behind its "Value error, "."""
-    own = message.removeprefix("Value error, ")
-    return own if own != message else message.lower()
-
-
-@cache
-def settings() -> Settings:
-    """The settings of this process, read once.
-
-    Raises:
-        SettingsError: a variable is missing or malformed.
-    """
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = "; ".join(_told(problem["loc"], problem["msg"]) for problem in error.errors())
-        raise SettingsError(f"{problems}. Set it in the environment or in .env (see .env.example).") from None
-
-
-def _told(place: tuple[int | str, ...], message: str) -> str:
-    """One problem of a variable, or of several together."""
+def _problem_text(place: tuple[int | str, ...], message: str) -> str:
+    """Describe one problem of a variable, or of several together."""
     if not place:
         return message.removeprefix("Value error, ")
     return f"MAMMO_{str(place[0]).upper()}: {_words(message)}"
+
+
+def _words(message: str) -> str:
+    """Return pydantic's message in small letters, or that of our own validators."""
+    own = message.removeprefix("Value error, ")
+    return own if own != message else message.lower()

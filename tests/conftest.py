@@ -11,19 +11,56 @@ import os
 import services  # noqa: F401  sets what OpenMP and ONNX Runtime must know before they are imported
 
 # isort: split
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.datasets.synthetic import write_dataset
 from shared.datasets.synthetic_exams import write_exams
 from tests.bench.film_folders import RealFilm, real_films
+from tests.support.outside import noticing
+from tests.support.reports import without_surrogates
 from tests.support.servers import running_broker, running_s3
 
 # the workers' modules read their settings when they are imported; no test reaches anything under these two
 os.environ.setdefault("MAMMO_STORE", "/nonexistent/set-by-tests")
 os.environ.setdefault("MAMMO_REDIS_URL", "redis://:set-by-tests@127.0.0.1:1/0")
+
+_TESTS = Path(__file__).parent
+_UNIT = _TESTS / "unit"
+_ALONE = (_TESTS / "chaos", _TESTS / "e2e", _TESTS / "integration" / "test_endurance.py")
+"""Clusters under faults, browsers, containers and the whole demo: what else the machine does makes them fail."""
+
+_EXTERNAL = frozenset(("dicom_films", "labelled_films", "mias", "mias_films", "mias_masks", "redis_url", "s3_endpoint"))
+"""Fixtures that start servers or read real films."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is `external` or has to be `alone` by its place and its fixtures."""
+    for item in items:
+        if any(place == item.path or place in item.path.parents for place in _ALONE):
+            item.add_marker("alone")
+        if _UNIT not in item.path.parents or not _EXTERNAL.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("external")
+
+
+@pytest.fixture(autouse=True)
+def _starts_nothing_outside(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that starts a process or opens a port, unless it is marked `external`."""
+    if request.node.get_closest_marker("external"):
+        yield
+        return
+    with noticing() as events:
+        yield
+    assert not events, f"{', '.join(sorted(set(events)))}: mark the test `external`"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    return without_surrogates((yield))
 
 
 @pytest.fixture(scope="session")

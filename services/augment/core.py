@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import stringzilla
 
-from services.augment.elastic import Floats, displacement, uniform
+from services.augment.elastic import displacement, uniform
+from shared.domain.arrays import Float64Array
 from shared.domain.films import Elastic, Lesion, Transform
 from shared.imaging.image import Pixels, unsigned
 from shared.modelling.recipes import ELASTIC_CELLS, AugmentationRecipe
@@ -100,7 +101,7 @@ def _moved(pixels: Pixels, transform: Transform, bits: int) -> Pixels:
     return moved
 
 
-def _nodes(edge: int) -> Floats:
+def _nodes(edge: int) -> Float64Array:
     """Return nodes of the map along an axis, for upscaling by `cv2.resize`.
 
     Nodes are STEP pixels apart, with one beyond each end.
@@ -124,7 +125,7 @@ def background(pixels: Pixels, bits: int = 8) -> int:
     return int(np.median(common)) if common.size else 0
 
 
-def _source(transform: Transform, xs: Floats, ys: Floats, size: tuple[int, int]) -> Floats:
+def _source(transform: Transform, xs: Float64Array, ys: Float64Array, size: tuple[int, int]) -> Float64Array:
     """Return the film coordinates (x, y; 2 x len(ys) x len(xs)) of variant pixels."""
     back = cv2.invertAffineTransform(affine(transform, *size))
     source = back[:, :1, None] * xs + back[:, 1:2, None] * ys[:, None] + back[:, 2:, None]
@@ -133,7 +134,7 @@ def _source(transform: Transform, xs: Floats, ys: Floats, size: tuple[int, int])
     return np.asarray(source)
 
 
-def affine(transform: Transform, width: int, height: int) -> Floats:
+def affine(transform: Transform, width: int, height: int) -> Float64Array:
     """Return the 2 x 3 matrix from film to variant coordinates (x, y).
 
     Mirroring comes first, then the rotation, both about the film's centre, then the shift; elastic displacement is

@@ -8,14 +8,11 @@ import hashlib
 import math
 import struct
 from functools import lru_cache
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from shared.domain.arrays import Float64Array
 from shared.domain.films import Elastic
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _DEGREE = 3
 
@@ -29,7 +26,7 @@ def uniform(seed: str, count: int) -> list[float]:
     return [number / 2**31 - 1 for number in struct.unpack(f"<{count}I", drawn)]
 
 
-def displacement(elastic: Elastic, xs: Floats, ys: Floats, size: tuple[int, int]) -> Floats:
+def displacement(elastic: Elastic, xs: Float64Array, ys: Float64Array, size: tuple[int, int]) -> Float64Array:
     """Return the displacement in x and y (2 x len(ys) x len(xs), pixels).
 
     Args:
@@ -44,7 +41,7 @@ def displacement(elastic: Elastic, xs: Floats, ys: Floats, size: tuple[int, int]
 
 
 @lru_cache(maxsize=1)
-def _points(elastic: Elastic, rows: int, columns: int) -> Floats:
+def _points(elastic: Elastic, rows: int, columns: int) -> Float64Array:
     """Draw the displacement of the control points (2 x rows x columns).
 
     Cached, because a variant's pixels and its lesions need it repeatedly.
@@ -52,7 +49,7 @@ def _points(elastic: Elastic, rows: int, columns: int) -> Floats:
     return elastic.amplitude * np.reshape(uniform(elastic.seed, 2 * rows * columns), (2, rows, columns))
 
 
-def _weights(places: Floats, elastic: Elastic, points: int) -> Floats:
+def _weights(places: Float64Array, elastic: Elastic, points: int) -> Float64Array:
     """Return the weight of each control point along an axis (len(places) x points).
 
     Points reach one cell beyond the film; places farther out are displaced like that edge.

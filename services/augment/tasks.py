@@ -10,17 +10,18 @@ from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.formats.decode import decode, encode_png
 from shared.queue.celery_app import make_app
+from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardStage, Source
-from shared.runs.tasks import shard_task
-from shared.settings import settings
+from shared.runs.tasks import ShardTask
+from shared.settings import WorkerSettings, settings
 from shared.store import layout
 from shared.store.ingest import film_key, read_dataset, shard_key
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import Files
 
-app = make_app(settings())
-cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings().worker_processes))
+app = make_app(settings(WorkerSettings))
+cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings(WorkerSettings).worker_processes))
 
 
 class StoredFilm(NamedTuple):
@@ -80,4 +81,4 @@ def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
 
 
 AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film, read_by)
-shard_task(app, AUGMENT)
+register(app, ShardTask(AUGMENT))

@@ -25,6 +25,7 @@ from shared.api.predictions import (
     Seconds,
     View,
 )
+from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES
 from shared.errors import MammoError, NotAMammogram
 from shared.imaging.formats.decode import encode_png
@@ -65,7 +66,7 @@ def gate_of(error: MammoError) -> GateAnswer | None:
     return GateAnswer(passed=False, score=round(error.gate_score, 4), reason=str(error).partition(";")[0])
 
 
-def probabilities_of(row: npt.NDArray[np.float64]) -> Probabilities:
+def probabilities_of(row: Float64Array) -> Probabilities:
     values = row.tolist()
     return Probabilities(**{label.value: round(value, 6) for label, value in zip(CLASSES, values, strict=True)})
 
@@ -146,7 +147,7 @@ def applicability_answer(card: ModelCard, found: Prediction) -> ApplicabilityAns
     )
 
 
-def judged(row: npt.NDArray[np.float64], point: OperatingPoint) -> dict[str, Any]:
+def judged(row: Float64Array, point: OperatingPoint) -> dict[str, Any]:
     """Return class, probabilities and decision at an operating point."""
     decision = decide(point, score_of(row))
     used = PointInUse(
@@ -186,7 +187,7 @@ def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
     return tuple((x, y) for x, y in _as_sent(found, polygon).tolist())
 
 
-def _as_sent(found: Prediction, points: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _as_sent(found: Prediction, points: Float64Array) -> npt.NDArray[np.int64]:
     """Points (n x 2: x, y) of the decoded pixels, in pixels of the frame that was sent."""
     height, width = found.image.pixels.shape
     return np.rint(points * (np.array(found.image.full_size) / (width, height))).astype(np.int64)

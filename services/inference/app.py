@@ -27,7 +27,7 @@ from services.inference.api.auth import guard, needs
 from services.inference.service import InferenceService
 from shared import metrics
 from shared.logs import configure_logs
-from shared.settings import Settings, settings
+from shared.settings import ServingSettings, settings
 
 _PAGE = Path(__file__).parent / "page"
 _FIRST_LOOK_S = 20.0
@@ -55,12 +55,12 @@ class _Name(BaseConverter):
     regex = "[^/:]{1,100}"
 
 
-def create_app(config: Settings | None = None) -> Flask:
+def create_app(config: ServingSettings | None = None) -> Flask:
     """Create the application and start the thread that keeps the model loaded.
 
     Call it after gunicorn's fork.
     """
-    config = config or settings()
+    config = config or settings(ServingSettings)
     configure_logs(config.log_level)
     service = InferenceService(config)
     # Connections wait in the listening socket meanwhile: a worker that replaces a dead one refuses nobody.

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from services.inference.answers import judged
 from services.inference.serving.known_film import KnownFilm
 from services.inference.serving.predictor import operating_point
 from shared.api.exams import BreastFinding, ComparedJudgement, ExamFinding, Figures
+from shared.domain.arrays import Float64Array
 from shared.modelling.bilateral import compared
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.card import ModelCard
@@ -24,7 +24,7 @@ class JudgedFilm:
     """
 
     position: int
-    probabilities: npt.NDArray[np.float64]
+    probabilities: Float64Array
     known: KnownFilm
 
     @property

@@ -17,10 +17,10 @@ from services.inference.admission.queueing import IN_HAND
 from shared.addresses import netloc
 from shared.allocator import keep_freed_memory
 from shared.errors import MammoError
-from shared.settings import settings
+from shared.settings import ServingSettings, settings
 
 try:
-    _config = settings()
+    _config = settings(ServingSettings)
 except MammoError as error:  # as it is: gunicorn would show it with its trace
     raise SystemExit(f"mammostack: {error}") from None
 _own_directory = "PROMETHEUS_MULTIPROC_DIR" not in os.environ

@@ -16,7 +16,7 @@ from services.inference.serving.predictor import Explain, Prediction, ServedMode
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
 from shared.modelling.drift import TraitsOfFilm, traits_of
-from shared.settings import Settings
+from shared.settings import ServingSettings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("mammostack.inference")
 class InferenceService:
     """Service behind all APIs; one per process, thread-safe."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: ServingSettings) -> None:
         self.config = config
         self.store: ObjectStore = open_store(config)
         self.access = Access(self.store, local_key(config))

@@ -43,7 +43,7 @@ from shared.runs.pipeline import set_aside
 from shared.runs.plan import Plan
 from shared.runs.status import JobProgress
 from shared.runs.tasks import Assignment
-from shared.settings import settings
+from shared.settings import TrainingSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -72,7 +72,7 @@ def train_fold(work: Assignment) -> None:
 
     def keep(checkpoint: Checkpoint) -> None:
         nonlocal kept_at
-        if time.monotonic() - kept_at < settings().checkpoint_every_s and not work.stopping():
+        if time.monotonic() - kept_at < settings(TrainingSettings).checkpoint_every_s and not work.stopping():
             return
         kept_at = time.monotonic()
         store.put(layout.fold_file(plan.run, job.name, CHECKPOINT), to_bytes(checkpoint, identity))
@@ -85,7 +85,9 @@ def train_fold(work: Assignment) -> None:
     if recipe.lesion_weight:
         places = lesion_places(store, images, map_edge(network, recipe.input_size))
 
-    with tracked(settings(), plan.run, job.name, recipe, done=len(start.progress.epochs) if start else 0) as tell:
+    with tracked(
+        settings(TrainingSettings), plan.run, job.name, recipe, done=len(start.progress.epochs) if start else 0
+    ) as tell:
 
         def report_progress(epoch: EpochRecord) -> None:
             _show(store, plan, job, epoch, recipe.epochs, len(split.train))

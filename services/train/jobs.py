@@ -10,11 +10,12 @@ from pydantic import Field
 
 from shared import __version__
 from shared.datasets.splits import SPLIT_VERSION
+from shared.domain.arrays import Float64Array
 from shared.domain.films import Variant
 from shared.domain.records import Record
 from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
-from shared.modelling.predictions import Floats, Predictions
+from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import Network, Protocol
 from shared.runs.plan import Plan
 from shared.store import layout
@@ -61,7 +62,7 @@ def parse_job(name: str) -> Job:
         raise PlanError(f"'{name}' is not a training job; expected NETWORK/PROTOCOL/fold-K") from error
 
 
-def predictions_of(job: Job, images: Sequence[Variant], probabilities: Floats) -> Predictions:
+def predictions_of(job: Job, images: Sequence[Variant], probabilities: Float64Array) -> Predictions:
     """What a job's network gave to `images`, n x 3. Images of the leaky protocol go by their variant's id."""
     return Predictions(
         films=tuple(image.id if job.protocol == "paper" else image.film for image in images),

@@ -15,23 +15,21 @@ from services.train.tracking import check_trackers
 from shared.errors import PreconditionFailed, PromotionRefused
 from shared.modelling.recipes import as_network
 from shared.queue.celery_app import make_app
+from shared.queue.worker import register
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
-from shared.runs.tasks import Assignment, job_task
-from shared.settings import settings
+from shared.runs.tasks import Assignment, JobTask
+from shared.settings import TrainingSettings, settings
 from shared.store import layout, models
 from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
-app = make_app(settings())
-check_trackers(settings())
-
-job_task(app, "train", result_is_intact)(train_fold)
+app = make_app(settings(TrainingSettings))
+check_trackers(settings(TrainingSettings))
 
 
-@job_task(app, "evaluate", report_is_intact)
 def evaluate(work: Assignment) -> None:
-    """Stores the run's report; the digests of its files, which say that the stage is done, last."""
+    """Store the run's report; the digests of its files, which say that the stage is done, last."""
     store, plan = work.store, work.plan
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
     results = read_results(store, plan)
@@ -46,10 +44,11 @@ def evaluate(work: Assignment) -> None:
     store.finish(json.dumps(digests).encode())
 
 
-@job_task(app, "publish", model_is_intact)
 def publish(work: Assignment) -> None:
-    """Publishes the network of the fold that did best on its validation films, and makes it the candidate; the run
-    gives the version its name."""
+    """Publish the network of the best fold by validation and make it the candidate.
+
+    The run gives the version its name.
+    """
     store, plan, network = work.store, work.plan, as_network(work.unit)
     results = [r for r in read_results(store, plan) if (r.job.network, r.job.protocol) == (network, "patient")]
     if not model_is_intact(store, plan, network):
@@ -62,9 +61,8 @@ def publish(work: Assignment) -> None:
     store.finish(json.dumps({"network": network, "version": plan.run}).encode())
 
 
-@job_task(app, "promote", lambda _store, _plan, _unit: True)
 def promote(work: Assignment) -> None:
-    """Asks the gate for `production`; a refusal ends the run as well, and the reason is kept."""
+    """Ask the gate for `production`; a refusal ends the run as well, and the reason is kept."""
     store, run, network, better = work.store, work.plan.run, work.unit, work.plan.only_if_better
     outcome: dict[str, object]
     why = "the run was to promote it if it is better" if better else "the run was to promote it"
@@ -77,8 +75,17 @@ def promote(work: Assignment) -> None:
 
 
 def _first_evaluated(store: ObjectStore, plan: Plan, when: str) -> str:
-    """When a run was first evaluated: the same for all who evaluate it, so that they write the same bytes."""
+    """Return when a run was first evaluated: whoever evaluates it writes the same bytes."""
     key = layout.report_file(plan.run, "begun")
     with suppress(PreconditionFailed):
         store.put(key, when.encode(), if_absent=True)
     return store.get(key).decode()
+
+
+register(
+    app,
+    JobTask("train", train_fold, result_is_intact),
+    JobTask("evaluate", evaluate, report_is_intact),
+    JobTask("publish", publish, model_is_intact),
+    JobTask("promote", promote, lambda _store, _plan, _unit: True),
+)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.recipes import TrainingRecipe
-from shared.settings import Settings, SettingsError
+from shared.settings import SettingsError, TrainingSettings
 
 REQUIREMENTS = "services/train/requirements-trackers.txt"
 _EXPERIMENT, _JOB_TAG = "mammostack", "mammostack.job"
@@ -33,7 +33,7 @@ Tell = Callable[[EpochRecord], None]
 _log = logging.getLogger("mammostack.train")
 
 
-def check_trackers(config: Settings) -> None:
+def check_trackers(config: TrainingSettings) -> None:
     """Raises SettingsError: a tracker's setting is there and its package is not; says what to install."""
     for setting, value, package in (
         ("MAMMO_TENSORBOARD_DIR", config.tensorboard_dir, "tensorboard"),
@@ -46,7 +46,7 @@ def check_trackers(config: Settings) -> None:
 
 
 @contextmanager
-def tracked(config: Settings, run: str, job: str, recipe: TrainingRecipe, done: int) -> Iterator[Tell]:
+def tracked(config: TrainingSettings, run: str, job: str, recipe: TrainingRecipe, done: int) -> Iterator[Tell]:
     """What tells the trackers of an epoch of the job `job` (<network>/<protocol>/fold-<k>) of a run.
 
     `done` epochs are there already, from before an interruption: the curves go on after them.

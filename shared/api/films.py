@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.api.answer import Answer, absent
-from shared.imaging.image import Acquisition
+from shared.domain.films import Acquisition
 from shared.modelling.applicability import Fact
 
 Side = Literal["L", "R"]

@@ -83,20 +83,19 @@ def cancel(store: ObjectStore, plan: BatchPlan) -> None:
     _write_end(store, plan, "cancelled")
 
 
-def finish_part(store: ObjectStore, queue: Queue, plan: BatchPlan, part: str, answers: bytes) -> bool:
-    """Stores the answers of a part, a line for each image, unless they are there already; the last part ends the batch.
+def store_answers(store: ObjectStore, plan: BatchPlan, part: str, answers: bytes) -> bool:
+    """Store the answers of a part, a line for each image, unless they are there already.
 
-    Returns whether it was these answers that were stored.
+    Returns whether it was these answers that were stored. If not, heat maps that only these name are deleted.
     """
-    key, stored = layout.batch_part(plan.batch, part), True
+    key = layout.batch_part(plan.batch, part)
     try:
         store.put(key, answers, if_absent=True)
     except PreconditionFailed:
-        ours, answers, stored = answers, store.get(key), False
-        for heatmap in _heatmaps(ours) - _heatmaps(answers):
+        for heatmap in _heatmaps(answers) - _heatmaps(store.get(key)):
             store.delete(heatmap)
-    mark_part(store, queue, plan, part, answers)
-    return stored
+        return False
+    return True
 
 
 def _heatmaps(answers: bytes) -> set[str]:
@@ -105,8 +104,9 @@ def _heatmaps(answers: bytes) -> set[str]:
     return {line.heatmap for line in lines if line.heatmap}
 
 
-def mark_part(store: ObjectStore, queue: Queue, plan: BatchPlan, part: str, answers: bytes) -> None:
-    """Notes that a part is done, whose answers are stored. Doing so again changes nothing."""
+def mark_part(store: ObjectStore, queue: Queue, plan: BatchPlan, part: str) -> None:
+    """Mark a part done, whose answers are stored; the last part ends the batch. Doing so again changes nothing."""
+    answers = store.get(layout.batch_part(plan.batch, part))
     lines = [BatchLine.model_validate_json(line) for line in answers.splitlines()]
     failed = sum(line.problem is not None for line in lines)
     store.put(layout.batch_mark(plan.batch, part, failed), b"")

@@ -2,7 +2,7 @@
 
 import signal
 
-# Ctrl-C while the command line is still being imported ends it as it ends any program, without a trace.
+# Ctrl-C while the command is still being imported ends it as it ends any program, without a trace.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from shared.cli.main import main  # noqa: E402

@@ -1,7 +1,7 @@
 """Terminal output: progress bars, tables and predictions."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,16 +13,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from shared.api.exams import ExamPrediction
+from shared.api.films import FilmAbout
 from shared.api.predictions import Finding, Judgement, PredictionAnswer, Signature
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.metrics import Interval
 from shared.store import layout
-from shared.store.ingest import Progress as Report
 from shared.store.interface import ObjectStore
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 _WIDEST = 1000
+_SOURCES = {"stated": "stated", "file": "file", "label": "label", "shape": "by its shape"}
 
 
 def bars() -> Progress:
@@ -53,7 +54,7 @@ def show_listing(table: Table) -> None:
 
 
 @contextmanager
-def reporting() -> Iterator[Report]:
+def reporting() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a callback (what, done, total) that draws one progress bar per `what`."""
     with bars() as progress:
         shown: dict[str, Any] = {}
@@ -116,19 +117,37 @@ def show_exam(answer: ExamPrediction) -> None:
         if film.side_by_side:
             _show_finding(f"{name} compared with the same view of the other breast", film.side_by_side)
     for breast in answer.breasts:
-        _show_finding(f"breast {breast.laterality}, of {len(breast.films)} films", breast)
+        films = "1 film" if len(breast.films) == 1 else f"{len(breast.films)} films"
+        _show_finding(f"breast {breast.laterality}, of {films}", breast)
     if answer.exam:
         _show_finding(f"exam, as breast {answer.exam.laterality}", answer.exam)
+    else:
+        console.print("[bold]exam: no answer[/] (every film is refused)")
     _show_signature(answer, sum(film.finding.seconds.total for film in answer.films if film.finding))
 
 
 def _show_film(name: str, found: Finding) -> None:
     _show_finding(name, found)
+    if found.about:
+        console.print(f"  {escape(_facts(found.about))}")
     if found.applicability and not found.applicability.applies:
         for reason in found.applicability.reasons:
             console.print(f"  [yellow]{escape(reason)}[/]")
     for sentence in (*found.about.disagreements, *found.about.notes) if found.about else ():
         console.print(f"  {escape(sentence)}")
+
+
+def _facts(about: FilmAbout) -> str:
+    """Describe a film in one line, such as 'view CC, magnification (file); breast R (file); digital, Hologic'."""
+    view = about.view
+    source = f" ({_SOURCES[view.source]})" if view.source else ""
+    made = [about.acquisition, about.vendor, "implant" if about.implant else None]
+    parts = (
+        f"view {', '.join((view.name or 'not known', *(view.modifiers or ())))}{source}",
+        f"breast {about.laterality.name} ({_SOURCES[about.laterality.source]})",
+        ", ".join(fact for fact in made if fact),
+    )
+    return "; ".join(part for part in parts if part)
 
 
 def _show_finding(name: str, found: Judgement) -> None:

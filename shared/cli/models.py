@@ -10,7 +10,7 @@ from shared.cli.console import console, listing, show_listing
 from shared.errors import InputError, ModelCorrupt, ModelNotFound
 from shared.modelling.card import ModelCard
 from shared.modelling.recipes import NETWORKS
-from shared.settings import settings
+from shared.settings import StoreSettings, settings
 from shared.store import models
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -132,4 +132,4 @@ def _before(move: models.AliasMove) -> str:
 
 
 def _store() -> ObjectStore:
-    return open_store(settings())
+    return open_store(settings(StoreSettings))

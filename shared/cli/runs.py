@@ -22,7 +22,7 @@ from shared.queue.messages import Queue
 from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Plan, check_plan, make_plan, read_plan
 from shared.runs.status import read_status
-from shared.settings import settings
+from shared.settings import BrokerSettings, StoreSettings, settings
 from shared.store import ingest as ingestion
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -134,7 +134,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")] = False,
 ) -> None:
     """Show a run's progress and rate, from the store and the queue."""
-    store, queue = _store(), _queue()
+    store = _store()
     if run is None:
         runs = pipeline.list_runs(store)
         for name in runs:
@@ -142,6 +142,7 @@ def status(
         if not runs:
             console.print("there are no runs yet; start one with `mammo run`")
         return
+    queue = _queue()
     current = read_status(store, run, queue)
     with Live(status_table(current), console=console) as live:
         while watch and current.state == "running":
@@ -277,8 +278,8 @@ def _show(store: ObjectStore, plan: Plan) -> None:
 
 
 def _store() -> ObjectStore:
-    return open_store(settings())
+    return open_store(settings(StoreSettings))
 
 
 def _queue() -> Queue:
-    return Broker(make_app(settings()), connect(settings()), patient=False)
+    return Broker(make_app(settings(BrokerSettings)), connect(settings(BrokerSettings)), patient=False)

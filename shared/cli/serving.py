@@ -14,7 +14,7 @@ from shared.cli.console import console, reporting, show_exam, show_prediction
 from shared.client import InferenceClient, SentFilm, read_image
 from shared.errors import InputError
 from shared.local.commands import WORKERS, inference_command, worker_command
-from shared.settings import client_key, settings
+from shared.settings import WORKER_GROUPS, ServingSettings, client_key, settings
 from shared.store.api_keys import new_key, read_keys
 from shared.store.objects import open_store
 
@@ -50,11 +50,13 @@ def predict(
         show_prediction(files[0].name, answer)
     else:
         show_exam(answer)
+    if isinstance(answer, ExamPrediction) and answer.exam is None:
+        raise typer.Exit(1)
 
 
 def serve() -> None:
     """Run the inference service (gunicorn) in the foreground."""
-    config = settings()
+    config = settings(ServingSettings)
     if config.serves_loopback_alone and not client_key() and not read_keys(open_store(config)).keys:
         os.environ["MAMMO_API_KEY"] = key = new_key()
         console.print(
@@ -70,7 +72,7 @@ def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKE
     """Run one worker in the foreground."""
     if service not in WORKERS:
         raise InputError(f"there is no worker '{service}'; choose one of {', '.join(WORKERS)}")
-    settings()
+    settings(WORKER_GROUPS[service])
     _become(worker_command(service))
 
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from shared.datasets.phantom_lesions import add_calcifications, add_mass
-from shared.datasets.phantom_tissue import Density, Floats, Grey, distance_inside, gland, grain, pectoral
+from shared.datasets.phantom_tissue import Density, Grey, distance_inside, gland, grain, pectoral
+from shared.domain.arrays import Float32Array
 from shared.domain.films import Lesion
 from shared.domain.records import Label
 
@@ -86,14 +87,14 @@ def _breast(rng: np.random.Generator, wall: int) -> Grey:
     return np.where((x >= wall) & (x < wall + width[:, None]), 255, 0).astype(np.uint8)
 
 
-def _pectoral(rng: np.random.Generator, wall: int, breast: Grey) -> Floats:
+def _pectoral(rng: np.random.Generator, wall: int, breast: Grey) -> Float32Array:
     """1 inside the pectoral muscle, 0 outside, with a soft and slightly bowed edge."""
     top = rng.uniform(0.55, 0.85) * np.count_nonzero(breast[0])
     return pectoral(wall, top, rng.uniform(380, 560), rng.uniform(0, 18), breast.shape)
 
 
 def _add_artefacts(
-    rng: np.random.Generator, film: Floats, breast: Grey, scan_end: int, side: Literal["left", "right"]
+    rng: np.random.Generator, film: Float32Array, breast: Grey, scan_end: int, side: Literal["left", "right"]
 ) -> None:
     """Draw artefacts of scanner and radiographer: label, scratch, bright border."""
     skin = int(np.argwhere(breast[:220])[:, 1].max())

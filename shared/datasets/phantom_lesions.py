@@ -3,19 +3,18 @@
 Drawing adds grey levels to the tissue, before its thickness is accounted for.
 """
 
-from typing import TypeAlias
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array
 from shared.domain.films import Lesion
 from shared.domain.records import Label
 
-Floats: TypeAlias = npt.NDArray[np.float32]
 
-
-def add_mass(rng: np.random.Generator, tissue: Floats, room: Floats, label: Label, size: float = 1.0) -> list[Lesion]:
+def add_mass(
+    rng: np.random.Generator, tissue: Float32Array, room: Float32Array, label: Label, size: float = 1.0
+) -> list[Lesion]:
     """Draw a mass into `tissue` (H x W): an oval (benign) or a star (malignant).
 
     Args:
@@ -44,7 +43,7 @@ def add_mass(rng: np.random.Generator, tissue: Floats, room: Floats, label: Labe
     return lesions
 
 
-def _oval(rng: np.random.Generator, radius: int) -> Floats:
+def _oval(rng: np.random.Generator, radius: int) -> Float32Array:
     """Draw a well-defined, nearly round mass: grey levels in a square of 2 radius."""
     y, x = np.mgrid[-radius:radius, -radius:radius].astype(np.float32)
     angle, flat = rng.uniform(0, np.pi), rng.uniform(0.75, 0.95)
@@ -53,7 +52,7 @@ def _oval(rng: np.random.Generator, radius: int) -> Floats:
     return np.asarray(rng.uniform(38, 50) / (1 + np.exp((rho - 1) * 15)), np.float32)
 
 
-def _star(rng: np.random.Generator, radius: int) -> Floats:
+def _star(rng: np.random.Generator, radius: int) -> Float32Array:
     """Draw a spiculated mass: grey levels to add, in a square of 2 radius."""
     y, x = np.mgrid[-radius:radius, -radius:radius].astype(np.float32)
     angle = np.arctan2(y, x)
@@ -71,7 +70,9 @@ def _star(rng: np.random.Generator, radius: int) -> Floats:
     return np.asarray(rng.uniform(65, 85) * core + 36 * _blurred(spicules, 2.0) * fading * (1 - core), np.float32)
 
 
-def add_calcifications(rng: np.random.Generator, tissue: Floats, where: npt.NDArray[np.bool_], count: int) -> None:
+def add_calcifications(
+    rng: np.random.Generator, tissue: Float32Array, where: npt.NDArray[np.bool_], count: int
+) -> None:
     """Draw `count` bright grains at random places of `where` into `tissue` (H x W)."""
     places = np.argwhere(where)
     grains = np.zeros(tissue.shape, np.float32)
@@ -80,5 +81,5 @@ def add_calcifications(rng: np.random.Generator, tissue: Floats, where: npt.NDAr
     tissue += _blurred(grains, 0.8)
 
 
-def _blurred(array: Floats, sigma: float) -> Floats:
+def _blurred(array: Float32Array, sigma: float) -> Float32Array:
     return np.asarray(cv2.GaussianBlur(array, (0, 0), sigma), np.float32)

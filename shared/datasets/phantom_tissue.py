@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array
+
 Grey: TypeAlias = npt.NDArray[np.uint8]
-Floats: TypeAlias = npt.NDArray[np.float32]
 Density: TypeAlias = Literal["F", "G", "D"]
 
 _GLAND: dict[Density, tuple[float, float]] = {"F": (10.0, 0.6), "G": (22.0, 0.8), "D": (36.0, 1.0)}
@@ -21,7 +22,7 @@ _COARSE = 4  # pixels of a film in one of the coarse clouds
 
 def gland(
     rng: np.random.Generator, density: Density, wall: int, breast: Grey, rows: tuple[float, float], spread: float
-) -> Floats:
+) -> Float32Array:
     """Draw glandular tissue behind the nipple, cloudy and with bright strands.
 
     Args:
@@ -45,7 +46,7 @@ def gland(
     return np.asarray(tissue[:height, :width], np.float32)
 
 
-def pectoral(wall: int, top: float, bottom: float, bow: float, shape: tuple[int, int]) -> Floats:
+def pectoral(wall: int, top: float, bottom: float, bow: float, shape: tuple[int, int]) -> Float32Array:
     """Draw the pectoral muscle: 1 inside, 0 outside, with a soft edge.
 
     The edge runs from `top` pixels off the wall on the upper edge down to the wall at row `bottom`, bowed outwards by
@@ -59,14 +60,14 @@ def pectoral(wall: int, top: float, bottom: float, bow: float, shape: tuple[int,
     return blurred(muscle, 2.5)
 
 
-def grain(rng: np.random.Generator, sigma: float, shape: tuple[int, int]) -> Floats:
+def grain(rng: np.random.Generator, sigma: float, shape: tuple[int, int]) -> Float32Array:
     """Draw film grain, correlated over two pixels."""
     height, width = shape
     noise = rng.standard_normal((-(-height // 2), -(-width // 2)), np.float32) * sigma
     return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def distance_inside(mask: Grey) -> Floats:
+def distance_inside(mask: Grey) -> Float32Array:
     """Return the distance in pixels to the nearest place outside the mask.
 
     The frame's edge does not count as outside.
@@ -74,11 +75,11 @@ def distance_inside(mask: Grey) -> Floats:
     return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 3), np.float32)
 
 
-def blurred(array: Floats, sigma: float) -> Floats:
+def blurred(array: Float32Array, sigma: float) -> Float32Array:
     return np.asarray(cv2.GaussianBlur(array, (0, 0), sigma), np.float32)
 
 
-def _clouds(rng: np.random.Generator, edge: int, cells: tuple[int, ...]) -> Floats:
+def _clouds(rng: np.random.Generator, edge: int, cells: tuple[int, ...]) -> Float32Array:
     """Draw smooth noise, edge x edge, of several scales.
 
     Each scale has the given number of cells along an edge and half the amplitude of the previous one.

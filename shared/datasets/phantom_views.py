@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.datasets.phantom_lesions import add_mass
-from shared.datasets.phantom_tissue import Density, Floats, Grey, blurred, distance_inside, gland, grain, pectoral
+from shared.datasets.phantom_tissue import Density, Grey, blurred, distance_inside, gland, grain, pectoral
+from shared.domain.arrays import Float32Array, Float64Array
 from shared.domain.films import Acquisition, Lesion
 from shared.domain.records import Label
 from shared.imaging.image import Pixels, unsigned
@@ -132,7 +133,7 @@ def _turned(array: "npt.NDArray[_Sample]") -> "npt.NDArray[_Sample]":
     return np.ascontiguousarray(array[:, ::-1])
 
 
-def _cc_outline(rng: np.random.Generator, woman: Woman) -> Floats:
+def _cc_outline(rng: np.random.Generator, woman: Woman) -> Float32Array:
     """Return the breast's width in each row: a rounded bow, fuller on one side."""
     half = woman.size * rng.uniform(270, 340)
     centre = rng.uniform(0.46, 0.54) * HEIGHT
@@ -142,7 +143,7 @@ def _cc_outline(rng: np.random.Generator, woman: Woman) -> Floats:
     return _with_nipple(rng, reach * np.clip(1 - np.abs(u) ** 2.2, 0, None) ** 0.55, woman.size)
 
 
-def _mlo_outline(rng: np.random.Generator, woman: Woman) -> Floats:
+def _mlo_outline(rng: np.random.Generator, woman: Woman) -> Float32Array:
     """Return the breast's width in each row, from the armpit to below the nipple."""
     y = np.arange(HEIGHT, dtype=np.float64)
     reach = woman.reach * rng.uniform(1.0, 1.05)
@@ -154,7 +155,7 @@ def _mlo_outline(rng: np.random.Generator, woman: Woman) -> Floats:
     return _with_nipple(rng, np.where(y < nipple, above, below), woman.size)
 
 
-def _with_nipple(rng: np.random.Generator, outline: "npt.NDArray[np.float64]", size: float) -> Floats:
+def _with_nipple(rng: np.random.Generator, outline: "Float64Array", size: float) -> Float32Array:
     y = np.arange(HEIGHT)
     nipple = outline.argmax() + rng.integers(-8, 9)
     bump = rng.uniform(8, 22) * size * np.exp(-0.5 * ((y - nipple) / (13 * size)) ** 2)
@@ -162,13 +163,15 @@ def _with_nipple(rng: np.random.Generator, outline: "npt.NDArray[np.float64]", s
     return np.asarray((outline * waves + bump) * (outline > 0), np.float32)
 
 
-def _muscle(rng: np.random.Generator, wall: int, breast: Grey) -> Floats:
+def _muscle(rng: np.random.Generator, wall: int, breast: Grey) -> Float32Array:
     top = rng.uniform(0.5, 0.8) * np.count_nonzero(breast[0])
     bottom = rng.uniform(0.45, 0.65) * float(np.flatnonzero(breast.any(axis=1))[-1])
     return pectoral(wall, top, bottom, rng.uniform(-0.04, 0.08) * top, breast.shape)
 
 
-def _scan(rng: np.random.Generator, tissue: Floats, muscle: Floats, from_skin: Floats, covered: Floats) -> Floats:
+def _scan(
+    rng: np.random.Generator, tissue: Float32Array, muscle: Float32Array, from_skin: Float32Array, covered: Float32Array
+) -> Float32Array:
     """Develop a film scan (8 bits): the breast fades into the background at the skin."""
     shape = tissue.shape
     thickness = 1 - np.exp(-from_skin / rng.uniform(18, 35))
@@ -178,7 +181,9 @@ def _scan(rng: np.random.Generator, tissue: Floats, muscle: Floats, from_skin: F
     return np.asarray(film, np.float32)
 
 
-def _digital(rng: np.random.Generator, tissue: Floats, muscle: Floats, from_skin: Floats, covered: Floats) -> Floats:
+def _digital(
+    rng: np.random.Generator, tissue: Float32Array, muscle: Float32Array, from_skin: Float32Array, covered: Float32Array
+) -> Float32Array:
     """Develop a digital film (12 bits): equalised up to the skin, background 0."""
     gain, fat = rng.uniform(20, 28), rng.uniform(380, 800)
     edge = rng.uniform(0.1, 0.45) * np.exp(-from_skin / rng.uniform(8, 25))
@@ -192,7 +197,7 @@ def _digital(rng: np.random.Generator, tissue: Floats, muscle: Floats, from_skin
     return np.asarray(np.maximum(signal * inside, inside > 0), np.float32)
 
 
-def _add_marks(rng: np.random.Generator, film: Floats, breast: Grey, text: str, acquisition: Acquisition) -> None:
+def _add_marks(rng: np.random.Generator, film: Float32Array, breast: Grey, text: str, acquisition: Acquisition) -> None:
     """Name side and view far from the breast; on scans add tape and white borders."""
     height, width = film.shape
     wall_right = bool(breast[:, width // 2 :].sum() > breast[:, : width // 2].sum())

@@ -13,7 +13,7 @@ from shared.domain.records import Label, Record
 from shared.errors import PlanError
 
 Acquisition: TypeAlias = Literal["film scan", "digital", "synthesized"]
-"""Synthesized: a 2D image computed from tomosynthesis, such as Hologic's C-View."""
+"""A scanned film; a detector or image plate; a 2D image computed from tomosynthesis, such as Hologic's C-View."""
 _MANY_SHARDS = 100_000
 
 

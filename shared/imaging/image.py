@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.films import Acquisition
 from shared.errors import ImageTooLarge, ImageTooSmall, UndecodableImage
 
 MAX_PIXELS = 100_000_000
@@ -17,9 +18,6 @@ MIN_EDGE = 200
 millimetre a pixel has more, and a thumbnail fewer."""
 
 Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-
-Acquisition: TypeAlias = Literal["film scan", "digital", "synthesized"]
-"""A scanned film, a detector or image plate, or a projection computed from tomosynthesis."""
 
 
 @dataclass(frozen=True)

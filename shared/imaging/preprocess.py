@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.domain.arrays import Float32Array
 from shared.errors import NotAMammogram
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import Image, Pixels, unsigned
@@ -49,7 +50,7 @@ class Prepared:
     """`input` (float32, 1 x size x size, 0..1) is what the network sees; `bits` the depth of the file's pixels;
     `gate` says how far the film looks like a mammogram."""
 
-    input: npt.NDArray[np.float32]
+    input: Float32Array
     segmentation: Segmentation
     bits: int
     gate: Gate
@@ -74,7 +75,7 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     return Prepared(seen, segmentation, image.bits, gate)
 
 
-def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> Float32Array:
     """The network's input (float32, 1 x size x size, 0..1) of a segmented film (H x W, oriented) and its mask (uint8).
 
     The mask's box is padded to a square, the chest wall staying at the left edge and the breast centred in height, and
@@ -117,9 +118,7 @@ def input_square(box: Box) -> tuple[int, int, int]:
     return left, top, edge
 
 
-def _seen(
-    film: Pixels, mask: _Grey, part: _Part, preprocessing: Preprocessing, flipped: bool = False
-) -> npt.NDArray[np.float32]:
+def _seen(film: Pixels, mask: _Grey, part: _Part, preprocessing: Preprocessing, flipped: bool = False) -> Float32Array:
     """The network's input of a film that may be `flipped`, and need not be blackened, and of its oriented mask."""
     edge, strip, covered = part.edge, _strip(film, part, flipped), _strip(mask, part)
     while _can_spare_half(edge, preprocessing) and edge % 2 == strip.shape[1] % 2 == 0:

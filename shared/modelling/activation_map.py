@@ -4,12 +4,11 @@ For networks that end in average pooling and one linear layer it is one matrix p
 """
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from shared.domain.arrays import Float32Array
 
 
-def activation_map(features: Floats, head: Floats, label: int) -> Floats:
+def activation_map(features: Float32Array, head: Float32Array, label: int) -> Float32Array:
     """The map of class `label` (float32 h x w, 0..1) from features (C x h x w) and head weights (3 x C).
 
     What speaks against the class is 0; a film on which nothing speaks for it gets a map of zeros.

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
+from shared.domain.arrays import Float64Array
 from shared.domain.films import Film
 from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.calibration import OperatingPoint, softmax
 from shared.modelling.metrics import ModelMetrics
-from shared.modelling.predictions import Floats, Predictions
+from shared.modelling.predictions import Predictions
 
 WEIGHT = 0.5
 """The part of the other film's log-odds that is taken off; docs/experiments.md tells how it was chosen."""
@@ -39,19 +40,21 @@ class Comparison(Record):
     metrics: ModelMetrics
 
 
-def log_odds(rows: Floats) -> Floats:
+def log_odds(rows: Float64Array) -> Float64Array:
     """Against normal, n x 3; that of normal is 0."""
     logs = np.log(np.maximum(rows, _LEAST))
     return np.asarray(logs - logs[:, _NORMAL : _NORMAL + 1])
 
 
-def compared(rows: Floats, others: Floats, centre: tuple[float, float, float], temperature: float = 1.0) -> Floats:
+def compared(
+    rows: Float64Array, others: Float64Array, centre: tuple[float, float, float], temperature: float = 1.0
+) -> Float64Array:
     """What films are given beside `others`, those of the other breast. A film of which the other one looks as films do
     in the mean (`centre`) keeps its probabilities, but for the temperature."""
     return softmax((log_odds(rows) - WEIGHT * (log_odds(others) - np.array(centre))) / temperature)
 
 
-def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Predictions, Floats] | None:
+def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Predictions, Float64Array] | None:
     """Pair films with those of the same view of the other breast, of the same patient, exam and fold.
 
     Of a view that was taken several times, every film is paired with the mean log-odds of the other breast's films.
@@ -83,6 +86,6 @@ def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Pre
     return predictions.at([place for place, _ in pairs]), np.stack([_together(rows[others]) for _, others in pairs])
 
 
-def _together(rows: Floats) -> Floats:
+def _together(rows: Float64Array) -> Float64Array:
     """The probabilities (3,) with the mean log-odds of films of one view, n x 3; those of a single film as they are."""
     return rows[0] if len(rows) == 1 else softmax(log_odds(rows).mean(axis=0))

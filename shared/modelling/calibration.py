@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.metrics import Interval, confidence_bins
-from shared.modelling.predictions import Bools, Floats, Ints
+from shared.modelling.predictions import Bools, Ints
 
 OperatingPointName = Literal["screening", "balanced"]
 OPERATING_POINTS: tuple[OperatingPointName, ...] = ("screening", "balanced")
@@ -45,7 +46,7 @@ class OperatingPoint(Record):
     specificity: Interval = Field(description="part of the normal held-out films called normal, all folds together")
 
 
-def fit_temperature(probabilities: Floats, labels: Ints) -> float:
+def fit_temperature(probabilities: Float64Array, labels: Ints) -> float:
     """The temperature that makes the labels of validation films most likely (Guo et al., ICML 2017).
 
     Within 0.05 and 20; 1.0, which changes nothing, with fewer than MIN_FILMS films, with films of one class only, and
@@ -64,20 +65,20 @@ def fit_temperature(probabilities: Floats, labels: Ints) -> float:
     return exp((low + high) / 2)
 
 
-def softmax(logits: "npt.NDArray[np.floating]") -> Floats:
+def softmax(logits: "npt.NDArray[np.floating]") -> Float64Array:
     """Along the last axis, in double precision."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def calibrate(probabilities: Floats, temperature: float) -> Floats:
+def calibrate(probabilities: Float64Array, temperature: float) -> Float64Array:
     """The softmax of the logits over `temperature`, n x 3: each row sums to 1 and keeps the order of its classes."""
     scaled = _logs(probabilities) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def abnormal_score(probabilities: Floats) -> Floats:
+def abnormal_score(probabilities: Float64Array) -> Float64Array:
     """1 - P(normal), (n,)."""
     return np.asarray(1 - probabilities[:, CLASSES.index(Label.NORMAL)])
 
@@ -90,7 +91,7 @@ def verdict(score: float, threshold: float, uncertain: tuple[float, float]) -> V
     return "abnormal" if score >= threshold else "normal"
 
 
-def choose_threshold(name: OperatingPointName, scores: Floats, abnormal: Bools) -> float:
+def choose_threshold(name: OperatingPointName, scores: Float64Array, abnormal: Bools) -> float:
     """The threshold of an operating point: one of the scores (n,) of validation films, of which `abnormal` (n,) are.
 
     0.5 where all of them are abnormal or none is: no threshold can be told from another.
@@ -106,7 +107,7 @@ def choose_threshold(name: OperatingPointName, scores: Floats, abnormal: Bools) 
     return float(thresholds[youden.argmax()])
 
 
-def uncertain_band(threshold: float, scores: Floats) -> tuple[float, float]:
+def uncertain_band(threshold: float, scores: Float64Array) -> tuple[float, float]:
     """The lowest and the highest score of the validation films next to the threshold: a tenth of all on each side.
 
     Where a side has fewer films the band takes all of them, and ends at the threshold where it has none.
@@ -117,12 +118,12 @@ def uncertain_band(threshold: float, scores: Floats) -> tuple[float, float]:
     return min(below.tolist(), default=threshold), max(above.tolist(), default=threshold)
 
 
-def brier_score(probabilities: Floats, labels: Ints) -> float:
+def brier_score(probabilities: Float64Array, labels: Ints) -> float:
     """Mean squared distance to the truth, over all classes: from 0 to 2 (Brier, Mon. Weather Rev. 78, 1950)."""
     return float(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
 
 
-def expected_calibration_error(probabilities: Floats, labels: Ints) -> float:
+def expected_calibration_error(probabilities: Float64Array, labels: Ints) -> float:
     """How far the predicted class's probability is from its accuracy, over ten equally wide bins (Guo et al. 2017)."""
     confidence = probabilities.max(axis=1)
     surplus = confidence - (probabilities.argmax(axis=1) == labels)
@@ -130,7 +131,7 @@ def expected_calibration_error(probabilities: Floats, labels: Ints) -> float:
     return float(abs(np.bincount(bins, weights=surplus)).sum() / len(labels))
 
 
-def reliability(probabilities: Floats, labels: Ints) -> tuple[tuple[float, float, int], ...]:
+def reliability(probabilities: Float64Array, labels: Ints) -> tuple[tuple[float, float, int], ...]:
     """For each bin of the calibration error with films in it: mean confidence, accuracy, and how many films."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -141,6 +142,6 @@ def reliability(probabilities: Floats, labels: Ints) -> tuple[tuple[float, float
     )
 
 
-def _logs(probabilities: Floats) -> Floats:
+def _logs(probabilities: Float64Array) -> Float64Array:
     """Logits, but for a constant in each row."""
     return np.asarray(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))

@@ -21,12 +21,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from shared.domain.arrays import Float64Array
 from shared.domain.films import Film
 from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.bilateral import log_odds
 from shared.modelling.calibration import OperatingPoint, abnormal_score, softmax
 from shared.modelling.metrics import ModelMetrics
-from shared.modelling.predictions import Floats, Predictions
+from shared.modelling.predictions import Predictions
 
 RULE = (
     "A breast has the mean of the calibrated log-odds of its views, films of the same view averaged first; an exam has "
@@ -66,7 +67,7 @@ class BreastAnswer:
 
     side: Side | None
     films: tuple[int, ...]
-    probabilities: Floats
+    probabilities: Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +78,12 @@ class ExamAnswer:
     worst: int
 
     @property
-    def probabilities(self) -> Floats:
+    def probabilities(self) -> Float64Array:
         """Those of the most suspicious breast, float64 (3,)."""
         return self.breasts[self.worst].probabilities
 
 
-def judge_exam(rows: Floats, sides: Sequence[Side | None], views: Sequence[str | None]) -> ExamAnswer:
+def judge_exam(rows: Float64Array, sides: Sequence[Side | None], views: Sequence[str | None]) -> ExamAnswer:
     """Judge the films of one exam together.
 
     Args:
@@ -102,7 +103,7 @@ def judge_exam(rows: Floats, sides: Sequence[Side | None], views: Sequence[str |
     return ExamAnswer(breasts, int(scores.argmax()))
 
 
-def breast_probabilities(rows: Floats, views: Sequence[str | None]) -> Floats:
+def breast_probabilities(rows: Float64Array, views: Sequence[str | None]) -> Float64Array:
     """Return the probabilities (3,) of the breast that films with `rows` (n x 3) and `views` (n) show."""
     if len(rows) == 1:
         return np.asarray(rows[0])
@@ -146,7 +147,7 @@ class _Units:
     def __init__(self) -> None:
         self._rows: list[tuple[str, str, Label, tuple[float, ...], int]] = []
 
-    def add(self, name: str, patient: str, label: Label, probabilities: Floats, fold: int) -> None:
+    def add(self, name: str, patient: str, label: Label, probabilities: Float64Array, fold: int) -> None:
         self._rows.append((name, patient, label, tuple(probabilities.tolist()), fold))
 
     def predictions(self) -> Predictions:

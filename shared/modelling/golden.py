@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt
 
-Floats = npt.NDArray[np.float32]
 _COUNT = 2
 _COARSE = 8
 
 
-def golden_inputs(size: int, seed: int) -> Floats:
+def golden_inputs(size: int, seed: int) -> Float32Array:
     """Smooth random fields as network inputs, float32 2 x 1 x size x size in [0, 1]."""
     coarse = np.random.default_rng(seed).random((_COUNT, _COARSE, _COARSE), np.float32)
     return np.stack([cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR)[None] for field in coarse])

@@ -18,8 +18,9 @@ from math import ceil
 import numpy as np
 from pydantic import Field
 
+from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES, Label, Record
-from shared.modelling.predictions import Bools, Floats, Ints, Predictions
+from shared.modelling.predictions import Bools, Ints, Predictions
 
 ROC_POINTS = 200  # more can't be told apart in a picture
 CALIBRATION_BINS = 10
@@ -155,7 +156,7 @@ def auc_difference(one: Predictions, other: Predictions, resamples: int = 1000, 
     return _interval(float(second[0] - first[0]), (second - first)[1:])
 
 
-def roc_curve(scores: Floats, positive: Bools) -> RocCurve | None:
+def roc_curve(scores: Float64Array, positive: Bools) -> RocCurve | None:
     """The ROC curve of n scores (n,) against the truth (n,); None where one side has no films."""
     if positive.all() or not positive.any():
         return None
@@ -170,7 +171,7 @@ def roc_curve(scores: Floats, positive: Bools) -> RocCurve | None:
     )
 
 
-def confidence_bins(confidence: Floats) -> Ints:
+def confidence_bins(confidence: Float64Array) -> Ints:
     """Which of ten equally wide bins each probability of an answer falls into."""
     return np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
 
@@ -181,7 +182,7 @@ def _in_order(predictions: Predictions) -> Predictions:
     return predictions.at([index for _, _, index in sorted(rows)])
 
 
-def _with_band(curve: RocCurve | None, scores: Floats, positive: Bools, weights: Floats) -> RocCurve | None:
+def _with_band(curve: RocCurve | None, scores: Float64Array, positive: Bools, weights: Float64Array) -> RocCurve | None:
     if curve is None or not len(weights):
         return curve
     band = []
@@ -203,7 +204,7 @@ def _draws(patients: Sequence[str], resamples: int, seed: int) -> tuple[Ints, In
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=size), patient
 
 
-def _statistics(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str, Floats]:
+def _statistics(truth: Ints, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
     """Every number for every row of `weights`: how often each of n films counts, (rows, n). Values are (rows,)."""
     cell = np.eye(9)[3 * truth + probabilities.argmax(axis=1)]
     confusion = (weights @ cell).reshape(-1, 3, 3)
@@ -232,7 +233,7 @@ def _statistics(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str
     return numbers
 
 
-def _auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
+def _auc(scores: Float64Array, positive: Bools, weights: Float64Array) -> Float64Array:
     """Area under the ROC curve (rows,) by the Mann-Whitney count, ties as one half; NaN where one side is empty."""
     order = np.argsort(scores, kind="stable")
     ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
@@ -243,7 +244,7 @@ def _auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
     return _ratio(wins, above.sum(axis=1) * below.sum(axis=1), empty=np.nan)
 
 
-def _sensitivity_at(specificity: float, scores: Floats, positive: Bools, weights: Floats) -> Floats:
+def _sensitivity_at(specificity: float, scores: Float64Array, positive: Bools, weights: Float64Array) -> Float64Array:
     """The largest sensitivity (rows,) of any threshold that keeps the specificity; NaN where one side is empty."""
     order = np.argsort(-scores, kind="stable")
     ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
@@ -255,7 +256,7 @@ def _sensitivity_at(specificity: float, scores: Floats, positive: Bools, weights
     return np.where(alarms[:, -1] > 0, _ratio(best, found[:, -1], empty=np.nan), np.nan)
 
 
-def _calibration(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str, Floats]:
+def _calibration(truth: Ints, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
     """Brier score and expected calibration error (rows,), as `calibration` defines them."""
     distance = ((probabilities - np.eye(len(CLASSES))[truth]) ** 2).sum(axis=1)
     confidence = probabilities.max(axis=1)
@@ -266,13 +267,13 @@ def _calibration(truth: Ints, probabilities: Floats, weights: Floats) -> dict[st
     return {"brier": brier.round(12), "ece": ece.round(12)}  # beyond that the order of the sums would be seen
 
 
-def _ratio(part: Floats, whole: Floats, empty: float = 0.0) -> Floats:
+def _ratio(part: Float64Array, whole: Float64Array, empty: float = 0.0) -> Float64Array:
     quotient = np.full(part.shape, empty)
     np.divide(part, whole, out=quotient, where=whole > 0)
     return quotient
 
 
-def _interval(value: float, spread: Floats) -> Interval:
+def _interval(value: float, spread: Float64Array) -> Interval:
     defined = spread[~np.isnan(spread)]
     if np.isnan(value) or not defined.size:
         return Interval(value=None if np.isnan(value) else value, low=None, high=None)

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES, Label, Record
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
@@ -30,7 +30,7 @@ class Predictions(Record):
     folds: tuple[int, ...]
 
     @property
-    def rows(self) -> Floats:
+    def rows(self) -> Float64Array:
         """The probabilities, n x 3."""
         return np.asarray(self.probabilities, np.float64)
 
@@ -44,7 +44,7 @@ class Predictions(Record):
         """Which films are benign or malignant, (n,)."""
         return np.array([label != Label.NORMAL for label in self.labels])
 
-    def with_rows(self, rows: Floats) -> Self:
+    def with_rows(self, rows: Float64Array) -> Self:
         """The same films with other probabilities, n x 3."""
         return self.model_copy(update={"probabilities": tuple((row[0], row[1], row[2]) for row in rows.tolist())})
 

@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
 from shared.queue.messages import QUEUES, SENT_AT, STAGES, Depth, Kind, Message, task_name
-from shared.settings import Settings
+from shared.settings import BrokerSettings
 
 _CHUNK = 500
 _KEPT_S = 30 * 24 * 3600
@@ -33,7 +33,7 @@ return begun
 _log = logging.getLogger("mammostack.broker")
 
 
-def connect(config: Settings) -> "redis.Redis":
+def connect(config: BrokerSettings) -> "redis.Redis":
     """A client that gets over a broken connection by itself.
 
     Raises:

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.queue.messages import QUEUES, SENT_AT
-from shared.settings import Settings
+from shared.settings import BrokerSettings
 
 _PATIENCE_S = 1.0  # a scrape must not wait for a broker that is away
 
@@ -23,7 +23,7 @@ _PATIENCE_S = 1.0  # a scrape must not wait for a broker that is away
 class BrokerCollector(Collector):
     """Names as celery-exporter's where it has one."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: BrokerSettings) -> None:
         self._url = config.redis_url
         self._client: redis.Redis | None = None
 
@@ -63,7 +63,7 @@ class BrokerCollector(Collector):
         yield _gauge("mammo_broker_memory_limit_bytes", "Memory that it may take", limit)
 
 
-def broker_registry(config: Settings) -> CollectorRegistry:
+def broker_registry(config: BrokerSettings) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(BrokerCollector(config))
     return registry

@@ -17,7 +17,7 @@ from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_
 from shared.queue.broker_metrics import BrokerCollector
 from shared.queue.idle import IdleWatch
 from shared.queue.transport import take_over_redis
-from shared.settings import Settings, settings
+from shared.settings import BrokerSettings, StoreSettings, WorkerSettings, settings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
@@ -28,7 +28,7 @@ _idle = IdleWatch()  # held here: signals keep no reference to what is connected
 _log = logging.getLogger("mammostack.worker")
 
 
-def make_app(config: Settings) -> Celery:
+def make_app(config: BrokerSettings) -> Celery:
     """The Celery application. Every process, workers and senders, gets the same options: a shorter visibility
     time-out in one of them would deliver the others' messages twice."""
     take_over_redis()
@@ -62,12 +62,12 @@ def make_app(config: Settings) -> Celery:
 
 @cache
 def worker_store() -> ObjectStore:
-    return open_store(settings())
+    return open_store(settings(StoreSettings))
 
 
 @cache
 def worker_broker(app: Celery) -> Broker:
-    return Broker(app, connect(settings()), patient=True)
+    return Broker(app, connect(settings(BrokerSettings)), patient=True)
 
 
 def end_worker() -> None:
@@ -80,7 +80,7 @@ def _prepare(**_: object) -> None:
     """Finds at start-up what would otherwise fail in the middle of a run."""
     global _main_process  # noqa: PLW0603  known once the worker has started, and inherited by its children
     _main_process = os.getpid()
-    config = settings()
+    config = settings(WorkerSettings)
     configure_logs(config.log_level)
     try:
         client = connect(config)
@@ -89,6 +89,9 @@ def _prepare(**_: object) -> None:
         _wait_for_store()
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from error
+    except Exception as error:  # Celery would log it, and let a worker begin whose store and broker are not tested
+        _log.exception("the tests of broker and store failed")
+        raise SystemExit("mammostack: the tests of broker and store failed; the log above says how") from error
     if config.metrics_port:
         series = metrics.registry()
         series.register(BrokerCollector(config))

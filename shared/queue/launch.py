@@ -43,15 +43,15 @@ def main(service: str) -> None:
         tasks = importlib.import_module(f"services.{service}.tasks")
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from error
-    from shared.settings import settings  # noqa: PLC0415  after the folder of the metrics is known
+    from shared.settings import WorkerSettings, settings  # noqa: PLC0415  after the folder of the metrics is known
 
-    if forks and settings().worker_idle_s:
+    if forks and settings(WorkerSettings).worker_idle_s:
         raise SystemExit("mammostack: only a training worker ends when it is idle; leave MAMMO_WORKER_IDLE_S out here")
     worker = tasks.app.Worker(
         hostname=host_format(f"{service}-{os.getpid()}@%h"),
         queues=[service],
         pool="prefork" if forks else "solo",
-        concurrency=settings().worker_processes if forks else 1,
+        concurrency=settings(WorkerSettings).worker_processes if forks else 1,
         without_gossip=True,
         without_mingle=True,
     )

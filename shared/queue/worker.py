@@ -1,7 +1,7 @@
-"""The common shell of all workers: what surrounds the core of every unit of work.
+"""Run units of work as Celery tasks: the common shell of all workers.
 
-A unit is read from the store, skipped when its output is there and whole, done by the service's own function under a
-lease, and followed by `pipeline.advance`. Trouble of the surroundings is waited out; what fails by itself is tried
+A unit is read from the store, skipped when its output is there and whole, done by its `UnitTask` under a lease, and
+followed by what comes next. Trouble of the surroundings is waited out; what fails by itself is tried
 again with a growing pause, a bounded number of times, and then set aside under `failed/` with its reason.
 """
 
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import Any
 
 from celery import Celery, Task
 from celery.exceptions import Reject
@@ -24,7 +24,8 @@ from shared.queue.celery_app import end_worker, shutting_down, worker_broker, wo
 from shared.queue.claim import Superseded
 from shared.queue.lease import LeaseHeld, lease
 from shared.queue.messages import Kind, Message, task_name
-from shared.settings import settings
+from shared.queue.unit_task import U, UnitTask
+from shared.settings import WorkerSettings, settings
 from shared.store.interface import ObjectStore
 
 _LEASE_PAUSE_S = 4.0
@@ -33,44 +34,35 @@ _log = logging.getLogger("mammostack.worker")
 
 
 class ReasonUnstorable(MammoError):
-    """Stands for an error whose own words can't be stored."""
+    """Stand for an error whose own words can't be stored."""
 
     code = "reason-unstorable"
 
 
-@dataclass(frozen=True)
-class Work:
-    """How one kind of unit is done. Both functions get the message that names it.
-
-    `carry_out` does it under `holding` and returns its outcome, a word for the metrics. `give_up` notes the
-    error with which it was tried for the last time, and returns a line for the log.
-    """
-
-    kind: Kind
-    carry_out: Callable[[ObjectStore, Broker, Message], str]
-    give_up: Callable[[ObjectStore, Broker, Message, Exception], str]
+def register(app: Celery, *table: UnitTask[Any]) -> None:
+    """Make a Celery task of each kind of unit."""
+    for kind in table:
+        _register(app, kind)
 
 
-def unit_task(app: Celery, work: Work) -> None:
-    """Makes a kind of work a task of the application."""
-
+def _register(app: Celery, kind: UnitTask[U]) -> None:
     def run_unit(task: Task, run: str, unit: str) -> None:
-        _perform(task, work, Message(run=run, unit=unit))
+        _perform(task, kind, Message(run=run, unit=unit))
 
     for outcome in ("done", "failed", "given up"):  # 0 is there from the start, so that the first one is seen to be one
-        metrics.UNITS.labels(work.kind, outcome)
-    app.task(name=task_name(work.kind), bind=True)(run_unit)
+        metrics.UNITS.labels(kind.kind, outcome)
+    app.task(name=task_name(kind.kind), bind=True)(run_unit)
 
 
-def _perform(task: Task, work: Work, message: Message) -> None:
-    """One delivery of a message. It ends with the unit done, or the message sent again, or the unit given up."""
-    stage = work.kind
+def _perform(task: Task, kind: UnitTask[U], message: Message) -> None:
+    """Handle one delivery: the unit is done, or its message sent again, or the unit given up."""
+    stage = kind.kind
     ids = {"run": message.run, "stage": stage, "unit": message.unit, "task": task.request.id}
     store, broker, began = worker_store(), worker_broker(task.app), time.monotonic()
     tries = task.request.retries
     try:
         with metrics.UNITS_IN_HAND.labels(stage).track_inprogress():
-            outcome = work.carry_out(store, broker, message)
+            outcome = _carry_out(kind, store, broker, message)
     except LeaseHeld as held:
         # Sent again rather than dropped: this may be the only copy left, should that worker die.
         _log.info("unit waits", extra={**ids, "reason": str(held)})
@@ -93,10 +85,10 @@ def _perform(task: Task, work: Work, message: Message) -> None:
         hopeless = isinstance(error, MammoError) and not error.retryable
         metrics.UNITS.labels(stage, "failed").inc()
         _log.warning("unit failed", extra={**ids, "try": tries + 1}, exc_info=None if hopeless else error)
-        if not hopeless and tries < settings().task_retries:
+        if not hopeless and tries < settings(WorkerSettings).task_retries:
             return _send_again(broker, stage, message, tries + 1, _pause(tries))
         outcome = "given up"
-        reason = _give_up(work, store, broker, message, error)
+        reason = _give_up(kind, store, broker, message, error)
         if reason is None:
             return _send_again(broker, stage, message, tries, _pause(9))
         _log.error("unit given up", extra={**ids, "reason": reason})
@@ -107,7 +99,20 @@ def _perform(task: Task, work: Work, message: Message) -> None:
     return None
 
 
-def _give_up(work: Work, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str | None:
+def _carry_out(kind: UnitTask[U], store: ObjectStore, broker: Broker, message: Message) -> str:
+    """Do a unit unless it is done or no longer wanted; returns the outcome, a word for the metrics."""
+    unit = kind.load(store, message)
+    if kind.is_cancelled(store, unit):
+        return kind.on_cancelled(broker, unit)
+    with _holding(broker, kind.done_key(unit), lambda: kind.is_cancelled(store, unit)) as stopping:
+        skipped = kind.is_done(store, unit)
+        if not skipped:
+            kind.execute(store, broker, unit, stopping)
+        kind.advance(store, broker, unit)
+    return "skipped" if skipped else "done"
+
+
+def _give_up(kind: UnitTask[U], store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str | None:
     """Note why a unit is given up, in fewer words where the error's own can't be stored.
 
     Returns:
@@ -115,7 +120,7 @@ def _give_up(work: Work, store: ObjectStore, broker: Broker, message: Message, e
     """
     for reason in (error, ReasonUnstorable("it failed every time, and why can't be stored; the worker's log has it")):
         try:
-            return work.give_up(store, broker, message, reason)
+            return kind.on_failure(store, broker, message, reason)
         except OUTSIDE:
             return None
         except Exception:  # noqa: BLE001  whatever it is, the unit must not get lost
@@ -124,9 +129,11 @@ def _give_up(work: Work, store: ObjectStore, broker: Broker, message: Message, e
 
 
 @contextmanager
-def holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
-    """Makes the block the one owner of a unit, and tells it when it should stop: because the worker is to end, the
-    unit was cancelled, or another worker has taken it over.
+def _holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+    """Make the block the one owner of a unit.
+
+    Yields a function that is true once the block should stop: the worker is to end, the unit was cancelled, or another
+    worker has taken it over.
 
     Args:
         is_cancelled: asked with every beat of the lease; may raise MammoError.
@@ -142,7 +149,7 @@ def holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Iter
                 cancelled.set()
 
     # it runs out before the message of a dead owner is delivered again
-    lease_s = 0.75 * settings().visibility_timeout_s
+    lease_s = 0.75 * settings(WorkerSettings).visibility_timeout_s
     with lease(broker.client, name, lease_s, look_for_cancellation) as held:
         yield lambda: shutting_down.is_set() or cancelled.is_set() or held.lost
 
@@ -156,7 +163,10 @@ def _send_again(broker: Broker, kind: Kind, message: Message, tries: int, in_s: 
 
 
 def _pause(tries: int) -> float:
-    """Seconds before the next try: 1, 2, 4, ... half of it by chance so that workers spread out. Never as long as the
-    visibility time-out, or the waiting message would be delivered once more."""
+    """Return the seconds before the next try: 1, 2, 4, ..., half of it by chance.
+
+    Chance spreads the workers out. It is never as long as the visibility time-out, or the waiting message would be
+    delivered once more.
+    """
     longest = min(_LONGEST_PAUSE_S, 2.0**tries)
     return longest / 2 + random.uniform(0, longest / 2)  # noqa: S311  no secret

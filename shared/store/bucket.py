@@ -10,10 +10,10 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import MammoError, StoreMisconfigured, StoreUnavailable
-from shared.settings import Settings, settings
+from shared.settings import StoreSettings, settings
 
 
-def ensure_bucket(config: Settings) -> str:
+def ensure_bucket(config: StoreSettings) -> str:
     """Create the bucket if it is missing and return a line for the log.
 
     Raises:
@@ -46,6 +46,6 @@ def ensure_bucket(config: Settings) -> str:
 
 if __name__ == "__main__":
     try:
-        print(ensure_bucket(settings()))
+        print(ensure_bucket(settings(StoreSettings)))
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from None

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 
 
-def open_store(settings: Settings) -> ObjectStore:
+def open_store(settings: StoreSettings) -> ObjectStore:
     """Open the store named by `MAMMO_STORE`."""
     if settings.store.startswith("s3://"):
         from shared.store.s3 import S3Store  # noqa: PLC0415  boto3 takes 0.3 s to import and a directory needs none

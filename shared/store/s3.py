@@ -32,7 +32,7 @@ from shared.errors import (
     StoreUnavailable,
     StoreUnsupported,
 )
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store.interface import Entry, Stored
 
 LARGE = 64 * 2**20  # bytes; a larger object goes up in parts
@@ -44,6 +44,8 @@ _TROUBLE = (ConnectionError, FlexibleChecksumError, HTTPClientError, IncompleteR
 _REFUSED = {"AccessDenied", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"}
 _OVERTAKEN = {"ConditionalRequestConflict", "NoSuchUpload"}  # by another write in flight; by who discarded the parts
+_UNCONDITIONAL = {"InvalidArgument", "InvalidRequest", "MethodNotAllowed"}
+"""What servers answer to the condition of a write that they do not know, where it is not 501."""
 _FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
 
 
@@ -56,7 +58,7 @@ class S3Store:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "S3Store":
+    def from_settings(cls, settings: StoreSettings) -> "S3Store":
         """Open a bucket; credentials are found by boto3.
 
         They come from the environment, a profile, or the role of the instance or pod.
@@ -100,6 +102,11 @@ class S3Store:
                     return self._put_in_parts(self._prefix + key, data)
                 answer = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
                 return str(answer["ETag"])
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if conditions and code in _UNCONDITIONAL:
+                raise self._unsupported(key, code) from error
+            raise
         except ObjectNotFound:  # S3's answer to If-Match where there is nothing
             raise PreconditionFailed(f"{key}: another process has deleted it meanwhile; try again") from None
         except PreconditionFailed as refusal:
@@ -212,10 +219,13 @@ class S3Store:
                 f"{self.locate(key)}: {code}; check the credentials (AWS_ACCESS_KEY_ID) and the bucket's policy"
             )
         if status == 501 or code == "NotImplemented":
-            return StoreUnsupported(
-                f"{self.locate(key)}: the server does not implement this ({code or status}); use another S3 server"
-            )
+            return self._unsupported(key, code or str(status))
         return None
+
+    def _unsupported(self, key: str, code: str) -> StoreUnsupported:
+        return StoreUnsupported(
+            f"{self.locate(key)}: the server does not implement this ({code}); use another S3 server"
+        )
 
 
 def _spare(client: Any) -> None:

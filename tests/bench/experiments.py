@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from services.train.data.examples import Examples, Floats
+from services.train.data.examples import Examples
 from services.train.data.frozen_features import Maps
 from services.train.data.inputs import NEXT_DIVISION
 from services.train.data.lesion_targets import breast_places, places_of
@@ -31,6 +31,7 @@ from services.train.fitting.unfreezing import learning_part
 from services.train.jobs import Job, predictions_of
 from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
+from shared.domain.arrays import Float32Array
 from shared.domain.films import Film, Lesion, Transform, Variant
 from shared.domain.records import CLASSES, Label
 from shared.imaging.formats.decode import decode
@@ -83,9 +84,9 @@ def _segmented(data: bytes, lesions: tuple[Lesion, ...]) -> Segmented:
 
 
 @torch.inference_mode()
-def features(network: MammogramNetwork, inputs: Floats) -> tuple[dict[tuple[str, str], Floats], Maps]:
+def features(network: MammogramNetwork, inputs: Float32Array) -> tuple[dict[tuple[str, str], Float32Array], Maps]:
     """By stage and pooling, N x C, and the maps of the last stage, N x C x h x w."""
-    parts: dict[tuple[str, str], list[Floats]] = {}
+    parts: dict[tuple[str, str], list[Float32Array]] = {}
     last: list[Maps] = []
     for first in range(0, len(inputs), BATCH):
         maps: Tensor = (torch.from_numpy(inputs[first : first + BATCH]) - network.mean) / network.deviation
@@ -122,14 +123,14 @@ def validated(known: list[Film], judge: Judge) -> Predictions:
     return merge(list(_folds(images, judge)))
 
 
-def whole(known: list[Film], table: Floats) -> Judge:
+def whole(known: list[Film], table: Float32Array) -> Judge:
     """A regression on one row of features for each film."""
     labels = np.array([CLASSES.index(film.label) for film in known])
     return lambda train, asked: regression(STRENGTH).fit(table[train], labels[train]).predict_proba(table[asked])
 
 
 def by_places(
-    known: list[Film], segmented: list[Segmented], inputs: Floats, maps: Maps, recipe: TrainingRecipe
+    known: list[Film], segmented: list[Segmented], inputs: Float32Array, maps: Maps, recipe: TrainingRecipe
 ) -> Judge:
     """The head of ResNet-50 behind all that is frozen, told by circles what lies there: fitted at once, or in steps
     where the recipe has no regression."""

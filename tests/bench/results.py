@@ -12,7 +12,7 @@ from shared.local.commands import ROOT
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 _HEAD = """# Benchmark results
 
-The latest table of each benchmark, written by the command that stands above it; older ones are in git.
+The latest table of each benchmark, under the command that prints it; older ones are in git.
 """
 
 

@@ -6,9 +6,10 @@ import time
 
 from shared.domain.films import Film, FilmShard, Variant
 from shared.queue.celery_app import make_app
+from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardStage, Source
-from shared.runs.tasks import shard_task
+from shared.runs.tasks import ShardTask
 from shared.settings import settings
 from shared.store.ingest import read_dataset, shard_key
 from shared.store.interface import ObjectStore
@@ -29,5 +30,8 @@ def sleep(_files: Files, _plan: Plan, _film: Film) -> list[Variant]:
     return []
 
 
-shard_task(app, ShardStage("augment", lambda plan: plan.augmentation.id, read_films, sleep))
-shard_task(app, ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_films, sleep))
+register(
+    app,
+    ShardTask(ShardStage("augment", lambda plan: plan.augmentation.id, read_films, sleep)),
+    ShardTask(ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_films, sleep)),
+)

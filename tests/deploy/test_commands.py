@@ -11,8 +11,13 @@ from typer.main import get_command
 from shared.cli.main import app
 from shared.local.commands import ROOT
 
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
+PAGES = sorted(
+    page
+    for page in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")]
+    if page.parent.name != "reference"  # names commands in general
+)
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ANY_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands(page: Path) -> Iterator[str]:
@@ -20,7 +25,7 @@ def commands(page: Path) -> Iterator[str]:
     text = page.read_text()
     for block in BLOCK.findall(text):
         yield from re.findall(r"(?:\./mammo| cli) ([^\n#|]+)", block.replace("\\\n", " "))
-    yield from (" ".join(span.split()) for span in re.findall(r"`mammo ([^`]+)`", BLOCK.sub("", text)))
+    yield from (" ".join(span.split()) for span in re.findall(r"`mammo ([^`]+)`", ANY_BLOCK.sub("", text)))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.support.manifests import compose
 
 DOCKER = ROOT / "deploy" / "docker"
 HADOLINT = ROOT / ".venv-deploy" / "bin" / "hadolint"
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
 DOCKERFILES = sorted([*DOCKER.rglob("Dockerfile"), *(ROOT / "tests").rglob("Dockerfile")])
 MADE_BY_THE_READER = "deploy/k8s/overlays/mine"
 SET_ELSEWHERE = {

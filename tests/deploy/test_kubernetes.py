@@ -30,7 +30,7 @@ from tests.support.manifests import (
 )
 from tests.support.series import exported
 
-DOCUMENTED = ROOT / "docs" / "kubernetes.md"
+DOCUMENTED = ROOT / "docs" / "how-to" / "kubernetes.md"
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|[KMGT]i?)?")
 
 pytestmark = pytest.mark.skipif(KUSTOMIZE is None, reason="kustomize is not on PATH")

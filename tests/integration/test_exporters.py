@@ -43,7 +43,7 @@ def _metrics(address: str) -> str | None:
 
 
 def test_it_exports_the_series_that_the_page_names_of_a_broker_with_a_password(redis_url: str) -> None:
-    named = set(re.findall(r"`(redis_\w+)`", (ROOT / "docs" / "metrics.md").read_text()))
+    named = set(re.findall(r"`(redis_\w+)`", (ROOT / "docs" / "reference" / "metrics.md").read_text()))
     with exporter(redis_url) as text:
         assert "\nredis_up 1\n" in text
         assert named <= set(re.findall(r"^(redis_\w+)", text, re.MULTILINE))

@@ -211,8 +211,10 @@ def test_every_series_is_in_the_table_and_the_other_way_round(watched: Watched) 
 
 
 def documented() -> dict[str, set[str]]:
-    """Series -> labels, as docs/metrics.md has them."""
-    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]*)\|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    """Series -> labels, as docs/reference/metrics.md has them."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\w, ]*)\|", (ROOT / "docs" / "reference" / "metrics.md").read_text(), re.MULTILINE
+    )
     return {name: {label.strip() for label in labels.split(",") if label.strip()} for name, labels in rows}
 
 

@@ -100,6 +100,21 @@ def test_a_store_that_is_away_is_waited_for_and_one_without_the_bucket_refused(t
     assert "there is no bucket 'nowhere'; create it or correct MAMMO_STORE" in started.said
 
 
+def test_a_test_of_the_store_that_fails_in_another_way_ends_the_worker(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery logs what `worker_init` raises, and goes on."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "tests")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with FaultyS3() as server:
+        boto3.client("s3", endpoint_url=server.url, region_name="us-east-1").create_bucket(Bucket="odd")
+        server.fault = lambda method, _path: Fault(status=418, code="Teapot") if method == "PUT" else None
+        with worker(tmp_path, redis_url, "s3://odd", MAMMO_S3_ENDPOINT_URL=server.url) as started:
+            assert started.process.wait(ALLOWED_S) == 1
+    assert "the tests of broker and store failed" in started.said
+
+
 @pytest.mark.parametrize("store", ["gs://bucket", "s3://"])
 def test_an_address_that_is_no_store_is_refused(tmp_path: Path, redis_url: str, store: str) -> None:
     with worker(tmp_path, redis_url, store) as started:

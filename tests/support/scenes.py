@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.datasets.synthetic import draw
+from shared.domain.arrays import Float32Array
 
 Grey = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 
@@ -27,13 +27,13 @@ def _size(rng: Rng) -> tuple[int, int]:
     return int(rng.integers(300, 1000)), int(rng.integers(300, 1000))
 
 
-def _even(rng: Rng) -> Floats:
+def _even(rng: Rng) -> Float32Array:
     """Blank, saturated or in between, with or without a little noise."""
     level = rng.choice([0, 255, int(rng.integers(256))])
     return np.float32(level) + _noise(rng, _size(rng), rng.choice([0.0, 2.0]))
 
 
-def _half_blank(rng: Rng) -> Floats:
+def _half_blank(rng: Rng) -> Float32Array:
     """Part of a frame is one level, the rest another: a transfer that broke off."""
     height, width = _size(rng)
     image = np.full((height, width), rng.choice([0, 255]), np.float32)
@@ -42,14 +42,14 @@ def _half_blank(rng: Rng) -> Floats:
     return image + _noise(rng, image.shape, rng.choice([0.0, 3.0]))
 
 
-def _any_noise(rng: Rng) -> Floats:
+def _any_noise(rng: Rng) -> Float32Array:
     size = _size(rng)
     if rng.random() < 0.3:
         return (rng.random(size) < rng.uniform(0.02, 0.5)).astype(np.float32) * 255
     return np.float32(rng.uniform(0, 160)) + _noise(rng, size, rng.uniform(2, 90))
 
 
-def _gradient(rng: Rng) -> Floats:
+def _gradient(rng: Rng) -> Float32Array:
     """Linear or round, its centre anywhere, at a side edge too."""
     height, width = _size(rng)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -61,7 +61,7 @@ def _gradient(rng: Rng) -> Floats:
     return np.asarray(rng.uniform(120, 255) * (1 - away).clip(0, 1) ** rng.uniform(0.5, 2))
 
 
-def _geometry(rng: Rng) -> Floats:
+def _geometry(rng: Rng) -> Float32Array:
     """Circles, boxes and lines; sometimes one half disc at a side edge."""
     height, width = _size(rng)
     image = np.full((height, width), rng.choice([0, rng.integers(0, 60), 255]), np.float32)
@@ -84,7 +84,7 @@ def _geometry(rng: Rng) -> Floats:
     return image
 
 
-def _pattern(rng: Rng) -> Floats:
+def _pattern(rng: Rng) -> Float32Array:
     """Stripes or a checkerboard: test charts."""
     height, width = _size(rng)
     y, x = np.mgrid[0:height, 0:width] // int(rng.integers(4, 120))
@@ -92,7 +92,7 @@ def _pattern(rng: Rng) -> Floats:
     return board.astype(np.float32) * rng.uniform(60, 255)
 
 
-def _text(rng: Rng) -> Floats:
+def _text(rng: Rng) -> Float32Array:
     """A page or a card with lines of letters, dark on bright or bright on dark, sometimes framed."""
     height, width = _size(rng)
     paper, ink = (255.0, 20.0) if rng.random() < 0.5 else (float(rng.integers(0, 90)), float(rng.integers(180, 256)))
@@ -110,13 +110,13 @@ def _text(rng: Rng) -> Floats:
     return image.astype(np.float32)
 
 
-def _texture(rng: Rng) -> Floats:
+def _texture(rng: Rng) -> Float32Array:
     """1/f noise, as natural images have it, at any brightness."""
     fractal = _fractal(rng, _size(rng), rng.uniform(0.7, 1.6))
     return np.asarray(rng.uniform(40, 190) + rng.uniform(25, 70) * fractal)
 
 
-def _photograph(rng: Rng) -> Floats:
+def _photograph(rng: Rng) -> Float32Array:
     """A bright sky above a rough ground, with things that have light and shadow."""
     height, width = _size(rng)
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
@@ -129,7 +129,7 @@ def _photograph(rng: Rng) -> Floats:
     return image + _noise(rng, image.shape, 3)
 
 
-def _still_life(rng: Rng) -> Floats:
+def _still_life(rng: Rng) -> Float32Array:
     """Lit things before something dark, as in a product's photograph or a portrait; some are cut by the frame."""
     image = np.full(_size(rng), rng.uniform(0, 25), np.float32)
     for _ in range(int(rng.integers(1, 4))):
@@ -137,7 +137,7 @@ def _still_life(rng: Rng) -> Floats:
     return image + _noise(rng, image.shape, 2)
 
 
-def _chest(rng: Rng) -> Floats:
+def _chest(rng: Rng) -> Float32Array:
     """Frontal chest film: bright body, two dark lungs with ribs, a bright heart and spine."""
     height, width = int(rng.integers(500, 900)), int(rng.integers(500, 900))
     image = np.full((height, width), rng.choice([0.0, 8.0]), np.float32)
@@ -158,7 +158,7 @@ def _chest(rng: Rng) -> Floats:
     return image + 6 * _fractal(rng, (height, width), 1.2) * (image > 15) + _noise(rng, image.shape, 2)
 
 
-def _slice(rng: Rng) -> Floats:
+def _slice(rng: Rng) -> Float32Array:
     """A body's or a head's slice from CT or MRI: an oval with organs in the middle of black."""
     edge = int(rng.choice([256, 512, 640]))
     image = np.zeros((edge, edge), np.float32)
@@ -174,7 +174,7 @@ def _slice(rng: Rng) -> Floats:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.5)) + 5 * _fractal(rng, image.shape, 1.0) * inside
 
 
-def _ultrasound(rng: Rng) -> Floats:
+def _ultrasound(rng: Rng) -> Float32Array:
     """A fan of speckle on black, with its scale."""
     height, width = int(rng.integers(400, 700)), int(rng.integers(500, 900))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -188,7 +188,7 @@ def _ultrasound(rng: Rng) -> Floats:
     return image
 
 
-def _hand(rng: Rng) -> Floats:
+def _hand(rng: Rng) -> Float32Array:
     """A hand on a dark film: a palm and five fingers with bones; it enters from the bottom or a side."""
     edge = int(rng.integers(500, 900))
     image = np.full((edge, edge), rng.uniform(0, 20), np.float32)
@@ -203,12 +203,12 @@ def _hand(rng: Rng) -> Floats:
     return np.asarray(cv2.GaussianBlur(np.ascontiguousarray(image), (0, 0), 3)) + _noise(rng, (edge, edge), 2)
 
 
-def _negative(rng: Rng) -> Floats:
+def _negative(rng: Rng) -> Float32Array:
     """A mammogram whose polarity was lost."""
     return 255.0 - draw(int(rng.integers(1, 99)), int(rng.integers(1000))).pixels.astype(np.float32)
 
 
-def _close_up(rng: Rng) -> Floats:
+def _close_up(rng: Rng) -> Float32Array:
     """A cut-out of a mammogram that shows nothing but the breast's inside."""
     film = draw(int(rng.integers(1, 99)), int(rng.integers(1000)))
     inside = cv2.distanceTransform(film.breast, cv2.DIST_C, 3)
@@ -217,7 +217,7 @@ def _close_up(rng: Rng) -> Floats:
     return film.pixels[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach].astype(np.float32)
 
 
-def _pair(rng: Rng) -> Floats:
+def _pair(rng: Rng) -> Float32Array:
     """Both breasts on one picture, back to back."""
     number, seed = 2 * int(rng.integers(1, 40)), int(rng.integers(1000))
     left = draw(number, seed)
@@ -226,7 +226,7 @@ def _pair(rng: Rng) -> Floats:
     return np.hstack([right.pixels[:, : starts[1] + 1], left.pixels[:, starts[0] :]]).astype(np.float32)
 
 
-def _add_thing(rng: Rng, image: Floats, least: float = 0.05) -> None:
+def _add_thing(rng: Rng, image: Float32Array, least: float = 0.05) -> None:
     """An oval or a box with light from one side and a texture of its own."""
     height, width = image.shape
     mask = np.zeros((height, width), np.uint8)
@@ -243,7 +243,7 @@ def _add_thing(rng: Rng, image: Floats, least: float = 0.05) -> None:
     np.copyto(image, paint.astype(np.float32), where=mask > 0)
 
 
-def _fractal(rng: Rng, size: tuple[int, ...], slope: float) -> Floats:
+def _fractal(rng: Rng, size: tuple[int, ...], slope: float) -> Float32Array:
     """Noise whose amplitude falls as frequency ** -slope; standard deviation 1."""
     height, width = size
     frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)[None])
@@ -253,11 +253,11 @@ def _fractal(rng: Rng, size: tuple[int, ...], slope: float) -> Floats:
     return np.asarray(cv2.resize((field / field.std()).astype(np.float32), (width, height)), np.float32)
 
 
-def _noise(rng: Rng, size: tuple[int, ...], sigma: float) -> Floats:
+def _noise(rng: Rng, size: tuple[int, ...], sigma: float) -> Float32Array:
     return rng.standard_normal(size, np.float32) * np.float32(sigma)
 
 
-KINDS: dict[str, Callable[[Rng], Floats]] = {
+KINDS: dict[str, Callable[[Rng], Float32Array]] = {
     "chest film": _chest,
     "close-up": _close_up,
     "even": _even,

@@ -23,7 +23,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shared.settings import Settings
+from shared.settings import ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
 
@@ -129,7 +129,7 @@ class Access:
             use.in_hand += 1
 
 
-def local_key(config: Settings) -> ApiKey | None:
+def local_key(config: ServingSettings) -> ApiKey | None:
     """Return the stored form of `MAMMO_API_KEY` if the service is on loopback only.
 
     Raises:
@@ -145,7 +145,7 @@ class NoKeys(AccessError):
     code = "no-keys"
 
 
-def check_somebody_may_ask(store: ObjectStore, config: Settings) -> None:
+def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
     """Refuse to listen on a public address without API keys.
 
     If the store is unavailable the service starts nevertheless: no request is answered before the keys are read.

@@ -20,9 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from shared.domain.arrays import Float32Array
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Answer:
         waited_s: waiting time before the network started, seconds.
     """
 
-    logits: Floats
-    features: Floats
+    logits: Float32Array
+    features: Float32Array
     waited_s: float = 0.0
 
 
@@ -53,7 +52,7 @@ class _Turn:
 class _Call(_Turn):
     """A turn at which to answer `batch`, of which it is the first; or it is called when others have answered it."""
 
-    films: Floats
+    films: Float32Array
     came: float = field(default_factory=time.monotonic)
     batch: tuple["_Call", ...] = ()
     answer: Answer | None = None
@@ -63,7 +62,9 @@ class _Call(_Turn):
 class Together:
     """`forward`, run at `places` at a time for at most `most` calls each. `cores` are those of the places, or none."""
 
-    def __init__(self, forward: Callable[[Floats], Answer], places: int, most: int, cores: Sequence[int] = ()) -> None:
+    def __init__(
+        self, forward: Callable[[Float32Array], Answer], places: int, most: int, cores: Sequence[int] = ()
+    ) -> None:
         self._forward = forward
         self._free = list(range(places))
         self._most = most
@@ -78,7 +79,7 @@ class Together:
         """Return the number of calls that wait for a place."""
         return len(self._unprepared) + len(self._ready)
 
-    def run(self, films: Floats) -> Answer:
+    def run(self, films: Float32Array) -> Answer:
         """Run `forward` on films (N x ...), combined with those of other threads.
 
         Errors of `forward` are passed on.
@@ -89,7 +90,7 @@ class Together:
             self._fill_a_place()
         return self._answer_to(mine)
 
-    def run_prepared(self, prepare: Callable[[], Floats]) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array]) -> Answer:
         """Run `forward` on the films that `prepare` makes at a place.
 
         Errors of both are passed on.

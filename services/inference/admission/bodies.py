@@ -15,12 +15,12 @@ from services.inference.admission.multipart import read_form
 from services.inference.admission.queueing import Overloaded
 from shared import metrics
 from shared.errors import InputError
-from shared.settings import Settings
+from shared.settings import ServingSettings
 
 FORM = "multipart/form-data"
 
 
-def receive_bodies(app: Flask, config: Settings, room: BytesInHand) -> None:
+def receive_bodies(app: Flask, config: ServingSettings, room: BytesInHand) -> None:
     """Read the body of every request that was let in, before its route is called.
 
     It has to come within MAMMO_SERVE_RECEIVE_S, within its bound (MAMMO_MAX_REQUEST_MB for a form of films, else
@@ -57,7 +57,7 @@ def receive_bodies(app: Flask, config: Settings, room: BytesInHand) -> None:
             share.give_back()
 
 
-def _receive(config: Settings, share: Share) -> None:
+def _receive(config: ServingSettings, share: Share) -> None:
     is_form, length = request.mimetype == FORM, request.content_length
     most, setting = (
         (config.max_request_mb << 20, "MAMMO_MAX_REQUEST_MB")

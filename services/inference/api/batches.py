@@ -20,7 +20,7 @@ from shared.batches import flow
 from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
 from shared.errors import InputError, QueueMisconfigured
 from shared.queue.messages import Queue
-from shared.settings import Settings, SettingsError
+from shared.settings import ServingSettings, SettingsError
 
 _LINES = Media(("application/x-ndjson",), {"type": "string", "description": "One BatchLine in JSON per line"})
 _IDEMPOTENCY = "Idempotency-Key"
@@ -116,7 +116,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     return api
 
 
-def _queue_of(config: Settings) -> Callable[[], Queue]:
+def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
     """Return a function that connects to the broker on first use.
 
     Importing Celery takes half a second, which a service without batches should not pay.

@@ -18,7 +18,8 @@ from typing import Protocol
 import numpy as np
 import onnxruntime
 
-from services.inference.admission.batching import Answer, Floats, Together, cores_for
+from services.inference.admission.batching import Answer, Together, cores_for
+from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt, ModelNotReady
 
 MOST_AT_ONCE = 2
@@ -30,11 +31,11 @@ _ERRORS_ONLY = 3
 class Runner(Protocol):
     """Interface of a loaded network: `Engine` or `torch_engine.TorchEngine`."""
 
-    def run(self, films: Floats, *, alone: bool = False) -> Answer: ...
+    def run(self, films: Float32Array, *, alone: bool = False) -> Answer: ...
 
-    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer: ...
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer: ...
 
-    def logits(self, films: Floats) -> Floats: ...
+    def logits(self, films: Float32Array) -> Float32Array: ...
 
 
 class Engine:
@@ -58,7 +59,7 @@ class Engine:
         self._together = Together(partial(_forward, one_core), threads, MOST_AT_ONCE, cores_for(threads))
         _return_freed_memory()
 
-    def run(self, films: Floats, *, alone: bool = False) -> Answer:
+    def run(self, films: Float32Array, *, alone: bool = False) -> Answer:
         """Run the network on inputs, float32 N x 1 x S x S in [0, 1].
 
         Args:
@@ -66,19 +67,19 @@ class Engine:
         """
         return _forward(self._all_cores, films) if alone else self._together.run(films)
 
-    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
         """Run the network on the films that `prepare` makes, once a core is free.
 
         Errors of `prepare` are passed on.
         """
         return self.run(prepare(), alone=True) if alone else self._together.run_prepared(prepare)
 
-    def logits(self, films: Floats) -> Floats:
+    def logits(self, films: Float32Array) -> Float32Array:
         """Float32 N x 3."""
         return self.run(films, alone=True).logits
 
 
-def _forward(session: onnxruntime.InferenceSession, films: Floats) -> Answer:
+def _forward(session: onnxruntime.InferenceSession, films: Float32Array) -> Answer:
     logits, features = session.run(["logits", "features"], {"films": films})
     return Answer(np.asarray(logits, np.float32), np.asarray(features, np.float32))
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from services.inference.admission.batching import Floats
 from shared.api.predictions import MapForm
+from shared.domain.arrays import Float32Array
 from shared.imaging.formats.decode import encode_png
 from shared.imaging.preprocess import input_square
 from shared.imaging.segmentation.segment import Segmentation
@@ -18,7 +18,7 @@ _LEVELS = np.arange(256, dtype=np.uint8)
 _INFERNO = cv2.cvtColor(cv2.applyColorMap(_LEVELS[None], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB).tobytes()
 
 
-def on_film(heat: Floats, segmentation: Segmentation) -> Floats:
+def on_film(heat: Float32Array, segmentation: Segmentation) -> Float32Array:
     """Project a map onto the film as sent: float32, longer edge at most 512.
 
     It inverts preprocessing: the square around the breast, and the mirroring. Pixels outside the breast are 0.
@@ -41,7 +41,7 @@ def on_film(heat: Floats, segmentation: Segmentation) -> Floats:
     return np.asarray(cv2.flip(laid, 1) if segmentation.flipped else laid, np.float32)
 
 
-def overlay_png(heat: Floats) -> bytes:
+def overlay_png(heat: Float32Array) -> bytes:
     """Draw a map (float32 H x W, 0..1) as a coloured PNG, transparent where it is 0.
 
     A palette of colours and transparencies needs a quarter of the bytes and a tenth of the time.
@@ -53,9 +53,9 @@ def overlay_png(heat: Floats) -> bytes:
     return file.getvalue()
 
 
-def grey_png(heat: Floats) -> bytes:
+def grey_png(heat: Float32Array) -> bytes:
     """Draw a map as an 8-bit greyscale PNG, for programs."""
     return encode_png(np.rint(heat * 255).astype(np.uint8))
 
 
-DRAWN: dict[MapForm, Callable[[Floats], bytes]] = {"overlay": overlay_png, "grey": grey_png}
+DRAWN: dict[MapForm, Callable[[Float32Array], bytes]] = {"overlay": overlay_png, "grey": grey_png}

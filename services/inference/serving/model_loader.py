@@ -7,10 +7,10 @@ from datetime import datetime
 
 import numpy as np
 
-from services.inference.admission.batching import Floats
 from services.inference.serving.engine import Engine, Runner
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
+from shared.domain.arrays import Float32Array
 from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
@@ -128,7 +128,7 @@ def _engine(store: ObjectStore, card: ModelCard, threads: int, kind: EngineKind)
     return ONNX, Engine(models.read_file(store, card, ONNX), threads), GOLDEN, _TOLERANCE
 
 
-def _read_head(document: bytes) -> Floats:
+def _read_head(document: bytes) -> Float32Array:
     """Read the weights of the last layer, float32 3 x C.
 
     Raises:

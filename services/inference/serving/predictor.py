@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-from services.inference.admission.batching import Floats
 from services.inference.serving.engine import Runner
 from services.inference.serving.heatmaps import on_film
 from services.inference.serving.known_film import UNSTATED, KnownFilm, Stated, known_film
+from shared.domain.arrays import Float32Array, Float64Array
 from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.imaging.formats.decode import decode
@@ -28,7 +25,7 @@ from shared.modelling.applicability import Applicability, assess
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard
 
-Explain: TypeAlias = Callable[[npt.NDArray[np.float64]], Label]
+Explain: TypeAlias = Callable[[Float64Array], Label]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +41,7 @@ class ServedModel:
     file: str
     engine: Runner
     preprocessing: Preprocessing
-    head: Floats | None
+    head: Float32Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +54,10 @@ class Prediction:
         seconds: duration of each phase.
     """
 
-    probabilities: npt.NDArray[np.float64]
+    probabilities: Float64Array
     image: Image
     segmentation: Segmentation
-    heat: Floats | None
+    heat: Float32Array | None
     seconds: dict[str, float]
     explained: Label | None = None
     stated: Stated = UNSTATED
@@ -108,7 +105,7 @@ def predict(
     """
     clock, film = _Clock(), _Film()
 
-    def prepare() -> Floats:
+    def prepare() -> Float32Array:
         clock.lap("queue")
         film.image = decode(data, model.preprocessing.least_edge)
         clock.lap("decode")
@@ -129,7 +126,7 @@ def predict(
     return Prediction(probabilities, film.image, segmentation, heat, clock.seconds, explained, stated)
 
 
-def class_of_decision(point: OperatingPoint, probabilities: npt.NDArray[np.float64]) -> Label:
+def class_of_decision(point: OperatingPoint, probabilities: Float64Array) -> Label:
     """Return the class that explains the decision on probabilities (3).
 
     For an abnormal film it is the likelier of benign and malignant, else normal.
@@ -152,7 +149,7 @@ def applicability(card: ModelCard, known: KnownFilm, bits: int) -> Applicability
     return assess(card.trained_on, view=known.view, acquisition=of_file.acquisition, vendor=of_file.vendor, bits=bits)
 
 
-def score_of(probabilities: npt.NDArray[np.float64]) -> float:
+def score_of(probabilities: Float64Array) -> float:
     """Return the abnormal score of probabilities (3): 1 - P(normal)."""
     return float(abnormal_score(probabilities[None])[0])
 

@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from services.inference.admission.batching import Answer, Floats, Together
+from services.inference.admission.batching import Answer, Together
+from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt
 from shared.modelling.networks import trained
 from shared.modelling.recipes import Network
@@ -43,11 +44,11 @@ class TorchEngine:
         self._preparing = threading.BoundedSemaphore(threads)
         self._together = Together(partial(_forward, network, device), 1, MOST_AT_ONCE)
 
-    def run(self, films: Floats, *, alone: bool = False) -> Answer:  # noqa: ARG002  a device is always shared
+    def run(self, films: Float32Array, *, alone: bool = False) -> Answer:  # noqa: ARG002  a device is always shared
         """Run the network on inputs, float32 N x 1 x S x S in [0, 1]."""
         return self._together.run(films)
 
-    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
         """Run the network on the films that `prepare` makes.
 
         Errors of `prepare` are passed on.
@@ -56,12 +57,12 @@ class TorchEngine:
             films = prepare()
         return self.run(films, alone=alone)
 
-    def logits(self, films: Floats) -> Floats:
+    def logits(self, films: Float32Array) -> Float32Array:
         """Float32 N x 3."""
         return self.run(films).logits
 
 
-def _forward(network: torch.nn.Module, device: torch.device, films: Floats) -> Answer:
+def _forward(network: torch.nn.Module, device: torch.device, films: Float32Array) -> Answer:
     with torch.inference_mode():
         logits, features = network(torch.from_numpy(films).to(device))
         return Answer(logits.float().cpu().numpy(), features.float().cpu().numpy())

@@ -16,10 +16,9 @@ from services.train.data.device import Indices, Inputs, supply
 from services.train.data.jitter import draw, jittered
 from services.train.data.lesion_targets import Places
 from services.train.data.process_group import Ranks
+from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES
 from shared.modelling.recipes import TrainingRecipe
-
-Floats = npt.NDArray[np.float32]
 
 
 class Labelled(Protocol):
@@ -80,7 +79,7 @@ class Feed:
         return Batch(films, labels, known, float(self._weighed[chosen].sum()))
 
 
-def class_weights(labels: npt.NDArray[np.int64]) -> Floats:
+def class_weights(labels: npt.NDArray[np.int64]) -> Float32Array:
     """Inverse frequencies with mean 1 over the images, so that rare classes weigh as much as frequent ones."""
     counts = np.bincount(labels, minlength=len(CLASSES))
     return (len(labels) / (len(CLASSES) * np.maximum(counts, 1))).astype(np.float32)

@@ -7,10 +7,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from shared.domain.arrays import Float32Array
 from shared.modelling.recipes import Precision
 
 Indices = npt.NDArray[np.int64]
-Inputs = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+Inputs = Float32Array | npt.NDArray[np.float16]
 Batch = Callable[[Indices], Inputs]
 """From the numbers of examples (n) to their inputs (n x C x S x S)."""
 

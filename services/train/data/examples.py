@@ -8,8 +8,6 @@ import numpy.typing as npt
 from services.train.data.device import Indices, Inputs
 from services.train.data.lesion_targets import Places
 
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Examples:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from services.train.data.array_cache import filled
-from services.train.data.examples import Floats
 from services.train.data.inputs import Images
+from shared.domain.arrays import Float32Array
 from shared.errors import JobInterrupted
 from shared.modelling.networks import MammogramNetwork
 
@@ -36,7 +36,7 @@ def frozen_maps(
     stages: nn.Module = network.trunk[:frozen]  # type: ignore[index]
 
     @torch.inference_mode()
-    def maps(films: Floats) -> Maps:
+    def maps(films: Float32Array) -> Maps:
         given = stages((torch.from_numpy(np.array(films)).to(device) - network.mean) / network.deviation)
         return np.asarray(given.to("cpu", torch.float16).numpy())
 

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from services.train.data.array_cache import filled
-from services.train.data.examples import Examples, Floats
+from services.train.data.examples import Examples
 from services.train.data.lesion_targets import Places, places_of
 from services.train.data.provenance import code_sha256
 from services.train.jobs import Job
 from shared.datasets.splits import Split, paper_split, patient_split
+from shared.domain.arrays import Float32Array
 from shared.domain.films import SetAside, Shard, Variant
 from shared.domain.records import CLASSES
 from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
@@ -39,7 +40,7 @@ class Images:
     """
 
     variants: tuple[Variant, ...]
-    inputs: Floats
+    inputs: Float32Array
     name: str
     sha256: str
     set_aside: dict[str, tuple[SetAside, ...]]
@@ -68,7 +69,7 @@ def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Pre
     name = hashlib.sha256(decides.encode()).hexdigest()
     shape = (len(variants), 1, preprocessing.size, preprocessing.size)
 
-    def rows() -> Iterator[Floats]:
+    def rows() -> Iterator[Float32Array]:
         with ThreadPoolExecutor(READERS) as readers:
             yield from readers.map(_reader(store, preprocessing), variants)
 
@@ -108,11 +109,11 @@ def read_segmented(store: ObjectStore, variant: Variant) -> tuple[Image, "npt.ND
 def lesion_places(store: ObjectStore, images: Images, edge: int) -> Places:
     """What lies at each place of the feature maps (int8 N x edge x edge) of all images, as far as circles tell."""
 
-    def square(variant: Variant) -> Floats:
+    def square(variant: Variant) -> Float32Array:
         box = cv2.boundingRect(_read_mask(store, variant))
         return np.array(input_square((box[0], box[1], box[2], box[3])), np.float32)
 
-    def squares() -> Iterator[Floats]:
+    def squares() -> Iterator[Float32Array]:
         with ThreadPoolExecutor(READERS) as readers:
             yield from readers.map(square, images.variants)
 
@@ -127,8 +128,8 @@ def _read_mask(store: ObjectStore, variant: Variant) -> "npt.NDArray[np.uint8]":
     return decode(_checked(store, variant.mask_key, variant.mask_sha256)).pixels.astype(np.uint8, copy=False)
 
 
-def _reader(store: ObjectStore, preprocessing: Preprocessing) -> Callable[[Variant], Floats]:
-    def read(variant: Variant) -> Floats:
+def _reader(store: ObjectStore, preprocessing: Preprocessing) -> Callable[[Variant], Float32Array]:
+    def read(variant: Variant) -> Float32Array:
         film, mask = read_segmented(store, variant)
         return network_input(film.pixels, mask, preprocessing)
 

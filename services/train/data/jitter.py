@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from shared.domain.arrays import Float32Array
 from shared.modelling.recipes import Jitter
 
 _MOVES, _GREYS = 5, 2
-_Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Draws:
     """For each of n images the matrix from output to input places (float32 n x 2 x 3, edges at -1 and 1, None where
     nothing moves), and gain and exponent of its grey levels (n, None where they stay)."""
 
-    places: _Floats | None
-    gains: _Floats | None
-    exponents: _Floats | None
+    places: Float32Array | None
+    gains: Float32Array | None
+    exponents: Float32Array | None
 
     def of(self, own: npt.NDArray[np.int64]) -> "Draws":
         """Those of some of the images, by their place in the batch."""
@@ -65,5 +65,5 @@ def jittered(films: Tensor, draws: Draws) -> Tensor:
     return films
 
 
-def _on(values: _Floats, films: Tensor) -> Tensor:
+def _on(values: Float32Array, films: Tensor) -> Tensor:
     return torch.from_numpy(values).to(films.device, non_blocking=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from shared.domain.arrays import Float32Array
 from shared.domain.films import Lesion
 from shared.domain.records import CLASSES, Label
 
@@ -53,7 +54,7 @@ def places_of(lesions: Sequence[Lesion], label: Label, square: tuple[int, int, i
     return found
 
 
-def breast_places(inputs: npt.NDArray[np.float32], edge: int) -> Inside:
+def breast_places(inputs: Float32Array, edge: int) -> Inside:
     """Which places of feature maps (N x edge x edge) see something of the breast; inputs are N x 1 x S x S."""
     starts = np.arange(edge) * inputs.shape[-1] // edge
     return np.stack([np.maximum.reduceat(np.maximum.reduceat(film[0], starts), starts, axis=1) > 0 for film in inputs])

@@ -7,18 +7,18 @@ from services.train.distributed.launcher import Several, Trainer
 from services.train.fitting.fit import fit
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import Network, TrainingRecipe
-from shared.settings import settings
+from shared.settings import TrainingSettings, settings
 
 
 def training_device() -> torch.device:
     """A GPU where there is one; on the CPU as many threads as the settings say."""
-    return prepared(settings().cores, deterministic=settings().train_deterministic)
+    return prepared(settings(TrainingSettings).cores, deterministic=settings(TrainingSettings).train_deterministic)
 
 
 def trainer(kind: Network, recipe: TrainingRecipe, network: MammogramNetwork, device: torch.device) -> Trainer:
     """`fit`, in this process or in several: as many as the settings say, or one for each GPU, as long as each gets
     two images of a batch."""
-    config = settings()
+    config = settings(TrainingSettings)
     processes = config.train_processes or (torch.cuda.device_count() if device.type == "cuda" else 1)
     processes = min(processes, recipe.batch_size // 2)
     if processes > 1:

@@ -10,13 +10,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from services.train.data.examples import Floats
 from services.train.data.inputs import Images, job_split, load_images
 from services.train.distributed.setup import training_device
 from services.train.fitting.head_regression import balanced_regression
 from services.train.fitting.initial_weights import starting_network
 from services.train.fitting.scores import macro_auc
 from services.train.jobs import Job, predictions_of
+from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES
 from shared.errors import WeightsUnavailable
 from shared.imaging.preprocess import Preprocessing
@@ -97,7 +97,7 @@ def regression(strength: float) -> Pipeline:
 
 
 @torch.inference_mode()
-def frozen_features(network: MammogramNetwork, weights: WeightsReport, inputs: Floats) -> Floats:
+def frozen_features(network: MammogramNetwork, weights: WeightsReport, inputs: Float32Array) -> Float32Array:
     """The mean of the deepest map of which every layer was loaded, N x C."""
     network.eval()
     parts = []
@@ -112,7 +112,7 @@ def frozen_features(network: MammogramNetwork, weights: WeightsReport, inputs: F
     return np.concatenate(parts)
 
 
-def _regress(features: Floats, images: Images, plan: Plan, job: Job) -> Predictions:
+def _regress(features: Float32Array, images: Images, plan: Plan, job: Job) -> Predictions:
     split = job_split(images.variants, plan, job)
     labels = np.array([CLASSES.index(image.label) for image in images.variants])
     train = [index for index in split.train if images.variants[index].variant == 0]

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import torch
 
-from services.train.data.examples import Floats
 from services.train.data.inputs import load_images
 from services.train.evaluation.points import served_predictions
 from services.train.fitting.serialise import network_from_bytes
 from services.train.jobs import JobResult, read_weights
+from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES, Label
 from shared.errors import ObjectNotFound
 from shared.imaging.preprocess import Preprocessing
@@ -73,7 +73,7 @@ def surest(judged: Predictions, count: int = COUNT) -> list[int]:
     return [index for index in ordered if first[judged.films[index]] == index][:count]
 
 
-def picture(film: Floats, heat: Floats | None) -> bytes:
+def picture(film: Float32Array, heat: Float32Array | None) -> bytes:
     """A PNG of a network's input (float32 S x S, 0..1), and beside it the same under its map (h x w, 0..1)."""
     size = (_EDGE, _EDGE)
     grey = cv2.resize((film * 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
@@ -90,6 +90,6 @@ def picture(film: Floats, heat: Floats | None) -> bytes:
 
 
 @torch.inference_mode()
-def _heat(network: MammogramNetwork, film: Floats, label: int) -> Floats:
+def _heat(network: MammogramNetwork, film: Float32Array, label: int) -> Float32Array:
     _, features = network(torch.from_numpy(np.array(film[None])))  # a copy: the film may lie in a mapped file
     return activation_map(features[0].numpy(), head_layers(network).weight.numpy(), label)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -26,6 +25,7 @@ from services.train.fitting.checkpoint import Checkpoint, Progress, Tensors, cap
 from services.train.fitting.optimiser import adamw, clip, part_of_rate, set_rates
 from services.train.fitting.scores import log_loss, macro_auc
 from services.train.fitting.unfreezing import set_learning
+from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
@@ -144,9 +144,7 @@ def fit(
 
 
 @torch.inference_mode()
-def predict(
-    network: MammogramNetwork, inputs: Inputs, batch_size: int, device: torch.device
-) -> npt.NDArray[np.float64]:
+def predict(network: MammogramNetwork, inputs: Inputs, batch_size: int, device: torch.device) -> Float64Array:
     """Class probabilities, float64 N x 3; each row sums to 1."""
     network.eval()
     parts = [

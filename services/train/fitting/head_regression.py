@@ -16,10 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from services.train.data.batches import class_weights
-from services.train.data.examples import Examples, Floats
+from services.train.data.examples import Examples
 from services.train.data.lesion_targets import Inside, Places
 from services.train.fitting.fit import Fitted, predict
 from services.train.fitting.scores import log_loss, macro_auc
+from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.modelling.evaluation import EpochRecord
@@ -86,7 +87,7 @@ def fit_head(
     return Fitted(learner, (record,), 1, record.validation_auc)
 
 
-def _drawn(train: Examples, inside: Inside, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int64]]:
+def _drawn(train: Examples, inside: Inside, rng: np.random.Generator) -> tuple[Float32Array, npt.NDArray[np.int64]]:
     """Places of all films (float32 n x C) and their classes: a few of each film, or large lesions would have most."""
     found, told = [], []
     for film, breast in enumerate(inside):
@@ -115,7 +116,7 @@ def _loss(learner: MammogramNetwork, train: Examples, batch_size: int, device: t
 
 
 @torch.inference_mode()
-def _evened(learner: MammogramNetwork, places: Floats, device: torch.device) -> Floats:
+def _evened(learner: MammogramNetwork, places: Float32Array, device: torch.device) -> Float32Array:
     """Places (n x C) as the head sees them."""
     return np.asarray(learner.trunk(torch.from_numpy(places)[:, :, None, None].to(device))[:, :, 0, 0].cpu().numpy())
 

@@ -2,12 +2,12 @@
 
 import torch
 
-from services.train.data.batches import Floats
+from shared.domain.arrays import Float32Array
 from shared.modelling.networks import MammogramNetwork, head_layers
 
 
 @torch.no_grad()
-def restore_shares(network: MammogramNetwork, weights: Floats) -> None:
+def restore_shares(network: MammogramNetwork, weights: Float32Array) -> None:
     """Takes the logarithms of the class weights that a network was trained with (float32 3) off its logits.
 
     A network that learned from weighted classes gives the probabilities of a world in which they are weighted so;

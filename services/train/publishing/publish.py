@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from services.train.data.examples import Floats
 from services.train.data.inputs import job_split, load_images
 from services.train.evaluation.exams import films_of, published_comparison, published_exam_rule
 from services.train.evaluation.points import best_fold, published_points, served_predictions
@@ -18,6 +17,7 @@ from services.train.fitting.serialise import network_from_bytes
 from services.train.jobs import JobResult, read_weights
 from services.train.publishing.input_distribution import training_films, training_inputs
 from services.train.publishing.quantise import CALIBRATION_FILMS, judge, logits_of, quantised
+from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
 from shared.imaging.preprocess import Preprocessing
@@ -156,7 +156,7 @@ def _head_weights(network: MammogramNetwork) -> bytes:
     return target.getvalue()
 
 
-def _export(network: MammogramNetwork, example: Floats) -> bytes:
+def _export(network: MammogramNetwork, example: Float32Array) -> bytes:
     batch = torch.export.Dim("batch")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes on its own deprecations are not ours to mend

@@ -20,8 +20,9 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from services.train.data.examples import Examples, Floats
+from services.train.data.examples import Examples
 from services.train.fitting.scores import macro_auc
+from shared.domain.arrays import Float32Array
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import Int8Report
 
@@ -31,7 +32,7 @@ LEAST_EQUAL = 0.99
 _BATCH = 8
 
 
-def quantised(graph: bytes, films: Floats) -> bytes:
+def quantised(graph: bytes, films: Float32Array) -> bytes:
     """The graph in 8-bit integers, its inputs and outputs as before; `films` (float32 N x 1 x S x S) calibrate it."""
     quieter = logging.getLogger()
     before = quieter.level
@@ -83,7 +84,7 @@ def judge(
     )
 
 
-def logits_of(graph: bytes, films: Floats) -> Floats:
+def logits_of(graph: bytes, films: Float32Array) -> Float32Array:
     """What a graph says of films, float32 N x 1 x S x S to N x 3."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(["logits"], {"films": batch})[0] for batch in _batches(films)])
@@ -92,13 +93,13 @@ def logits_of(graph: bytes, films: Floats) -> Floats:
 class _Films(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
     """Hands the quantiser one batch after the other."""
 
-    def __init__(self, films: Floats) -> None:
+    def __init__(self, films: Float32Array) -> None:
         self._batches = _batches(films)
 
-    def get_next(self) -> dict[str, Floats] | None:
+    def get_next(self) -> dict[str, Float32Array] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"films": batch}
 
 
-def _batches(films: Floats) -> Iterator[Floats]:
+def _batches(films: Float32Array) -> Iterator[Float32Array]:
     return (films[start : start + _BATCH] for start in range(0, len(films), _BATCH))

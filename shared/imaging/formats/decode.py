@@ -33,6 +33,8 @@ def decode(data: bytes, least_edge: int | None = None) -> Image:
     Raises UnsupportedImage for other formats, UndecodableImage for truncated or corrupt files, and ImageTooLarge, from
     the header alone, for images beyond MAX_PIXELS; ImageTooSmall.
     """
+    if not data:
+        raise UndecodableImage("the file is empty; send it again")
     for start, read in _FORMATS:
         if start.match(data):
             image = read(data, least_edge)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array
 from shared.imaging.image import Pixels, unsigned
 
 MOST_OUTLYING = 0.02
@@ -44,7 +45,7 @@ def within_depth(pixels: Pixels) -> tuple[Pixels, int]:
     return unsigned(cv2.min(pixels, 2**bits - 1)) if exceeds else pixels, bits
 
 
-def counts(words: Pixels) -> npt.NDArray[np.float32]:
+def counts(words: Pixels) -> Float32Array:
     """Return how often each of the 2^8 or 2^16 words occurs; in large images among some 250,000, evenly spread."""
     apart = max(1, math.isqrt(words.size // _SAMPLED))
     if apart > 1:

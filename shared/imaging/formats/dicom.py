@@ -157,20 +157,21 @@ def _image(file: _File, least_edge: int | None) -> Image:
     check_size(width, height)
     allocated = whole_of(elements, 0x00280100)
     stored = whole_of(elements, 0x00280101, allocated)
-    top = whole_of(elements, 0x00280102, stored - 1)
+    high_bit = whole_of(elements, 0x00280102, stored - 1)
     if allocated not in {8, 16}:
         raise UnsupportedImage(f"the DICOM has {allocated} bits allocated per pixel, not 8 or 16; send it with 16")
-    if not 1 <= stored <= top + 1 <= allocated:
+    if not 1 <= stored <= high_bit + 1 <= allocated:
         raise UndecodableImage("the DICOM's bits allocated, stored and high bit disagree; send the file again")
-    high_bit: int | None = top
 
-    if file.syntax in _NATIVE:
+    native = file.syntax in _NATIVE
+    if native:
         words, times = _native(file, (width, height), allocated), 0
     else:
         words, times = _CODECS[file.syntax](_frame(file), (width, height), allocated, least_edge)
-        high_bit = None
     inverted = photometric == "MONOCHROME1"
-    greyscale = greyscale_of(elements, file.order, notes, bits=stored, high_bit=high_bit, inverted=inverted)
+    greyscale = greyscale_of(
+        elements, file.order, notes, bits=stored, high_bit=high_bit if native else None, inverted=inverted
+    )
     levels = greyscale.levels(counts(words))
     spacing = spacing_of(elements, notes)
     windows = presets_of(elements, levels)

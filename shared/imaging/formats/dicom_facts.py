@@ -12,13 +12,14 @@ from typing import Any, Literal
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from shared.domain.films import Acquisition
 from shared.errors import UnsuitableKind
 from shared.imaging.formats.dicom_elements import MAX_SEQUENCE, number_of, or_passed_over, value_of
-from shared.imaging.image import Acquisition, FileFacts
+from shared.imaging.image import FileFacts
 
 TAGS = [
     *(0x00080008, 0x00080016, 0x00080060, 0x00080064, 0x00080068, 0x00080070, 0x0008103E),
-    *(0x00180015, 0x00181114, 0x00185101, 0x00200060, 0x00200062),
+    *(0x00180010, 0x00180015, 0x00181114, 0x00185101, 0x00200060, 0x00200062),
     *(0x00280300, 0x00280301, 0x00281300, 0x00281350),
     *(0x00400512, 0x00400550, 0x00400560, 0x00500004, 0x00540220, 0x00540222),
 ]
@@ -108,6 +109,7 @@ _WINDOW_NAMES = {"normal", "harder", "softer", "hard", "soft", "high", "low", "m
 _WINDOW_NAMES |= {f"{name}{number}" for name in ("window", "window ", "algo", "preset ") for number in range(1, 10)}
 _SYNTHESIZED_TYPES = {"GENERATED_2D", "TOMO_2D"}
 _TOMOSYNTHESIS_TYPES = {"TOMO", "TOMO_PROJ", "TOMOSYNTHESIS", "TOMO_SLICE", "VOLUME"}
+_SUBTRACTED_TYPES = {"RECOMBINED", "SUBTRACTION"}
 _SYNTHESIZED_NAMES = re.compile(r"c-?view|s-?view|v-?preview|(intelligent|insight|synthe(tic|si[sz]ed)) ?2d", re.I)
 
 
@@ -168,8 +170,12 @@ def laterality_of(elements: Dataset) -> Literal["L", "R"] | None:
 
 
 def view_of(elements: Dataset) -> str | None:
+    return next(_views(elements), None)
+
+
+def _views(elements: Dataset) -> Iterator[str]:
     codes = (_text(elements, 0x00185101), *(code for code, _ in _codes(elements, 0x00540220)))
-    return next((_VIEW_OF[code] for code in codes if code in _VIEW_OF), None)
+    return (_VIEW_OF[code] for code in codes if code in _VIEW_OF)
 
 
 def names_of_windows(elements: Dataset) -> list[str | None]:
@@ -201,6 +207,15 @@ def _marks(elements: Dataset, modifiers: tuple[str, ...], implant: bool | None) 
         yield "According to the file, an implant is present."
     if _says_yes(elements, 0x00280301):
         yield "According to the file, annotations are burned into its pixels."
+    types = set(_texts(elements, 0x00080008))
+    if types & _SUBTRACTED_TYPES or _text(elements, 0x00180010) not in {"", "NO", "NONE"}:
+        yield "The file says that a contrast agent was given."
+    if any(kind.startswith("STEREO") for kind in types):
+        yield "The file says that it is one of a stereo pair, as taken for a biopsy."
+    if len(views := dict.fromkeys(_views(elements))) > 1:
+        yield f"The file names several views, {' and '.join(views)}; the first counts."
+    if {"L", "R"} <= {_text(elements, tag) for tag in (0x00200060, 0x00200062)}:
+        yield "The file names both sides, L and R; that of the image counts."
 
 
 def _acquisition(elements: Dataset, sop_class: str) -> Acquisition | None:

@@ -10,12 +10,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array, Float64Array
 from shared.imaging.formats.depth import depth_of
 
 DARKEST = 0.001
 """Share of a film's pixels that may be darker than its black: one defective pixel is."""
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 WindowFunction: TypeAlias = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 
@@ -27,7 +27,7 @@ class Lut:
     values: npt.NDArray[np.uint16]
     bits: int
 
-    def __call__(self, inputs: Floats) -> Floats:
+    def __call__(self, inputs: Float64Array) -> Float64Array:
         index = (np.floor(inputs) - self.first).clip(0, len(self.values) - 1).astype(np.int64)
         return self.values[index].astype(np.float64)
 
@@ -40,7 +40,7 @@ class Window:
     width: float
     function: WindowFunction = "LINEAR"
 
-    def __call__(self, inputs: Floats) -> Floats:
+    def __call__(self, inputs: Float64Array) -> Float64Array:
         """0..1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
         if self.function == "SIGMOID":
             # Clipped: far outside, the exponential overflows.
@@ -94,7 +94,7 @@ class Greyscale:
         sign = 2 ** (self.bits - 1) if self.signed else 0
         return np.asarray((values ^ sign) - sign)
 
-    def levels(self, counts: npt.NDArray[np.float32]) -> "Levels":
+    def levels(self, counts: Float32Array) -> "Levels":
         """The grey level of every word (of 8 or 16 bits); `counts` (2^8 or 2^16) says how often each occurs.
 
         A level is a step of the file's own values, so that no depth is lost or made up: a window yields as many levels
@@ -121,7 +121,7 @@ class Greyscale:
         line = line and (line[0], line[1] - lowest - black)
         return Levels(table.astype(np.uint8 if bits == 8 else np.uint16), bits, line)
 
-    def _shown(self, stored: npt.NDArray[np.int64]) -> tuple[Floats, tuple[float, float] | None]:
+    def _shown(self, stored: npt.NDArray[np.int64]) -> tuple[Float64Array, tuple[float, float] | None]:
         """Grey levels before polarity, and the line (slope, intercept) by which values of the modality become them."""
         values, slope, intercept = stored.astype(np.float64), 1.0, 0.0
         if isinstance(self.modality, Lut):

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array, Float64Array
 from shared.errors import NotAMammogram
 from shared.imaging.segmentation.film_border import without_bars
 from shared.imaging.segmentation.regions import Grey, Points, Rows, around, borders, grown, largest, opened, u8
-from shared.imaging.segmentation.skin_line import Floats, skin_line
+from shared.imaging.segmentation.skin_line import skin_line
 
 Box: TypeAlias = tuple[int, int, int, int]
 """x, y, width and height, pixels."""
@@ -40,7 +41,7 @@ class Work:
     enlarged without steps; `stepped` says that it begins with a step, as on digital films."""
 
     film: Grey
-    grey: Floats
+    grey: Float32Array
     breast: Grey
     contour: Points
     outline: Grey
@@ -59,7 +60,7 @@ class Work:
         return np.asarray(cv2.convexHull(self.contour), np.int32)
 
     @cached_property
-    def wall(self) -> npt.NDArray[np.float64]:
+    def wall(self) -> Float64Array:
         """The upper and the lower end (2 x 2: x, y) of the chest wall, if it is on the left: the longest straight and
         steep run there of the hull, or where it has none its leftmost and topmost place, twice."""
         corners = cv2.approxPolyDP(self.hull, STRAIGHT, closed=True)[:, 0].tolist()

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from shared.domain.arrays import Float32Array
 from shared.imaging.segmentation.breast import Work
 from shared.imaging.segmentation.regions import part_of_way
-from shared.imaging.segmentation.skin_line import Floats
 
 THRESHOLD = 0.5
 """An image that scores less is refused when it comes to be predicted. Films of a data set are not: somebody has
@@ -163,7 +163,7 @@ def _edges(work: Work, ground: float, contrast: float) -> dict[str, float]:
     }
 
 
-def _middle(values: Floats) -> float:
+def _middle(values: Float32Array) -> float:
     """The median, or the greater of two; `np.median` takes twenty times as long."""
     return float(np.sort(values)[len(values) // 2])
 

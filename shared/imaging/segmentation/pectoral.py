@@ -10,13 +10,12 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array, Float64Array
 from shared.imaging.segmentation.regions import part_of_way
 from shared.imaging.segmentation.upright import Upright
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Edges: TypeAlias = npt.NDArray[np.float32]
+Edges: TypeAlias = Float32Array
 """K x 3: where an edge meets the top and the chest wall, and by how much it is bowed outwards."""
 
 SAMPLES = 32  # points at which an edge is measured
@@ -33,7 +32,7 @@ BOTTOM = (0.47, 0.4)  # ... of its end along the chest wall, in heights of the b
 ODDEST = 8.0  # squared spreads in all: edges that are farther off are not looked at
 
 
-def _grid(top: Floats, bottom: Floats, sag: Floats) -> Edges:
+def _grid(top: Float64Array, bottom: Float64Array, sag: Float64Array) -> Edges:
     """All edges (K x 3) from (top, 0) to (0, bottom), bowed outwards by `sag`."""
     return np.stack([axis.ravel() for axis in np.meshgrid(top, bottom, sag)], axis=1).astype(np.float32)
 
@@ -52,12 +51,12 @@ class _Slope:
     """How the upright film's grey level rises a pixel to the right and down (H x W), in mean grey levels of the breast,
     and where that tells of muscle (1, and 0 elsewhere)."""
 
-    across: npt.NDArray[np.float32]
-    down: npt.NDArray[np.float32]
-    inside: npt.NDArray[np.float32]
+    across: Float32Array
+    down: Float32Array
+    inside: Float32Array
 
 
-def find_pectoral(breast: Upright) -> npt.NDArray[np.float32]:
+def find_pectoral(breast: Upright) -> Float32Array:
     """The outline of the pectoral muscle, points x, y (float32, N x 2) in pixels of `work.grey`; N is 0 where there is
     none.
 
@@ -90,7 +89,7 @@ def find_pectoral(breast: Upright) -> npt.NDArray[np.float32]:
     return breast.on_film(outline)
 
 
-def _away_from_skin(breast: cv2.typing.MatLike) -> npt.NDArray[np.float32]:
+def _away_from_skin(breast: cv2.typing.MatLike) -> Float32Array:
     """1 where there is breast SKIN pixels to the right and below, else 0: the chest wall and the top are no skin."""
     square = np.ones((SKIN + 1, SKIN + 1), np.uint8)
     inside = cv2.erode(breast, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)

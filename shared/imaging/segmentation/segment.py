@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
 from shared.imaging.segmentation.breast import Box, Work, enlarged, find_breast, fine
 from shared.imaging.segmentation.gate import Gate, judge
@@ -107,7 +108,7 @@ def segment(pixels: Pixels, bits: int = 8, view: str | None = None) -> Segmentat
     return Segmentation(pixels, reduced if half and shallow is pixels else None, drawn, box, flipped, work, seen)
 
 
-def _without_muscle(work: Work, muscle: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def _without_muscle(work: Work, muscle: Float32Array) -> npt.NDArray[np.uint8]:
     """Return the outline of the largest part of the breast that is left without the muscle (N x 2: x, y)."""
     if not len(muscle):
         return work.outline

@@ -9,16 +9,14 @@ rough breast, and then around that breast as a local mean of what lies outside i
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array
 from shared.errors import NotAMammogram
 from shared.imaging.segmentation.regions import Grey, borders, grown, largest, opened, part_of_way, straight_shares, u8
-
-Floats: TypeAlias = npt.NDArray[np.float32]
 
 _LIT = 2.0  # grey levels above a digital background: less is what compression and resizing leave of it
 _STRAIGHT = 0.5  # share of straight rows from which a side of what is lit is a cut and no skin
@@ -51,11 +49,11 @@ class SkinLine:
     `stepped` says that the breast begins with a step in a constant background, as on digital films.
     """
 
-    level: Floats
+    level: Float32Array
     stepped: bool
 
 
-def skin_line(film: Grey, grey: Floats, coarse: Floats) -> SkinLine:
+def skin_line(film: Grey, grey: Float32Array, coarse: Float32Array) -> SkinLine:
     """Find the skin line of a film (H x W); `grey` is the film smoothed, `coarse` the film at half the size.
 
     Raises:
@@ -68,7 +66,7 @@ def skin_line(film: Grey, grey: Floats, coarse: Floats) -> SkinLine:
     return SkinLine(np.asarray(level, np.float32), stepped=False)
 
 
-def _stepped(film: Grey, grey: Floats) -> Floats | None:
+def _stepped(film: Grey, grey: Float32Array) -> Float32Array | None:
     """Return the level of the edge of a breast that begins with a step in a constant background, else None."""
     background = _constant_background(film)
     if background is None:
@@ -96,7 +94,7 @@ def _constant_background(film: Grey) -> int | None:
     return level if constant and lit and faint <= _FAINT[1] * math.sqrt(lit) else None
 
 
-def _begins_with_a_step(grey: Floats, breast: Grey) -> bool:
+def _begins_with_a_step(grey: Float32Array, breast: Grey) -> bool:
     """Compare the level right behind the outline with that deeper inside; the frame's edges are no outline.
 
     A low percentile is compared, because a chest wall that ends inside the frame is a step on film scans as well. So is
@@ -116,7 +114,7 @@ def _begins_with_a_step(grey: Floats, breast: Grey) -> bool:
     return bool(steps and high - low <= _MIXED * middle)
 
 
-def _scanned(film: Floats) -> Floats:
+def _scanned(film: Float32Array) -> Float32Array:
     """Return the grey level of the skin line everywhere on the coarse film; infinite where no breast can be."""
     grey = np.asarray(cv2.GaussianBlur(film, (5, 5), 0.8), np.float32)
     lit = film >= _PADDING
@@ -143,7 +141,7 @@ def _scanned(film: Floats) -> Floats:
     return np.where(near, background + np.float32(contrast * bright), np.float32(1e6))
 
 
-def _levels(values: Floats) -> tuple[int, float]:
+def _levels(values: Float32Array) -> tuple[int, float]:
     """Return the commonest grey level of a film's dark part and the mean of its bright part, padding aside.
 
     Otsu's threshold parts them. It may fall inside the breast; half of it does not.
@@ -159,7 +157,7 @@ def _levels(values: Floats) -> tuple[int, float]:
     return level, float(bright.mean()) if bright.size else 0.0
 
 
-def _local_mean(grey: Floats, where: npt.NDArray[np.bool_], level: int) -> Floats:
+def _local_mean(grey: Float32Array, where: npt.NDArray[np.bool_], level: int) -> Float32Array:
     """Return the mean of `grey` over the pixels `where` within the window, leaning on `level` where there are few."""
     weight = where.astype(np.float32)
     total = cv2.blur(grey * weight, _WINDOW)

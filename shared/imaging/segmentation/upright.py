@@ -1,16 +1,13 @@
 """Turn a breast upright: the chest wall vertical at x = 0, the top of the breast at y = 0."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from shared.domain.arrays import Float32Array, Float64Array
 from shared.imaging.segmentation.breast import Work
 from shared.imaging.segmentation.regions import Grey, Points, u8
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +18,12 @@ class Upright:
     pixels to those of the film; `level` is the mean grey level of the breast.
     """
 
-    grey: npt.NDArray[np.float32]
+    grey: Float32Array
     breast: Grey
-    back: Floats
+    back: Float64Array
     level: float
 
-    def on_film(self, points: Floats) -> npt.NDArray[np.float32]:
+    def on_film(self, points: Float64Array) -> Float32Array:
         """Return points (N x 2: x, y) in the pixels of the film."""
         return np.asarray(points @ self.back[:, :2].T + self.back[:, 2], np.float32)
 
@@ -40,7 +37,7 @@ def upright(work: Work) -> Upright:
     return Upright(np.asarray(grey, np.float32), u8(breast), back, work.level)
 
 
-def _map(hull: Points, wall: Floats) -> tuple[Floats, tuple[int, int]]:
+def _map(hull: Points, wall: Float64Array) -> tuple[Float64Array, tuple[int, int]]:
     """Return the affine map (2 x 3) from the film, and the size (width, height) of what comes out of it."""
     start, end = wall
     length = float(np.hypot(*(end - start)))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.external
+
 ROOT = Path(__file__).resolve().parents[3]
 _SILENCERS = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "TEAMCITY_VERSION", "JENKINS_URL", "BUILD_ID", "TRAVIS", "CIRCLECI")
 """With one of these set, ONNX Runtime writes nothing anyway."""

@@ -102,7 +102,9 @@ def test_a_store_is_taken(place: str) -> None:
     assert check_store(place) == place
 
 
-@pytest.mark.parametrize("place", ["", " ", "s3://", "s3:///prefix", "s3://a:geheim@b/c", "gs://bucket", "s3://[x"])
+@pytest.mark.parametrize(
+    "place", ["", " ", "s3://", "s3:///prefix", "s3://a:geheim@b/c", "gs://bucket", "s3://[x", "s3://B!"]
+)
 def test_what_is_no_store_is_refused(place: str) -> None:
     with pytest.raises(ValueError, match=r"give s3://BUCKET") as refused:
         check_store(place)

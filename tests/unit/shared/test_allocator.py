@@ -8,6 +8,8 @@ import pytest
 from shared.local.commands import ROOT
 from tests.unit.services.inference.test_gunicorn_conf import COUNT_FAULTS
 
+pytestmark = pytest.mark.external
+
 KEEP = "from shared.allocator import keep_freed_memory; keep_freed_memory(1)"
 
 

@@ -50,6 +50,7 @@ def printed(tmp_path: Path) -> Callable[..., str]:
     return run
 
 
+@pytest.mark.external
 def test_a_killed_process_leaves_its_counts_and_has_nothing_in_hand(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
 
@@ -73,6 +74,7 @@ def test_a_killed_process_leaves_its_counts_and_has_nothing_in_hand(tmp_path: Pa
     [b"", b"\1\0", b"\x40\0\0\0\0\0\0\0\xff\x7f\0\0" + bytes(52), b"\x40\0\0\0\0\0\0\0\4\0\0\0\xff\xfe{]" + bytes(48)],
     ids=["empty", "cut in its first number", "with a value that is too long", "no JSON"],
 )
+@pytest.mark.external
 def test_a_file_that_is_no_counts_is_left_out_and_counted(
     printed: Callable[..., str], tmp_path: Path, content: bytes
 ) -> None:
@@ -84,6 +86,7 @@ def test_a_file_that_is_no_counts_is_left_out_and_counted(
 
 
 @pytest.mark.parametrize(("deleted", "lost"), [("", 3), ("counter", 1)])
+@pytest.mark.external
 def test_a_process_whose_files_were_deleted_goes_on_telling_its_counts(
     printed: Callable[..., str], deleted: str, lost: int
 ) -> None:
@@ -95,5 +98,6 @@ def test_a_process_whose_files_were_deleted_goes_on_telling_its_counts(
     assert "_created " not in scraped
 
 
+@pytest.mark.external
 def test_nothing_is_unread_where_all_files_are_whole(printed: Callable[..., str]) -> None:
     assert "mammo_metrics_files_unread 0.0" in printed(SCRAPE)

@@ -1,4 +1,4 @@
-"""The settings: each is described and listed in .env.example, and what is missing or malformed is told by its name."""
+"""The settings: described and listed in .env.example; errors name the variable; a process reads its own alone."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import Settings, SettingsError, client_key, settings
+from shared.settings import (
+    GROUPS,
+    PROCESSES,
+    BrokerSettings,
+    ClientSettings,
+    ServingSettings,
+    Settings,
+    SettingsError,
+    SettingsGroup,
+    StoreSettings,
+    TrainingSettings,
+    WorkerSettings,
+    client_key,
+    settings,
+)
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 LINE = re.compile(r"^#? ?(MAMMO_[A-Z0-9_]+)=(.*)$", re.MULTILINE)
@@ -68,6 +82,40 @@ def test_the_environment_overrides_the_file(required: None, monkeypatch: pytest.
 def test_an_empty_endpoint_means_aws(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAMMO_S3_ENDPOINT_URL", "")
     assert not settings().s3_endpoint_url
+
+
+def test_each_setting_stands_in_one_group_and_belongs_to_a_process() -> None:
+    own = [field for group in GROUPS for field in group.model_fields if field in group.__annotations__]
+    assert sorted(own) == sorted(Settings.model_fields)
+    read = {field for groups in PROCESSES.values() for group in groups for field in group.model_fields}
+    assert read == set(Settings.model_fields)
+
+
+def test_a_command_on_the_store_needs_no_broker(required: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAMMO_REDIS_URL")
+    assert settings(StoreSettings).store == "s3://films"
+    with pytest.raises(SettingsError, match=r"^MAMMO_REDIS_URL: field required"):
+        settings(BrokerSettings)
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        (StoreSettings, "MAMMO_REDIS_URL"),
+        (BrokerSettings, "MAMMO_STORE"),
+        (ClientSettings, "MAMMO_STORE"),
+        (WorkerSettings, "MAMMO_SERVE_PORT"),
+        (TrainingSettings, "MAMMO_SERVE_PORT"),
+        (ServingSettings, "MAMMO_TRAIN_PROCESSES"),
+    ],
+)
+def test_what_is_malformed_elsewhere_does_not_stop_a_process(
+    required: None, monkeypatch: pytest.MonkeyPatch, group: type[SettingsGroup], name: str
+) -> None:
+    monkeypatch.setenv(name, "")
+    settings(group)
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        settings()
 
 
 @pytest.mark.parametrize("missing", REQUIRED)

@@ -113,7 +113,9 @@ def test_a_part_is_given_up_whatever_the_reason_and_its_lists_hold(store: Direct
     if lists == "lost":
         for key in list(store.list(f"batches/{plan.batch}/keys/")):
             store.delete(key)
-    tasks.give_up(store, queue, Message(run=plan.batch, unit="000000"), ModelCorrupt("\udcff is damaged"))
+    tasks.PredictTask(flow.PREDICT).on_failure(
+        store, queue, Message(run=plan.batch, unit="000000"), ModelCorrupt("\udcff is damaged")
+    )
     assert flow.describe(store, plan).state == "done"
     lines = [BatchLine.model_validate_json(line) for line in b"".join(flow.read_results(store, plan)).splitlines()]
     keys_told = ["inbox/good.png", "inbox/gr\\udcf6\\udcdfe.png"] if lists == "whole" else ["", ""]

@@ -9,6 +9,8 @@ import pytest
 from services.inference.admission.queueing import IN_HAND
 from shared.local.commands import ROOT, inference_command
 
+pytestmark = pytest.mark.external
+
 COUNT_ARENAS = """
 import threading
 together = threading.Barrier(16)

@@ -51,9 +51,15 @@ def answers(store: ObjectStore, plan: BatchPlan, part: str, failed: int = 0) -> 
     return b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
 
 
+def finish(store: ObjectStore, queue: MemoryQueue, plan: BatchPlan, part: str, document: bytes) -> bool:
+    stored = flow.store_answers(store, plan, part, document)
+    flow.mark_part(store, queue, plan, part)
+    return stored
+
+
 def do(store: ObjectStore, queue: MemoryQueue, plan: BatchPlan, *parts: str, failed: int = 0) -> None:
     for part in parts:
-        flow.finish_part(store, queue, plan, part, answers(store, plan, part, failed))
+        finish(store, queue, plan, part, answers(store, plan, part, failed))
 
 
 def state(store: ObjectStore, plan: BatchPlan) -> tuple[str, int, int]:
@@ -104,8 +110,8 @@ def test_the_last_part_writes_the_end_with_its_counts(store: DirectoryStore, que
 
 def test_a_part_that_is_done_twice_keeps_its_first_answers(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue)
-    assert flow.finish_part(store, queue, plan, "000000", answers(store, plan, "000000", failed=2))
-    assert not flow.finish_part(store, queue, plan, "000000", answers(store, plan, "000000", failed=5))
+    assert finish(store, queue, plan, "000000", answers(store, plan, "000000", failed=2))
+    assert not finish(store, queue, plan, "000000", answers(store, plan, "000000", failed=5))
     assert state(store, plan) == ("running", 16, 2)
     assert b"".join(flow.read_results(store, plan)) == answers(store, plan, "000000", failed=2)
 
@@ -123,7 +129,7 @@ def test_heat_maps_of_answers_that_came_too_late_are_removed(store: DirectorySto
         lines = [BatchLine(index=index, key=key, heatmap=heatmap) for (index, key), heatmap in images]
         document = b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
         named[worker] = set(heatmaps)
-        flow.finish_part(store, queue, plan, "000000", document)
+        finish(store, queue, plan, "000000", document)
     assert set(store.list(f"batches/{plan.batch}/heatmaps/")) == named["first"]
 
 
@@ -132,7 +138,7 @@ def test_a_worker_that_died_between_answers_and_mark_is_made_good(store: Directo
     store.put(layout.batch_part(plan.batch, "000000"), answers(store, plan, "000000", failed=2))
     assert state(store, plan) == ("queued", 0, 0)
     assert list(flow.missing(store, plan)) == ["000000"]
-    flow.mark_part(store, queue, plan, "000000", store.get(layout.batch_part(plan.batch, "000000")))
+    flow.mark_part(store, queue, plan, "000000")
     assert state(store, plan) == ("done", 16, 2)
 
 

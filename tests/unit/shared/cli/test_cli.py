@@ -65,6 +65,14 @@ def mammo(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.parametrize("arguments", [("models", "list"), ("keys", "list"), ("status",)])
+def test_commands_on_the_store_alone_need_no_broker(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("MAMMO_REDIS_URL")
+    assert mammo(*arguments).lower().startswith(("no model", "there is no", "there are no"))
+
+
 def only_plan(store: DirectoryStore) -> Plan:
     (run,) = pipeline.list_runs(store)
     return read_plan(store, run)
@@ -237,6 +245,7 @@ def test_a_version_whose_card_is_damaged_is_shown_as_such(store: DirectoryStore)
 
 @pytest.mark.parametrize("after_s", [0.3, 0.8, 1.5])
 @pytest.mark.parametrize("arguments", [("status",), ("worker", "augment"), ("serve",)], ids=" ".join)
+@pytest.mark.external
 def test_an_interrupt_while_a_command_starts_leaves_no_trace(
     tmp_path: Path, arguments: tuple[str, ...], after_s: float
 ) -> None:
@@ -277,6 +286,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (("worker", "nope"), "augment, segment, train"),
     ],
 )
+@pytest.mark.external
 def test_an_error_is_one_line_that_says_what_to_do(tmp_path: Path, arguments: tuple[str, ...], advice: str) -> None:
     environment = {**os.environ, "MAMMO_STORE": str(tmp_path), "MAMMO_REDIS_URL": "redis://:x@127.0.0.1:9/0"}
     result = subprocess.run([ROOT / "mammo", *arguments], capture_output=True, text=True, env=environment, check=False)
@@ -286,6 +296,7 @@ def test_an_error_is_one_line_that_says_what_to_do(tmp_path: Path, arguments: tu
     assert advice in result.stderr
 
 
+@pytest.mark.external
 def test_settings_that_are_missing_are_named(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAMMO_")}
     result = subprocess.run(

@@ -8,6 +8,8 @@ from rich.console import Console
 
 from services.inference.api.openapi_examples import EXAMPLES
 from shared.api.exams import ExamPrediction
+from shared.api.films import FilmSide, FilmView
+from shared.api.predictions import PredictionAnswer
 from shared.cli import console
 from shared.modelling.evaluation import SideBySide
 from tests.unit.services.train.evaluation.test_report import (
@@ -62,7 +64,27 @@ def test_an_exam_is_told_film_by_film_by_breast_and_together(screen: Console) ->
     assert told == [
         "right.dcm", "right.dcm beside the same view of the other breast",
         "left.dcm", "left.dcm beside the same view of the other breast",
-        "report.pdf", "breast R, of 1 films", "breast L, of 1 films", "exam, as breast R",
+        "report.pdf", "breast R, of 1 film", "breast L, of 1 film", "exam, as breast R",
     ]  # fmt: skip
-    assert "report.pdf: refused (not a format that is read" in text
+    assert "report.pdf: refused (unsupported image format" in text
     assert text.count("the model was not trained on such films") == 2
+    assert text.count("view MLO (file); breast R (file); digital, Hologic\n") >= 1
+
+
+def test_a_film_is_told_with_what_is_known_of_it_and_from_where(screen: Console) -> None:
+    answer = PredictionAnswer.model_validate(EXAMPLES[PredictionAnswer])
+    assert answer.about
+    view, side = FilmView(name="CC", source="file", modifiers=("magnification",)), FilmSide(name="L", source="shape")
+    facts = {"view": view, "laterality": side, "acquisition": "digital", "vendor": "Hologic", "implant": True}
+    about = answer.about.model_copy(update={**facts, "disagreements": ("they disagree",), "notes": ("It is odd.",)})
+    console.show_prediction("a.dcm", answer.model_copy(update={"about": about}))
+    told = screen.export_text().splitlines()
+    assert "  view CC, magnification (file); breast L (by its shape); digital, Hologic, implant" in told
+    assert {"  they disagree", "  It is odd."} <= set(told)
+
+
+def test_an_exam_without_an_answer_says_so(screen: Console) -> None:
+    exam = ExamPrediction.model_validate(EXAMPLES[ExamPrediction])
+    refused = tuple(film for film in exam.films if film.problem)
+    console.show_exam(exam.model_copy(update={"films": refused, "breasts": (), "exam": None}))
+    assert "exam: no answer (every film is refused)" in screen.export_text()

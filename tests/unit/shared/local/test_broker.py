@@ -11,6 +11,8 @@ import redis
 from shared.errors import QueueUnavailable
 from shared.local import broker
 
+pytestmark = pytest.mark.external
+
 ON_PATH = any(shutil.which(name) for name in ("redis-server", "valkey-server"))
 
 

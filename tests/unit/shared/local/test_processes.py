@@ -14,6 +14,8 @@ import pytest
 
 from shared.local.processes import ProcessDied, Processes, end_noted
 
+pytestmark = pytest.mark.external
+
 ROOT = Path(__file__).resolve().parents[4]
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 STUBBORN = (sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(600)")

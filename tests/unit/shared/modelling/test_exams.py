@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
+from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES, Label
 from shared.modelling.bilateral import log_odds
 from shared.modelling.exams import breast_probabilities, by_breast_and_exam, judge_exam
-from shared.modelling.predictions import Floats, Predictions
+from shared.modelling.predictions import Predictions
 from tests.support.builders import exam_manifest, small_manifest
 
 CLEAN, DOUBTFUL, SUSPICIOUS = [0.9, 0.06, 0.04], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]
 
 
-def rows(*films: list[float]) -> Floats:
+def rows(*films: list[float]) -> Float64Array:
     return np.array(films)
 
 

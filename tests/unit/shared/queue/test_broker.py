@@ -23,6 +23,8 @@ from shared.queue.messages import QUEUES, STAGES, Message, Stage, task_name
 from shared.settings import Settings, settings
 from tests.support.servers import running_broker
 
+pytestmark = pytest.mark.external
+
 RUN = "20240601-000000-aaaa"
 
 

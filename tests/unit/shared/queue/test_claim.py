@@ -32,7 +32,7 @@ WRITES: dict[str, Callable[[FencedStore], object]] = {
 }
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.external)])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     if request.param == "directory":
         return DirectoryStore(tmp_path / "store")

@@ -20,6 +20,8 @@ from shared.local.broker import free_port
 from shared.queue.lease import LeaseHeld, lease, this_machine
 from tests.support.servers import running_broker
 
+pytestmark = pytest.mark.external
+
 NAME, TTL = "run/train/unit", 0.5
 KEY = f"mammostack:lease:{NAME}"
 

@@ -12,7 +12,7 @@ from shared.queue import worker
 from shared.queue.attempts import storable, text_of
 from shared.queue.broker import Broker
 from shared.queue.messages import Message
-from shared.queue.worker import Work
+from shared.queue.unit_task import UnitTask
 from shared.settings import settings
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
@@ -28,6 +28,25 @@ class Sent:
         self.again.append(tries)
 
 
+class Failing(UnitTask[str]):
+    """A kind of unit that fails every time."""
+
+    def __init__(self, give_up: Callable[[ObjectStore, Broker, Message, Exception], str]) -> None:
+        super().__init__("augment")
+        self._give_up = give_up
+
+    def load(self, _store: ObjectStore, _message: Message) -> str:
+        raise ValueError("a film called \udcff.pgm")
+
+    def on_failure(self, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str:
+        return self._give_up(store, broker, message, error)
+
+    def done_key(self, _unit: str) -> str:
+        raise NotImplementedError
+
+    is_cancelled = execute = advance = done_key  # type: ignore[assignment]
+
+
 @pytest.fixture
 def perform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., str], int], Sent]:
     """Delivers a message whose unit fails, to a worker that gives units up as it is told."""
@@ -38,11 +57,8 @@ def perform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callab
     monkeypatch.setattr(worker, "worker_broker", lambda _app: sent)
 
     def deliver(give_up: Callable[[ObjectStore, Broker, Message, Exception], str], tries: int) -> Sent:
-        def fail(*_: Any) -> str:
-            raise ValueError("a film called \udcff.pgm")
-
         task: Any = SimpleNamespace(app=None, request=SimpleNamespace(retries=tries, id="id"))
-        worker._perform(task, Work("augment", fail, give_up), Message(run="run", unit="000000"))
+        worker._perform(task, Failing(give_up), Message(run="run", unit="000000"))
         return sent
 
     return deliver

@@ -267,6 +267,7 @@ def test_what_waits_and_what_is_in_hand_is_told_by_the_broker(store: DirectorySt
     assert read_status(store, plan.run).queue is None
 
 
+@pytest.mark.external
 def test_a_broker_that_is_away_hides_nothing_of_what_the_store_tells(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(20), "augment")
     config = Settings(_env_file=None, store="/nowhere", redis_url=SecretStr(f"redis://127.0.0.1:{free_port()}/0"))

@@ -12,7 +12,7 @@ from shared.store.interface import ObjectStore
 from shared.store.s3 import S3Store
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.external)])
 def both_stores(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     """A directory, and a bucket of a real S3 server over HTTP."""
     if request.param == "directory":

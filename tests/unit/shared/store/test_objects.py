@@ -54,7 +54,7 @@ def bucket(client: Any) -> str:
     return name
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.external)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "directory":
         return DirectoryStore(tmp_path / "store")
@@ -490,6 +490,7 @@ def test_missing_credentials_are_told(
         open_store(settings_for("s3://bucket", s3_endpoint)).get("key")
 
 
+@pytest.mark.external
 def test_a_server_that_does_not_answer_may_come_back(credentials: None) -> None:
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
     address = f"http://127.0.0.1:{free_port()}"

@@ -20,6 +20,8 @@ from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
 from tests.support.servers import Fault, FaultyS3
 
+pytestmark = pytest.mark.external
+
 Use = Callable[[ObjectStore], object]
 Checksums = Literal["when_required", "when_supported"]
 
@@ -288,6 +290,23 @@ LACKS = {
     "does not implement": lambda _header: Fault(status=501, code="NotImplemented"),
     "refuses every write by": lambda _header: Fault(status=412, code="PreconditionFailed"),
 }
+
+
+LACKS_IN_OTHER_WORDS = {
+    "InvalidArgument": Fault(status=400, code="InvalidArgument"),
+    "InvalidRequest": Fault(status=400, code="InvalidRequest"),
+    "MethodNotAllowed": Fault(status=405, code="MethodNotAllowed"),
+}
+
+
+@pytest.mark.parametrize("header", ["If-None-Match", "If-Match"])
+@pytest.mark.parametrize("code", LACKS_IN_OTHER_WORDS)
+def test_a_server_that_takes_a_condition_for_an_error_is_refused_in_the_same_words(
+    server: FaultyS3, store: ObjectStore, header: str, code: str
+) -> None:
+    server.fault = lambda _method, _path: LACKS_IN_OTHER_WORDS[code] if header in server.headers else None
+    with pytest.raises(StoreMisconfigured, match=f"does not implement {header}, so runs"):
+        check_conditional_writes(store)
 
 
 @pytest.mark.parametrize("headers", [("If-None-Match",), ("If-Match",), ("If-None-Match", "If-Match")], ids=" ".join)

@@ -12,14 +12,15 @@ from threading import Barrier, Event
 import numpy as np
 import pytest
 
-from services.inference.admission.batching import Answer, Floats, Together, cores_for
+from services.inference.admission.batching import Answer, Together, cores_for
+from shared.domain.arrays import Float32Array
 
 needs_two_cores = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores, and Linux"
 )
 
 
-def film(value: float) -> Floats:
+def film(value: float) -> Float32Array:
     return np.full((1, 1, 2, 2), value, np.float32)
 
 
@@ -31,7 +32,7 @@ class Network:
         self.cores: list[set[int]] = []
         self.begun, self.go_on = Event(), Event()
 
-    def __call__(self, films: Floats) -> Answer:
+    def __call__(self, films: Float32Array) -> Answer:
         values = films[:, 0, 0, 0]
         self.batches.append(values.tolist())
         self.cores.append(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set())
@@ -98,8 +99,8 @@ class Preparing:
         self.order: list[float] = []
         self.go_on = Event()
 
-    def film(self, value: float) -> Callable[[], Floats]:
-        def prepare() -> Floats:
+    def film(self, value: float) -> Callable[[], Float32Array]:
+        def prepare() -> Float32Array:
             self.order.append(value)
             assert self.go_on.wait(10)
             return film(value)
@@ -161,7 +162,7 @@ def test_a_film_that_cannot_be_prepared_fails_alone_and_gives_its_place_on() -> 
     network.go_on.set()
     together = Together(network, places=1, most=2)
 
-    def prepare() -> Floats:
+    def prepare() -> Float32Array:
         raise ArithmeticError("no film")
 
     for _ in range(2):
@@ -222,7 +223,7 @@ def test_films_and_features_are_given_back_without_the_garbage_collector() -> No
 def test_a_failure_is_told_to_all_of_the_batch_and_the_next_one_works() -> None:
     network, fails = Network(), True
 
-    def forward(films: Floats) -> Answer:
+    def forward(films: Float32Array) -> Answer:
         answer = network(films)
         if fails and len(films) > 1:
             raise ArithmeticError("it does not work")
@@ -270,7 +271,7 @@ def test_who_takes_the_last_place_keeps_to_its_core_and_the_thread_may_use_all_a
 def test_places_that_are_handed_on_while_others_wait_keep_to_different_cores() -> None:
     network, met = Network(), Barrier(2)
 
-    def forward(films: Floats) -> Answer:
+    def forward(films: Float32Array) -> Answer:
         answer = network(films)
         met.wait(10)  # two are always at work together
         return answer

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from services.inference.batches import failed_line, to_document
-from shared.batches.flow import finish_part
+from shared.batches.flow import mark_part, store_answers
 from shared.batches.plan import read_batch, read_images
 from shared.errors import UndecodableImage
 from shared.local import broker
@@ -106,7 +106,8 @@ def test_results_are_streamed_as_json_lines(owner: FlaskClient, store: Directory
     plan = read_batch(store, batch)
     for part in ("000002", "000000"):
         lines = [failed_line(*image, UndecodableImage("cut off")) for image in read_images(store, plan, part)]
-        finish_part(store, queue, plan, part, to_document(lines))
+        store_answers(store, plan, part, to_document(lines))
+        mark_part(store, queue, plan, part)
     answer = owner.get(f"/v1/batches/{batch}/results")
     assert answer.mimetype == "application/x-ndjson"
     found = [json.loads(line) for line in answer.text.splitlines()]
@@ -239,6 +240,7 @@ def test_the_same_request_begins_a_batch_that_the_broker_could_not_take(
     assert queue.depth().waiting["inference"] == 1
 
 
+@pytest.mark.external
 def test_a_broker_that_was_away_is_used_again_when_it_is_back(
     store: DirectoryStore, config: Settings, tmp_path: Path, serve: Callable[[Settings], FlaskClient]
 ) -> None:
@@ -296,6 +298,7 @@ def test_without_a_model_no_batch_is_made(client: FlaskClient, store: DirectoryS
     assert (refused.status_code, refused.json["title"]) == (503, "model-not-ready")
 
 
+@pytest.mark.external
 def test_a_service_that_makes_no_batch_never_imports_celery() -> None:
     script = "import sys, services.inference.app; sys.exit(bool({'celery', 'kombu', 'redis'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0

@@ -73,7 +73,7 @@ def test_each_film_is_answered_as_it_is_alone_and_refused_by_itself(
         "report.pdf": ("unsupported-image", 415),
         "black.png": ("not-a-mammogram", 422),
         "large.png": ("image-too-large", 413),
-        "none.png": ("unsupported-image", 415),
+        "none.png": ("undecodable-image", 422),
     }
     assert problems["black.png"]["gate"]["passed"] is False
     assert "2 MB (MAMMO_MAX_IMAGE_MB)" in problems["large.png"]["detail"]

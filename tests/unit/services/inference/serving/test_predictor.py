@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.inference.admission.batching import Answer, Floats
+from services.inference.admission.batching import Answer
 from services.inference.serving.model_loader import load_model
 from services.inference.serving.predictor import ServedModel, predict
+from shared.domain.arrays import Float32Array
 from shared.imaging.formats.decode import encode_png
 from shared.store.interface import ObjectStore
 from tests.unit.services.inference.conftest import NETWORK
@@ -26,15 +27,15 @@ class Busy:
     def __init__(self, model: ServedModel) -> None:
         self.engine = model.engine
 
-    def run(self, films: Floats, *, alone: bool = False) -> Answer:
+    def run(self, films: Float32Array, *, alone: bool = False) -> Answer:
         time.sleep(0.3)
         return replace(self.engine.run(films, alone=alone), waited_s=0.3)
 
-    def run_prepared(self, prepare: Callable[[], Floats], *, alone: bool = False) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
         time.sleep(0.2)
         return self.run(prepare(), alone=alone)
 
-    def logits(self, films: Floats) -> Floats:
+    def logits(self, films: Float32Array) -> Float32Array:
         return self.run(films).logits
 
 

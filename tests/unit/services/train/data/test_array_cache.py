@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from services.train.data.array_cache import KEPT, filled
+from shared.domain.arrays import Float32Array
 
 SHAPE = (5, 1, 4, 4)
-Floats = npt.NDArray[np.float32]
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +20,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / f"mammostack-arrays-{os.getuid()}"
 
 
-def rows() -> Iterator[Floats]:
+def rows() -> Iterator[Float32Array]:
     return (np.full(SHAPE[1:], number, np.float32) for number in range(SHAPE[0]))
 
 
-def never() -> Iterator[Floats]:
+def never() -> Iterator[Float32Array]:
     raise AssertionError("it was filled again")
 
 
@@ -40,7 +39,7 @@ def test_an_array_is_filled_once_and_mapped_afterwards(folder: Path) -> None:
 
 
 def test_what_interrupts_the_filling_goes_on_and_leaves_nothing(folder: Path) -> None:
-    def broken() -> Iterator[Floats]:
+    def broken() -> Iterator[Float32Array]:
         yield next(rows())
         raise ValueError("the store is away")
 

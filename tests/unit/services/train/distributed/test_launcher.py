@@ -30,6 +30,7 @@ RECIPE = TrainingRecipe(input_size=64, epochs=3, batch_size=8, learning_rate=2e-
 TORCHRUN = ("torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m")
 
 
+@pytest.mark.external
 def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", *TORCHRUN, "tests.support.ranks", str(tmp_path / "two")], cwd=ROOT, check=True
@@ -77,6 +78,7 @@ def same(one: Tensors, other: Tensors) -> bool:
     return all(torch.equal(one[name], other[name]) for name in other)
 
 
+@pytest.mark.external
 def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[Fitted, list[float]]) -> None:
     first = Run(stopping=lambda run: True)
     with pytest.raises(JobInterrupted, match="to continue from the checkpoint"):
@@ -88,6 +90,7 @@ def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[Fitted, l
     assert (fitted.best_epoch, fitted.best_auc) == (whole[0].best_epoch, whole[0].best_auc)
 
 
+@pytest.mark.external
 def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(whole: tuple[Fitted, list[float]]) -> None:
     endless = RECIPE.model_copy(update={"epochs": 100_000})
 
@@ -135,6 +138,7 @@ def test_arrays_that_lie_on_the_disk_are_linked_and_others_written(tmp_path: Pat
     assert np.array_equal(mailbox.examples("validation").inputs, examples(4, 0).inputs)
 
 
+@pytest.mark.external
 def test_a_process_stops_when_it_is_asked_or_nobody_waits_for_it(tmp_path: Path) -> None:
     mailbox, owner = Mailbox(tmp_path), Owner.this()
     assert not mailbox.is_to_stop(owner)
@@ -155,6 +159,7 @@ def test_problems_come_back_as_they_were(tmp_path: Path) -> None:
         mailbox.raise_problem()
 
 
+@pytest.mark.external
 def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else() -> None:
     torch.manual_seed(5)
     network = build("modified_cnn")

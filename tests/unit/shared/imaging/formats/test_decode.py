@@ -85,6 +85,7 @@ def test_formats_are_named() -> None:
     }
 
 
+@pytest.mark.external
 def test_the_readers_of_dicom_are_imported_when_the_first_one_comes() -> None:
     """They take longer to import than a service may take to start."""
     program = "import sys, shared.imaging.preprocess; sys.exit(bool({'pydicom', 'imagecodecs'} & set(sys.modules)))"
@@ -124,7 +125,7 @@ def test_8_bits_stay_as_they_are() -> None:
     np.testing.assert_array_equal(to_8bit(Image(RAMP, 8)), RAMP)
 
 
-@pytest.mark.parametrize("data", [b"", b"P5", b"P2 1 1 255\n7", b"GIF89a" + bytes(20), b"hello", b"II,\0" + bytes(20)])
+@pytest.mark.parametrize("data", [b"P5", b"P2 1 1 255\n7", b"GIF89a" + bytes(20), b"hello", b"II,\0" + bytes(20)])
 def test_other_formats_are_refused_with_those_that_are_read(data: bytes) -> None:
     with pytest.raises((UnsupportedImage, UndecodableImage)) as refusal:
         decode(data)
@@ -202,6 +203,11 @@ def test_a_pgm_with_pixels_too_many_or_too_bright_is_refused() -> None:
         decode(b"P5 1 1 100\n\x65")
     with pytest.raises(UndecodableImage, match="maxval"):
         decode(b"P5 1 1 70000\n\xff\xff")
+
+
+def test_an_empty_file_is_refused_as_such() -> None:
+    with pytest.raises(UndecodableImage, match="the file is empty"):
+        decode(b"")
 
 
 def test_a_pgm_is_scaled_by_its_maxval() -> None:

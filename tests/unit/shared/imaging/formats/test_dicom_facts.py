@@ -65,6 +65,29 @@ def test_magnified_and_partial_views_are_marked_by_their_own_elements_too() -> N
     assert facts(ViewPosition="CC", EstimatedRadiographicMagnificationFactor="1.07").view_modifiers == ()
 
 
+MARKS: dict[str, dict[str, Any]] = {
+    "a contrast agent was given": {"ContrastBolusAgent": SECRET},
+    "a contrast agent": {"ImageType": ["DERIVED", "PRIMARY", "", "RECOMBINED"]},
+    "a stereo pair": {"ImageType": ["ORIGINAL", "PRIMARY", "STEREO_PLUS"]},
+    "several views, CC and MLO": {"ViewPosition": "CC", "ViewCodeSequence": Sequence([code("399368009", "")])},
+    "both sides": {"Laterality": "L", "ImageLaterality": "R"},
+}
+
+
+@pytest.mark.parametrize("words", MARKS)
+def test_what_a_reader_has_to_know_is_marked(words: str) -> None:
+    (note,) = decode(dicom(FILM, **MARKS[words])).about.notes
+    assert words in note
+    assert SECRET not in note
+
+
+@pytest.mark.parametrize("agent", ["", "NONE", "No"])
+def test_no_contrast_agent_is_none(agent: str) -> None:
+    same = {"Laterality": "L", "ImageLaterality": "L", "ViewPosition": "MLO"}
+    views = Sequence([code("399368009", "")])
+    assert decode(dicom(FILM, ContrastBolusAgent=agent, ViewCodeSequence=views, **same)).about.notes == ()
+
+
 def test_an_implant_is_marked() -> None:
     said = [facts(BreastImplantPresent=value).implant for value in ("YES", "NO", None)]
     assert said == [True, False, None]
