@@ -1,8 +1,8 @@
 """All Prometheus metrics except those of the broker.
 
 Those are in shared/queue/broker_metrics.py. Times are in seconds; no label contains an id of a person, a request or a
-film, or anything else chosen by a client. `docs/reference/metrics.md` lists all metrics; a test compares it with what is
-scraped.
+film, or anything else chosen by a client. `docs/reference/metrics.md` lists all metrics; a test compares it with what
+is scraped.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The card of a published model: what it is, what it is for, how it was made, how good it is, what its files are."""
+"""The card of a published model: intended use, training, metrics, files."""
 
 from pydantic import Field
 
@@ -34,14 +34,14 @@ def limits_of(trained_on: TrainedOn) -> tuple[str, ...]:
 
 
 class PreprocessingCard(Record):
-    """What has to happen to a film before the network; the parameters of `shared.imaging.preprocess`."""
+    """Parameters of `shared.imaging.preprocess` that the network expects."""
 
     size: int
     segmentation: int
 
 
 class Int8Report(Record):
-    """How the graph in 8-bit integers judges the validation films, beside the network's own."""
+    """Agreement of the 8-bit graph with the network on the validation films."""
 
     films: int
     auc: float | None = Field(description="macro, of the network; None where a class was missing")
@@ -51,9 +51,14 @@ class Int8Report(Record):
 
 
 class ModelCard(Record):
-    """`metrics` are those of the recipe under `protocol`, over all folds: every film judged by a model that had not
-    seen its patient; so are sensitivity and specificity of `operating_points`. The published weights are those of
-    `fold`, chosen by its validation films; `temperature`, thresholds and bands come from the same films."""
+    """Metadata, metrics and files of a published model.
+
+    `metrics` are those of the recipe under `protocol`, over all folds: every film is judged by a model that has not
+    seen its
+    patient; so are sensitivity and specificity of `operating_points`. The published weights are those of `fold`, chosen
+    by
+    its validation films; `temperature`, thresholds and bands come from the same films.
+    """
 
     network: Network
     version: str

@@ -19,7 +19,7 @@ class Profile(Record):
     training: dict[Network, TrainingRecipe]
 
     def strided(self, strided: Strided) -> Self:
-        """The same for weights of ResNet-50 that have their strides elsewhere."""
+        """Return the profile for weights of ResNet-50 with other strides."""
         recipe = self.training["resnet50"].model_copy(update={"strided": strided})
         return self.model_copy(update={"training": {**self.training, "resnet50": recipe}})
 
@@ -35,7 +35,7 @@ def _profile(
     rates: tuple[float, float, float],
     batches: tuple[int, int, int] = (32, 32, 32),
 ) -> Profile:
-    """A profile from one figure for each network, in the order of NETWORKS."""
+    """Create a profile from one value per network, in the order of NETWORKS."""
     recipes = {
         network: TrainingRecipe(
             input_size=size,
@@ -109,7 +109,11 @@ PROFILES: dict[str, Profile] = {
 
 
 def profile(name: str) -> Profile:
-    """Raises PlanError, with the names that there are."""
+    """Return a profile by name.
+
+    Raises:
+        PlanError: there is no such profile; names the existing ones.
+    """
     if name not in PROFILES:
         raise PlanError(f"there is no profile '{name}'; choose one of {', '.join(PROFILES)}")
     return PROFILES[name]

@@ -62,10 +62,10 @@ class AugmentationRecipe(Record):
 
 
 def read_augmentation(document: bytes, file: str) -> AugmentationRecipe:
-    """The recipe that a file holds: JSON where its name ends so, otherwise TOML.
+    """Read a recipe: JSON if the file's name ends in .json, otherwise TOML.
 
     Raises:
-        InputError: it is neither, or not a recipe; names the file and every field that is wrong.
+        InputError: it is not a recipe; names the file and every invalid field.
     """
     where = "see `mammo augment --schema`"
     try:
@@ -81,8 +81,10 @@ def read_augmentation(document: bytes, file: str) -> AugmentationRecipe:
 
 
 class Jitter(Record):
-    """What the loader does to every training image anew in every epoch, on top of the stored variants; nothing by
-    default. Amounts are drawn evenly within the limits."""
+    """Random changes of every training image in every epoch; none by default.
+
+    They are applied by the loader to the stored variants. Amounts are drawn uniformly within the limits.
+    """
 
     rotation_deg: float = Field(0.0, ge=0, le=180, description="to either side, about the input's centre")
     shift: float = Field(0.0, ge=0, le=0.5, description="to either side, part of the input's edge")
@@ -93,14 +95,14 @@ class Jitter(Record):
 
     @property
     def moves(self) -> bool:
-        """Whether pixels change their place."""
+        """Return True if pixels are moved."""
         return self.flip or any((self.rotation_deg, self.shift, self.scale))
 
 
 class TrainingRecipe(Record):
-    """How one network is trained. Rates are AdamW's, under one cosine schedule with a linear warm-up.
+    """Training parameters of a network: AdamW, a cosine schedule, a linear warm-up.
 
-    A pretrained network learns in stages from the top: its new head alone, then stage after stage of the rest.
+    A pretrained network is unfrozen from the top: first its new head alone, then stage after stage.
     """
 
     input_size: int = Field(ge=64, le=2048, description="edge of the square network input, pixels")

@@ -39,7 +39,7 @@ def download(network: Network, *, progress: bool = False) -> tuple[dict[str, Ten
 
 
 def from_file(data: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors of a `.pth` or `.safetensors` file, without running any code that it may hold.
+    """Read the tensors of a `.pth` or `.safetensors` file without executing code.
 
     Raises:
         WeightsUnavailable: it is neither.
@@ -62,10 +62,10 @@ def from_file(data: bytes, name: str) -> dict[str, Tensor]:
 
 
 def load_into(network: MammogramNetwork, kind: Network, tensors: Mapping[str, Tensor], source: str) -> WeightsReport:
-    """Copies what fits into `network`; `tensors` has torchvision's names.
+    """Copy all fitting tensors into `network`; `tensors` has torchvision's names.
 
     Raises:
-        WeightsUnavailable: not one layer fits.
+        WeightsUnavailable: no layer fits.
     """
     own = network.state_dict()
     fitting, unexpected = {}, []

@@ -154,7 +154,7 @@ def test_a_refused_film_shows_the_reason_and_what_to_do_and_nothing_of_the_film_
 @pytest.mark.parametrize(
     ("film", "title", "advice"),
     [
-        (b"pdf", "Not a kind of file that can be read", "as DICOM, PNG, JPEG, TIFF or PGM"),
+        (b"pdf", "Unsupported kind of file", "as DICOM, PNG, JPEG, TIFF or PGM"),
         (b"damaged", "The file cannot be read", "Export it again"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_refused_film_hangs_in_the_free_place_with_its_reason_and_the_others_a
     refused = page.inner_text("#films .refused")
     assert "Not recognised as a mammogram. There is no straight chest wall; send one whole mammogram." in refused
     assert "Choose the film of one breast, whole" in refused
-    assert "hangs in a free place" in refused
+    assert "shown in a free place" in refused
     assert page.inner_text("#exam-count") == "1 film of 4 refused: the answers leave it out."
     assert "Refused: not recognised as a mammogram" in page.inner_text("#exam-films")
     assert page.inner_text("#answer").startswith("Abnormal")
@@ -82,7 +82,7 @@ def test_a_film_of_unknown_view_hangs_in_the_order_given_and_a_missing_one_is_na
     choose_exam(page, ExamSpec(side="R", view=None), R_CC, L_CC, L_MLO)
     assert places(page) == ["R CC", "L CC", "R, view not known", "L MLO"]
     assert notes(page, 2) == [
-        "Its view is not known, so it hangs in the order given; state it under “Correct the view”."
+        "Its view is not known, so it is shown in the order given; state it under “Correct the view”."
     ]
     choose_exam(page, R_CC, L_CC, L_MLO)
     assert places(page) == ["R CC", "L CC", "No right MLO film", "L MLO"]

@@ -186,7 +186,7 @@ def test_the_balanced_operating_point_is_the_services_own(page: Any, served: Ser
 
 def test_a_text_and_what_is_no_mammogram_are_refused_in_words(page: Any) -> None:
     choose(page, b"Dear colleague", "letter.txt")
-    assert page.inner_text("#problem-title") == "Not a kind of file that can be read"
+    assert page.inner_text("#problem-title") == "Unsupported kind of file"
     assert "send PGM (P5), PNG, JPEG, TIFF or DICOM" in page.inner_text("#problem-detail")
     choose(page, PNG[:5000], "broken.png")
     assert page.inner_text("#problem-title") == "The file cannot be read"

@@ -24,7 +24,7 @@ export function filmNotes({ finding }, { mirrored, inOrder }) {
     about.implant && "Implant present",
     modifiers.length > 0 && `Not a standard view: ${modifiers.join(", ")}`,
     about.acquisition === "synthesized" && "Synthesized from tomosynthesis",
-    inOrder && "Its view is not known, so it hangs in the order given; state it under “Correct the view”",
+    inOrder && "Its view is not known, so it is shown in the order given; state it under “Correct the view”",
     mirrored && "Shown mirrored, so that the chest walls face each other",
     inferred(about),
     ...about.notes,

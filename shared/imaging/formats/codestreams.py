@@ -132,7 +132,7 @@ def _image_and_tile_size(data: bytes, at: int) -> tuple[int, int, int, bool]:
 
 
 def _coding_style(data: bytes, at: int) -> int:
-    """How often the image was halved."""
+    """Return the number of decomposition levels."""
     fields: tuple[int, ...] = struct.unpack_from(">BBHBBBB", data, at)
     style, _, layers, _, levels, block_width, block_height = fields
     precincts = struct.unpack_from(f">{levels + 1}B", data, at + 10) if style & 1 and levels <= 32 else ()

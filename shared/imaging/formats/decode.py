@@ -43,7 +43,7 @@ def decode(data: bytes, least_edge: int | None = None) -> Image:
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """A grey PNG of uint8 or uint16 pixels (H x W).
+    """Encode uint8 or uint16 pixels (H x W) as a greyscale PNG.
 
     Level 1, the up filter and run lengths: on films several times as fast as level 6, and smaller.
     """
@@ -57,8 +57,10 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def encode_pgm(pixels: Pixels, bits: int | None = None) -> bytes:
-    """A binary PGM (P5) of uint8 or uint16 pixels (H x W), which declares a depth in bits, else that of the array; two
-    bytes a pixel are big-endian, as Netpbm asks."""
+    """Encode uint8 or uint16 pixels (H x W) as a binary PGM (P5) of a depth in bits.
+
+    The depth defaults to that of the array; two-byte pixels are big-endian, as Netpbm requires.
+    """
     height, width = pixels.shape
     samples = pixels if pixels.dtype == np.uint8 else pixels.astype(">u2")
     maxval = np.iinfo(pixels.dtype).max if bits is None else 2**bits - 1
@@ -113,7 +115,10 @@ def _read_tiff(data: bytes, _least_edge: int | None) -> Image:
 
 
 def _image(samples: npt.NDArray[np.uint8 | np.uint16], orientation: int, name: str) -> Image:
-    """The image of decoded samples (H x W, or H x W x channels): grey, the right way up, without opacity."""
+    """Create an image from samples (H x W, or H x W x channels).
+
+    Colour becomes grey, the orientation is applied, and opacity is dropped.
+    """
     if samples.ndim == 3 and samples.shape[2] > 2:
         grey = unsigned(cv2.cvtColor(samples[..., :3].copy(), cv2.COLOR_RGB2GRAY))
     else:

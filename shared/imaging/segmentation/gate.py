@@ -36,7 +36,7 @@ _PASSED = "it has the shape, chest wall, skin line and dark background of a mamm
 
 @dataclass(frozen=True)
 class Gate:
-    """`score` is 0 for what is certainly no mammogram and 1 for what certainly is one; `reason` says why."""
+    """Result of the mammogram gate: `score`, 0 (certainly none) to 1, and `reason`."""
 
     score: float
     reason: str
@@ -110,7 +110,7 @@ DIGITAL = _traits(
 
 
 def judge(work: Work) -> Gate:
-    """The gate's answer for a reduced film with its chest wall on the left."""
+    """Return the gate's result for a reduced film with its chest wall on the left."""
     traits = DIGITAL if work.stepped else SCANNED
     measured = measure(work)
     scores = {name: trait.score(measured[name]) for name, trait in traits.items() if name in measured}
@@ -120,7 +120,10 @@ def judge(work: Work) -> Gate:
 
 
 def measure(work: Work) -> dict[str, float]:
-    """The number of each trait. Grey levels are counted in contrasts: from the ground to the mean of the breast."""
+    """Measure the value of each trait.
+
+    Grey levels are in units of contrast: from the background to the mean of the breast.
+    """
     outside = cv2.dilate(work.breast, np.ones((2 * _GROUND + 1, 2 * _GROUND + 1), np.uint8)) == 0
     around = work.grey[_SPARSE][outside[_SPARSE]].astype(np.uint8)
     ground = float(np.bincount(around, minlength=256).cumsum().searchsorted(around.size / 5)) if around.size else 255.0
@@ -164,7 +167,7 @@ def _edges(work: Work, ground: float, contrast: float) -> dict[str, float]:
 
 
 def _middle(values: Float32Array) -> float:
-    """The median, or the greater of two; `np.median` takes twenty times as long."""
+    """Return the median, or the greater of two; `np.median` is twenty times slower."""
     return float(np.sort(values)[len(values) // 2])
 
 
