@@ -9,7 +9,7 @@ COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training soak check format images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ check: .venv/ready ## ruff, mypy, import contracts
 format: .venv/ready ## let ruff mend what it can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+reference: .venv/ready ## write docs/reference, docs/openapi.json and the settings of .env.example from the code
+	.venv/bin/python -m tests.reference
 
 images: .env ## build the container images and tell their sizes; PIP_ARGS= is given to pip, such as an index of CPU wheels of torch
 	$(COMPOSE) build

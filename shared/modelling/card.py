@@ -36,8 +36,8 @@ def limits_of(trained_on: TrainedOn) -> tuple[str, ...]:
 class PreprocessingCard(Record):
     """Parameters of `shared.imaging.preprocess` that the network expects."""
 
-    size: int
-    segmentation: int
+    size: int = Field(description="edge of the square network input, pixels")
+    segmentation: int = Field(description="version of the segmentation")
 
 
 class Int8Report(Record):
@@ -60,33 +60,35 @@ class ModelCard(Record):
     its validation films; `temperature`, thresholds and bands come from the same films.
     """
 
-    network: Network
-    version: str
-    created: str
-    code_version: str
-    code_sha256: str = ""
-    run: str
-    dataset: str
+    network: Network = Field(description="architecture")
+    version: str = Field(description="name of the version within its network")
+    created: str = Field(description="date and time of publishing, UTC, ISO 8601")
+    code_version: str = Field(description="release of Mammostack that trained it")
+    code_sha256: str = Field("", description="digest of the code that trained it")
+    run: str = Field(description="run that trained it")
+    dataset: str = Field(description="data set that it was trained on")
     data_sha256: str = Field("", description="of the manifests of the images that it was trained on")
-    synthetic: bool
-    protocol: Protocol
-    fold: int
+    synthetic: bool = Field(description="the films were generated: no figure says anything about people")
+    protocol: Protocol = Field(
+        description="how films are divided into folds: by patient, or as in the paper, which leaks"
+    )
+    fold: int = Field(description="fold whose weights are published")
     held_out_patients: tuple[str, ...] = Field(description="of whom the published weights have seen no film")
-    seed: int
-    classes: tuple[Label, ...]
-    preprocessing: PreprocessingCard
-    recipe: TrainingRecipe
-    augmentation: str
-    weights: WeightsReport
-    parameters: int
-    metrics: ModelMetrics
+    seed: int = Field(description="seed of the run")
+    classes: tuple[Label, ...] = Field(description="in the order of the network's outputs")
+    preprocessing: PreprocessingCard = Field(description="what happens to a film before the network")
+    recipe: TrainingRecipe = Field(description="how the network was trained")
+    augmentation: str = Field(description="id of the augmentation recipe")
+    weights: WeightsReport = Field(description="where the initial weights came from")
+    parameters: int = Field(description="number of weights")
+    metrics: ModelMetrics = Field(description="by cross-validation under the protocol")
     leaky_metrics: ModelMetrics | None = Field(
         None, description="of the same network by the protocol 'paper', which leaks; None where it was not tried"
     )
     temperature: float = Field(
         gt=0, description="that the published weights' logits are divided by; 1.0 changes nothing"
     )
-    operating_points: tuple[OperatingPoint, ...]
+    operating_points: tuple[OperatingPoint, ...] = Field(description="thresholds on the abnormal score")
     comparison: Comparison | None = Field(
         None,
         description="with the same view of the other breast; None: published before it, or from patients without both",
@@ -103,7 +105,7 @@ class ModelCard(Record):
         None, description="of the graph's golden answers from torch's; None: published before it was written down"
     )
     explainable: bool = Field(description="the class-activation map is one product with the last feature map")
-    intended_use: str = INTENDED_USE
-    limits: tuple[str, ...] = LIMITS
-    data_terms: str
+    intended_use: str = Field(INTENDED_USE, description="what it may be used for")
+    limits: tuple[str, ...] = Field(LIMITS, description="what it can't do")
+    data_terms: str = Field(description="terms under which the data set may be used")
     files: dict[str, str] = Field(description="SHA-256 of every file beside this card")

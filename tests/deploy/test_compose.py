@@ -37,6 +37,15 @@ def test_every_variable_of_compose_is_in_the_example() -> None:
     assert used <= listed
 
 
+def test_every_setting_that_a_file_of_the_deployment_names_exists() -> None:
+    known = {f"MAMMO_{name.upper()}" for name in Settings.model_fields}
+    files = [ROOT / "docker-compose.yml", ROOT / ".env.example", *(ROOT / "deploy").rglob("*")]
+    for file in files:
+        if file.is_file() and "__pycache__" not in file.parts:
+            named = set(re.findall(r"(?<!\w)MAMMO_[A-Z0-9_]*[A-Z0-9]\b", file.read_text()))
+            assert named <= known, file
+
+
 def test_what_compose_builds_has_a_target() -> None:
     targets = set(re.findall(r"^FROM \S+ AS ([\w-]+)$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE))
     built = {service["build"]["target"] for service in compose()["services"].values() if "build" in service}

@@ -1,0 +1,134 @@
+"""The page of the errors: classes, codes and statuses read from the code, meanings and advice written here."""
+
+import importlib
+import re
+from collections.abc import Iterator
+
+from shared.errors import MammoError
+from shared.local.commands import ROOT
+from tests.reference.markdown import page, table
+
+ADVICE = {
+    "internal": ("An unexpected error.", "Look up the request id, or the run, in the log and report it."),
+    "invalid-input": ("What was sent or given is wrong.", "Correct it as the message says."),
+    "invalid-settings": ("A setting is missing or malformed.", "Set the variable that the message names."),
+    "invalid-dataset": ("A file of a data set is wrong.", "Correct the file and line that the message names."),
+    "invalid-plan": ("A run asks for something impossible.", "Change the options that the message names."),
+    "invalid-image": ("The image can't be used.", "Send another image."),
+    "unsupported-image": ("The format is not read.", "Convert it to DICOM, PNG, TIFF, JPEG or PGM."),
+    "unsuitable-kind": (
+        "The DICOM object is not a mammogram for presentation.",
+        "Send the For Presentation image of a 2D view.",
+    ),
+    "undecodable-image": ("The file is cut short or corrupt.", "Export or transfer it again."),
+    "image-too-large": ("The image exceeds a limit.", "Send a smaller one, or raise MAMMO_MAX_IMAGE_MB."),
+    "image-too-small": ("It has far fewer pixels than a mammogram.", "Send the film itself, not a thumbnail."),
+    "not-a-mammogram": (
+        "No breast was found in the image.",
+        "Check the image; the gate's score comes with the answer.",
+    ),
+    "store": ("The object store failed.", "Read the message."),
+    "object-not-found": ("There is no such object.", "Check the name; `mammo resume RUN --verify` makes it again."),
+    "precondition-failed": ("Another process wrote the object first.", "Repeat the command."),
+    "store-unavailable": ("The store does not answer, or throttles.", "Repeat later; see the runbook store-errors."),
+    "store-misconfigured": (
+        "The store refuses access, or there is no such bucket.",
+        "Correct the setting that the message names.",
+    ),
+    "store-unsupported": (
+        "The server lacks an operation that is needed, such as conditional writes.",
+        "Use a server that has it.",
+    ),
+    "queue-unavailable": ("The broker does not answer.", "Repeat later; see the runbook broker-away."),
+    "queue-misconfigured": ("The broker refuses access, or would lose messages.", "Correct what the message names."),
+    "job-interrupted": ("A long job was stopped; its checkpoint is kept.", "Nothing: the next worker goes on."),
+    "run": ("The run has failed.", "Read `mammo status RUN`, then `mammo retry RUN`."),
+    "run-not-found": ("There is no such run.", "List the runs with `mammo status`."),
+    "access": ("An API key is the matter.", "Read the message."),
+    "key-unknown": ("There is no key of this id.", "List the keys with `mammo keys list`."),
+    "not-authenticated": ("No valid API key came with the request.", "Send `Authorization: Bearer KEY`."),
+    "not-allowed": ("The key lacks the scope.", "Use another key, or create one with the scope."),
+    "limit-reached": ("The key's limit of requests is reached.", "Wait the seconds of `Retry-After`."),
+    "weights-unavailable": (
+        "Pretrained weights can't be fetched.",
+        "Give a file with `--weights`, or train `--from-scratch`.",
+    ),
+    "model": ("The registry of models failed.", "Read the message."),
+    "model-not-found": ("There is no such model or version.", "List them with `mammo models list`."),
+    "model-corrupt": ("A file of the model is not the one of its card.", "Promote or publish another version."),
+    "model-not-ready": ("No model is loaded yet.", "Repeat later; promote a version if there is none."),
+    "promotion-refused": (
+        "The gate found the version no better, or not comparable.",
+        "Read the reason; `--force` overrides it.",
+    ),
+    "api": ("The inference service refused the request, or is away.", "Read its problem document; check `--url`."),
+    "lease-held": ("Another worker has the unit.", "Nothing: it is tried again."),
+    "superseded": ("Another worker has taken the job over.", "Nothing: the other worker finishes it."),
+    "worker-lost": (
+        "The worker died at this film or job each time.",
+        "Look at memory and log of the worker, then `mammo retry RUN`.",
+    ),
+    "reason-unstorable": ("The text of an error could not be stored.", "Read the log of the worker."),
+    "batch-ended": ("The batch is finished or cancelled.", "Create another batch."),
+    "batch-not-found": ("There is no such batch of this key's owner.", "List them with `mammo batch list`."),
+    "idempotency-conflict": (
+        "The Idempotency-Key came before with another request.",
+        "Use a new one for each new request.",
+    ),
+    "already-running": ("Another demo uses the folder.", "Stop it first."),
+    "broker-data-unreadable": ("Another server wrote the broker's data.", "Do what the message says."),
+    "process-died": ("A process of the demo ended by itself.", "Read the log that the message names."),
+    "image-unreadable": ("The store refuses this object of a batch.", "Check the permissions of the object."),
+    "no-keys": (
+        "The service would listen on a public address without any API key.",
+        "Create a key with `mammo keys create`.",
+    ),
+    "overloaded": ("Too many requests wait already.", "Wait the seconds of `Retry-After`."),
+    "deadline-passed": ("The request was not begun in the time that its sender gave.", "Allow more time, or ask less."),
+    "client-gone": ("The client closed the connection.", "Nothing: no answer was computed."),
+    "training-process-lost": ("A process of a training job died.", "Look at the memory and log of the worker."),
+    "too-few-circles": ("A class has no outlined lesion to learn from.", "Train without the head's regression."),
+    "training-diverged": ("The loss is no number any more.", "Lower the learning rate of the recipe."),
+    "checkpoint-unusable": ("A checkpoint is damaged or of another job.", "Nothing: the job begins anew."),
+}
+"""Code -> what it means and what to do."""
+
+
+def errors_page() -> str:
+    """List every error code with its status, whether a retry helps, and what to do."""
+    rows = [
+        (f"`{error.code}`", f"`{error.__name__}`", str(error.http_status), retry(error), *ADVICE[error.code])
+        for error in errors()
+    ]
+    return page(
+        "Errors",
+        "Every error that is raised on purpose has a code, which stands in problem documents, in the reasons that the "
+        "store keeps, and in metrics. Its message ends with what to do. The status is that of an HTTP answer; "
+        "errors that no request meets have one too. `shared/errors.py` draws the tree of the classes.",
+        table(("code", "class", "status", "retry helps", "meaning", "what to do"), rows),
+    )
+
+
+def retry(error: type[MammoError]) -> str:
+    """Return whether the same call stands a chance later."""
+    return "yes" if error.retryable else "no"
+
+
+def errors() -> Iterator[type[MammoError]]:
+    """Yield each class with a code of its own, parents first."""
+    for module in defining_modules():
+        importlib.import_module(module)
+    found, waiting = [], [MammoError]
+    while waiting:
+        error = waiting.pop(0)
+        waiting += sorted(error.__subclasses__(), key=lambda each: each.code)
+        if "code" in vars(error) and error.__module__.startswith(("shared.", "services.")):
+            found.append(error)
+    yield from found
+
+
+def defining_modules() -> Iterator[str]:
+    """Yield the modules that give an error class a code."""
+    for file in sorted([*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")]):
+        if re.search(r'^    code(: ClassVar\[str\])? = "', file.read_text(), re.MULTILINE):
+            yield ".".join(file.relative_to(ROOT).with_suffix("").parts)

@@ -1,0 +1,103 @@
+"""The page of the settings, and the list of them in `.env.example`."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from shared.settings import GROUPS, PROCESSES, SettingsGroup
+from tests.reference.markdown import page, table
+
+MARK = "# ---- Settings of Mammostack (shared/settings.py), with their defaults "
+
+
+def settings_page() -> str:
+    """Describe every setting: name, type, default, meaning, processes that read it."""
+    parts = [
+        "Each setting is an environment variable, or a line of `.env` in the working folder; the environment wins. A "
+        "process reads and checks its own settings alone. `.env.example` lists them all to copy.",
+    ]
+    for group in GROUPS:
+        rows = [
+            (f"`{variable(name)}`", type_name(info), default_text(info), info.description or "", readers(name))
+            for name, info in own_fields(group)
+        ]
+        title = (group.__doc__ or "").strip().rstrip(".")
+        parts += [f"## {title}", table(("variable", "type", "default", "meaning", "read by"), rows)]
+    needed = [(process, ", ".join(required(groups)) or "none") for process, groups in PROCESSES.items()]
+    parts += ["## What must be set", table(("process", "variables without a default"), needed)]
+    return page("Settings", *parts)
+
+
+def env_example(current: str) -> str:
+    """Return `.env.example` with the list of settings made anew; the part before it is kept."""
+    head = current[: current.index(MARK)]
+    lines = [MARK.ljust(120, "-")]
+    for group in GROUPS:
+        described = [(name, info) for name, info in own_fields(group) if f"\n{variable(name)}=" not in head]
+        if described:
+            lines += ["", f"# -- {(group.__doc__ or '').strip().rstrip('.')} --"]
+        for name, info in described:
+            lines += [*_comment(info.description or ""), f"#{variable(name)}={example(info)}"]
+    return head + "\n".join(lines) + "\n"
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a field."""
+    return f"MAMMO_{name.upper()}"
+
+
+def own_fields(group: type[SettingsGroup]) -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the fields that a group adds to those that it inherits."""
+    return ((name, info) for name, info in group.model_fields.items() if name in group.__annotations__)
+
+
+def type_name(info: FieldInfo) -> str:
+    """Return the type of a setting in words, with its bounds."""
+    kinds = [kind for kind in get_args(info.annotation) if kind is not type(None)]
+    if get_origin(info.annotation) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(info.annotation))
+    kind: Any = kinds[0] if kinds else info.annotation
+    name = {str: "text", SecretStr: "secret", int: "integer", float: "number", bool: "`True` or `False`"}[kind]
+    words = {"ge": "at least", "gt": "above", "le": "at most"}
+    bounds = [
+        f"{words[bound]} {value:g}"
+        for rule in info.metadata
+        for bound in words
+        if (value := getattr(rule, bound, None)) is not None
+    ]
+    return ", ".join([name, *bounds])
+
+
+def default_text(info: FieldInfo) -> str:
+    """Return the default as one writes it, or that there is none."""
+    if info.is_required():
+        return "none: must be set"
+    return "empty" if info.default in (None, "") else f"`{info.default}`"
+
+
+def example(info: FieldInfo) -> str:
+    """Return the value that `.env.example` shows: the default, or an example where there is none."""
+    if info.is_required():
+        return str((info.examples or [""])[0])
+    return "" if info.default is None else str(info.default)
+
+
+def readers(name: str) -> str:
+    """Return the processes that read a field."""
+    return ", ".join(
+        process for process, groups in PROCESSES.items() if any(name in group.model_fields for group in groups)
+    )
+
+
+def required(groups: tuple[type[SettingsGroup], ...]) -> list[str]:
+    """Return the variables without which a process does not start."""
+    return [
+        f"`{variable(name)}`" for group in groups for name, info in group.model_fields.items() if info.is_required()
+    ]
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 120, initial_indent="# ", subsequent_indent="# ", break_long_words=False)

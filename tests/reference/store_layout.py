@@ -1,0 +1,102 @@
+"""The page of the object store, read from `shared.store.layout`."""
+
+import inspect
+from collections.abc import Callable, Iterator
+
+from shared.store import layout
+from tests.reference.markdown import page, table
+
+MEANINGS = {
+    "raw_manifest": "what the data set is, and the digest of its content",
+    "raw": "all of a data set",
+    "raw_content": "one version of the content of a data set; stores of before 0.2 have no digest here",
+    "raw_manifests": "the shards of a data set",
+    "raw_shard": "what is known of the films of a shard",
+    "raw_films": "the films of a data set",
+    "raw_film": "a film as it came",
+    "augmented_image": "an augmented film",
+    "augmented_manifests": "the finished shards of the augment stage",
+    "augmented_manifest": "what a finished shard holds; written last",
+    "segmented_image": "a segmented film",
+    "segmented_mask": "its mask",
+    "segmented_manifests": "the finished shards of the segment stage",
+    "segmented_manifest": "what a finished shard holds; written last",
+    "runs": "all runs",
+    "run_plan": "what a run does: data set, recipes, networks, protocols, seed",
+    "stage_marker": "the stage is finished",
+    "cancelled": "the run was cancelled",
+    "claim": "which worker may write for a long job",
+    "training": "all training jobs of a run",
+    "fold_file": "a file of one training job, such as its checkpoint, weights and predictions; the unit is "
+    "NETWORK/PROTOCOL/fold-K",
+    "report_file": "the report of a run and its figures",
+    "published": "the networks that the run has published",
+    "published_mark": "the version that the run has published of a network",
+    "promoted": "the networks that the run has tried to promote",
+    "promoted_mark": "the gate's decision on a network",
+    "failures": "what a run, or a stage of it, has given up or set aside",
+    "failure": "why a unit of work was given up, or a film was set aside",
+    "models": "all models, or all versions of a network",
+    "model": "one published version",
+    "model_card": "its card, which has the digests of its files",
+    "model_file": "one of its files; versions of before 0.2 have no digest in the path",
+    "aliases": "the aliases of a network",
+    "alias": "the version that an alias, such as `production`, points to",
+    "audit": "all moves of aliases",
+    "audit_line": "one move: who, when, why",
+    "weights": "pretrained weights that were brought along",
+    "batches_of": "the batches of an owner",
+    "batch_of": "one of them; they sort by time",
+    "batch_plan": "what a batch of predictions is: owner, model, options",
+    "batch_listing": "the list of the images of a batch",
+    "batch_keys": "a piece of that list",
+    "batch_part": "the answers of a part of the images, a JSON line for each",
+    "batch_heatmap": "the heat map of an image, where it was asked for",
+    "batch_marks": "the finished parts of a batch",
+    "batch_mark": "the part is finished; so many of its images have no finding",
+    "batch_enqueued": "all parts of the batch were enqueued",
+    "batch_end": "how the batch ended",
+    "access": "the hashes of all API keys",
+    "self_test": "objects that a process writes and deletes when it starts, to test the store",
+}
+
+
+class _Placeholder:
+    """Stands in a path for a value; whatever its format, it shows as its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __format__(self, form: str) -> str:
+        return f"<{self._name}>"
+
+    def __getitem__(self, part: object) -> "_Placeholder":
+        return self
+
+
+def store_layout_page() -> str:
+    """List every path of the store with its meaning."""
+    rows = [(f"`{path}`", MEANINGS[name], f"`{name}`") for name, path in paths()]
+    return page(
+        "Layout of the object store",
+        "`MAMMO_STORE` names a bucket with an optional prefix, or a directory; the paths below begin there. A path "
+        "that ends in `/` is a prefix.",
+        table(("path", "what", "function of `shared.store.layout`"), rows),
+    )
+
+
+def paths() -> Iterator[tuple[str, str]]:
+    """Yield the name of each function of the layout and the path that it makes."""
+    for name, make in builders():
+        needed = inspect.signature(make).parameters
+        bare = {each: _Placeholder(each) for each, one in needed.items() if one.default is one.empty}
+        every = {each: _Placeholder(each) for each in needed}
+        for arguments in [bare] if bare.keys() == every.keys() else [bare, every]:
+            yield name, make(**arguments)
+
+
+def builders() -> Iterator[tuple[str, Callable[..., str]]]:
+    """Yield the functions of the layout that make paths."""
+    for name, function in vars(layout).items():
+        if inspect.isfunction(function) and name != "check_name":
+            yield name, function
