@@ -24,7 +24,7 @@ def test_a_query_is_read_into_its_type(app: Flask) -> None:
 
 @pytest.mark.parametrize(
     ("query", "told"),
-    [("timeout_ms=soon", "timeout_ms"), ("size=7", "size: extra inputs"), ("view=1&view=1", "more than once")],
+    [("timeout_ms=soon", "timeout_ms"), ("size=7", "size: extra inputs"), ("view=1&view=1", "repeated")],
 )
 def test_a_query_that_can_not_be_is_told(app: Flask, query: str, told: str) -> None:
     with app.test_request_context(f"/?{query}"), pytest.raises(InputError, match=told):
