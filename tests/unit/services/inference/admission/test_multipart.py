@@ -88,7 +88,7 @@ def test_a_field_name_that_may_be_anything_is_not_quoted() -> None:
 
 
 def test_a_head_without_an_end_is_refused_before_much_of_it_was_kept() -> None:
-    with pytest.raises(RequestEntityTooLarge, match="too long a head"):
+    with pytest.raises(RequestEntityTooLarge, match="too long a header"):
         read_form(in_pieces(b"--b\r\n" + bytes(50_000) + END, 1000), "b", 1000)
 
 

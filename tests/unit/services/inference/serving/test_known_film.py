@@ -61,8 +61,8 @@ def test_what_is_said_otherwise_elsewhere_is_told_in_words() -> None:
     assert known(HEADER, wall="right").disagreements == ()
     found = known(HEADER, wall="right", view="MLO", side="L")
     assert found.disagreements == (
-        "the sender says that the view is MLO, the file says CC",
-        "the sender says that the breast is L, the file says R",
+        "the stated view is MLO, but the file says CC",
+        "the stated side is L, but the file says R",
         "the side is L by its source, but the chest wall on the right indicates R",
     )
 
