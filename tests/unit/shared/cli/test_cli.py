@@ -314,7 +314,7 @@ def test_keys_are_made_listed_followed_and_revoked(store: DirectoryStore, monkey
     listed = mammo("keys", "list")
     assert key.split("_")[1] in listed
     assert key not in listed
-    assert "follows" in mammo("keys", "rotate", key.split("_")[1])
+    assert "replaces" in mammo("keys", "rotate", key.split("_")[1])
     assert "is revoked" in mammo("keys", "revoke", key.split("_")[1])
     monkeypatch.setenv("METRICS_KEY", key)
     brought = mammo("keys", "create", "prometheus", "--scope", "metrics", "--from-env", "METRICS_KEY")

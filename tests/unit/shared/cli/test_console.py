@@ -62,8 +62,8 @@ def test_an_exam_is_told_film_by_film_by_breast_and_together(screen: Console) ->
     text = screen.export_text()
     told = [line.partition(":")[0] for line in text.splitlines() if not line.startswith(" ")]
     assert told == [
-        "right.dcm", "right.dcm beside the same view of the other breast",
-        "left.dcm", "left.dcm beside the same view of the other breast",
+        "right.dcm", "right.dcm compared with the same view of the other breast",
+        "left.dcm", "left.dcm compared with the same view of the other breast",
         "report.pdf", "breast R, of 1 film", "breast L, of 1 film", "exam, as breast R",
     ]  # fmt: skip
     assert "report.pdf: refused (unsupported image format" in text

@@ -124,7 +124,7 @@ def test_a_limit_of_requests_at_once_ends_with_the_first_of_them(empty: Director
     found, header = access(empty, requests_at_once=2)
     first = found.enter(header, "predict")
     found.enter(header, "predict")
-    with pytest.raises(LimitReached, match="2 requests at work"):
+    with pytest.raises(LimitReached, match="2 concurrent requests"):
         found.enter(header, "predict")
     found.leave(first)
     found.enter(header, "predict")
@@ -159,7 +159,7 @@ def test_keys_stay_known_while_the_store_is_away(empty: DirectoryStore, monkeypa
     found.enter(header, "predict")
     unread = Access(empty)
     unread.refresh()
-    with pytest.raises(StoreUnavailable, match="could not be read yet"):
+    with pytest.raises(StoreUnavailable, match="could not be loaded"):
         unread.enter(header, "predict")
 
 
