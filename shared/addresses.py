@@ -1,4 +1,4 @@
-"""Checks of the addresses among the settings, at start, in words that quote nothing of them: they hold passwords.
+"""Validate addresses among the settings without quoting them: they hold passwords.
 
 Each check raises ValueError with what is wrong and what to write.
 """
@@ -7,7 +7,7 @@ import re
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 _REDIS_FORM = (
-    "give redis://:PASSWORD@HOST:PORT/DB, and in a password write % as %25, / as %2F, # as %23, ? as %3F, ; as %3B, "
+    "use redis://:PASSWORD@HOST:PORT/DB, and in a password write % as %25, / as %2F, # as %23, ? as %3F, ; as %3B, "
     "[ as %5B and ] as %5D"
 )
 _REDIS_OPTIONS = {
@@ -24,21 +24,21 @@ _STORE_FORM = "give s3://BUCKET[/PREFIX] or a directory"
 
 
 def check_redis(address: str) -> str:
-    """The address of a broker, as Celery and redis-py both understand it."""
+    """Check the address of a broker, as understood by both Celery and redis-py."""
     parts = _split(address, ("redis", "rediss"), _REDIS_FORM)
     if ";" in address:  # Celery takes what is behind it for another broker
         raise ValueError(f"holds a ';'; {_REDIS_FORM}")
     if "#" in address or not re.fullmatch(r"/?|/\d+", parts.path):
-        raise ValueError(f"has no number of a database behind its port; {_REDIS_FORM}")
+        raise ValueError(f"has no database number after its port; {_REDIS_FORM}")
     known = _REDIS_OPTIONS if parts.scheme == "rediss" else {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if not re.fullmatch(known.get(name, "(?!)"), value):
-            raise ValueError(f"has an option behind its '?' that can't be taken; {_REDIS_FORM}")
+            raise ValueError(f"has an unsupported option after its '?'; {_REDIS_FORM}")
     return address
 
 
 def check_s3_endpoint(address: str) -> str:
-    """The address of an S3-compatible server; empty means AWS."""
+    """Check the address of an S3-compatible server; empty means AWS."""
     if address:
         parts = _split(address, ("http", "https"), _S3_FORM)
         if "@" in parts.netloc or parts.query or parts.fragment:
@@ -47,23 +47,23 @@ def check_s3_endpoint(address: str) -> str:
 
 
 def check_store(place: str) -> str:
-    """A bucket with a prefix, or a directory."""
+    """Check the address of a store: a bucket with a prefix, or a directory."""
     if place.startswith("s3://") and not re.fullmatch(r"s3://[^/]+(/.*)?", place, re.DOTALL):
         raise ValueError(f"names no bucket; {_STORE_FORM}")
     if place.startswith("s3://") and not re.fullmatch(r"s3://[A-Za-z0-9._:-]+(/[^\s?#]*)?", place):
         raise ValueError(f"has a character that no bucket or prefix may have; {_STORE_FORM}")
     if "://" in place and not place.startswith("s3://"):
-        raise ValueError(f"has another scheme than s3://; {_STORE_FORM}")
+        raise ValueError(f"has a scheme other than s3://; {_STORE_FORM}")
     if not place.strip() or "\0" in place:
-        raise ValueError(f"names no place; {_STORE_FORM}")
+        raise ValueError(f"is empty; {_STORE_FORM}")
     return place
 
 
 def check_host(host: str) -> str:
-    """A name or an IP address to listen on; IPv6 may stand in brackets, which are left out."""
+    """Check a name or an IP address to listen on; remove the brackets of IPv6."""
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
-        raise ValueError("is no host to listen on; give an address such as 127.0.0.1, 0.0.0.0 or ::")
+        raise ValueError("is not a valid host to listen on; give an address such as 127.0.0.1, 0.0.0.0 or ::")
     return host
 
 
@@ -73,21 +73,21 @@ def netloc(host: str, port: int) -> str:
 
 
 def _split(address: str, schemes: tuple[str, ...], form: str) -> SplitResult:
-    """The parts of a URL that has a host and, where it has one, a port from 1 to 65535."""
+    """Split a URL with a host and, optionally, a port from 1 to 65535."""
     if not address.isascii() or not address.isprintable() or " " in address:
-        raise ValueError(f"holds a blank, a line break or another character that has no place in an address; {form}")
+        raise ValueError(f"holds a blank, a line break or another character that is invalid in an address; {form}")
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError:  # it quotes what it could not read
-        raise ValueError(f"has no host and port that can be read; {form}") from None
+        raise ValueError(f"has no valid host and port; {form}") from None
     if not address.startswith(tuple(f"{scheme}://" for scheme in schemes)):
         raise ValueError(f"does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}; {form}")
     if not host or port == 0 or not _is_host(host):
-        raise ValueError(f"has no host and port that can be read; {form}")
+        raise ValueError(f"has no valid host and port; {form}")
     return parts
 
 
 def _is_host(host: str) -> bool:
-    """Whether a resolver can be asked for it: labels of 1 to 63 characters, or an IPv6 address."""
+    """Check that a resolver accepts the host: labels of 1 to 63 characters, or IPv6."""
     return ":" in host or all(0 < len(label) < 64 for label in host.rstrip(".").split("."))

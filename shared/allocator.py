@@ -1,8 +1,8 @@
-"""What glibc's malloc does by default costs much where images are worked on; here it is told otherwise.
+"""Configure glibc's malloc for image processing.
 
-An array of more than 128 KB is given back to the system when it is freed and comes back page by page: a fifth of the
-time of preprocessing, a tenth of an augmentation worker's. And each thread gets memory of its own, which keeps what
-the largest image has taken in it: after some minutes under load half as much again.
+By default an array of more than 128 KB is returned to the system when it is freed and comes back page by page: a fifth
+of the time of preprocessing, a tenth of an augmentation worker's. In addition each thread has an arena that keeps the
+memory of its largest image: half as much again after some minutes under load.
 """
 
 import ctypes
@@ -17,14 +17,20 @@ _NEVER = 2**31 - 1
 
 
 def keep_freed_memory(threads: int) -> None:
-    """For this process and those that it forks. Memory is shared by as many `threads` as work at a time, at least two;
-    nothing happens with another C library."""
+    """Keep freed memory in this process and its forks, shared by at most `threads`.
+
+    At least two arenas are used. Nothing is changed with another C library.
+    """
     _tell_malloc({_M_ARENA_MAX: max(2, threads), _M_MMAP_THRESHOLD: KEPT, _M_TRIM_THRESHOLD: UNUSED})
 
 
 def keep_all_memory() -> None:
-    """For a process that trains: every step frees its gradients and asks for as much again. A fifth of the time of a
-    step of AlexNet, whose largest layer has 150 MB of them, went into getting them from the system page by page."""
+    """Keep all freed memory in a training process.
+
+    Every step frees its gradients and allocates the same amount again. For AlexNet, whose largest layer has 150 MB of
+    them,
+    page faults took a fifth of a step.
+    """
     _tell_malloc({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER})
 
 

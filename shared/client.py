@@ -1,4 +1,4 @@
-"""A thin typed client of the inference API: image files in, the types of `shared.api` out."""
+"""Typed client of the inference API: image files in, types of `shared.api` out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,11 @@ _BINARY = {"Content-Type": "application/octet-stream"}
 
 
 class ApiError(MammoError):
-    """The inference service refused the request, or could not be reached.
+    """A request that the inference service rejected or did not receive.
 
-    `problem` is what it said, None where it said nothing; `retry_after_s` is set where it told to come back.
+    Attributes:
+        problem: the service's problem document, if it sent one.
+        retry_after_s: seconds until a retry is useful, if the service stated it.
     """
 
     code = "api"
@@ -38,7 +40,7 @@ class ApiError(MammoError):
 
 @dataclass(frozen=True)
 class SentFilm:
-    """A film of an exam: the bytes of its file, its name, and what the sender states of it where the file does not."""
+    """A film of an exam: bytes of its file, name, and stated view and side."""
 
     data: bytes
     name: str | None = None
@@ -47,9 +49,10 @@ class SentFilm:
 
 
 class InferenceClient:
-    """Talks to one inference service, such as `http://127.0.0.1:8080`, with an API key. One thread at a time.
+    """Client of one inference service, such as `http://127.0.0.1:8080`.
 
-    Every method raises ApiError with the service's own words, and ModelNotReady while no model is loaded there.
+    Not thread-safe. Every method raises ApiError with the service's message, and ModelNotReady while the service has no
+    model loaded.
     """
 
     def __init__(self, url: str, key: str | None, timeout_s: float = _TIMEOUT_S) -> None:
@@ -67,8 +70,14 @@ class InferenceClient:
         heatmap: bool = False,
         explained: ClassName | None = None,
     ) -> PredictionAnswer:
-        """Predict one image file. With `heatmap` the answer holds the class-activation map of the class `explained`,
-        by default that of the decision."""
+        """Predict one image file.
+
+        Args:
+            image: bytes of the file.
+            operating_point: an operating point of the model's card.
+            heatmap: request the class-activation map as well.
+            explained: class to explain; default: the class of the decision.
+        """
         query = _query(operating_point, explained, explain="heatmap" if heatmap else None)
         return self._get(PredictionAnswer, "POST", "/v1/predictions", params=query, data=image, headers=_BINARY)
 
@@ -80,8 +89,10 @@ class InferenceClient:
         heatmap: bool = False,
         explained: ClassName | None = None,
     ) -> ExamPrediction:
-        """Predict one to twelve films of one patient, film by film, by breast and together. A film that can't be judged
-        has a problem in place of its finding."""
+        """Predict 1 to 12 films of one patient: by film, by breast and as an exam.
+
+        A film that can't be processed has a problem instead of a finding.
+        """
         query = _query(operating_point, explained, explain="heatmap" if heatmap else None)
         files = [("image", (film.name or f"film{number}", film.data)) for number, film in enumerate(films)]
         texts: dict[str, list[str]] = {}
@@ -92,12 +103,12 @@ class InferenceClient:
         return self._get(ExamPrediction, "POST", "/v1/exams", params=query, files=files, data=texts)
 
     def explain(self, image: bytes, *, explained: ClassName | None = None) -> bytes:
-        """The class-activation map alone: a PNG with transparency, to be laid over the film."""
+        """Return the class-activation map: a PNG overlay with transparency."""
         query = _query("screening", explained)
         return self._send("POST", "/v1/explanations", params=query, data=image, headers=_BINARY).content
 
     def ready(self) -> bool:
-        """Whether a model is loaded."""
+        """Return True if a model is loaded."""
         try:
             self.model()
         except (ApiError, ModelNotReady):
@@ -105,20 +116,26 @@ class InferenceClient:
         return True
 
     def model(self) -> Ready:
-        """Network and version that answer."""
+        """Return network and version of the loaded model."""
         return self._get(Ready, "GET", "/readyz")
 
     def models(self) -> ModelList:
+        """List the served networks."""
         return self._get(ModelList, "GET", "/v1/models")
 
     def card(self, network: str) -> ModelCard:
+        """Return the card of the served version of a network."""
         return self._get(ModelCard, "GET", f"/v1/models/{network}/card")
 
     def usage_limits(self) -> UsageLimits:
+        """Return accepted formats and limits of use."""
         return self._get(UsageLimits, "GET", "/v1/usage-limits")
 
     def create_batch(self, asked: BatchRequest, idempotency_key: str | None = None) -> Batch:
-        """Has workers predict images of the object store. The same key with the same request gives the same batch."""
+        """Create a batch from images of the object store.
+
+        The same idempotency key with the same request returns the same batch.
+        """
         headers = {
             "Content-Type": "application/json",
             **({"Idempotency-Key": idempotency_key} if idempotency_key else {}),
@@ -126,25 +143,28 @@ class InferenceClient:
         return self._get(Batch, "POST", "/v1/batches", data=asked.model_dump_json(exclude_unset=True), headers=headers)
 
     def batch(self, batch: str) -> Batch:
-        """How far a batch is."""
+        """Return the state of a batch."""
         return self._get(Batch, "GET", f"/v1/batches/{batch}")
 
     def batches(self, limit: int = 20) -> BatchList:
+        """List the newest batches of the key's name."""
         return self._get(BatchList, "GET", "/v1/batches", params={"limit": limit})
 
     def batch_results(self, batch: str) -> Iterator[BatchLine]:
-        """What there is of the results, in the order of the images, as it comes."""
+        """Yield the results so far, in the order of the images."""
         with self._send("GET", f"/v1/batches/{batch}/results", stream=True) as response:
             try:
                 for line in response.iter_lines():
                     yield BatchLine.model_validate_json(line)
             except (requests.RequestException, ValidationError) as error:
-                raise ApiError("the results broke off; ask for them again") from error
+                raise ApiError("the results ended early; request them again") from error
 
     def resume_batch(self, batch: str) -> Batch:
+        """Enqueue the missing images of a batch."""
         return self._get(Batch, "POST", f"/v1/batches/{batch}/resume")
 
     def cancel_batch(self, batch: str) -> Batch:
+        """Cancel a batch; finished results are kept."""
         return self._get(Batch, "POST", f"/v1/batches/{batch}/cancel")
 
     def _get(self, form: type[T], method: str, path: str, **options: Any) -> T:
@@ -153,18 +173,21 @@ class InferenceClient:
             return form.model_validate_json(response.content)
         except ValidationError as error:
             raise ApiError(
-                f"{self._url} answered something else than a {form.__name__}; is it this release of the service?"
+                f"{self._url} did not return a valid {form.__name__}; check that --url is a Mammostack "
+                "service of this release"
             ) from error
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         try:
             response = self._session.request(method, self._url + path, timeout=self._timeout_s, **options)
         except requests.ConnectionError as error:
-            raise ApiError(f"nothing answers at {self._url}; start it with `mammo serve`, or mend --url") from error
+            raise ApiError(
+                f"no server answers at {self._url}; start one with `mammo serve`, or correct --url"
+            ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
             raise ApiError(f"{self._url} is no address of a service; give --url http://HOST:PORT") from None
         except requests.RequestException as error:
-            raise ApiError(f"{self._url} did not answer as an inference service does: {error}") from error
+            raise ApiError(f"{self._url} sent no valid HTTP response: {error}; check --url") from error
         if response.ok:
             return response
         raise _refusal(response)
@@ -176,7 +199,11 @@ def _query(operating_point: str, explained: ClassName | None, **others: str | No
 
 
 def read_image(path: Path) -> bytes:
-    """The bytes of an image file. Raises InputError when it can't be read."""
+    """Read an image file.
+
+    Raises:
+        InputError: the file can't be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
@@ -184,11 +211,14 @@ def read_image(path: Path) -> bytes:
 
 
 def _refusal(response: requests.Response) -> MammoError:
-    """The error that an answer other than 2xx stands for."""
+    """Convert a response other than 2xx to an error."""
     try:
         problem = Problem.model_validate_json(response.content)
     except ValidationError:
-        return ApiError(f"the service answered {response.status_code} {response.reason}; is it one of Mammostack's?")
+        return ApiError(
+            f"the service answered {response.status_code} {response.reason} without a problem document; check "
+            "that --url is a Mammostack service"
+        )
     if problem.title == ModelNotReady.code:
         return ModelNotReady(problem.detail)
     wait = response.headers.get("Retry-After", "")

@@ -1,40 +1,40 @@
-"""Every error that Mammostack raises on purpose.
+"""All errors that Mammostack raises on purpose.
 
     MammoError
-    ├── InputError                 what was handed in is wrong; the sender can mend it
-    │   ├── DatasetError           a data set folder or archive (names the file and the line)
-    │   ├── PlanError              a run or a retraining job asks for something that can't be
-    │   └── ImageError             an image that can't be worked on
-    │       ├── UnsupportedImage   not a format that is read
-    │       │   └── UnsuitableKind an image of a kind that is never judged, such as For Processing
+    ├── InputError                 invalid input; the sender can correct it
+    │   ├── DatasetError           a data set folder or archive; names the file and the line
+    │   ├── PlanError              a run or a retraining job with impossible options
+    │   └── ImageError             an image that can't be processed
+    │       ├── UnsupportedImage   an unsupported format
+    │       │   └── UnsuitableKind an image of an unsuitable kind, such as For Processing
     │       ├── UndecodableImage   truncated or corrupt
-    │       ├── ImageTooLarge      refused before memory is taken
+    │       ├── ImageTooLarge      rejected before memory is allocated
     │       ├── ImageTooSmall      far fewer pixels than a mammogram has
-    │       └── NotAMammogram      no breast was found in it
+    │       └── NotAMammogram      no breast was found
     ├── StoreError                 the object store
     │   ├── ObjectNotFound
-    │   ├── PreconditionFailed     a conditional write lost against another writer
+    │   ├── PreconditionFailed     a conditional write failed: another writer was first
     │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
-    │   └── StoreMisconfigured     access denied, no such bucket: names the setting
-    │       └── StoreUnsupported   the server does not implement what is asked of it
+    │   └── StoreMisconfigured     access denied, no such bucket; names the setting
+    │       └── StoreUnsupported   the server does not implement the operation
     ├── QueueUnavailable           the broker can't be reached: a retry helps
-    ├── QueueMisconfigured         it refuses us, or would lose messages: names the setting
-    ├── JobInterrupted             a long job was asked to stop; it goes on from where it was
+    ├── QueueMisconfigured         the broker rejects the connection or could lose messages; names the setting
+    ├── JobInterrupted             a long job was stopped; it continues from its checkpoint
     ├── RunError                   a run is unknown or has failed
     │   └── RunNotFound
     ├── AccessError                API keys
     │   ├── KeyUnknown             there is no such key
-    │   ├── NotAuthenticated       no key came with the request, or none that is valid
-    │   ├── NotAllowed             the key is not good for this
-    │   └── LimitReached           more requests than the key is allowed: later it stands a chance
-    ├── WeightsUnavailable         pretrained weights can't be had
-    └── ModelError                 the registry of models
+    │   ├── NotAuthenticated       the request has no key, or an invalid one
+    │   ├── NotAllowed             the key lacks the scope
+    │   └── LimitReached           the key's request limit is reached: a later retry helps
+    ├── WeightsUnavailable         pretrained weights are unavailable
+    └── ModelError                 the model registry
         ├── ModelNotFound
-        ├── ModelCorrupt           a file's SHA-256 is not the card's
-        ├── ModelNotReady          nothing is loaded yet
-        └── PromotionRefused       the gate said no
+        ├── ModelCorrupt           a file's SHA-256 differs from the card's
+        ├── ModelNotReady          no model is loaded yet
+        └── PromotionRefused       the promotion gate rejected the model
 
-Each class carries `code` (stable, for programs), `retryable` (does the same call stand a chance later?) and
+Each class has `code` (stable, for programs), `retryable` (True if the same call may succeed later) and
 `http_status`. The message is one line for a person and ends with what to do next.
 """
 
@@ -42,7 +42,7 @@ from typing import ClassVar
 
 
 class MammoError(Exception):
-    """The root of the tree."""
+    """The root of all errors."""
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
@@ -50,12 +50,19 @@ class MammoError(Exception):
 
 
 class InputError(MammoError):
+    """Invalid input that the sender can correct."""
+
     code = "invalid-input"
     http_status = 400
 
 
 class DatasetError(InputError):
-    """`where` is the file, with `:line` behind it when a line is at fault."""
+    """An invalid data set folder or archive.
+
+    Args:
+        where: the file, followed by `:line` if a line is at fault.
+        problem: what is wrong and what to do.
+    """
 
     code = "invalid-dataset"
 
@@ -65,21 +72,32 @@ class DatasetError(InputError):
 
 
 class PlanError(InputError):
+    """A run or a retraining job with impossible options."""
+
     code = "invalid-plan"
 
 
 class ImageError(InputError):
+    """An image that can't be processed."""
+
     code = "invalid-image"
     http_status = 422
 
 
 class UnsupportedImage(ImageError):
+    """An image in an unsupported format."""
+
     code = "unsupported-image"
     http_status = 415
 
 
 class UnsuitableKind(UnsupportedImage):
-    """`kind` names what the image is instead of a mammogram for presentation, such as "tomosynthesis"."""
+    """An image of a kind that is never judged.
+
+    Args:
+        message: what is wrong and what to do.
+        kind: the kind of image, such as "tomosynthesis".
+    """
 
     code = "unsuitable-kind"
 
@@ -89,15 +107,21 @@ class UnsuitableKind(UnsupportedImage):
 
 
 class UndecodableImage(ImageError):
+    """A truncated or corrupt image."""
+
     code = "undecodable-image"
 
 
 class ImageTooLarge(ImageError):
+    """An image rejected for its size before memory is allocated."""
+
     code = "image-too-large"
     http_status = 413
 
 
 class ImageTooSmall(ImageError):
+    """An image with far fewer pixels than a mammogram."""
+
     code = "image-too-small"
 
 
@@ -117,10 +141,14 @@ class NotAMammogram(ImageError):
 
 
 class StoreError(MammoError):
+    """A failure of the object store."""
+
     code = "store"
 
 
 class ObjectNotFound(StoreError):
+    """A missing object."""
+
     code = "object-not-found"
     http_status = 404
 
@@ -130,70 +158,101 @@ class ObjectNotFound(StoreError):
 
 
 class PreconditionFailed(StoreError):
+    """A conditional write that failed because another writer was first."""
+
     code = "precondition-failed"
     http_status = 409
 
 
 class StoreUnavailable(StoreError):
+    """A temporary failure of the object store: time-out, 5xx or throttling."""
+
     code = "store-unavailable"
     retryable = True
     http_status = 503
 
 
 class StoreMisconfigured(StoreError):
+    """A wrong setting of the object store, such as its credentials or bucket."""
+
     code = "store-misconfigured"
 
 
 class StoreUnsupported(StoreMisconfigured):
+    """An operation that the object store's server does not implement."""
+
     code = "store-unsupported"
 
 
 class QueueUnavailable(MammoError):
+    """A broker that can't be reached."""
+
     code = "queue-unavailable"
     retryable = True
     http_status = 503
 
 
 class QueueMisconfigured(MammoError):
+    """A broker that rejects the connection or could lose messages."""
+
     code = "queue-misconfigured"
     http_status = 503
 
 
 class JobInterrupted(MammoError):
+    """A long job that was stopped and continues from its checkpoint when run again."""
+
     code = "job-interrupted"
     retryable = True
 
 
 class RunError(MammoError):
+    """A run that failed or can't continue."""
+
     code = "run"
 
 
 class RunNotFound(RunError):
+    """An unknown run."""
+
     code = "run-not-found"
     http_status = 404
 
 
 class AccessError(MammoError):
+    """A failure of authentication or authorisation."""
+
     code = "access"
 
 
 class KeyUnknown(AccessError):
+    """An unknown API key ID."""
+
     code = "key-unknown"
     http_status = 404
 
 
 class NotAuthenticated(AccessError):
+    """A request without a valid API key."""
+
     code = "not-authenticated"
     http_status = 401
 
 
 class NotAllowed(AccessError):
+    """A request beyond the API key's scopes."""
+
     code = "not-allowed"
     http_status = 403
 
 
 class LimitReached(AccessError):
-    """`retry_after_s` says when the next request is allowed."""
+    """A request beyond the API key's limits.
+
+    Args:
+        message: what is wrong and what to do.
+        retry_after_s: seconds until the next request is allowed.
+    """
 
     code = "limit-reached"
     retryable = True
@@ -205,28 +264,40 @@ class LimitReached(AccessError):
 
 
 class WeightsUnavailable(MammoError):
+    """Pretrained weights that are unavailable."""
+
     code = "weights-unavailable"
 
 
 class ModelError(MammoError):
+    """A failure of the model registry."""
+
     code = "model"
 
 
 class ModelNotFound(ModelError):
+    """An unknown network, version or alias."""
+
     code = "model-not-found"
     http_status = 404
 
 
 class ModelCorrupt(ModelError):
+    """A model file that is damaged or differs from its card."""
+
     code = "model-corrupt"
 
 
 class ModelNotReady(ModelError):
+    """An inference service that has not loaded a model yet."""
+
     code = "model-not-ready"
     retryable = True
     http_status = 503
 
 
 class PromotionRefused(ModelError):
+    """A model that the promotion gate rejected."""
+
     code = "promotion-refused"
     http_status = 409

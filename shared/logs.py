@@ -1,6 +1,8 @@
-"""Structured logs: one JSON object a line on standard error, with the ids of run, stage and unit or of the request.
+"""Structured logs: one JSON object per line on standard error.
 
-Nothing that could identify a patient is ever passed in: films appear by their id in the data set, requests by theirs.
+Records have the ids of run, stage and unit, or of the request. Nothing that identifies a patient is logged: films
+appear
+with their id in the data set.
 """
 
 import json
@@ -25,7 +27,7 @@ _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a record: time, level, logger, message, and whatever was given as `extra`."""
+    """Format a record as one object: time, level, logger, message and `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -41,7 +43,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: str) -> None:
-    """Sends all logging of this process to standard error as JSON."""
+    """Send all logs of this process to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

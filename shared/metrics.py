@@ -1,7 +1,8 @@
-"""Every Prometheus series that Mammostack exports, but for those of the broker (shared/queue/broker_metrics.py).
+"""All Prometheus metrics except those of the broker.
 
-Times are in seconds; no label ever holds an id of a person, a request or a film, or anything else that a client chose.
-`docs/reference/metrics.md` has them all in one table, which a test holds against what is scraped.
+Those are in shared/queue/broker_metrics.py. Times are in seconds; no label contains an id of a person, a request or a
+film, or anything else chosen by a client. `docs/reference/metrics.md` lists all metrics; a test compares it with what
+is scraped.
 """
 
 import os
@@ -19,37 +20,35 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.
 _SHARE_BUCKETS = tuple(step / 20 for step in range(1, 20))
 _CONFIDENCE_BUCKETS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
-UNITS = Counter("mammo_units", "Units of work that a worker ended, by outcome", ["stage", "outcome"])
-UNIT_SECONDS = Histogram("mammo_unit_seconds", "Time that a unit of work took", ["stage"], buckets=_UNIT_BUCKETS)
-UNITS_IN_HAND = Gauge("mammo_units_in_hand", "Units of work in hand", ["stage"], multiprocess_mode="livesum")
+UNITS = Counter("mammo_units", "Units that a worker finished, by outcome", ["stage", "outcome"])
+UNIT_SECONDS = Histogram("mammo_unit_seconds", "Duration of a unit", ["stage"], buckets=_UNIT_BUCKETS)
+UNITS_IN_HAND = Gauge("mammo_units_in_hand", "Units being processed", ["stage"], multiprocess_mode="livesum")
 FILMS = Counter("mammo_films", "Films that a stage has processed", ["stage"])
 FILMS_SET_ASIDE = Counter("mammo_films_set_aside", "Films that could not be processed", ["stage"])
 STORE_ERRORS = Counter(
-    "mammo_store_errors", "Calls of the object store that failed after all attempts, by what that means", ["meaning"]
+    "mammo_store_errors", "Object store calls that failed after all attempts, by consequence", ["meaning"]
 )
 STORE_RETRIES = Counter("mammo_store_retries", "Requests to the object store that had to be repeated")
 
-TRAIN_EPOCH = Gauge("mammo_training_epoch", "Epoch that the running training job has finished", ["network"])
+TRAIN_EPOCH = Gauge("mammo_training_epoch", "Last finished epoch of the running training job", ["network"])
 TRAIN_LOSS = Gauge("mammo_training_loss", "Mean training loss of the last epoch", ["network"])
 TRAIN_RATE = Gauge("mammo_training_images_per_second", "Rate of the last epoch", ["network"])
 TRAIN_LEARNING_RATE = Gauge(
     "mammo_training_learning_rate", "Learning rate of the head after the last epoch", ["network"]
 )
-TRAIN_GPU_MEMORY = Gauge(
-    "mammo_training_gpu_memory_bytes", "Most memory of the GPU that the running job has taken", ["network"]
-)
+TRAIN_GPU_MEMORY = Gauge("mammo_training_gpu_memory_bytes", "Peak GPU memory of the running job", ["network"])
 TRAIN_PROGRESS = Gauge(
-    "mammo_training_progress_timestamp_seconds", "When a long job began, or last finished an epoch", ["stage"]
+    "mammo_training_progress_timestamp_seconds", "Time at which a long job started or last finished an epoch", ["stage"]
 )
 
-REQUESTS = Counter("mammo_requests", "Answers of the inference API", ["route", "status"])
+REQUESTS = Counter("mammo_requests", "Responses of the inference API", ["route", "status"])
 REQUEST_SECONDS = Histogram(
-    "mammo_request_seconds", "Time from a request's head to its answer", ["route"], buckets=_REQUEST_BUCKETS
+    "mammo_request_seconds", "Time from a request's header to its response", ["route"], buckets=_REQUEST_BUCKETS
 )
 REQUESTS_IN_HAND = Gauge(
-    "mammo_requests_in_hand", "Predictions at work or waiting for a lane", multiprocess_mode="livesum"
+    "mammo_requests_in_hand", "Predictions being processed or waiting", multiprocess_mode="livesum"
 )
-BYTES_IN_HAND = Gauge("mammo_bytes_in_hand", "Bytes of request bodies that are held", multiprocess_mode="livesum")
+BYTES_IN_HAND = Gauge("mammo_bytes_in_hand", "Bytes of request bodies in memory", multiprocess_mode="livesum")
 PREDICT_SECONDS = Histogram(
     "request_predict_seconds", "Time in the network", ["model_name", "model_version"], buckets=_REQUEST_BUCKETS
 )
@@ -57,10 +56,10 @@ PREPROCESS_SECONDS = Histogram(
     "request_preprocess_seconds", "Time to decode and segment", ["model_name"], buckets=_REQUEST_BUCKETS
 )
 QUEUE_SECONDS = Histogram(
-    "mammo_queue_seconds", "Time that a request waited for its turn", ["model_name"], buckets=_REQUEST_BUCKETS
+    "mammo_queue_seconds", "Waiting time of a request before processing", ["model_name"], buckets=_REQUEST_BUCKETS
 )
 EXPLAIN_SECONDS = Histogram(
-    "request_explain_seconds", "Time to make the activation map", ["model_name"], buckets=_REQUEST_BUCKETS
+    "request_explain_seconds", "Time to compute the class-activation map", ["model_name"], buckets=_REQUEST_BUCKETS
 )
 REFUSALS = Counter("mammo_refusals", "Images that were not predicted", ["reason"])
 PREDICTIONS = Counter("mammo_predictions", "Predictions by class", ["model_name", "model_version", "predicted"])
@@ -71,10 +70,13 @@ CONFIDENCE = Histogram(
     buckets=_CONFIDENCE_BUCKETS,
 )
 INPUT_BRIGHTNESS = Histogram(
-    "mammo_input_brightness", "Mean grey inside the breast, 0 to 1", ["model_name"], buckets=_SHARE_BUCKETS
+    "mammo_input_brightness", "Mean grey level inside the breast, 0 to 1", ["model_name"], buckets=_SHARE_BUCKETS
 )
 INPUT_BREAST_AREA = Histogram(
-    "mammo_input_breast_area", "Share of the frame that is breast", ["model_name"], buckets=_SHARE_BUCKETS
+    "mammo_input_breast_area",
+    "Fraction of the image area covered by the breast",
+    ["model_name"],
+    buckets=_SHARE_BUCKETS,
 )
 INPUT_DRIFT = Gauge(
     "mammo_input_drift_psi",
@@ -88,15 +90,15 @@ APPLICABILITY = Counter(
     ["model_name", "model_version", "reason"],
 )
 BATCH_IMAGES = Counter(
-    "mammo_batch_images", "Images of batches that have their answer: predicted, or the problem's code", ["outcome"]
+    "mammo_batch_images", "Finished images of batches: predicted, or the problem's code", ["outcome"]
 )
 MODEL_LOADS = Counter("mammo_model_loads", "Attempts to load a promoted model, by outcome", ["outcome"])
 MODEL_INFO = Gauge(
-    "mammo_model_loaded", "1 for the model that answers", ["model_name", "model_version"], multiprocess_mode="livemax"
+    "mammo_model_loaded", "1 for the model in use", ["model_name", "model_version"], multiprocess_mode="livemax"
 )
 MODEL_CREATED = Gauge(
     "mammo_model_created_timestamp_seconds",
-    "When the model was made",
+    "Time at which the model was created",
     ["model_name", "model_version"],
     multiprocess_mode="livemax",
 )
@@ -108,7 +110,7 @@ FILES_UNREAD = Gauge(
 
 
 def exposition() -> bytes:
-    """The text that `/metrics` answers."""
+    """Return the metrics in Prometheus's text format."""
     return generate_latest(registry())
 
 
@@ -123,11 +125,12 @@ def registry() -> CollectorRegistry:
 
 
 class _AllProcesses(Collector):
-    """The sums over all processes; what a process that was killed had in hand is in nobody's hand.
+    """Sums over all processes, without units in progress of killed processes.
 
-    Each process keeps its counts in files of one folder. A file that can't be read, such as one that was cut short by a
-    full disk, is left out and counted. Where this process's own files are gone, because the folder was cleared, its
-    series come from its memory, and no others.
+    Each process keeps its counts in files of one folder. A file that can't be read, for example because a full disk cut
+    it
+    short, is skipped and counted. If this process's own files are missing because the folder was cleared, only its own
+    series are reported, from memory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -170,7 +173,7 @@ def _drop_dead_gauges(folder: Path) -> None:
 
 
 def _readable(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The files that can be read to their end, and those that can't."""
+    """Separate the files that can be read completely from the others."""
     whole: list[Path] = []
     damaged: list[Path] = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""The augment service: `raw/<dataset>/` in, `data_augmentation/<dataset>/<recipe>/` out, one shard of films a unit.
+"""The augment service: `raw/<dataset>/` in, `data_augmentation/<dataset>/` out.
 
-`core` makes variants of a film; `tasks` is the Celery worker around it.
+One unit is a shard of films. `core` makes variants of a film; `tasks` is the Celery worker around it.
 """

@@ -1,7 +1,7 @@
-"""Variants of a film by a seeded recipe: rotation, mirroring, shift, elastic displacement, brightness and contrast.
+"""Create variants of a film by a seeded recipe.
 
-All that moves pixels is one map from the variant back to the film, so that they are interpolated once; lesions are
-carried along by the same map.
+Rotation, mirroring, shift and elastic displacement are one map from the variant back to the film, so that pixels are
+interpolated once; lesions are moved by the same map. Brightness and contrast follow.
 """
 
 import math
@@ -31,9 +31,10 @@ _LESION_STEPS, _LESION_ERROR = 40, 0.005  # pixels
 
 
 def draw_transform(recipe: AugmentationRecipe, film: str, variant: int, width: int, height: int) -> Transform:
-    """The parameters of one variant of a film of `width` x `height` pixels; variant 0 is the film itself.
+    """Draw the parameters of one variant of a film; variant 0 is the film itself.
 
-    They depend on the recipe, the film's id and the variant alone, so any single variant can be made again.
+    They depend only on the recipe, the film's id and size, and the variant, so that any single variant can be
+    recreated.
     """
     if variant == 0:
         return Transform()
@@ -60,8 +61,10 @@ def draw_transform(recipe: AugmentationRecipe, film: str, variant: int, width: i
 
 
 def apply_transform(pixels: Pixels, transform: Transform, bits: int = 8) -> Pixels:
-    """The variant of a film (H x W) of a depth in bits, which it keeps. Returns `pixels` themselves where nothing is to
-    be done."""
+    """Apply a transform to a film (H x W) and keep its depth in bits.
+
+    Returns `pixels` themselves if there is nothing to do.
+    """
     moved = _moved(pixels, transform, bits)
     if (transform.brightness, transform.contrast) == (1, 1):
         return moved
@@ -99,15 +102,20 @@ def _moved(pixels: Pixels, transform: Transform, bits: int) -> Pixels:
 
 
 def _nodes(edge: int) -> Float64Array:
-    """Where the map is worked out along an axis: so that `cv2.resize` puts them STEP pixels apart, with one beyond each
-    end."""
+    """Return nodes of the map along an axis, for upscaling by `cv2.resize`.
+
+    Nodes are STEP pixels apart, with one beyond each end.
+    """
     return np.asarray((np.arange(-1, -(-edge // STEP) + 1) + 0.5) * STEP - 0.5)
 
 
 def background(pixels: Pixels, bits: int = 8) -> int:
-    """The commonest dark grey level along a film's edges, with which a larger film would go on: 0 where there is the
-    scanner's padding, and on a film that reaches the frame the level of its background. Of more than 8 bits the upper 8
-    are counted, and the middle one of what they have in common is taken."""
+    """Return the commonest dark grey level along a film's edges, to extend the film.
+
+    It is 0 for scanner padding, and the level of the background for a film without padding. For more than 8 bits the
+    upper
+    8 are counted, and the median of the pixels that share them is returned.
+    """
     edges = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
     upper = edges >> (bits - 8)
     level = int(np.bincount(upper, minlength=DARK)[:DARK].argmax())
@@ -118,7 +126,7 @@ def background(pixels: Pixels, bits: int = 8) -> int:
 
 
 def _source(transform: Transform, xs: Float64Array, ys: Float64Array, size: tuple[int, int]) -> Float64Array:
-    """The place in the film (x and y, 2 x len(ys) x len(xs)) of what the variant has in columns `xs` and rows `ys`."""
+    """Return the film coordinates (x, y; 2 x len(ys) x len(xs)) of variant pixels."""
     back = cv2.invertAffineTransform(affine(transform, *size))
     source = back[:, :1, None] * xs + back[:, 1:2, None] * ys[:, None] + back[:, 2:, None]
     if transform.elastic is not None:
@@ -127,9 +135,10 @@ def _source(transform: Transform, xs: Float64Array, ys: Float64Array, size: tupl
 
 
 def affine(transform: Transform, width: int, height: int) -> Float64Array:
-    """The 2 x 3 matrix that takes a film's pixel coordinates (x, y) to the variant's, elastic displacement aside.
+    """Return the 2 x 3 matrix from film to variant coordinates (x, y).
 
-    Mirroring comes first, then the rotation, both about the film's centre, then the shift.
+    Mirroring comes first, then the rotation, both about the film's centre, then the shift; elastic displacement is
+    separate.
     """
     x, y = (width - 1) / 2, (height - 1) / 2
     across, down = -1.0 if transform.mirrored else 1.0, -1.0 if transform.upside_down else 1.0
@@ -140,7 +149,7 @@ def affine(transform: Transform, width: int, height: int) -> Float64Array:
 
 
 def carry_lesions(lesions: tuple[Lesion, ...], transform: Transform, width: int, height: int) -> tuple[Lesion, ...]:
-    """The lesions where the variant shows them; circles keep their radius, since nothing is scaled."""
+    """Move lesions to the variant; circles keep their radius: there is no scaling."""
     return tuple(_carried(lesion, transform, (width, height)) for lesion in lesions)
 
 

@@ -1,7 +1,7 @@
-"""Smooth displacements of a film: cubic B-splines over a coarse grid of control points, as in free-form deformation.
+"""Smooth displacements of a film: cubic B-splines on a coarse control grid.
 
 Along each axis the slope of such a spline is at most twice the amplitude over the spacing. An amplitude of less than a
-quarter of the spacing therefore never folds the film over, and can be undone by fixed-point iteration.
+quarter of the spacing therefore never folds the film over, and can be inverted by fixed-point iteration.
 """
 
 import hashlib
@@ -18,15 +18,22 @@ _DEGREE = 3
 
 
 def uniform(seed: str, count: int) -> list[float]:
-    """`count` numbers, even between -1 and 1. From a hash, for NumPy may change what its generators draw."""
+    """Draw `count` numbers uniformly between -1 and 1.
+
+    They come from a hash, because NumPy may change its generators.
+    """
     drawn = hashlib.shake_256(seed.encode()).digest(4 * count)
     return [number / 2**31 - 1 for number in struct.unpack(f"<{count}I", drawn)]
 
 
 def displacement(elastic: Elastic, xs: Float64Array, ys: Float64Array, size: tuple[int, int]) -> Float64Array:
-    """By how much a film of `size` (width, height) is displaced in x and in y (2 x len(ys) x len(xs), pixels).
+    """Return the displacement in x and y (2 x len(ys) x len(xs), pixels).
 
-    `xs` and `ys` are the coordinates of columns and rows, where pixel centres are whole numbers.
+    Args:
+        elastic: parameters.
+        xs: coordinates of columns; pixel centres are whole numbers.
+        ys: coordinates of rows.
+        size: width and height of the film.
     """
     columns, rows = (math.ceil(edge / elastic.spacing) + 2 + _DEGREE for edge in size)
     points = _points(elastic, rows, columns)
@@ -35,15 +42,17 @@ def displacement(elastic: Elastic, xs: Float64Array, ys: Float64Array, size: tup
 
 @lru_cache(maxsize=1)
 def _points(elastic: Elastic, rows: int, columns: int) -> Float64Array:
-    """By how much the control points are displaced (2 x rows x columns). Drawn once for the pixels of a variant and
-    for its lesions, whose places are asked for again and again."""
+    """Draw the displacement of the control points (2 x rows x columns).
+
+    Cached, because a variant's pixels and its lesions need it repeatedly.
+    """
     return elastic.amplitude * np.reshape(uniform(elastic.seed, 2 * rows * columns), (2, rows, columns))
 
 
 def _weights(places: Float64Array, elastic: Elastic, points: int) -> Float64Array:
-    """How much each of the control points along an axis counts at `places` (len(places) x points).
+    """Return the weight of each control point along an axis (len(places) x points).
 
-    They reach one cell beyond the film; what is still farther is displaced as their edge is.
+    Points reach one cell beyond the film; places farther out are displaced like that edge.
     """
     cell = np.clip(places / elastic.spacing + 1, 0, points - _DEGREE - 1e-9)
     first = cell.astype(np.int64)

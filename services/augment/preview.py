@@ -1,4 +1,4 @@
-"""Draws the variants of a film on one sheet, each with its lesions circled and its transform below."""
+"""Draw the variants of a film on one sheet, with lesions and transforms."""
 
 import math
 
@@ -19,16 +19,16 @@ _COLOURS = {Label.NORMAL: (255, 255, 255), Label.BENIGN: (80, 220, 255), Label.M
 
 
 def shown(recipe: AugmentationRecipe) -> int:
-    """How many variants a sheet shows: all, unless there are too many."""
+    """Return the number of variants on a sheet, at most the sheet's capacity."""
     return min(recipe.variants, MOST)
 
 
 def sheet(
     pixels: npt.NDArray[np.uint8], lesions: tuple[Lesion, ...], recipe: AugmentationRecipe, film: str
 ) -> npt.NDArray[np.uint8]:
-    """The first variants of a film (uint8, H x W) by a recipe, the film itself being the first: uint8, H x W x 3, BGR.
+    """Draw the first variants of a film (uint8, H x W): uint8, H x W x 3, BGR.
 
-    They are those that a run makes of it, when `film` is its id.
+    The first is the film itself. The variants are those of a run if `film` is the film's id.
     """
     tiles = [_tile(pixels, lesions, recipe, film, variant) for variant in range(shown(recipe))]
     columns = min(COLUMNS, len(tiles))

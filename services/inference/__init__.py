@@ -1,5 +1,5 @@
-"""The inference service: a mammogram in over HTTP, class probabilities of the promoted model out.
+"""The inference service: mammograms in over HTTP, class probabilities out.
 
-`serving` runs the network (ONNX Runtime, no torch) and keeps the promoted version loaded, `admission` lets requests in,
-`api` speaks HTTP, and `app` puts them together.
+`serving` runs the network (ONNX Runtime, no torch) and keeps the promoted version loaded, `admission` authorises and
+queues requests, `api` implements the HTTP APIs, and `app` assembles the application.
 """

@@ -55,12 +55,12 @@ def model_in_use(model: ServedModel) -> ModelInUse:
 
 
 def signature(model: ServedModel, request_id: str) -> dict[str, Any]:
-    """What every answer of the native API ends with; fields of `Signature`."""
+    """Return the fields of `Signature`, the end of every native response."""
     return {"request_id": request_id, "model": model_in_use(model), "notice": notice(model.card)}
 
 
 def gate_of(error: MammoError) -> GateAnswer | None:
-    """What the gate says of an image that it refused; None for every other error."""
+    """Return the gate's result on an image that it rejected; None for other errors."""
     if not isinstance(error, NotAMammogram):
         return None
     return GateAnswer(passed=False, score=round(error.gate_score, 4), reason=error.reason)
@@ -72,7 +72,7 @@ def probabilities_of(row: Float64Array) -> Probabilities:
 
 
 def finding(card: ModelCard, found: Prediction, point: OperatingPoint, total_s: float) -> Finding:
-    """The finding without its pictures. `total_s` is the time since work on the film began, seconds."""
+    """Return the finding without images; `total_s` is the total duration in seconds."""
     return Finding(**_finding(card, found, point, total_s))
 
 
@@ -85,7 +85,7 @@ def film_answer(
     form: MapForm = "overlay",
     view: ViewKind | None = None,
 ) -> FilmAnswer:
-    """The finding with what draws it: the outline, and the pictures that were asked for."""
+    """Return the finding with its outline and the requested images."""
     heat, label = found.heat, found.explained
     return FilmAnswer(
         **_finding(card, found, point, total_s),
@@ -137,7 +137,7 @@ def _about(found: Prediction) -> FilmAbout:
 
 
 def applicability_answer(card: ModelCard, found: Prediction) -> ApplicabilityAnswer:
-    """Whether the model was trained on films such as this one; unknown where its card does not say."""
+    """Compare a film's kind with the training films; unknown if the card has no data."""
     assessed = applicability(card, found.known, found.image.bits)
     return ApplicabilityAnswer(
         applies=None if card.trained_on is None else assessed.applies,
@@ -148,7 +148,7 @@ def applicability_answer(card: ModelCard, found: Prediction) -> ApplicabilityAns
 
 
 def judged(row: Float64Array, point: OperatingPoint) -> dict[str, Any]:
-    """What follows from probabilities (3) at an operating point."""
+    """Return class, probabilities and decision at an operating point."""
     decision = decide(point, score_of(row))
     used = PointInUse(
         name=point.name, threshold=point.threshold, sensitivity=point.sensitivity, specificity=point.specificity
@@ -174,7 +174,7 @@ def _box(found: Prediction) -> Box:
 
 
 def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
-    """The parenchyma's outline as a polygon in the film's pixels, within two pixels of it."""
+    """Return the parenchyma's outline as a polygon in film pixels, within two pixels."""
     segmented = found.segmentation
     x, y, width, height = segmented.drawn_box
     box = segmented.drawn[y : y + height, x : x + width]
@@ -194,7 +194,7 @@ def _as_sent(found: Prediction, points: Float64Array) -> npt.NDArray[np.int64]:
 
 
 def _view(image: Image, kind: ViewKind) -> View:
-    """The film as a browser can show it, its longer edge at most 2048 pixels; `deep` keeps more than 8 bits."""
+    """Return the film as a PNG, longer edge at most 2048 pixels; `deep`: all bits."""
     deep = kind == "deep" and image.bits > 8
     pixels = image.pixels if deep else to_8bit(image)
     scale = _VIEW_EDGE / max(pixels.shape)

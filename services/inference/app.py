@@ -1,4 +1,4 @@
-"""Puts the HTTP service together: the APIs over one `InferenceService`, the page, headers, and what is counted."""
+"""Assemble the HTTP application: APIs, page, headers and metrics."""
 
 import logging
 import re
@@ -56,7 +56,10 @@ class _Name(BaseConverter):
 
 
 def create_app(config: ServingSettings | None = None) -> Flask:
-    """The application, with a thread that keeps the promoted model loaded. Call it after gunicorn's fork."""
+    """Create the application and start the thread that keeps the model loaded.
+
+    Call it after gunicorn's fork.
+    """
     config = config or settings(ServingSettings)
     configure_logs(config.log_level)
     service = InferenceService(config)

@@ -1,4 +1,4 @@
-"""A part of a batch: image after image from the store to a line of the results, each with a finding or a problem."""
+"""Process a part of a batch: one result line per image, finding or problem."""
 
 import hashlib
 import logging
@@ -49,18 +49,21 @@ def predict_part(
     limits: Limits,
     stopping: Callable[[], bool] = lambda: False,
 ) -> list[BatchLine]:
-    """A line for each image of a part, in order. Heat maps are stored where the batch asks for them.
+    """Predict the images of a part in order; store heat maps if requested.
 
     Raises:
         PlanError: there is no such part.
         InputError: the model has no operating point of this name.
-        JobInterrupted: `stopping` said so, between two images.
-        One of attempts.OUTSIDE.
+        JobInterrupted: `stopping` returned True between two images.
+        MammoError: one of attempts.OUTSIDE.
     """
     point, lines = operating_point(model.card, plan.operating_point), []
     for index, key in read_images(store, plan, part):
         if stopping():
-            raise JobInterrupted(f"part {part} of batch {plan.batch} was stopped; it comes again if it is still wanted")
+            raise JobInterrupted(
+                f"part {part} of batch {plan.batch} was stopped; the queue delivers it again unless the batch is "
+                "cancelled"
+            )
 
         def work(index: int = index, key: str = key) -> BatchLine:
             _check_name(key)
@@ -72,8 +75,8 @@ def predict_part(
 
 
 def failed_line(index: int, key: str, reason: Exception) -> BatchLine:
-    """The line of an image that has no finding."""
-    told = text_of(reason) if isinstance(reason, MammoError) else "an unexpected error; the worker's log tells more"
+    """Return the result line of an image without a finding."""
+    told = text_of(reason) if isinstance(reason, MammoError) else "unexpected error; see the worker's log"
     return BatchLine(index=index, key=storable(key), problem=ImageProblem(code=code_of(reason), detail=told))
 
 
@@ -105,18 +108,28 @@ def _predict_image(
 
 
 def _check_name(key: str) -> None:
-    """Raises ImageUnreadable for a name that the results, which are UTF-8, could not tell."""
+    """Check that a key is valid UTF-8, as the result lines are.
+
+    Raises:
+        ImageUnreadable: it is not.
+    """
     try:
         key.encode()
     except UnicodeEncodeError:
-        raise ImageUnreadable("the file's name is not UTF-8; rename it, and make a batch of it") from None
+        raise ImageUnreadable("the file's name is not valid UTF-8; rename the file and create a new batch") from None
 
 
 def _fetch(store: ObjectStore, key: str, most_bytes: int) -> bytes:
-    """An image file. Raises ImageTooLarge before it is read, ImageUnreadable, ObjectNotFound."""
+    """Read an image file.
+
+    Raises:
+        ImageTooLarge: it exceeds `most_bytes`; it is not read.
+        ImageUnreadable: access is denied.
+        ObjectNotFound: there is no such object.
+    """
     try:
         if (size := store.size(key)) > most_bytes:
-            raise ImageTooLarge(f"the file has {size >> 20} MB; at most {most_bytes >> 20} MB are read")
+            raise ImageTooLarge(f"the file has {size >> 20} MB; the limit is {most_bytes >> 20} MB")
         return store.get(key)
     except StoreMisconfigured as error:  # not the store as a whole: it has just told what this part holds
-        raise ImageUnreadable("the service may not read this object; ask who runs it to permit that") from error
+        raise ImageUnreadable("the service lacks permission to read this object; ask the service's operator") from error

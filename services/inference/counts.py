@@ -1,4 +1,4 @@
-"""Counts films by whether the model was trained on their kind; drift, which looks at pixels, is counted in `drift`."""
+"""Count films by applicability of the model; `drift` compares their pixels."""
 
 from services.inference.serving.predictor import Prediction, applicability
 from shared import metrics
@@ -6,7 +6,7 @@ from shared.modelling.card import ModelCard
 
 
 def count_applicability(card: ModelCard, found: Prediction) -> None:
-    """Count whether the model was trained on films of this kind, and by which facts it was not."""
+    """Count a film by applicability and by the facts that no training film had."""
     assessed = applicability(card, found.known, found.image.bits)
     fits = "unknown" if card.trained_on is None else "applies"
     for reason in assessed.misfits or (fits,):

@@ -1,4 +1,4 @@
-"""Counts what the films of the last predictions look like, and how far that is from the training films."""
+"""Measure the distribution of recent films and its distance from training films."""
 
 import threading
 from collections import deque

@@ -1,4 +1,4 @@
-"""The films of an exam together: by breast, as a whole, and each beside the same view of the other breast."""
+"""Combine the films of an exam: by breast, as a whole, and with the other breast."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ from shared.modelling.exams import Level, breast_probabilities, judge_exam
 
 @dataclass(frozen=True, eq=False)
 class JudgedFilm:
-    """What the films of an exam are put together from: position in the request, calibrated probabilities (float64, 3),
-    and what is known of the film. It holds no pixels."""
+    """A film of an exam, without pixels.
+
+    It holds its position in the request, its calibrated probabilities (float64, 3) and its known properties.
+    """
 
     position: int
     probabilities: Float64Array
@@ -34,7 +36,7 @@ class JudgedFilm:
 def breasts_and_exam(
     card: ModelCard, films: Sequence[JudgedFilm], point: str
 ) -> tuple[tuple[BreastFinding, ...], ExamFinding | None]:
-    """Judge the breasts of an exam and the exam, at the operating point of that name; None without any film."""
+    """Combine films by breast and exam at an operating point; None without films."""
     if not films:
         return (), None
     sides = [film.known.side for film in films]
@@ -55,9 +57,11 @@ def breasts_and_exam(
 
 
 def beside_other_breast(card: ModelCard, films: Sequence[JudgedFilm], point: str) -> dict[int, ComparedJudgement]:
-    """Judge films beside the same view of the other breast, by position.
+    """Compare films with the same view of the other breast; results by position.
 
-    Only films of a known standard view have one: see `KnownFilm.standard_view`. A card without a comparison has none.
+    Only films of a known standard view are compared, see `KnownFilm.standard_view`. The result is empty if the card has
+    no
+    comparison.
     """
     comparison = card.comparison
     if comparison is None:
@@ -75,7 +79,10 @@ def beside_other_breast(card: ModelCard, films: Sequence[JudgedFilm], point: str
 
 
 def _point(card: ModelCard, level: Level, name: str) -> tuple[OperatingPoint, Figures]:
-    """The operating point of a level and what its figures are of: films, where the card has none for the level."""
+    """Return the operating point of a level, and the unit of its metrics.
+
+    The unit is films if the card has no metrics of the level.
+    """
     if card.exam_rule is None:
         return operating_point(card, name), "film"
     figures = card.exam_rule.breast if level == "breast" else card.exam_rule.exam

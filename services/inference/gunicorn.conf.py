@@ -1,6 +1,6 @@
-"""How gunicorn runs the inference service: one process that holds the model once, threads that hold requests.
+"""Configuration of gunicorn: one process with the model, threads for requests.
 
-`prometheus_client` gathers counts of all processes in a directory, which is made anew at every start.
+`prometheus_client` collects metrics of all processes in a directory, which is recreated at every start.
 """
 
 import os
@@ -54,7 +54,7 @@ keep_freed_memory(_config.cores)
 
 
 def on_starting(_server: Any) -> None:
-    """Refuses to start where nobody could be told from anybody."""
+    """Refuse to listen on a public address without API keys."""
     from services.inference.admission.auth import check_somebody_may_ask, local_key  # noqa: PLC0415  after the metrics' folder
     from shared.store.objects import open_store  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def on_starting(_server: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Drops the gauges of a process that ended; its counters stay in the sums."""
+    """Drop the gauges of an ended process; its counters stay in the sums."""
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 

@@ -1,4 +1,4 @@
-"""The inference service without HTTP: the model that is in use, the lanes, and what is counted."""
+"""The inference service without HTTP: current model, lanes and metrics."""
 
 import logging
 import select
@@ -24,7 +24,7 @@ _log = logging.getLogger("mammostack.inference")
 
 
 class InferenceService:
-    """What all APIs ask. One for a process; call it from as many threads as there are requests."""
+    """Service behind all APIs; one per process, thread-safe."""
 
     def __init__(self, config: ServingSettings) -> None:
         self.config = config
@@ -39,19 +39,19 @@ class InferenceService:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def close(self) -> None:
-        """Ends the watch: what is loaded stays in use."""
+        """Stop watching for promotions; the loaded model stays in use."""
         self._closing.set()
 
     def wait_for_first_look(self, seconds: float) -> None:
-        """Returns when keys and a promoted model have been looked for, or after so many seconds."""
+        """Wait until keys and the promoted model have been looked up, or `seconds` passed."""
         self._looked.wait(seconds)
 
     def model(self, network: str | None = None, version: str | None = None) -> ServedModel:
-        """The model in use, which is `network` and `version` where they are given.
+        """Return the current model, checking `network` and `version` if given.
 
         Raises:
             ModelNotReady: nothing is loaded yet.
-            ModelNotFound: another network or version is asked for.
+            ModelNotFound: another network or version is requested.
         """
         current = self.keeper.current
         if network not in (None, current.card.network) or version not in (None, current.card.version):
@@ -69,7 +69,10 @@ class InferenceService:
         timeout_s: float | None = None,
         is_gone: Callable[[], bool] = lambda: False,
     ) -> Prediction:
-        """Waits for a lane, then predicts. Raises what `Lanes.turn` and `predictor.predict` raise."""
+        """Wait for a lane, then predict.
+
+        Errors of `Lanes.turn` and `predictor.predict` are passed on.
+        """
         card = model.card
         try:
             with metrics.REQUESTS_IN_HAND.track_inprogress(), self.lanes.turn(timeout_s, is_gone) as turn:
@@ -91,13 +94,13 @@ class InferenceService:
         return prediction
 
     def _watch(self) -> None:
-        """Looks for other keys and for a promotion, now and then every few seconds."""
+        """Poll for changed keys and promotions every few seconds."""
         while not self._closing.is_set():
             for look in (self.access.refresh, self.keeper.refresh):
                 try:
                     look()
                 except Exception:  # noqa: BLE001  the watch must outlive whatever the store or the runtime raises
-                    _log.exception("looking into the store failed")
+                    _log.exception("reading the store failed")
             self._looked.set()
             self._closing.wait(self.config.promotion_poll_s)
 
@@ -108,7 +111,7 @@ def _traits(prediction: Prediction) -> TraitsOfFilm:
 
 
 def connection_closed(connection: socket.socket | None) -> bool:
-    """Whether the other side of a request's connection has closed it; False where that can't be seen."""
+    """Return True if the client has closed its connection; False if that is unknown."""
     if connection is None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""The segment service: `data_augmentation/<dataset>/<recipe>/` in, `data_segmentation/<dataset>/<recipe>/` out.
+"""The segment service: `data_augmentation/` to `data_segmentation/`.
 
-`core` finds the breast and turns it one way; `tasks` is the Celery worker around it.
+`core` finds the breast and orients it; `tasks` is the Celery worker around it.
 """

@@ -1,6 +1,6 @@
-"""One film in, the breast alone out, the chest wall on the left, with the mask that says where it is.
+"""Segment one film: parenchyma and mask, the chest wall on the left.
 
-The method is `shared.imaging.segmentation.segment`, which inference uses too: what training saw, serving does.
+The method is `shared.imaging.segmentation.segment`, which inference uses too.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,11 @@ from shared.imaging.segmentation.segment import segment
 
 @dataclass(frozen=True)
 class SegmentedImage:
-    """PNG files, H x W: the oriented film in its own depth, all but the parenchyma at 0, and the mask, 255 inside.
+    """PNG files, H x W: the oriented film, 0 outside the parenchyma, and its mask.
 
-    `flipped` says that left and right were exchanged to get the chest wall to the left.
+    The film keeps its depth; the mask is 255 inside. `flipped` is True if left and right were swapped to get the chest
+    wall
+    to the left.
     """
 
     film_png: bytes
@@ -27,11 +29,11 @@ def segment_image(data: bytes, bits: int | None = None, view: str | None = None)
     """Segment one image file.
 
     Args:
-        bits: depth of the film that it was made of; None: as the file tells.
-        view: that of the film, such as "MLO"; None: it is inferred.
+        bits: depth of the original film; None: depth of the file.
+        view: view of the film, such as "MLO"; None: it is inferred.
 
     Raises:
-        ImageError: it can't be decoded, or no breast is found in it.
+        ImageError: the file can't be decoded, or contains no breast.
     """
     image = with_depth(decode(data), bits)
     result = segment(image.pixels, image.bits, view or image.view)

@@ -60,7 +60,7 @@ def parse_job(name: str) -> Job:
         network, protocol, fold = name.split("/")
         return Job(network=network, protocol=cast("Protocol", protocol), fold=int(fold[5:]))
     except ValueError as error:
-        raise PlanError(f"'{name}' is no training job; expected NETWORK/PROTOCOL/fold-K") from error
+        raise PlanError(f"'{name}' is not a training job; expected NETWORK/PROTOCOL/fold-K") from error
 
 
 def predictions_of(job: Job, images: Sequence[Variant], probabilities: Float64Array) -> Predictions:
@@ -89,11 +89,11 @@ def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
     """
     results = [JobResult.model_validate_json(store.get(unit.done_key)) for unit in plan.units("train")]
     if len({result.data_sha256 for result in results}) > 1:
-        raise PlanError("the films of this run changed while it was training; start a new run, which reuses the rest")
+        raise PlanError("the films of this run changed during training; start a new run, which reuses finished images")
     for network in plan.networks:
         folds = [r.predictions.films for r in results if (r.job.network, r.job.protocol) == (network, "patient")]
         if set(Counter(film for films in folds for film in films).values()) - {plan.repeats}:
-            raise PlanError("the jobs of this run divided the patients in different ways; start a new run")
+            raise PlanError("the jobs of this run used different patient splits; start a new run")
     return results
 
 
@@ -127,7 +127,8 @@ def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
         weights = store.get(layout.fold_file(plan.run, result.job.name, MODEL))
     if hashlib.sha256(weights).hexdigest() != result.model_sha256:
         raise ModelCorrupt(
-            f"{weights_key(plan, result)} is not what was trained; delete {plan.done_key('train', result.job.name)}, "
+            f"{weights_key(plan, result)} differs from the trained weights; delete "
+            f"{plan.done_key('train', result.job.name)}, "
             f"then `mammo resume {plan.run}`"
         )
     return weights

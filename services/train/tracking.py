@@ -41,7 +41,7 @@ def check_trackers(config: TrainingSettings) -> None:
     ):
         if value and importlib.util.find_spec(package) is None:
             raise SettingsError(
-                f"{setting} is set, but {package} is not installed; leave it out, or: pip install -r {REQUIREMENTS}"
+                f"{setting} is set, but {package} is not installed; unset it, or run pip install -r {REQUIREMENTS}"
             )
 
 
@@ -62,7 +62,7 @@ def tracked(config: TrainingSettings, run: str, job: str, recipe: TrainingRecipe
             try:
                 what(tracker)
             except Exception:  # noqa: BLE001  no training ends, or waits again and again, for somebody who looks on
-                _log.warning("a tracker fails and is told no more", extra={"unit": job}, exc_info=True)
+                _log.warning("a tracker failed and is disabled", extra={"unit": job}, exc_info=True)
                 trackers.remove(tracker)
 
     each(lambda tracker: tracker.begin())

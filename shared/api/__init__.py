@@ -1,4 +1,5 @@
-"""What the inference API takes and answers, as types.
+"""Types of the inference API's requests and responses.
 
-The service builds its answers from them, the OpenAPI document is made of them, and the client reads with them.
+The service builds its responses from them, the OpenAPI document is generated from them, and the client parses with
+them.
 """

@@ -1,4 +1,4 @@
-"""What all documents of the API have in common."""
+"""Base classes of the API's documents."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Answer(BaseModel):
-    """A document that is sent. Members with other names in JSON than in Python have an alias."""
+    """A document sent by the service; its aliases are the JSON names."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class Ask(BaseModel):
-    """A document that is taken: nothing in it may be unknown, and no type is guessed."""
+    """A document received by the service: no unknown members, no type conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Query(BaseModel):
-    """The query of a URL: text, so that numbers are read from it."""
+    """The query of a URL; numbers are parsed from its text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,5 +32,5 @@ WHOLE = BeforeValidator(_whole)
 
 
 def absent(description: str | None = None) -> Any:
-    """A member that is left out of the JSON where there is nothing to say."""
+    """Declare an optional member that is omitted from the JSON if it is None."""
     return Field(None, description=description, exclude_if=lambda value: value is None)

@@ -1,4 +1,4 @@
-"""Exams: 1 to 12 films of one patient, each answered or refused by itself, then by breast and together."""
+"""Exams: 1 to 12 films of one patient, with findings by film, breast and exam."""
 
 from typing import Literal
 
@@ -16,50 +16,58 @@ Figures = Literal["film", "breast", "exam"]
 
 
 class FilmProblem(ImageProblem):
-    """Why a film is refused: as the problem document says it that the film alone would get."""
+    """Reason why a film was rejected, as in the problem document of a single film."""
 
-    status: int = Field(description="HTTP status that the film alone would get")
-    gate: GateAnswer | None = absent("with `not-a-mammogram`")
+    status: int = Field(description="HTTP status that `/v1/predictions` returns for this film")
+    gate: GateAnswer | None = absent("Result of the gate; present with `not-a-mammogram`")
 
 
 class ComparedJudgement(Judgement):
-    """A film judged beside the same view of the other breast: `beside` are the positions of the films of that view."""
+    """Finding of a film compared with the same view of the other breast.
+
+    `beside` holds the positions of the films of that view.
+    """
 
     beside: tuple[int, ...]
 
 
 class ExamFilm(Answer):
-    """One film of a request: either its finding, or the problem for which it is refused."""
+    """A film of an exam, with its finding or its problem."""
 
-    position: int = Field(description="in the request, from 0")
-    name: str | None = Field(description="the file's, as it was sent, without folders; null without one")
+    position: int = Field(description="Position in the request, from 0")
+    name: str | None = Field(description="File name as sent, without folders; null: none was sent")
     finding: FilmAnswer | None = absent()
     problem: FilmProblem | None = absent()
     side_by_side: ComparedJudgement | None = absent(
-        "there where view, modifiers and side are known of this film and of one of the other breast, both of the same "
-        "standard view (CC or MLO without modifiers), and the model's card has a comparison"
+        "Comparison with the other breast. Present if view, modifiers and side of both films are known, both "
+        "have the same "
+        "standard view (CC or MLO without modifiers), and the model's card contains a comparison"
     )
 
 
 class BreastFinding(Judgement):
-    """What is said of a breast by all its films; repeats of a view are averaged first."""
+    """Finding of a breast from all its films; repeats of a view are averaged first."""
 
     laterality: Side
-    films: tuple[int, ...] = Field(description="positions")
-    figures_of: Figures = Field(description="`film`: the model's card has no figures by breast")
+    films: tuple[int, ...] = Field(description="Positions of the breast's films in the request")
+    figures_of: Figures = Field(
+        description="Unit of sensitivity and specificity; `film`: the card has no figures by breast"
+    )
 
 
 class ExamFinding(Judgement):
-    """What is said of the exam: that of its most suspicious breast, which is the one of this side."""
+    """Finding of an exam: that of its most suspicious breast, `laterality`."""
 
     laterality: Side
-    figures_of: Figures = Field(description="`film`: the model's card has no figures by exam")
+    figures_of: Figures = Field(
+        description="Unit of sensitivity and specificity; `film`: the card has no figures by exam"
+    )
 
 
 class ExamPrediction(Signature):
-    """Of the films of one patient. Status 200 means that each film has its finding or its problem."""
+    """Findings of an exam. With status 200 each film has a finding or a problem."""
 
     films: tuple[ExamFilm, ...]
-    breasts: tuple[BreastFinding, ...] = Field(description="those of which a film has a finding")
-    exam: ExamFinding | None = Field(description="null: every film is refused")
-    rule: str = Field(description="how breasts and exam follow from films")
+    breasts: tuple[BreastFinding, ...] = Field(description="Breasts with at least one finding")
+    exam: ExamFinding | None = Field(description="null: all films were rejected")
+    rule: str = Field(description="Rule by which the findings of films are combined")

@@ -1,4 +1,4 @@
-"""A film beyond its probabilities: what is known of it, from where, and whether the model was made for such films."""
+"""Properties of a film, their sources, and applicability of the model."""
 
 from typing import Literal
 
@@ -14,23 +14,25 @@ SideSource = Literal["stated", "file", "label", "shape"]
 
 
 class FilmView(Answer):
-    """The view of a film, and who says so: the sender, the file, or the shape of the breast."""
+    """View of a film and its source: sender, file, or shape of the breast."""
 
-    name: str | None = Field(description="CC, MLO and such; null: not known")
-    source: ViewSource | None = Field(description="null: not known")
-    score: float | None = absent("how sure a view is that was inferred from the shape, 0.5 to 1")
-    modifiers: tuple[str, ...] | None = Field(description="magnification, implant displaced and such; null: not known")
+    name: str | None = Field(description="View, such as CC or MLO; null: unknown")
+    source: ViewSource | None = Field(description="Source of the view; null: unknown")
+    score: float | None = absent("Confidence of a view inferred from the shape, 0.5 to 1")
+    modifiers: tuple[str, ...] | None = Field(
+        description="View modifiers, such as magnification or implant displaced; null: unknown"
+    )
 
 
 class FilmSide(Answer):
-    """The breast of a film, and who says so: the sender, the file, a label, or the side of the chest wall."""
+    """Side of a film and its source: sender, file, label, or side of the chest wall."""
 
     name: Side
     source: SideSource
 
 
 class FilmWindow(Answer):
-    """A display window that the file proposes; centre and width are grey levels of the film's `bits`."""
+    """A display window of the file; centre and width in grey levels of `bits`."""
 
     name: str | None
     centre: float
@@ -38,30 +40,32 @@ class FilmWindow(Answer):
 
 
 class FilmAbout(Answer):
-    """All that is known of a film apart from its pixels. `disagreements` and `notes` are sentences for a person."""
+    """Properties of a film other than its pixels."""
 
     view: FilmView
     laterality: FilmSide
     chest_wall: Literal["left", "right"] = Field(
-        description="the edge of the picture at which the chest wall is seen, whatever is said of the side"
+        description="Edge of the image at which the chest wall lies, independent of the stated side"
     )
-    acquisition: Acquisition | None = Field(description="null: the file does not say")
-    vendor: str | None = Field(description="of the device, under one name; null: the file does not say")
-    implant: bool | None = Field(description="null: the file does not say")
-    windows: tuple[FilmWindow, ...] = Field(description="the file's, in their order")
-    disagreements: tuple[str, ...] = Field(description="of what sender, file and picture say of view and side")
-    notes: tuple[str, ...] = Field(description="what is odd in the file or was passed over")
+    acquisition: Acquisition | None = Field(description="How the film was acquired; null: the file does not state it")
+    vendor: str | None = Field(description="Vendor of the device, normalised; null: the file does not state it")
+    implant: bool | None = Field(description="Breast implant present; null: the file does not state it")
+    windows: tuple[FilmWindow, ...] = Field(description="Display windows of the file, in its order")
+    disagreements: tuple[str, ...] = Field(
+        description="Contradictions between sender, file and image about view and side"
+    )
+    notes: tuple[str, ...] = Field(description="Oddities of the file and ignored parts")
 
 
 class ApplicabilityAnswer(Answer):
-    """Whether the model was trained on films of this kind, as far as is known.
+    """Applicability: comparison of the film's kind with the training films.
 
-    Drift is another question: it compares the pixels of many films with those of the training films.
+    Drift is measured separately: it compares the pixels of many films with those of the training films.
     """
 
     applies: bool | None = Field(
-        description="false: its answer about this film means nothing; null: the model's card does not tell"
+        description="false: the prediction for this film is meaningless; null: the model's card lacks the data"
     )
-    reasons: tuple[str, ...] = Field(description="sentences for a person")
-    misfits: tuple[Fact, ...] = Field(description="known facts of the film of which no training film was")
-    unknown: tuple[Fact, ...] = Field(description="facts that can't be compared")
+    reasons: tuple[str, ...] = Field(description="Sentences for display")
+    misfits: tuple[Fact, ...] = Field(description="Known properties of the film that no training film had")
+    unknown: tuple[Fact, ...] = Field(description="Properties that can't be compared")

@@ -1,4 +1,4 @@
-"""API keys over HTTP: what can be asked of them, and what is told about them."""
+"""API keys over HTTP: requests and responses."""
 
 from typing import Annotated, Literal
 
@@ -11,19 +11,19 @@ SCOPES: tuple[Scope, ...] = ("predict", "metrics", "admin")
 
 
 class KeyRequest(Ask):
-    """A key that is to be made."""
+    """An API key to be created."""
 
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     scopes: tuple[Scope, ...] = Field(("predict",), min_length=1, max_length=len(SCOPES))
     days: Annotated[int, Field(ge=1, le=3650), WHOLE] | None = Field(
-        None, description="after which it ends; null: never"
+        None, description="Days until the key expires; null: never"
     )
     requests_a_minute: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
     requests_at_once: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = None
 
 
 class KeyFacts(Answer):
-    """What is kept of a key: not the key."""
+    """Stored properties of an API key, without the key itself."""
 
     id: str
     name: str
@@ -35,8 +35,12 @@ class KeyFacts(Answer):
 
 
 class KeyMade(KeyFacts):
-    key: str = Field(description="shown this once: only its hash is kept")
+    """A created API key."""
+
+    key: str = Field(description="The key; shown only here, because the store holds only its hash")
 
 
 class KeyList(Answer):
+    """All API keys, without the keys themselves."""
+
     keys: tuple[KeyFacts, ...]

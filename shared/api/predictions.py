@@ -1,4 +1,4 @@
-"""What is said of films: the answers of `/v1/predictions`, and what a line of a batch's results holds."""
+"""Predictions of single films: `/v1/predictions` and the lines of batches."""
 
 from typing import Literal
 
@@ -18,33 +18,41 @@ MapForm = Literal["overlay", "grey"]
 
 ClassName = Literal["normal", "benign", "malignant"]
 _WHOSE = (
-    "whose evidence the map shows; without it that of the decision: of an abnormal film the likelier one of benign and "
+    "Class to explain; default: the class of the decision, which for an abnormal film is the likelier of benign and "
     "malignant, else normal"
 )
 
 
 class Waiting(Query):
-    timeout_ms: int | None = Field(None, ge=1, le=LONGEST_TIMEOUT_MS, description="how long the work may not be begun")
+    """Query with a limit of the waiting time."""
+
+    timeout_ms: int | None = Field(
+        None, ge=1, le=LONGEST_TIMEOUT_MS, description="Maximum waiting time before processing starts, in ms"
+    )
 
 
 class PredictionQuery(Waiting):
-    operating_point: OperatingPointName = Field("screening", description="one of the model's card")
-    explain: Literal["heatmap"] | None = Field(None, description="heatmap: adds the class-activation map")
+    """Query of a prediction."""
+
+    operating_point: OperatingPointName = Field("screening", description="An operating point of the model's card")
+    explain: Literal["heatmap"] | None = Field(None, description="heatmap: add the class-activation map")
     explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
-    form: MapForm = Field("overlay", description="of the map: coloured with transparency, or grey levels")
+    form: MapForm = Field("overlay", description="Form of the map: coloured with transparency, or grey levels")
     view: Literal["1", "deep"] | None = Field(
-        None, description="1: adds the film as a browser can show it, in 8 bits; deep: in all its bits, packed"
+        None, description="1: add the film as an 8-bit PNG; deep: as a PNG with all its bits, packed"
     )
 
 
 class ExplanationQuery(Waiting):
-    operating_point: OperatingPointName = Field("screening", description="one of the model's card")
+    """Query of a class-activation map."""
+
+    operating_point: OperatingPointName = Field("screening", description="An operating point of the model's card")
     explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
-    form: MapForm = Field("overlay", description="coloured with transparency, or grey levels")
+    form: MapForm = Field("overlay", description="Form of the map: coloured with transparency, or grey levels")
 
 
 class Probabilities(Answer):
-    """Calibrated; they sum to 1."""
+    """Calibrated probabilities; they sum to 1."""
 
     normal: float
     benign: float
@@ -52,7 +60,7 @@ class Probabilities(Answer):
 
 
 class PointInUse(Answer):
-    """The operating point of the decision, and what it does to held-out films, as the model's card says."""
+    """Operating point of a decision, with its metrics on held-out films."""
 
     name: str
     threshold: float
@@ -61,35 +69,37 @@ class PointInUse(Answer):
 
 
 class DecisionAnswer(Answer):
-    answer: Verdict = Field(description="uncertain: a reader has to look")
-    score: float = Field(description="how abnormal: 1 - P(normal)")
+    """Decision at an operating point."""
+
+    answer: Verdict = Field(description="uncertain: a radiologist must read the film")
+    score: float = Field(description="Abnormal score, 1 - P(normal)")
     operating_point: PointInUse
-    uncertain_between: tuple[float, float] = Field(description="scores from the first to the second are uncertain")
+    uncertain_between: tuple[float, float] = Field(description="Range of scores that give the answer uncertain")
 
 
 class GateAnswer(Answer):
-    """Whether the image is a mammogram. One that is not gets an error, which holds this as well."""
+    """Result of the mammogram gate; a rejected image's problem document has it too."""
 
     passed: bool
-    score: float = Field(ge=0, le=1, description="0: certainly none, 1: certainly one")
+    score: float = Field(ge=0, le=1, description="Similarity to a mammogram, from 0 (certainly none) to 1")
     reason: str
 
 
 class ImageFacts(Answer):
-    """All that is read from the file; `width` and `height` (pixels) are the file's own frame."""
+    """Properties of the file; `width` and `height` are pixels of the stored image."""
 
     width: int
     height: int
     bits: int
     format: str
-    reduction: int = Field(description="it was decoded that many times smaller along each edge")
-    spacing_mm: tuple[float, float] | None = absent("from row to row, from column to column")
+    reduction: int = Field(description="Factor by which each edge was reduced on decoding")
+    spacing_mm: tuple[float, float] | None = absent("Pixel spacing in mm: between rows, between columns")
     laterality: Literal["L", "R"] | None = absent()
-    view: str | None = absent("MLO, CC and such")
+    view: str | None = absent("View of the file, such as MLO or CC")
 
 
 class Box(Answer):
-    """Pixels of the film as it was sent."""
+    """Rectangle in pixels of the film as sent."""
 
     x: int
     y: int
@@ -98,7 +108,7 @@ class Box(Answer):
 
 
 class Seconds(Answer):
-    """What the parts of the work took; `queue` is the time before it began."""
+    """Duration of each processing step; `queue` is the waiting time before the first."""
 
     queue: float | None = absent()
     decode: float
@@ -109,7 +119,7 @@ class Seconds(Answer):
 
 
 class Judgement(Answer):
-    """What is said of a film, of a breast, of an exam, or of a film beside the same view of the other breast."""
+    """Class, probabilities and decision of a film, a breast or an exam."""
 
     label: Label = Field(alias="class")
     probabilities: Probabilities
@@ -117,53 +127,60 @@ class Judgement(Answer):
 
 
 class Finding(Judgement):
-    """What is said of one film. It is all small: no outline, no pictures."""
+    """Finding of one film, without outline and images."""
 
     gate: GateAnswer
     image: ImageFacts
-    about: FilmAbout | None = absent("always there, but in results of batches of earlier releases")
-    applicability: ApplicabilityAnswer | None = absent("always there, but in results of batches of earlier releases")
+    about: FilmAbout | None = absent("Absent only from batch results of earlier releases")
+    applicability: ApplicabilityAnswer | None = absent("Absent only from batch results of earlier releases")
     breast_box: Box
     seconds: Seconds
 
 
 class HeatMap(Answer):
-    label: Label = Field(alias="class", description="whose evidence it shows")
+    """A class-activation map."""
+
+    label: Label = Field(alias="class", description="Class that the map explains")
     form: MapForm = "overlay"
-    png: str = Field(description="base64 of a PNG of the film's aspect, at most 512 pixels long, to be laid over it")
-
-
-class View(Answer):
-    """The film as a picture. Browsers read 8 bits of a channel at most, so a deep one is packed into two channels."""
-
-    png: str = Field(description="base64 of a PNG, its longer edge at most 2048 pixels")
-    bits: int = Field(8, description="of a grey level: levels go from 0 to 2^bits - 1")
-    packing: Literal["grey", "red-green"] = Field(
-        "grey", description="red-green: a grey level is 256 times its red and once its green"
+    png: str = Field(
+        description="PNG in base64 to overlay on the film: same aspect ratio, longer edge at most 512 pixels"
     )
 
 
-class FilmAnswer(Finding):
-    """What is said of one film, with what draws it. `heatmap` is there if it was asked for and the network has one."""
+class View(Answer):
+    """The film as a PNG; more than 8 bits are packed into two channels for browsers."""
 
-    outline: tuple[tuple[int, int], ...] = Field(description="the parenchyma as a polygon, pixels of the film as sent")
+    png: str = Field(description="PNG in base64, longer edge at most 2048 pixels")
+    bits: int = Field(8, description="Bits per grey level: levels range from 0 to 2^bits - 1")
+    packing: Literal["grey", "red-green"] = Field("grey", description="red-green: grey level = 256 * red + green")
+
+
+class FilmAnswer(Finding):
+    """Finding of one film with its outline and, if requested, its map and image.
+
+    `heatmap` is present if it was requested and the network has one.
+    """
+
+    outline: tuple[tuple[int, int], ...] = Field(
+        description="Outline of the parenchyma: polygon in pixels of the film as sent"
+    )
     heatmap: HeatMap | None = absent()
     view: View | None = absent()
 
 
 class ModelInUse(Answer):
+    """Model version and file that made a prediction."""
+
     network: str
     version: str
-    file: str = Field(
-        description="which of the version's files answers: model.onnx, model.int8.onnx, model.safetensors"
-    )
-    sha256: str = Field(description="of that file")
+    file: str = Field(description="File in use: model.onnx, model.int8.onnx or model.safetensors")
+    sha256: str = Field(description="SHA-256 of the file")
     dataset: str
-    synthetic: bool = Field(description="trained on made-up films: good for trying the software, for nothing else")
+    synthetic: bool = Field(description="Trained on synthetic films: for testing the software only")
 
 
 class Signature(Answer):
-    """Who says it."""
+    """Origin of a prediction: request, model and notice of use."""
 
     request_id: str
     model: ModelInUse
@@ -171,4 +188,4 @@ class Signature(Answer):
 
 
 class PredictionAnswer(FilmAnswer, Signature):
-    """Of one image."""
+    """Prediction of one image."""

@@ -1,6 +1,6 @@
-"""The foreign protocols: the Open Inference Protocol v2 with its binary tensors, and KServe V1.
+"""Types of the Open Inference Protocol v2 and of KServe V1.
 
-Their clients may send members that we do not know: these are passed over.
+Unknown members in requests are ignored, because clients of these protocols may send them.
 """
 
 from base64 import b64decode
@@ -23,75 +23,95 @@ Number: TypeAlias = float | str
 
 def _from_base64(text: object) -> bytes:
     if not isinstance(text, str):
-        raise ValueError("base64 is text")
+        raise ValueError("base64 must be a string")
     try:
         return b64decode(text, validate=True)
     except (Base64Error, ValueError) as error:
-        raise ValueError(f"it is not base64: {error}") from error
+        raise ValueError(f"invalid base64: {error}") from error
 
 
 ImageFile: TypeAlias = Annotated[
     bytes,
     BeforeValidator(_from_base64),
-    WithJsonSchema({"type": "string", "format": "byte", "description": "an image file, base64"}),
+    WithJsonSchema({"type": "string", "format": "byte", "description": "Image file in base64"}),
 ]
 
 
 class ForeignAsk(BaseModel):
+    """A document received by a foreign protocol; unknown members are ignored."""
+
     model_config = ConfigDict(frozen=True, strict=True)
 
 
 class TensorParameters(ForeignAsk):
+    """Parameters of an input tensor."""
+
     binary_data_size: Annotated[int, Field(ge=0), WHOLE] | None = Field(
-        None, description="bytes of this tensor behind the JSON"
+        None, description="Number of bytes of this tensor after the JSON"
     )
 
 
 class OutputParameters(ForeignAsk):
+    """Parameters of a requested output."""
+
     binary_data: bool | None = None
 
 
 class InferParameters(ForeignAsk):
+    """Parameters of an inference request."""
+
     binary_data_output: bool | None = None
 
 
 class ImageTensor(ForeignAsk):
+    """The input tensor: image files as BYTES elements."""
+
     name: Literal["image"]
     datatype: Literal["BYTES"]
     shape: list[Annotated[int, Field(ge=1, le=MOST_IMAGES), WHOLE]] = Field(
-        min_length=1, max_length=2, description="[N] or [N, 1]"
+        min_length=1, max_length=2, description="[N] or [N, 1], N: number of images"
     )
     parameters: TensorParameters | None = None
     data: list[ImageFile] | None = Field(
-        None, min_length=1, max_length=MOST_IMAGES, description="absent with binary data alone"
+        None, min_length=1, max_length=MOST_IMAGES, description="Images in base64; absent if binary data is used"
     )
 
 
 class OutputAsked(ForeignAsk):
+    """A requested output."""
+
     name: OutputName
     parameters: OutputParameters | None = None
 
 
 class InferRequest(ForeignAsk):
+    """An inference request."""
+
     id: str | None = None
     parameters: InferParameters | None = None
     inputs: list[ImageTensor] = Field(min_length=1, max_length=1)
-    outputs: list[OutputAsked] | None = Field(None, max_length=16, description="all, where none is named")
+    outputs: list[OutputAsked] | None = Field(None, max_length=16, description="Outputs to return; default: all")
 
 
 class BinarySize(Answer):
+    """Size of a binary tensor, in bytes."""
+
     binary_data_size: int
 
 
 class OutputTensor(Answer):
+    """An output tensor."""
+
     name: OutputName
     datatype: Literal["FP32", "BYTES"]
     shape: tuple[int, ...]
     parameters: BinarySize | None = absent()
-    data: tuple[Number, ...] | None = absent("not with binary data")
+    data: tuple[Number, ...] | None = absent("Values; absent if binary data is used")
 
 
 class InferAnswer(Answer):
+    """An inference response."""
+
     model_config = ConfigDict(protected_namespaces=())
 
     model_name: str
@@ -101,29 +121,37 @@ class InferAnswer(Answer):
 
 
 class ServerMetadata(Answer):
+    """Name, version and extensions of the server."""
+
     name: str
     version: str
     extensions: tuple[str, ...]
 
 
 class ServerLive(Answer):
+    """Liveness of the server."""
+
     live: bool = True
 
 
 class ServerReady(Answer):
-    """The protocol says `live`, kserve's client reads `ready`."""
+    """Readiness of the server: `live` by the protocol, `ready` for kserve's client."""
 
     ready: bool = True
     live: bool = True
 
 
 class TensorMetadata(Answer):
+    """Name, type and shape of a tensor."""
+
     name: str
     datatype: str
     shape: tuple[int, ...]
 
 
 class ModelMetadata(Answer):
+    """Metadata of a model."""
+
     name: str
     versions: tuple[str, ...]
     platform: str
@@ -132,42 +160,62 @@ class ModelMetadata(Answer):
 
 
 class ModelReady(Answer):
+    """Readiness of a model."""
+
     name: str
     ready: bool = True
 
 
 class EncodedImage(ForeignAsk):
+    """An image file in base64."""
+
     b64: ImageFile
 
 
 class Instance(ForeignAsk):
+    """An instance of KServe V1: one image."""
+
     image: EncodedImage
 
 
 class Instances(ForeignAsk):
+    """A request of KServe V1."""
+
     instances: list[Instance] = Field(min_length=1, max_length=MOST_IMAGES)
 
 
 class InstancePrediction(Answer):
+    """Prediction of one instance."""
+
     label: Label = Field(alias="class")
     probabilities: Probabilities
     score: float
-    applies: bool | None = Field(description="the model was trained on such films; null: its card does not tell")
+    applies: bool | None = Field(
+        description="The model was trained on such films; null: the model's card lacks the data"
+    )
 
 
 class Predictions(Answer):
+    """Predictions of all instances, in their order."""
+
     predictions: tuple[InstancePrediction, ...]
 
 
 class EncodedPicture(Answer):
+    """A PNG in base64."""
+
     b64: str
 
 
 class InstanceExplanation(Answer):
+    """Class-activation map of one instance."""
+
     label: Label = Field(alias="class")
-    explained: Label = Field(description="whose evidence the map shows: the decision's at the point `screening`")
+    explained: Label = Field(description="Class that the map explains: the class of the decision at `screening`")
     heatmap: EncodedPicture
 
 
 class Explanations(Answer):
+    """Class-activation maps of all instances, in their order."""
+
     explanations: tuple[InstanceExplanation, ...]

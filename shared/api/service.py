@@ -1,4 +1,4 @@
-"""What the service tells about itself: whether it is ready, its models, its limits."""
+"""State of the service: liveness, readiness, models, limits of use."""
 
 from typing import Literal
 
@@ -8,11 +8,13 @@ from shared.api.answer import Answer
 
 
 class Alive(Answer):
+    """Liveness of the process."""
+
     status: Literal["alive"] = "alive"
 
 
 class Ready(Answer):
-    """A model is loaded, its checksums are right, and its golden inputs gave their golden outputs."""
+    """Loaded model with verified checksums and golden outputs."""
 
     status: Literal["ready"] = "ready"
     network: str
@@ -20,30 +22,34 @@ class Ready(Answer):
 
 
 class ModelDetails(Answer):
+    """State of a served network."""
+
     name: str
     ready: bool
     version: str | None
 
 
 class ModelList(Answer):
-    """KServe's clients read `models` alone."""
+    """Served networks; KServe's clients read only `models`."""
 
     models: tuple[str, ...]
     details: tuple[ModelDetails, ...]
 
 
 class KeyLimits(Answer):
-    """Of the key that asks; null: without limit."""
+    """Limits of the calling key; null: no limit."""
 
     requests_a_minute: int | None
     requests_at_once: int | None
 
 
 class UsageLimits(Answer):
-    body_mb: int = Field(description="of an image file, and of a body that is no form")
-    request_mb: int = Field(description="of a form with several films")
+    """Accepted formats and limits of use."""
+
+    body_mb: int = Field(description="Maximum size of an image file and of a body other than a form, in MB")
+    request_mb: int = Field(description="Maximum size of a form with several films, in MB")
     image_pixels: int
-    images_in_a_request: int = Field(description="by the foreign protocols")
+    images_in_a_request: int = Field(description="Maximum number of images per request of Open Inference and KServe V1")
     films_in_an_exam: int
     formats: tuple[str, ...]
     requests_at_work: int

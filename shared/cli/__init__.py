@@ -1,1 +1,4 @@
-"""The command line `mammo`: `main` assembles it, `runs`, `models` and `serving` hold the commands."""
+"""The command line `mammo`.
+
+`main` assembles it; `runs`, `models`, `batches`, `keys`, `serving` and `augmenting` hold the commands.
+"""

@@ -1,4 +1,4 @@
-"""The command that shows what an augmentation recipe is, and what it makes of a film."""
+"""The command `mammo augment`: print a recipe or draw augmented variants."""
 
 import importlib
 from pathlib import Path
@@ -14,11 +14,11 @@ from shared.imaging.image import to_8bit
 from shared.modelling.profiles import PROFILES, profile
 from shared.modelling.recipes import AugmentationRecipe, read_augmentation
 
-ProfileName = Annotated[str, typer.Option("--profile", help=f"How much work: {', '.join(PROFILES)}.")]
+ProfileName = Annotated[str, typer.Option("--profile", help=f"Size of the run: {', '.join(PROFILES)}.")]
 RecipeFile = Annotated[
     Path | None,
     typer.Option(
-        "--recipe", help="Augment by this recipe, a TOML or JSON file (`mammo augment`), and not by the profile's."
+        "--recipe", help="Augmentation recipe, a TOML or JSON file (see `mammo augment`); replaces the profile's."
     ),
 ]
 
@@ -26,16 +26,16 @@ RecipeFile = Annotated[
 def augment(
     preview: Annotated[
         Path | None,
-        typer.Option(help="Draw the variants of this film: PGM, PNG, JPEG, TIFF, DICOM. Lesions are from an Info.txt."),
+        typer.Option(help="Draw the variants of this film (PGM, PNG, JPEG, TIFF or DICOM)."),
     ] = None,
     recipe: RecipeFile = None,
     profile_name: ProfileName = "full",
-    out: Annotated[Path, typer.Option(help="Where the drawing goes, a PNG file.")] = Path("sheet.png"),
+    out: Annotated[Path, typer.Option(help="PNG file to write the drawing to.")] = Path("sheet.png"),
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of recipes.")] = False,
 ) -> None:
-    """Print an augmentation recipe as JSON, to begin one of your own with, or draw what it makes of a film.
+    """Print an augmentation recipe as JSON, or draw a film's augmented variants.
 
-    Lesions are circled where an Info.txt as that of MIAS lies beside the film or one folder above.
+    Lesions are circled if an Info.txt in the format of MIAS is in the film's folder or its parent folder.
     """
     if schema:
         console.print_json(data=AugmentationRecipe.model_json_schema())
@@ -50,17 +50,23 @@ def augment(
         # by its name, as workers are started: services are above the command line
         drawing = importlib.import_module("services.augment.preview")
     except ModuleNotFoundError:
-        raise InputError("the augment service is not installed here; run this in its image or the checkout") from None
+        raise InputError(
+            "the augment service is not installed here; run this command in its container image or in a checkout"
+        ) from None
     drawn = drawing.sheet(pixels, lesions, chosen, preview.stem)
     try:
         out.write_bytes(encode_png(drawn))
     except OSError as error:
-        raise InputError(f"{out} can't be written ({error.strerror}); name another file with --out") from None
-    console.print(f"{drawing.shown(chosen)} of {chosen.variants} variants by recipe {chosen.id} are drawn in {out}")
+        raise InputError(f"{out} can't be written ({error.strerror}); choose another file with --out") from None
+    console.print(f"{drawing.shown(chosen)} of {chosen.variants} variants of recipe {chosen.id} drawn to {out}")
 
 
 def read_recipe(file: Path) -> AugmentationRecipe:
-    """Raises InputError."""
+    """Read an augmentation recipe from a TOML or JSON file.
+
+    Raises:
+        InputError: the file can't be read or is not a valid recipe.
+    """
     return read_augmentation(_read(file), str(file))
 
 
@@ -68,4 +74,4 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise InputError(f"{file} can't be read ({error.strerror}); name another file") from None
+        raise InputError(f"{file} can't be read ({error.strerror}); check the path and its permissions") from None

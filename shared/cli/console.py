@@ -1,4 +1,4 @@
-"""What a person sees of a run in the terminal: progress, the table of the networks, a prediction."""
+"""Terminal output: progress bars, tables and predictions."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -27,13 +27,16 @@ _SOURCES = {"stated": "stated", "file": "file", "label": "label", "shape": "by i
 
 
 def bars() -> Progress:
-    """The one look of all progress bars; without a terminal each bar is a line once it is full."""
+    """Create the progress display used by all commands.
+
+    Without a terminal, each bar is printed as a line once it is full.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description:<20}"), BarColumn(30), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[note]}"), console=console)
 
 
 def listing(*columns: str) -> Table:
-    """A table of what commands take up again by its id, which is in the first column; see `show_listing`."""
+    """Create a table for `show_listing`, whose first column holds ids."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=True)
@@ -41,7 +44,10 @@ def listing(*columns: str) -> Table:
 
 
 def show_listing(table: Table) -> None:
-    """Print a table in its own width, so that nothing of it is cut; a narrow terminal wraps its lines."""
+    """Print a table at its natural width, so that no cell is cut.
+
+    A narrow terminal wraps the lines; ids can be copied from it all the same.
+    """
     wide = Console(file=console.file, highlight=False, width=_WIDEST)
     width = Measurement.get(wide, wide.options, table).maximum
     Console(file=console.file, highlight=False, width=max(console.width, width)).print(table)
@@ -49,7 +55,7 @@ def show_listing(table: Table) -> None:
 
 @contextmanager
 def reporting() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress bars for a callback (what, done, total): one bar for each `what`."""
+    """Yield a callback (what, done, total) that draws one progress bar per `what`."""
     with bars() as progress:
         shown: dict[str, Any] = {}
 
@@ -62,7 +68,7 @@ def reporting() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """Networks and protocols with their main figures and 95% intervals."""
+    """Tabulate networks and protocols with their main metrics and 95% intervals."""
     films = "SYNTHETIC films" if evaluation.synthetic else f"data set {evaluation.dataset}"
     table = Table(
         title=f"Held-out {films}: value [95% interval by patient]",
@@ -84,7 +90,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 
 def weights_line(evaluation: Evaluation) -> str:
-    """Where each network started."""
+    """Describe the initial weights of each network."""
     starts = {
         result.network: f"{len(result.weights.loaded)} layers from {result.weights.source}"
         if result.weights.loaded
@@ -95,13 +101,13 @@ def weights_line(evaluation: Evaluation) -> str:
 
 
 def show_prediction(name: str, answer: PredictionAnswer) -> None:
-    """One answer of the inference service, in words."""
+    """Print one prediction of the inference service."""
     _show_film(name, answer)
     _show_signature(answer, answer.seconds.total)
 
 
 def show_exam(answer: ExamPrediction) -> None:
-    """The answers for the films of one patient: film by film, by breast and together."""
+    """Print the predictions for one patient: by film, by breast and by exam."""
     for film in answer.films:
         name = film.name or f"film {film.position + 1}"
         if film.problem:
@@ -109,7 +115,7 @@ def show_exam(answer: ExamPrediction) -> None:
         if film.finding:
             _show_film(name, film.finding)
         if film.side_by_side:
-            _show_finding(f"{name} beside the same view of the other breast", film.side_by_side)
+            _show_finding(f"{name} compared with the same view of the other breast", film.side_by_side)
     for breast in answer.breasts:
         films = "1 film" if len(breast.films) == 1 else f"{len(breast.films)} films"
         _show_finding(f"breast {breast.laterality}, of {films}", breast)
@@ -132,7 +138,7 @@ def _show_film(name: str, found: Finding) -> None:
 
 
 def _facts(about: FilmAbout) -> str:
-    """What is known of a film, in a line: 'view CC, magnification (file); breast R (file); digital, Hologic'."""
+    """Describe a film in one line, such as 'view CC, magnification (file); breast R (file); digital, Hologic'."""
     view = about.view
     source = f" ({_SOURCES[view.source]})" if view.source else ""
     made = [about.acquisition, about.vendor, "implant" if about.implant else None]
@@ -162,7 +168,11 @@ def _show_signature(answer: Signature, seconds: float) -> None:
 
 
 def read_evaluation(store: ObjectStore, run: str) -> Evaluation:
-    """The evaluation of a finished run. Raises ObjectNotFound."""
+    """Read the evaluation of a finished run.
+
+    Raises:
+        ObjectNotFound: the run has no report yet.
+    """
     return Evaluation.model_validate_json(store.get(layout.report_file(run, "metrics.json")))
 
 

@@ -1,4 +1,7 @@
-"""`mammo demo`: the whole main job on one machine, from films to an answer over HTTP, with real parts throughout."""
+"""The command `mammo demo`: the whole pipeline and a prediction on one machine.
+
+All parts are the real ones: broker, workers, store and inference service.
+"""
 
 import shutil
 import signal
@@ -46,10 +49,10 @@ def run_demo(
     once: bool,
     port: int,
 ) -> None:
-    """Runs the main job below `folder` and keeps serving until Ctrl-C, unless `once`.
+    """Run the pipeline below `folder` and serve until Ctrl-C, unless `once`.
 
     Raises:
-        MammoError: something is wrong with what was handed in, or a step failed; every process is ended first.
+        MammoError: an input is invalid or a step failed; all processes are stopped first.
     """
     folder = folder.resolve()
     console.print("[bold]Mammostack demo[/]: films -> augment -> segment -> train -> evaluate -> promote -> predict")
@@ -114,25 +117,27 @@ def _main_job(
     console.print(evaluation_table(evaluation))
     console.print(weights_line(evaluation))
     console.print(
-        "paper (leaky) augments first and then splits the images: turned copies of a film stand on both sides."
+        "paper (leaky) augments before splitting: rotated copies of a film are in both training and test set."
     )
-    console.print("Those figures are inflated, and such a model is never promoted; patient is the honest protocol.\n")
+    console.print("Its figures are inflated, and such a model is never promoted; patient is the honest protocol.\n")
     kind = "synthetic exam" if manifest.synthetic else "exam"
     labels = ", ".join(f"{side} breast {label}" for side, label in _truth(exam).items())
     console.print(f"{kind} of patient {exam[0].patient}, unseen in training, in truth: {labels}")
     show_exam(answer)
-    console.print(f"\nReport with its pictures: {store.locate(layout.report_file(plan.run, 'index.html'))}")
+    console.print(f"\nReport with figures: {store.locate(layout.report_file(plan.run, 'index.html'))}")
 
 
 def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_name: str) -> Plan:
     chosen = choose_weights(store, [f"resnet50={weights}"] if weights else [])
-    with console.status("looking for ImageNet weights"):
+    with console.status("checking for ImageNet weights"):
         reasons = fetch_imagenet([network for network in TRANSFER_NETWORKS if network not in chosen])
     for network, reason in reasons.items():
         if reason is None:
             chosen[network] = TORCHVISION
         else:
-            console.print(f"[yellow]{network} is trained FROM SCRATCH: its ImageNet weights can't be had ({reason})[/]")
+            console.print(
+                f"[yellow]{network} is trained FROM SCRATCH: its ImageNet weights are unavailable ({reason})[/]"
+            )
     return make_plan(
         dataset,
         profile(profile_name),
@@ -141,15 +146,14 @@ def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_na
 
 
 def _unseen_exam(manifest: Manifest, card: ModelCard) -> list[Film]:
-    """The films of an exam of a patient whom the published weights have never seen, one with a malignant film if there
-    is one."""
+    """Choose an exam of a held-out patient, with a malignant film if there is one."""
     unseen = [film for film in manifest.films if film.patient in card.held_out_patients]
     worst = max(unseen, key=lambda film: film.label is Label.MALIGNANT)
     return [film for film in unseen if (film.patient, film.exam) == (worst.patient, worst.exam)]
 
 
 def _truth(exam: list[Film]) -> dict[str, Label]:
-    """The worst label of each breast."""
+    """Return the worst label of each breast."""
     return {
         side: max((film.label for film in exam if film.side == side), key=CLASSES.index)
         for side in sorted({film.side for film in exam}, reverse=True)
@@ -161,7 +165,7 @@ def _sent(film: Film, data: bytes) -> SentFilm:
 
 
 def _synthetic_films(folder: Path, patients: int) -> FilmSource:
-    console.print("No data set was given: films are generated. Everything below is of SYNTHETIC films.")
+    console.print("No data set was given, so films are generated. All results below are from SYNTHETIC films.")
     with reporting() as report:
         films = len(list(exposures(patients)))
         write_exams(folder, patients, seed=_SEED, progress=lambda done: report("generating films", done, films))
@@ -170,14 +174,19 @@ def _synthetic_films(folder: Path, patients: int) -> FilmSource:
 
 @contextmanager
 def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
-    """The stack over an empty store and an empty broker, whose data another server may have written; what an earlier
-    demo left is removed once its processes are known to be gone."""
+    """Start the stack with an empty store and an empty broker.
+
+    What an earlier demo left is removed once its processes are known to have ended; the broker's port may belong to
+    another server, whose data must not be read.
+    """
     store, mark = folder / "store", folder / "made-by-mammo-demo"
 
     def empty() -> None:
         for made in (store, folder / "films", folder / "broker"):
             if made.exists() and not mark.exists():
-                raise InputError(f"{made} was not made by a demo, and a demo would empty it; choose another --folder")
+                raise InputError(
+                    f"{made} was not created by a demo, and the demo would delete it; choose another --folder"
+                )
             shutil.rmtree(made, ignore_errors=True)
         mark.touch()
 
@@ -189,10 +198,11 @@ def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
 
 @contextmanager
 def ending_on_signals() -> Iterator[Callable[[], None]]:
-    """A polite end (SIGTERM, a closed terminal) takes the same way out as Ctrl-C, so that nothing is left running.
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that no process is left running.
 
-    Gives a function that raises KeyboardInterrupt once a signal has come: Python drops an exception that a signal
-    raises inside a callback of its own (in the middle of an import, say), so long work asks again.
+    Yields a function that raises KeyboardInterrupt once a signal has been received. Long work calls it regularly,
+    because
+    Python drops an exception that a signal handler raises inside some callbacks, for example during an import.
     """
     received: list[int] = []
 

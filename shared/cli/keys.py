@@ -1,4 +1,4 @@
-"""`mammo keys ...`: who may ask the inference service for what."""
+"""The commands `mammo keys ...`: API keys of the inference service."""
 
 import os
 from typing import Annotated
@@ -17,29 +17,30 @@ app = typer.Typer(no_args_is_help=True, help="API keys of the inference service:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Who will use it, such as pacs or prometheus.")],
-    scope: Annotated[list[str], typer.Option(help=f"One of {', '.join(SCOPES)}; may be given several times.")],
-    days: Annotated[int | None, typer.Option(min=1, help="After which it ends.")] = None,
-    a_minute: Annotated[int | None, typer.Option(min=1, help="Most requests in a minute.")] = None,
-    at_once: Annotated[int | None, typer.Option(min=1, help="Most requests at the same time.")] = None,
+    name: Annotated[str, typer.Argument(help="The client that will use the key, such as pacs or prometheus.")],
+    scope: Annotated[list[str], typer.Option(help=f"One of {', '.join(SCOPES)}; repeatable.")],
+    days: Annotated[int | None, typer.Option(min=1, help="Days until the key expires; default: never.")] = None,
+    a_minute: Annotated[int | None, typer.Option(min=1, help="Maximum requests per minute; default: no limit.")] = None,
+    at_once: Annotated[int | None, typer.Option(min=1, help="Maximum concurrent requests; default: no limit.")] = None,
     from_env: Annotated[
-        str | None, typer.Option(help="An environment variable that holds a key of this form; else one is made.")
+        str | None,
+        typer.Option(help="Environment variable that holds the key to register; default: a new key is generated."),
     ] = None,
 ) -> None:
-    """Make a key, and show it this once: only its hash is kept."""
+    """Create an API key and print it once; only its hash is stored."""
     key = _of_environment(from_env) if from_env else new_key()
     kept = describe_key(
         key, name, [_scope(each) for each in scope], days=days, requests_a_minute=a_minute, requests_at_once=at_once
     )
     add_key(open_store(settings(StoreSettings)), kept)
-    console.print(f"key {kept.id} '{name}' is good for {', '.join(kept.scopes)}, {_end(kept)}")
+    console.print(f"key {kept.id} '{name}' is valid for {', '.join(kept.scopes)}, {_end(kept)}")
     if not from_env:
         _show(key)
 
 
 @app.command("list")
 def list_keys() -> None:
-    """What is kept of all keys."""
+    """List all API keys, without the keys themselves."""
     ring = read_keys(open_store(settings(StoreSettings)))
     table = listing("id", "name", "scopes", "created", "ends", "a minute", "at once")
     for key in ring.keys:
@@ -48,23 +49,25 @@ def list_keys() -> None:
     if ring.keys:
         show_listing(table)
     else:
-        console.print("There is no API key. Make one: mammo keys create NAME --scope predict")
+        console.print("There are no API keys. Create one: mammo keys create NAME --scope predict")
 
 
 @app.command()
 def rotate(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `mammo keys list` shows it.")],
-    overlap_hours: Annotated[float, typer.Option(min=0, help="For how long the old key still works.")] = 24.0,
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's ID, as printed by `mammo keys list`.")],
+    overlap_hours: Annotated[float, typer.Option(min=0, help="Hours until the old key expires.")] = 24.0,
 ) -> None:
-    """Make a key that follows another one: same name, scopes and limits."""
+    """Replace a key by a new one with the same name, scopes and limits."""
     key, kept = rotate_key(open_store(settings(StoreSettings)), key_id, overlap_hours)
-    console.print(f"key {kept.id} follows {key_id}, which ends in {overlap_hours:g} hours")
+    console.print(f"key {kept.id} replaces {key_id}, which expires in {overlap_hours:g} hours")
     _show(key)
 
 
 @app.command()
-def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="As `mammo keys list` shows it.")]) -> None:
-    """End a key now; running services notice within seconds."""
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's ID, as printed by `mammo keys list`.")],
+) -> None:
+    """Revoke a key now; running services apply it within seconds."""
     console.print(f"key {key_id} '{revoke_key(open_store(settings(StoreSettings)), key_id).name}' is revoked")
 
 
@@ -77,13 +80,15 @@ def _scope(name: str) -> Scope:
 
 def _of_environment(variable: str) -> str:
     if not os.environ.get(variable):
-        raise InputError(f"the environment variable {variable} is empty; put a key there, or leave out --from-env")
+        raise InputError(f"the environment variable {variable} is empty; set it to a key, or omit --from-env")
     return os.environ[variable]
 
 
 def _end(key: ApiKey) -> str:
-    return f"until {key.expires}" if key.expires else "without an end"
+    return f"until {key.expires}" if key.expires else "without expiry"
 
 
 def _show(key: str) -> None:
-    console.print(f"  {key}\nIt is not shown again. Clients send it as 'Authorization: Bearer KEY'.", markup=False)
+    console.print(
+        f"  {key}\nIt is not shown again. Clients send it in the header 'Authorization: Bearer KEY'.", markup=False
+    )

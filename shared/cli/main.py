@@ -1,4 +1,4 @@
-"""Assembles the command line and turns every expected error into one line that says what to do next."""
+"""Assemble the command line; print expected errors as one line of advice."""
 
 import signal
 import sys
@@ -21,28 +21,27 @@ class Mammo(LazyGroup):
         "ingest": Entry(
             "shared.cli.runs:ingest",
             "Runs",
-            "Check a data set film by film and bring it into the store. Doing it twice changes nothing.",
+            "Check a data set film by film and copy it into the store; safe to repeat.",
         ),
         "run": Entry(
             "shared.cli.runs:run",
             "Runs",
-            "Start the whole pipeline: augment, segment, train, evaluate, publish, promote.",
+            "Run the pipeline: augment, segment, train, evaluate, publish, promote.",
         ),
         "train": Entry(
             "shared.cli.runs:train",
             "Runs",
-            "Enqueue a retraining job of one network, by the honest protocol; its result is published as a new "
-            "version.",
+            "Retrain one network with the patient-wise protocol; publish a new version.",
         ),
         "status": Entry(
             "shared.cli.runs:status",
             "Runs",
-            "Show how far a run is and how fast, from what the store holds and the queue.",
+            "Show a run's progress and rate, from the store and the queue.",
         ),
         "resume": Entry(
             "shared.cli.runs:resume",
             "Runs",
-            "Enqueue what a run still misses, and nothing else; jobs that were given up are tried again.",
+            "Enqueue a run's missing work; jobs that were given up are tried again.",
         ),
         "retry": Entry(
             "shared.cli.runs:retry",
@@ -52,17 +51,17 @@ class Mammo(LazyGroup):
         "cancel": Entry(
             "shared.cli.runs:cancel",
             "Runs",
-            "Stop a run cleanly. What is done stays, and `mammo resume` takes it up again.",
+            "Cancel a run; finished work is kept, and `mammo resume` continues it.",
         ),
         "predict": Entry(
             "shared.cli.serving:predict",
             "Services",
-            "Send a film, or the films of one patient, to the inference service and print what it answers.",
+            "Send one or several films of a patient to the inference service.",
         ),
         "serve": Entry(
             "shared.cli.serving:serve",
             "Services",
-            "Run the inference service (gunicorn) in the foreground; address and model come from the settings.",
+            "Run the inference service (gunicorn) in the foreground.",
         ),
         "worker": Entry(
             "shared.cli.serving:worker",
@@ -72,27 +71,27 @@ class Mammo(LazyGroup):
         "demo": Entry(
             "shared.cli.serving:demo",
             "Try it",
-            "Run the main job on this machine with all services, then serve. Leaves no process behind.",
+            "Run all services and the pipeline on this machine, then serve the model.",
         ),
         "synthesize": Entry(
             "shared.cli.serving:synthesize",
             "Try it",
-            "Generate SYNTHETIC films to try things with.",
+            "Generate a data set of SYNTHETIC films.",
         ),
         "augment": Entry(
             "shared.cli.augmenting:augment",
             "Try it",
-            "Print an augmentation recipe as JSON, to begin one of your own with, or draw what it makes of a film.",
+            "Print an augmentation recipe as JSON, or draw a film's augmented variants.",
         ),
         "models": Entry(
             "shared.cli.models:app",
             "Models",
-            "List, promote and roll back published models.",
+            "List, inspect, promote and roll back published models.",
         ),
         "batch": Entry(
             "shared.cli.batches:app",
             "Services",
-            "Batches of predictions: create, status, results, list, resume, cancel.",
+            "Predict many images of the object store in the background.",
         ),
         "keys": Entry(
             "shared.cli.keys:app",
@@ -105,8 +104,9 @@ class Mammo(LazyGroup):
 app = typer.Typer(
     cls=Mammo,
     no_args_is_help=True,
-    help="Mammostack: breast-cancer detection from mammograms as a set of services. Research only; no medical device.",
-    epilog="Settings come from the environment or .env (see .env.example). A first tour: `make demo`.",
+    help="Mammostack: breast-cancer detection from mammograms as a set of services. For research only; not a "
+    "medical device.",
+    epilog="Settings come from the environment or .env (see .env.example). To try everything out: `make demo`.",
     **STYLE,
 )
 
@@ -118,7 +118,7 @@ def _heed_interrupts() -> None:
 
 
 def main() -> None:
-    """Runs the command line and exits with its status."""
+    """Run the command line and exit with its status."""
     try:
         app(prog_name="mammo")
     except MammoError as error:

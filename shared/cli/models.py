@@ -1,4 +1,4 @@
-"""Commands on published models."""
+"""The commands `mammo models ...`: list, promote and roll back models."""
 
 import getpass
 import os
@@ -15,15 +15,15 @@ from shared.store import models
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
-app = typer.Typer(no_args_is_help=True, help="List, promote and roll back published models.")
+app = typer.Typer(no_args_is_help=True, help="List, inspect, promote and roll back published models.")
 Network = Annotated[str, typer.Argument(help=f"{NETWORKS_TEXT}.")]
-Reason = Annotated[str | None, typer.Option(help="Why, for the audit trail; --force asks for it.")]
-Alias = Annotated[str, typer.Option(help=f"Which alias to move: {', '.join(models.ALIASES)}.")]
+Reason = Annotated[str | None, typer.Option(help="Reason for the audit trail; required with --force.")]
+Alias = Annotated[str, typer.Option(help=f"Alias to move: {', '.join(models.ALIASES)}.")]
 
 
 @app.command("list")
 def list_models() -> None:
-    """All published versions, with their figures, and which is in production or the latest candidate."""
+    """List all published versions with their macro AUC and aliases."""
     store = _store()
     table = listing("version", "network", "data set", "protocol", "macro AUC", "")
     for network in sorted({*NETWORKS, *models.networks(store)}):
@@ -44,16 +44,16 @@ def list_models() -> None:
             names = ", ".join(alias for alias, current in aliases.items() if current == version)
             table.add_row(version, network, dataset, card.protocol, figure, names)
     if not table.row_count:
-        console.print("no model is published yet; start a run with `mammo run`")
+        console.print("there are no published models yet; start a run with `mammo run`")
         return
     show_listing(table)
 
 
 @app.command()
 def card(
-    network: Network, version: Annotated[str, typer.Argument(help="A version, from `mammo models list`.")]
+    network: Network, version: Annotated[str, typer.Argument(help="A version, as printed by `mammo models list`.")]
 ) -> None:
-    """Print a model's card: what it is for, how it was made, how good it is."""
+    """Print a model's card: intended use, training data, metrics, limits."""
     console.print_json(models.read_card(_store(), network, version).model_dump_json())
 
 
@@ -66,14 +66,14 @@ def schema() -> None:
 @app.command()
 def promote(
     network: Network,
-    version: Annotated[str, typer.Argument(help="A version, from `mammo models list`.")],
+    version: Annotated[str, typer.Argument(help="A version, as printed by `mammo models list`.")],
     reason: Reason = None,
-    force: Annotated[bool, typer.Option("--force", help="Pass the comparison with the model in production.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Skip the comparison with the model in production.")] = False,
     alias: Alias = models.PRODUCTION,
 ) -> None:
     """Put a version into production. Inference picks it up without a restart."""
     if force and not reason:
-        raise InputError("--force passes the gate, so say why: add --reason")
+        raise InputError("--force skips the promotion gate; give the reason with --reason")
     why = reason or "promoted by hand"
     move = models.promote(
         _store(), network, version, models.Reason(by=_who(), why=why), force=force, alias=_alias(alias)
@@ -83,7 +83,7 @@ def promote(
 
 @app.command()
 def rollback(network: Network, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
-    """Put the version before the present one back into production."""
+    """Put the previous version back into production."""
     why = reason or "rolled back by hand"
     move = models.rollback(_store(), network, models.Reason(by=_who(), why=why), alias=_alias(alias))
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
@@ -91,7 +91,7 @@ def rollback(network: Network, reason: Reason = None, alias: Alias = models.PROD
 
 @app.command()
 def history(network: Network) -> None:
-    """Who moved what, when and why."""
+    """List a network's promotions and rollbacks, with time, person and reason."""
     for move in models.history(_store(), network):
         forced = " (forced)" if move.forced else ""
         console.print(
@@ -107,7 +107,11 @@ def _points_to(store: ObjectStore, network: str, alias: str) -> str | None:
 
 
 def _alias(name: str) -> str:
-    """`name`, if it is that of an alias. Raises InputError."""
+    """Check the name of an alias.
+
+    Raises:
+        InputError: there is no such alias.
+    """
     if name not in models.ALIASES:
         raise InputError(f"there is no alias '{name}'; choose one of {', '.join(models.ALIASES)}")
     return name
@@ -118,7 +122,7 @@ def _in_place(move: models.AliasMove) -> str:
 
 
 def _who() -> str:
-    """Who is at the keyboard; a container may run under a number that has no name."""
+    """Return the user's name, or the numeric user ID in a container without names."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""Where training starts: weights that were brought along go into the store, ImageNet's are fetched beforehand."""
+"""Initial weights of a run: copy files into the store, download ImageNet's."""
 
 import hashlib
 import importlib.util
@@ -19,10 +19,10 @@ from shared.store.interface import ObjectStore
 
 
 def choose_weights(store: ObjectStore, choices: Sequence[str]) -> dict[Network, str]:
-    """The keys in the store of choices such as `resnet50=FILE` or `resnet50=KEY`.
+    """Resolve choices such as `resnet50=FILE` or `resnet50=KEY` to store keys.
 
-    Files are put there, so that any worker has them. `resnet50=torchvision` leaves it to the training workers to fetch
-    torchvision's, where they reach what this machine does not.
+    Files are copied into the store, so that any worker can read them. With `resnet50=torchvision` the training workers
+    download torchvision's weights, even where this machine can't reach them.
 
     Raises:
         PlanError: a choice is malformed, or names neither a file nor an object.
@@ -32,24 +32,28 @@ def choose_weights(store: ObjectStore, choices: Sequence[str]) -> dict[Network, 
     for choice in choices:
         name, _, place = choice.partition("=")
         if name not in TRANSFER_NETWORKS or not place:
-            raise PlanError(f"'{choice}' is no choice of weights; give {expected} (or a key)")
+            raise PlanError(f"'{choice}' is not NETWORK=PLACE; give {expected} (or a store key)")
         chosen[name] = place if place == TORCHVISION else _key_of(store, Path(place).expanduser(), place)
     return chosen
 
 
 def fetch_imagenet(networks: Sequence[Network]) -> dict[Network, str | None]:
-    """Fetches torchvision's ImageNet weights into its cache: for each network None, or why they can't be had."""
+    """Download torchvision's ImageNet weights into its cache.
+
+    Returns:
+        For each network None, or the reason why its weights are unavailable.
+    """
     return _tried(networks)
 
 
 def check_weights(store: ObjectStore, weights: Mapping[Network, str]) -> None:
-    """Find weights that training could not start from, before anything else is done.
+    """Check that training can start from the weights, before a run is started.
 
     Args:
-        weights: 'torchvision', or a key in the store.
+        weights: by network, 'torchvision' or a key in the store.
 
     Raises:
-        WeightsUnavailable: says of which networks, and why.
+        WeightsUnavailable: names the networks and the reasons.
     """
     with tempfile.TemporaryDirectory(prefix="mammostack-weights-") as folder:
         choices = []
@@ -61,21 +65,22 @@ def check_weights(store: ObjectStore, weights: Mapping[Network, str]) -> None:
             choices.append(network if place == TORCHVISION else f"{network}={file}")
         reasons = {network: reason for network, reason in _tried(choices).items() if reason is not None}
     if reasons:
-        told = "; ".join(f"{network}: {reason}" for network, reason in reasons.items())
+        reasons_text = "; ".join(f"{network}: {reason}" for network, reason in reasons.items())
         raise WeightsUnavailable(
-            f"no run was started, for its pretrained weights can't be had ({told}). Bring a file along with "
-            f"--weights {next(iter(reasons))}=FILE, choose --from-scratch, or leave it to the training workers with "
+            f"no run was started, because pretrained weights are unavailable ({reasons_text}). Give a file with "
+            f"--weights {next(iter(reasons))}=FILE, choose --from-scratch, or let the training workers "
+            "download them with "
             f"--weights {next(iter(reasons))}={TORCHVISION}"
         )
 
 
 def can_check_weights() -> bool:
-    """Whether torch is installed here; the command line runs in containers without it."""
+    """Return True if torch is installed; the containers of the command line lack it."""
     return importlib.util.find_spec("torch") is not None
 
 
 def _tried(choices: Sequence[str]) -> dict[Network, str | None]:
-    """What `shared.modelling.weight_download` says of each choice."""
+    """Run `shared.modelling.weight_download` on each choice, in a process of its own."""
     if not choices:
         return {}
     root = Path(__file__).resolve().parents[2]
@@ -87,7 +92,7 @@ def _tried(choices: Sequence[str]) -> dict[Network, str | None]:
     )
     if finished.returncode:
         names = [choice.partition("=")[0] for choice in choices]
-        return dict.fromkeys(names, f"the attempt ended with status {finished.returncode}")
+        return dict.fromkeys(names, f"the download process ended with status {finished.returncode}")
     return cast("dict[Network, str | None]", json.loads(finished.stdout))
 
 
@@ -100,4 +105,4 @@ def _key_of(store: ObjectStore, path: Path, place: str) -> str:
         return key
     if place.startswith(layout.weights("", "").rstrip("/")) and store.exists(place):
         return place
-    raise PlanError(f"there are no weights at '{place}': neither a file here nor a key of the store")
+    raise PlanError(f"there are no weights at '{place}': give an existing file or a store key below weights/")

@@ -1,4 +1,4 @@
-"""What a person sees of a run while it goes on: bars, the table of its stages, and why it does not go on."""
+"""Progress of a run in the terminal: bars, table of stages, failures."""
 
 import time
 from collections.abc import Callable
@@ -24,13 +24,13 @@ _STAGE_WORDS: dict[Stage, str] = {
 
 
 def follow(store: ObjectStore, plan: Plan, check: Callable[[], None] = lambda: None) -> None:
-    """Shows a run until it is finished.
+    """Show the progress of a run until it is finished.
 
     Args:
-        check: called at every look; raises when going on is of no use (a process has died).
+        check: called at every poll; raises if continuing is useless, for example because a process has died.
 
     Raises:
-        RunError: a unit of work was given up and the run stands still, or the run was cancelled.
+        RunError: a unit was given up and the run can't continue, or the run was cancelled.
     """
     with bars() as progress:
         tasks = {
@@ -57,9 +57,9 @@ def follow(store: ObjectStore, plan: Plan, check: Callable[[], None] = lambda: N
 
 
 def failure_line(status: RunStatus) -> str:
-    """Why a run does not go on, or goes on without some films, and what to do."""
+    """Explain why a run stopped or continues without some films, with advice."""
     if status.state == "cancelled":
-        return f"run {status.run} was cancelled; `mammo resume {status.run}` takes it up again"
+        return f"run {status.run} was cancelled; continue it with `mammo resume {status.run}`"
     given_up = [failure for failure in status.failures if failure.film is None]
     first = (given_up or list(status.failures))[0]
     reason = first.message.rstrip(".")
@@ -67,22 +67,22 @@ def failure_line(status: RunStatus) -> str:
         more = f" (and {len(given_up) - 1} more)" if len(given_up) > 1 else ""
         return (
             f"{first.stage} {first.unit} was given up{more}: {reason}. "
-            f"Mend the cause, then `mammo resume {status.run}`; what is done stays done."
+            f"Fix the cause, then run `mammo resume {status.run}`; finished work is kept."
         )
     films = "film was" if len(status.failures) == 1 else "films were"
     return (
         f"{len(status.failures)} {films} set aside, the first is {first.film} in {first.stage}: {reason}. "
-        f"The run goes on without; mend the cause, then `mammo retry {status.run}`."
+        f"The run continues without; fix the cause, then run `mammo retry {status.run}`."
     )
 
 
 def status_line(status: RunStatus) -> str:
-    """A run in a line: its name, over which films, and its state."""
+    """Describe a run in one line: its name, data set and state."""
     return f"run {status.run} over {status.dataset}{' (SYNTHETIC)' if status.synthetic else ''}: {status.state}"
 
 
 def status_table(status: RunStatus) -> Table:
-    """The stages of a run, and below them what the broker holds."""
+    """Tabulate the stages of a run, with the broker's queues as the caption."""
     table = Table(title=status_line(status), title_justify="left", caption=_queue_line(status), caption_justify="left")
     for column in ("stage", "units", "films", "set aside", "given up", "rate", "left", ""):
         table.add_column(column, justify="left" if column in ("stage", "") else "right")
@@ -102,7 +102,7 @@ def status_table(status: RunStatus) -> Table:
 
 def _queue_line(status: RunStatus) -> str:
     if status.queue is None:
-        return "queue: the broker does not answer; the table comes from the store"
+        return "queue: the broker does not answer; the table is read from the store"
     waiting = ", ".join(f"{name} {count}" for name, count in status.queue.waiting.items())
     line = f"queue, all runs: waiting {waiting}; in hand {status.queue.in_hand}"
     if status.state == "running" and not status.queue.in_hand and not any(status.queue.waiting.values()):

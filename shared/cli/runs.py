@@ -1,4 +1,4 @@
-"""Commands that bring films in and set the pipeline to work."""
+"""Commands that ingest films and start, follow and resume runs."""
 
 import time
 from dataclasses import dataclass, replace
@@ -34,19 +34,17 @@ Dataset = Annotated[str, typer.Option(help="Name of the data set in the store.")
 Weights = Annotated[
     list[str] | None,
     typer.Option(
-        help="Where a network starts, NETWORK=FILE or NETWORK=KEY; otherwise torchvision's ImageNet weights, which "
-        "NETWORK=torchvision leaves to the training workers to fetch."
+        help="Initial weights, NETWORK=FILE or NETWORK=KEY; default: torchvision's ImageNet weights. With "
+        "NETWORK=torchvision the training workers download them."
     ),
 ]
 Scratch = Annotated[bool, typer.Option("--from-scratch", help="Train without pretrained weights where none are given.")]
 Strides = Annotated[
     Strided | None,
-    typer.Option(
-        help="Of ResNet-50's weights: 3x3 as torchvision's have them, 1x1 as those that the paper's authors gave."
-    ),
+    typer.Option(help="Strided convolution of ResNet-50's blocks: 3x3 (torchvision), 1x1 (the paper's authors)."),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same weights.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Stay and show the progress until the run ends.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the run ends.")]
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,13 @@ def ingest(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder or archive with mdbNNN.pgm and Info.txt, as MIAS is distributed, or a folder of generated "
+            help="A folder or archive with mdbNNN.pgm and Info.txt as distributed by MIAS, or a folder of generated "
             "films with films.csv."
         ),
     ],
     dataset: Dataset = "mias",
 ) -> None:
-    """Check a data set film by film and bring it into the store. Doing it twice changes nothing."""
+    """Check a data set film by film and copy it into the store; safe to repeat."""
     with reporting() as report:
         done = ingestion.ingest(_store(), open_source(source), dataset, report)
     what = f"{done.written} films written" if done.written else "nothing had changed"
@@ -83,18 +81,18 @@ def run(
     dataset: Dataset = "mias",
     profile_name: ProfileName = "quick",
     recipe: RecipeFile = None,
-    network: Annotated[list[str] | None, typer.Option(help="Train this network only; may be given again.")] = None,
+    network: Annotated[list[str] | None, typer.Option(help="Train only this network; repeatable.")] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option(help="patient, paper (leaky), or both by giving it twice.")
+        list[str] | None, typer.Option(help="patient or paper (leaky); repeat the option for both.")
     ] = None,
     weights: Weights = None,
     strided: Strides = None,
     from_scratch: Scratch = False,
-    promote: Annotated[bool, typer.Option(help="Offer the new resnet50 to the promotion gate at the end.")] = True,
+    promote: Annotated[bool, typer.Option(help="Submit the new resnet50 to the promotion gate at the end.")] = True,
     seed: Seed = 7,
     wait: Wait = False,
 ) -> None:
-    """Start the whole pipeline: augment, segment, train, evaluate, publish, promote."""
+    """Run the pipeline: augment, segment, train, evaluate, publish, promote."""
     networks = [as_network(name) for name in network or NETWORKS]
     protocols = [as_protocol(name) for name in protocol or PROTOCOLS]
     promoted = [name for name in networks if name == "resnet50" and promote]
@@ -114,12 +112,12 @@ def train(
     strided: Strides = None,
     from_scratch: Scratch = False,
     promote: Annotated[
-        bool, typer.Option("--promote-if-better", help="Put the result into production if it beats what is there.")
+        bool, typer.Option("--promote-if-better", help="Promote the result if it beats the model in production.")
     ] = False,
     seed: Seed = 7,
     wait: Wait = False,
 ) -> None:
-    """Enqueue a retraining job of one network, by the honest protocol; its result is published as a new version."""
+    """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
     _start(
         Start(dataset, profile_name, recipe, weights, strided, from_scratch),
@@ -136,10 +134,10 @@ def train(
 
 
 def status(
-    run: Annotated[str | None, typer.Argument(help="A run; without one, all runs are listed.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until the run ends.")] = False,
+    run: Annotated[str | None, typer.Argument(help="The run to show; default: list all runs.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")] = False,
 ) -> None:
-    """Show how far a run is and how fast, from what the store holds and the queue."""
+    """Show a run's progress and rate, from the store and the queue."""
     store = _store()
     if run is None:
         runs = pipeline.list_runs(store)
@@ -166,17 +164,17 @@ def status(
 def resume(
     run: Annotated[str, typer.Argument(help="The run to finish.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every image first, and make damaged or missing ones again.")
+        bool, typer.Option("--verify", help="Check every image first, and recreate damaged or missing ones.")
     ] = False,
     wait: Wait = False,
 ) -> None:
-    """Enqueue what a run still misses, and nothing else; jobs that were given up are tried again."""
+    """Enqueue a run's missing work; jobs that were given up are tried again."""
     store = _store()
     _tell_enqueued(store, run, pipeline.resume(store, _queue(), run, verify=verify), wait)
 
 
 def retry(
-    run: Annotated[str, typer.Argument(help="The run whose films are to be tried again.")],
+    run: Annotated[str, typer.Argument(help="The run whose excluded films to retry.")],
     wait: Wait = False,
 ) -> None:
     """Retry films that were set aside, after fixing the cause; resume the run."""
@@ -185,23 +183,24 @@ def retry(
     count = pipeline.retry(store, _queue(), run)
     if count and trained:
         console.print(
-            f"{len(trained)} jobs of run {run} have trained without these films, and a run trains on one set of films: "
-            "when they are mended, start a new run; it reuses all images"
+            f"{len(trained)} jobs of run {run} were trained without these films, and all jobs of a run train "
+            "on the same films: "
+            "when the films are fixed, start a new run; it reuses all images"
         )
     _tell_enqueued(store, run, count, wait)
 
 
 def cancel(run: Annotated[str, typer.Argument(help="The run to stop.")]) -> None:
-    """Stop a run cleanly. What is done stays, and `mammo resume` takes it up again."""
+    """Cancel a run; finished work is kept, and `mammo resume` continues it."""
     store = _store()
     if read_status(store, run).state == "finished":
         raise RunError(f"run {run} is finished; there is nothing to cancel")
     pipeline.cancel(store, run)
-    console.print(f"run {run} is cancelled; workers stop within seconds. `mammo resume {run}` takes it up again.")
+    console.print(f"run {run} is cancelled; workers stop within seconds. Continue it with `mammo resume {run}`.")
 
 
 def _tell_enqueued(store: ObjectStore, run: str, count: int, wait: bool) -> None:
-    console.print(f"{count} units of work enqueued" if count else f"run {run} is finished; nothing was enqueued")
+    console.print(f"{count} units enqueued" if count else f"run {run} is finished; nothing was enqueued")
     if wait:
         _show(store, read_plan(store, run))
 
@@ -212,7 +211,7 @@ def _start(start: Start, choices: Choices, *, wait: bool) -> None:
     films = _read_dataset(store, start.dataset)
     chosen = choose_weights(store, start.weights or [])
     if unused := chosen.keys() - set(choices.networks):
-        raise PlanError(f"--weights names {', '.join(sorted(unused))}, which this run does not train; leave it out")
+        raise PlanError(f"--weights names {', '.join(sorted(unused))}, which this run does not train; omit it")
     left_to_workers = {name for name, place in chosen.items() if place == TORCHVISION}
     if not start.from_scratch:
         transferred = [name for name in choices.networks if name in TRANSFER_NETWORKS]
@@ -243,19 +242,21 @@ def _read_dataset(store: ObjectStore, name: str) -> IngestedDataset:
     try:
         return ingestion.read_dataset(store, name)
     except ObjectNotFound:
-        raise PlanError(
-            f"there is no data set '{name}'; bring it in with `mammo ingest FOLDER --dataset {name}`"
-        ) from None
+        raise PlanError(f"there is no data set '{name}'; add it with `mammo ingest FOLDER --dataset {name}`") from None
 
 
 def _check_weights(store: ObjectStore, weights: dict[Network, str]) -> None:
-    """Look at the weights before hours go into images that nothing could be trained on. Raises WeightsUnavailable."""
+    """Check the weights before hours of image processing are spent.
+
+    Raises:
+        WeightsUnavailable: training could not start from them.
+    """
     if not weights:
         return
     if not can_check_weights():
-        console.print("torch is not installed here: whether the pretrained weights can be had, training will show")
+        console.print("torch is not installed here, so the pretrained weights can't be checked before training")
         return
-    with console.status("looking at the pretrained weights"):
+    with console.status("checking the pretrained weights"):
         check_weights(store, weights)
 
 

@@ -1,4 +1,4 @@
-"""Commands that run services, ask them, and show the whole on one machine."""
+"""Commands that run services, send films to them, and run the demo."""
 
 import os
 import signal
@@ -23,18 +23,18 @@ Form: TypeAlias = Literal["exams", "mias"]
 
 def predict(
     files: Annotated[
-        list[Path], typer.Argument(help="A mammogram, or several of one patient: PGM, PNG, JPEG, TIFF, DICOM.")
+        list[Path], typer.Argument(help="One mammogram, or several of one patient: PGM, PNG, JPEG, TIFF or DICOM.")
     ],
     url: Annotated[str, typer.Option(help="Address of the inference service.")] = "http://127.0.0.1:8080",
-    operating_point: Annotated[str, typer.Option(help="One of the model's card.")] = "screening",
+    operating_point: Annotated[str, typer.Option(help="An operating point of the model's card.")] = "screening",
     heatmap: Annotated[
-        Path | None, typer.Option(help="Write the class-activation map of the film to this PNG.")
+        Path | None, typer.Option(help="Write the film's class-activation map to this PNG file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the complete answer as JSON.")] = False,
 ) -> None:
-    """Send a film, or the films of one patient, to the inference service and print what it answers."""
+    """Send one or several films of a patient to the inference service."""
     if heatmap is not None and len(files) > 1:
-        raise InputError("--heatmap is of one film; give one file")
+        raise InputError("--heatmap works with one film; give a single file")
     client, images = InferenceClient(url, client_key()), [read_image(file) for file in files]
     answer: PredictionAnswer | ExamPrediction
     if len(images) == 1:
@@ -55,12 +55,14 @@ def predict(
 
 
 def serve() -> None:
-    """Run the inference service (gunicorn) in the foreground; address and model come from the settings."""
+    """Run the inference service (gunicorn) in the foreground."""
     config = settings(ServingSettings)
     if config.serves_loopback_alone and not client_key() and not read_keys(open_store(config)).keys:
         os.environ["MAMMO_API_KEY"] = key = new_key()
-        console.print(f"There is no API key yet. On loopback, and until it stops, the service takes this one:\n  {key}")
-        console.print("Other commands send it with: export MAMMO_API_KEY=..., curl with -H 'Authorization: Bearer ...'")
+        console.print(
+            f"There are no API keys yet. Until it stops, the service accepts this one (loopback only):\n  {key}"
+        )
+        console.print("Use it with: export MAMMO_API_KEY=... or curl -H 'Authorization: Bearer ...'")
     address = netloc(config.serve_host, config.serve_port)
     console.print(f"serving {config.serve_network} ({config.serve_alias}) on http://{address}")
     _become(inference_command())
@@ -76,20 +78,24 @@ def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKE
 
 def demo(
     mias: Annotated[
-        Path | None, typer.Option(help="MIAS: its folder or all-mias.tar.gz. Without it, films are generated.")
+        Path | None, typer.Option(help="MIAS, as a folder or all-mias.tar.gz; default: generate films.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="A file of ImageNet weights for resnet50.")] = None,
-    profile: Annotated[str | None, typer.Option(help="How much work; demo for generated films, else quick.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="File of ImageNet weights for resnet50.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Size of the run; default: demo for generated films, else quick.")
+    ] = None,
     patients: Annotated[
-        int, typer.Option(min=8, help="Patients of the generated data set, an exam of four films each.")
+        int, typer.Option(min=8, help="Patients of the generated data set, each with an exam of four films.")
     ] = 24,
-    once: Annotated[bool, typer.Option("--once", help="End after the prediction in place of serving on.")] = False,
-    folder: Annotated[Path, typer.Option(help="Where the demo keeps its store and logs; emptied at the start.")] = Path(
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop after the prediction instead of serving until Ctrl-C.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Folder for the demo's store and logs; emptied at the start.")] = Path(
         "var/demo"
     ),
-    port: Annotated[int, typer.Option(help="Port of the inference service; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="Port of the inference service; 0: any free port.")] = 0,
 ) -> None:
-    """Run the main job on this machine with all services, then serve. Leaves no process behind."""
+    """Run all services and the pipeline on this machine, then serve the model."""
     from shared.cli.demo import run_demo  # noqa: PLC0415  it takes the synthetic films and all of the queue along
 
     run_demo(folder, mias, weights, profile, patients=patients, once=once, port=port)
@@ -97,18 +103,23 @@ def demo(
 
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
-    patients: Annotated[int, typer.Option(min=8, help="An exam each: four views, or two in the form of MIAS.")] = 32,
+    patients: Annotated[
+        int, typer.Option(min=8, help="Patients, each with an exam: four views, or two with --form mias.")
+    ] = 32,
     form: Annotated[
-        Form, typer.Option(help="exams: CC and MLO, scanned and digital, with films.csv. mias: as MIAS, with Info.txt.")
+        Form,
+        typer.Option(
+            help="exams: CC and MLO, scanned and digital, with films.csv. mias: the format of MIAS, with Info.txt."
+        ),
     ] = "exams",
     seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 7,
 ) -> None:
-    """Generate SYNTHETIC films to try things with."""
+    """Generate a data set of SYNTHETIC films."""
     from shared.datasets.synthetic import write_dataset  # noqa: PLC0415  only here
     from shared.datasets.synthetic_exams import exposures, write_exams  # noqa: PLC0415  the same
 
     if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty; give a new folder")
+        raise InputError(f"{folder} is not empty; choose a new folder")
     films, write = (len(list(exposures(patients))), write_exams) if form == "exams" else (2 * patients, write_dataset)
     with reporting() as report:
         write(folder, patients, seed=seed, progress=lambda done: report("generating films", done, films))
@@ -116,6 +127,9 @@ def synthesize(
 
 
 def _become(command: tuple[str, ...]) -> None:
-    """Replaces this process, so that signals reach the service itself. Ctrl-C waits until that can heed it."""
+    """Replace this process by the command, so that signals reach the service itself.
+
+    SIGINT stays blocked until the service is able to handle it.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execvp(command[0], command)  # noqa: S606  no shell is meant

@@ -1,1 +1,4 @@
-"""Data sets: the parser of MIAS, tables of films, synthetic films, splits by patient. Pure: no store, no queue."""
+"""Data sets: MIAS, tables of films, synthetic films, patient-wise splits.
+
+Pure: no store, no queue.
+"""

@@ -1,10 +1,10 @@
-"""Reads the mini-MIAS distribution (Suckling et al. 1994): a folder, or its archive, of mdbNNN.pgm and Info.txt.
+"""Read the mini-MIAS distribution (Suckling et al. 1994), a folder or archive.
 
-Info.txt holds free text and one row for each lesion, or for each normal film:
+It contains mdbNNN.pgm and Info.txt, which holds free text and one row for each lesion or normal film:
 
     mdb001 G CIRC B 535 425 197      density, class, severity, x, y from the bottom edge, radius
-    mdb003 D NORM                    nothing found
-    mdb059 F CIRC B                  a lesion whose place was left out
+    mdb003 D NORM                    no lesion
+    mdb059 F CIRC B                  a lesion without a position
     mdb216 D CALC M *NOTE 3*         calcifications all over the film
 
 Films 2k-1 (right) and 2k (left) are the two breasts of patient k.
@@ -40,7 +40,7 @@ _LIKE_A_ROW = re.compile(
 
 
 class ImageFile(NamedTuple):
-    """One image of the distribution: its film, its name in the folder or archive, its bytes."""
+    """An image of the distribution: film, name in the folder or archive, bytes."""
 
     film: str
     name: str
@@ -61,17 +61,21 @@ class Source:
     """The distribution on disk. `images` may be gone through more than once."""
 
     def __init__(self, path: Path) -> None:
-        """Raises DatasetError when `path` is neither a folder nor a tar archive, or has no Info.txt."""
+        """Open a folder or archive.
+
+        Raises:
+            DatasetError: `path` is neither a folder nor a tar archive, or has no Info.txt.
+        """
         self.path = path
         if not path.exists():
-            raise DatasetError(str(path), "there is no such folder or archive")
+            raise DatasetError(str(path), "there is no such folder or archive; check the path")
         with self._undamaged():
             archive = path.is_dir() or tarfile.is_tarfile(path)
         if not archive:
             raise DatasetError(str(path), "is neither a folder nor a tar archive; give the folder or all-mias.tar.gz")
         infos = [(name, data()) for name, data in self._files() if PurePosixPath(name).name.lower() == "info.txt"]
         if len(infos) != 1:
-            raise DatasetError(str(path), f"holds {len(infos)} files Info.txt; one is needed")
+            raise DatasetError(str(path), f"holds {len(infos)} files Info.txt; keep exactly one")
         self.info_name, info = infos[0]
         self.info = _decoded(info)
         self.synthetic = SYNTHETIC_MARK in self.info
@@ -109,7 +113,7 @@ class Source:
         try:
             yield
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise DatasetError(str(self.path), f"the archive is damaged ({error}); fetch it again") from error
+            raise DatasetError(str(self.path), f"the archive is damaged ({error}); download it again") from error
 
 
 def parse_info(text: str, name: str = "Info.txt") -> list[Row]:
@@ -129,7 +133,9 @@ def parse_info(text: str, name: str = "Info.txt") -> list[Row]:
 
 
 def lesions_near(film: Path, width: int, height: int) -> tuple[Lesion, ...]:
-    """The lesions of a film of that size, from an Info.txt beside it or one folder above; none where there is no row.
+    """Return a film's lesions from an Info.txt in its folder or the parent folder.
+
+    The result is empty if there is no row for the film.
 
     Raises:
         DatasetError: a row is malformed, or a lesion lies outside the film.
@@ -142,7 +148,7 @@ def lesions_near(film: Path, width: int, height: int) -> tuple[Lesion, ...]:
 
 
 def _decoded(info: bytes) -> str:
-    """Decode the bytes of an Info.txt, which is ASCII; a byte order mark says that an editor made it something else."""
+    """Decode an Info.txt, which is ASCII unless a byte order mark says otherwise."""
     if info.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return info.decode("utf-16", errors="replace")
     return info.removeprefix(codecs.BOM_UTF8).decode("ascii", errors="replace")
@@ -179,13 +185,13 @@ def _row(line: str, where: str) -> Row:
 
 
 def read_manifest(source: Source, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
-    """Checks the whole distribution, every image included, and says what it holds.
+    """Check the complete distribution, including every image, and describe it.
 
     Args:
         progress: called with the number of images checked so far.
 
     Raises:
-        DatasetError: naming the file, and the line where there is one, of the first thing that is wrong.
+        DatasetError: names the file, and the line if there is one, of the first error.
     """
     rows = {film: list(group) for film, group in groupby(sorted(_rows(source), key=_film_of), key=_film_of)}
     films: dict[str, Film] = {}
@@ -194,14 +200,16 @@ def read_manifest(source: Source, dataset: str, progress: Callable[[int], None] 
         if image.film in names:
             raise DatasetError(image.name, f"film {image.film} has a second image, {names[image.film]}; remove one")
         if image.film not in rows:
-            raise DatasetError(image.name, f"film {image.film} has no row in {source.info_name}")
+            raise DatasetError(
+                image.name, f"film {image.film} has no row in {source.info_name}; add the row or remove the film"
+            )
         names[image.film] = image.name
         films[image.film] = _film(image, rows[image.film])
         if progress:
             progress(count)
     for film, of_film in rows.items():
         if film not in films:
-            raise DatasetError(of_film[0].where, f"film {film} has no image; {film}.pgm is missing")
+            raise DatasetError(of_film[0].where, f"film {film} has no image; add {film}.pgm or remove the row")
     ordered = tuple(films[film] for film in sorted(films))
     return Manifest(dataset=dataset, synthetic=source.synthetic, films=ordered)
 
@@ -228,7 +236,7 @@ def _film(image: ImageFile, rows: list[Row]) -> Film:
         if row.density != rows[0].density:
             raise DatasetError(row.where, f"film {image.film} has density {rows[0].density} at {rows[0].where}")
         if row.lesion is None and len(rows) > 1:
-            raise DatasetError(row.where, f"film {image.film} is normal here and has another row")
+            raise DatasetError(row.where, f"film {image.film} is normal here but has another row; remove one")
         if row.lesion is not None:
             lesions.append(_from_top(row, row.lesion, width, height))
     number = int(image.film.removeprefix("mdb"))
@@ -247,7 +255,7 @@ def _film(image: ImageFile, rows: list[Row]) -> Film:
 
 
 def _from_top(row: Row, lesion: Lesion, width: int, height: int) -> Lesion:
-    """The lesion with y measured from the top edge: both are distances, so they add up to the height."""
+    """Convert a lesion's y from the bottom edge to the top edge of the film."""
     if lesion.x is None or lesion.y is None:
         return lesion
     if not (0 <= lesion.x <= width and 0 <= lesion.y <= height):

@@ -1,8 +1,8 @@
-"""Draws one synthetic mammogram, with the truth about it: for demos and tests where no real film may be used.
+"""Draw a synthetic mammogram with its ground truth, for demos and tests.
 
-A film is an oblique view as the MIAS scanner left it: zero padding around a scanned strip, a dark background with its
+A film is an oblique view as left by the MIAS scanner: zero padding around a scanned strip, a dark background with
 noise, label and scratch, and against the chest wall a breast whose skin line is barely brighter than the background.
-The drawing is done with the chest wall on the left and mirrored for the right breast.
+Drawing is done with the chest wall on the left and mirrored for the right breast.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,10 @@ EDGE = 1024
 
 @dataclass(frozen=True, eq=False)
 class SyntheticFilm:
-    """`pixels`, `breast` and `parenchyma` are uint8, EDGE x EDGE, the masks 255 inside; `breast` holds the pectoral
-    muscle too. Lesions have their origin at the top left."""
+    """A film and its masks: uint8, EDGE x EDGE; masks are 255 inside.
+
+    `breast` includes the pectoral muscle, `parenchyma` does not. Lesions have their origin at the top left.
+    """
 
     pixels: Grey
     breast: Grey
@@ -35,9 +37,9 @@ class SyntheticFilm:
 def render(
     rng: np.random.Generator, side: Literal["left", "right"], density: Density, label: Label, scattered: bool = False
 ) -> SyntheticFilm:
-    """Draws a film of a breast with at most one lesion of class `label`, sometimes with a cluster of calcifications.
+    """Draw a film with at most one lesion of class `label`, sometimes with a cluster.
 
-    `scattered` draws calcifications all over the breast instead, as a lesion without a place.
+    `scattered` draws calcifications all over the breast instead, as a lesion without a position.
     """
     wall = int(rng.integers(60, 260))
     breast = _breast(rng, wall)
@@ -73,7 +75,7 @@ def render(
 
 
 def _breast(rng: np.random.Generator, wall: int) -> Grey:
-    """The breast: from a neck below the armpit it swells to the nipple's height and rounds off below."""
+    """Draw the breast: it widens from below the armpit to the nipple and rounds off."""
     y = np.arange(EDGE, dtype=np.float64)
     reach = rng.uniform(340, 480)
     nipple, end = rng.uniform(520, 640), rng.uniform(900, 1010)
@@ -94,7 +96,7 @@ def _pectoral(rng: np.random.Generator, wall: int, breast: Grey) -> Float32Array
 def _add_artefacts(
     rng: np.random.Generator, film: Float32Array, breast: Grey, scan_end: int, side: Literal["left", "right"]
 ) -> None:
-    """What a scanner and a radiographer leave in the background: a label, a scratch, sometimes a bright border."""
+    """Draw artefacts of scanner and radiographer: label, scratch, bright border."""
     skin = int(np.argwhere(breast[:220])[:, 1].max())
     left = min(skin + 40, scan_end - 100)
     top = int(rng.integers(15, 60))

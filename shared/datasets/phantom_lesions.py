@@ -1,6 +1,6 @@
-"""Draws the lesions of synthetic films: smooth ovals, stars with spicules, grains of calcification.
+"""Draw the lesions of synthetic films: ovals, spiculated masses, calcifications.
 
-Drawing means adding grey levels to the tissue, before its thickness is allowed for.
+Drawing adds grey levels to the tissue, before its thickness is accounted for.
 """
 
 import cv2
@@ -15,10 +15,14 @@ from shared.domain.records import Label
 def add_mass(
     rng: np.random.Generator, tissue: Float32Array, room: Float32Array, label: Label, size: float = 1.0
 ) -> list[Lesion]:
-    """Draws a mass into `tissue` (H x W), a smooth oval (benign) or a star with spicules (malignant), and says where.
+    """Draw a mass into `tissue` (H x W): an oval (benign) or a star (malignant).
 
-    `room` is the distance in pixels to the nearest place where no mass may lie; `size` scales its radius. One star in
-    five has a cluster of calcifications in it, which counts as a second lesion.
+    Args:
+        room: distance in pixels to the nearest place where no mass may lie.
+        size: scale of the radius.
+
+    Returns:
+        The mass and, for one star in five, its cluster of calcifications.
     """
     malignant = label is Label.MALIGNANT
     radius = int(size * (rng.integers(75, 111) if malignant else rng.integers(50, 81)))
@@ -40,7 +44,7 @@ def add_mass(
 
 
 def _oval(rng: np.random.Generator, radius: int) -> Float32Array:
-    """A well-defined, nearly round mass in a square of 2 radius: grey levels to add."""
+    """Draw a well-defined, nearly round mass: grey levels in a square of 2 radius."""
     y, x = np.mgrid[-radius:radius, -radius:radius].astype(np.float32)
     angle, flat = rng.uniform(0, np.pi), rng.uniform(0.75, 0.95)
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
@@ -49,7 +53,7 @@ def _oval(rng: np.random.Generator, radius: int) -> Float32Array:
 
 
 def _star(rng: np.random.Generator, radius: int) -> Float32Array:
-    """An irregular bright core with spicules that radiate from it, in a square of 2 radius: grey levels to add."""
+    """Draw a spiculated mass: grey levels to add, in a square of 2 radius."""
     y, x = np.mgrid[-radius:radius, -radius:radius].astype(np.float32)
     angle = np.arctan2(y, x)
     edge = np.full_like(x, 0.45 * radius)
@@ -69,7 +73,7 @@ def _star(rng: np.random.Generator, radius: int) -> Float32Array:
 def add_calcifications(
     rng: np.random.Generator, tissue: Float32Array, where: npt.NDArray[np.bool_], count: int
 ) -> None:
-    """Draws bright grains at `count` random places of `where` into `tissue` (both H x W)."""
+    """Draw `count` bright grains at random places of `where` into `tissue` (H x W)."""
     places = np.argwhere(where)
     grains = np.zeros(tissue.shape, np.float32)
     for y, x in places[rng.integers(len(places), size=count)]:

@@ -1,7 +1,6 @@
-"""Draw what generated mammograms are made of: glandular tissue, film grain, the fading towards the skin.
+"""Draw tissue: glandular tissue, film grain, fading towards the skin.
 
-Arrays are float32 H x W in grey levels of 8 bits, to add to others, where nothing else is said. The chest wall is on
-the left.
+Unless stated otherwise, arrays are float32, H x W, grey levels of 8 bits to be added. The chest wall is on the left.
 """
 
 from typing import Literal, TypeAlias
@@ -69,7 +68,10 @@ def grain(rng: np.random.Generator, sigma: float, shape: tuple[int, int]) -> Flo
 
 
 def distance_inside(mask: Grey) -> Float32Array:
-    """Return the pixels to the nearest place outside the mask; the frame's edge does not count as one."""
+    """Return the distance in pixels to the nearest place outside the mask.
+
+    The frame's edge does not count as outside.
+    """
     return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 3), np.float32)
 
 
@@ -78,7 +80,10 @@ def blurred(array: Float32Array, sigma: float) -> Float32Array:
 
 
 def _clouds(rng: np.random.Generator, edge: int, cells: tuple[int, ...]) -> Float32Array:
-    """Smooth noise of several scales, edge x edge: each has so many cells along an edge, and half the last's height."""
+    """Draw smooth noise, edge x edge, of several scales.
+
+    Each scale has the given number of cells along an edge and half the amplitude of the previous one.
+    """
     total = np.zeros((edge, edge), np.float32)
     for octave, count in enumerate(cells):
         grid = rng.standard_normal((count, count), np.float32) / 2**octave

@@ -41,7 +41,7 @@ _TYPICAL_REACH = 350  # pixels from wall to nipple, for which lesions have their
 
 @dataclass(frozen=True)
 class Woman:
-    """What all films of an exam have in common. Lengths are in pixels of a frame that is HEIGHT high."""
+    """Properties shared by all films of an exam; lengths in pixels at height HEIGHT."""
 
     acquisition: Acquisition
     density: Density
@@ -53,9 +53,11 @@ class Woman:
 
 @dataclass(frozen=True, eq=False)
 class ViewFilm:
-    """One film: `pixels` (uint8 or uint16, HEIGHT x W, of `bits`), masks uint8 of that shape, 255 inside.
+    """A film: `pixels` (uint8 or uint16, HEIGHT x W, of `bits`) and uint8 masks.
 
-    `breast` includes the pectoral muscle, `parenchyma` does not. Lesions have their origin at the top left.
+    Masks have the same shape and are 255 inside. `breast` includes the pectoral muscle, `parenchyma` does not. Lesions
+    have
+    their origin at the top left.
     """
 
     pixels: Pixels
@@ -132,7 +134,7 @@ def _turned(array: "npt.NDArray[_Sample]") -> "npt.NDArray[_Sample]":
 
 
 def _cc_outline(rng: np.random.Generator, woman: Woman) -> Float32Array:
-    """Return the width of the breast in each row: a rounded bow over the chest wall, fuller on one side."""
+    """Return the breast's width in each row: a rounded bow, fuller on one side."""
     half = woman.size * rng.uniform(270, 340)
     centre = rng.uniform(0.46, 0.54) * HEIGHT
     u = (np.arange(HEIGHT) - centre) / half
@@ -142,7 +144,7 @@ def _cc_outline(rng: np.random.Generator, woman: Woman) -> Float32Array:
 
 
 def _mlo_outline(rng: np.random.Generator, woman: Woman) -> Float32Array:
-    """Return the width of the breast in each row: from below the armpit it swells to the nipple and rounds off."""
+    """Return the breast's width in each row, from the armpit to below the nipple."""
     y = np.arange(HEIGHT, dtype=np.float64)
     reach = woman.reach * rng.uniform(1.0, 1.05)
     end = HEIGHT * np.clip(woman.size * rng.uniform(0.78, 0.95), 0.45, 0.97)
@@ -170,7 +172,7 @@ def _muscle(rng: np.random.Generator, wall: int, breast: Grey) -> Float32Array:
 def _scan(
     rng: np.random.Generator, tissue: Float32Array, muscle: Float32Array, from_skin: Float32Array, covered: Float32Array
 ) -> Float32Array:
-    """Develop a film scan, in grey levels of 8 bits: towards the skin the breast fades into the background."""
+    """Develop a film scan (8 bits): the breast fades into the background at the skin."""
     shape = tissue.shape
     thickness = 1 - np.exp(-from_skin / rng.uniform(18, 35))
     tissue = tissue + rng.uniform(80, 105) + rng.uniform(40, 60) * muscle
@@ -182,7 +184,7 @@ def _scan(
 def _digital(
     rng: np.random.Generator, tissue: Float32Array, muscle: Float32Array, from_skin: Float32Array, covered: Float32Array
 ) -> Float32Array:
-    """Develop a digital film, in grey levels of 12 bits: fat is equalised up to the skin line, the background is 0."""
+    """Develop a digital film (12 bits): equalised up to the skin, background 0."""
     gain, fat = rng.uniform(20, 28), rng.uniform(380, 800)
     edge = rng.uniform(0.1, 0.45) * np.exp(-from_skin / rng.uniform(8, 25))
     skin = rng.uniform(0.1, 0.4) * np.exp(-0.5 * ((from_skin - 3) / 2) ** 2)

@@ -1,4 +1,4 @@
-"""Read a data set from disk, whatever its form: each form is one class with the same interface."""
+"""Open a data set on disk: one class per form, all with the same interface."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who is trained on, who chooses the epoch, who is held out: by patient, and as the published pipeline did it."""
+"""Split films into training, validation and test: by patient, or as published."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -51,9 +51,9 @@ def patient_split(images: Sequence[Variant], folds: int, fold: int, seed: int) -
 
 
 def paper_split(images: Sequence[Variant], seed: int) -> Split:
-    """70 / 15 / 15% of all images at random, augmented ones included, whoever's they are.
+    """Split all images at random, 70 / 15 / 15 %, augmented ones included.
 
-    This leaks: turned copies of one film stand on both sides. It is here to reproduce what was published.
+    This leaks: rotated copies of one film are in several parts. It reproduces the published protocol.
 
     Raises:
         PlanError: there are too few images with one of the labels.
@@ -64,12 +64,15 @@ def paper_split(images: Sequence[Variant], seed: int) -> Split:
         train, rest = train_test_split(everything, test_size=0.3, stratify=labels, random_state=seed)
         validation, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=seed)
     except ValueError as error:
-        raise PlanError(f"the images can't be split as the paper did: {error}") from error
+        raise PlanError(f"the images can't be split by the paper's protocol: {error}") from error
     return Split(train=np.sort(train), validation=np.sort(validation), test=np.sort(test))
 
 
 def _strata(labels: npt.NDArray[np.str_], densities: npt.NDArray[np.str_], folds: int) -> npt.NDArray[np.str_]:
-    """Label and density of each film; its label alone where that is rarer than would give every fold two of them."""
+    """Return label and density of each film, or its label only if that is too rare.
+
+    A stratum needs two films per fold.
+    """
     both = np.char.add(np.char.add(labels.astype(str), "/"), densities.astype(str))
     count = Counter(both.tolist())
     return np.where([count[stratum] >= 2 * folds for stratum in both.tolist()], both, labels.astype(str))
@@ -78,7 +81,7 @@ def _strata(labels: npt.NDArray[np.str_], densities: npt.NDArray[np.str_], folds
 def _validation_part(
     labels: npt.NDArray[np.str_], patients: npt.NDArray[np.str_], seed: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The films that train and those that validate: every label is trained on, as many as can be validate."""
+    """Split films into training and validation, with every label in training."""
     films = Counter(labels.tolist()).values()
     parts = max(2, min(_VALIDATION_PARTS, *films))
     if parts <= min(max(films), len(set(patients))):
@@ -87,4 +90,4 @@ def _validation_part(
         if complete:
             train, validation = max(complete, key=lambda split: len(set(labels[split[1]])))
             return train, validation
-    raise PlanError("too few patients are left to train on and to choose the epoch by; use more films")
+    raise PlanError("too few patients remain for training and validation; use more films")

@@ -1,4 +1,4 @@
-"""Writes a data set of synthetic films in the very form of mini-MIAS: for demos and tests where MIAS is not at hand."""
+"""Write a data set of synthetic films in the format of mini-MIAS."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,10 +43,11 @@ The rows below have the form of the database's own:
 
 
 def write_dataset(folder: Path, patients: int, seed: int = 7, progress: Callable[[int], None] | None = None) -> None:
-    """Writes mdbNNN.pgm (8 bits, 1024 x 1024), two for each patient, and Info.txt into `folder`, which is made.
+    """Write Info.txt and two mdbNNN.pgm (8 bits, 1024 x 1024) per patient.
 
-    The same seed draws the same film, however many patients there are. Info.txt is written last, so a folder that was
-    left half written is no data set.
+    The same seed draws the same film, however many patients there are. `folder` is created; Info.txt is written last,
+    so an
+    incomplete folder is not a data set.
 
     Args:
         progress: called with the number of films written so far.
@@ -63,7 +64,7 @@ def write_dataset(folder: Path, patients: int, seed: int = 7, progress: Callable
 
 
 def label_of(number: int) -> Label:
-    """The class of film `number`, counted from 1."""
+    """Return the class of film `number`, counted from 1."""
     patient, left = divmod(number - 1, 2)
     return _LABELS[_PATIENTS[patient % len(_PATIENTS)][left]]
 
@@ -80,7 +81,7 @@ def _density_of(number: int) -> Density:
 
 
 def _rows(number: int, film: SyntheticFilm) -> list[str]:
-    """The film's rows in Info.txt."""
+    """Return the film's rows of Info.txt."""
     start = f"mdb{number:03d} {_density_of(number)}"
     if not film.lesions:
         return [f"{start} NORM "]

@@ -1,7 +1,7 @@
-"""Write a data set of generated four-view exams, as `shared.datasets.table` reads it: for the demo and for tests.
+"""Write a data set of generated four-view exams for `shared.datasets.table`.
 
-Half of the women have film scans, half digital films. Of each eight women one has a view that was taken twice and one
-lacks a view, as it happens in screening.
+Half of the women have film scans, half digital films. Of each eight women one has a repeated view and one lacks a view,
+as in screening.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ _NOT_TAKEN = 6, ("left", "CC")
 
 
 class Exposed(NamedTuple):
-    """Which film of a data set: woman and number of the exposure count from 1."""
+    """Film of a data set: woman and number of the exposure, counted from 1."""
 
     woman: int
     side: Side
@@ -50,9 +50,9 @@ def exposures(patients: int) -> Iterator[Exposed]:
 
 
 def write_exams(folder: Path, patients: int, seed: int = 7, progress: Callable[[int], None] | None = None) -> None:
-    """Write films/*.pgm (8 bits, or 12 bits in 16), films.csv and lesions.csv into `folder`, which is made.
+    """Write films/*.pgm (8 bits, or 12 bits in 16), films.csv and lesions.csv.
 
-    The same seed draws the same film, however many women there are.
+    The same seed draws the same film, however many women there are. `folder` is created.
 
     Args:
         progress: called with the number of films written so far.

@@ -1,8 +1,8 @@
-"""Read generated exams: a folder of images with films.csv, one row a film, and lesions.csv, one row a lesion.
+"""Read generated exams: images, films.csv (a row per film) and lesions.csv.
 
 films.csv has the columns of `FilmRow`, lesions.csv those of `LesionRow`, each with a header. Empty cells are unknown.
-Lesions have their origin at the top left edge of the film. Patients' films are not read in this form yet: that takes
-de-identification and terms of use, which it does not have.
+Lesions have their origin at the top left edge of the film. Patients' films are not read in this form yet, because
+de-identification and terms of use are missing.
 """
 
 import csv
@@ -62,7 +62,11 @@ class TableSource:
     synthetic = True
 
     def __init__(self, path: Path) -> None:
-        """Read the tables. Raises DatasetError: a row is malformed, or contradicts another one."""
+        """Read the tables.
+
+        Raises:
+            DatasetError: a row is malformed, or contradicts another one.
+        """
         self.path = path
         self._films: dict[str, tuple[str, FilmRow]] = {}
         exams: dict[str, str] = {}
@@ -70,21 +74,24 @@ class TableSource:
             if film.film in self._films:
                 raise DatasetError(where, f"film {film.film} has another row, {self._films[film.film][0]}; remove one")
             if film.exam and exams.setdefault(film.exam, film.patient) != film.patient:
-                raise DatasetError(where, f"exam {film.exam} has films of two patients, {exams[film.exam]} and another")
+                raise DatasetError(
+                    where,
+                    f"exam {film.exam} has films of two patients, {exams[film.exam]} and another; correct the table",
+                )
             self._films[film.film] = where, film
         if not self._films:
             raise DatasetError(str(path / FILMS), "holds no film")
         self._lesions: dict[str, list[tuple[str, LesionRow]]] = defaultdict(list)
         for where, lesion in _rows(path / LESIONS, LesionRow):
             if lesion.film not in self._films:
-                raise DatasetError(where, f"film {lesion.film} has no row in {FILMS}")
+                raise DatasetError(where, f"film {lesion.film} has no row in {FILMS}; add one, or remove the lesion")
             self._lesions[lesion.film].append((where, lesion))
 
     def images(self) -> Iterator[ImageFile]:
         for where, row in self._films.values():
             file = self.path / row.file
             if not file.is_file():
-                raise DatasetError(where, f"film {row.film} has no image; {row.file} is missing")
+                raise DatasetError(where, f"film {row.film} has no image; add {row.file} or remove the row")
             yield ImageFile(row.film, row.file, file.read_bytes())
 
     def manifest(self, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
@@ -107,7 +114,9 @@ class TableSource:
         lesions = [_lesion(place, lesion, width, height) for place, lesion in self._lesions[row.film]]
         worst = max((lesion.label for lesion in lesions), key=CLASSES.index, default=row.label)
         if worst is not row.label:
-            raise DatasetError(where, f"film {row.film} is {row.label} here and has a lesion that is {worst}")
+            raise DatasetError(
+                where, f"film {row.film} is {row.label} here but has a lesion that is {worst}; correct one"
+            )
         return Film(
             **row.model_dump(exclude={"film", "file", "synthetic"}),
             id=row.film,
@@ -122,7 +131,7 @@ class TableSource:
         named = {self.path / row.file for _, row in self._films.values()} | {self.path / FILMS, self.path / LESIONS}
         others = sorted(file for file in self.path.rglob("*") if file.is_file() and file not in named)
         if others:
-            raise DatasetError(str(others[0]), f"no row of {FILMS} names it; add one, or remove the file")
+            raise DatasetError(str(others[0]), f"{FILMS} has no row for this file; add one, or remove the file")
 
 
 def write_tables(folder: Path, films: Iterable[FilmRow], lesions: Iterable[LesionRow]) -> None:

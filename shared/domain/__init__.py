@@ -1,1 +1,4 @@
-"""The records that every part speaks in: films, their lesions and classes. Pure: imports nothing of ours but errors."""
+"""Records shared by all parts: films, lesions, classes.
+
+Pure: imports only `shared.errors`.
+"""

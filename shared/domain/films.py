@@ -1,6 +1,6 @@
-"""What is known of a film and of a data set: the records that travel through every stage.
+"""Records of films and data sets that pass through all stages.
 
-Coordinates have their origin at the top left edge of the film, x to the right and y downwards, in pixels.
+Coordinates are pixels from the top left edge of the film, x to the right and y downwards.
 """
 
 import hashlib
@@ -18,7 +18,10 @@ _MANY_SHARDS = 100_000
 
 
 class Lesion(Record):
-    """One abnormality: the class of MIAS (CALC, CIRC, ...) and, where it was localised, its enclosing circle."""
+    """An abnormality: the class of MIAS (CALC, CIRC, ...) and its enclosing circle.
+
+    The circle is None if the lesion was not localised.
+    """
 
     kind: str
     label: Label
@@ -27,7 +30,10 @@ class Lesion(Record):
     radius: float | None = None
 
     def mirrored(self, width: int) -> "Lesion":
-        """On the film (so many pixels wide) with left and right exchanged; places are measured from its edges."""
+        """Return the lesion on the film (`width` pixels wide) with left and right swapped.
+
+        Positions are measured from the film's edges.
+        """
         return self if self.x is None else self.model_copy(update={"x": width - self.x})
 
 
@@ -36,11 +42,12 @@ def _as_in_mias(default: str | int | None, description: str) -> Any:
 
 
 class Exposure(Record):
-    """State of which exam a film is and how it was taken; None where that is not known.
+    """Exam and acquisition of a film; None: unknown.
 
-    The defaults are those of mini-MIAS, whose form all data sets had before these fields existed: what was stored then
-    is read as what it is. A field with its default is not written, so that digests of such data sets stay the same.
-    Whoever makes records of films of another source sets all of them.
+    The defaults are those of mini-MIAS, the only form before these fields existed, so old objects are read correctly. A
+    field with its default is not written, so that digests of such data sets stay the same. Sources of other films set
+    all
+    fields.
     """
 
     view: str | None = _as_in_mias("MLO", "view position: CC, MLO, ...")
@@ -78,9 +85,9 @@ class Manifest(Record):
 
 
 class Dataset(Record):
-    """What is known of a data set without reading its films, which are stored in shards, in the order of their ids.
+    """Summary of a data set whose films are stored in shards, in the order of ids.
 
-    The shards are units of work as well, so `shard_films` is fixed when a data set is ingested.
+    The shards are units of work as well, so `shard_films` is fixed at ingestion.
     """
 
     dataset: str
@@ -99,7 +106,7 @@ class FilmShard(Record):
 
 
 class Elastic(Record):
-    """A smooth displacement: cubic B-splines over a grid of control points, drawn evenly from `seed`."""
+    """A smooth displacement: cubic B-splines on a control grid, drawn from `seed`."""
 
     seed: str
     amplitude: float = Field(description="largest displacement along x and along y, pixels")
@@ -107,8 +114,10 @@ class Elastic(Record):
 
 
 class Transform(Record):
-    """How a variant was made from its film, with all that it takes to make it again; the defaults leave the film as it
-    is. Manifests of recipes before elastic displacements read as what they are: without one."""
+    """All parameters of a variant, sufficient to recreate it; defaults: identity.
+
+    Manifests of recipes without elastic displacements are still read.
+    """
 
     rotation_deg: float = Field(0.0, description="counter-clockwise about the film's centre")
     mirrored: bool = Field(False, description="left and right exchanged")
@@ -121,9 +130,9 @@ class Transform(Record):
 
 
 class Variant(Exposure):
-    """One image of a stage, with all that ties it to its film, so that no later stage can mix patients.
+    """An image of a stage with its film and patient, so that no stage mixes patients.
 
-    Variant 0 is the film itself. `mask_key` and `mask_sha256` are there once it was segmented.
+    Variant 0 is the film itself. `mask_key` and `mask_sha256` are set once it is segmented.
     """
 
     film: str
@@ -156,7 +165,7 @@ class SetAside(Record):
 
 
 class Shard(Record):
-    """What one finished unit of work of a stage wrote: the images of its films, but of those that were set aside."""
+    """Result of a finished unit: images of its films, except those set aside."""
 
     dataset: str
     recipe: str
@@ -167,7 +176,10 @@ class Shard(Record):
 
 
 def describe(manifest: Manifest) -> Dataset:
-    """Shards have eight films, and more where there would be more than a hundred thousand of them."""
+    """Summarise a manifest in shards of eight films, or more for huge data sets.
+
+    There are at most a hundred thousand shards.
+    """
     count = len(manifest.films)
     digest = hashlib.sha256(FilmShard(films=manifest.films).model_dump_json().encode()).hexdigest()
     return Dataset(
@@ -189,10 +201,14 @@ def patients_by_label(images: Iterable[Film | Variant]) -> dict[Label, int]:
 
 
 def check_enough_patients(patients: dict[Label, int], folds: int) -> None:
-    """Raises PlanError when some label has too few patients to train, validate and test with in `folds` folds."""
+    """Check that every label has enough patients for `folds` folds.
+
+    Raises:
+        PlanError: too few for training, validation and test.
+    """
     for label, having in patients.items():
         if having <= folds:
             raise PlanError(
-                f"{having} patients have a film that is {label}, too few to train, validate and test on in "
-                f"{folds} folds; take a profile with fewer folds, or more films"
+                f"{having} patients have a film that is {label}, too few for training, validation and test on in "
+                f"{folds} folds; use a profile with fewer folds, or more films"
             )

@@ -17,6 +17,6 @@ CLASSES: tuple[Label, ...] = tuple(Label)
 
 
 class Record(BaseModel):
-    """A frozen model that refuses fields it does not know, so that a stale object is noticed when it is read."""
+    """A frozen model that rejects unknown fields, so that stale objects are noticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

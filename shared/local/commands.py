@@ -8,11 +8,11 @@ WORKERS = ("augment", "segment", "train", "inference")
 
 
 def worker_command(name: str) -> tuple[str, ...]:
-    """The worker of one service; one unit of work at a time, unless the settings say otherwise."""
+    """Return the command of a service's worker, one unit at a time by default."""
     return (sys.executable, "-m", "shared.queue.launch", name)
 
 
 def inference_command() -> tuple[str, ...]:
-    """The inference service under gunicorn."""
+    """Return the command of the inference service under gunicorn."""
     configuration = ROOT / "services" / "inference" / "gunicorn.conf.py"
     return (sys.executable, "-m", "gunicorn", "-c", str(configuration), "services.inference.app:create_app()")

@@ -31,7 +31,7 @@ class ProcessDied(MammoError):
 
 
 class Processes:
-    """The processes that were started in `folder`; their output goes to `folder/logs/<name>.log`."""
+    """Processes started in `folder`, with logs in `folder/logs/<name>.log`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class Processes:
             self._guard.wait()
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str], stdin: bytes = b"") -> int:
-        """Starts `command` in a session of its own and returns its id; `stdin` is given to it whole."""
+        """Start `command` in its own session, send it `stdin`, and return its process id."""
         with (self._logs / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -80,16 +80,20 @@ class Processes:
         return process.pid
 
     def check(self) -> None:
-        """Raises ProcessDied, with the last lines of its log, when one of them has ended."""
+        """Check that all processes are running.
+
+        Raises:
+            ProcessDied: one has ended; the message has the last lines of its log.
+        """
         for name, process in self._running.items():
             if process.poll() is not None:
                 log = self._logs / f"{name}.log"
                 last = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-                raise ProcessDied(f"{name} has ended with status {process.returncode}; its log is {log}:\n{last}")
+                raise ProcessDied(f"{name} ended with status {process.returncode}; see its log {log}:\n{last}")
 
 
 def end_noted(folder: Path) -> list[str]:
-    """Ends every noted process of `folder` that still runs, politely first; returns their names."""
+    """Stop all recorded processes of `folder` that still run; return their names."""
     processes = _noted(folder)
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for process in processes.values():
@@ -150,7 +154,10 @@ def _noted(folder: Path) -> dict[str, psutil.Process]:
 
 
 def _guard(folder: Path) -> None:
-    """Waits until whoever holds the other end of standard input is gone, then ends what it left."""
+    """Wait until the parent has ended, then stop the processes that it left.
+
+    The parent holds the other end of standard input.
+    """
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, signal.SIG_IGN)
     sys.stdin.buffer.read()

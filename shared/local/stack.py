@@ -1,4 +1,7 @@
-"""The whole system on this machine: broker, workers, inference; ended together, whatever happens."""
+"""The complete system on this machine: broker, workers and inference.
+
+All processes are stopped together, also after an error.
+"""
 
 import fcntl
 import os
@@ -34,7 +37,7 @@ class BrokerDataUnreadable(MammoError):
 
 @dataclass(frozen=True)
 class Stack:
-    """What runs: the settings that reach it, the inference service's address and a key for it, and the processes."""
+    """The running system: settings, processes, the service's address and key."""
 
     settings: Settings
     url: str
@@ -51,19 +54,19 @@ def running_stack(
     of_worker: dict[str, dict[str, str]] | None = None,
     prepare: Callable[[], None] = lambda: None,
 ) -> Iterator[Stack]:
-    """Starts everything and ends it with the block; logs are in `folder/logs`.
+    """Start all services and stop them at the end of the block.
 
     Args:
-        folder: where the broker's data, logs and notes live; one stack at a time.
+        folder: folder of the broker's data, logs and process records; one stack at a time.
         store: as in MAMMO_STORE.
-        port: of the inference service; 0 takes a free one.
-        extra: more environment variables for every process.
-        of_worker: more of them for the worker of a service.
-        prepare: called when what an earlier stack left running is gone, and before anything starts.
+        port: port of the inference service; 0: any free port.
+        extra: additional environment variables of every process.
+        of_worker: additional environment variables of the worker of a service.
+        prepare: called before anything starts, once the processes of an earlier stack have ended.
 
     Raises:
         AlreadyRunning: another stack uses `folder`.
-        ProcessDied: a service ended while it started.
+        ProcessDied: a service ended during the start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +97,7 @@ def running_stack(
 
 
 def _start_broker(processes: Processes, folder: Path) -> broker.BrokerConfig:
-    """Start the broker over the data that are in its folder, and wait until it answers.
+    """Start the broker on the data in its folder and wait until it answers.
 
     Raises:
         BrokerDataUnreadable: it ended, and another server wrote the data.
@@ -116,17 +119,25 @@ def _start_broker(processes: Processes, folder: Path) -> broker.BrokerConfig:
 
 
 def wait_for(what: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
-    """Returns when `condition()` is true. Raises MammoError after `seconds`, ProcessDied when a process has ended."""
+    """Wait until `condition()` is true.
+
+    Raises:
+        MammoError: it was not true within `seconds`.
+        ProcessDied: a process has ended.
+    """
     until = time.monotonic() + seconds
     while not condition():
         processes.check()
         if time.monotonic() > until:
-            raise MammoError(f"{what} took more than {seconds:.0f} s; the logs say why")
+            raise MammoError(f"{what} took more than {seconds:.0f} s; see the logs")
         time.sleep(0.1)
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    """This process's environment without its own MAMMO_ settings: a demo must not touch what they point to."""
+    """Return this process's environment without MAMMO_ settings.
+
+    A demo must not touch the store and broker that they name.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAMMO_", "PROMETHEUS_"))}
     return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **variables}
 
@@ -137,5 +148,5 @@ def _only_one(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRunning(f"another demo is running in {folder}; end it with Ctrl-C first") from None
+            raise AlreadyRunning(f"another demo is running in {folder}; stop it with Ctrl-C first") from None
         yield

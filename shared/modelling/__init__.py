@@ -1,1 +1,4 @@
-"""Networks, weights, recipes, metrics. Pure: no store, no queue. Only `networks` and `weights` import torch."""
+"""Networks, weights, recipes and metrics.
+
+Pure: no store, no queue. Only `networks` and `weights` import torch.
+"""

@@ -1,8 +1,9 @@
-"""State whether a model has been trained on films such as the one that it is asked about.
+"""Assess whether a model was trained on films of a given kind.
 
-A network answers for any image that passes the gate. Whether its figures mean anything there depends on what it was
-trained on: on a view, a way of acquisition, a vendor or a depth that it has never seen, they say nothing. This is told
-from what is known of the film alone; drift, which compares the pixels' distribution, is another question.
+A network gives a prediction for any image that passes the gate, but its metrics hold only for films like its training
+films: for an unseen view, acquisition, vendor or depth they are meaningless. The assessment uses known properties of
+the
+film only; drift compares the distribution of pixels.
 """
 
 from collections import Counter
@@ -40,9 +41,9 @@ _FACT_NAMES: dict[Fact, str] = {
 
 
 class TrainedOn(Record):
-    """Count the films that a model was trained on, without augmented copies, by what is known of them.
+    """Counts of a model's training films, without augmented copies, by property.
 
-    A film of which a fact is unknown is in none of that fact's counts.
+    A film with an unknown property is in none of that property's counts.
     """
 
     films: int
@@ -54,11 +55,11 @@ class TrainedOn(Record):
 
 @dataclass(frozen=True)
 class Applicability:
-    """Whether a model's figures hold for a film, as far as is known.
+    """Validity of a model's metrics for a film, as far as is known.
 
-    `applies` is False where a known fact of the film is none that the model was trained on: `misfits` names these
-    facts. `unknown` names those that can't be compared, which count neither for nor against. `reasons` are sentences
-    on both for people; none where everything is known and fits.
+    `applies` is False if a known property of the film occurs in no training film: `misfits` names these properties.
+    `unknown` names those that can't be compared, which have no influence. `reasons` are sentences about both, none if
+    everything is known and fits.
     """
 
     applies: bool
@@ -68,7 +69,7 @@ class Applicability:
 
 
 def count_films(images: Iterable[Film | Variant]) -> TrainedOn:
-    """Count films by what is known of them; of variants, those that are the film itself (variant 0)."""
+    """Count films by property; of variants, count only variant 0, the film itself."""
     films = [image for image in images if not isinstance(image, Variant) or image.variant == 0]
     return TrainedOn(
         films=len(films),
@@ -87,12 +88,12 @@ def assess(
     vendor: str | None = None,
     bits: int | None = None,
 ) -> Applicability:
-    """Compare what is known of a film (None: unknown) with the films that a model was trained on.
+    """Compare a film's known properties (None: unknown) with the training films.
 
-    A model whose card says nothing of its films (None) applies to nothing: its figures are of films unknown.
+    A model whose card has no counts (None) applies to no film.
     """
     if trained_on is None:
-        return Applicability(False, ("the model's card does not say what films it was trained on",), (), FACTS)
+        return Applicability(False, ("the model's card does not state which films it was trained on",), (), FACTS)
     film: dict[Fact, str | int | None] = {"view": view, "acquisition": acquisition, "vendor": vendor, "bits": bits}
     known = _known(trained_on)
     misfits = tuple(fact for fact in FACTS if film[fact] and known[fact] and not _fits(film[fact], known[fact]))
@@ -100,18 +101,18 @@ def assess(
     reasons = []
     if misfits:
         reasons.append(
-            f"this model knows nothing about such films: it was trained on {kinds_of_films(trained_on)} only; this is "
+            f"the model was not trained on such films: it was trained on {kinds_of_films(trained_on)} only; this is "
             f"{_this_film(film)}"
         )
     if missing := [_FACT_NAMES[fact] for fact in FACTS if film[fact] is None]:
-        reasons.append(f"not known of this film: {', '.join(missing)}")
+        reasons.append(f"unknown for this film: {', '.join(missing)}")
     if missing := [_FACT_NAMES[fact] for fact in FACTS if film[fact] is not None and not known[fact]]:
-        reasons.append(f"not known of the films that the model was trained on, so not compared: {', '.join(missing)}")
+        reasons.append(f"unknown for the training films, so not compared: {', '.join(missing)}")
     return Applicability(not misfits, tuple(reasons), misfits, unknown)
 
 
 def kinds_of_films(trained_on: TrainedOn) -> str:
-    """Return what a model was trained on, in words such as 'oblique (MLO) film scans of 8 bits'."""
+    """Describe the training films in words: 'oblique (MLO) film scans of 8 bits'."""
     known = _known(trained_on)
     views = _listed([_view_name(view) for view in known["view"]])
     nouns = _listed([f"{before} {noun}s".strip() for before, noun in map(_noun, known["acquisition"])]) or "films"
@@ -125,7 +126,7 @@ def _counts(values: Iterable[str | None]) -> dict[str, int]:
 
 
 def _known(trained_on: TrainedOn) -> dict[Fact, tuple[str | int, ...]]:
-    """Return, by fact, the values that are common enough among the training films to count as trained on."""
+    """Return, by property, the values common enough among training films to count."""
     counts: dict[Fact, Mapping[str, int] | Mapping[int, int]] = {
         "view": trained_on.views,
         "acquisition": trained_on.acquisitions,
@@ -136,10 +137,11 @@ def _known(trained_on: TrainedOn) -> dict[Fact, tuple[str | int, ...]]:
 
 
 def _fits(value: str | int | None, known: tuple[str | int, ...]) -> bool:
-    """Tell whether a fact is among the known ones.
+    """Return True if a property's value is among the known ones.
 
-    All depths beyond 8 bits are alike: files of 16 bits are containers whose depth is told from the pixels, so that it
-    differs from film to film of one device.
+    All depths beyond 8 bits are equivalent: files of 16 bits are containers whose depth is measured from the pixels, so
+    that
+    it differs between films of one device.
     """
     if isinstance(value, int) and value > 8:
         return any(isinstance(depth, int) and depth > 8 for depth in known)
@@ -174,7 +176,10 @@ def _view_name(view: str | int) -> str:
 
 
 def _depths(known: Iterable[str | int]) -> list[str]:
-    """Return depths as '8' and '10 to 12': those beyond 8 bits differ from film to film of one device."""
+    """Describe depths as '8' and '10 to 12'.
+
+    Those beyond 8 bits differ between films of one device.
+    """
     depths = sorted(int(depth) for depth in known)
     deep = [depth for depth in depths if depth > 8]
     ends = list(dict.fromkeys((*deep[:1], *deep[-1:])))

@@ -1,8 +1,8 @@
-"""What the same view of the other breast tells of a film.
+"""Comparison of a film with the same view of the other breast.
 
-Both breasts of a woman are much alike, and a lesion is mostly in one of them: readers lay the two films side by side.
-So a part of how suspicious the other film looks is taken off a film's log-odds against normal. What makes both of them
-look suspicious, dense tissue or the way they were exposed, then counts for less.
+Both breasts of a woman are much alike, and a lesion is mostly in one of them: radiologists compare the two films. So a
+part of the other film's log-odds against normal is subtracted from the film's own. Properties that make both of them
+suspicious, such as dense tissue or the exposure, then count for less.
 
 Probabilities are float64 n x 3 in the order of CLASSES, and calibrated.
 """
@@ -28,8 +28,7 @@ _LEAST = 1e-9
 
 
 class Comparison(Record):
-    """How a film is compared with the same view of the other breast, and how good that is on held-out films, all folds
-    together.
+    """Parameters of the comparison and its metrics on held-out films of all folds.
 
     `centre`, `temperature` and thresholds come from the validation films of the published fold.
     """
@@ -49,22 +48,24 @@ def log_odds(rows: Float64Array) -> Float64Array:
 def compared(
     rows: Float64Array, others: Float64Array, centre: tuple[float, float, float], temperature: float = 1.0
 ) -> Float64Array:
-    """What films are given beside `others`, those of the other breast. A film of which the other one looks as films do
-    in the mean (`centre`) keeps its probabilities, but for the temperature."""
+    """Return the probabilities of films compared with `others`, the other breast's.
+
+    If the other film has the mean log-odds (`centre`), the film keeps its probabilities, except for the temperature.
+    """
     return softmax((log_odds(rows) - WEIGHT * (log_odds(others) - np.array(centre))) / temperature)
 
 
 def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Predictions, Float64Array] | None:
-    """Pair films with those of the same view of the other breast, of the same patient, exam and fold.
+    """Pair films with the same view of the other breast, by patient, exam and fold.
 
-    Of a view that was taken several times, every film is paired with the mean log-odds of the other breast's films.
+    If a view was taken several times, each film is paired with the mean log-odds of the other breast's films.
 
     Args:
         predictions: calibrated, film by film.
         films: by their id; films that are not among them, and those of unknown view, have no pair.
 
     Returns:
-        The films that have a pair and the probabilities of its other side, n x 3; None where there is no pair.
+        The films that have a pair and the probabilities of its other side, n x 3; None if there is no pair.
     """
     of_view: dict[tuple[int, str, str | None, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for place, (film, patient, fold) in enumerate(
@@ -87,5 +88,8 @@ def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Pre
 
 
 def _together(rows: Float64Array) -> Float64Array:
-    """The probabilities (3,) with the mean log-odds of films of one view, n x 3; those of a single film as they are."""
+    """Average the log-odds of films of one view, n x 3; return probabilities (3,).
+
+    A single film's probabilities are returned unchanged.
+    """
     return rows[0] if len(rows) == 1 else softmax(log_odds(rows).mean(axis=0))

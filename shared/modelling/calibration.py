@@ -47,10 +47,12 @@ class OperatingPoint(Record):
 
 
 def fit_temperature(probabilities: Float64Array, labels: Ints) -> float:
-    """The temperature that makes the labels of validation films most likely (Guo et al., ICML 2017).
+    """Fit the temperature that maximises the likelihood of validation labels.
 
-    Within 0.05 and 20; 1.0, which changes nothing, with fewer than MIN_FILMS films, with films of one class only, and
-    where every answer is right: without an error the likelihood would have the network surer without end.
+    Source: Guo et al., ICML 2017. The result is between 0.05 and 20. It is 1.0, which changes nothing, with fewer than
+    MIN_FILMS films, with films of one class only, and if all predictions are correct: without an error the likelihood
+    grows
+    without bound.
     """
     if len(labels) < MIN_FILMS or len(np.unique(labels)) == 1 or (probabilities.argmax(axis=1) == labels).all():
         return 1.0
@@ -72,7 +74,10 @@ def softmax(logits: "npt.NDArray[np.floating]") -> Float64Array:
 
 
 def calibrate(probabilities: Float64Array, temperature: float) -> Float64Array:
-    """The softmax of the logits over `temperature`, n x 3: each row sums to 1 and keeps the order of its classes."""
+    """Divide the logits by `temperature` and apply softmax, n x 3.
+
+    Each row sums to 1 and keeps the order of its classes.
+    """
     scaled = _logs(probabilities) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
@@ -84,7 +89,7 @@ def abnormal_score(probabilities: Float64Array) -> Float64Array:
 
 
 def verdict(score: float, threshold: float, uncertain: tuple[float, float]) -> Verdict:
-    """What follows from a film's abnormal score at an operating point."""
+    """Return the decision for an abnormal score at an operating point."""
     low, high = uncertain
     if low <= score <= high:
         return "uncertain"
@@ -92,9 +97,9 @@ def verdict(score: float, threshold: float, uncertain: tuple[float, float]) -> V
 
 
 def choose_threshold(name: OperatingPointName, scores: Float64Array, abnormal: Bools) -> float:
-    """The threshold of an operating point: one of the scores (n,) of validation films, of which `abnormal` (n,) are.
+    """Choose the threshold of an operating point among validation scores (n,).
 
-    0.5 where all of them are abnormal or none is: no threshold can be told from another.
+    It is 0.5 if all films are `abnormal` (n,) or none is, because no threshold is better then.
     """
     if abnormal.all() or not abnormal.any():
         return _UNDECIDED
@@ -108,9 +113,11 @@ def choose_threshold(name: OperatingPointName, scores: Float64Array, abnormal: B
 
 
 def uncertain_band(threshold: float, scores: Float64Array) -> tuple[float, float]:
-    """The lowest and the highest score of the validation films next to the threshold: a tenth of all on each side.
+    """Return the range of scores of the validation films next to the threshold.
 
-    Where a side has fewer films the band takes all of them, and ends at the threshold where it has none.
+    It contains a tenth of all films on each side, or all of them if a side has fewer, and ends at the threshold if a
+    side
+    has none.
     """
     count = ceil(len(scores) / _BAND_PARTS)
     below = np.sort(scores[scores < threshold])[-count:]
@@ -119,12 +126,18 @@ def uncertain_band(threshold: float, scores: Float64Array) -> tuple[float, float
 
 
 def brier_score(probabilities: Float64Array, labels: Ints) -> float:
-    """Mean squared distance to the truth, over all classes: from 0 to 2 (Brier, Mon. Weather Rev. 78, 1950)."""
+    """Return the Brier score over all classes, from 0 to 2.
+
+    It is the mean squared distance to the truth (Brier, Mon. Weather Rev. 78, 1950).
+    """
     return float(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
 
 
 def expected_calibration_error(probabilities: Float64Array, labels: Ints) -> float:
-    """How far the predicted class's probability is from its accuracy, over ten equally wide bins (Guo et al. 2017)."""
+    """Return the expected calibration error over ten equally wide bins.
+
+    It is the distance of the predicted class's probability from its accuracy (Guo et al., ICML 2017).
+    """
     confidence = probabilities.max(axis=1)
     surplus = confidence - (probabilities.argmax(axis=1) == labels)
     bins = confidence_bins(confidence)
@@ -132,7 +145,7 @@ def expected_calibration_error(probabilities: Float64Array, labels: Ints) -> flo
 
 
 def reliability(probabilities: Float64Array, labels: Ints) -> tuple[tuple[float, float, int], ...]:
-    """For each bin of the calibration error with films in it: mean confidence, accuracy, and how many films."""
+    """Return mean confidence, accuracy and number of films of each non-empty bin."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = confidence_bins(confidence)

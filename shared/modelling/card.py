@@ -1,4 +1,4 @@
-"""The card of a published model: what it is, what it is for, how it was made, how good it is, what its files are."""
+"""The card of a published model: intended use, training, metrics, files."""
 
 from pydantic import Field
 
@@ -35,14 +35,14 @@ def limits_of(trained_on: TrainedOn) -> tuple[str, ...]:
 
 
 class PreprocessingCard(Record):
-    """What has to happen to a film before the network; the parameters of `shared.imaging.preprocess`."""
+    """Parameters of `shared.imaging.preprocess` that the network expects."""
 
     size: int = Field(description="edge of the square network input, pixels")
     segmentation: int = Field(description="version of the segmentation")
 
 
 class Int8Report(Record):
-    """How the graph in 8-bit integers judges the validation films, next to the network itself."""
+    """Agreement of the 8-bit graph with the network on the validation films."""
 
     films: int
     auc: float | None = Field(description="macro, of the network; None where a class was missing")
@@ -52,9 +52,14 @@ class Int8Report(Record):
 
 
 class ModelCard(Record):
-    """`metrics` are those of the recipe under `protocol`, over all folds: every film judged by a model that had not
-    seen its patient; so are sensitivity and specificity of `operating_points`. The published weights are those of
-    `fold`, chosen by its validation films; `temperature`, thresholds and bands come from the same films."""
+    """Metadata, metrics and files of a published model.
+
+    `metrics` are those of the recipe under `protocol`, over all folds: every film is judged by a model that has not
+    seen its
+    patient; so are sensitivity and specificity of `operating_points`. The published weights are those of `fold`, chosen
+    by
+    its validation films; `temperature`, thresholds and bands come from the same films.
+    """
 
     network: Network = Field(description="architecture")
     version: str = Field(description="name of the version within its network")

@@ -1,7 +1,7 @@
-"""Whether the films that a model is asked about are like those that it was trained on: two traits of each, and the
-population stability index (PSI) of their distributions.
+"""Drift of films from the training films: population stability index (PSI).
 
-The training films' deciles travel in the model's card, so that ten equal parts of them are compared with what comes.
+Two traits of each film are compared. The training films' deciles are in the model's card, so that ten equal parts of
+them are compared with recent films.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _SPARSE = 8
 
 
 class TraitsOfFilm(Record):
-    """`brightness` is the mean grey inside the parenchyma, 0 to 1; `breast_area` its share of the frame."""
+    """`brightness`: mean grey inside the parenchyma, 0 to 1; `breast_area`: its share."""
 
     brightness: float
     breast_area: float
@@ -39,8 +39,13 @@ TRAITS = ("brightness", "breast_area")
 
 
 def traits_of(film: Pixels, mask: npt.NDArray[np.uint8], bits: int = 8) -> TraitsOfFilm:
-    """Of a film (H x W, oriented as its mask) of a depth in bits and the mask (uint8, 255 inside), which may have been
-    drawn at half the film's size, by every eighth pixel of every eighth row of the film."""
+    """Measure the traits of a film from every eighth pixel of every eighth row.
+
+    Args:
+        film: H x W, oriented like its mask.
+        mask: uint8, 255 inside; may have half the film's size.
+        bits: depth of the film.
+    """
     step = _SPARSE * mask.shape[0] // film.shape[0]
     inside = np.ascontiguousarray(mask[::step, ::step])
     brightness = cv2.mean(np.ascontiguousarray(film[::_SPARSE, ::_SPARSE]), mask=inside)[0] / (2**bits - 1)
@@ -61,12 +66,15 @@ def distribution(films: Sequence[TraitsOfFilm]) -> InputDistribution | None:
 
 
 def part_of(value: float, deciles: Sequence[float]) -> int:
-    """Which of the ten parts a value falls into."""
+    """Return the index of the tenth that contains a value."""
     return int(np.searchsorted(deciles, value, side="right"))
 
 
 def psi(counts: npt.NDArray[np.int64]) -> float:
-    """The index of films counted by part, against the tenth of the training films that each part holds. Below 0.1 all
-    is as it was, above 0.25 it is not. Half a film is added to each part, since the logarithm of nothing is none."""
+    """Return the index of films counted by part against the training films' tenths.
+
+    Below 0.1 the distribution is unchanged, above 0.25 it has changed. Half a film is added to each part, because the
+    logarithm of 0 is not defined.
+    """
     shares = (counts + 0.5) / (counts.sum() + 0.5 * PARTS)
     return float(np.sum((shares - 1 / PARTS) * np.log(shares * PARTS)))

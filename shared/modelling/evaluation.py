@@ -1,4 +1,4 @@
-"""The evaluation of a run: what was trained, on what, how it went and how good it is. The content of metrics.json."""
+"""The evaluation of a run, the content of metrics.json."""
 
 from typing import Literal, Self, TypeAlias
 
@@ -44,7 +44,7 @@ class FoldHistory(Record):
 
 
 class WeightsReport(Record):
-    """Where a network's initial weights came from, layer by layer."""
+    """Source of a network's initial weights, layer by layer."""
 
     source: str = Field(description="'torchvision IMAGENET1K_V2', 'file resnet50_imagenet_trunk.pth', 'from scratch'")
     loaded: tuple[str, ...] = Field(description="layers that were loaded")
@@ -53,7 +53,7 @@ class WeightsReport(Record):
 
 
 class PooledOperatingPoint(Record):
-    """What an operating point does to the held-out films of all folds, each under its own fold's threshold."""
+    """Metrics of an operating point on held-out films, with each fold's threshold."""
 
     name: OperatingPointName
     sensitivity: Interval
@@ -65,7 +65,7 @@ class PooledOperatingPoint(Record):
 
 
 class Calibration(Record):
-    """How far the probabilities of held-out films can be taken at their word, before and after calibration.
+    """Calibration of probabilities on held-out films, before and after the fit.
 
     The Brier score and the expected calibration error (ECE) are over the films of all folds together.
     """
@@ -81,7 +81,7 @@ class Calibration(Record):
 
 
 class SideBySide(Record):
-    """The films that have the same view of the other breast, each judged beside it (`bilateral`)."""
+    """Films compared with the same view of the other breast (`bilateral`)."""
 
     metrics: ModelMetrics
     operating_points: tuple[PooledOperatingPoint, ...]
@@ -126,12 +126,12 @@ class NetworkResult(Record):
 
     @property
     def leaky(self) -> bool:
-        """Whether copies of one film stand among both the training and the test images."""
+        """Return True if copies of one film are among both training and test images."""
         return self.protocol == "paper"
 
 
 class Baseline(Record):
-    """What a network has to beat, or what several give together: judged on the same held-out films."""
+    """A reference for the networks, or their ensemble, on the same held-out films."""
 
     name: str = Field(pattern="^[a-z ]+$", description="majority class, logistic regression or ensemble")
     about: str = Field(description="one sentence: how it answers")

@@ -43,7 +43,7 @@ LEVELS: tuple[Level, ...] = ("breast", "exam")
 
 
 class LevelFigures(Record):
-    """How good the rule is on the breasts, or the exams, of held-out patients, all folds together.
+    """Metrics of the rule on breasts or exams of held-out patients, all folds.
 
     `n_films` of the metrics counts breasts or exams, whose label is that of their worst film. Thresholds and bands come
     from the validation films of the published fold.

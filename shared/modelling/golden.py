@@ -21,13 +21,15 @@ def golden_inputs(size: int, seed: int) -> Float32Array:
 
 
 def golden_answers(size: int, seed: int, logits: npt.NDArray[Any]) -> bytes:
-    """The document that is published beside the model; `logits` (2 x 3) are the reference's."""
+    """Create the document published with the model; `logits` (2 x 3): the reference's."""
     return json.dumps({"size": size, "seed": seed, "logits": logits.tolist()}).encode()
 
 
 def golden_difference(document: bytes, run: Any) -> float:
-    """How far what `run` (float32 N x 1 x S x S to logits N x 3) gives is from the document's logits, as a part of the
-    largest of them or of 1."""
+    """Return the largest difference of `run`'s logits from the document's.
+
+    It is relative to the largest of the document's logits, or to 1. `run` maps float32 N x 1 x S x S to logits N x 3.
+    """
     golden = json.loads(document)
     expected = np.array(golden["logits"], np.float32)
     answered = run(golden_inputs(golden["size"], golden["seed"]))
@@ -35,10 +37,14 @@ def golden_difference(document: bytes, run: Any) -> float:
 
 
 def check_golden(document: bytes, run: Any, tolerance: float) -> None:
-    """Raises ModelCorrupt when `run` gives logits that differ from the document's by more than `tolerance`."""
+    """Check the logits of `run` against the document.
+
+    Raises:
+        ModelCorrupt: they differ by more than `tolerance`.
+    """
     difference = golden_difference(document, run)
     if not difference <= tolerance:
         raise ModelCorrupt(
-            f"the model answers its golden inputs otherwise than when it was published (by {difference:.2g}); "
+            f"the model's outputs for its golden inputs differ from those when it was published (by {difference:.2g}); "
             "publish it again"
         )

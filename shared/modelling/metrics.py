@@ -85,12 +85,12 @@ class ModelMetrics(Record):
 
 
 def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> ModelMetrics:
-    """The metrics of `predictions`, with 95% percentile bootstrap intervals by patient.
+    """Compute the metrics with 95% percentile bootstrap intervals by patient.
 
     Patients are resampled, not films: the two films of a patient are alike, and counting them as independent would make
     the intervals too narrow (the cluster bootstrap; Field and Welsh, J. R. Statist. Soc. B 69, 2007). Resamples in
     which a number is undefined are left out of its interval. With fewer than two patients there is no interval, and
-    where every film is right the interval has no width, though the uncertainty is not nil.
+    if every film is correct the interval has no width, though the uncertainty is not nil.
     """
     truth, probabilities = predictions.truth, predictions.rows
     draws, patient = _draws(predictions.patients, resamples, seed)
@@ -137,9 +137,9 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
 
 
 def share(part: Bools, whole: Bools, patients: Sequence[str], resamples: int = 1000, seed: int = 0) -> Interval:
-    """How many of the films of `whole` (n,) are also of `part` (n,); interval and conventions are those of `evaluate`.
+    """Return the share of the films of `whole` (n,) that are also in `part` (n,).
 
-    None where `whole` has no film.
+    Interval and conventions are those of `evaluate`; None if `whole` is empty.
     """
     draws, patient = _draws(patients, resamples, seed)
     weights = np.vstack([np.ones(draws.shape[1]), draws])  # the first row is the films as they are
@@ -157,7 +157,10 @@ def auc_difference(one: Predictions, other: Predictions, resamples: int = 1000, 
 
 
 def roc_curve(scores: Float64Array, positive: Bools) -> RocCurve | None:
-    """The ROC curve of n scores (n,) against the truth (n,); None where one side has no films."""
+    """Compute the ROC curve of scores (n,) against the truth (n,).
+
+    None if one class has no films.
+    """
     if positive.all() or not positive.any():
         return None
     order = np.argsort(-scores, kind="stable")
@@ -172,12 +175,12 @@ def roc_curve(scores: Float64Array, positive: Bools) -> RocCurve | None:
 
 
 def confidence_bins(confidence: Float64Array) -> Ints:
-    """Which of ten equally wide bins each probability of an answer falls into."""
+    """Return the index of the bin, of ten equally wide ones, of each probability."""
     return np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
 
 
 def _in_order(predictions: Predictions) -> Predictions:
-    """The same, sorted by fold and film."""
+    """Sort the predictions by fold and film."""
     rows = zip(predictions.folds, predictions.films, range(len(predictions.films)), strict=True)
     return predictions.at([index for _, _, index in sorted(rows)])
 
@@ -194,9 +197,9 @@ def _with_band(curve: RocCurve | None, scores: Float64Array, positive: Bools, we
 
 
 def _draws(patients: Sequence[str], resamples: int, seed: int) -> tuple[Ints, Ints]:
-    """How often each patient counts in each resample (resamples x patients), and whose each film is, (n,).
+    """Return counts of each patient per resample, and each film's patient (n,).
 
-    Of one patient there are no resamples.
+    Counts are resamples x patients; there are no resamples of a single patient.
     """
     names, patient = np.unique(patients, return_inverse=True)
     count = len(names)
@@ -245,7 +248,7 @@ def _auc(scores: Float64Array, positive: Bools, weights: Float64Array) -> Float6
 
 
 def _sensitivity_at(specificity: float, scores: Float64Array, positive: Bools, weights: Float64Array) -> Float64Array:
-    """The largest sensitivity (rows,) of any threshold that keeps the specificity; NaN where one side is empty."""
+    """Return the largest sensitivity (rows,) at a specificity; NaN for one class only."""
     order = np.argsort(-scores, kind="stable")
     ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
     ordered = weights[:, order]

@@ -45,13 +45,13 @@ class MammogramNetwork(nn.Module):
 
 
 class PlacesHead(nn.Module):
-    """One linear layer that judges every place of the feature map, and the log-mean-exp of how far each place's logits
-    are from its logit of normal.
+    """A linear layer on every place of the feature map, pooled by log-mean-exp.
 
-    A lesion takes up a hundredth of a film. The mean over all places, as ResNet has it, drowns it; the largest would
-    teach one place a film. The log-mean-exp (Pinheiro & Collobert, CVPR 2015) is the mean where the places agree and
-    follows the largest where one stands out. Odds against normal are what is averaged: a film is not the more normal
-    for the one place on it that is the most normal.
+    Pooling is over the differences of each place's logits from its logit of normal. A lesion takes up a hundredth of a
+    film. The mean over all places, as in ResNet, hides it; the maximum would train one place per film. The log-mean-exp
+    (Pinheiro & Collobert, CVPR 2015) is the mean if the places agree and follows the maximum if one stands out. Odds
+    against
+    normal are averaged, because a film is not more normal on account of its most normal place.
     """
 
     def __init__(self, features: int, dropout: float = 0.0) -> None:
@@ -71,16 +71,20 @@ class PlacesHead(nn.Module):
 
 
 def build(network: Network, last_stage: LastStage = "layer4", strided: Strided = "3x3") -> MammogramNetwork:
-    """The network with random weights, as the current seed of torch gives them; `last_stage` and `strided` are
-    ResNet-50's."""
+    """Create the network with random weights from torch's current seed.
+
+    `last_stage` and `strided` are options of ResNet-50.
+    """
     return BUILDERS[network](last_stage, strided)
 
 
 def trained(network: Network, weights: Mapping[str, Tensor]) -> MammogramNetwork:
-    """The network that these weights (its state_dict) are of; they tell which stage is ResNet-50's last one, and where
-    its strides are.
+    """Create the network with the given state_dict.
 
-    Raises RuntimeError: they are not that network's.
+    ResNet-50's last stage and strides are derived from the weights.
+
+    Raises:
+        RuntimeError: the weights belong to another network.
     """
     last_stage: LastStage = "layer4" if any(name.startswith("trunk.layer4.") for name in weights) else "layer3"
     built = build(network, last_stage, "1x1" if f"trunk.{_MARK}" in weights else "3x3")
@@ -188,14 +192,14 @@ BUILDERS: dict[str, Callable[[LastStage, Strided], MammogramNetwork]] = {
 
 
 def head_layers(network: MammogramNetwork) -> nn.Linear:
-    """The last, linear layer: the only one that pretrained weights never fit."""
+    """Return the last, linear layer, the only one that pretrained weights never fit."""
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     return layers[-1]
 
 
 @torch.inference_mode()
 def map_edge(network: MammogramNetwork, input_size: int) -> int:
-    """The edge of the feature map that a network makes of a film of `input_size`, in places."""
+    """Return the edge of the feature map for a film of `input_size`."""
     device = network.mean.device
     _, features = network.eval()(torch.zeros(1, 1, input_size, input_size, device=device))
     return int(features.shape[-1])

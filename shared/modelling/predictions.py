@@ -1,4 +1,4 @@
-"""What networks answered for films whose truth is known: the input of every metric and of the calibration."""
+"""Predictions for films with known labels, the input of metrics and calibration."""
 
 from collections.abc import Iterable, Sequence
 from typing import Self, TypeAlias
@@ -17,7 +17,7 @@ SUM_TOLERANCE = 1e-3  # a softmax in half precision is off by this much
 
 
 class Predictions(Record):
-    """What the films of one or more folds were given: row i of each field is about the same film.
+    """Predictions of the films of one or more folds: row i of each field is one film.
 
     Raises a pydantic ValidationError if the fields differ in length, if there is no film, or if a row of probabilities
     is not a distribution.
@@ -41,15 +41,19 @@ class Predictions(Record):
 
     @property
     def abnormal(self) -> Bools:
-        """Which films are benign or malignant, (n,)."""
+        """Return True for films that are benign or malignant, (n,)."""
         return np.array([label != Label.NORMAL for label in self.labels])
 
     def with_rows(self, rows: Float64Array) -> Self:
-        """The same films with other probabilities, n x 3."""
+        """Return the same films with other probabilities, n x 3."""
         return self.model_copy(update={"probabilities": tuple((row[0], row[1], row[2]) for row in rows.tolist())})
 
     def at(self, places: Iterable[int]) -> Self:
-        """Some of them, in that order. Raises a ValidationError if there are none."""
+        """Return the films at `places`, in that order.
+
+        Raises:
+            ValidationError: there are none.
+        """
         chosen = list(places)
         return self.model_validate({name: [values[place] for place in chosen] for name, values in self})
 
@@ -67,7 +71,11 @@ class Predictions(Record):
 
 
 def merge(parts: Sequence[Predictions]) -> Predictions:
-    """The predictions of several folds as one. Raises a ValidationError if `parts` is empty."""
+    """Combine the predictions of several folds.
+
+    Raises:
+        ValidationError: `parts` is empty.
+    """
     return Predictions(
         films=tuple(film for part in parts for film in part.films),
         patients=tuple(patient for part in parts for patient in part.patients),

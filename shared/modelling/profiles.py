@@ -141,7 +141,11 @@ PROFILES: dict[str, Profile] = {
 
 
 def profile(name: str) -> Profile:
-    """Raises PlanError, with the names that there are."""
+    """Return a profile by name.
+
+    Raises:
+        PlanError: there is no such profile; names the existing ones.
+    """
     if name not in PROFILES:
         raise PlanError(f"there is no profile '{name}'; choose one of {', '.join(PROFILES)}")
     return PROFILES[name]

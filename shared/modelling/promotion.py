@@ -1,8 +1,8 @@
-"""The gate: whether a published model may take the place of the one in production. Pure; the registry asks it.
+"""The promotion gate: compare a published model with the one in production.
 
-Two models that were judged on the same folds are compared film by film: patients are drawn anew, both are judged on
-each draw, and the interval is that of the difference. What the draw of the patients does to both alike cancels out, so
-a real loss is seen that two separate intervals would hide.
+Pure; the registry calls it. Two models that were evaluated on the same folds are compared film by film: patients are
+resampled, both are evaluated on each resample, and the interval is that of the difference. The effect of the choice of
+patients on both cancels out, so that a real loss is found that two separate intervals would hide.
 """
 
 from shared.errors import PromotionRefused
@@ -18,19 +18,20 @@ GOLDEN_TOLERANCE = 1e-4
 
 
 def check_fit(card: ModelCard) -> None:
-    """What no force passes.
+    """Check the conditions that --force does not override.
 
     Raises:
-        PromotionRefused: a model of the leaky protocol, or one whose graph doesn't answer as torch does.
+        PromotionRefused: a model of the leaky protocol, or a graph that differs from torch.
     """
     if card.protocol != "patient":
         raise PromotionRefused(
-            f"{card.network} {card.version} was trained by the leaky protocol 'paper': its figures mean nothing"
+            f"{card.network} {card.version} was trained with the leaky protocol 'paper', whose metrics are "
+            "inflated; train with 'patient'"
         )
     if card.golden_difference is not None and not card.golden_difference <= GOLDEN_TOLERANCE:
         raise PromotionRefused(
             f"the graph of {card.network} {card.version} differs from torch's golden answers by "
-            f"{card.golden_difference:.2g}, more than {GOLDEN_TOLERANCE:g}; train it again"
+            f"{card.golden_difference:.2g}, more than {GOLDEN_TOLERANCE:g}; retrain it"
         )
 
 
@@ -41,19 +42,21 @@ def check_not_worse(
     *,
     only_if_better: bool = False,
 ) -> None:
-    """The comparison that `--force` passes.
+    """Compare the candidate with the model in production; --force skips this.
 
     Args:
-        judged: what each model's recipe gave its held-out films; None where one of the versions holds none.
-        only_if_better: a tie is not enough.
+        judged: predictions of both on their held-out films; None if one version has none.
+        only_if_better: reject a tie.
 
     Raises:
         PromotionRefused: a synthetic model would replace a real one; it is worse beyond the interval on the same folds;
-            on other folds of the same data set its macro AUC is below the other's interval; or it is no better where
-            that is asked for.
+            on other folds of the same data set its macro AUC is below the other's interval; or it is no better although
+            `only_if_better`.
     """
     if candidate.synthetic and not current.synthetic:
-        raise PromotionRefused("a model of synthetic films can't replace one of real films; --force if you mean it")
+        raise PromotionRefused(
+            "a model of synthetic films can't replace one of real films; use --force to promote it anyway"
+        )
     if candidate.dataset != current.dataset:
         if only_if_better:
             raise _no_comparison(current)
@@ -64,25 +67,25 @@ def check_not_worse(
         if difference.high is not None and difference.high < 0:
             raise PromotionRefused(
                 f"on the same folds its macro AUC is {_interval(difference)} against {current.version}: worse beyond "
-                "the interval; --force if you mean it"
+                "the interval; use --force to promote it anyway"
             )
     elif now.value is not None and then.low is not None and now.value < then.low:
         raise PromotionRefused(
             f"its macro AUC {now.value:.3f} is below the interval of {current.version}, which begins at "
-            f"{then.low:.3f}; --force if you mean it"
+            f"{then.low:.3f}; use --force to promote it anyway"
         )
     if only_if_better:
         if now.value is None or then.value is None:
             raise _no_comparison(current)
         if now.value <= then.value:
             raise PromotionRefused(
-                f"its macro AUC {now.value:.3f} is no better than the {then.value:.3f} of {current.version}; --force "
-                "if you mean it"
+                f"its macro AUC {now.value:.3f} is no better than the {then.value:.3f} of {current.version}; use "
+                "--force to promote it anyway"
             )
 
 
 def same_folds(one: Predictions, other: Predictions) -> bool:
-    """Whether both were judged on the same films of the same patients, held out together."""
+    """Return True if both were evaluated on the same folds of the same films."""
     first, second = (
         sorted(zip(each.folds, each.films, each.patients, each.labels, strict=True)) for each in (one, other)
     )
@@ -91,8 +94,8 @@ def same_folds(one: Predictions, other: Predictions) -> bool:
 
 def _no_comparison(current: ModelCard) -> PromotionRefused:
     return PromotionRefused(
-        f"nothing says whether it is better than {current.version}, which was judged on other films; --force if you "
-        "mean it"
+        f"it can't be compared with {current.version}, which was evaluated on other films; "
+        "use --force to promote it anyway"
     )
 
 

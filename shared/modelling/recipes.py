@@ -58,12 +58,12 @@ class AugmentationRecipe(Record):
 
 
 def read_augmentation(document: bytes, file: str) -> AugmentationRecipe:
-    """The recipe that a file holds: JSON where its name ends so, otherwise TOML.
+    """Read a recipe: JSON if the file's name ends in .json, otherwise TOML.
 
     Raises:
-        InputError: it is neither, or not a recipe; names the file and every field that is wrong.
+        InputError: it is not a recipe; names the file and every invalid field.
     """
-    where = "`mammo augment --schema` says what a recipe holds"
+    where = "see `mammo augment --schema`"
     try:
         text = document.decode()
         return AugmentationRecipe.model_validate(json.loads(text) if file.endswith(".json") else tomllib.loads(text))
@@ -73,12 +73,14 @@ def read_augmentation(document: bytes, file: str) -> AugmentationRecipe:
         )
         raise InputError(f"{file}: {wrong}; {where}") from None
     except (ValueError, RecursionError):
-        raise InputError(f"{file} is neither TOML nor, with a name in .json, JSON; {where}") from None
+        raise InputError(f"{file} is neither TOML nor JSON (with a name in .json); {where}") from None
 
 
 class Jitter(Record):
-    """What the loader does to every training image anew in every epoch, on top of the stored variants; nothing by
-    default. Amounts are drawn evenly within the limits."""
+    """Random changes of every training image in every epoch; none by default.
+
+    They are applied by the loader to the stored variants. Amounts are drawn uniformly within the limits.
+    """
 
     rotation_deg: float = Field(0.0, ge=0, le=180, description="to either side, about the input's centre")
     shift: float = Field(0.0, ge=0, le=0.5, description="to either side, part of the input's edge")
@@ -89,14 +91,14 @@ class Jitter(Record):
 
     @property
     def moves(self) -> bool:
-        """Whether pixels change their place."""
+        """Return True if pixels are moved."""
         return self.flip or any((self.rotation_deg, self.shift, self.scale))
 
 
 class TrainingRecipe(Record):
-    """How one network is trained. Rates are AdamW's, under one cosine schedule with a linear warm-up.
+    """Training parameters of a network: AdamW, a cosine schedule, a linear warm-up.
 
-    A pretrained network learns in stages from the top: its new head alone, then stage after stage of the rest.
+    A pretrained network is unfrozen from the top: first its new head alone, then stage after stage.
     """
 
     input_size: int = Field(ge=64, le=2048, description="edge of the square network input, pixels")
@@ -138,13 +140,15 @@ class TrainingRecipe(Record):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.frozen and self.jitter != Jitter():
-            raise ValueError("what frozen stages give is worked out once, so nothing can be jittered; drop one of them")
+            raise ValueError(
+                "features of frozen stages are computed once, so inputs can't be jittered; remove frozen or jitter"
+            )
         if self.lesion_weight and self.jitter.moves:
-            raise ValueError("lesions do not follow the loader's jitter; drop lesion_weight, or what moves pixels")
+            raise ValueError("lesion positions do not follow the jitter; remove lesion_weight or the geometric jitter")
         if self.regression and not (self.lesion_weight and self.last_stage == "layer3" and self.frozen == UP_TO_LAYER3):
             raise ValueError(
-                "a regression is fitted on places that circles tell of, behind frozen stages up to layer3; set "
-                f"lesion_weight, last_stage layer3 and frozen {UP_TO_LAYER3}, or drop it"
+                "the regression is fitted on lesion positions, on frozen stages up to layer3; set "
+                f"lesion_weight, last_stage layer3 and frozen {UP_TO_LAYER3}, or remove the regression"
             )
         return self
 

@@ -1,6 +1,6 @@
-"""How good a network is on some of the films: by density of the breast, view, acquisition and kind of lesion.
+"""Metrics of groups of films: by density, view, acquisition and kind of lesion.
 
-Few films stand behind such a number, so that its interval is wide: it tells where to look, not what is so.
+Groups are small, so that their intervals are wide: they indicate where to look, not what is true.
 """
 
 from collections.abc import Mapping
@@ -42,8 +42,10 @@ class GroupMetrics(Record):
 
 
 def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
-    """One entry for each density and each kind of lesion that there is, and for each view and acquisition where there
-    are several; `films` by their id, those that are known."""
+    """Return metrics by density and kind of lesion, and by view and acquisition.
+
+    View and acquisition are included if there are several. `films` are the known films by their id.
+    """
     if not (of_known := np.array([film in films for film in predictions.films])).any():
         return ()
     predictions = predictions.at(np.flatnonzero(of_known))

@@ -1,8 +1,8 @@
-"""Makes `import torchvision` work beside a CPU build of torch.
+"""Make `import torchvision` work with a CPU build of torch.
 
-The torchvision wheel of the package index carries C++ operators for CUDA builds. They don't load beside a CPU build,
-and torchvision then fails at import because it registers fake kernels for two operators that are not there. Only its
-models are used here, none of those operators: declaring the two is enough. Where they load, nothing is declared.
+The torchvision wheel of the package index contains C++ operators for CUDA builds. They don't load with a CPU build, and
+torchvision then fails at import because it registers fake kernels for two missing operators. Only its models are used
+here, none of those operators: declaring the two is sufficient. If they load, nothing is declared.
 """
 
 from importlib.util import find_spec

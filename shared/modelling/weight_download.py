@@ -34,7 +34,11 @@ def main(choices: list[str]) -> None:
 
 
 def _check_file(network: Network, file: Path) -> None:
-    """Raises WeightsUnavailable unless some layer of the file fits."""
+    """Check that at least one layer of the file fits the network.
+
+    Raises:
+        WeightsUnavailable: none fits.
+    """
     load_into(build(network), network, from_file(file.read_bytes(), file.name), file.name)
 
 

@@ -31,13 +31,13 @@ def download(network: Network, *, progress: bool = False) -> tuple[dict[str, Ten
         return dict(weights.get_state_dict(progress=progress, check_hash=True)), f"torchvision {weights}"
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailable(
-            f"the ImageNet weights of {network} can't be downloaded ({error}); bring a file along with "
+            f"the ImageNet weights of {network} can't be downloaded ({error}); give a file with "
             "--weights, or choose --from-scratch"
         ) from error
 
 
 def from_file(data: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors of a `.pth` or `.safetensors` file, without running any code that it may hold.
+    """Read the tensors of a `.pth` or `.safetensors` file without executing code.
 
     Raises:
         WeightsUnavailable: it is neither.
@@ -50,20 +50,20 @@ def from_file(data: bytes, name: str) -> dict[str, Tensor]:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file does to its reader, it is not usable
         raise WeightsUnavailable(
-            f"{name} is no file of weights ({type(error).__name__}); give .safetensors or .pth with tensors alone"
+            f"{name} is not a weights file ({type(error).__name__}); give .safetensors or .pth with tensors only"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     tensors = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
-        raise WeightsUnavailable(f"{name} holds no tensors by name; give a state_dict of torchvision's names")
+        raise WeightsUnavailable(f"{name} contains no named tensors; give a state_dict with torchvision's names")
     return tensors
 
 
 def load_into(network: MammogramNetwork, kind: Network, tensors: Mapping[str, Tensor], source: str) -> WeightsReport:
-    """Copies what fits into `network`; `tensors` has torchvision's names.
+    """Copy all fitting tensors into `network`; `tensors` has torchvision's names.
 
     Raises:
-        WeightsUnavailable: not one layer fits.
+        WeightsUnavailable: no layer fits.
     """
     own = network.state_dict()
     fitting, unexpected = {}, []

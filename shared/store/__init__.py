@@ -1,2 +1,5 @@
-"""The object store, the one truth of the system: where things are (`layout`), how they are read and written
-(`interface`, `directory`, `s3`), and the models that were published (`models`)."""
+"""The object store, the single source of truth of the system.
+
+`layout` defines the keys, `interface`, `directory` and `s3` read and write objects, `models` is the registry of
+published models.
+"""

@@ -1,8 +1,8 @@
-"""API keys: who may ask the inference service for what. One object of the store holds the hashes of all keys, so every
-replica sees a new or a revoked key within seconds, and whoever reads it learns no key.
+"""API keys of the inference service, stored as hashes in one object.
 
-A key is `mammo_<id>_<secret>` with 256 random bits in the secret; for such a secret one round of SHA-256 is as good as
-a slow hash, which is there for what people think up. A key is replaced without a gap by `rotate_key`.
+Every replica sees a new or revoked key within seconds; reading the object reveals no key. A key is
+`mammo_<id>_<secret>` with 256 random bits in the secret; for such a secret one round of SHA-256 is as good as a slow
+hash, which is meant for passwords. `rotate_key` replaces a key without a gap.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _TRIES = 8
 
 
 class ApiKey(Record):
-    """What is kept of a key. `expires` is a UTC time in ISO form."""
+    """Stored properties of a key; `expires` is a UTC time in ISO format."""
 
     id: str
     name: str
@@ -46,7 +46,7 @@ class KeyRing(Record):
     keys: tuple[ApiKey, ...] = ()
 
     def find(self, key: str, now: datetime) -> ApiKey | None:
-        """The valid key that `key` is, compared in a time that tells nothing of it."""
+        """Find the valid stored key for `key`, comparing hashes in constant time."""
         parts = _FORM.fullmatch(key)
         known = next((each for each in self.keys if parts and each.id == parts[1]), None)
         same = hmac.compare_digest(hash_of(key), known.sha256 if known else hash_of(""))
@@ -70,12 +70,16 @@ def describe_key(
     requests_a_minute: int | None = None,
     requests_at_once: int | None = None,
 ) -> ApiKey:
-    """What is to be kept of a key. Raises InputError for one that was not made as `new_key` does."""
+    """Create the stored form of a key.
+
+    Raises:
+        InputError: the key does not have the format of `new_key`.
+    """
     parts = _FORM.fullmatch(key)
     if parts is None:
         raise InputError(
-            "an API key has the form mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; `mammo keys create` "
-            "makes one"
+            "an API key has the form mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; create one with "
+            "`mammo keys create`"
         )
     now = datetime.now(UTC)
     return ApiKey(
@@ -99,24 +103,31 @@ def read_keys(store: ObjectStore) -> KeyRing:
 
 
 def add_key(store: ObjectStore, key: ApiKey) -> None:
-    """Adds a key; one of the same id is replaced, so that adding it twice is adding it once."""
+    """Add a key; a key with the same id is replaced, so repeating it is safe."""
     _change(store, lambda ring: KeyRing(keys=(*(each for each in ring.keys if each.id != key.id), key)))
 
 
 def revoke_key(store: ObjectStore, key_id: str) -> ApiKey:
-    """Removes a key for good and returns what was kept of it. Raises KeyUnknown."""
+    """Remove a key and return its stored form.
+
+    Raises:
+        KeyUnknown: there is no key with this id.
+    """
     revoked = _get(read_keys(store), key_id)
     _change(store, lambda ring: KeyRing(keys=tuple(each for each in ring.keys if each.id != key_id)))
     return revoked
 
 
 def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[str, ApiKey]:
-    """Makes a new key with the name, scopes and limits of an old one, which ends after `overlap_hours`.
+    """Create a key with the name, scopes and limits of an old one.
 
-    Returns the new key and what is kept of it. A key that was to end by itself is followed by one that lives as long.
+    The old key expires after `overlap_hours`. The lifetime of an expiring key is passed on to the new one.
+
+    Returns:
+        The new key and its stored form.
 
     Raises:
-        KeyUnknown: there is no key of that id.
+        KeyUnknown: there is no key with this id.
     """
     now, key = datetime.now(UTC), new_key()
     old = _get(read_keys(store), key_id)
@@ -142,11 +153,11 @@ def _get(ring: KeyRing, key_id: str) -> ApiKey:
     for each in ring.keys:
         if each.id == key_id:
             return each
-    raise KeyUnknown(f"there is no API key '{key_id}'; `mammo keys list` shows them")
+    raise KeyUnknown(f"there is no API key '{key_id}'; see `mammo keys list`")
 
 
 def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing]) -> None:
-    """Reads, changes and writes; again when somebody else was faster."""
+    """Read, change and write the keys; retry if another process was faster."""
     for attempt in range(_TRIES):
         try:
             stored = store.read(layout.access())

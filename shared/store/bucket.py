@@ -1,6 +1,6 @@
-"""Creates the bucket of `MAMMO_STORE` where there is none: `python -m shared.store.bucket`.
+"""Create the bucket of `MAMMO_STORE` if missing: `python -m shared.store.bucket`.
 
-Compose and the set-up Job of Kubernetes call it; a bucket on AWS is better made beforehand, with versions and a policy.
+Compose and the set-up Job of Kubernetes call it. On AWS create the bucket beforehand, with versioning and a policy.
 """
 
 from typing import Any
@@ -14,34 +14,34 @@ from shared.settings import StoreSettings, settings
 
 
 def ensure_bucket(config: StoreSettings) -> str:
-    """What was found or done, as a line for the log.
+    """Create the bucket if it is missing and return a line for the log.
 
     Raises:
-        StoreMisconfigured: the store is no bucket, or may not be used with these keys.
+        StoreMisconfigured: the store is not a bucket, or the credentials do not permit its use.
         StoreUnavailable: the server can't be reached.
     """
     address = urlsplit(config.store)
     name, region = address.netloc, config.s3_region
     if address.scheme != "s3" or not name:
-        raise StoreMisconfigured("containers share no directory; set MAMMO_STORE=s3://BUCKET")
+        raise StoreMisconfigured(
+            "containers share no directory, so the store must be a bucket; set MAMMO_STORE=s3://BUCKET"
+        )
     s3: Any = boto3.client("s3", endpoint_url=config.s3_endpoint_url or None, region_name=region)
     try:
         s3.head_bucket(Bucket=name)
-        return f"bucket {name} is there"
+        return f"bucket {name} exists"
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise StoreMisconfigured(
                 f"bucket {name} can't be used: {error}; check the credentials and the bucket's policy"
             ) from error
     except BotoCoreError as error:
-        raise StoreUnavailable(
-            f"the object store can't be reached: {error}; is MAMMO_S3_ENDPOINT_URL right?"
-        ) from error
+        raise StoreUnavailable(f"the object store can't be reached: {error}; check MAMMO_S3_ENDPOINT_URL") from error
     if region == "us-east-1":  # which must not be named
         s3.create_bucket(Bucket=name)
     else:
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
-    return f"bucket {name} is created"
+    return f"created bucket {name}"
 
 
 if __name__ == "__main__":

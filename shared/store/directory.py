@@ -19,7 +19,7 @@ ABANDONED_AFTER = 60.0  # seconds; a living writer has long finished its partial
 
 
 class DirectoryStore:
-    """Objects as files below `root`. A file appears under its name only when it is complete."""
+    """Objects as files below `root`; a file gets its name only when it is complete."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
@@ -60,7 +60,7 @@ class DirectoryStore:
         with (self.root / ".partial" / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.exists() or self.read(key).etag != etag:
-                raise PreconditionFailed(f"{key}: somebody else has written it meanwhile")
+                raise PreconditionFailed(f"{key}: another process has written it meanwhile; try again")
             os.replace(partial, target)
 
     def exists(self, key: str) -> bool:
@@ -111,7 +111,7 @@ class DirectoryStore:
 
 
 def _partial_prefix(key: str) -> str:
-    """How the names of the partial files of `key`, and of all keys that begin with it, begin."""
+    """Return the common prefix of the partial files of `key` and of longer keys."""
     return quote(key, safe="")[:200]  # a file name holds 255 bytes; longer keys share it with their neighbours
 
 
@@ -131,17 +131,19 @@ def _reading(key: str) -> Iterator[None]:
 
 @contextmanager
 def _translated(key: str) -> Iterator[None]:
-    """The file system's errors that a person or a retry can mend, in the terms of the error tree."""
+    """Convert file system errors to errors of the store."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError):
         raise ObjectNotFound(key) from None
     except NotADirectoryError as error:
-        raise StoreMisconfigured(f"{key}: {error.filename} lies below a file; check MAMMO_STORE") from error
+        raise StoreMisconfigured(f"{key}: {error.filename} is below a file; check MAMMO_STORE") from error
     except FileExistsError:
         raise PreconditionFailed(f"{key}: it exists already") from None
     except PermissionError as error:
-        raise StoreMisconfigured(f"{key}: {error.strerror}; check who owns the directory in MAMMO_STORE") from error
+        raise StoreMisconfigured(
+            f"{key}: {error.strerror}; check owner and permissions of the directory in MAMMO_STORE"
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreUnavailable(f"{key}: {error.strerror}; free some space") from error

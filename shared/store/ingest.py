@@ -1,7 +1,7 @@
-"""Brings a data set into the store: all is checked first, then written below its digest, and last the manifest.
+"""Ingest a data set: check everything, write films by digest, manifest last.
 
-The manifest makes the data set exist. It is written once, by a condition, and names the digest of the content. So of
-two ingests of one name at once neither writes over the other's objects, and what no manifest names is removed.
+The data set exists once its manifest is written, conditionally and once; it names the digest of the content. So two
+simultaneous ingests of one name do not overwrite each other's objects, and objects that no manifest names are removed.
 """
 
 import hashlib
@@ -25,7 +25,10 @@ _CONTENT = re.compile(r"([0-9a-f]{64}/)?(films|manifests)/.*")
 
 @dataclass(frozen=True)
 class Ingested:
-    """What the data set is, its films, and how many of them had to be written (0 when all were there already)."""
+    """The ingested data set, its films, and the number of films that were written.
+
+    The number is 0 if all films were in the store already.
+    """
 
     dataset: Dataset
     manifest: Manifest
@@ -33,10 +36,10 @@ class Ingested:
 
 
 def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progress = lambda *_: None) -> Ingested:
-    """Writes `raw/<dataset>/`; doing it again changes nothing, and completes what was interrupted.
+    """Write `raw/<dataset>/`; repeating it changes nothing or completes it.
 
     Raises:
-        DatasetError: the source is not right, or other films are stored under this name, meanwhile perhaps.
+        DatasetError: the source is invalid, or other films are stored under this name.
     """
     layout.check_name("data set", dataset)
     manifest = source.manifest(dataset, lambda done: progress("checking films", done, 0))
@@ -51,13 +54,17 @@ def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progr
 def _write_films(
     store: ObjectStore, source: FilmSource, dataset: Dataset, manifest: Manifest, progress: Progress
 ) -> int:
-    """Store the films that are not there and return how many. Raises DatasetError when one has changed meanwhile."""
+    """Store missing films and return their number.
+
+    Raises:
+        DatasetError: a film has changed meanwhile.
+    """
     present = set(store.list(layout.raw_films(dataset.dataset, dataset.content)))
     digests, written = {film.id: film.sha256 for film in manifest.films}, 0
     for done, image in enumerate(source.images(), 1):
         key = film_key(dataset, image.film)
         if hashlib.sha256(image.data).hexdigest() != digests[image.film]:
-            raise DatasetError(image.name, "changed while it was being ingested; start again")
+            raise DatasetError(image.name, "changed during ingestion; start again")
         if key not in present:
             store.put(key, image.data)
             written += 1
@@ -66,12 +73,13 @@ def _write_films(
 
 
 def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) -> Dataset:
-    """Stores what is known of the films, shard by shard, and last what makes the data set exist.
+    """Store the shards' manifests, then the manifest that makes the data set exist.
 
-    Returns the data set as it is stored: another ingest of the same films may have been faster.
+    Returns:
+        The data set as stored; another ingest of the same films may have been faster.
 
     Raises:
-        DatasetError: other films are stored under this name; what was written of these is removed.
+        DatasetError: other films are stored under this name; what was written is removed.
     """
     if not _all_shards(store, dataset):
         _write_shards(store, dataset, manifest)
@@ -86,7 +94,11 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
 
 
 def _same(stored: Dataset, wanted: Dataset) -> Dataset:
-    """`stored`, if it is of the same films. Raises DatasetError."""
+    """Return `stored` if it has the same films.
+
+    Raises:
+        DatasetError: it has other films.
+    """
     if stored.model_copy(update={"content": wanted.content}) != wanted:
         raise DatasetError(
             f"data set '{wanted.dataset}'", "the store holds other films under this name; choose another name"
@@ -107,11 +119,11 @@ def _all_shards(store: ObjectStore, dataset: Dataset) -> bool:
 
 
 def read_dataset(store: ObjectStore, dataset: str) -> Dataset:
-    """What an ingested data set is.
+    """Read the manifest of an ingested data set.
 
     Raises:
-        InputError: `dataset` can't be the name of a data set.
-        ObjectNotFound: there is none of this name.
+        InputError: `dataset` is not a valid name.
+        ObjectNotFound: there is no such data set.
     """
     return Dataset.model_validate_json(store.get(layout.raw_manifest(layout.check_name("data set", dataset))))
 
@@ -126,15 +138,15 @@ def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
 
 
 def film_key(dataset: Dataset, film: str) -> str:
-    """Where a film of an ingested data set is."""
+    """Return the key of a film of an ingested data set."""
     return layout.raw_film(dataset.dataset, dataset.content, film)
 
 
 def shard_key(dataset: Dataset, shard: str) -> str:
-    """Where it says what is known of the films of a shard."""
+    """Return the key of the manifest of a shard."""
     return layout.raw_shard(dataset.dataset, dataset.content, shard)
 
 
 def shard_names(films: int, shard_films: int) -> Iterator[str]:
-    """The names of the shards of so many films, in order."""
+    """Yield the names of the shards of `films` films, in order."""
     return (f"{number:06d}" for number in range(-(-films // shard_films)))

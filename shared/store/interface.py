@@ -1,7 +1,7 @@
-"""The object store as the rest of the code sees it. Its two forms are a directory (`directory`) and S3 (`s3`).
+"""Interface of the object store, implemented by `directory` and `s3`.
 
-Both honour conditional writes, on which "exactly once" rests: `if_absent` writes only where there is nothing yet,
-`if_match` only over the version that was read. One test suite runs over both.
+Both support conditional writes, on which "exactly once" rests: `if_absent` writes only if there is no object yet,
+`if_match` only over the version that was read. One test suite checks both.
 """
 
 from collections.abc import Iterator
@@ -19,23 +19,31 @@ class Stored:
 
 @dataclass(frozen=True)
 class Entry:
-    """An object as it is listed; `modified` is in seconds since the epoch, by the store's clock."""
+    """A listed object; `modified` is in seconds since the epoch, by the store's clock."""
 
     key: str
     modified: float
 
 
 class ObjectStore(Protocol):
-    """Whole objects under keys such as `raw/mias/manifest.json`. Safe to use from several threads."""
+    """Whole objects under keys such as `raw/mias/manifest.json`; thread-safe."""
 
     def read(self, key: str) -> Stored:
-        """Raises ObjectNotFound."""
+        """Read an object with its etag.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+        """
 
     def get(self, key: str) -> bytes:
-        """The bytes alone. Raises ObjectNotFound."""
+        """Read the bytes of an object.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+        """
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        """Writes the whole object or nothing, and returns its etag.
+        """Write the whole object or nothing, and return its etag.
 
         Raises:
             PreconditionFailed: a condition does not hold.
@@ -47,21 +55,24 @@ class ObjectStore(Protocol):
         """Its bytes, without reading them. Raises ObjectNotFound."""
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """All objects whose keys begin with `prefix`, which is empty or ends with a slash, in order of keys."""
+        """List all objects below `prefix`, in the order of their keys.
+
+        `prefix` is empty or ends with a slash.
+        """
 
     def list(self, prefix: str) -> Iterator[str]:
-        """The keys of `entries`."""
+        """List the keys of `entries`."""
 
     def delete(self, key: str) -> None:
-        """Removes the object; nothing happens when there is none."""
+        """Delete the object, if it exists."""
 
     def discard_partial(self, prefix: str) -> int:
-        """Removes what writers that died have left half-written below `prefix`, and returns how many there were.
+        """Remove partial writes of dead processes below `prefix`; return their number.
 
-        The caller promises that nobody writes below `prefix` meanwhile.
+        The caller ensures that no process writes below `prefix` meanwhile.
         """
 
     def locate(self, key: str) -> str:
-        """Where a person finds it: a path or an s3:// address."""
+        """Return the path or s3:// address of an object, for display."""
 
     def __hash__(self) -> int: ...

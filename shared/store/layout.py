@@ -50,7 +50,10 @@ def raw(dataset: str) -> str:
 
 
 def raw_content(dataset: str, digest: str) -> str:
-    """The prefix of the films and shards that a manifest names by their digest; stores of before 0.2 have none."""
+    """Return the prefix of a data set's films and shards, by the manifest's digest.
+
+    Stores written before 0.2 have no digest in it.
+    """
     return f"{raw(dataset)}{digest}/" if digest else raw(dataset)
 
 
@@ -123,7 +126,7 @@ def training(run: str) -> str:
 
 
 def fold_file(run: str, unit: str, name: str) -> str:
-    """A file of one training job; `unit` is <network>/<protocol>/fold-<k>."""
+    """Return a training job's file; `unit` is <network>/<protocol>/fold-<k>."""
     return f"runs/{run}/training/{unit}/{name}"
 
 
@@ -169,7 +172,10 @@ def model_card(network: str, version: str) -> str:
 
 
 def model_file(network: str, version: str, digest: str, name: str) -> str:
-    """`digest` is that of all files of the version, as its card has them; versions of before 0.2 have none."""
+    """Return the key of a version's file, by the digest of all its files.
+
+    Versions of before 0.2 have no digest.
+    """
     return f"{model(network, version)}{digest}/{name}" if digest else f"{model(network, version)}{name}"
 
 

@@ -1,8 +1,8 @@
-"""Published models: their versions, the aliases that say which one is in use, and the trail of who moved them.
+"""Published models: versions, aliases and the audit trail of promotions.
 
-A version's files are written below the digest of them all, and its card, which names them, last and once. So a version
-is whole or not there, also when two publish it at once. An alias is moved by a conditional write. Models of the leaky
-protocol are never promoted.
+A version's files are written below the digest of all of them, and its card, which names them, last and once. So a
+version is complete or absent, also when two processes publish it at once. An alias is moved by a conditional write.
+Models of the leaky protocol are never promoted.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _FILE = re.compile(r"[0-9a-f]{64}/.*")
 
 
 class AliasMove(Record):
-    """One line of the audit trail, and the content of an alias: what it points to since when."""
+    """An entry of the audit trail, and the content of an alias."""
 
     network: str
     alias: str
@@ -59,8 +59,10 @@ class _Pointer(NamedTuple):
 
 
 def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> ModelCard:
-    """Writes a version: its files, then its card with their digests. Publishing it again changes nothing, and a version
-    that another one publishes meanwhile stays as it is: its card is returned."""
+    """Write a version: its files, then its card with their digests.
+
+    Repeating it changes nothing. If another process has published the version meanwhile, its card is returned.
+    """
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     complete = card.model_copy(update={"files": digests})
     with suppress(ModelNotFound):
@@ -79,7 +81,10 @@ def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> 
 
 
 def file_key(card: ModelCard, name: str) -> str:
-    """Where a file of a version is, but for versions of before 0.2, which have them beside the card."""
+    """Return the key of a version's file.
+
+    Versions of before 0.2 have their files in the folder of the card.
+    """
     content = hashlib.sha256(json.dumps(card.files, sort_keys=True).encode()).hexdigest()
     return layout.model_file(card.network, card.version, content, name)
 
@@ -96,10 +101,10 @@ def versions(store: ObjectStore, network: str) -> list[str]:
 
 
 def read_card(store: ObjectStore, network: str, version: str) -> ModelCard:
-    """The card of a version.
+    """Read the card of a version.
 
     Raises:
-        ModelNotFound: there is none; names the versions that there are.
+        ModelNotFound: there is no such version; names the existing ones.
         ModelCorrupt: it can't be read.
     """
     layout.check_name("network", network)
@@ -108,26 +113,36 @@ def read_card(store: ObjectStore, network: str, version: str) -> ModelCard:
     try:
         return ModelCard.model_validate_json(store.get(key))
     except ValueError as error:
-        raise ModelCorrupt(f"{key} is damaged, or of another release; restore it, or deploy that release") from error
+        raise ModelCorrupt(
+            f"{key} is damaged or written by another release; restore it, or deploy that release"
+        ) from error
     except ObjectNotFound:
         known = ", ".join(versions(store, network)) or "none"
         raise ModelNotFound(f"{network} has no version '{version}'; there are: {known}") from None
 
 
 def read_file(store: ObjectStore, card: ModelCard, name: str) -> bytes:
-    """One file of a version. Raises ModelCorrupt when it is not the one that was published."""
+    """Read a file of a version.
+
+    Raises:
+        ModelCorrupt: it is missing or differs from its digest.
+    """
     key = file_key(card, name)
     try:
         data = store.get(key)
     except ObjectNotFound:
         data = _read_beside_card(store, card, name)
     if hashlib.sha256(data).hexdigest() != card.files.get(name):
-        raise ModelCorrupt(f"{key} is not the file that its card names; publish the model again")
+        raise ModelCorrupt(f"{key} differs from its card's SHA-256; publish the model again")
     return data
 
 
 def _read_beside_card(store: ObjectStore, card: ModelCard, name: str) -> bytes:
-    """A file of a version of before 0.2. Raises ModelCorrupt when there is none either."""
+    """Read a file of a version of before 0.2.
+
+    Raises:
+        ModelCorrupt: it is missing.
+    """
     try:
         return store.get(layout.model_file(card.network, card.version, "", name))
     except ObjectNotFound:
@@ -135,7 +150,11 @@ def _read_beside_card(store: ObjectStore, card: ModelCard, name: str) -> bytes:
 
 
 def read_alias(store: ObjectStore, network: str, alias: str = PRODUCTION) -> AliasMove:
-    """Where an alias points to. Raises ModelNotFound when it was never set."""
+    """Read an alias.
+
+    Raises:
+        ModelNotFound: it was never set.
+    """
     if (current := _current(store, network, alias).move) is None:
         raise _never_set(network, alias)
     return current
@@ -151,17 +170,19 @@ def promote(
     only_if_better: bool = False,
     alias: str = PRODUCTION,
 ) -> AliasMove:
-    """Point `alias` to `version` when the gate lets it through. Only `production` compares it with the model in use.
+    """Point `alias` to `version` if the promotion gate accepts it.
+
+    Only for `production` the version is compared with the model in use.
 
     Args:
-        force: pass the gate's comparison with the model in use; the leaky protocol, and a graph that doesn't answer
-            as torch does, are refused all the same.
-        only_if_better: refuse what is merely no worse.
+        force: skip the comparison with the model in use; the leaky protocol and a graph that differs from torch are
+            rejected nevertheless.
+        only_if_better: reject a version that is merely not worse.
 
     Raises:
         ModelNotFound: there is no such version.
         ModelCorrupt: one of its files is damaged.
-        PromotionRefused: the gate says why.
+        PromotionRefused: the gate rejected the version.
     """
     card = read_card(store, network, version)
     check_fit(card)
@@ -178,7 +199,11 @@ def promote(
 
 
 def rollback(store: ObjectStore, network: str, reason: Reason, *, alias: str = PRODUCTION) -> AliasMove:
-    """Point `alias` back to the version before the present one. Raises ModelNotFound when there is none."""
+    """Point `alias` back to its previous version.
+
+    Raises:
+        ModelNotFound: there is no previous version.
+    """
     found = _current(store, network, alias)
     if (current := found.move) is None:
         raise _never_set(network, alias)
@@ -189,13 +214,13 @@ def rollback(store: ObjectStore, network: str, reason: Reason, *, alias: str = P
     except ModelNotFound:
         raise ModelNotFound(
             f"{network} {current.previous}, which was '{alias}' before {current.version}, is deleted; "
-            f"`mammo models promote` puts another version there"
+            f"`mammo models promote` sets another version"
         ) from None
     return _move(store, network, alias, current.previous, found, reason)
 
 
 def history(store: ObjectStore, network: str) -> list[AliasMove]:
-    """The audit trail, the oldest move first."""
+    """Return the audit trail, the oldest move first."""
     for key in store.list(layout.aliases(network)):
         _note(store, AliasMove.model_validate_json(store.get(key)))
     return [AliasMove.model_validate_json(store.get(key)) for key in store.list(layout.audit(network))]
@@ -204,7 +229,7 @@ def history(store: ObjectStore, network: str) -> list[AliasMove]:
 def _in_use(
     store: ObjectStore, card: ModelCard, version: str
 ) -> tuple[ModelCard, tuple[Predictions, Predictions] | None]:
-    """The card of the version in production, and what both versions gave their held-out films.
+    """Read the card of the version in production and both versions' predictions.
 
     Raises:
         PromotionRefused: there is nothing to compare with.
@@ -221,7 +246,7 @@ def _in_use(
 
 
 def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[Predictions, Predictions] | None:
-    """What the recipes of two versions gave their held-out films; None where a version of old holds none."""
+    """Read both versions' predictions of their held-out films; None if one has none."""
     if any(PREDICTIONS not in card.files for card in cards):
         return None
     one, other = (Predictions.model_validate_json(read_file(store, card, PREDICTIONS)) for card in cards)
@@ -229,7 +254,7 @@ def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[Predictions, Predict
 
 
 def _never_set(network: str, alias: str) -> ModelNotFound:
-    return ModelNotFound(f"no version of {network} is '{alias}'; `mammo models promote {network} VERSION`")
+    return ModelNotFound(f"no version of {network} is '{alias}'; set it with `mammo models promote {network} VERSION`")
 
 
 def _current(store: ObjectStore, network: str, alias: str) -> _Pointer:
@@ -266,14 +291,20 @@ def _move(
         else:
             store.put(key, document, if_absent=True)
     except PreconditionFailed:
-        raise PromotionRefused(f"somebody else moved '{alias}' of {network} meanwhile; look and try again") from None
+        raise PromotionRefused(
+            f"'{alias}' of {network} was changed meanwhile; check `mammo models history {network}` and try again"
+        ) from None
     _note(store, move)
     return move
 
 
 def _note(store: ObjectStore, move: AliasMove) -> None:
-    """Sees to it that a move is in the audit trail. An alias holds its last move, and whoever reads the trail or moves
-    the alias again notes it first, so none is lost to a crash between the two."""
+    """Add a move to the audit trail.
+
+    An alias holds its last move. Reading the trail or moving the alias again adds that move first, so that no move is
+    lost
+    to a crash between the two writes.
+    """
     document = move.model_dump_json(indent=1).encode()
     line = layout.audit_line(move.network, datetime.fromisoformat(move.when), hashlib.sha256(document).hexdigest())
     with suppress(PreconditionFailed):

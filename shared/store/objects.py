@@ -8,7 +8,7 @@ from shared.store.interface import ObjectStore
 
 
 def open_store(settings: StoreSettings) -> ObjectStore:
-    """The store that `MAMMO_STORE` names."""
+    """Open the store named by `MAMMO_STORE`."""
     if settings.store.startswith("s3://"):
         from shared.store.s3 import S3Store  # noqa: PLC0415  boto3 takes 0.3 s to import and a directory needs none
 

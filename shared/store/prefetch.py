@@ -1,6 +1,6 @@
-"""A store for one who makes object after object: what comes next is read, and what is done is written, while he works.
+"""Prefetch reads and write behind, so that the worker never waits for the store.
 
-So the processor does not wait for the store. When the block is left without an error, all is written.
+When the block ends without an error, everything is written.
 """
 
 from collections.abc import Iterable
@@ -15,17 +15,23 @@ THREADS = 8
 
 
 class Files(Protocol):
-    """What is seen of a store by one who makes objects."""
+    """The part of a store that the worker's computation uses."""
 
     def get(self, key: str) -> bytes:
-        """Raises ObjectNotFound."""
+        """Read an object.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+        """
 
     def put(self, key: str, data: bytes) -> object: ...
 
 
 class OverlappedStore:
-    """`put` returns before the object is written. What goes wrong with it is raised by a later `put`, or when the block
-    is left."""
+    """A store whose reads and writes overlap with computation.
+
+    `put` returns before the object is written. Its error is raised by a later `put`, or at the end of the block.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
@@ -46,18 +52,25 @@ class OverlappedStore:
                 written.result()
 
     def expect(self, keys: Iterable[str]) -> None:
-        """Begins to read objects that will be asked for, but for those that are being read."""
+        """Start reading objects that will be needed, unless they are being read already."""
         for key in keys:
             if key not in self._reading:
                 self._reading[key] = self._threads.submit(self._store.get, key)
 
     def get(self, key: str) -> bytes:
-        """Raises ObjectNotFound."""
+        """Read an object.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+        """
         expected = self._reading.pop(key, None)
         return self._store.get(key) if expected is None else expected.result()
 
     def put(self, key: str, data: bytes) -> None:
-        """With THREADS objects that are not yet written it waits for the oldest, so that they don't fill the memory."""
+        """Write an object in the background.
+
+        With THREADS objects pending it waits for the oldest, to bound the memory.
+        """
         if len(self._writing) >= THREADS:
             self._writing.pop(0).result()
         self._writing.append(self._threads.submit(self._store.put, key, data))

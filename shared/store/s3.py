@@ -59,7 +59,10 @@ class S3Store:
 
     @classmethod
     def from_settings(cls, settings: StoreSettings) -> "S3Store":
-        """Credentials come the usual ways of boto3: environment, profile, instance or pod role."""
+        """Open a bucket; credentials are found by boto3.
+
+        They come from the environment, a profile, or the role of the instance or pod.
+        """
         address = urlsplit(settings.store)
         config = Config(
             connect_timeout=5,
@@ -105,7 +108,7 @@ class S3Store:
                 raise self._unsupported(key, code) from error
             raise
         except ObjectNotFound:  # S3's answer to If-Match where there is nothing
-            raise PreconditionFailed(f"{key}: somebody else has deleted it meanwhile") from None
+            raise PreconditionFailed(f"{key}: another process has deleted it meanwhile; try again") from None
         except PreconditionFailed as refusal:
             if _was_retried(refusal):  # what is in the way may be ours, by an attempt whose answer was lost
                 with suppress(ObjectNotFound):
@@ -169,7 +172,7 @@ class S3Store:
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
-        """What boto3 raises in the block, in our terms, and counted where it is trouble."""
+        """Convert errors of boto3 to errors of the store, and count failures."""
         try:
             with self._in_our_terms(key):
                 yield
@@ -185,12 +188,13 @@ class S3Store:
             raise self._meaning(key, error) from error
         except NoCredentialsError as error:
             raise StoreMisconfigured(
-                "no credentials for S3; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+                "no credentials for S3; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or assign a role to "
+                "the machine"
             ) from error
         except _TROUBLE as error:
-            raise StoreUnavailable(f"{self.locate(key)}: {error}; is MAMMO_S3_ENDPOINT_URL right?") from error
+            raise StoreUnavailable(f"{self.locate(key)}: {error}; check MAMMO_S3_ENDPOINT_URL") from error
         except BotoCoreError as error:
-            raise StoreMisconfigured(f"MAMMO_STORE or MAMMO_S3_ENDPOINT_URL can't be used: {error}") from error
+            raise StoreMisconfigured(f"MAMMO_STORE or MAMMO_S3_ENDPOINT_URL is invalid: {error}") from error
 
     def _meaning(self, key: str, error: ClientError) -> Exception:
         code = str(error.response.get("Error", {}).get("Code", ""))
@@ -198,7 +202,7 @@ class S3Store:
         if code in {"NoSuchKey", "404", "NotFound"}:
             return ObjectNotFound(key)
         if code in {"PreconditionFailed", "412"}:
-            return PreconditionFailed(f"{key}: somebody else has written it meanwhile")
+            return PreconditionFailed(f"{key}: another process has written it meanwhile; try again")
         if misconfigured := self._misconfigured(key, code, status):
             return misconfigured
         if code in _BUSY | _OVERTAKEN | _FULL or status >= 500 or status == 429:
@@ -207,9 +211,9 @@ class S3Store:
         return error
 
     def _misconfigured(self, key: str, code: str, status: int) -> StoreMisconfigured | None:
-        """What no retry helps against: settings, permissions, or the server itself."""
+        """Return the error of a wrong setting, permission or server, if it is one."""
         if code == "NoSuchBucket":
-            return StoreMisconfigured(f"there is no bucket '{self._bucket}'; create it or mend MAMMO_STORE")
+            return StoreMisconfigured(f"there is no bucket '{self._bucket}'; create it or correct MAMMO_STORE")
         if code in _REFUSED:
             return StoreMisconfigured(
                 f"{self.locate(key)}: {code}; check the credentials (AWS_ACCESS_KEY_ID) and the bucket's policy"
@@ -225,8 +229,10 @@ class S3Store:
 
 
 def _spare(client: Any) -> None:
-    """Leaves out of a PUT and a GET what takes botocore time and is of no use here: with the options of the client, a
-    fifth of it."""
+    """Remove handlers from PUT and GET that this store does not need.
+
+    Together with the client's options this saves a fifth of botocore's time.
+    """
     events = client.meta.events
     # A file goes out in pieces of 16 KB, when the server has said "100 Continue"; bytes go at once, and unasked for.
     as_file = handlers.convert_body_to_file_like_object
@@ -235,17 +241,17 @@ def _spare(client: Any) -> None:
 
 
 def _leave_date(response_dict: dict[str, Any], **_: object) -> None:
-    """Nobody asks when an object that is read was written, and dateutil takes its time over it."""
+    """Leave the date of a read object unparsed: it is unused, and dateutil is slow."""
     response_dict["headers"].pop("last-modified", None)
 
 
 def _count_attempt(attempts: int, **_: object) -> None:
-    """botocore asks after every attempt whether there should be another."""
+    """Count attempts; botocore calls it after each one to decide on a retry."""
     if attempts > 1:
         metrics.STORE_RETRIES.inc()
 
 
 def _was_retried(refusal: PreconditionFailed) -> bool:
-    """Whether botocore sent the request more than once."""
+    """Return True if botocore sent the request more than once."""
     error = refusal.__cause__
     return isinstance(error, ClientError) and error.response["ResponseMetadata"]["RetryAttempts"] > 0

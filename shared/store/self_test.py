@@ -1,7 +1,8 @@
-"""What a worker finds out about its store before it begins: whether it honours the conditions that all rests on.
+"""Check at start that the store supports conditional writes.
 
-That something is done once rests on `if_absent`, that an alias or a claim is moved once on `if_match`. Servers exist
-that ignore one of them, answer 501 to it, or refuse it whatever is there.
+Writing once rests on `if_absent`, moving an alias or a claim once on `if_match`. Some servers ignore one of them,
+answer
+501, or reject it unconditionally.
 """
 
 import uuid

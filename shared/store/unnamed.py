@@ -1,4 +1,7 @@
-"""Removes what was written for a publication that no manifest or card names: it came too late, or was broken off."""
+"""Remove objects of a publication that no manifest or card names.
+
+They are left when a publication is interrupted or loses against another one.
+"""
 
 import logging
 import re
@@ -10,14 +13,15 @@ _log = logging.getLogger("mammostack.store")
 
 
 def remove_unnamed(store: ObjectStore, below: str, named: tuple[str, ...], ours: re.Pattern[str]) -> None:
-    """Remove the objects below a prefix that are of the form of ours and are not named.
+    """Remove objects below a prefix that match `ours` and are not named.
 
-    Whoever is still writing them loses nothing: what is published already refuses theirs. Where the store permits no
-    deletion they stay; nothing leads to them.
+    A process that is still writing them loses nothing: the published version already rejects its own. If the store
+    permits
+    no deletion they stay, unreferenced.
 
     Args:
         named: keys, and prefixes that end with a slash.
-        ours: of what follows `below`; other objects are somebody else's.
+        ours: pattern of the rest of the key after `below`; other objects are kept.
     """
     for key in list(store.list(below)):
         if ours.fullmatch(key.removeprefix(below)) and not _is_named(key, named):

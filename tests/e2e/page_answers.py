@@ -61,7 +61,7 @@ SECONDS = Seconds(queue=0.0, decode=0.0102, segment=0.0231, network=0.0504, expl
 APPLIES = ApplicabilityAnswer(applies=True, reasons=(), misfits=(), unknown=())
 APPLIES_NOT = ApplicabilityAnswer(
     applies=False,
-    reasons=("this model knows nothing about such films: it was trained on film scans only; this is a digital film",),
+    reasons=("the model was not trained on such films: it was trained on film scans only; this is a digital film",),
     misfits=("acquisition",),
     unknown=(),
 )

@@ -43,7 +43,7 @@ class Stub:
         self.keys.append(request.headers.get("Authorization"))
         data = request.files["image"].read()
         if self._refused():
-            return _problem(401, "unauthorized", "send an API key as 'Authorization: Bearer KEY'")
+            return _problem(401, "unauthorized", "the request has no API key; send it as 'Authorization: Bearer KEY'")
         if data in PROBLEMS:
             return _problem(*PROBLEMS[data])
         if data == b"slow":
@@ -67,7 +67,7 @@ class Stub:
 
     def _card(self, network: str) -> Response:
         if self._refused():
-            return _problem(401, "unauthorized", "send an API key as 'Authorization: Bearer KEY'")
+            return _problem(401, "unauthorized", "the request has no API key; send it as 'Authorization: Bearer KEY'")
         return Response(card(network, self.version).model_dump_json(), mimetype="application/json")
 
     def _refused(self) -> bool:

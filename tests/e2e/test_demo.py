@@ -102,7 +102,7 @@ def check_output(output: str) -> None:
         r"exam, as breast [LR]",
     ):
         assert re.search(rf"^{name}: (normal|benign|malignant) \(normal [\d.]+%", output, re.M), (name, output)
-    report = re.search(r"Report with its pictures: (\S+)", output)
+    report = re.search(r"Report with figures: (\S+)", output)
     assert report
     page = Path(report[1]).read_text()
     assert "<html" in page
@@ -145,7 +145,7 @@ def test_a_folder_that_is_not_a_demos_is_not_emptied(folder: Path) -> None:
     demo = start(folder)
     assert demo.wait(60) == 1
     assert demo.stdout
-    assert "was not made by a demo" in demo.stdout.read()
+    assert "was not created by a demo" in demo.stdout.read()
     assert (folder / "store" / "films").read_text() == "mine"
 
 
@@ -156,5 +156,5 @@ def test_missing_films_are_one_clear_line(folder: Path) -> None:
     assert demo.stdout
     last = demo.stdout.read().strip().splitlines()[-1]
     assert last.startswith("mammo: ")
-    assert "there is no such folder or archive" in last
+    assert "there is no such folder or archive; check the path" in last
     assert time.monotonic() - began < 30

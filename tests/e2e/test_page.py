@@ -69,7 +69,7 @@ def test_another_operating_point_changes_the_decision_and_leaves_the_film_as_it_
     assert "between 0.50 and 0.92" in page.inner_text("#answer-means").lower()
     assert page.inner_text("#sensitivity").split("\t")[1:] == ["78%", "66% to 88%"]
     assert page.inner_text("#specificity").split("\t")[1:] == ["72%", "60% to 81%"]
-    assert "weighs both errors alike" in page.inner_text("#point-means")
+    assert "the same weight" in page.inner_text("#point-means")
     assert page.text_content("#live").startswith("Uncertain: needs a reader, at the operating point balanced.")
     assert page.evaluate("document.activeElement.value") == "balanced"
     assert (drawn(page) == zoomed).all()
@@ -154,7 +154,7 @@ def test_a_refused_film_shows_the_reason_and_what_to_do_and_nothing_of_the_film_
 @pytest.mark.parametrize(
     ("film", "title", "advice"),
     [
-        (b"pdf", "Not a kind of file that can be read", "as DICOM, PNG, JPEG, TIFF or PGM"),
+        (b"pdf", "Unsupported kind of file", "as DICOM, PNG, JPEG, TIFF or PGM"),
         (b"damaged", "The file cannot be read", "Export it again"),
     ],
 )

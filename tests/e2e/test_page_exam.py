@@ -61,7 +61,7 @@ def test_a_refused_film_hangs_in_the_free_place_with_its_reason_and_the_others_a
     refused = page.inner_text("#films .refused")
     assert "Not recognised as a mammogram. There is no straight chest wall; send one whole mammogram." in refused
     assert "Choose the film of one breast, whole" in refused
-    assert "hangs in a free place" in refused
+    assert "shown in a free place" in refused
     assert page.inner_text("#exam-count") == "1 film of 4 refused: the answers leave it out."
     assert "Refused: not recognised as a mammogram" in page.inner_text("#exam-films")
     assert page.inner_text("#answer").startswith("Abnormal")
@@ -82,7 +82,7 @@ def test_a_film_of_unknown_view_hangs_in_the_order_given_and_a_missing_one_is_na
     choose_exam(page, ExamSpec(side="R", view=None), R_CC, L_CC, L_MLO)
     assert places(page) == ["R CC", "L CC", "R, view not known", "L MLO"]
     assert notes(page, 2) == [
-        "Its view is not known, so it hangs in the order given; state it under “Correct the view”."
+        "Its view is not known, so it is shown in the order given; state it under “Correct the view”."
     ]
     choose_exam(page, R_CC, L_CC, L_MLO)
     assert places(page) == ["R CC", "L CC", "No right MLO film", "L MLO"]
@@ -108,12 +108,12 @@ def test_marks_disagreements_and_applicability_stand_next_to_the_film(page: Any)
     choose_exam(page, marked, L_CC.model_copy(update={"disagreements": (disagreement,), "source": "shape"}))
     assert places(page)[:3] == ["No right CC film", "L CC", "R CC"]
     assert notes(page, 2) == [
-        "This model knows nothing about such films: its answer means nothing here.",
+        "The model was not trained on such films: its prediction is meaningless here.",
         "Implant present.",
         "Not a standard view: magnification.",
     ]
     assert notes(page, 1) == [f"Check: {disagreement}.", "Side and view inferred from the shape of the breast."]
-    assert page.inner_text("#applies").startswith("Not made for such films. R CC: This model knows nothing about such")
+    assert page.inner_text("#applies").startswith("Not made for such films. R CC: The model was not trained on such")
     choose_exam(page, R_CC, L_CC)
     assert not page.is_visible("#applies")
 

@@ -124,7 +124,7 @@ def test_the_films_of_an_exam_hang_by_what_the_service_says_of_them(page: Any, s
     page.wait_for_selector("[data-state=answered]")
     hung = page.locator("#films strong").all_inner_texts()
     assert hung == ["R CC", "Refused: letter.txt", "R MLO", "L MLO"]
-    assert "Check: the breast is said to be L, but the chest wall is on the right" in page.inner_text("#films")
+    assert "Check: the side is L by its source, but the chest wall on the right" in page.inner_text("#films")
     answer = served.client.predict_exam([SentFilm(film, name) for name, film in films.items()])
     assert answer.exam is not None
     assert page.inner_text("#score") == f"{answer.exam.decision.score:.2f}"
@@ -186,7 +186,7 @@ def test_the_balanced_operating_point_is_the_services_own(page: Any, served: Ser
 
 def test_a_text_and_what_is_no_mammogram_are_refused_in_words(page: Any) -> None:
     choose(page, b"Dear colleague", "letter.txt")
-    assert page.inner_text("#problem-title") == "Not a kind of file that can be read"
+    assert page.inner_text("#problem-title") == "Unsupported kind of file"
     assert "send PGM (P5), PNG, JPEG, TIFF or DICOM" in page.inner_text("#problem-detail")
     choose(page, PNG[:5000], "broken.png")
     assert page.inner_text("#problem-title") == "The file cannot be read"

@@ -250,7 +250,7 @@ def test_the_commands_lead_through_a_batch(
     assert f"{batch}: queued, 0 of" in mammo("batch", "status", batch, *url)
     with worker(place):
         assert f"{batch}: done" in mammo("batch", "status", batch, "--follow", *url)
-    assert f"{IMAGES - 1} lines in" in mammo("batch", "results", batch, "--out", str(out), *url)
+    assert f"{IMAGES - 1} lines written to" in mammo("batch", "results", batch, "--out", str(out), *url)
     assert out.read_text() == mammo("batch", "results", batch, *url)
     line = BatchLine.model_validate_json(out.read_text().splitlines()[-1])
     assert line.heatmap is not None
@@ -261,7 +261,7 @@ def test_the_commands_lead_through_a_batch(
     assert f"{named}: cancelled, 0 of 2" in mammo("batch", "cancel", named, *url)
     with pytest.raises(ApiError, match="is cancelled"):
         mammo("batch", "resume", named, *url)
-    with pytest.raises(InputError, match="either images or a --prefix"):
+    with pytest.raises(InputError, match="either store keys of images or --prefix"):
         mammo("batch", "create", *url)
 
 

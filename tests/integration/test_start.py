@@ -97,7 +97,7 @@ def test_a_store_that_is_away_is_waited_for_and_one_without_the_bucket_refused(t
             started.wait_to_say("waiting for the store of MAMMO_STORE")
             server.start()
             assert started.process.wait(ALLOWED_S) == 1
-    assert "there is no bucket 'nowhere'; create it or mend MAMMO_STORE" in started.said
+    assert "there is no bucket 'nowhere'; create it or correct MAMMO_STORE" in started.said
 
 
 def test_a_test_of_the_store_that_fails_in_another_way_ends_the_worker(

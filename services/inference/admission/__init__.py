@@ -1,1 +1,1 @@
-"""What comes before a prediction: who may ask, how much is received, and which requests work or wait."""
+"""Admission of requests: authentication, limits, body sizes, queueing."""

@@ -1,7 +1,7 @@
-"""Who may ask: finds the key that came with a request, and keeps to what the key is good for and how often.
+"""Authenticate API keys; enforce their scopes and limits.
 
-Keys come from the store (see `shared.store.api_keys`) and are read again and again, so that a new or a revoked one
-counts within seconds. While the service listens on loopback alone, the key of `MAMMO_API_KEY` is taken as well.
+Keys are read from the store (`shared.store.api_keys`) every few seconds, so that new and revoked keys take effect. If
+the service listens on loopback only, the key of `MAMMO_API_KEY` is accepted as well.
 """
 
 import logging
@@ -32,7 +32,7 @@ _log = logging.getLogger("mammostack.inference")
 
 @dataclass
 class _Use:
-    """How much of a key's limits is used. `tokens` are requests that may come at once; a minute fills them up."""
+    """Use of a key's limits. `tokens` are available requests, refilled over a minute."""
 
     tokens: float
     at: float
@@ -58,25 +58,27 @@ class Access:
         self._own = KeyRing(keys=(self.local,)) if self.local else None
 
     def refresh(self) -> None:
-        """Reads the keys again; those that are known stay when the store is away."""
+        """Read the keys again; keep the known ones while the store is unavailable."""
         try:
             self._ring = read_keys(self.store)
         except StoreError as error:
             _log.warning("keys not read", extra={"reason": str(error)})
 
     def enter(self, header: str | None, scope: Scope) -> ApiKey:
-        """The key of an `Authorization` header, its request counted; `leave` has to follow.
+        """Authenticate an `Authorization` header and count its request.
+
+        The caller calls `leave` at the end of the request.
 
         Raises:
-            NotAuthenticated: no valid key came.
+            NotAuthenticated: there is no valid key.
             NotAllowed: the key lacks the scope.
-            LimitReached: by the key's limits.
+            LimitReached: a limit of the key is reached.
             StoreUnavailable: the keys could not be read yet.
         """
         try:
             key = self._find(header)
             if scope not in key.scopes and "admin" not in key.scopes:
-                raise NotAllowed(f"the API key '{key.name}' lacks the scope {scope}; ask for one that has it")
+                raise NotAllowed(f"the API key '{key.name}' lacks the scope {scope}; use a key that has it")
             self._count(key)
         except MammoError as error:
             metrics.REFUSALS.labels(error.code).inc()
@@ -84,21 +86,25 @@ class Access:
         return key
 
     def leave(self, key: ApiKey) -> None:
-        """The request of a key has been answered."""
+        """Count the end of a request."""
         with self._lock:
             self._uses[key.id].in_hand -= 1
 
     def _find(self, header: str | None) -> ApiKey:
         kind, _, key = (header or "").partition(" ")
         if kind.lower() != "bearer" or not key.strip():
-            raise NotAuthenticated("send an API key as 'Authorization: Bearer KEY'; `mammo keys create` makes one")
+            raise NotAuthenticated(
+                "the request has no API key; send it as 'Authorization: Bearer KEY' (created by `mammo keys create`)"
+            )
         ring, now = self._ring, datetime.now(UTC)
         local = self._own and self._own.find(key.strip(), now)
         if ring is None and not local:
-            raise StoreUnavailable("the API keys could not be read yet: the store of MAMMO_STORE is away; try again")
+            raise StoreUnavailable(
+                "the API keys could not be loaded because the store of MAMMO_STORE is unavailable; try again"
+            )
         found = local or (ring and ring.find(key.strip(), now))
         if not found:
-            raise NotAuthenticated("the API key is not known, was revoked or has ended; ask for a new one")
+            raise NotAuthenticated("the API key is unknown, revoked or expired; request a new one")
         return found
 
     def _count(self, key: ApiKey) -> None:
@@ -110,13 +116,13 @@ class Access:
             use.at = now
             if key.requests_at_once and use.in_hand >= key.requests_at_once:
                 raise LimitReached(
-                    f"the API key '{key.name}' has {use.in_hand} requests at work already, as many as it may; wait "
-                    "for one of them",
+                    f"the API key '{key.name}' has {use.in_hand} concurrent requests, its limit; "
+                    "wait until one has finished",
                     1,
                 )
             if rate and use.tokens < 1:
                 raise LimitReached(
-                    f"the API key '{key.name}' may ask {rate} times a minute; try again later",
+                    f"the API key '{key.name}' is limited to {rate} requests per minute; try again later",
                     math.ceil((1 - use.tokens) * 60 / rate),
                 )
             use.tokens -= 1
@@ -124,22 +130,28 @@ class Access:
 
 
 def local_key(config: ServingSettings) -> ApiKey | None:
-    """What is to be kept of `MAMMO_API_KEY`, if the service listens on loopback alone. Raises InputError."""
+    """Return the stored form of `MAMMO_API_KEY` if the service is on loopback only.
+
+    Raises:
+        InputError: the key is malformed.
+    """
     key = config.api_key and config.api_key.get_secret_value()
     return describe_key(key, "local", SCOPES) if key and config.serves_loopback_alone else None
 
 
 class NoKeys(AccessError):
-    """The service would listen beyond this machine, and nobody could be told from anybody."""
+    """Refusal to listen on a public address without API keys."""
 
     code = "no-keys"
 
 
 def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
-    """Asked at start. A store that is away is no reason not to start: nothing is answered before its keys are read.
+    """Refuse to listen on a public address without API keys.
+
+    If the store is unavailable the service starts nevertheless: no request is answered before the keys are read.
 
     Raises:
-        NoKeys: the service would listen beyond loopback, and there is no valid API key.
+        NoKeys: the service would listen beyond loopback without a valid API key.
     """
     if config.serves_loopback_alone:
         return
@@ -150,6 +162,6 @@ def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
         return
     if not any(key.is_valid(datetime.now(UTC)) for key in ring.keys):
         raise NoKeys(
-            f"the service would listen on {config.serve_host}, and there is no API key; make one with `mammo keys "
+            f"the service would listen on {config.serve_host}, but there are no API keys; create one with `mammo keys "
             "create NAME --scope predict`, or set MAMMO_SERVE_HOST=127.0.0.1"
         )

@@ -1,13 +1,14 @@
-"""Prepares films of several requests and answers them together, at a few places and without waiting for any: whoever
-gets a place takes along those that are ready.
+"""Combine ready films of several requests into one network call, without waiting.
 
-A call keeps its own thread: to be given a place is the right to work there, and not another thread that would have to
-be woken. Two films at a time take less of a CPU than one after the other, for the weights are read once; a GPU has
-one place and gains up to some dozens.
+A call keeps its own thread: getting a place is the right to run the network there, together with the films that are
+ready, and no other thread has to be woken. Two films at a time take less of a CPU than one after the other, because the
+weights are read once; a GPU has one place and gains up to some dozens of films.
 
-Places may have a core each, which prepares films as well, so that nothing is prepared in the midst of the network: both
-would find the core's caches full of the other. While all places are taken, a thread keeps to the core of its own: where
-two of them woke on the same one, the system was seen to leave the other idle for a good part of the work.
+Places may be pinned to a core each, which prepares films as well, so that no film is prepared during a network call:
+the two would evict each other's caches.
+
+While all places are taken, each thread stays on its own core: when two threads woke on the same core, the system left
+the other core idle for a good part of the time.
 """
 
 import os
@@ -25,8 +26,13 @@ from shared.domain.arrays import Float32Array
 
 @dataclass(frozen=True)
 class Answer:
-    """What the network says of N films: `logits` (float32 N x 3) and its last `features` (float32 N x C x h x w). They
-    waited for `waited_s` seconds before it began."""
+    """Output of the network for N films.
+
+    Attributes:
+        logits: float32, N x 3.
+        features: last feature map, float32, N x C x h x w.
+        waited_s: waiting time before the network started, seconds.
+    """
 
     logits: Float32Array
     features: Float32Array
@@ -70,11 +76,14 @@ class Together:
 
     @property
     def depth(self) -> int:
-        """How many calls wait for a place."""
+        """Return the number of calls that wait for a place."""
         return len(self._unprepared) + len(self._ready)
 
     def run(self, films: Float32Array) -> Answer:
-        """What `forward` says of films (N x ...), from as many threads as there are calls. Raises what it raises."""
+        """Run `forward` on films (N x ...), combined with those of other threads.
+
+        Errors of `forward` are passed on.
+        """
         mine = _Call(films)
         with self._lock:
             self._ready.append(mine)
@@ -82,7 +91,10 @@ class Together:
         return self._answer_to(mine)
 
     def run_prepared(self, prepare: Callable[[], Float32Array]) -> Answer:
-        """The same of the films that `prepare` makes at a place. Raises what either of them raises."""
+        """Run `forward` on the films that `prepare` makes at a place.
+
+        Errors of both are passed on.
+        """
         turn = _Turn()
         with self._lock:
             self._unprepared.append(turn)
@@ -109,12 +121,12 @@ class Together:
         return mine.answer
 
     def _fill_a_place(self) -> None:
-        """Gives a place that is free, if there is one. The lock is held."""
+        """Assign a free place, if there is one. The lock is held."""
         if self._free:
             self._give(self._free.pop())
 
     def _give(self, place: int) -> None:
-        """Gives a place to who is next there, if anybody waits. The lock is held."""
+        """Assign a place to the next waiting call, if there is one. The lock is held."""
         turn: _Turn
         if self._unprepared and self._should_prepare():
             turn = self._unprepared.popleft()
@@ -130,8 +142,11 @@ class Together:
         turn.called.set()
 
     def _should_prepare(self) -> bool:
-        """Where nothing is ready; and as long as less is ready than goes together, one film at a time: preparing goes
-        in and out of the interpreter all the time, and two would wait for each other."""
+        """Return True if another film should be prepared now.
+
+        That is so if nothing is ready, or if less is ready than fits together, one film at a time: preparation uses the
+        interpreter heavily, and two threads would block each other.
+        """
         return not self._ready or (len(self._ready) < self._most and not self._preparing)
 
     def _answer_all(self, first: _Call) -> None:
@@ -155,14 +170,14 @@ class Together:
 
 
 def cores_for(places: int) -> tuple[int, ...]:
-    """A core for each place, or none where this process may not use exactly as many: it shares them then."""
+    """Return a core for each place, or none if the process may use another number."""
     may_use = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return tuple(may_use) if len(may_use) == places else ()
 
 
 @contextmanager
 def _kept_to(core: int | None) -> Iterator[None]:
-    """Keeps the thread to a core for the block, if there is one to keep to."""
+    """Pin the thread to a core for the block, if a core is given."""
     if core is None:
         yield
         return

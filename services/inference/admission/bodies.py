@@ -1,4 +1,4 @@
-"""Receives the bodies of requests within their bounds: of time, of bytes in a request, and of bytes in hand."""
+"""Receive request bodies within limits of time, size and total memory."""
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -38,7 +38,9 @@ def receive_bodies(app: Flask, config: ServingSettings, room: BytesInHand) -> No
         try:
             _receive(config, g.share)
         except (ParseException, ClientDisconnected, OSError) as error:
-            raise InputError("the body does not come as HTTP says it must; send the request again") from error
+            raise InputError(
+                "the body is not valid HTTP (length or chunks); correct the client, or send the request again"
+            ) from error
         except Overloaded as error:
             metrics.REFUSALS.labels(error.code).inc()
             raise
@@ -76,7 +78,7 @@ def _receive(config: ServingSettings, share: Share) -> None:
 
 
 def _pieces() -> Iterator[bytes]:
-    """The body of the request, as it comes."""
+    """Yield the body of the request as it arrives."""
     connection, body = request.environ.get("gunicorn.socket"), request.environ["wsgi.input"]
     if connection is not None and request.content_length and isinstance(body.reader, LengthReader):
         return pieces_of(body, connection)
@@ -84,13 +86,13 @@ def _pieces() -> Iterator[bytes]:
 
 
 def pieces_of(body: Body, connection: socket.socket) -> Iterator[bytes]:
-    """A body of known length of which nothing was read, by as few calls as the system makes of it.
+    """Yield an unread body of known length with as few system calls as possible.
 
-    werkzeug reads in pieces of 64 KB, and for each of them gunicorn copies what is left.
+    werkzeug reads in pieces of 64 KB, and for each of them gunicorn copies the rest.
 
     Raises:
-        ClientDisconnected: the connection has ended before.
-        OSError: it has broken.
+        ClientDisconnected: the connection ended early.
+        OSError: the connection is broken.
     """
     reader = body.reader
     early = reader.unreader.take_buffered()
@@ -122,6 +124,10 @@ def bounded(pieces: Iterable[bytes], most: int, setting: str, take: Callable[[in
 
 
 def check_size(size: int, most: int, setting: str) -> None:
-    """Raise RequestEntityTooLarge, which names the setting of the bound, for more than `most` bytes."""
+    """Check a body's size against a limit.
+
+    Raises:
+        RequestEntityTooLarge: it exceeds `most` bytes; names the setting.
+    """
     if size > most:
-        raise RequestEntityTooLarge(f"the body has more than {most >> 20} MB ({setting}); send less in a request")
+        raise RequestEntityTooLarge(f"the body exceeds {most >> 20} MB ({setting}); send smaller or fewer files")

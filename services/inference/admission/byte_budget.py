@@ -1,7 +1,7 @@
-"""Bounds the bytes of request bodies that one process holds at a time, over all requests together.
+"""Limit the total size of request bodies in one process.
 
-A request reserves what it is about to bring before it is read, and gives it back when it has been answered. So memory
-and /tmp are never filled by many large requests at once: whoever finds no room is refused with 429 and Retry-After.
+A request reserves its size before its body is read, and releases it after the response. Many large requests at once
+therefore fill neither memory nor /tmp: a request without room is rejected with 429 and Retry-After.
 """
 
 import threading
@@ -34,7 +34,9 @@ class BytesInHand:
         """
         with self._lock:
             if size > 0 and self._held + size > self.most:
-                raise Overloaded(f"the service holds as many bytes as it may; try again in {_RETRY_S} s", _RETRY_S)
+                raise Overloaded(
+                    f"the service's memory for request bodies is full; try again in {_RETRY_S} s", _RETRY_S
+                )
             self._held += size
         metrics.BYTES_IN_HAND.inc(size)
 

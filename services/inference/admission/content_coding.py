@@ -15,24 +15,29 @@ CODINGS = ("gzip", "deflate")
 
 
 def check_coding(coding: str) -> str | None:
-    """Return the coding of a `Content-Encoding` header, None for a body as it is. Raises UnsupportedMediaType."""
+    """Return the coding of a `Content-Encoding` header; None: not encoded.
+
+    Raises:
+        UnsupportedMediaType: the coding is not supported.
+    """
     name = coding.strip().lower().removeprefix("x-")
     if name in {"", "identity"}:
         return None
     if name not in CODINGS:
         raise UnsupportedMediaType(
-            f"the Content-Encoding '{coding[:40]}' is not read; send {' or '.join(CODINGS)}, or the body as it is"
+            f"the Content-Encoding '{coding[:40]}' is not supported; send {' or '.join(CODINGS)}, or an unencoded body"
         )
     return name
 
 
 def decoded(pieces: Iterable[bytes], coding: str | None) -> Iterator[bytes]:
-    """Undo a content coding, at most PIECE bytes at a time, so that whoever counts them can stop in time.
+    """Decode a content coding, at most PIECE bytes at a time, for checks of the size.
 
-    `deflate` is zlib's format; bare deflate data, which some clients send under that name, are told by the first byte.
+    `deflate` is zlib's format; raw deflate data, which some clients send under that name, are recognised by the first
+    byte.
 
     Raises:
-        InputError: the data are not of that coding, or end too early.
+        InputError: the data are not valid, or truncated.
     """
     if coding is None:
         yield from pieces
@@ -44,18 +49,18 @@ def decoded(pieces: Iterable[bytes], coding: str | None) -> Iterator[bytes]:
             while left:
                 if not begun or inflate.eof:
                     if begun and coding != "gzip":
-                        raise InputError(f"bytes follow the {coding} data of the body; send the request again")
+                        raise InputError(f"the body has extra bytes after its {coding} data; send the request again")
                     inflate, begun = zlib.decompressobj(_window(coding, left[0])), True
                 yield inflate.decompress(left, PIECE)
                 left = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
     except zlib.error as error:
-        raise InputError(f"the body is not of the Content-Encoding {coding} that it names; mend one of them") from error
+        raise InputError(f"the body is not valid {coding} data; correct the body or its Content-Encoding") from error
     if begun and not inflate.eof:
-        raise InputError(f"the {coding} data of the body end too early; send the request again")
+        raise InputError(f"the {coding} data of the body are truncated; send the request again")
 
 
 def _window(coding: str, first: int) -> int:
-    """The `wbits` of zlib for data that begin with a byte."""
+    """Return zlib's `wbits` for data that start with the byte `first`."""
     if coding == "gzip":
         return zlib.MAX_WBITS | 16
     return zlib.MAX_WBITS if first & 15 == zlib.DEFLATED else -zlib.MAX_WBITS

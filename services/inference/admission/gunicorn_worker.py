@@ -64,8 +64,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Threads that wait for the next request of their connection, nearly: it is counted without a lock."""
 
     def notify(self) -> None:
-        """Tells gunicorn's arbiter that this worker lives: once a second, and not at every turn of the loop that all
-        requests go through, for it costs a write to the file system."""
+        """Report liveness to gunicorn's arbiter once a second.
+
+        It costs a write to the file system, so it is not done at every turn of the loop that serves all requests.
+        """
         now = time.monotonic()
         if now - self._notified >= NOTIFY_S:
             self._notified = now
@@ -83,7 +85,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 return answered
 
     def _comes_at_once(self, conn: Any) -> bool:
-        """Waits for the next request, or for the end of the connection, unless too many do so or the worker ends."""
+        """Wait for the next request or the end of the connection.
+
+        Returns at once if too many connections wait or the worker is stopping.
+        """
         if not self.alive or self._waiting >= self.cfg.threads // WAITING_PART:
             return False
         if conn.parser.unreader.buf.getvalue():  # it was sent behind the one before, and has been read
@@ -107,7 +112,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return keep
 
     def murder_pending(self) -> None:
-        """Called about once a second, for connections that have sent nothing yet."""
+        """Close connections that have sent nothing; called about once a second."""
         super().murder_pending()
         deadlines.shut_down_overdue()
 

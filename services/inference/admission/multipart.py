@@ -1,7 +1,7 @@
-"""Read multipart forms (RFC 7578) as they come: the files of a form are in memory once, and on no disk.
+"""Parse multipart forms (RFC 7578) on arrival: once in memory, never on disk.
 
 The parser is the package `multipart`. werkzeug's needs each file two to three times, and its release 3.1.9 adds a
-carriage return to a file where a piece of the body ends behind a boundary.
+carriage return to a file if a piece of the body ends after a boundary.
 """
 
 import re
@@ -51,7 +51,7 @@ class _Part:
         elif self.file is None:
             shown = f" '{self.name}'" if _PLAIN_NAME.fullmatch(self.name) else ""
             raise RequestEntityTooLarge(
-                f"the field{shown} has no file name and more than {_MOST_TEXT // 1000} kB; send an image as a file, "
+                f"the field{shown} has no file name and more than {_MOST_TEXT // 1000} kB; send images as files, "
                 "with a file name"
             )
         else:
@@ -75,10 +75,13 @@ def read_form(pieces: Iterable[bytes], boundary: str, most_file: int) -> SentFor
         parts = list(_parts(pieces, boundary, most_file))
     except ParserLimitReached as error:
         raise RequestEntityTooLarge(
-            f"the form has more than {_MOST_PARTS} parts or a part of it too long a head; send less in a request"
+            f"the form has more than {_MOST_PARTS} parts, or a part with too long a header; send fewer files "
+            "per request"
         ) from error
     except (MultipartError, UnicodeError) as error:
-        raise InputError("the form is not what multipart/form-data says it is; send it again") from error
+        raise InputError(
+            "the body is not valid multipart/form-data; correct the client, or send the request again"
+        ) from error
     texts: dict[str, tuple[str, ...]] = {}
     for part in parts:
         if part.file is None:

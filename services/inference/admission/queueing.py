@@ -43,7 +43,7 @@ class DeadlinePassed(MammoError):
 
 
 class ClientGone(MammoError):
-    """Nobody waits for the answer any more; nothing was computed."""
+    """The client closed its connection; nothing was computed."""
 
     code = "client-gone"
     http_status = 499
@@ -70,21 +70,21 @@ class Lanes:
 
     @contextmanager
     def turn(self, deadline_s: float | None = None, is_gone: Callable[[], bool] = lambda: False) -> Iterator[Turn]:
-        """Waits for a lane and holds it for the block.
+        """Wait for a lane and hold it for the block.
 
         Args:
             deadline_s: seconds from now within which the work has to begin.
-            is_gone: asked when the turn comes: whether the client has left.
+            is_gone: called when the lane is free; returns True if the client has left.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: the queue is full.
             DeadlinePassed: no lane became free in time.
-            ClientGone: the turn came, and nobody waits for the answer.
+            ClientGone: the client has left.
         """
         came = time.monotonic()
         ticket = self._enter()
         if not ticket.wait(deadline_s) and not self._leave_queue(ticket):
-            raise DeadlinePassed(f"no lane became free within {deadline_s:g} s; try again when less is going on")
+            raise DeadlinePassed(f"the request waited {deadline_s:g} s without being processed; try again later")
         began = time.monotonic()
         try:
             if is_gone():
@@ -101,7 +101,7 @@ class Lanes:
         return len(self._queue)
 
     def _enter(self) -> threading.Event:
-        """A ticket that is set already, where a lane is free, or will be in its turn."""
+        """Return a ticket that is set now if a lane is free, else when its turn comes."""
         ticket = threading.Event()
         with self._lock:
             if self._free:
@@ -109,13 +109,13 @@ class Lanes:
                 ticket.set()
             elif len(self._queue) >= self._most_waiting:
                 wait_s = math.ceil((len(self._queue) + 1) * self._mean_s / self.lanes)
-                raise Overloaded(f"too many requests wait already; try again in {wait_s} s", wait_s)
+                raise Overloaded(f"too many requests are waiting; try again in {wait_s} s", wait_s)
             else:
                 self._queue.append(ticket)
         return ticket
 
     def _leave_queue(self, ticket: threading.Event) -> bool:
-        """Gives a ticket up; True when it was called in that very moment, and the lane is ours after all."""
+        """Give up a ticket; return True if it was called meanwhile and holds a lane."""
         with self._lock:
             if ticket.is_set():
                 return True

@@ -1,2 +1,5 @@
-"""The HTTP APIs, one module each: `predictions` (ours), `open_inference` (Open Inference Protocol v2), `kserve_v1`
-(KServe V1), `probes` (health and metrics); and `problems`, how each of them says that something is wrong."""
+"""HTTP APIs, one module per protocol or resource.
+
+`predictions`, `exams`, `batches` and `api_keys` are Mammostack's own API, `open_inference` the Open Inference Protocol
+v2, `kserve_v1` KServe V1, `probes` health and metrics; `problems` formats the errors of all of them.
+"""

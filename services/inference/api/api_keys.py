@@ -1,4 +1,7 @@
-"""API keys over HTTP, for keys of the scope `admin`: list, make, revoke. `mammo keys` does the same by the store."""
+"""API keys over HTTP: list, create, revoke; needs the scope `admin`.
+
+`mammo keys` does the same directly on the store.
+"""
 
 from flask import Blueprint, Response
 
@@ -11,20 +14,21 @@ from shared.store.api_keys import ApiKey, add_key, describe_key, new_key, read_k
 
 
 def blueprint(service: InferenceService) -> Blueprint:
+    """Create the routes of `/v1/keys`."""
     api = Blueprint("keys", __name__)
 
     @api.get("/v1/keys")
     @needs("admin")
-    @describe("keys", "All API keys, without the keys themselves", KeyList, errors=(503,))
+    @describe("keys", "List API keys, without the keys themselves", KeyList, errors=(503,))
     def listed() -> Response:
         kept = read_keys(service.store).keys
         return request_parsing.sent(KeyList(keys=tuple(_facts(key) for key in kept)))
 
     @api.post("/v1/keys")
     @needs("admin")
-    @describe("keys", "Make an API key", KeyMade, status=201, body=(KeyRequest,), errors=(400, 409, 413, 503))
+    @describe("keys", "Create an API key", KeyMade, status=201, body=(KeyRequest,), errors=(400, 409, 413, 503))
     def made() -> Response:
-        """The key is in this answer and nowhere else: the store holds its hash."""
+        """Create an API key and return it once; the store holds only its hash."""
         wanted, key = request_parsing.body(KeyRequest), new_key()
         kept = describe_key(
             key,
@@ -42,7 +46,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     @needs("admin")
     @describe("keys", "Revoke an API key", KeyFacts, errors=(404, 409, 503))
     def revoked(key_id: str) -> Response:
-        """All replicas notice within seconds."""
+        """Revoke a key; all replicas apply it within seconds."""
         kept = revoke_key(service.store, key_id)
         service.access.refresh()
         return request_parsing.sent(_facts(kept))

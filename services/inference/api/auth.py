@@ -1,4 +1,4 @@
-"""What a route asks of the key that comes with a request. A route that says nothing needs the scope `predict`."""
+"""Authorisation of routes by API key; the default scope is `predict`."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def needs(scope: Scope | None) -> Callable[[View], View]:
-    """Marks the function of a route: keys need `scope`; None lets everybody in, without a key."""
+    """Require a scope for a route's function; None makes the route public."""
 
     def mark(view: View) -> View:
         view.needs = scope  # type: ignore[attr-defined]
@@ -22,12 +22,12 @@ def needs(scope: Scope | None) -> Callable[[View], View]:
 
 
 def scope_of(view: Callable[..., Any]) -> Scope | None:
-    """The scope that a route's function needs; None lets everybody in."""
+    """Return the scope that a route's function requires; None: the route is public."""
     return getattr(view, "needs", "predict")
 
 
 def guard(app: Flask, access: Access) -> None:
-    """Lets a request in before its body is read, and notes when it has been answered."""
+    """Authorise each request before its body is read; release its slot at the end."""
 
     @app.before_request
     def enter() -> None:

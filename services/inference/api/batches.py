@@ -1,7 +1,8 @@
-"""Batches of predictions over HTTP: make, look, read the results, resume, cancel. Workers do them, by way of the queue.
+"""Batches of predictions over HTTP: create, list, results, resume, cancel.
 
-A batch belongs to the name of the API key that made it. Others don't learn that there is one, unless they may
-administer. Everything but making and resuming works without the broker.
+Workers process the batches; requests reach them through the queue. A batch belongs to the name of the API key that
+created it. Other keys get 404 unless they have the scope `admin`. All routes except create and resume work without the
+broker.
 """
 
 import re
@@ -22,9 +23,9 @@ from shared.queue.messages import Queue
 from shared.settings import ServingSettings, SettingsError
 from shared.store.interface import ObjectStore
 
-_LINES = Media(("application/x-ndjson",), {"type": "string", "description": "a BatchLine in JSON on each line"})
+_LINES = Media(("application/x-ndjson",), {"type": "string", "description": "One BatchLine in JSON per line"})
 _IDEMPOTENCY = "Idempotency-Key"
-_PURPOSE = "the same key with the same request gives the same batch, however often it is sent"
+_PURPOSE = "Repeating a request with the same key returns the same batch"
 
 
 def blueprint(service: InferenceService) -> Blueprint:
@@ -41,7 +42,7 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
     @api.post("/v1/batches")
     @describe(
         "batches",
-        "Predict many films of the object store",
+        "Create a batch of predictions",
         Batch,
         status=202,
         body=(BatchRequest,),
@@ -49,12 +50,15 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
         errors=(400, 409, 413, 503),
     )
     def made() -> Response:
-        """A prefix is listed now, and the model in use now answers for all images. While the broker is away the answer
-        is 503: the batch is kept, and begun by the same request with the same Idempotency-Key, or by resuming it."""
+        """List the prefix now and fix the model version for the whole batch.
+
+        While the broker is unavailable the status is 503: the batch is stored, and the same request with the same
+        Idempotency-Key, or a resume, starts it.
+        """
         key, asked, card = _idempotency_key(), request_parsing.body(BatchRequest), service.model().card
         operating_point(card, asked.operating_point)
         if asked.explain and not card.explainable:
-            raise InputError(f"{card.network} has no activation map; ask for predictions alone")
+            raise InputError(f"{card.network} has no activation map; request predictions only")
         plan = make_batch(
             store,
             batch_id(g.caller.name, key),
@@ -68,9 +72,9 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
         return request_parsing.sent(flow.describe(store, plan), 202)
 
     @api.get("/v1/batches")
-    @describe("batches", "The batches of this API key's name", BatchList, query=BatchQuery, errors=(400, 503))
+    @describe("batches", "List the batches of this API key's name", BatchList, query=BatchQuery, errors=(400, 503))
     def listed() -> Response:
-        """The newest first."""
+        """Return the newest batches first."""
         found = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
         return request_parsing.sent(
             BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found))
@@ -79,35 +83,41 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
 
 def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -> None:
     @api.get("/v1/batches/<batch>")
-    @describe("batches", "How far a batch is", Batch, errors=(404, 503))
+    @describe("batches", "Get the state of a batch", Batch, errors=(404, 503))
     def shown(batch: str) -> Response:
         return request_parsing.sent(flow.describe(store, own(batch)))
 
     @api.get("/v1/batches/<batch>/results")
-    @describe("batches", "What there is of a batch's results", _LINES, errors=(404, 503))
+    @describe("batches", "Get the results of a batch so far", _LINES, errors=(404, 503))
     def results(batch: str) -> Response:
-        """A line of JSON for each image that is done, in the order of the images, sent as they are read. An image that
-        could not be predicted has a `problem` in place of the `finding`."""
+        """Stream one line of JSON per finished image, in the order of the images.
+
+        An image that could not be predicted has a `problem` instead of a `finding`.
+        """
         return Response(flow.read_results(store, own(batch)), mimetype="application/x-ndjson")
 
     @api.post("/v1/batches/<batch>/resume")
-    @describe("batches", "Enqueue what is missing of a batch", Batch, status=202, errors=(404, 409, 503))
+    @describe("batches", "Resume a batch: enqueue its missing images", Batch, status=202, errors=(404, 409, 503))
     def resumed(batch: str) -> Response:
-        """For a broker that lost its messages. What is enqueued twice is done once."""
+        """Enqueue missing parts after the broker lost its messages; safe to repeat."""
         plan = own(batch)
         flow.resume(store, queue(), plan)
         return request_parsing.sent(flow.describe(store, plan), 202)
 
     @api.post("/v1/batches/<batch>/cancel")
-    @describe("batches", "End a batch where it is", Batch, errors=(404, 503))
+    @describe("batches", "Cancel a batch", Batch, errors=(404, 503))
     def cancelled(batch: str) -> Response:
-        """What is done stays. A batch that has ended stays as it is."""
+        """Cancel a batch and keep its results; an ended batch is left unchanged."""
         plan = own(batch)
         flow.cancel(store, plan)
         return request_parsing.sent(flow.describe(store, plan))
 
     def own(batch: str) -> BatchPlan:
-        """Raises BatchNotFound, for the batches of others too."""
+        """Read a batch of the calling key.
+
+        Raises:
+            BatchNotFound: there is no such batch, or it belongs to another key.
+        """
         plan = read_batch(store, batch)
         if plan.owner != g.caller.name and "admin" not in g.caller.scopes:
             raise BatchNotFound
@@ -115,7 +125,10 @@ def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -
 
 
 def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
-    """The broker once it is needed: Celery takes half a second to import, and who never makes a batch needs none."""
+    """Return a function that connects to the broker on first use.
+
+    Importing Celery takes half a second, which a service without batches should not pay.
+    """
 
     @cache
     def queue() -> Queue:
@@ -126,7 +139,7 @@ def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
             return Broker(make_app(config), connect(config), patient=False)
         except (ValueError, SettingsError):  # whose text may hold a part of the password
             raise QueueMisconfigured(
-                "MAMMO_REDIS_URL of the service is not the address of a broker; write redis://:PASSWORD@HOST:PORT/DB, "
+                "the service's MAMMO_REDIS_URL is not a valid broker address; use redis://:PASSWORD@HOST:PORT/DB, "
                 "with '#', '/' and '@' of the password as %23, %2F and %40"
             ) from None
 
@@ -134,8 +147,12 @@ def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
 
 
 def _idempotency_key() -> str | None:
-    """Raises InputError."""
+    """Read the header Idempotency-Key.
+
+    Raises:
+        InputError: the header is malformed.
+    """
     key = request.headers.get(_IDEMPOTENCY)
     if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,200}", key):
-        raise InputError(f"the header {_IDEMPOTENCY} holds 1 to 200 visible ASCII characters; send such a one")
+        raise InputError(f"the header {_IDEMPOTENCY} must have 1 to 200 visible ASCII characters; correct it")
     return key

@@ -1,4 +1,4 @@
-"""Exams over HTTP: the films of one patient, each answered or refused by itself, then together."""
+"""Exams over HTTP: films of one patient, predicted separately and combined."""
 
 import time
 from collections.abc import Sequence
@@ -19,22 +19,27 @@ from shared.modelling.exams import RULE
 
 
 def blueprint(service: InferenceService) -> Blueprint:
-    """`/v1/exams`."""
+    """Create the route `/v1/exams`."""
     api = Blueprint("exams", __name__)
 
     @api.post("/v1/exams")
     @describe(
         "predictions",
-        "Predict the films of an exam, one by one, by breast and together",
+        "Predict an exam: by film, by breast and as a whole",
         ExamPrediction,
         body=(form(MOST_FILMS), IMAGES),
         query=PredictionQuery,
         errors=(400, 413, 503, 504),
     )
     def exams() -> Response:
-        """A form with 1 to 12 films of one patient, or the bytes of one. A film that can't be judged is refused by
-        itself, with its position, name and reason, and the others are judged without it. Text fields `view` and `side`,
-        one of each for every film in the order of the films, state what plain images can't say of themselves."""
+        """Send a form with 1 to 12 films of one patient, or the bytes of a single film.
+
+        A film that can't be processed gets a problem with its position, name and reason; the other films are predicted
+        without
+        it. The text fields `view` and `side`, each once per film in the order of the films, state what plain image
+        files don't
+        contain.
+        """
         asked, model = request_parsing.query(PredictionQuery), service.model()
         return request_parsing.sent(predict_exam(service, model, films_sent(MOST_FILMS), asked))
 
@@ -44,11 +49,11 @@ def blueprint(service: InferenceService) -> Blueprint:
 def predict_exam(
     service: InferenceService, model: ServedModel, films: Sequence[SentFilm], asked: PredictionQuery
 ) -> ExamPrediction:
-    """Predict films one after the other; no pixels of a film are held any longer than it is at work.
+    """Predict films one after the other, holding the pixels of one film at a time.
 
     Raises:
         InputError: the model has no such operating point.
-        What `InferenceService.predict` raises, but for the errors of a film.
+        MammoError: errors of `InferenceService.predict`, except ImageError, which becomes the film's problem.
     """
     card, point = model.card, operating_point(model.card, asked.operating_point)
     answers: list[ExamFilm] = []

@@ -1,4 +1,4 @@
-"""KServe's V1 protocol: instances with a base64 image in, predictions or explanations out."""
+"""KServe V1 protocol: base64 images in, predictions or explanations out."""
 
 from base64 import b64encode
 
@@ -24,10 +24,11 @@ from shared.errors import InputError
 
 
 def blueprint(service: InferenceService) -> Blueprint:
+    """Create the routes of KServe V1."""
     api = Blueprint("kserve", __name__)
 
     @api.get("/v1/models/<name:network>")
-    @describe("kserve v1", "Whether a network is ready", ModelReady, errors=(404, 503))
+    @describe("kserve v1", "Check that a network is ready", ModelReady, errors=(404, 503))
     def ready(network: str) -> Response:
         return request_parsing.sent(ModelReady(name=service.model(network).card.network))
 
@@ -53,10 +54,10 @@ def blueprint(service: InferenceService) -> Blueprint:
     @api.post("/v1/models/<name:network>:explain")
     @describe("kserve v1", "Explain instances", Explanations, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
     def explain(network: str) -> Response:
-        """The class-activation map of each instance, as a PNG with transparency to be laid over the image."""
+        """Return each instance's class-activation map, a PNG overlay with transparency."""
         model = service.model(network)
         if model.head is None:
-            raise InputError(f"{model.card.network} has no activation map; ask for predictions alone")
+            raise InputError(f"{model.card.network} has no activation map; request predictions only")
         explain = explanation(operating_point(model.card, "screening"))
         found = predict_all(service, model, _images(), explain=explain)
         return request_parsing.sent(

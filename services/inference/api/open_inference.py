@@ -1,7 +1,8 @@
-"""The Open Inference Protocol v2 with its binary tensor extension, as Triton and KServe clients speak it.
+"""Open Inference Protocol v2 with binary tensors, for Triton and KServe clients.
 
-One input, `image` (BYTES, one element an image file), and four outputs: `probabilities` (FP32, N x 3), `class` (BYTES,
-N), `score` (FP32, N; 1 - P(normal)) and `applies` (BYTES, N; yes, no or unknown: the model was trained on such films).
+There is one input, `image` (BYTES, one image file per element), and four outputs: `probabilities` (FP32, N x 3),
+`class` (BYTES, N), `score` (FP32, N; 1 - P(normal)) and `applies` (BYTES, N; yes, no or unknown: the model was trained
+on such films).
 """
 
 import struct
@@ -42,10 +43,11 @@ _HEADER = "Inference-Header-Content-Length"
 _OUTPUTS: tuple[OutputName, ...] = get_args(OutputName)
 _TEXTS = ("class", "applies")
 _BINARY = Media(("application/octet-stream",), {})
-_LENGTH = {_HEADER: "bytes of JSON, behind which binary tensors follow"}
+_LENGTH = {_HEADER: "Number of bytes of JSON before the binary tensors"}
 
 
 def blueprint(service: InferenceService) -> Blueprint:
+    """Create the routes of the Open Inference Protocol v2."""
     api = Blueprint("oip", __name__)
     _add_server(api, service)
     _add_models(api, service)
@@ -54,7 +56,7 @@ def blueprint(service: InferenceService) -> Blueprint:
 
 def _add_server(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v2")
-    @describe("open inference protocol", "The server's metadata", ServerMetadata)
+    @describe("open inference protocol", "Get the server's metadata", ServerMetadata)
     def server() -> Response:
         return request_parsing.sent(
             ServerMetadata(name="mammostack", version=__version__, extensions=("binary_tensor_data",))
@@ -62,13 +64,13 @@ def _add_server(api: Blueprint, service: InferenceService) -> None:
 
     @api.get("/v2/health/live")
     @needs(None)
-    @describe("open inference protocol", "Whether the server is alive", ServerLive)
+    @describe("open inference protocol", "Check that the server is alive", ServerLive)
     def live() -> Response:
         return request_parsing.sent(ServerLive())
 
     @api.get("/v2/health/ready")
     @needs(None)
-    @describe("open inference protocol", "Whether the server is ready", ServerReady, errors=(503,))
+    @describe("open inference protocol", "Check that the server is ready", ServerReady, errors=(503,))
     def ready() -> Response:
         service.model()
         return request_parsing.sent(ServerReady())
@@ -77,7 +79,7 @@ def _add_server(api: Blueprint, service: InferenceService) -> None:
 def _add_models(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v2/models/<name:network>")
     @api.get("/v2/models/<name:network>/versions/<name:version>")
-    @describe("open inference protocol", "A model's metadata", ModelMetadata, errors=(404, 503))
+    @describe("open inference protocol", "Get a model's metadata", ModelMetadata, errors=(404, 503))
     def metadata(network: str, version: str | None = None) -> Response:
         card = service.model(network, version).card
         return request_parsing.sent(
@@ -97,7 +99,7 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
 
     @api.get("/v2/models/<name:network>/ready")
     @api.get("/v2/models/<name:network>/versions/<name:version>/ready")
-    @describe("open inference protocol", "Whether a model is ready", ModelReady, errors=(404, 503))
+    @describe("open inference protocol", "Check that a model is ready", ModelReady, errors=(404, 503))
     def model_ready(network: str, version: str | None = None) -> Response:
         return request_parsing.sent(ModelReady(name=service.model(network, version).card.network))
 
@@ -105,7 +107,7 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
     @api.post("/v2/models/<name:network>/versions/<name:version>/infer")
     @describe(
         "open inference protocol",
-        "Infer",
+        "Predict up to 8 images",
         InferAnswer,
         _BINARY,
         body=(InferRequest, _BINARY),
@@ -113,8 +115,10 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
         errors=(400, 404, *IMAGE_ERRORS),
     )
     def infer(network: str, version: str | None = None) -> Response:
-        """JSON, or, with the header, JSON and raw tensors behind it. BYTES elements follow their length in four bytes,
-        least first; in JSON they are base64."""
+        """Send JSON only, or JSON followed by binary tensors, with the length header.
+
+        A binary BYTES element is preceded by its length in four bytes, little-endian; in JSON it is base64.
+        """
         model = service.model(network, version)
         asked, images = parse(request_parsing.sent_body(), request.headers.get(_HEADER))
         found = predict_all(service, model, [SentFilm(place, None, image) for place, image in enumerate(images)])
@@ -122,13 +126,17 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
 
 
 def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, list[bytes]]:
-    """Reads a request: JSON alone, or `header_length` bytes of JSON and raw tensors behind it. Raises InputError."""
+    """Parse a request: JSON only, or JSON of `header_length` bytes and binary tensors.
+
+    Raises:
+        InputError: the request is malformed.
+    """
     size = _header_size(header_length, len(body))
     asked = request_parsing.body(InferRequest, body[:size])
     tensor = asked.inputs[0]
     images = _images(tensor, body[size:])
     if not 1 <= len(images) <= MOST_IMAGES or tensor.shape not in ([len(images)], [len(images), 1]):
-        raise InputError(f"the shape of image must be [N] with its N elements, at most {MOST_IMAGES}; mend the request")
+        raise InputError(f"the shape of image must be [N] for N images, at most {MOST_IMAGES}; correct the request")
     return asked, images
 
 
@@ -136,7 +144,7 @@ def _header_size(header_length: str | None, length: int) -> int:
     if header_length is None:
         return length
     if not (header_length.isascii() and header_length.isdecimal()) or int(header_length[:12]) > length:
-        raise InputError(f"{_HEADER} is not within the body's {length} bytes; mend the header")
+        raise InputError(f"{_HEADER} is not a number within the body's {length} bytes; correct the header")
     return int(header_length[:12])
 
 
@@ -144,26 +152,30 @@ def _images(tensor: ImageTensor, raw: bytes) -> list[bytes]:
     size = tensor.parameters and tensor.parameters.binary_data_size
     if size is None:
         if tensor.data is None:
-            raise InputError("the input has no data; send a list of base64 strings, or raw bytes behind the JSON")
+            raise InputError("the input has no data; send a list of base64 strings, or raw bytes after the JSON")
         return tensor.data
     if size != len(raw):
-        raise InputError(f"binary_data_size is {size}, but {len(raw)} bytes follow the JSON; mend one of them")
+        raise InputError(
+            f"binary_data_size is {size}, but {len(raw)} bytes follow the JSON; correct binary_data_size or the body"
+        )
     return _elements(raw)
 
 
 def _elements(raw: bytes) -> list[bytes]:
-    """BYTES elements, each behind its length in four bytes, least first."""
+    """Split BYTES elements, each preceded by its length (4 bytes, little-endian)."""
     elements: list[bytes] = []
     at = 0
     while at < len(raw):
         if len(raw) < at + 4:
-            raise InputError("the raw bytes end in the middle of an element's length; send the request again")
+            raise InputError("the binary data end within an element's length; send the complete data")
         if len(elements) == MOST_IMAGES:
-            raise InputError(f"there are more than {MOST_IMAGES} elements; send at most {MOST_IMAGES} images")
+            raise InputError(f"the tensor has more than {MOST_IMAGES} elements; send at most {MOST_IMAGES} images")
         (size,) = struct.unpack_from("<I", raw, at)
         at += 4 + size
         if at > len(raw):
-            raise InputError(f"an element says it has {size} bytes, fewer are there; send the request again")
+            raise InputError(
+                f"an element declares {size} bytes, but the binary data end before; send the complete data"
+            )
         elements.append(raw[at - size : at])
     return elements
 
@@ -200,7 +212,7 @@ def _applies(card: ModelCard, found: Prediction) -> str:
 def _tensor(
     name: OutputName, found: list[Prediction], card: ModelCard
 ) -> tuple[tuple[int, ...], tuple[Number, ...], bytes]:
-    """Shape, values for JSON, and raw bytes of an output."""
+    """Return the shape, JSON values and raw bytes of an output."""
     if name in _TEXTS:
         words = [each.label.value if name == "class" else _applies(card, each) for each in found]
         packed = b"".join(struct.pack("<I", len(word)) + word.encode() for word in words)

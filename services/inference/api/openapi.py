@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, made of the routes themselves and of the types in `shared.api`.
+"""The OpenAPI 3.1 document, generated from the routes and from `shared.api`.
 
-A route says by `describe` what neither its rule nor its types can tell; everything else is read off the application,
-so that document and service can't come apart.
+`describe` adds what neither a route's rule nor its types express; everything else is read from the application, so
+that the document always matches the service.
 """
 
 import re
@@ -38,6 +38,8 @@ PNG = Media(("image/png",))
 
 @dataclass(frozen=True)
 class Operation:
+    """The description of a route, as given to `describe`."""
+
     tag: str
     summary: str
     answers: tuple[Content, ...]
@@ -58,9 +60,19 @@ def describe(
     headers: dict[str, str] | None = None,
     errors: tuple[int, ...] = (),
 ) -> Callable[[View], View]:
-    """Says of a route what it is for, what it takes and answers, and which errors are its own.
+    """Describe a route: purpose, bodies, answers, and its specific errors.
 
-    Errors that come of keys and limits need no mention. `headers` are those that a client may send: name and purpose.
+    Errors of API keys and their limits are added to every route.
+
+    Args:
+        tag: group of the route in the document.
+        summary: one line on the route's purpose.
+        answers: content types of a success.
+        status: HTTP status of a success.
+        body: content types of the request body.
+        query: type of the query.
+        headers: optional request headers, by name, with their purpose.
+        errors: HTTP status codes of the route's own errors.
     """
     operation = Operation(tag, summary, answers, status, body, query, headers or {}, errors)
 
@@ -72,7 +84,7 @@ def describe(
 
 
 def operations(app: Flask) -> Iterator[tuple[str, str, str, Callable[..., Any], Operation]]:
-    """Path as OpenAPI writes it, method, endpoint, function and description of every route that has one."""
+    """Yield path, method, endpoint, function and description of each described route."""
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
         operation = getattr(view, "operation", None)
@@ -83,7 +95,12 @@ def operations(app: Flask) -> Iterator[tuple[str, str, str, Callable[..., Any], 
 
 
 def document(app: Flask, examples: dict[type[BaseModel], Any]) -> Json:
-    """The whole document. `examples` are of requests' and answers' types."""
+    """Build the complete document.
+
+    Args:
+        app: the application whose routes are described.
+        examples: example values by request or response type.
+    """
     found = list(operations(app))
     schemas = _schemas([operation for *_, operation in found])
     paths: Json = {}
@@ -97,7 +114,7 @@ def document(app: Flask, examples: dict[type[BaseModel], Any]) -> Json:
             "version": __version__,
             "description": (
                 "Classifies mammograms as normal, benign or malignant. For research only; not a medical device.\n\n"
-                "Every request but those of the probes carries an API key: `Authorization: Bearer <key>`. Errors are "
+                "Every request except the probes needs an API key: `Authorization: Bearer <key>`. Errors are "
                 "problem documents (RFC 9457)."
             ),
         },
@@ -149,7 +166,7 @@ def _query_parameters(operation: Operation) -> list[Json]:
 
 
 def _parameter(schema: Json) -> Json:
-    """A parameter is absent or has a value; null, which a type in Python has for absence, can't be sent."""
+    """Describe a query parameter; null is dropped, because a query can't contain it."""
     kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
     described = {"schema": {key: value for key, value in kinds[0].items() if key not in ("title", "description")}}
     if schema.get("default") is not None:
@@ -167,7 +184,10 @@ def _header_parameters(operation: Operation) -> list[Json]:
 
 
 def _responses(path: str, operation: Operation, *, keyed: bool, examples: dict[type[BaseModel], Any]) -> Json:
-    good: Json = {"description": "The answer.", "headers": {"X-Request-Id": _text("also in the log")}}
+    good: Json = {
+        "description": "Success.",
+        "headers": {"X-Request-Id": _text("Identifier of the request in the service's log")},
+    }
     if operation.answers:
         good["content"] = _content(operation.answers, examples)
     responses: Json = {str(operation.status): good}
@@ -177,7 +197,7 @@ def _responses(path: str, operation: Operation, *, keyed: bool, examples: dict[t
         content = {f"application/{kind}": {"schema": {"$ref": _REF.format(model=schema.__name__)}}}
         responses[str(status)] = {"description": f"{HTTPStatus(status).phrase}.", "content": content}
         if status in (429, 503):
-            responses[str(status)]["headers"] = {"Retry-After": _text("seconds")}
+            responses[str(status)]["headers"] = {"Retry-After": _text("Seconds until a retry is useful")}
     return responses
 
 

@@ -1,6 +1,7 @@
-"""Examples of requests and answers for the OpenAPI document; a test holds each to its type and misses none.
+"""Examples of requests and responses for the OpenAPI document.
 
-The film in the requests is a generated one, made when this module is imported: who tries a route gets a real answer.
+A test validates each example against its type. The example film is generated when this module is imported, so that
+trying a route in the browser returns a real prediction.
 """
 
 from base64 import b64encode
@@ -70,7 +71,7 @@ _FILM = {
     "applicability": {
         "applies": False,
         "reasons": [
-            "this model knows nothing about such films: it was trained on oblique (MLO) film scans of 8 bits only; "
+            "the model was not trained on such films: it was trained on oblique (MLO) film scans of 8 bits only; "
             "this is a digital oblique (MLO) film of 12 bits by Hologic"
         ],
         "misfits": ["acquisition", "bits"],
@@ -94,7 +95,7 @@ _SAID_BY = {
 }
 _REFUSED = {
     "code": "unsupported-image",
-    "detail": "not a format that is read; send PGM (P5), PNG, JPEG, TIFF or DICOM",
+    "detail": "unsupported image format; send PGM (P5), PNG, JPEG, TIFF or DICOM",
     "status": 415,
 }
 _KEY = {

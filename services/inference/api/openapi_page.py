@@ -1,4 +1,4 @@
-"""The OpenAPI document, and a page to try it: Swagger UI, from a package that carries its files and nothing else."""
+"""Routes of the OpenAPI document and of Swagger UI."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ _SWAGGER = {"swagger-ui.css": "css", "swagger-ui-bundle.js": "js"}
 
 
 def blueprint() -> Blueprint:
-    """`/openapi.json`, `/docs`."""
+    """Create the routes `/openapi.json` and `/docs`."""
     api = Blueprint("docs", __name__)
 
     @cache
@@ -46,8 +46,8 @@ def blueprint() -> Blueprint:
 
 @cache
 def _swagger_folder() -> Path:
-    """Found without importing the package, which would bring a framework along."""
+    """Find Swagger UI's files without importing its package, which loads a framework."""
     spec = find_spec("flask_openapi3_swagger")
     if spec is None or not spec.submodule_search_locations:
-        abort(404, "this installation lacks Swagger UI; /openapi.json is there all the same")
+        abort(404, "Swagger UI is not installed on this server; use /openapi.json")
     return Path(spec.submodule_search_locations[0]) / "templates" / "swagger"

@@ -1,4 +1,4 @@
-"""Our own API: image bytes in, JSON out."""
+"""Mammostack's own API: image bytes in, JSON out."""
 
 from flask import Blueprint, Response, g
 
@@ -28,7 +28,7 @@ FORMATS = ("PGM", "PNG", "JPEG", "TIFF", "DICOM")
 
 
 def blueprint(service: InferenceService) -> Blueprint:
-    """`/v1/predictions`, `/v1/explanations`, `/v1/models`, `/v1/usage-limits`."""
+    """Create the routes of predictions, explanations, models and usage limits."""
     api = Blueprint("native", __name__)
     _add_predictions(api, service)
     _add_models(api, service)
@@ -39,7 +39,7 @@ def _add_predictions(api: Blueprint, service: InferenceService) -> None:
     @api.post("/v1/predictions")
     @describe(
         "predictions",
-        "Predict a film, or the films of a patient",
+        "Predict one film, or the films of a patient",
         PredictionAnswer,
         ExamPrediction,
         body=(IMAGES, form(MOST_FILMS)),
@@ -47,8 +47,11 @@ def _add_predictions(api: Blueprint, service: InferenceService) -> None:
         errors=(400, *IMAGE_ERRORS),
     )
     def predictions() -> Response:
-        """The body is the image file as it is, or a form with up to twelve films of one patient, which are answered as
-        by `/v1/exams`. The format is told by the first bytes, not by the media type."""
+        """Send the bytes of an image file, or a form with up to 12 films of one patient.
+
+        Several films are answered like `/v1/exams`. The format is detected from the first bytes, not from the media
+        type.
+        """
         asked, model, films = request_parsing.query(PredictionQuery), service.model(), films_sent(MOST_FILMS)
         if len(films) > 1:
             return request_parsing.sent(predict_exam(service, model, films, asked))
@@ -60,30 +63,32 @@ def _add_predictions(api: Blueprint, service: InferenceService) -> None:
     @api.post("/v1/explanations")
     @describe(
         "predictions",
-        "The class-activation map of a film",
+        "Get the class-activation map of a film",
         PNG,
         body=(IMAGES, form(1)),
         query=ExplanationQuery,
         errors=(400, *IMAGE_ERRORS),
     )
     def explanations() -> Response:
-        """A PNG to be laid over the film, of its aspect and at most 512 pixels long. The header X-Explained-Class names
-        the class whose evidence it shows."""
+        """Return a PNG overlay of the film's aspect ratio, at most 512 pixels long.
+
+        The header X-Explained-Class names the class that the map explains.
+        """
         asked, model, images = request_parsing.query(ExplanationQuery), service.model(), films_sent(MOST_FILMS)
         if len(images) > 1:
-            raise InputError("send one image; an explanation is of one film")
+            raise InputError("the request has several images; send a single one to /v1/explanations")
         point = operating_point(model.card, asked.operating_point)
         explain = explanation(point, None if asked.explained is None else Label(asked.explained))
         (found,) = predict_all(service, model, images, explain=explain, timeout_ms=asked.timeout_ms)
         if found.heat is None or found.explained is None:
-            raise InputError(f"{model.card.network} has no activation map; ask for a prediction alone")
+            raise InputError(f"{model.card.network} has no activation map; request a prediction only")
         headers = {"X-Explained-Class": found.explained.value}
         return Response(DRAWN[asked.form](found.heat), mimetype="image/png", headers=headers)
 
 
 def _add_models(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v1/models")
-    @describe("models", "The networks that are served", ModelList)
+    @describe("models", "List the served networks", ModelList)
     def models() -> Response:
         card = service.keeper.current.card if service.keeper.ready else None
         network = service.config.serve_network
@@ -91,12 +96,12 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
         return request_parsing.sent(ModelList(models=(network,), details=(details,)))
 
     @api.get("/v1/models/<name:network>/card")
-    @describe("models", "A model's card: intended use, limits, metrics", ModelCard, errors=(404, 503))
+    @describe("models", "Get a model's card: intended use, limits, metrics", ModelCard, errors=(404, 503))
     def card(network: str) -> Response:
         return request_parsing.sent(service.model(network).card)
 
     @api.get("/v1/usage-limits")
-    @describe("models", "What the service takes, and how much of it", UsageLimits)
+    @describe("models", "Get the accepted formats and the limits of use", UsageLimits)
     def usage_limits() -> Response:
         caller = g.caller
         return request_parsing.sent(

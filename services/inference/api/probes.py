@@ -1,4 +1,4 @@
-"""What orchestrators and Prometheus ask: alive, ready, metrics."""
+"""Routes for orchestrators and Prometheus: liveness, readiness, metrics."""
 
 from functools import cache
 
@@ -16,6 +16,7 @@ _EXPOSITION = "text/plain; version=0.0.4"
 
 
 def blueprint(service: InferenceService) -> Blueprint:
+    """Create the routes of liveness, readiness and metrics."""
     api = Blueprint("probes", __name__)
 
     @cache
@@ -26,21 +27,21 @@ def blueprint(service: InferenceService) -> Blueprint:
 
     @api.get("/healthz")
     @needs(None)
-    @describe("probes", "Whether the process is alive", Alive)
+    @describe("probes", "Check that the process is alive", Alive)
     def healthz() -> Response:
         return sent(Alive())
 
     @api.get("/readyz")
     @needs(None)
-    @describe("probes", "Whether a checked model is loaded", Ready, errors=(503,))
+    @describe("probes", "Check that a verified model is loaded", Ready, errors=(503,))
     def readyz() -> Response:
-        """Ready means that the checksums of the model's files are right and its golden inputs gave their answers."""
+        """Check that a model with verified checksums and golden outputs is loaded."""
         card = service.keeper.current.card
         return sent(Ready(network=card.network, version=card.version))
 
     @api.get("/metrics")
     @needs("metrics")
-    @describe("probes", "Everything that is counted, for Prometheus", Media(("text/plain",), {"type": "string"}))
+    @describe("probes", "Get the metrics for Prometheus", Media(("text/plain",), {"type": "string"}))
     def exposition() -> Response:
         return Response(metrics.exposition() + generate_latest(of_broker()), mimetype=_EXPOSITION)
 

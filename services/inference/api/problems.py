@@ -1,4 +1,7 @@
-"""Errors over HTTP: problem documents (RFC 9457); on the paths of other protocols what their clients read as well."""
+"""Errors over HTTP: problem documents (RFC 9457).
+
+On paths of the Open Inference and KServe protocols they also contain the members that those clients read.
+"""
 
 import logging
 
@@ -21,6 +24,7 @@ _log = logging.getLogger("mammostack.inference")
 
 
 def register(app: Flask) -> None:
+    """Install the error handlers of all routes."""
     app.register_error_handler(MammoError, _expected)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(Exception, _unexpected)
@@ -53,7 +57,7 @@ def _of_http(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     _log.error("request failed", extra={"request_id": g.request_id}, exc_info=error)
-    return _problem(500, "internal", f"an unexpected error; the log has it under request {g.request_id}")
+    return _problem(500, "internal", f"unexpected error; see the service's log for request {g.request_id}")
 
 
 def _problem(status: int, code: str, detail: str, gate: GateAnswer | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""From a request's query and body to the types of `shared.api`, and from those to a response."""
+"""Parse queries and bodies to types of `shared.api`; serialise responses."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,25 +13,34 @@ _MOST_PROBLEMS = 3
 
 
 def query(form: type[T]) -> T:
-    """The query of the request. Raises InputError."""
+    """Parse the query of the request.
+
+    Raises:
+        InputError: a parameter is unknown, repeated or invalid.
+    """
     given = request.args
     if twice := next((name for name in given if len(given.getlist(name)) > 1), None):
-        raise InputError(f"the query holds {twice[:40]} more than once; give it once")
+        raise InputError(f"the query parameter {twice[:40]} is repeated; give it once")
     return _checked("query", lambda: form.model_validate(given.to_dict()))
 
 
 def body(form: type[T], document: bytes | None = None) -> T:
-    """A JSON body, which is that of the request unless `document` is given. Raises InputError."""
+    """Parse a JSON body: `document` if given, else the body of the request.
+
+    Raises:
+        InputError: the body is not valid.
+    """
     data = sent_body() if document is None else document
     return _checked("body", lambda: form.model_validate_json(data))
 
 
 def sent_body() -> bytes:
-    """The body of the request; empty where it was a form."""
+    """Return the body of the request; empty if it was a form."""
     return bytes(g.get("body", b""))
 
 
 def sent(answer: BaseModel, status: int = 200) -> Response:
+    """Serialise a document as a JSON response."""
     return Response(answer.model_dump_json(), status, mimetype="application/json")
 
 
@@ -42,5 +51,5 @@ def _checked(what: str, read: Callable[[], T]) -> T:
         # What was sent is not quoted: it may be an image, or a name.
         found = error.errors(include_input=False, include_url=False)
         problems = [f"{'.'.join(map(str, each['loc'])) or what}: {each['msg'].lower()}" for each in found]
-        told = "; ".join(problems[:_MOST_PROBLEMS])
-        raise InputError(f"the {what} is not what this route takes: {told}; /docs shows what it takes") from None
+        listed = "; ".join(problems[:_MOST_PROBLEMS])
+        raise InputError(f"invalid {what}: {listed}; see /docs for this route's parameters") from None

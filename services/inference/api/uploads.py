@@ -1,4 +1,4 @@
-"""The images of a request, and their predictions: what the native API and the foreign protocols share."""
+"""Uploaded images and their predictions, shared by all protocols."""
 
 import re
 from collections.abc import Sequence
@@ -41,20 +41,20 @@ IMAGES = Media(
 
 
 def form(most: int) -> Media:
-    """A multipart form with at least one film and at most `most`, all of one patient."""
+    """Describe a multipart form with 1 to `most` films of one patient."""
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": most}
     texts = {
         name: {
             "type": "array",
             "items": {"type": "string", "enum": ["", *allowed]},
             "maxItems": most,
-            "description": f"the {name} of each film, in the order of the films; empty: not stated",
+            "description": f"The {name} of each film, in the order of the films; empty: not stated",
         }
         for name, allowed in (("view", VIEWS), ("side", SIDES))
     }
     schema = {
         "type": "object",
-        "description": "films of one patient, in fields of any name that have a file name",
+        "description": "Films of one patient: all fields with a file name, whatever the field's name",
         "properties": {"image": files, **texts},
         "required": ["image"],
     }
@@ -63,8 +63,14 @@ def form(most: int) -> Media:
 
 @dataclass(frozen=True)
 class SentFilm:
-    """An image file of a request: its position, from 0, its file name where it came with one, its bytes, and what the
-    sender states about it. `data` is None for a file beyond MAMMO_MAX_IMAGE_MB, which was not kept."""
+    """An image file of a request.
+
+    Attributes:
+        position: index in the request, from 0.
+        name: file name, if one was sent.
+        data: bytes of the file; None if it exceeded MAMMO_MAX_IMAGE_MB and was discarded.
+        stated: view and side as stated by the sender.
+    """
 
     position: int
     name: str | None
@@ -76,17 +82,21 @@ class SentFilm:
 
 
 def films_sent(most: int) -> list[SentFilm]:
-    """The body, or the files of a multipart form, all of one patient. Raises InputError."""
+    """Return the films of the request: its body, or the files of its form.
+
+    Raises:
+        InputError: there is no film, there are too many, or their fields are invalid.
+    """
     form: SentForm | None = g.get("form")
     if form is None:
         data = request_parsing.sent_body()
         if not data:
-            raise InputError("the body is empty; send the image's bytes as they are in its file")
+            raise InputError("the body is empty; send the unchanged bytes of an image file")
         return [SentFilm(0, None, data)]
     if not form.files:
-        raise InputError("the form holds no file; send the image in a field such as 'image'")
+        raise InputError("the form contains no file; send the image with a file name in a field such as 'image'")
     if len(form.files) > most:
-        raise InputError(f"the form holds {len(form.files)} files; send at most {most} in a request")
+        raise InputError(f"the form contains {len(form.files)} files; send at most {most} per request")
     stated = _stated(form)
     return [
         SentFilm(position, _shown(file.name), file.data, stated[position]) for position, file in enumerate(form.files)
@@ -94,33 +104,39 @@ def films_sent(most: int) -> list[SentFilm]:
 
 
 def _stated(form: SentForm) -> list[Stated]:
-    """What the text fields `view` and `side` of a form state, film by film. Raises InputError."""
+    """Read the views and sides that the text fields of a form state for each film.
+
+    Raises:
+        InputError: a field has the wrong number of values or an unknown value.
+    """
     views, sides = _stated_field(form, "view", VIEWS), _stated_field(form, "side", SIDES)
     return [Stated(view, side) for view, side in zip(views, sides, strict=True)]
 
 
 def _stated_field(form: SentForm, name: str, allowed: tuple[T, ...]) -> list[T | None]:
-    """The values of a field, one for each film; an empty one states nothing."""
+    """Read the values of a text field, one per film; an empty value states nothing."""
     values, films = form.texts.get(name, ()), len(form.files)
     if not values:
         return [None] * films
     if len(values) != films:
-        raise InputError(f"the form holds {films} films and {len(values)} fields '{name}'; send one for each film")
+        raise InputError(f"the form contains {films} films but {len(values)} fields '{name}'; send one per film")
     known: dict[str, T | None] = {"": None, **{str(value): value for value in allowed}}
     if any(value.strip().upper() not in known for value in values):
-        raise InputError(f"a field '{name}' is none of {', '.join(map(str, allowed))}; mend it, or leave it empty")
+        raise InputError(
+            f"a field '{name}' is not one of {', '.join(map(str, allowed))}; correct it, or leave it empty"
+        )
     return [known[value.strip().upper()] for value in values]
 
 
 def explain_of(asked: PredictionQuery, point: OperatingPoint) -> Explain | None:
-    """What is to be explained of a film, if anything."""
+    """Return the explanation that the query requests, if any."""
     if asked.explain is None:
         return None
     return explanation(point, None if asked.explained is None else Label(asked.explained))
 
 
 def _shown(name: str | None) -> str | None:
-    """A file name as it is named in an answer: without folders and what can't be printed."""
+    """Shorten a file name for display, without folders and unprintable characters."""
     shown = "".join(letter for letter in re.split(r"[/\\]", name or "")[-1] if letter.isprintable())
     return shown[:_LONGEST_NAME] or None
 
@@ -133,9 +149,11 @@ def predict_all(
     explain: Explain | None = None,
     timeout_ms: int | None = None,
 ) -> list[Prediction]:
-    """Predict images one after the other. A client that hangs up is not worked for any longer.
+    """Predict images one after the other; stop if the client disconnects.
 
-    Raises what `InferenceService.predict` raises; an ImageError names the image where there are several.
+    Raises:
+        ImageError: names the image if there are several.
+        MammoError: errors of `InferenceService.predict`.
     """
     return [
         predict_film(service, model, image, named=len(images) > 1, explain=explain, timeout_ms=timeout_ms)
@@ -154,14 +172,16 @@ def predict_film(
 ) -> Prediction:
     """Predict one film.
 
-    Raises what `InferenceService.predict` raises; an ImageError names the film where it is `named`.
+    Raises:
+        ImageError: names the film if `named`.
+        MammoError: errors of `InferenceService.predict`.
     """
     connection = request.environ.get("gunicorn.socket")
     timeout_s = None if timeout_ms is None else timeout_ms / 1000
     try:
         if film.data is None:
             most = service.config.max_image_mb
-            raise ImageTooLarge(f"the file has more than {most} MB (MAMMO_MAX_IMAGE_MB); send a smaller one")
+            raise ImageTooLarge(f"the file exceeds {most} MB (MAMMO_MAX_IMAGE_MB); send a smaller one")
         return service.predict(
             model,
             film.data,

@@ -4,8 +4,8 @@ import { $, element, number, percent, rounded, spread } from "./dom.js";
 import { CLASSES, VERDICTS } from "./words.js";
 
 const POINTS = {
-  screening: "Screening lets few abnormal films pass, and calls more normal ones abnormal for it.",
-  balanced: "Balanced weighs both errors alike: abnormal films that pass, and normal ones called abnormal.",
+  screening: "Screening misses few abnormal films at the cost of more false alarms.",
+  balanced: "Balanced gives missed abnormal films and false alarms the same weight.",
 };
 
 /** The answer in one sentence. */
@@ -38,7 +38,7 @@ export function showDecision({ decision, probabilities, ...judgement }, { subjec
 
 function showFigures(point, subject, figuresOf) {
   const missing = subject === figuresOf ? "" : `; the model’s card has none by ${subject}`;
-  $("figures-caption").textContent = `What this operating point does to held-out ${figuresOf}s${missing}`;
+  $("figures-caption").textContent = `This operating point on held-out ${figuresOf}s${missing}`;
   for (const [name, truth] of [["sensitivity", "abnormal"], ["specificity", "normal"]]) {
     const [value, interval] = $(name).querySelectorAll("td");
     $(name).querySelector("th .soft").textContent = `${truth} ${figuresOf}s called ${truth}`;
@@ -58,7 +58,7 @@ function showProbabilities(probabilities, likeliest) {
   );
   const share = Math.round(100 * probabilities[likeliest]);
   $("calibration").textContent =
-    `A calibrated probability means: of a hundred films like those of the data set that get ${share}% for a class, about ${share} are of that class. How far these are calibrated stands in the model card. The data set holds far more cancers than screening does; there, a finding is much less likely than the number says.`;
+    `A calibrated probability means: of a hundred films like those of the data set with ${share}% for a class, about ${share} belong to that class. The model card has the calibration error. The data set contains far more cancers than screening does; there, a finding is much less likely than the number says.`;
 }
 
 function meaning({ answer, score, operating_point: point, uncertain_between: [low, high] }, subject) {
@@ -67,7 +67,7 @@ function meaning({ answer, score, operating_point: point, uncertain_between: [lo
   const place = {
     abnormal: `at or above ${threshold}`,
     normal: `below ${threshold}`,
-    uncertain: `too near ${threshold} to call. Between ${number(low)} and ${number(high)} ${one} could as well have been called otherwise`,
+    uncertain: `too near ${threshold} to decide. Between ${number(low)} and ${number(high)} the decision for ${one} is unreliable`,
   }[answer];
   return `The score, the probability of any finding, benign or malignant, is ${number(score)}: ${place}.`;
 }

@@ -47,7 +47,7 @@ async function ask(path, options) {
   });
   if (response.ok && answer) return answer;
   const told = {
-    detail: `The service answered ${response.status} without saying why.`,
+    detail: `The service answered ${response.status} without a reason.`,
     request_id: response.headers.get("X-Request-Id") ?? "",
     ...answer,
   };

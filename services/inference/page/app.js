@@ -32,7 +32,7 @@ function take(chosen) {
   ({ files, passedOver } = chosen);
   forgetCorrections();
   if (files.length === 0) {
-    fail(new api.Problem(400, { title: "no-films", detail: "there is no file that could be a film" }));
+    fail(new api.Problem(400, { title: "no-films", detail: "none of the files can be a film" }));
   } else if (files.length > MOST_FILMS) {
     fail(new api.Problem(400, { title: "too-many-films", detail: `these are ${files.length} films; an exam has at most ${MOST_FILMS}` }));
   } else {

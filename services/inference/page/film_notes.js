@@ -19,12 +19,12 @@ export function filmNotes({ finding }, { mirrored, inOrder }) {
   const { about, applicability } = finding;
   const modifiers = about.view.modifiers ?? [];
   return [
-    applicability.applies === false && "This model knows nothing about such films: its answer means nothing here.",
+    applicability.applies === false && "The model was not trained on such films: its prediction is meaningless here.",
     ...about.disagreements.map((disagreement) => `Check: ${disagreement}`),
     about.implant && "Implant present",
     modifiers.length > 0 && `Not a standard view: ${modifiers.join(", ")}`,
     about.acquisition === "synthesized" && "Synthesized from tomosynthesis",
-    inOrder && "Its view is not known, so it hangs in the order given; state it under “Correct the view”",
+    inOrder && "Its view is not known, so it is shown in the order given; state it under “Correct the view”",
     mirrored && "Shown mirrored, so that the chest walls face each other",
     inferred(about),
     ...about.notes,

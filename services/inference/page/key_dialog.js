@@ -3,7 +3,7 @@
 import { key } from "./api.js";
 import { $ } from "./dom.js";
 
-const WHY = "Needed only where the service asks for one. It is sent with every request of this page.";
+const WHY = "Needed only if the service requires one. It is sent with every request of this page.";
 
 export const keyDialogIsOpen = () => $("key-dialog").open;
 

@@ -78,7 +78,7 @@ function refusedFigure(film) {
       element("p", { className: "title" }, element("strong", {}, `Refused: ${filmTitle(film)}`)),
       element("p", {}, `${problemTitle(problem)}. ${asSentence(problem.detail)}`),
       element("p", {}, advice(problem)),
-      element("p", {}, "Its side and view are not known, so it hangs in a free place. The answers leave it out."),
+      element("p", {}, "Its side and view are not known, so it is shown in a free place. The combined answers leave it out."),
     ),
   );
 }

@@ -29,13 +29,13 @@ function words({ status, code }) {
     case "no-films":
       return ["No film found", "Choose films, or a folder with films in it: DICOM, PNG, JPEG, TIFF or PGM."];
     case "too-many-films":
-      return ["Too many films", "Choose the films of one exam of one patient; each exam has an answer of its own."];
+      return ["Too many films", "Choose the films of one exam of one patient; send each exam separately."];
     case "all-refused":
-      return ["No film could be judged", "The reason, and what to do, stands in the place of each film."];
+      return ["No film could be judged", "See the reason and the advice in the place of each film."];
     case "not-a-mammogram":
       return [
         "Not recognised as a mammogram",
-        "Choose the film of one breast, whole: chest wall at the edge, skin line in view, dark around it. If it is one, send it as it left the scanner or the archive: not cropped, not inverted, no photograph of a screen.",
+        "Choose the film of one breast, whole: chest wall at the edge, skin line in view, dark around it. If it is one, send it as exported by the scanner or the archive: not cropped, not inverted, no photograph of a screen.",
       ];
   }
   switch (status) {
@@ -44,20 +44,20 @@ function words({ status, code }) {
     case 401:
       return ["An API key is needed", "Enter the key that the service’s operator gave you; the film is then sent again."];
     case 403:
-      return ["This key may not do that", "Enter another key, or ask the service’s operator."];
+      return ["The key lacks a permission", "Enter another key, or ask the service’s operator."];
     case 413:
       return ["Too large", "Send a smaller file or fewer films, or ask the service’s operator to raise the limit."];
     case 415:
-      return ["Not a kind of file that can be read", "Choose a single grey film as DICOM, PNG, JPEG, TIFF or PGM; no tomosynthesis, no PDF."];
+      return ["Unsupported kind of file", "Choose a single grey film as DICOM, PNG, JPEG, TIFF or PGM; no tomosynthesis, no PDF."];
     case 422:
-      return ["The file cannot be read", "It is damaged, or not what it says it is. Export it again from where it came from, or choose another film."];
+      return ["The file cannot be read", "It is damaged, or its header is wrong. Export it again from its source, or choose another film."];
     case 429:
       return ["Too many requests", "Wait a moment, then try again."];
     case 503:
       return ["The service is busy or not ready", "Wait a moment, then try again."];
     default:
       return status >= 500
-        ? ["The service failed", "Try again; if it fails again, give its operator the request’s number below."]
+        ? ["The service failed", "Try again; if it fails again, give the service’s operator the request’s number below."]
         : ["The request was refused", "Choose another film, or ask the service’s operator."];
   }
 }

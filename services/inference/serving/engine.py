@@ -27,7 +27,7 @@ _ERRORS_ONLY = 3
 
 
 class Runner(Protocol):
-    """What runs a loaded network: `Engine`, or `torch_engine.TorchEngine`."""
+    """Interface of a loaded network: `Engine` or `torch_engine.TorchEngine`."""
 
     def run(self, films: Float32Array, *, alone: bool = False) -> Answer: ...
 
@@ -40,15 +40,17 @@ class Engine:
     """One loaded network. `run` may be called from several threads at a time."""
 
     def __init__(self, graph: bytes, threads: int) -> None:
-        """Loads `graph`, whose weights it copies to a temporary file.
+        """Load `graph`, copying its weights to a temporary file.
 
         Raises:
-            ModelCorrupt: it is no ONNX model that this release of ONNX Runtime reads.
-            ModelNotReady: there is no room for the file.
+            ModelCorrupt: this release of ONNX Runtime can't read the model.
+            ModelNotReady: there is no space for the file.
         """
         with tempfile.TemporaryDirectory(prefix="mammostack-model-") as folder:
             if shutil.disk_usage(folder).free < 2 * len(graph):
-                raise ModelNotReady(f"no room for {2 * len(graph) >> 20} MB beside {folder}; make some, or set TMPDIR")
+                raise ModelNotReady(
+                    f"no room for {2 * len(graph) >> 20} MB in {folder}; free some space, or set TMPDIR"
+                )
             optimised = _optimise(graph, Path(folder))
             one_core = _session(str(optimised), _options(1))
             self._all_cores = _session(str(optimised), _options(threads)) if threads > 1 else one_core
@@ -56,15 +58,18 @@ class Engine:
         _return_freed_memory()
 
     def run(self, films: Float32Array, *, alone: bool = False) -> Answer:
-        """The answer to network inputs, float32 N x 1 x S x S in [0, 1].
+        """Run the network on inputs, float32 N x 1 x S x S in [0, 1].
 
         Args:
-            alone: no other request is at work, so this one may take all cores; else it takes one, or a part of it.
+            alone: no other request is active, so this one may use all cores; else it uses one, or a part of it.
         """
         return _forward(self._all_cores, films) if alone else self._together.run(films)
 
     def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
-        """The same of the films that `prepare` makes, as soon as a core is free for it. Raises what it raises."""
+        """Run the network on the films that `prepare` makes, once a core is free.
+
+        Errors of `prepare` are passed on.
+        """
         return self.run(prepare(), alone=True) if alone else self._together.run_prepared(prepare)
 
     def logits(self, films: Float32Array) -> Float32Array:
@@ -78,7 +83,7 @@ def _forward(session: onnxruntime.InferenceSession, films: Float32Array) -> Answ
 
 
 def _optimise(graph: bytes, folder: Path) -> Path:
-    """Writes the graph as this CPU runs it best; its weights go to a file beside it, in pages that can be mapped."""
+    """Write the graph optimised for this CPU; its weights go to a mappable file."""
     target = folder / "optimised.onnx"
     options = _options(1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -109,7 +114,7 @@ def _session(model: bytes | str, options: onnxruntime.SessionOptions) -> onnxrun
 
 
 def _return_freed_memory() -> None:
-    """glibc keeps what loading has freed, as much as the weights again, unless it is told not to."""
+    """Return freed memory to the system: after loading, glibc keeps the weights' size."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)

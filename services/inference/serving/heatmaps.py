@@ -19,9 +19,9 @@ _INFERNO = cv2.cvtColor(cv2.applyColorMap(_LEVELS[None], cv2.COLORMAP_INFERNO), 
 
 
 def on_film(heat: Float32Array, segmentation: Segmentation) -> Float32Array:
-    """The map laid over the film as it was sent: float32, the film's aspect, longer edge at most 512, 0 off the breast.
+    """Project a map onto the film as sent: float32, longer edge at most 512.
 
-    It undoes what preprocessing did: the square around the breast, and the mirroring.
+    It inverts preprocessing: the square around the breast, and the mirroring. Pixels outside the breast are 0.
     """
     height, width = segmentation.mask.shape
     scale = min(1.0, _LONGEST_EDGE / max(height, width))
@@ -42,9 +42,9 @@ def on_film(heat: Float32Array, segmentation: Segmentation) -> Float32Array:
 
 
 def overlay_png(heat: Float32Array) -> bytes:
-    """The map (float32 H x W, 0..1) as a coloured PNG with transparency: nothing is hidden where it is 0.
+    """Draw a map (float32 H x W, 0..1) as a coloured PNG, transparent where it is 0.
 
-    It has a palette, colours and transparencies by heat: a quarter of the bytes to pack, in a tenth of the time.
+    A palette of colours and transparencies needs a quarter of the bytes and a tenth of the time.
     """
     picture = Pillow.fromarray(np.rint(heat * 255).astype(np.uint8), "P")
     picture.putpalette(_INFERNO)
@@ -54,7 +54,7 @@ def overlay_png(heat: Float32Array) -> bytes:
 
 
 def grey_png(heat: Float32Array) -> bytes:
-    """The map as an 8-bit grey PNG, for programs."""
+    """Draw a map as an 8-bit greyscale PNG, for programs."""
     return encode_png(np.rint(heat * 255).astype(np.uint8))
 
 

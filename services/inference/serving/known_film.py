@@ -1,7 +1,7 @@
-"""What is known of a film: its view, its side and how it was made, from whom, and where these disagree.
+"""Determine a film's view and side from sender, file and shape; note conflicts.
 
-The word of the sender counts more than that of the file, and that of the file more than the shape of the breast, which
-is there for every film. The side of the chest wall is never decided by any of them: it is seen in the pixels.
+The sender's statement overrides the file, and the file overrides the shape of the breast, which every film has. The
+side of the chest wall is always determined from the pixels.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ StatedView: TypeAlias = Literal["CC", "MLO", "ML", "LM", "LMO", "SIO", "ISO", "F
 
 @dataclass(frozen=True)
 class Stated:
-    """What the sender of a film states about it; None where nothing."""
+    """View and side stated by the sender; None: not stated."""
 
     view: StatedView | None = None
     side: Side | None = None
@@ -35,7 +35,7 @@ UNSTATED = Stated()
 
 @dataclass(frozen=True)
 class KnownFilm:
-    """View and side of a film with their sources, and what its file says besides."""
+    """View and side of a film with their sources, and further facts of its file."""
 
     view: str | None
     view_source: ViewSource | None
@@ -48,7 +48,7 @@ class KnownFilm:
 
     @property
     def standard_view(self) -> str | None:
-        """CC or MLO of a film that is known to show that view, whole and unmodified; else None."""
+        """Return CC or MLO if the film is known to show that view whole and unmodified."""
         return self.view if self.view in STANDARD_VIEWS and self.modifiers == () else None
 
 
@@ -75,7 +75,10 @@ def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> Know
 
 
 def _view(image: Image, seen: View, stated: Stated) -> tuple[str | None, ViewSource | None, float | None]:
-    """The view, its source, and the score of one that was inferred (None where it is not sure enough to be known)."""
+    """Return the view, its source, and the score of an inferred one.
+
+    The score is None if the inference is too uncertain to be used.
+    """
     if stated.view is not None:
         return stated.view, "stated", None
     if image.view is not None:
@@ -94,21 +97,21 @@ def _side(image: Image, by_shape: Side, stated: Stated) -> tuple[Side, SideSourc
 
 
 def _of_view(image: Image, seen: View, view: str | None, stated: Stated) -> list[str]:
-    """Sentences on where sender, file and the shape of the breast disagree about the view."""
+    """Describe conflicts between sender, file and shape of the breast about the view."""
     found = []
     if stated.view and image.view and stated.view != image.view:
-        found.append(f"the sender says that the view is {stated.view}, the file says {image.view}")
+        found.append(f"the stated view is {stated.view}, but the file says {image.view}")
     surely = seen.source == "shape" and seen.score >= _SURE
     if surely and view in STANDARD_VIEWS and seen.name in STANDARD_VIEWS and view != seen.name:
-        found.append(f"the view is said to be {view}, but the breast has the shape of {seen.name}")
+        found.append(f"the view is {view} by its source, but the shape of the breast indicates {seen.name}")
     return found
 
 
 def _of_side(image: Image, stated: Stated, side: Side, by_shape: Side) -> list[str]:
     found = []
     if stated.side and image.laterality and stated.side != image.laterality:
-        found.append(f"the sender says that the breast is {stated.side}, the file says {image.laterality}")
+        found.append(f"the stated side is {stated.side}, but the file says {image.laterality}")
     if side != by_shape:
         wall = "right" if by_shape == "R" else "left"
-        found.append(f"the breast is said to be {side}, but the chest wall is on the {wall}, as on films of {by_shape}")
+        found.append(f"the side is {side} by its source, but the chest wall on the {wall} indicates {by_shape}")
     return found

@@ -1,4 +1,4 @@
-"""Keeps the promoted model loaded: looks for a promotion, loads it beside the old one, checks it, swaps it in."""
+"""Keep the promoted model loaded: poll, load and verify a new one, then swap."""
 
 import io
 import logging
@@ -32,7 +32,10 @@ _log = logging.getLogger("mammostack.inference")
 
 
 class ModelKeeper:
-    """Holds what `alias` of `network` points to. Requests take `current` once and keep it to their end."""
+    """The model that `alias` of `network` points to.
+
+    Requests read `current` once and keep that model to their end.
+    """
 
     def __init__(self, store: ObjectStore, network: str, alias: str, threads: int, kind: EngineKind = "onnx") -> None:
         self._store = store
@@ -41,7 +44,7 @@ class ModelKeeper:
         self._threads = threads
         self._kind = kind
         self._model: ServedModel | None = None
-        self._reason = "the first look at the registry is still to come"
+        self._reason = "the model registry has not been read yet"
         self._refused: str | None = None
         self._again_at = 0.0
 
@@ -57,7 +60,7 @@ class ModelKeeper:
         return self._model
 
     def refresh(self) -> None:
-        """Loads the version that the alias points to, if it is another one; whatever fails, the old one stays."""
+        """Load the version that the alias points to; after any failure keep the old one."""
         try:
             version = models.read_alias(self._store, self._network, self._alias).version
             if self._model and version == self._model.card.version:
@@ -90,16 +93,18 @@ class ModelKeeper:
 
 
 def load_model(store: ObjectStore, network: str, version: str, threads: int, kind: EngineKind = "onnx") -> ServedModel:
-    """Loads and checks one version. By 8-bit integers only where the version offers them, else as `onnx` does.
+    """Load and verify one version.
+
+    The 8-bit graph is used only if the version has one, else the original graph.
 
     Raises:
-        ModelCorrupt: a digest is wrong, the golden inputs give other answers, or it wants another preprocessing.
+        ModelCorrupt: a digest or a golden output is wrong, or preprocessing differs.
     """
     card = models.read_card(store, network, version)
     if card.preprocessing.segmentation != SEGMENTATION_VERSION:
         raise ModelCorrupt(
             f"{network} {version} was trained with segmentation {card.preprocessing.segmentation}, this service has "
-            f"{SEGMENTATION_VERSION}; deploy the release that trained it, or train it again"
+            f"{SEGMENTATION_VERSION}; deploy the release that trained it, or retrain it"
         )
     file, engine, golden, tolerance = _engine(store, card, threads, kind)
     check_golden(models.read_file(store, card, golden), engine.logits, tolerance)
@@ -108,7 +113,7 @@ def load_model(store: ObjectStore, network: str, version: str, threads: int, kin
 
 
 def _engine(store: ObjectStore, card: ModelCard, threads: int, kind: EngineKind) -> tuple[str, Runner, str, float]:
-    """The file that is run, what runs it, the file of its golden answers, and how close it has to come to them."""
+    """Return the file, its runner, the file of golden answers, and their tolerance."""
     if kind == "torch":
         from services.inference.serving.torch_engine import TorchEngine  # noqa: PLC0415  the CPU's server never imports torch
 
@@ -117,14 +122,18 @@ def _engine(store: ObjectStore, card: ModelCard, threads: int, kind: EngineKind)
         return INT8, Engine(models.read_file(store, card, INT8), threads), GOLDEN_INT8, _TOLERANCE_INT8
     if kind == "onnx-int8":
         _log.warning(
-            "no 8-bit graph is offered, the network itself is served",
+            "the version has no 8-bit graph; serving the original network",
             extra={"network": card.network, "version": card.version},
         )
     return ONNX, Engine(models.read_file(store, card, ONNX), threads), GOLDEN, _TOLERANCE
 
 
 def _read_head(document: bytes) -> Float32Array:
-    """The weights of the last layer, float32 3 x C. Raises ModelCorrupt."""
+    """Read the weights of the last layer, float32 3 x C.
+
+    Raises:
+        ModelCorrupt: the file is damaged.
+    """
     try:
         return np.asarray(np.load(io.BytesIO(document), allow_pickle=False), np.float32)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""From an image file to what is said of it, straight down: decode, segment, prepare, ask the network, explain.
+"""Predict an image file: decode, segment, preprocess, run the network, explain.
 
-Values only: who may work when, and what is sent to whom, is decided around it.
+Pure: admission and responses are handled by the callers.
 """
 
 import time
@@ -30,8 +30,12 @@ Explain: TypeAlias = Callable[[Float64Array], Label]
 
 @dataclass(frozen=True, eq=False)
 class ServedModel:
-    """A version that was loaded and passed its golden inputs. `file` is the one that its engine runs; `head` (float32
-    3 x C) is None where the network can't be explained by an activation map."""
+    """A loaded and verified version.
+
+    Attributes:
+        file: file that the engine runs.
+        head: last layer, float32 3 x C; None if the network has no activation map.
+    """
 
     card: ModelCard
     file: str
@@ -42,9 +46,13 @@ class ServedModel:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of a film. `probabilities` (float64, 3) are calibrated; `heat` (float32, see
-    `heatmaps.on_film`) is the evidence for the class `explained`, where it was asked for; `seconds` holds the time of
-    each phase."""
+    """Prediction of a film.
+
+    Attributes:
+        probabilities: calibrated, float64, 3.
+        heat: evidence for the class `explained`, if requested; float32, see `heatmaps.on_film`.
+        seconds: duration of each phase.
+    """
 
     probabilities: Float64Array
     image: Image
@@ -69,13 +77,13 @@ class Prediction:
 
     @property
     def score(self) -> float:
-        """How abnormal: 1 - P(normal)."""
+        """Return the abnormal score, 1 - P(normal)."""
         return score_of(self.probabilities)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows from a score at an operating point: abnormal, normal, or uncertain, when a reader has to look."""
+    """Decision at an operating point: abnormal, normal, or uncertain."""
 
     answer: Verdict
     score: float
@@ -119,9 +127,9 @@ def predict(
 
 
 def class_of_decision(point: OperatingPoint, probabilities: Float64Array) -> Label:
-    """The class whose evidence explains the decision at an operating point, from probabilities (3).
+    """Return the class that explains the decision on probabilities (3).
 
-    Of an abnormal film it is the likelier one of benign and malignant, else normal.
+    For an abnormal film it is the likelier of benign and malignant, else normal.
     """
     if decide(point, score_of(probabilities)).answer != "abnormal":
         return Label.NORMAL
@@ -131,18 +139,18 @@ def class_of_decision(point: OperatingPoint, probabilities: Float64Array) -> Lab
 
 
 def explanation(point: OperatingPoint, asked: Label | None = None) -> Explain:
-    """Chooses the class whose evidence is shown: `asked`, or that of the decision at an operating point."""
+    """Choose the class to explain: `asked`, or the class of the decision."""
     return lambda probabilities: asked or class_of_decision(point, probabilities)
 
 
 def applicability(card: ModelCard, known: KnownFilm, bits: int) -> Applicability:
-    """Whether the model was trained on films such as this one."""
+    """Compare a film's kind with the model's training films."""
     of_file = known.file
     return assess(card.trained_on, view=known.view, acquisition=of_file.acquisition, vendor=of_file.vendor, bits=bits)
 
 
 def score_of(probabilities: Float64Array) -> float:
-    """How abnormal a film with these probabilities (3) is: 1 - P(normal)."""
+    """Return the abnormal score of probabilities (3): 1 - P(normal)."""
     return float(abnormal_score(probabilities[None])[0])
 
 
@@ -151,7 +159,11 @@ def decide(point: OperatingPoint, score: float) -> Decision:
 
 
 def operating_point(card: ModelCard, name: str, points: Sequence[OperatingPoint] | None = None) -> OperatingPoint:
-    """The one of that name, for films by themselves or among `points` of the card. Raises InputError: there is none."""
+    """Return an operating point by name, of films or among `points` of the card.
+
+    Raises:
+        InputError: there is none of this name.
+    """
     for point in card.operating_points if points is None else points:
         if point.name == name:
             return point
@@ -160,7 +172,7 @@ def operating_point(card: ModelCard, name: str, points: Sequence[OperatingPoint]
 
 
 class _Film:
-    """What is known of a film once it has been prepared."""
+    """A preprocessed film with its known properties."""
 
     image: Image
     prepared: Prepared
@@ -174,7 +186,7 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, phase: str, queued_s: float = 0.0) -> None:
-        """Ends a phase, of which `queued_s` were spent waiting."""
+        """End a phase, of which `queued_s` seconds were waiting time."""
         now = time.perf_counter()
         self._add(phase, now - self._last - queued_s)
         self._add("queue", queued_s)

@@ -1,4 +1,7 @@
-"""Runs a published network by torch, on a GPU where there is one. Nothing else of the service imports torch."""
+"""Run a published network with torch, on a GPU if available.
+
+No other module of the service imports torch.
+"""
 
 import threading
 from collections.abc import Callable
@@ -22,26 +25,34 @@ class TorchEngine:
     """One loaded network. `run` may be called from several threads at a time."""
 
     def __init__(self, kind: Network, weights: bytes, threads: int) -> None:
-        """Loads safetensors `weights`. So many `threads` prepare films at a time, and where there is no GPU torch has
-        as many. Raises ModelCorrupt."""
+        """Load safetensors `weights`; `threads` films are prepared at a time.
+
+        Without a GPU torch uses as many threads.
+
+        Raises:
+            ModelCorrupt: the weights don't fit the network.
+        """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cpu":
             torch.set_num_threads(threads)
         try:
             network = trained(kind, load(weights))
         except (SafetensorError, RuntimeError) as error:
-            raise ModelCorrupt(f"the weights are not those of {kind}; publish the model again") from error
+            raise ModelCorrupt(f"the weights don't fit {kind}; publish the model again") from error
         layout = torch.channels_last
         network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
         self._preparing = threading.BoundedSemaphore(threads)
         self._together = Together(partial(_forward, network, device), 1, MOST_AT_ONCE)
 
     def run(self, films: Float32Array, *, alone: bool = False) -> Answer:  # noqa: ARG002  a device is always shared
-        """The answer to network inputs, float32 N x 1 x S x S in [0, 1]."""
+        """Run the network on inputs, float32 N x 1 x S x S in [0, 1]."""
         return self._together.run(films)
 
     def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
-        """The same of the films that `prepare` makes. Raises what it raises."""
+        """Run the network on the films that `prepare` makes.
+
+        Errors of `prepare` are passed on.
+        """
         with self._preparing:
             films = prepare()
         return self.run(films, alone=alone)

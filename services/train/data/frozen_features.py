@@ -44,7 +44,7 @@ def frozen_maps(
         for first in range(0, len(images.inputs), _BATCH):
             yield from maps(images.inputs[first : first + _BATCH])
             if stopping():
-                raise JobInterrupted("stopped while the frozen stages were at work; run again, they begin anew")
+                raise JobInterrupted("stopped during the computation of frozen features; run again, it starts over")
 
     shape = (len(images.inputs), *maps(images.inputs[:1]).shape[1:])
     return filled(f"{images.name}-{_digest(stages)}", shape, rows, np.float16)

@@ -96,7 +96,7 @@ def _manifests(store: ObjectStore, plan: Plan) -> Iterator[bytes]:
             yield store.get(unit.done_key)
         except ObjectNotFound:
             raise StoreUnavailable(
-                f"{unit.done_key} is gone; unless it is just being made again: mammo resume {plan.run}"
+                f"{unit.done_key} is missing; if it is not being recreated, run `mammo resume {plan.run}`"
             ) from None
 
 
@@ -124,7 +124,7 @@ def lesion_places(store: ObjectStore, images: Images, edge: int) -> Places:
 
 def _read_mask(store: ObjectStore, variant: Variant) -> "npt.NDArray[np.uint8]":
     if variant.mask_key is None or variant.mask_sha256 is None:
-        raise StoreError(f"{variant.key} has no mask; it was not segmented")
+        raise StoreError(f"{variant.key} has no mask; run the segment stage first")
     return decode(_checked(store, variant.mask_key, variant.mask_sha256)).pixels.astype(np.uint8, copy=False)
 
 

@@ -95,8 +95,8 @@ class Several:
             fitted = mailbox.fitted(network.to(context.device))
         if fitted is None:
             raise TrainingProcessLost(
-                f"one of {self.processes} processes that train {self.network} died: out of memory, or a crash; see the "
-                "log. The job goes on from its checkpoint"
+                f"one of {self.processes} processes that train {self.network} died (out of memory or a crash); see its "
+                "log. The job continues from its checkpoint"
             )
         return fitted
 

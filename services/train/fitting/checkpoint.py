@@ -97,11 +97,11 @@ def from_bytes(data: bytes, identity: str) -> Checkpoint:
         progress = Progress.model_validate_json(metadata["progress"])
         checksum, owner = metadata["checksum"], metadata["identity"]
     except (SafetensorError, KeyError, ValidationError) as error:
-        raise CheckpointUnusable("this is not a whole checkpoint; delete it, and the job begins again") from error
+        raise CheckpointUnusable("the checkpoint is incomplete; delete it to restart the job") from error
     if checksum != _checksum(metadata["progress"], tensors):
-        raise CheckpointUnusable("the checkpoint is damaged; delete it, and the job begins again")
+        raise CheckpointUnusable("the checkpoint is damaged; delete it to restart the job")
     if owner != identity:
-        raise CheckpointUnusable("the checkpoint is of another recipe, seed, data set or network; begin the job again")
+        raise CheckpointUnusable("the checkpoint belongs to another recipe, seed, data set or network; restart the job")
     parts: dict[str, Tensors] = {"network": {}, "optimiser": {}, "best": {}}
     for key, tensor in tensors.items():
         part, _, name = key.partition("/")

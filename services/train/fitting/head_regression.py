@@ -98,8 +98,8 @@ def _drawn(train: Examples, inside: Inside, rng: np.random.Generator) -> tuple[F
     classes = np.concatenate(told)
     if missing := [label.value for index, label in enumerate(CLASSES) if index not in classes]:
         raise TooFewCircles(
-            f"no circle of the training films is {' or '.join(missing)}; choose another profile, or give "
-            "films whose lesions have a place"
+            f"no circle of the training films is {' or '.join(missing)}; choose another profile, or use "
+            "films with lesion positions"
         )
     return np.concatenate(found), classes
 

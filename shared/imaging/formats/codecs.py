@@ -37,7 +37,7 @@ def jpeg(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[
     header = codestreams.jpeg(frame)
     _agree(header, size)
     if header.process not in {codestreams.BASELINE, codestreams.EXTENDED, codestreams.LOSSLESS}:
-        raise UnsupportedImage("the DICOM's JPEG is progressive or of another kind; send it uncompressed")
+        raise UnsupportedImage("the DICOM's JPEG is progressive or of another unsupported kind; send it uncompressed")
     if header.bits == 8 and header.process != codestreams.LOSSLESS:
         times = min(halvings(*size, least_edge), MOST_HALVINGS)
         return _checked(lambda: decode_baseline(frame, size, times), size, times)
@@ -48,7 +48,9 @@ def jpeg_ls(frame: bytes, size: Size, _bits: int, _least_edge: int | None) -> tu
     header = codestreams.jpeg(frame)
     _agree(header, size)
     if header.process != codestreams.JPEG_LS:
-        raise UndecodableImage("the DICOM says JPEG-LS and holds another JPEG; send the file again")
+        raise UndecodableImage(
+            "the DICOM's transfer syntax is JPEG-LS but its data are another JPEG; correct it or send the file again"
+        )
     return _checked(lambda: imagecodecs.jpegls_decode(frame), size, 0)
 
 
@@ -90,7 +92,7 @@ def run_lengths(frame: bytes, size: Size, bits: int, _least_edge: int | None) ->
     width, height = size
     planes = bits // 8
     if len(frame) < 64 or int.from_bytes(frame[:4], "little") != planes:
-        raise UndecodableImage("the DICOM's run lengths have no proper header; send the file again")
+        raise UndecodableImage("the header of the DICOM's RLE data is invalid; send the file again")
 
     def decoded() -> npt.NDArray[np.generic]:
         words = imagecodecs.dicomrle_decode(frame, f"<u{planes}", out=width * height * planes)
@@ -103,10 +105,11 @@ def _agree(header: Codestream, size: Size) -> None:
     if (header.width, header.height) != size:
         width, height = size
         raise UndecodableImage(
-            f"the DICOM says {width} x {height} pixels and holds {header.width} x {header.height}; send the file again"
+            f"the DICOM declares {width} x {height} pixels but contains {header.width} x {header.height}; "
+            "send the file again"
         )
     if header.channels != 1 or not 2 <= header.bits <= 16:
-        raise UnsupportedImage("the DICOM's frame is not a single grey plane of at most 16 bits; send one grey film")
+        raise UnsupportedImage("the DICOM's frame is not one greyscale plane of at most 16 bits; send one grey film")
 
 
 def _checked(decode: Callable[[], npt.NDArray[np.generic]], size: Size, times: int) -> tuple[Pixels, int]:
@@ -119,5 +122,5 @@ def _checked(decode: Callable[[], npt.NDArray[np.generic]], size: Size, times: i
         raise UndecodableImage("the DICOM's frame can't be decoded; send the file again") from None
     width, height = size
     if decoded.shape != (-(-height >> times), -(-width >> times)) or decoded.itemsize > 2:
-        raise UndecodableImage("the DICOM's frame is not of the size that its header says; send the file again")
+        raise UndecodableImage("the DICOM's decoded frame differs in size from its header; send the file again")
     return unsigned(decoded), times

@@ -43,7 +43,7 @@ def jpeg(data: bytes) -> Codestream:
     position, header, exif = 2, None, b""
     while data[:2] == b"\xff\xd8" and position + 4 <= len(data):
         if data[position] != 0xFF:
-            raise UndecodableImage("a marker is missing in the JPEG; send the file again")
+            raise UndecodableImage("the JPEG lacks a marker; send the file again")
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
@@ -56,7 +56,9 @@ def jpeg(data: bytes) -> Codestream:
                 raise UndecodableImage("the JPEG has two frame headers; send the file again")
             bits, height, width, channels = struct.unpack_from(">BHHB", data, position + 4)
             if marker not in {BASELINE, EXTENDED, PROGRESSIVE, LOSSLESS, JPEG_LS}:
-                raise UnsupportedImage("the JPEG is hierarchical or arithmetic, which is not read; send it as PNG")
+                raise UnsupportedImage(
+                    "the JPEG is hierarchical or arithmetic-coded, which is unsupported; send it as PNG"
+                )
             header = Codestream(width, height, bits, channels, process=marker)
         if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
             exif = data[position + 10 : position + 2 + length]
@@ -101,7 +103,9 @@ def _jpeg_2000(data: bytes) -> Codestream:
         elif marker == 0xFF52:
             levels = _coding_style(data, position + 4)
         elif marker in {0xFF53, 0xFF5F}:
-            raise UnsupportedImage("the JPEG 2000 changes its coding on the way, which is not read; send it as PNG")
+            raise UnsupportedImage(
+                "the JPEG 2000 changes its coding between tiles, which is unsupported; send it as PNG"
+            )
         elif marker == 0xFF90:
             if header is None or levels is None:
                 break
@@ -118,7 +122,7 @@ def _image_and_tile_size(data: bytes, at: int) -> tuple[int, int, int, bool]:
     right, bottom, left, top, tile_width, tile_height, tile_left, tile_top = struct.unpack_from(">8I", data, at + 2)
     channels, depth, step_x, step_y = struct.unpack_from(">HBBB", data, at + 34)
     if channels != 1 or (step_x, step_y) != (1, 1):
-        raise UnsupportedImage("the JPEG 2000 is not a single grey plane; send one grey film")
+        raise UnsupportedImage("the JPEG 2000 is not one greyscale plane; send one grey film")
     if tile_width == 0 or tile_height == 0 or tile_left > left or tile_top > top:
         raise UndecodableImage("the JPEG 2000 header is corrupt; send the file again")
     tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
@@ -128,11 +132,11 @@ def _image_and_tile_size(data: bytes, at: int) -> tuple[int, int, int, bool]:
 
 
 def _coding_style(data: bytes, at: int) -> int:
-    """How often the image was halved."""
+    """Return the number of decomposition levels."""
     fields: tuple[int, ...] = struct.unpack_from(">BBHBBBB", data, at)
     style, _, layers, _, levels, block_width, block_height = fields
     precincts = struct.unpack_from(f">{levels + 1}B", data, at + 10) if style & 1 and levels <= 32 else ()
     small = any(min(size & 15, size >> 4) < 4 for size in precincts)
     if levels > 32 or layers > MAX_LAYERS or 2 ** (block_width + block_height + 4) < LEAST_CODE_BLOCK or small:
-        raise UnsupportedImage("the JPEG 2000 is cut into blocks too small or layers too many; send it as PNG")
+        raise UnsupportedImage("the JPEG 2000 has too small blocks or too many layers; send it as PNG")
     return levels

@@ -39,11 +39,11 @@ def decode(data: bytes, least_edge: int | None = None) -> Image:
         if start.match(data):
             image = read(data, least_edge)
             return image if least_edge is None else halved(check_not_too_small(image, least_edge), least_edge)
-    raise UnsupportedImage("not a format that is read; send PGM (P5), PNG, JPEG, TIFF or DICOM")
+    raise UnsupportedImage("unsupported image format; send PGM (P5), PNG, JPEG, TIFF or DICOM")
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """A grey PNG of uint8 or uint16 pixels (H x W).
+    """Encode uint8 or uint16 pixels (H x W) as a greyscale PNG.
 
     Level 1, the up filter and run lengths: on films several times as fast as level 6, and smaller.
     """
@@ -57,8 +57,10 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def encode_pgm(pixels: Pixels, bits: int | None = None) -> bytes:
-    """A binary PGM (P5) of uint8 or uint16 pixels (H x W), which declares a depth in bits, else that of the array; two
-    bytes a pixel are big-endian, as Netpbm asks."""
+    """Encode uint8 or uint16 pixels (H x W) as a binary PGM (P5) of a depth in bits.
+
+    The depth defaults to that of the array; two-byte pixels are big-endian, as Netpbm requires.
+    """
     height, width = pixels.shape
     samples = pixels if pixels.dtype == np.uint8 else pixels.astype(">u2")
     maxval = np.iinfo(pixels.dtype).max if bits is None else 2**bits - 1
@@ -103,7 +105,7 @@ def _read_png(data: bytes, _least_edge: int | None) -> Image:
     except Exception:  # noqa: BLE001  whatever libpng finds
         raise UndecodableImage("the PNG can't be decoded; send the file again") from None
     if decoded.shape[:2] != (header.height, header.width):
-        raise UndecodableImage("the PNG is not of the size that its header says; send the file again")
+        raise UndecodableImage("the decoded PNG differs in size from its header; send the file again")
     return _image(decoded, orientation_of(header.exif), "PNG")
 
 
@@ -113,7 +115,10 @@ def _read_tiff(data: bytes, _least_edge: int | None) -> Image:
 
 
 def _image(samples: npt.NDArray[np.uint8 | np.uint16], orientation: int, name: str) -> Image:
-    """The image of decoded samples (H x W, or H x W x channels): grey, the right way up, without opacity."""
+    """Create an image from samples (H x W, or H x W x channels).
+
+    Colour becomes grey, the orientation is applied, and opacity is dropped.
+    """
     if samples.ndim == 3 and samples.shape[2] > 2:
         grey = unsigned(cv2.cvtColor(samples[..., :3].copy(), cv2.COLOR_RGB2GRAY))
     else:
@@ -127,9 +132,9 @@ def _image(samples: npt.NDArray[np.uint8 | np.uint16], orientation: int, name: s
 def _read_jpeg(data: bytes, least_edge: int | None) -> Image:
     header = codestreams.jpeg(data)
     if header.bits != 8 or header.process in {codestreams.LOSSLESS, codestreams.JPEG_LS}:
-        raise UnsupportedImage("the JPEG is lossless or has other than 8 bits; send it as PNG")
+        raise UnsupportedImage("the JPEG is lossless or not of 8 bits; send it as PNG")
     if header.channels not in {1, 3}:
-        raise UnsupportedImage(f"the JPEG has {header.channels} channels, neither grey nor colour; send it as PNG")
+        raise UnsupportedImage(f"the JPEG has {header.channels} channels, expected 1 or 3; send it as PNG")
     check_size(header.width, header.height)
     times = min(halvings(header.width, header.height, least_edge), MOST_HALVINGS)
     orientation = orientation_of(header.exif)

@@ -67,7 +67,7 @@ class _Reader(BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.left -= 1
         if self.left < 0:
-            raise UndecodableImage("the DICOM has elements without end; send one film as it left the archive")
+            raise UndecodableImage("the DICOM has too many elements; send the film as exported by the archive")
         found = super().read(size)
         if size is not None and found and len(found) < size:
             raise EOFError
@@ -113,9 +113,9 @@ def _parsed(data: bytes) -> _File:
         # An explicit data set names the type of its first element in two capitals.
         explicit = data[reader.tell() + 4 : reader.tell() + 6].isalpha()
         syntax = _EXPLICIT if explicit else _IMPLICIT
-        notes.append("The file does not say its transfer syntax.")
+        notes.append("The file does not state its transfer syntax.")
     if syntax not in _NATIVE and syntax not in _CODECS:
-        raise UnsupportedImage("the DICOM's transfer syntax is none of those that are read; send it uncompressed")
+        raise UnsupportedImage("the DICOM's transfer syntax is unsupported; send it uncompressed")
     if syntax == _DEFLATED:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         reader = _Reader(inflate.decompress(reader.read(), MAX_INFLATED))
@@ -135,7 +135,7 @@ def _parsed(data: bytes) -> _File:
     sop_class = str(value_of(elements, 0x00080016) or value_of(meta, 0x00020002) or "")
     refuse_unsuitable(elements, sop_class)
     if not pixels:
-        raise UnsupportedImage("the DICOM holds no image of whole numbers; send one mammogram")
+        raise UnsupportedImage("the DICOM contains no image with integer pixels; send one mammogram")
     start, length = pixels[0]
     reader.seek(start)
     return _File(elements, sop_class, syntax, reader, length, order, notes)
@@ -146,20 +146,20 @@ def _image(file: _File, least_edge: int | None) -> Image:
     frames = or_passed_over(notes, lambda: whole_of(elements, 0x00280008, 1), 1)
     if frames > 1:
         raise UnsuitableKind(
-            f"the DICOM holds {frames} frames; send one mammogram at a time, no tomosynthesis", "tomosynthesis"
+            f"the DICOM has {frames} frames; send one two-dimensional mammogram, no tomosynthesis", "tomosynthesis"
         )
     photometric = str(value_of(elements, 0x00280004) or "").strip().upper()
     if not photometric:
         raise OddElement(0x00280004)
     if whole_of(elements, 0x00280002, 1) != 1 or photometric not in {"MONOCHROME1", "MONOCHROME2"}:
-        raise UnsupportedImage("the DICOM is not a single grey plane; send one grey mammogram")
+        raise UnsupportedImage("the DICOM is not greyscale; send one greyscale mammogram")
     width, height = whole_of(elements, 0x00280011), whole_of(elements, 0x00280010)
     check_size(width, height)
     allocated = whole_of(elements, 0x00280100)
     stored = whole_of(elements, 0x00280101, allocated)
     high_bit = whole_of(elements, 0x00280102, stored - 1)
     if allocated not in {8, 16}:
-        raise UnsupportedImage(f"the DICOM has {allocated} bits a pixel, not 8 or 16; send it with 16")
+        raise UnsupportedImage(f"the DICOM has {allocated} bits allocated per pixel, not 8 or 16; send it with 16")
     if not 1 <= stored <= high_bit + 1 <= allocated:
         raise UndecodableImage("the DICOM's bits allocated, stored and high bit disagree; send the file again")
 
@@ -194,25 +194,29 @@ def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
     expected = width * height * allocated // 8
     if file.length == _UNDEFINED:
         raise UndecodableImage(
-            "the DICOM says that its pixels are uncompressed and holds compressed ones; send it again"
+            "the DICOM's transfer syntax is uncompressed but its pixels are compressed; correct it or send it again"
         )
     spare = file.length - expected
     if not 0 <= spare <= MAX_SPARE:
         raise UndecodableImage(f"the DICOM has {file.length} bytes of pixels instead of {expected}; send it again")
     if spare > expected % 2:
-        file.notes.append(f"Spare bytes behind the pixels were passed over: {spare}.")
+        file.notes.append(f"Ignored extra bytes after the pixels: {spare}.")
     start = file.reader.tell()
     found = file.reader.getbuffer()[start : start + expected]
     if len(found) < expected:
         raise UndecodableImage(f"the DICOM has {len(found)} bytes of pixels instead of {expected}; send it again")
     if allocated == 8 and file.order == ">":
-        raise UnsupportedImage("the DICOM has bytes in big-endian words; send it in a little-endian transfer syntax")
+        raise UnsupportedImage(
+            "the DICOM has 8-bit pixels in big-endian words; send it in a little-endian transfer syntax"
+        )
     return unsigned(np.frombuffer(found, f"{file.order}u{allocated // 8}").reshape(height, width))
 
 
 def _frame(file: _File) -> bytes:
     """The one compressed frame, whatever fragments it is cut into and wherever an offset table says that it begins."""
     if file.length != _UNDEFINED:
-        raise UndecodableImage("the DICOM says that its pixels are compressed and holds others; send it again")
+        raise UndecodableImage(
+            "the DICOM's transfer syntax is compressed but its pixels are not; correct it or send it again"
+        )
     encaps.parse_basic_offsets(file.reader)
     return b"".join(encaps.generate_fragments(file.reader))

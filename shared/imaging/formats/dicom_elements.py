@@ -39,7 +39,7 @@ def or_passed_over(notes: list[str], read: Callable[[], T], otherwise: T, kind: 
     try:
         return read()
     except kind as error:
-        notes.append(f"{error.element} is empty or not valid and was passed over.")
+        notes.append(f"{error.element} is empty or not valid and was ignored.")
         return otherwise
 
 

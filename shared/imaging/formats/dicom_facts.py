@@ -114,14 +114,18 @@ _SYNTHESIZED_NAMES = re.compile(r"c-?view|s-?view|v-?preview|(intelligent|insigh
 
 
 def refuse_unsuitable(elements: Dataset, sop_class: str) -> None:
-    """Raise UnsuitableKind where the header says that the image is no mammogram for presentation."""
+    """Check that the image is a mammogram for presentation.
+
+    Raises:
+        UnsuitableKind: it is not; names the kind.
+    """
     kind = _unsuitable(elements, sop_class)
     if kind is not None:
         raise UnsuitableKind(f"the DICOM is {_KINDS[kind]}", kind)
 
 
 def _unsuitable(elements: Dataset, sop_class: str) -> str | None:
-    """The key in _KINDS of the first kind that the header tells of."""
+    """Return the key in _KINDS of the image's unsuitable kind, if it has one."""
     types, part, modality = set(_texts(elements, 0x00080008)), _text(elements, 0x00180015), _text(elements, 0x00080060)
     captured = sop_class in _SECONDARY_CAPTURES
     found = {
@@ -157,7 +161,7 @@ def facts_of(elements: Dataset, sop_class: str) -> FileFacts:
 
 
 def vendor_of(manufacturer: str) -> str | None:
-    """Return the one name of a manufacturer, "other" for one that is not listed, None for none."""
+    """Return a manufacturer's normalised name, "other" if unlisted, None if empty."""
     if not manufacturer.strip():
         return None
     found = (name for name, pattern in _VENDORS.items() if re.search(pattern, manufacturer, re.I))
@@ -179,7 +183,7 @@ def _views(elements: Dataset) -> Iterator[str]:
 
 
 def names_of_windows(elements: Dataset) -> list[str | None]:
-    """Return the names of a header's windows in their order, None for those that are not in common use."""
+    """Return the names of a header's windows in order; None if not in common use."""
     names = (name.lower() for name in _texts(elements, 0x00281055))
     return [name if name in _WINDOW_NAMES else None for name in names]
 
@@ -202,11 +206,11 @@ def _modifiers(elements: Dataset) -> tuple[str, ...] | None:
 def _marks(elements: Dataset, modifiers: tuple[str, ...], implant: bool | None) -> Iterator[str]:
     """Sentences about what a model may not know."""
     if modifiers:
-        yield f"The file says that it is no standard view: {', '.join(modifiers)}."
+        yield f"According to the file, this is not a standard view: {', '.join(modifiers)}."
     if implant:
-        yield "The file says that an implant is present."
+        yield "According to the file, an implant is present."
     if _says_yes(elements, 0x00280301):
-        yield "The file says that annotations are burnt into its pixels."
+        yield "According to the file, annotations are burned into its pixels."
     types = set(_texts(elements, 0x00080008))
     if types & _SUBTRACTED_TYPES or _text(elements, 0x00180010) not in {"", "NO", "NONE"}:
         yield "The file says that a contrast agent was given."
@@ -227,7 +231,10 @@ def _acquisition(elements: Dataset, sop_class: str) -> Acquisition | None:
 
 
 def _is_synthesized(elements: Dataset) -> bool:
-    """Whether it is a projection computed from tomosynthesis, by its Image Type or a product's name in its series."""
+    """Return True if the image was computed from tomosynthesis.
+
+    It is recognised by its Image Type or by a product's name in the series.
+    """
     named = _SYNTHESIZED_NAMES.search(_text(elements, 0x0008103E))
     return named is not None or bool(_SYNTHESIZED_TYPES & set(_texts(elements, 0x00080008)))
 

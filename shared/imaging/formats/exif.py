@@ -1,4 +1,4 @@
-"""Turns images as their files note that they are to be shown (Exif and TIFF tag 274, Orientation)."""
+"""Apply the orientation of images (Exif and TIFF tag 274)."""
 
 import struct
 
@@ -17,7 +17,7 @@ ON_ITS_SIDE = {5, 6, 7, 8}
 
 
 def orientation_of(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, noted in a block of Exif data (a TIFF without pixels); 1 where there is none."""
+    """Return the orientation, 1 to 8, of a block of Exif data; 1 if it has none."""
     try:
         form = form_of(exif)
         tags, _ = directory(exif, struct.unpack_from(form.offset, exif, 4)[0], form, {_ORIENTATION})
@@ -27,7 +27,7 @@ def orientation_of(exif: bytes) -> int:
 
 
 def turned(pixels: Pixels, orientation: int) -> Pixels:
-    """Return the pixels as they are to be shown. An unknown orientation changes nothing."""
+    """Return the pixels in display orientation; an unknown value changes nothing."""
     if orientation in _ROTATIONS:
         pixels = unsigned(cv2.rotate(pixels, _ROTATIONS[orientation]))
     return unsigned(cv2.flip(pixels, 1)) if orientation in _MIRRORED else pixels

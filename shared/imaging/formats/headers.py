@@ -56,7 +56,7 @@ def png(data: bytes) -> Header:
             width, height, bits = struct.unpack_from(">IIB", data, position + 8)
             header = Header(width, height, 2**bits - 1)
         if kind == b"acTL" and length == 8 and struct.unpack_from(">I", data, position + 8)[0] > 1:
-            raise UnsupportedImage("the PNG is animated; send one film a file")
+            raise UnsupportedImage("the PNG is animated; send one film per file")
         if kind == b"eXIf":
             header = replace(header, exif=data[position + 8 : end])
         if kind == b"IEND":

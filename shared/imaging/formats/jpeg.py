@@ -35,7 +35,7 @@ def decode_baseline(data: bytes, size: tuple[int, int], times: int) -> npt.NDArr
     except ValueError:
         raise UndecodableImage("the JPEG can't be decoded; send the file again") from None
     if decoded.shape != pixels.shape:
-        raise UndecodableImage("the JPEG is not of the size that its header says; send the file again")
+        raise UndecodableImage("the decoded JPEG differs in size from its header; send the file again")
     return pixels[..., 0]
 
 

@@ -121,7 +121,7 @@ def _lut(elements: Dataset, tag: int, order: _Order, signed: bool, notes: list[s
     if not 8 <= bits <= 16 or not entries - in_words <= len(values) or not len(values):
         raise OddElement(tag)
     if len(values) < entries:
-        notes.append("A look-up table lacks its last entry; the one before it stands in.")
+        notes.append("A look-up table lacks its last entry; the previous entry is used instead.")
     return Lut(first, np.minimum(values.astype(np.uint16), 2**bits - 1), bits)
 
 

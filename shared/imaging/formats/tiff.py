@@ -77,7 +77,7 @@ def header(data: bytes) -> Page:
         pages = list(enumerate(_directories(data)))
         full = [(index, tags) for index, tags in pages if not _is_reduced(tags)] or pages[:1]
         if len(full) > 1:
-            raise UnsupportedImage(f"the TIFF holds {len(full)} images; send one film a file")
+            raise UnsupportedImage(f"the TIFF holds {len(full)} images; send one film per file")
         index, tags = full[0]
         page = _page(index, tags)
         check_size(page.width, page.height)
@@ -108,7 +108,7 @@ def _directories(data: bytes) -> list[Tags]:
     (position,) = struct.unpack_from(form.offset, data, 4 if form.offset[1] == "I" else 8)
     while position:
         if position in seen or len(seen) == MAX_DIRECTORIES:
-            raise UnsupportedImage(f"the TIFF has more than {MAX_DIRECTORIES} directories; send one film a file")
+            raise UnsupportedImage(f"the TIFF has more than {MAX_DIRECTORIES} directories; send one film per file")
         seen.add(position)
         tags, position = directory(data, position, form, _WANTED)
         found.append(tags)
@@ -159,15 +159,15 @@ def _page(index: int, tags: Tags) -> Page:
     compression, extra = tags.get(_COMPRESSION, (1,))[0], len(tags.get(_EXTRA, ()))
     colours = 3 if photometric == _RGB else 1
     wrong = {
-        f"{sorted(bits)[0]} bits a sample, not 8 or 16": bits not in ({8}, {16}),
+        f"{sorted(bits)[0]} bits per sample, not 8 or 16": bits not in ({8}, {16}),
         "signed or floating-point samples": formats != {1},
         f"the compression {_OTHER_COMPRESSIONS.get(compression, compression)}": compression not in _COMPRESSIONS,
         "its samples in separate planes (PlanarConfiguration 2)": tags.get(_PLANAR, (1,)) != (1,),
         "its bits in reverse order (FillOrder 2)": tags.get(_FILL_ORDER, (1,)) != (1,),
-        "a predictor that is not read": tags.get(_PREDICTOR, (1,)) not in {(1,), (2,)},
+        "an unsupported predictor": tags.get(_PREDICTOR, (1,)) not in {(1,), (2,)},
         "a palette or colours other than RGB": photometric not in {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB},
-        "its 0 as white at 16 bits": photometric == _WHITE_IS_ZERO and bits == {16},
-        "more samples a pixel than one film has": samples != colours + extra or extra > 1,
+        "white as 0 (WhiteIsZero) at 16 bits": photometric == _WHITE_IS_ZERO and bits == {16},
+        "more samples per pixel than a film has": samples != colours + extra or extra > 1,
     }
     for problem, holds in wrong.items():
         if holds:
@@ -194,7 +194,7 @@ def _check_parts(data: bytes, tags: Tags, page: Page) -> None:
     if not len(offsets) == len(sizes) == count:
         raise UndecodableImage("the TIFF's strips or tiles do not cover its image; send the file again")
     if any(start + size > len(data) or not size for start, size in zip(offsets, sizes, strict=True)):
-        raise UndecodableImage("the TIFF ends before its pixels do; send the file again")
+        raise UndecodableImage("the TIFF's pixel data are truncated; send the file again")
     stored = page.channels * page.bits // 8 * row
     if tags.get(_COMPRESSION, (1,)) == (_UNCOMPRESSED,) and any(
         size < stored * height for size, height in zip(sizes, heights, strict=True)

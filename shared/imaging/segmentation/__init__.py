@@ -1,1 +1,1 @@
-"""From a film to its parenchyma: skin line, breast, chest wall, muscle, view, and whether it is a mammogram at all."""
+"""Segmentation of the parenchyma, with view, orientation and the mammogram gate."""

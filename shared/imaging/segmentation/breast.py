@@ -1,4 +1,4 @@
-"""Find the breast on a film: all that is brighter than its skin line and hangs together, with the pectoral muscle."""
+"""Find the breast, including the pectoral muscle: the region above the skin line."""
 
 import math
 from dataclasses import dataclass
@@ -90,16 +90,17 @@ class Work:
 
 
 def fine(pixels: Grey) -> Grey:
-    """A film (H x W) of any size at so many times the coarse size."""
+    """Resize a film (H x W) to the working size."""
     height, width = pixels.shape
     scale = COARSE_EDGE / max(height, width)
     return u8(_resized(pixels, (max(1, round(width * scale)), max(1, round(height * scale))), FINE))
 
 
 def find_breast(reduced: Grey) -> Work:
-    """Finds the breast, with the pectoral muscle, on a `fine` film (uint8).
+    """Find the breast, including the pectoral muscle, on a `fine` film (uint8).
 
-    Raises NotAMammogram where nothing on the film has the contrast and the area of a breast.
+    Raises:
+        NotAMammogram: nothing on the film has the contrast and the area of a breast.
     """
     size = reduced.shape[1] // FINE, reduced.shape[0] // FINE
     film = without_bars(u8(_resized(reduced, size, 2)))
@@ -114,12 +115,12 @@ def find_breast(reduced: Grey) -> Work:
     breast, contour = largest(u8(outline > 127))
     area = cv2.countNonZero(breast) / breast.size
     if not AREA[0] <= area <= AREA[1]:
-        raise NotAMammogram(f"no breast was found ({area:.0%} of the frame stands out)")
+        raise NotAMammogram(f"no breast was found ({area:.0%} of the image is bright)")
     return Work(film, grey, breast, contour, around(outline, breast), skin.stepped)
 
 
 def enlarged(outline: Grey, shape: tuple[int, ...]) -> tuple[Grey, Box]:
-    """The mask that an outline stands for (255 and 0, H x W as `shape` says), and its box."""
+    """Return the mask of an outline (255 and 0, H x W as in `shape`), and its box."""
     mask = np.zeros(shape, np.uint8)
     left, top, part = 0, 0, mask
     times = shape[0] // outline.shape[0]

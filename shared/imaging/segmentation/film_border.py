@@ -1,4 +1,4 @@
-"""Remove what scanners leave around a film: white bars along its edges, which would join the breast."""
+"""Remove scanner artefacts: white bars along the film's edges."""
 
 from collections.abc import Callable
 
@@ -26,9 +26,11 @@ _SIDES: tuple[Callable[[Grey], Grey], ...] = (
 
 
 def without_bars(film: Grey) -> Grey:
-    """Blacken white bars at the edges of a film (H x W), which may be padded; the film itself where it has none.
+    """Blacken white bars at the edges of a film (H x W), which may be padded.
 
-    A bar is brighter than what lies behind it in most of its length, and lit in nearly all of it.
+    A bar is brighter than the region next to it in most of its length, and lit in nearly all of it. A film without bars
+    is
+    returned unchanged.
     """
     x, y, width, height = cv2.boundingRect(np.asarray(film > _PADDING, np.uint8))
     if min(width, height) < _FADES / _DEEPEST:

@@ -31,12 +31,12 @@ _INSET = 3  # pixels between an edge and where grey is taken next to it: the smo
 _GROUND = 4  # pixels around the breast that are not counted as ground
 _SPARSE = (slice(1, None, 2), slice(1, None, 2))  # grey levels are counted at every second pixel of every second row
 _INSIDE = np.ones((5, 5), np.uint8)  # by which the breast is eroded before tissue is looked at
-_PASSED = "it has the shape, the chest wall, the skin line and the dark ground of a mammogram"
+_PASSED = "it has the shape, chest wall, skin line and dark background of a mammogram"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """`score` is 0 for what is certainly no mammogram and 1 for what certainly is one; `reason` says why."""
+    """Result of the mammogram gate: `score`, 0 (certainly none) to 1, and `reason`."""
 
     score: float
     reason: str
@@ -59,19 +59,19 @@ class Trait:
 
 
 _COMPLAINTS = {
-    "convexity": "what stands out on it has not the smooth shape of a breast",
-    "height": "what stands out on it is too small for a breast",
-    "aspect": "what stands out on it is too wide for a breast",
+    "convexity": "its bright region does not have the smooth shape of a breast",
+    "height": "its bright region is too small for a breast",
+    "aspect": "its bright region is too wide for a breast",
     "wall": "there is no straight chest wall",
     "fading": "it does not fade from a chest wall to a skin line",
-    "across": "it shows no skin line, but reaches from side to side",
+    "across": "it has no skin line: its bright region extends from side to side",
     "ground": "its background is not dark",
     "margin": "there is no dark background beyond the skin line",
-    "levels": "what stands out on it is even, not tissue",
+    "levels": "its bright region is too uniform for tissue",
     "detail": "it has no fine detail",
-    "grain": "it is full of fine structure, as text and noise are",
-    "rest": "what stands out on it is flat, not tissue",
-    "unrest": "it is busier than tissue is",
+    "grain": "it has too much fine structure, like text or noise",
+    "rest": "its bright region has too little contrast for tissue",
+    "unrest": "it has more structure than tissue",
 }
 
 
@@ -110,7 +110,7 @@ DIGITAL = _traits(
 
 
 def judge(work: Work) -> Gate:
-    """The gate's answer for a reduced film with its chest wall on the left."""
+    """Return the gate's result for a reduced film with its chest wall on the left."""
     traits = DIGITAL if work.stepped else SCANNED
     measured = measure(work)
     scores = {name: trait.score(measured[name]) for name, trait in traits.items() if name in measured}
@@ -120,7 +120,10 @@ def judge(work: Work) -> Gate:
 
 
 def measure(work: Work) -> dict[str, float]:
-    """The number of each trait. Grey levels are counted in contrasts: from the ground to the mean of the breast."""
+    """Measure the value of each trait.
+
+    Grey levels are in units of contrast: from the background to the mean of the breast.
+    """
     outside = cv2.dilate(work.breast, np.ones((2 * _GROUND + 1, 2 * _GROUND + 1), np.uint8)) == 0
     around = work.grey[_SPARSE][outside[_SPARSE]].astype(np.uint8)
     ground = float(np.bincount(around, minlength=256).cumsum().searchsorted(around.size / 5)) if around.size else 255.0
@@ -164,7 +167,7 @@ def _edges(work: Work, ground: float, contrast: float) -> dict[str, float]:
 
 
 def _middle(values: Float32Array) -> float:
-    """The median, or the greater of two; `np.median` takes twenty times as long."""
+    """Return the median, or the greater of two; `np.median` is twenty times slower."""
     return float(np.sort(values)[len(values) // 2])
 
 

@@ -1,6 +1,6 @@
-"""Find out on which side of a film the chest wall is: the straight side of the breast's outline.
+"""Find the side of the chest wall: the straight side of the breast's outline.
 
-Laterality does not tell: hospitals send right breasts with the wall on either side, and so do scanners.
+Laterality does not determine it: some hospitals and scanners mirror films.
 """
 
 import cv2

@@ -20,7 +20,7 @@ def u8(array: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Grey:
     return np.asarray(array, np.uint8)
 
 
-def largest(mask: Grey, complaint: str = "nothing on the frame stands out from its background") -> tuple[Grey, Points]:
+def largest(mask: Grey, complaint: str = "nothing in the image differs from its background") -> tuple[Grey, Points]:
     """Return the largest connected region, without holes, and its contour.
 
     Raises:
@@ -35,7 +35,7 @@ def largest(mask: Grey, complaint: str = "nothing on the frame stands out from i
 
 
 def opened(mask: Grey, radius: int) -> Grey:
-    """Remove what is narrower than twice the radius; the frame's edge counts as inside."""
+    """Remove parts narrower than twice the radius; the frame's edge counts as inside."""
     square, crosses = _octagon(radius)
     return grown(u8(cv2.erode(cv2.erode(mask, square), _CROSS, iterations=crosses)), radius)
 
@@ -89,5 +89,5 @@ def around(outline: Grey, region: Grey) -> Grey:
 
 
 def part_of_way(value: float, between: tuple[float, float]) -> float:
-    """How far a value has come from the first to the second, 0 to 1."""
+    """Return the relative position of a value between two limits, 0 to 1."""
     return min(max((value - between[0]) / (between[1] - between[0]), 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""Breast segmentation: turns a film so that its chest wall is on the left and blacks out all that is not parenchyma."""
+"""Breast segmentation: orient a film and blacken everything but the parenchyma."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,7 +56,7 @@ class Segmentation:
 
     @property
     def box(self) -> Box:
-        """That of `mask`."""
+        """Return the box of `mask`."""
         x, y, width, height = (self.times * length for length in self.drawn_box)
         return x, y, width, height
 
@@ -78,7 +78,7 @@ class Segmentation:
 
     @cached_property
     def gate(self) -> Gate:
-        """Whether it looks like a mammogram at all."""
+        """Return the result of the mammogram gate."""
         return judge(self.work)
 
     def _of_full_size(self, mask: Grey) -> Grey:
@@ -89,9 +89,12 @@ class Segmentation:
 
 
 def segment(pixels: Pixels, bits: int = 8, view: str | None = None) -> Segmentation:
-    """Segments a film (H x W, any size, either laterality, also rotated by up to 30 degrees) of a depth in bits.
+    """Segment a film (H x W) of any size and laterality, rotated by up to 30 degrees.
 
-    What is breast is found on its upper 8 bits. Raises NotAMammogram where there is none.
+    The breast is found on the upper 8 of `bits`.
+
+    Raises:
+        NotAMammogram: there is no breast.
     """
     shallow = to_8bit(Image(pixels, bits))
     reduced = fine(shallow)

@@ -1,4 +1,4 @@
-"""Tell craniocaudal (CC) from mediolateral oblique (MLO) views by the shape of the breast.
+"""Infer craniocaudal (CC) and mediolateral oblique (MLO) views from the shape.
 
 On an oblique view the breast hangs from the muscle: it is wide at its top and reaches farthest from the chest wall
 below its middle. On a craniocaudal view both ends taper towards the chest wall and the farthest place is in the middle.
@@ -25,7 +25,7 @@ _KNOWN = 0.57
 
 @dataclass(frozen=True)
 class View:
-    """The view of a film. `name` is None where it is not known; `score` (0.5 to 1) is how sure an inferred one is."""
+    """View of a film: `name`, None if unknown, and `score`, 0.5 to 1 if inferred."""
 
     name: str | None
     score: float
@@ -33,12 +33,12 @@ class View:
 
     @property
     def shows_muscle(self) -> bool:
-        """Whether the pectoral muscle is to be looked for: on all but craniocaudal views."""
+        """Return True if the pectoral muscle is searched: on all but craniocaudal views."""
         return self.name is None or "CC" not in self.name
 
 
 def view_of(breast: Upright, declared: str | None) -> View:
-    """Return the view that the file declares, or else the one that the breast's shape tells."""
+    """Return the declared view, else the view inferred from the breast's shape."""
     if declared is not None:
         return View(declared, 1.0, "file")
     width = cv2.reduce(breast.breast, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()

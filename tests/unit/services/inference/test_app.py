@@ -119,7 +119,7 @@ def test_bad_input_gets_a_problem_document(ready: FlaskClient, data: bytes, stat
 def test_a_form_without_a_file_is_told_so(ready: FlaskClient) -> None:
     answer = ready.post("/v1/predictions", data={"note": "x"}, content_type="multipart/form-data")
     assert answer.status_code == 400
-    assert "holds no file" in answer.json["detail"]
+    assert "contains no file" in answer.json["detail"]
 
 
 def test_unknown_routes_and_methods_are_problems_too(client: FlaskClient) -> None:

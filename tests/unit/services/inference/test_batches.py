@@ -101,7 +101,7 @@ def test_a_file_name_that_is_not_utf_8_gets_its_problem_and_the_others_go_on(
     assert (bad.index, bad.key) == (1, "inbox/gr\\udcf6\\udcdfe.png")
     assert bad.problem is not None
     assert (bad.problem.code, bad.finding) == ("image-unreadable", None)
-    assert "rename it" in bad.problem.detail
+    assert "rename the file" in bad.problem.detail
 
 
 @pytest.mark.parametrize("lists", ["whole", "lost"])

@@ -71,7 +71,7 @@ def test_a_job_is_what_its_name_says(name: str) -> None:
     "name", ["", "resnet50", "resnet50/patient/fold-x", "vgg/patient/fold-0", "resnet50/honest/fold-0", "a/b/c/d"]
 )
 def test_what_names_no_job_is_refused(name: str) -> None:
-    with pytest.raises(PlanError, match="is no training job; expected NETWORK/PROTOCOL/fold-K"):
+    with pytest.raises(PlanError, match="is not a training job; expected NETWORK/PROTOCOL/fold-K"):
         parse_job(name)
 
 
@@ -96,7 +96,7 @@ def test_weights_of_a_run_of_before_are_beside_its_result(store: DirectoryStore,
     store.put(layout.fold_file(plan.run, HONEST, MODEL), WEIGHTS)
     assert read_weights(store, plan, result(HONEST)) == WEIGHTS
     store.put(layout.fold_file(plan.run, HONEST, MODEL), b"other")
-    with pytest.raises(ModelCorrupt, match="is not what was trained"):
+    with pytest.raises(ModelCorrupt, match="differs from the trained weights"):
         read_weights(store, plan, result(HONEST))
     delete_weights(store, plan, HONEST)
     with pytest.raises(ObjectNotFound):
@@ -200,7 +200,7 @@ def test_results_of_jobs_that_divided_the_patients_otherwise_are_not_put_togethe
     store: DirectoryStore, plan: Plan
 ) -> None:
     put(store, plan, result("resnet50/patient/fold-0"))  # the films of the other fold
-    with pytest.raises(PlanError, match=r"divided the patients in different ways; start a new run"):
+    with pytest.raises(PlanError, match=r"used different patient splits; start a new run"):
         read_results(store, plan)
     put(store, plan, holding_out(result("resnet50/patient/fold-0"), "mdb1"))
     read_results(store, plan)

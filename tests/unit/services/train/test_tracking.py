@@ -84,7 +84,7 @@ def test_a_tracker_that_fails_is_told_no_more_and_training_goes_on(
         for number in (1, 2, 3):
             tell(epoch(number))
     assert failing.told == [1, 2]
-    assert [record.message for record in caplog.records] == ["a tracker fails and is told no more"]
+    assert [record.message for record in caplog.records] == ["a tracker failed and is disabled"]
 
 
 def test_tensorboard_shows_a_curve_for_each_job_without_what_an_interruption_undid(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_sheet_of_a_film_is_drawn_by_a_recipe_of_ones_own(film: Path, tmp_path
     recipe, out = tmp_path / "mine.toml", tmp_path / "drawn.png"
     recipe.write_text('name = "mine"\nvariants = 5\n')
     said = mammo("augment", "--preview", str(film), "--recipe", str(recipe), "--out", str(out))
-    assert f"5 of 5 variants by recipe {AugmentationRecipe(name='mine', variants=5).id}" in said
+    assert f"5 of 5 variants of recipe {AugmentationRecipe(name='mine', variants=5).id}" in said
     assert cv2.imread(str(out)) is not None
 
 
@@ -70,9 +70,9 @@ def test_what_is_wrong_with_a_call_is_told_and_nothing_is_drawn(film: Path, tmp_
     broken = tmp_path / "broken.pgm"
     broken.write_bytes(film.read_bytes()[:-1])
     for arguments, error, advice in (
-        (("--preview", "/no/such/film.png"), InputError, "name another file"),
+        (("--preview", "/no/such/film.png"), InputError, "check the path"),
         (("--preview", str(broken)), ImageError, "send the file again"),
-        (("--preview", str(film), "--recipe", "/no/such.toml"), InputError, "name another file"),
+        (("--preview", str(film), "--recipe", "/no/such.toml"), InputError, "check the path"),
     ):
         with pytest.raises(error, match=advice):
             mammo("augment", *arguments, "--out", str(out))

@@ -210,7 +210,7 @@ def test_promotion_rollback_and_history_by_hand(store: DirectoryStore) -> None:
     assert "v2 was slow" in mammo("models", "history", "resnet50")
     assert "v2 is the candidate" in mammo("models", "promote", "resnet50", "v2", "--alias", "candidate")
     assert "candidate" in mammo("models", "list")
-    with pytest.raises(InputError, match="add --reason"):
+    with pytest.raises(InputError, match="with --reason"):
         mammo("models", "promote", "resnet50", "v2", "--force")
     with pytest.raises(InputError, match="choose one of production, candidate"):
         mammo("models", "rollback", "resnet50", "--alias", "staging")
@@ -239,7 +239,7 @@ def test_a_version_whose_card_is_damaged_is_shown_as_such(store: DirectoryStore)
     models.publish(store, model_card("resnet50", "v1"), {"model.onnx": b"graph"})
     store.put("models/resnet50/v1/card.json", b"{}")
     assert "DAMAGED" in mammo("models", "list")
-    with pytest.raises(ModelCorrupt, match=r"v1/card\.json is damaged, or of another release"):
+    with pytest.raises(ModelCorrupt, match=r"v1/card\.json is damaged or written by another release"):
         mammo("models", "card", "resnet50", "v1")
 
 
@@ -279,7 +279,7 @@ def test_every_command_explains_itself(command: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        (("ingest", "/no/such/folder"), "there is no such folder or archive"),
+        (("ingest", "/no/such/folder"), "there is no such folder or archive; check the path"),
         (("run", "--dataset", "nope"), "mammo ingest FOLDER --dataset nope"),
         (("status", "nope"), "`mammo status` lists the runs"),
         (("predict", __file__, "--url", "http://127.0.0.1:9"), "mammo serve"),
@@ -308,13 +308,13 @@ def test_settings_that_are_missing_are_named(tmp_path: Path) -> None:
 
 
 def test_keys_are_made_listed_followed_and_revoked(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "There is no API key" in mammo("keys", "list")
+    assert "There are no API keys" in mammo("keys", "list")
     made = mammo("keys", "create", "pacs", "--scope", "predict", "--a-minute", "60").split()
     key = next(word for word in made if word.startswith("mammo_"))
     listed = mammo("keys", "list")
     assert key.split("_")[1] in listed
     assert key not in listed
-    assert "follows" in mammo("keys", "rotate", key.split("_")[1])
+    assert "replaces" in mammo("keys", "rotate", key.split("_")[1])
     assert "is revoked" in mammo("keys", "revoke", key.split("_")[1])
     monkeypatch.setenv("METRICS_KEY", key)
     brought = mammo("keys", "create", "prometheus", "--scope", "metrics", "--from-env", "METRICS_KEY")

@@ -44,7 +44,7 @@ def test_a_demo_begins_without_what_an_earlier_one_left(tmp_path: Path) -> None:
 def test_a_demo_empties_nothing_that_is_not_of_a_demo(tmp_path: Path, made: str) -> None:
     (tmp_path / made).mkdir()
     (tmp_path / made / "mine").write_text("of somebody else")
-    with pytest.raises(InputError, match=f"{made} was not made by a demo"), demo._stack_of_demo(tmp_path, 0):
+    with pytest.raises(InputError, match=f"{made} was not created by a demo"), demo._stack_of_demo(tmp_path, 0):
         pass
     assert (tmp_path / made / "mine").exists()
 

@@ -238,10 +238,10 @@ def test_a_malformed_row_is_refused_by_file_and_line(tmp_path: Path, row: str, p
 @pytest.mark.parametrize(
     ("rows", "line", "problem"),
     [
-        ("mdb001 G NORM\nmdb001 G CIRC B 10 10 5", 1, "normal here and has another row"),
-        ("mdb001 G CIRC B 10 10 5\nmdb001 G NORM", 2, "normal here and has another row"),
+        ("mdb001 G NORM\nmdb001 G CIRC B 10 10 5", 1, "normal here but has another row"),
+        ("mdb001 G CIRC B 10 10 5\nmdb001 G NORM", 2, "normal here but has another row"),
         ("mdb001 G CIRC B 10 10 5\nmdb001 F CIRC B 20 20 5", 2, "has density G at Info.txt:1"),
-        ("mdb001 G NORM\nmdb002 G NORM", 2, "film mdb002 has no image; mdb002.pgm is missing"),
+        ("mdb001 G NORM\nmdb002 G NORM", 2, "film mdb002 has no image; add mdb002.pgm"),
     ],
     ids=["normal first", "normal last", "conflicting densities", "missing film"],
 )

@@ -71,7 +71,7 @@ def test_a_byte_order_mark_and_an_empty_line_are_no_harm(tmp_path: Path) -> None
         (OTHER.replace("yes", "no"), r"films\.csv:3: only generated films"),
         (OTHER.replace("p1", "p2"), r"films\.csv:3: exam e1 has films of two patients"),
         (OTHER.replace("a_R_CC", "a_L_CC"), r"films\.csv:3: film a_L_CC has another row, \S+films\.csv:2"),
-        (OTHER.replace("films/b", "films/c"), r"films\.csv:3: film a_R_CC has no image; films/c\.pgm is missing"),
+        (OTHER.replace("films/b", "films/c"), r"films\.csv:3: film a_R_CC has no image; add films/c\.pgm"),
     ],
 )
 def test_a_row_that_is_wrong_is_named_with_its_line(tmp_path: Path, row: str, message: str) -> None:
@@ -85,8 +85,8 @@ def test_a_row_that_is_wrong_is_named_with_its_line(tmp_path: Path, row: str, me
         (LESION.replace("a_L_CC", "a_L_MLO"), r"lesions\.csv:2: film a_L_MLO has no row"),
         (LESION.replace("20.5", "70"), r"lesions\.csv:2: \(70, 10\) is outside film a_L_CC, 64 x 48"),
         (LESION.replace("20.5", "left"), r"lesions\.csv:2: column 'x'"),
-        (LESION.replace("malignant", "benign"), r"films\.csv:2: film a_L_CC is malignant here and has a lesion that"),
-        (LESION.replace("a_L", "a_R"), r"films\.csv:3: film a_R_CC is normal here and has a lesion that is malignant"),
+        (LESION.replace("malignant", "benign"), r"films\.csv:2: film a_L_CC is malignant here but has a lesion that"),
+        (LESION.replace("a_L", "a_R"), r"films\.csv:3: film a_R_CC is normal here but has a lesion that is malignant"),
     ],
 )
 def test_a_lesion_that_is_wrong_is_named_with_its_line(tmp_path: Path, lesion: str, message: str) -> None:
@@ -100,7 +100,7 @@ def test_a_lesion_may_have_no_place(tmp_path: Path) -> None:
 
 
 def test_an_image_that_no_row_names_is_not_passed_over(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"b\.pgm.* no row of films\.csv names it"):
+    with pytest.raises(DatasetError, match=r"b\.pgm.* films\.csv has no row"):
         read(write(tmp_path, (ROW,)))
 
 

@@ -123,7 +123,7 @@ def test_one_that_died_is_reported_with_the_end_of_its_log(tmp_path: Path) -> No
         processes.start("hasty", (sys.executable, "-c", "print('no such film'); raise SystemExit(3)"), dict(os.environ))
         wait_until(lambda: "no such film" in (tmp_path / "logs" / "hasty.log").read_text())
         time.sleep(0.3)
-        with pytest.raises(ProcessDied, match=r"hasty has ended with status 3(.|\n)*no such film"):
+        with pytest.raises(ProcessDied, match=r"hasty ended with status 3(.|\n)*no such film"):
             processes.check()
 
 

@@ -24,7 +24,7 @@ def test_a_model_of_mias_says_of_a_digital_craniocaudal_film_that_it_knows_nothi
     found = assess(MIAS, view="CC", acquisition="digital", vendor="Hologic", bits=12)
     assert not found.applies
     assert found.reasons[0] == (
-        "this model knows nothing about such films: it was trained on oblique (MLO) film scans of 8 bits only; this is "
+        "the model was not trained on such films: it was trained on oblique (MLO) film scans of 8 bits only; this is "
         "a digital craniocaudal (CC) film of 12 bits by Hologic"
     )
     assert found.misfits == ("view", "acquisition", "bits")
@@ -85,23 +85,23 @@ def test_unknown_facts_of_a_film_are_told_and_count_neither_for_nor_against() ->
     found = assess(CLINIC, view="CC", bits=12)
     assert found.applies
     assert found.unknown == ("acquisition", "vendor")
-    assert found.reasons == ("not known of this film: how it was acquired, its vendor",)
+    assert found.reasons == ("unknown for this film: how it was acquired, its vendor",)
     strange = assess(CLINIC, view="AT")
     assert strange.misfits == ("view",)
-    assert strange.reasons[1] == "not known of this film: how it was acquired, its vendor, its depth"
+    assert strange.reasons[1] == "unknown for this film: how it was acquired, its vendor, its depth"
 
 
 def test_a_fact_that_is_unknown_of_all_training_films_is_told_and_not_held_against_a_film() -> None:
     found = assess(MIAS, view="MLO", acquisition="film scan", vendor="Lumisys", bits=8)
     assert found.applies
     assert found.unknown == ("vendor",)
-    assert found.reasons == ("not known of the films that the model was trained on, so not compared: its vendor",)
+    assert found.reasons == ("unknown for the training films, so not compared: its vendor",)
 
 
 def test_a_card_that_does_not_say_what_it_was_trained_on_applies_to_nothing() -> None:
     found = assess(None, view="MLO", acquisition="film scan", bits=8)
     assert not found.applies
-    assert found.reasons == ("the model's card does not say what films it was trained on",)
+    assert found.reasons == ("the model's card does not state which films it was trained on",)
 
 
 @pytest.mark.parametrize(

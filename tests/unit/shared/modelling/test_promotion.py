@@ -63,7 +63,7 @@ def test_only_what_is_better_passes_where_that_is_asked_for() -> None:
     with pytest.raises(PromotionRefused, match="no better than"):
         compare(judged(1.2), judged(1.2), only_if_better=True)
     other = model_card(version="v2", dataset="another")
-    with pytest.raises(PromotionRefused, match="nothing says whether it is better than v1"):
+    with pytest.raises(PromotionRefused, match="it can't be compared with v1"):
         check_not_worse(model_card(), other, None, only_if_better=True)
 
 

@@ -161,7 +161,7 @@ def test_a_film_that_changes_between_check_and_copy_is_refused_by_name(store: Di
         if (doing, done) == ("checking films", FILMS):
             (source.path / "mdb001.pgm").write_bytes(encode_pgm(np.zeros((48, 64), np.uint8)))
 
-    with pytest.raises(DatasetError, match="changed while it was being ingested") as refused:
+    with pytest.raises(DatasetError, match="changed during ingestion") as refused:
         ingest(store, source, "mias", change)
     assert refused.value.where == "mdb001.pgm"
     with pytest.raises(ObjectNotFound):

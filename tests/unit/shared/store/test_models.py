@@ -174,7 +174,7 @@ def test_a_version_of_before_has_its_files_beside_its_card(store: DirectoryStore
     assert {name: models.read_file(store, card, name) for name in FILES} == FILES
     assert promote(store, "v1").version == "v1"
     store.put("models/resnet50/v1/model.onnx", b"damaged")
-    with pytest.raises(ModelCorrupt, match="is not the file that its card names"):
+    with pytest.raises(ModelCorrupt, match="differs from its card's SHA-256"):
         models.read_file(store, card, "model.onnx")
     models.publish(store, model_card(), FILES)
     assert models.read_file(store, card, "model.onnx") == b"graph"

@@ -102,7 +102,7 @@ def test_the_list_of_keys_shows_no_key_and_no_hash(client: FlaskClient) -> None:
 def test_a_key_that_can_not_be_made_is_told(client: FlaskClient, wanted: object) -> None:
     refused = client.post("/v1/keys", json=wanted)
     assert refused.status_code == 400
-    assert "the body is not what this route takes" in refused.json["detail"]
+    assert "invalid body" in refused.json["detail"]
 
 
 def test_a_limit_of_requests_a_minute_lets_them_come_at_once_and_then_by_the_clock(empty: DirectoryStore) -> None:
@@ -111,7 +111,7 @@ def test_a_limit_of_requests_a_minute_lets_them_come_at_once_and_then_by_the_clo
     found.clock = lambda: now[0]
     for _ in range(3):
         found.leave(found.enter(header, "predict"))
-    with pytest.raises(LimitReached, match="3 times a minute") as refused:
+    with pytest.raises(LimitReached, match="3 requests per minute") as refused:
         found.enter(header, "predict")
     assert refused.value.retry_after_s == 20
     now[0] = 20.0
@@ -124,7 +124,7 @@ def test_a_limit_of_requests_at_once_ends_with_the_first_of_them(empty: Director
     found, header = access(empty, requests_at_once=2)
     first = found.enter(header, "predict")
     found.enter(header, "predict")
-    with pytest.raises(LimitReached, match="2 requests at work"):
+    with pytest.raises(LimitReached, match="2 concurrent requests"):
         found.enter(header, "predict")
     found.leave(first)
     found.enter(header, "predict")
@@ -159,7 +159,7 @@ def test_keys_stay_known_while_the_store_is_away(empty: DirectoryStore, monkeypa
     found.enter(header, "predict")
     unread = Access(empty)
     unread.refresh()
-    with pytest.raises(StoreUnavailable, match="could not be read yet"):
+    with pytest.raises(StoreUnavailable, match="could not be loaded"):
         unread.enter(header, "predict")
 
 

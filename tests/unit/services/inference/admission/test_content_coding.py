@@ -41,12 +41,12 @@ def test_a_coding_is_undone_in_whatever_pieces_the_body_comes(coding: str | None
 @pytest.mark.parametrize(
     ("coding", "body", "told"),
     [
-        ("gzip", TEXT, "is not of the Content-Encoding gzip"),
-        ("deflate", b"\x08\xff" + TEXT, "is not of the Content-Encoding deflate"),
-        ("gzip", gzip.compress(TEXT)[:-5], "end too early"),
-        ("deflate", zlib.compress(TEXT)[:-5], "end too early"),
-        ("deflate", zlib.compress(TEXT) + b"more", "bytes follow"),
-        ("gzip", gzip.compress(TEXT) + b"more", "is not of the Content-Encoding gzip"),
+        ("gzip", TEXT, "is not valid gzip data"),
+        ("deflate", b"\x08\xff" + TEXT, "is not valid deflate data"),
+        ("gzip", gzip.compress(TEXT)[:-5], "are truncated"),
+        ("deflate", zlib.compress(TEXT)[:-5], "are truncated"),
+        ("deflate", zlib.compress(TEXT) + b"more", "extra bytes"),
+        ("gzip", gzip.compress(TEXT) + b"more", "is not valid gzip data"),
     ],
 )
 def test_data_that_are_not_of_their_coding_are_told(coding: str, body: bytes, told: str) -> None:
@@ -61,7 +61,7 @@ def test_an_empty_body_is_empty_in_any_coding() -> None:
 def test_what_decompresses_beyond_its_bound_is_stopped_there() -> None:
     taken: list[int] = []
     pieces = bounded(decoded([gzip.compress(bytes(10 * PIECE))], "gzip"), 2 * PIECE, "MAMMO_MAX_IMAGE_MB", taken.append)
-    with pytest.raises(RequestEntityTooLarge, match="more than 8 MB"):
+    with pytest.raises(RequestEntityTooLarge, match="exceeds 8 MB"):
         list(pieces)
     assert taken == [PIECE, 2 * PIECE]
 
@@ -73,5 +73,5 @@ def test_a_coding_is_known_by_its_names(named: str, coding: str | None) -> None:
 
 @pytest.mark.parametrize("named", ["br", "zstd", "gzip, gzip"])
 def test_any_other_coding_is_refused_by_its_name(named: str) -> None:
-    with pytest.raises(UnsupportedMediaType, match=f"'{named}' is not read; send gzip or deflate"):
+    with pytest.raises(UnsupportedMediaType, match=f"'{named}' is not supported; send gzip or deflate"):
         check_coding(named)

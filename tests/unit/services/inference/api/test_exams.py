@@ -129,9 +129,9 @@ def test_views_and_sides_that_are_stated_let_plain_images_be_compared(
 @pytest.mark.parametrize(
     ("texts", "told"),
     [
-        ({"view": ["MLO"]}, "2 films and 1 fields 'view'"),
-        ({"side": ["L", "left"]}, "'side' is none of L, R"),
-        ({"view": ["MLO", "XYZ"]}, "'view' is none of CC, MLO"),
+        ({"view": ["MLO"]}, "2 films but 1 fields 'view'"),
+        ({"side": ["L", "left"]}, "'side' is not one of L, R"),
+        ({"view": ["MLO", "XYZ"]}, "'view' is not one of CC, MLO"),
     ],
 )
 def test_views_and_sides_that_can_not_be_are_told(
@@ -145,7 +145,7 @@ def test_a_side_that_is_not_where_the_chest_wall_is_counts_and_is_told(ready: Fl
     body = exam(ready, {"a.png": sent[0]}, side=["R"]).json
     (film,) = body["films"]
     assert film["finding"]["about"]["laterality"] == {"name": "R", "source": "stated"}
-    assert "the chest wall is on the left" in film["finding"]["about"]["disagreements"][0]
+    assert "the chest wall on the left indicates" in film["finding"]["about"]["disagreements"][0]
     assert film["finding"]["about"]["chest_wall"] == "left"
     assert [breast["laterality"] for breast in body["breasts"]] == ["R"]
 

@@ -161,7 +161,7 @@ def test_kserve_v1_predicts_and_explains(ready: FlaskClient, film: np.ndarray) -
 def test_malformed_instances_are_told_what_is_wrong(ready: FlaskClient, document: object) -> None:
     answer = ready.post("/v1/models/modified_cnn:predict", json=document)
     assert answer.status_code == 400
-    assert answer.json["error"].startswith("the body is not what this route takes")
+    assert answer.json["error"].startswith("invalid body")
 
 
 def test_an_image_that_is_none_keeps_its_status_in_every_protocol(ready: FlaskClient) -> None:

@@ -86,7 +86,7 @@ def test_an_input_in_which_no_file_was_chosen_is_no_film(ready: FlaskClient, sen
 def test_a_form_without_any_film_is_told_so(ready: FlaskClient, disposition: bytes) -> None:
     body = b"--b\r\nContent-Disposition: form-data; %b\r\n\r\n\r\n--b--\r\n" % disposition
     refused = ready.post("/v1/predictions", data=body, content_type="multipart/form-data; boundary=b")
-    assert (refused.status_code, "holds no file" in refused.json["detail"]) == (400, True)
+    assert (refused.status_code, "contains no file" in refused.json["detail"]) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -61,16 +61,16 @@ def test_what_is_said_otherwise_elsewhere_is_told_in_words() -> None:
     assert known(HEADER, wall="right").disagreements == ()
     found = known(HEADER, wall="right", view="MLO", side="L")
     assert found.disagreements == (
-        "the sender says that the view is MLO, the file says CC",
-        "the sender says that the breast is L, the file says R",
-        "the breast is said to be L, but the chest wall is on the right, as on films of R",
+        "the stated view is MLO, but the file says CC",
+        "the stated side is L, but the file says R",
+        "the side is L by its source, but the chest wall on the right indicates R",
     )
 
 
 @pytest.mark.parametrize(
     ("seen", "told"),
     [
-        (MLO_SEEN, ("the view is said to be CC, but the breast has the shape of MLO",)),
+        (MLO_SEEN, ("the view is CC by its source, but the shape of the breast indicates MLO",)),
         (View("MLO", 0.7, "shape"), ()),
         (View("CC", 0.99, "shape"), ()),
         (View("CC", 1.0, "file"), ()),

@@ -116,7 +116,7 @@ def test_images_are_named_by_a_digest_that_changes_with_them(segmented: tuple[Di
 def test_a_shard_that_is_gone_is_waited_for(segmented: tuple[DirectoryStore, Plan]) -> None:
     store, plan = segmented
     store.delete(plan.done_key("segment", "000001"))
-    with pytest.raises(StoreUnavailable, match=f"000001.json is gone; .* mammo resume {plan.run}") as gone:
+    with pytest.raises(StoreUnavailable, match=f"000001.json is missing; .*mammo resume {plan.run}") as gone:
         load_images(store, plan, PREPROCESSING)
     assert gone.value.retryable
 

@@ -90,7 +90,7 @@ def same(one: Tensors, other: Tensors) -> bool:
 @pytest.mark.external
 def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[Fitted, list[float]]) -> None:
     first = Run(stopping=lambda run: True)
-    with pytest.raises(JobInterrupted, match="it goes on from its checkpoint"):
+    with pytest.raises(JobInterrupted, match="to continue from the checkpoint"):
         first.fit()
     second = Run(start=from_bytes(first.documents[-1], "job"))
     fitted = second.fit()

@@ -74,7 +74,7 @@ def test_a_checkpoint_is_a_safetensors_document_and_no_pickle() -> None:
 
 
 def test_another_jobs_checkpoint_is_refused() -> None:
-    with pytest.raises(CheckpointUnusable, match="of another recipe, seed, data set or network"):
+    with pytest.raises(CheckpointUnusable, match="belongs to another recipe, seed, data set or network"):
         from_bytes(DOCUMENT, "job-2")
 
 
@@ -95,7 +95,7 @@ def test_a_checkpoint_with_a_wrong_bit_is_refused_wherever_it_is() -> None:
 
 @pytest.mark.parametrize("document", [b"", b"no checkpoint", save({"weight": torch.zeros(3)}), DOCUMENT + b"more"])
 def test_what_is_no_checkpoint_is_refused(document: bytes) -> None:
-    with pytest.raises(CheckpointUnusable, match="not a whole checkpoint"):
+    with pytest.raises(CheckpointUnusable, match="checkpoint is incomplete"):
         from_bytes(document, "job-1")
 
 

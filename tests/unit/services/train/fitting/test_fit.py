@@ -359,7 +359,7 @@ def test_the_speed_of_an_epoch_counts_the_time_before_the_interruption() -> None
 
 
 def test_an_interrupted_job_says_that_it_goes_on_when_it_is_run_again() -> None:
-    with pytest.raises(JobInterrupted, match="run again, it goes on from its checkpoint") as interruption:
+    with pytest.raises(JobInterrupted, match="run again to continue from the checkpoint") as interruption:
         fit(
             build("modified_cnn"), RECIPE, examples(9), examples(9), FitContext(pretrained=False, seed=0, device=CPU,
             on_epoch=lambda _: None, stopping=lambda: True),

@@ -285,7 +285,7 @@ PECULIAR: dict[str, tuple[bytes, str]] = {
     ),
     "spare bytes": (
         dicom(RAMP, PixelData=RAMP.tobytes() + bytes(6), **TWELVE),
-        "behind the pixels were passed over: 6.",
+        "extra bytes after the pixels: 6.",
     ),
     "empty padding": (dicom(RAMP, PixelPaddingValue="", **TWELVE), "PixelPaddingValue (0028,0120)"),
     "one value of spacing": (dicom(RAMP, PixelSpacing="0.1", **TWELVE), "PixelSpacing (0028,0030)"),
@@ -450,9 +450,9 @@ def test_what_lossy_coding_carries_beyond_the_highest_value_stays_bright() -> No
 
 def test_pixels_that_are_not_what_the_transfer_syntax_says_are_refused_as_such() -> None:
     compressed = dicom(RAMP, uid.JPEG2000Lossless, j2k(RAMP), **TWELVE)
-    with pytest.raises(UndecodableImage, match="says that its pixels are uncompressed and holds compressed"):
+    with pytest.raises(UndecodableImage, match="transfer syntax is uncompressed but its pixels are compressed"):
         decode(_of_syntax(compressed, uid.ExplicitVRLittleEndian))
-    with pytest.raises(UndecodableImage, match="says that its pixels are compressed and holds others"):
+    with pytest.raises(UndecodableImage, match="transfer syntax is compressed but its pixels are not"):
         decode(_of_syntax(dicom(RAMP, **TWELVE), uid.JPEG2000Lossless))
 
 

@@ -62,7 +62,7 @@ def test_thumbnails_in_front_and_behind_are_passed_over(reduced: dict[str, Any],
 
 
 def test_several_films_in_one_file_are_refused() -> None:
-    with pytest.raises(UnsupportedImage, match="holds 2 images; send one film a file"):
+    with pytest.raises(UnsupportedImage, match="holds 2 images; send one film per file"):
         decode(tiff(page(RAMP), page(RAMP)))
 
 
@@ -79,7 +79,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "floats": (lambda: header(t339=3), "floating-point"),
     "12 bits": (lambda: header(t258=12), "12 bits"),
     "1 bit": (lambda: header(t258=()), "1 bits"),
-    "mixed depths": (lambda: header(t258=(8, 16), t277=2, t338=0), "bits a sample"),
+    "mixed depths": (lambda: header(t258=(8, 16), t277=2, t338=0), "bits per sample"),
     "JPEG": (lambda: header(t259=7), "the compression JPEG;"),
     "JPEG 2000": (lambda: header(t259=34712), "the compression JPEG 2000"),
     "CCITT": (lambda: header(t259=4), "the compression CCITT"),
@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "CMYK": (lambda: header(t262=5, t277=4, t258=(8, 8, 8, 8)), "colours other than RGB"),
     "samples that nobody names": (lambda: header(t277=2, t258=(8, 8)), "more samples"),
     "two extra samples": (lambda: header(t277=3, t258=(8, 8, 8), t338=(0, 0)), "more samples"),
-    "white is 0 at 16 bits": (lambda: tiff(page(DEEP, t262=0)), "0 as white"),
+    "white is 0 at 16 bits": (lambda: tiff(page(DEEP, t262=0)), "white as 0"),
     "tiles of an odd size": (lambda: tiff(_with(page(RAMP, tile=(64, 32)), 322, 65)), "odd size"),
     "tiles far beyond the image": (lambda: tiff(_with(page(RAMP, tile=(64, 32)), 322, 8192)), "odd size"),
 }
