@@ -8,6 +8,8 @@ from shared.local import broker
 from shared.local.processes import ProcessDied, Processes
 from shared.local.stack import BrokerDataUnreadable, _start_broker
 
+pytestmark = pytest.mark.external
+
 # the first bytes of a file of a server to come, and the manifest that names it
 TO_COME = b"REDIS9999\xfa\tredis-ver\x0699.0.1"
 MANIFEST = "file appendonly.aof.1.base.rdb seq 1 type b\n"
