@@ -33,11 +33,15 @@ _UNIT = _TESTS / "unit"
 _ALONE = (_TESTS / "chaos", _TESTS / "e2e", _TESTS / "integration" / "test_endurance.py")
 """Clusters under faults, browsers, containers and the whole demo: what else the machine does makes them fail."""
 
-_TRAIN = _UNIT / "services" / "train"
+_SERVICES, _SHARED = _UNIT / "services", _UNIT / "shared"
 _SLOW = [
-    _TRAIN / name for name in ("distributed", "evaluation", "fitting", "publishing", "test_fold.py", "test_leaks.py")
+    *(_SERVICES / "train" / name for name in ("distributed", "evaluation", "fitting", "publishing")),
+    *(_SERVICES / "train" / name for name in ("data/test_inputs.py", "test_fold.py", "test_leaks.py")),
+    *(_SERVICES / name / "test_tasks.py" for name in ("augment", "segment")),
+    *(_SHARED / "modelling" / name for name in ("test_networks.py", "test_weights.py")),
+    *(_SHARED / name for name in ("datasets/test_synthetic.py", "imaging/segmentation/test_gate.py")),
 ]
-"""They train networks, and draw reports."""
+"""They train or load networks, draw reports, or generate many films."""
 
 _EXTERNAL = frozenset(("dicom_films", "labelled_films", "mias", "mias_films", "mias_masks", "redis_url", "s3_endpoint"))
 """Fixtures that start servers or read real films."""

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.bench.results import record
 
 
+@pytest.mark.external
 def test_a_section_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
     results = tmp_path / "benchmarks" / "RESULTS.md"
     record("make bench-a", "first table\n", results)
