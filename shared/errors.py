@@ -126,17 +126,19 @@ class ImageTooSmall(ImageError):
 
 
 class NotAMammogram(ImageError):
-    """An image without a breast.
+    """An image without a breast, or one that the gate rejects.
 
     Args:
-        message: what is wrong and what to do.
+        reason: what was seen.
+        advice: what to do; the end of the message.
         gate_score: similarity to a mammogram, from 0 (certainly none) to 1.
     """
 
     code = "not-a-mammogram"
 
-    def __init__(self, message: str, gate_score: float = 0.0) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, *, advice: str = "send one whole mammogram", gate_score: float = 0.0) -> None:
+        super().__init__(f"{reason}; {advice}")
+        self.reason = reason
         self.gate_score = gate_score
 
 

@@ -33,17 +33,29 @@ _UNIT = _TESTS / "unit"
 _ALONE = (_TESTS / "chaos", _TESTS / "e2e", _TESTS / "integration" / "test_endurance.py")
 """Clusters under faults, browsers, containers and the whole demo: what else the machine does makes them fail."""
 
+_TRAIN = _UNIT / "services" / "train"
+_SLOW = [
+    _TRAIN / name for name in ("distributed", "evaluation", "fitting", "publishing", "test_fold.py", "test_leaks.py")
+]
+"""They train networks, and draw reports."""
+
 _EXTERNAL = frozenset(("dicom_films", "labelled_films", "mias", "mias_films", "mias_masks", "redis_url", "s3_endpoint"))
 """Fixtures that start servers or read real films."""
+
+_EXPORTING = "files"
+"""The fixture of the inference service's tests that exports networks to ONNX."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is `external` or has to be `alone` by its place and its fixtures."""
+    """Mark what is `external` or `slow`, or has to be `alone`, by its place and its fixtures."""
     for item in items:
-        if any(place == item.path or place in item.path.parents for place in _ALONE):
+        places, fixtures = {item.path, *item.path.parents}, {*getattr(item, "fixturenames", ())}
+        if not places.isdisjoint(_ALONE):
             item.add_marker("alone")
-        if _UNIT not in item.path.parents or not _EXTERNAL.isdisjoint(getattr(item, "fixturenames", ())):
+        if not places.isdisjoint(_SLOW) or (_EXPORTING in fixtures and _UNIT / "services" / "inference" in places):
+            item.add_marker("slow")
+        if _UNIT not in places or not fixtures.isdisjoint(_EXTERNAL):
             item.add_marker("external")
 
 

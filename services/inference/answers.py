@@ -63,7 +63,7 @@ def gate_of(error: MammoError) -> GateAnswer | None:
     """Return the gate's result on an image that it rejected; None for other errors."""
     if not isinstance(error, NotAMammogram):
         return None
-    return GateAnswer(passed=False, score=round(error.gate_score, 4), reason=str(error).partition(";")[0])
+    return GateAnswer(passed=False, score=round(error.gate_score, 4), reason=error.reason)
 
 
 def probabilities_of(row: Float64Array) -> Probabilities:

@@ -15,8 +15,9 @@ from shared.domain.films import Variant
 from shared.domain.records import Record
 from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
+from shared.modelling.network_table import Network
 from shared.modelling.predictions import Predictions
-from shared.modelling.recipes import Network, Protocol
+from shared.modelling.recipes import Protocol
 from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -57,7 +58,7 @@ def parse_job(name: str) -> Job:
     """Raises PlanError."""
     try:
         network, protocol, fold = name.split("/")
-        return Job(network=cast("Network", network), protocol=cast("Protocol", protocol), fold=int(fold[5:]))
+        return Job(network=network, protocol=cast("Protocol", protocol), fold=int(fold[5:]))
     except ValueError as error:
         raise PlanError(f"'{name}' is not a training job; expected NETWORK/PROTOCOL/fold-K") from error
 

@@ -13,7 +13,7 @@ from services.train.jobs import delete_weights, read_results, result_is_intact
 from services.train.publishing.publish import model_is_intact, publish_best
 from services.train.tracking import check_trackers
 from shared.errors import PreconditionFailed, PromotionRefused
-from shared.modelling.recipes import as_network
+from shared.modelling.network_table import as_network
 from shared.queue.celery_app import make_app
 from shared.queue.worker import register
 from shared.runs.pipeline import failures
@@ -54,7 +54,9 @@ def publish(work: Assignment) -> None:
     if not model_is_intact(store, plan, network):
         publish_best(store, plan, network, results)
     with suppress(PromotionRefused):  # somebody else's is the latest, then
-        models.promote(store, network, plan.run, by=f"run {plan.run}", why="published", alias=models.CANDIDATE)
+        models.promote(
+            store, network, plan.run, models.Reason(by=f"run {plan.run}", why="published"), alias=models.CANDIDATE
+        )
     # the weights of the folds are needed no more; the mark comes last, so that none is left behind
     for result in results:
         delete_weights(store, plan, result.job.name)
@@ -67,7 +69,7 @@ def promote(work: Assignment) -> None:
     outcome: dict[str, object]
     why = "the run was to promote it if it is better" if better else "the run was to promote it"
     try:
-        move = models.promote(store, network, run, by=f"run {run}", why=why, only_if_better=better)
+        move = models.promote(store, network, run, models.Reason(by=f"run {run}", why=why), only_if_better=better)
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
         outcome = {"promoted": False, "version": run, "reason": str(refusal)}

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from shared.cli.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
-from shared.cli.pretrained import TRANSFER_NETWORKS, choose_weights, fetch_imagenet
+from shared.cli.pretrained import choose_weights, fetch_imagenet
 from shared.cli.progress import follow
 from shared.client import InferenceClient, SentFilm
 from shared.datasets.sources import FilmSource, open_source
@@ -24,12 +24,13 @@ from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.card import ModelCard
+from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS
 from shared.modelling.profiles import profile
-from shared.modelling.recipes import NETWORKS, PROTOCOLS
+from shared.modelling.recipes import PROTOCOLS
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline
-from shared.runs.plan import TORCHVISION, Plan, make_plan
+from shared.runs.plan import TORCHVISION, Choices, Plan, make_plan
 from shared.store import layout, models
 from shared.store.ingest import film_key, ingest
 from shared.store.interface import ObjectStore
@@ -140,11 +141,7 @@ def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_na
     return make_plan(
         dataset,
         profile(profile_name),
-        networks=NETWORKS,
-        protocols=PROTOCOLS,
-        weights=chosen,
-        promote=("resnet50",),
-        seed=_SEED,
+        Choices(networks=NETWORKS, protocols=PROTOCOLS, weights=chosen, promote=("resnet50",), seed=_SEED),
     )
 
 

@@ -9,14 +9,14 @@ import typer
 from shared.cli.console import console, listing, show_listing
 from shared.errors import InputError, ModelCorrupt, ModelNotFound
 from shared.modelling.card import ModelCard
-from shared.modelling.recipes import NETWORKS
+from shared.modelling.network_table import NETWORKS, NETWORKS_TEXT
 from shared.settings import StoreSettings, settings
 from shared.store import models
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect, promote and roll back published models.")
-Network = Annotated[str, typer.Argument(help="modified_cnn, alexnet or resnet50.")]
+Network = Annotated[str, typer.Argument(help=f"{NETWORKS_TEXT}.")]
 Reason = Annotated[str | None, typer.Option(help="Reason for the audit trail; required with --force.")]
 Alias = Annotated[str, typer.Option(help=f"Alias to move: {', '.join(models.ALIASES)}.")]
 
@@ -75,7 +75,9 @@ def promote(
     if force and not reason:
         raise InputError("--force skips the promotion gate; give the reason with --reason")
     why = reason or "promoted by hand"
-    move = models.promote(_store(), network, version, by=_who(), why=why, force=force, alias=_alias(alias))
+    move = models.promote(
+        _store(), network, version, models.Reason(by=_who(), why=why), force=force, alias=_alias(alias)
+    )
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 
@@ -83,7 +85,7 @@ def promote(
 def rollback(network: Network, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
     """Put the previous version back into production."""
     why = reason or "rolled back by hand"
-    move = models.rollback(_store(), network, by=_who(), why=why, alias=_alias(alias))
+    move = models.rollback(_store(), network, models.Reason(by=_who(), why=why), alias=_alias(alias))
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 

@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import cast
 
 from shared.errors import PlanError, WeightsUnavailable
-from shared.modelling.recipes import Network
+from shared.modelling.network_table import TRANSFER_NETWORKS, Network
 from shared.runs.plan import TORCHVISION
 from shared.store import layout
 from shared.store.interface import ObjectStore
-
-TRANSFER_NETWORKS: tuple[Network, ...] = ("alexnet", "resnet50")
-"""The networks that start from pretrained weights; the modified CNN never does."""
 
 
 def choose_weights(store: ObjectStore, choices: Sequence[str]) -> dict[Network, str]:
@@ -31,10 +28,11 @@ def choose_weights(store: ObjectStore, choices: Sequence[str]) -> dict[Network, 
         PlanError: a choice is malformed, or names neither a file nor an object.
     """
     chosen: dict[Network, str] = {}
+    expected = " or ".join(f"{name}=FILE" for name in TRANSFER_NETWORKS)
     for choice in choices:
         name, _, place = choice.partition("=")
         if name not in TRANSFER_NETWORKS or not place:
-            raise PlanError(f"'{choice}' is not NETWORK=PLACE; give alexnet=FILE or resnet50=FILE (or a store key)")
+            raise PlanError(f"'{choice}' is no choice of weights; give {expected} (or a key)")
         chosen[name] = place if place == TORCHVISION else _key_of(store, Path(place).expanduser(), place)
     return chosen
 
@@ -93,7 +91,7 @@ def _tried(choices: Sequence[str]) -> dict[Network, str | None]:
         check=False,
     )
     if finished.returncode:
-        names = [cast("Network", choice.partition("=")[0]) for choice in choices]
+        names = [choice.partition("=")[0] for choice in choices]
         return dict.fromkeys(names, f"the download process ended with status {finished.returncode}")
     return cast("dict[Network, str | None]", json.loads(finished.stdout))
 

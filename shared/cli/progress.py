@@ -7,7 +7,7 @@ from rich.table import Table
 
 from shared.cli.console import bars, console
 from shared.errors import RunError
-from shared.modelling.recipes import as_network
+from shared.modelling.network_table import as_network
 from shared.queue.messages import Stage
 from shared.runs.plan import Plan
 from shared.runs.status import RunStatus, StageStatus, read_status

@@ -1,7 +1,7 @@
 """Commands that ingest films and start, follow and resume runs."""
 
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,17 +10,19 @@ from rich.live import Live
 
 from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
 from shared.cli.console import console, evaluation_table, read_evaluation, reporting, weights_line
-from shared.cli.pretrained import TRANSFER_NETWORKS, can_check_weights, check_weights, choose_weights
+from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
 from shared.cli.progress import failure_line, follow, status_line, status_table
 from shared.datasets.sources import open_source
+from shared.domain.films import Dataset as IngestedDataset
 from shared.errors import ObjectNotFound, PlanError, RunError
-from shared.modelling.profiles import profile
-from shared.modelling.recipes import NETWORKS, PROTOCOLS, Network, Protocol, Strided, as_network, as_protocol
+from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
+from shared.modelling.profiles import Profile, profile
+from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Queue
 from shared.runs import pipeline
-from shared.runs.plan import TORCHVISION, Plan, check_plan, make_plan, read_plan
+from shared.runs.plan import TORCHVISION, Choices, Plan, check_plan, make_plan, read_plan
 from shared.runs.status import read_status
 from shared.settings import BrokerSettings, StoreSettings, settings
 from shared.store import ingest as ingestion
@@ -43,6 +45,18 @@ Strides = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same weights.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the run ends.")]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a new run starts from, as its options name it."""
+
+    dataset: str
+    profile: str
+    recipe: Path | None
+    weights: list[str] | None
+    strided: Strided | None
+    from_scratch: bool
 
 
 def ingest(
@@ -83,17 +97,9 @@ def run(
     protocols = [as_protocol(name) for name in protocol or PROTOCOLS]
     promoted = [name for name in networks if name == "resnet50" and promote]
     _start(
-        dataset,
-        profile_name,
-        recipe,
-        networks,
-        protocols,
-        weights,
-        strided,
-        from_scratch,
-        promoted,
-        seed,
-        wait,
+        Start(dataset, profile_name, recipe, weights, strided, from_scratch),
+        Choices(networks=networks, protocols=protocols, weights={}, promote=promoted, seed=seed),
+        wait=wait,
     )
 
 
@@ -114,18 +120,16 @@ def train(
     """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
     _start(
-        dataset,
-        profile_name,
-        recipe,
-        networks,
-        ("patient",),
-        weights,
-        strided,
-        from_scratch,
-        networks if promote else (),
-        seed,
-        wait,
-        only_if_better=True,
+        Start(dataset, profile_name, recipe, weights, strided, from_scratch),
+        Choices(
+            networks=networks,
+            protocols=("patient",),
+            weights={},
+            promote=networks if promote else (),
+            seed=seed,
+            only_if_better=True,
+        ),
+        wait=wait,
     )
 
 
@@ -201,57 +205,46 @@ def _tell_enqueued(store: ObjectStore, run: str, count: int, wait: bool) -> None
         _show(store, read_plan(store, run))
 
 
-def _start(
-    dataset: str,
-    profile_name: str,
-    recipe: Path | None,
-    networks: Sequence[Network],
-    protocols: Sequence[Protocol],
-    weights: list[str] | None,
-    strided: Strided | None,
-    from_scratch: bool,
-    promote: Sequence[Network],
-    seed: int,
-    wait: bool,
-    *,
-    only_if_better: bool = False,
-) -> None:
-    store, queue, chosen_profile = _store(), _queue(), profile(profile_name)
-    if recipe is not None:
-        chosen_profile = chosen_profile.model_copy(update={"augmentation": read_recipe(recipe)})
-    if strided is not None:
-        chosen_profile = chosen_profile.strided(strided)
-    try:
-        films = ingestion.read_dataset(store, dataset)
-    except ObjectNotFound:
-        raise PlanError(
-            f"there is no data set '{dataset}'; add it with `mammo ingest FOLDER --dataset {dataset}`"
-        ) from None
-    chosen = choose_weights(store, weights or [])
-    if unused := chosen.keys() - set(networks):
+def _start(start: Start, choices: Choices, *, wait: bool) -> None:
+    """Start a run; the weights in `choices` are filled in from the options."""
+    store, queue, chosen_profile = _store(), _queue(), _chosen_profile(start)
+    films = _read_dataset(store, start.dataset)
+    chosen = choose_weights(store, start.weights or [])
+    if unused := chosen.keys() - set(choices.networks):
         raise PlanError(f"--weights names {', '.join(sorted(unused))}, which this run does not train; omit it")
     left_to_workers = {name for name, place in chosen.items() if place == TORCHVISION}
-    if not from_scratch:
-        chosen |= {name: TORCHVISION for name in networks if name in TRANSFER_NETWORKS and name not in chosen}
-    plan = make_plan(
-        films,
-        chosen_profile,
-        networks=networks,
-        protocols=protocols,
-        weights=chosen,
-        promote=promote,
-        seed=seed,
-        only_if_better=only_if_better,
-    )
+    if not start.from_scratch:
+        transferred = [name for name in choices.networks if name in TRANSFER_NETWORKS]
+        chosen = dict.fromkeys(transferred, TORCHVISION) | chosen
+    plan = make_plan(films, chosen_profile, replace(choices, weights=chosen))
     check_plan(plan)
     _check_weights(store, {name: place for name, place in chosen.items() if name not in left_to_workers})
     pipeline.start(store, queue, plan)
     kind = "SYNTHETIC films" if plan.synthetic else "films"
     console.print(
-        f"run {plan.run} over {plan.films} {kind} of {dataset} is enqueued. Follow it: mammo status {plan.run} --watch"
+        f"run {plan.run} over {plan.films} {kind} of {start.dataset} is enqueued. "
+        f"Follow it: mammo status {plan.run} --watch"
     )
     if wait:
         _show(store, plan)
+
+
+def _chosen_profile(start: Start) -> Profile:
+    """Return the profile with what the options change in it."""
+    chosen = profile(start.profile)
+    if start.recipe is not None:
+        chosen = chosen.model_copy(update={"augmentation": read_recipe(start.recipe)})
+    return chosen if start.strided is None else chosen.strided(start.strided)
+
+
+def _read_dataset(store: ObjectStore, name: str) -> IngestedDataset:
+    """Read an ingested data set. Raises PlanError where there is none."""
+    try:
+        return ingestion.read_dataset(store, name)
+    except ObjectNotFound:
+        raise PlanError(
+            f"there is no data set '{name}'; bring it in with `mammo ingest FOLDER --dataset {name}`"
+        ) from None
 
 
 def _check_weights(store: ObjectStore, weights: dict[Network, str]) -> None:

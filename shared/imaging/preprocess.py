@@ -66,7 +66,7 @@ def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
     segmentation = segment(image.pixels, image.bits, image.view)
     gate = segmentation.gate
     if not gate.passed:
-        raise NotAMammogram(f"{gate.reason}; send one whole mammogram", gate.score)
+        raise NotAMammogram(gate.reason, gate_score=gate.score)
     part = _part(segmentation.box)
     if segmentation.halved is not None and _can_spare_half(part.edge, preprocessing):
         seen = _seen(segmentation.halved, segmentation.drawn, part.halved(), preprocessing, segmentation.flipped)
@@ -86,7 +86,7 @@ def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> Fl
     """
     x, y, width, height = cv2.boundingRect(mask)
     if width == 0:
-        raise NotAMammogram("the mask is empty; check the film, and segment it again")
+        raise NotAMammogram("the mask is empty", advice="segment the film first")
     return _seen(film, mask, _part((x, y, width, height)), preprocessing)
 
 

@@ -10,7 +10,8 @@ from shared.modelling.drift import InputDistribution
 from shared.modelling.evaluation import Protocol, WeightsReport
 from shared.modelling.exams import ExamRule
 from shared.modelling.metrics import ModelMetrics
-from shared.modelling.recipes import Network, TrainingRecipe
+from shared.modelling.network_table import Network
+from shared.modelling.recipes import TrainingRecipe
 
 WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
 INT8, GOLDEN_INT8 = "model.int8.onnx", "golden.int8.json"
@@ -108,4 +109,4 @@ class ModelCard(Record):
     intended_use: str = Field(INTENDED_USE, description="what it may be used for")
     limits: tuple[str, ...] = Field(LIMITS, description="what it can't do")
     data_terms: str = Field(description="terms under which the data set may be used")
-    files: dict[str, str] = Field(description="SHA-256 of every file beside this card")
+    files: dict[str, str] = Field(description="SHA-256 of every other file of the version")

@@ -8,6 +8,7 @@ from shared.domain.records import Record
 from shared.modelling.calibration import OperatingPointName
 from shared.modelling.exams import Level
 from shared.modelling.metrics import Interval, ModelMetrics
+from shared.modelling.network_table import NETWORKS_TEXT
 from shared.modelling.subgroups import GroupMetrics
 
 Protocol: TypeAlias = Literal["patient", "paper"]
@@ -101,7 +102,7 @@ class NetworkResult(Record):
     `paper`: films are augmented first and the images then split at random, as the published pipeline did.
     """
 
-    network: str = Field(pattern="^[a-z0-9_]+$", description="modified_cnn, alexnet or resnet50; part of file names")
+    network: str = Field(pattern="^[a-z0-9_]+$", description=f"{NETWORKS_TEXT}; part of file names")
     protocol: Protocol
     parameters: int
     input_size: int = Field(description="side of the square input, pixels")

@@ -6,7 +6,7 @@ the product of its linear layer's weights with the feature map.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from shared.domain.records import CLASSES, Label
 from shared.modelling import torchvision_cpu  # noqa: F401  must come before torchvision
-from shared.modelling.recipes import LastStage, Network, Strided
+from shared.modelling.network_table import Network
+from shared.modelling.recipes import LastStage, Strided
 
 from torchvision import models  # isort: skip
 
@@ -74,13 +75,7 @@ def build(network: Network, last_stage: LastStage = "layer4", strided: Strided =
 
     `last_stage` and `strided` are options of ResNet-50.
     """
-    match network:
-        case "modified_cnn":
-            return _modified_cnn()
-        case "alexnet":
-            return _alexnet()
-        case "resnet50":
-            return _resnet50(last_stage, strided)
+    return BUILDERS[network](last_stage, strided)
 
 
 def trained(network: Network, weights: Mapping[str, Tensor]) -> MammogramNetwork:
@@ -186,6 +181,14 @@ def _resnet50(last_stage: LastStage, strided: Strided) -> MammogramNetwork:
         features //= 2
         trunk.add_module("even", nn.BatchNorm2d(features, affine=False))
     return MammogramNetwork(trunk, PlacesHead(features))
+
+
+BUILDERS: dict[str, Callable[[LastStage, Strided], MammogramNetwork]] = {
+    "modified_cnn": lambda _stage, _strided: _modified_cnn(),
+    "alexnet": lambda _stage, _strided: _alexnet(),
+    "resnet50": _resnet50,
+}
+"""What makes the layers of each network of `network_table`; the last stage and strides are for those with `staged`."""
 
 
 def head_layers(network: MammogramNetwork) -> nn.Linear:

@@ -1,12 +1,13 @@
 """Profiles: each names a recipe of augmentation, recipes of training, and the number of folds."""
 
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import Field
 
 from shared.domain.records import Record
 from shared.errors import PlanError
-from shared.modelling.recipes import NETWORKS, UP_TO_LAYER3, AugmentationRecipe, Network, Strided, TrainingRecipe
+from shared.modelling.network_table import NETWORK_TABLE, Network
+from shared.modelling.recipes import UP_TO_LAYER3, AugmentationRecipe, Strided, TrainingRecipe
 
 
 class Profile(Record):
@@ -20,8 +21,20 @@ class Profile(Record):
 
     def strided(self, strided: Strided) -> Self:
         """Return the profile for weights of ResNet-50 with other strides."""
-        recipe = self.training["resnet50"].model_copy(update={"strided": strided})
-        return self.model_copy(update={"training": {**self.training, "resnet50": recipe}})
+        staged = {
+            network: recipe.model_copy(update={"strided": strided})
+            for network, recipe in self.training.items()
+            if NETWORK_TABLE[network].staged
+        }
+        return self.model_copy(update={"training": {**self.training, **staged}})
+
+
+class _Pace(NamedTuple):
+    """How long and how fast a network learns: epochs, learning rate, images in a batch."""
+
+    epochs: int
+    rate: float
+    batch: int = 32
 
 
 def _profile(
@@ -31,20 +44,18 @@ def _profile(
     folds: int,
     repeats: int = 1,
     size: int,
-    epochs: tuple[int, int, int],
-    rates: tuple[float, float, float],
-    batches: tuple[int, int, int] = (32, 32, 32),
+    paces: dict[Network, _Pace],
 ) -> Profile:
     """Create a profile from one value per network, in the order of NETWORKS."""
     recipes = {
         network: TrainingRecipe(
             input_size=size,
-            epochs=count,
-            head_epochs=0 if network == "modified_cnn" else min(1, count - 1),
-            learning_rate=rate,
-            batch_size=batch,
+            epochs=pace.epochs,
+            head_epochs=min(1, pace.epochs - 1) if NETWORK_TABLE[network].weights else 0,
+            learning_rate=pace.rate,
+            batch_size=pace.batch,
         )
-        for network, count, rate, batch in zip(NETWORKS, epochs, rates, batches, strict=True)
+        for network, pace in paces.items()
     }
     augmentation = AugmentationRecipe(name=name, variants=variants)
     return Profile(name=name, augmentation=augmentation, folds=folds, repeats=repeats, training=recipes)
@@ -59,7 +70,7 @@ _PUBLISHED = Profile(
         "alexnet": TrainingRecipe(
             input_size=112, epochs=30, patience=6, head_epochs=1, learning_rate=3e-4, label_smoothing=0
         ),
-        "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=3, frozen=7, trunk_rate=1),
+        "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=3, frozen=UP_TO_LAYER3, trunk_rate=1),
     },
 )
 """What the published pipeline did: many turned copies of every film. By the leaky protocol it passes what was
@@ -90,18 +101,39 @@ _LESIONS = Profile(
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        _profile("test", variants=2, folds=2, size=64, epochs=(1, 1, 1), rates=(1e-3, 1e-4, 1e-3)),
+        _profile(
+            "test",
+            variants=2,
+            folds=2,
+            size=64,
+            paces={"modified_cnn": _Pace(1, 1e-3), "alexnet": _Pace(1, 1e-4), "resnet50": _Pace(1, 1e-3)},
+        ),
         _profile(
             "demo",
             variants=3,
             folds=2,
             size=64,
-            epochs=(12, 6, 6),
-            rates=(2e-3, 5e-4, 1e-3),
-            batches=(16, 32, 16),  # few images: small batches are what makes enough steps
+            paces={  # few images: small batches are what makes enough steps
+                "modified_cnn": _Pace(12, 2e-3, batch=16),
+                "alexnet": _Pace(6, 5e-4),
+                "resnet50": _Pace(6, 1e-3, batch=16),
+            },
         ),
-        _profile("quick", variants=3, folds=3, size=112, epochs=(8, 5, 4), rates=(2e-3, 2e-4, 1e-3)),
-        _profile("full", variants=12, folds=5, repeats=3, size=224, epochs=(40, 30, 30), rates=(2e-3, 2e-4, 5e-4)),
+        _profile(
+            "quick",
+            variants=3,
+            folds=3,
+            size=112,
+            paces={"modified_cnn": _Pace(8, 2e-3), "alexnet": _Pace(5, 2e-4), "resnet50": _Pace(4, 1e-3)},
+        ),
+        _profile(
+            "full",
+            variants=12,
+            folds=5,
+            repeats=3,
+            size=224,
+            paces={"modified_cnn": _Pace(40, 2e-3), "alexnet": _Pace(30, 2e-4), "resnet50": _Pace(30, 5e-4)},
+        ),
         _PUBLISHED,
         _LESIONS,
     )

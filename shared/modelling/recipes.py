@@ -15,10 +15,6 @@ from shared.domain.records import Record
 from shared.errors import InputError, PlanError
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 
-Network = Literal["modified_cnn", "alexnet", "resnet50"]
-NETWORKS: tuple[Network, ...] = ("modified_cnn", "alexnet", "resnet50")
-EXPLAINABLE: tuple[Network, ...] = ("modified_cnn", "resnet50")
-"""Networks that judge every place of their feature map: they have a class-activation map, and learn from circles."""
 Protocol = Literal["patient", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -155,14 +151,6 @@ class TrainingRecipe(Record):
                 f"lesion_weight, last_stage layer3 and frozen {UP_TO_LAYER3}, or remove the regression"
             )
         return self
-
-
-def as_network(name: str) -> Network:
-    """`name`, if it is a network's. Raises PlanError, with the names that there are."""
-    for network in NETWORKS:
-        if network == name:
-            return network
-    raise PlanError(f"there is no network '{name}'; choose one of {', '.join(NETWORKS)}")
 
 
 def as_protocol(name: str) -> Protocol:

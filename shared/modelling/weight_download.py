@@ -11,8 +11,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from shared.errors import WeightsUnavailable
+from shared.modelling.network_table import Network, as_network
 from shared.modelling.networks import build
-from shared.modelling.recipes import Network, as_network
 from shared.modelling.weights import download, from_file, load_into
 
 _CONNECT_S = 10

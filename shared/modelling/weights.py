@@ -1,4 +1,4 @@
-"""Pretrained weights of AlexNet and ResNet-50: from torchvision's own loader, or from a file of torchvision's names.
+"""Pretrained weights of networks: from torchvision's own loader, or from a file of torchvision's names.
 
 Whatever layers of a file fit are loaded; the report says which were not, and which had to start at random.
 """
@@ -11,15 +11,10 @@ from torch import Tensor
 
 from shared.errors import WeightsUnavailable
 from shared.modelling.evaluation import WeightsReport
+from shared.modelling.network_table import NETWORK_TABLE, Network
 from shared.modelling.networks import MammogramNetwork
-from shared.modelling.recipes import Network
 
-from torchvision.models import AlexNet_Weights, ResNet50_Weights  # isort: skip
-
-TRANSFER: dict[Network, AlexNet_Weights | ResNet50_Weights] = {
-    "alexnet": AlexNet_Weights.IMAGENET1K_V1,
-    "resnet50": ResNet50_Weights.IMAGENET1K_V2,
-}
+from torchvision.models import get_weight  # isort: skip
 
 
 def download(network: Network, *, progress: bool = False) -> tuple[dict[str, Tensor], str]:
@@ -28,7 +23,10 @@ def download(network: Network, *, progress: bool = False) -> tuple[dict[str, Ten
     Raises:
         WeightsUnavailable: they are neither in the cache nor to be downloaded.
     """
-    weights = TRANSFER[network]
+    name = NETWORK_TABLE[network].weights
+    if name is None:
+        raise WeightsUnavailable(f"{network} has no pretrained weights; choose --from-scratch")
+    weights = get_weight(name)
     try:
         return dict(weights.get_state_dict(progress=progress, check_hash=True)), f"torchvision {weights}"
     except (OSError, RuntimeError) as error:
@@ -88,10 +86,10 @@ def load_into(network: MammogramNetwork, kind: Network, tensors: Mapping[str, Te
 
 
 def _our_name(kind: Network, name: str) -> str:
-    if kind == "resnet50":
-        return name.replace("fc.", "head.linear.") if name.startswith("fc.") else f"trunk.{name}"
-    section, _, rest = name.partition(".")
-    return {"features": f"trunk.{rest}", "classifier": f"head.2.{rest}"}.get(section, name)
+    for theirs, ours in NETWORK_TABLE[kind].trunk.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return name
 
 
 def _layers(names: "Mapping[str, Tensor] | set[str] | list[str]") -> tuple[str, ...]:

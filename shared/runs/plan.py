@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -9,8 +10,9 @@ from shared import __version__
 from shared.domain.films import Dataset, check_enough_patients
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
+from shared.modelling.network_table import NETWORK_TABLE, Network
 from shared.modelling.profiles import Profile
-from shared.modelling.recipes import EXPLAINABLE, AugmentationRecipe, Network, Protocol, TrainingRecipe
+from shared.modelling.recipes import AugmentationRecipe, Protocol, TrainingRecipe
 from shared.queue.messages import Stage
 from shared.store import layout
 from shared.store.ingest import shard_names
@@ -139,40 +141,45 @@ def read_plan(store: ObjectStore, run: str) -> Plan:
 def check_plan(plan: Plan) -> None:
     """Raises PlanError for what no worker could carry out."""
     if not plan.training:
-        raise PlanError("the run trains no network; name one of modified_cnn, alexnet, resnet50")
+        raise PlanError(f"the run trains no network; name one of {', '.join(NETWORK_TABLE)}")
     if not plan.protocols:
         raise PlanError("the run has no protocol; name patient, paper, or both")
-    if unplaced := [name for name, recipe in plan.training.items() if recipe.lesion_weight and name not in EXPLAINABLE]:
+    circles = {name for name, recipe in plan.training.items() if recipe.lesion_weight}
+    if unplaced := [name for name in plan.training if name in circles and not NETWORK_TABLE[name].explainable]:
         raise PlanError(f"{', '.join(unplaced)} can't learn from lesions' circles; set its lesion_weight to 0")
+    staged = ", ".join(record.label for record in NETWORK_TABLE.values() if record.staged)
     for choice, usual in (("last_stage", "layer4"), ("strided", "3x3")):
-        if others := [n for n, recipe in plan.training.items() if n != "resnet50" and getattr(recipe, choice) != usual]:
-            raise PlanError(f"{', '.join(others)} has no {choice} to choose, ResNet-50 alone has; leave it out")
+        chosen = [name for name, recipe in plan.training.items() if getattr(recipe, choice) != usual]
+        if others := [name for name in chosen if not NETWORK_TABLE[name].staged]:
+            raise PlanError(f"{', '.join(others)} has no {choice} to choose, {staged} alone has; leave it out")
     if untrained := set(plan.promote) - set(plan.networks):
         raise PlanError(f"{', '.join(sorted(untrained))} can't be promoted: this run does not train it")
     if plan.promote and "patient" not in plan.protocols:
         raise PlanError("a model trained by the leaky protocol 'paper' is never promoted; add the protocol 'patient'")
 
 
-def make_plan(
-    dataset: Dataset,
-    profile: Profile,
-    *,
-    networks: Sequence[Network],
-    protocols: Sequence[Protocol],
-    weights: Mapping[Network, str],
-    promote: Sequence[Network],
-    seed: int,
-    only_if_better: bool = False,
-) -> Plan:
-    """A new run over an ingested data set. Its name is the time with a few random digits.
+@dataclass(frozen=True)
+class Choices:
+    """What a new run does beyond its data set and profile.
 
-    Args:
-        weights: where training starts, for the networks that are not to be trained from scratch.
+    `weights` says where training starts, for the networks that are not to be trained from scratch.
+    """
+
+    networks: Sequence[Network]
+    protocols: Sequence[Protocol]
+    weights: Mapping[Network, str]
+    promote: Sequence[Network]
+    seed: int
+    only_if_better: bool = False
+
+
+def make_plan(dataset: Dataset, profile: Profile, choices: Choices) -> Plan:
+    """Plan a new run over an ingested data set; its name is the time with a few random digits.
 
     Raises:
         PlanError: there are too few patients for the profile's folds.
     """
-    if networks and "patient" in protocols:
+    if choices.networks and "patient" in choices.protocols:
         check_enough_patients(dataset.patients, profile.folds)
     now = datetime.now(UTC)
     return Plan(
@@ -184,13 +191,13 @@ def make_plan(
         films=dataset.films,
         shard_films=dataset.shard_films,
         profile=profile.name,
-        seed=seed,
+        seed=choices.seed,
         folds=profile.folds,
         repeats=profile.repeats,
         augmentation=profile.augmentation,
-        training={network: profile.training[network] for network in networks},
-        protocols=tuple(protocols),
-        weights={network: weights.get(network, SCRATCH) for network in networks},
-        promote=tuple(promote),
-        only_if_better=only_if_better,
+        training={network: profile.training[network] for network in choices.networks},
+        protocols=tuple(choices.protocols),
+        weights={network: choices.weights.get(network, SCRATCH) for network in choices.networks},
+        promote=tuple(choices.promote),
+        only_if_better=choices.only_if_better,
     )

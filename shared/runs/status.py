@@ -5,7 +5,7 @@ from typing import Literal
 
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, QueueUnavailable
-from shared.modelling.recipes import as_network
+from shared.modelling.network_table import as_network
 from shared.queue.messages import STAGES, Depth, Queue, Stage
 from shared.runs.pipeline import Failure, failures, is_cancelled
 from shared.runs.plan import SHARDED, Plan, read_plan

@@ -10,8 +10,10 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from shared.domain.records import Record
 from shared.errors import ModelCorrupt, ModelNotFound, ObjectNotFound, PreconditionFailed, PromotionRefused
@@ -39,6 +41,21 @@ class AliasMove(Record):
     why: str
     when: str
     forced: bool = False
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Who moves an alias, and why; kept in the audit trail."""
+
+    by: str
+    why: str
+
+
+class _Pointer(NamedTuple):
+    """The last move of an alias, None when it was never set, and the etag of the object that holds it."""
+
+    move: AliasMove | None
+    etag: str
 
 
 def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> ModelCard:
@@ -138,8 +155,7 @@ def read_alias(store: ObjectStore, network: str, alias: str = PRODUCTION) -> Ali
     Raises:
         ModelNotFound: it was never set.
     """
-    current, _ = _current(store, network, alias)
-    if current is None:
+    if (current := _current(store, network, alias).move) is None:
         raise _never_set(network, alias)
     return current
 
@@ -148,9 +164,8 @@ def promote(
     store: ObjectStore,
     network: str,
     version: str,
+    reason: Reason,
     *,
-    by: str,
-    why: str,
     force: bool = False,
     only_if_better: bool = False,
     alias: str = PRODUCTION,
@@ -173,23 +188,24 @@ def promote(
     check_fit(card)
     for name in card.files:
         read_file(store, card, name)
-    current, etag = _current(store, network, alias)
+    found = _current(store, network, alias)
+    current = found.move
     if current and current.version == version:
         return current
     if current and alias == PRODUCTION and not force:
         in_use, judged = _in_use(store, card, current.version)
         check_not_worse(in_use, card, judged, only_if_better=only_if_better)
-    return _move(store, network, alias, version, current, etag, by=by, why=why, forced=force)
+    return _move(store, network, alias, version, found, reason, forced=force)
 
 
-def rollback(store: ObjectStore, network: str, *, by: str, why: str, alias: str = PRODUCTION) -> AliasMove:
+def rollback(store: ObjectStore, network: str, reason: Reason, *, alias: str = PRODUCTION) -> AliasMove:
     """Point `alias` back to its previous version.
 
     Raises:
         ModelNotFound: there is no previous version.
     """
-    current, etag = _current(store, network, alias)
-    if current is None:
+    found = _current(store, network, alias)
+    if (current := found.move) is None:
         raise _never_set(network, alias)
     if current.previous is None:
         raise ModelNotFound(f"{network} {current.version} is the first '{alias}'; there is nothing to roll back to")
@@ -200,7 +216,7 @@ def rollback(store: ObjectStore, network: str, *, by: str, why: str, alias: str 
             f"{network} {current.previous}, which was '{alias}' before {current.version}, is deleted; "
             f"`mammo models promote` sets another version"
         ) from None
-    return _move(store, network, alias, current.previous, current, etag, by=by, why=why)
+    return _move(store, network, alias, current.previous, found, reason)
 
 
 def history(store: ObjectStore, network: str) -> list[AliasMove]:
@@ -241,13 +257,13 @@ def _never_set(network: str, alias: str) -> ModelNotFound:
     return ModelNotFound(f"no version of {network} is '{alias}'; set it with `mammo models promote {network} VERSION`")
 
 
-def _current(store: ObjectStore, network: str, alias: str) -> tuple[AliasMove | None, str]:
+def _current(store: ObjectStore, network: str, alias: str) -> _Pointer:
     """Read the current move of an alias and its etag."""
     try:
         stored = store.read(layout.alias(network, alias))
     except ObjectNotFound:
-        return None, ""
-    return AliasMove.model_validate_json(stored.data), stored.etag
+        return _Pointer(None, "")
+    return _Pointer(AliasMove.model_validate_json(stored.data), stored.etag)
 
 
 def _move(
@@ -255,25 +271,24 @@ def _move(
     network: str,
     alias: str,
     version: str,
-    current: AliasMove | None,
-    etag: str,
+    found: _Pointer,
+    reason: Reason,
     *,
-    by: str,
-    why: str,
     forced: bool = False,
 ) -> AliasMove:
     """Move the alias away from `current`, unless it was moved meanwhile."""
+    current = found.move
     if current:
         _note(store, current)
     key, when = layout.alias(network, alias), datetime.now(UTC)
     move = AliasMove(
-        network=network, alias=alias, version=version, previous=current.version if current else None, by=by, why=why,
-        when=when.isoformat(timespec="microseconds"), forced=forced,
+        network=network, alias=alias, version=version, previous=current.version if current else None,
+        by=reason.by, why=reason.why, when=when.isoformat(timespec="microseconds"), forced=forced,
     )  # fmt: skip
     document = move.model_dump_json(indent=1).encode()
     try:
         if current:
-            store.put(key, document, if_match=etag)
+            store.put(key, document, if_match=found.etag)
         else:
             store.put(key, document, if_absent=True)
     except PreconditionFailed:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from services.train.data.inputs import Images, job_split, load_images
-from services.train.fitting.fit import fit, predict
+from services.train.fitting.fit import FitContext, fit, predict
 from services.train.jobs import parse_job, predictions_of
 from shared.datasets.mias import Source
 from shared.domain.records import Label
@@ -27,7 +27,7 @@ from shared.modelling.networks import build
 from shared.modelling.predictions import merge
 from shared.modelling.profiles import PROFILES
 from shared.modelling.recipes import AugmentationRecipe, Protocol, TrainingRecipe
-from shared.runs.plan import Plan, make_plan
+from shared.runs.plan import Choices, Plan, make_plan
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import ingest
 from tests.bench.dataset import write_source
@@ -52,7 +52,9 @@ def films(folder: Path, source: Path) -> tuple[Plan, Images]:
     dataset = ingest(store, Source(source), "films").dataset
     profile = PROFILES["quick"].model_copy(update={"augmentation": GENTLE, "folds": FOLDS})
     plan = make_plan(
-        dataset, profile, networks=("modified_cnn",), protocols=("patient", "paper"), weights={}, promote=(), seed=SEED
+        dataset,
+        profile,
+        Choices(networks=("modified_cnn",), protocols=("patient", "paper"), weights={}, promote=(), seed=SEED),
     )
     for shard in plan.names("augment"):
         do(AUGMENT, store, plan, shard)
@@ -88,10 +90,7 @@ def judged(images: Images, plan: Plan, protocol: Protocol, recipe: TrainingRecip
             recipe,
             images.examples(split.train),
             images.examples(split.validation),
-            pretrained=False,
-            seed=SEED + fold,
-            device=torch.device("cpu"),
-            on_epoch=lambda _: None,
+            FitContext(pretrained=False, seed=SEED + fold, device=torch.device("cpu"), on_epoch=lambda _: None),
         )
         rows = predict(fitted.network, images.inputs[split.test], recipe.batch_size, torch.device("cpu"))
         found.append(predictions_of(job, [images.variants[index] for index in split.test], rows))

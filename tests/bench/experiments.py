@@ -25,7 +25,7 @@ from services.train.data.frozen_features import Maps
 from services.train.data.inputs import NEXT_DIVISION
 from services.train.data.lesion_targets import breast_places, places_of
 from services.train.evaluation.baselines import regression
-from services.train.fitting.fit import fit, predict
+from services.train.fitting.fit import FitContext, fit, predict
 from services.train.fitting.head_regression import fit_head
 from services.train.fitting.unfreezing import learning_part
 from services.train.jobs import Job, predictions_of
@@ -146,9 +146,9 @@ def by_places(
         given, others = (Examples(maps, labels[films], films, told) for films in (train, asked))
         how = {"seed": SEED, "device": CPU, "on_epoch": lambda _: None}
         if recipe.regression:
-            fit_head(learner, recipe, given, others, inside=inside[train], **how)
+            fit_head(learner, recipe, given, others, inside[train], FitContext(pretrained=True, **how))
         else:
-            fit(learner, recipe, given, others, pretrained=True, **how)
+            fit(learner, recipe, given, others, FitContext(pretrained=True, **how))
         return predict(learner, others.inputs, BATCH, CPU)
 
     return judge

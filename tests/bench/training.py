@@ -16,10 +16,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from services.train.data.examples import Examples
-from services.train.fitting.fit import fit
+from services.train.fitting.fit import FitContext, fit
 from shared.allocator import keep_all_memory
+from shared.modelling.network_table import NETWORKS, Network
 from shared.modelling.networks import build
-from shared.modelling.recipes import NETWORKS, Network, TrainingRecipe
+from shared.modelling.recipes import TrainingRecipe
 
 WANTED = 0.95
 BATCH, SIZE = 32, 112
@@ -40,10 +41,12 @@ def ours(network: Network, data: Examples) -> float:
         TrainingRecipe(input_size=SIZE, epochs=2, batch_size=BATCH),
         data,
         Examples(data.inputs[:2], data.labels[:2]),
-        pretrained=False,
-        seed=1,
-        device=torch.device("cpu"),
-        on_epoch=lambda record: rates.append(record.images_per_second),
+        FitContext(
+            pretrained=False,
+            seed=1,
+            device=torch.device("cpu"),
+            on_epoch=lambda record: rates.append(record.images_per_second),
+        ),
     )
     return rates[-1]
 

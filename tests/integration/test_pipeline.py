@@ -14,10 +14,11 @@ from shared.datasets.mias import Source
 from shared.domain.films import Shard
 from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.calibration import OPERATING_POINTS
+from shared.modelling.network_table import NETWORKS
 from shared.modelling.profiles import profile
-from shared.modelling.recipes import NETWORKS, PROTOCOLS
+from shared.modelling.recipes import PROTOCOLS
 from shared.runs import pipeline
-from shared.runs.plan import Plan, make_plan
+from shared.runs.plan import Choices, Plan, make_plan
 from shared.runs.status import read_status
 from shared.store import layout, models
 from shared.store.ingest import ingest
@@ -53,11 +54,13 @@ def finished(stack: Stack, synthetic_films: Path) -> tuple[ObjectStore, Plan]:
     plan = make_plan(
         dataset,
         profile("test"),
-        networks=NETWORKS if everything else ("resnet50",),
-        protocols=PROTOCOLS,
-        weights={},
-        promote=("resnet50",),
-        seed=7,
+        Choices(
+            networks=NETWORKS if everything else ("resnet50",),
+            protocols=PROTOCOLS,
+            weights={},
+            promote=("resnet50",),
+            seed=7,
+        ),
     )
     pipeline.start(store, queue_of(stack), plan)
     follow(store, plan, stack.processes.check)

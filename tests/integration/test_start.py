@@ -20,7 +20,7 @@ from shared.modelling.profiles import profile
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline
-from shared.runs.plan import make_plan
+from shared.runs.plan import Choices, make_plan
 from shared.settings import Settings
 from shared.store.ingest import ingest
 from shared.store.objects import open_store
@@ -192,7 +192,9 @@ def test_a_worker_that_the_store_refuses_in_the_middle_of_a_run_ends_and_its_mes
         store = open_store(settings)
         dataset = ingest(store, Source(synthetic_films), "films").dataset
         plan = make_plan(
-            dataset, profile("test"), networks=("resnet50",), protocols=("paper",), weights={}, promote=(), seed=1
+            dataset,
+            profile("test"),
+            Choices(networks=("resnet50",), protocols=("paper",), weights={}, promote=(), seed=1),
         )
         queue = Broker(make_app(settings), connect(settings), patient=False)
         server.fault = lambda method, path: (

@@ -51,7 +51,7 @@ MEANINGS = {
     "batch_listing": "the list of the images of a batch",
     "batch_keys": "a piece of that list",
     "batch_part": "the answers of a part of the images, a JSON line for each",
-    "batch_heatmap": "the heat map of an image, where it was asked for",
+    "batch_heatmap": "the heat map of an image, where one was requested",
     "batch_marks": "the finished parts of a batch",
     "batch_mark": "the part is finished; so many of its images have no finding",
     "batch_enqueued": "all parts of the batch were enqueued",

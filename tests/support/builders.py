@@ -18,13 +18,13 @@ from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.modelling.metrics import Interval, evaluate
+from shared.modelling.network_table import as_network
 from shared.modelling.predictions import Predictions
 from shared.modelling.profiles import PROFILES
-from shared.modelling.recipes import as_network
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Kind
-from shared.runs.plan import Plan, make_plan
+from shared.runs.plan import Choices, Plan, make_plan
 from shared.runs.shards import ShardStage, do_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
@@ -68,11 +68,7 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
     plan = make_plan(
         describe(small_manifest()),
         PROFILES["test"],
-        networks=("resnet50",),
-        protocols=("patient", "paper"),
-        weights={},
-        promote=("resnet50",),
-        seed=7,
+        Choices(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
     )
     return Plan.model_validate({**dict(plan), "films": films, **changes})
 
@@ -81,7 +77,9 @@ def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[Dir
     """A store in `folder` with the films as data set `films`, and a plan that trains nothing over them."""
     store = DirectoryStore(folder)
     dataset = ingest(store, open_source(films), "films").dataset
-    plan = make_plan(dataset, PROFILES[profile_name], networks=(), protocols=(), weights={}, promote=(), seed=1)
+    plan = make_plan(
+        dataset, PROFILES[profile_name], Choices(networks=(), protocols=(), weights={}, promote=(), seed=1)
+    )
     return store, plan
 
 

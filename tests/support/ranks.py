@@ -14,7 +14,7 @@ from torch import distributed, nn
 
 from services.train.data.examples import Examples
 from services.train.data.process_group import Ranks
-from services.train.fitting.fit import fit
+from services.train.fitting.fit import FitContext, fit
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, PlacesHead
 from shared.modelling.recipes import Jitter, TrainingRecipe
@@ -55,9 +55,13 @@ def network() -> MammogramNetwork:
 def train_a_share(file: Path, ranks: Ranks) -> None:
     epochs: list[EpochRecord] = []
     fitted = fit(
-        network(), RECIPE, examples(29, 0), examples(12, 1), pretrained=True, seed=3, device=torch.device("cpu"),
-        on_epoch=epochs.append, ranks=ranks,
-    )  # fmt: skip
+        network(),
+        RECIPE,
+        examples(29, 0),
+        examples(12, 1),
+        FitContext(pretrained=True, seed=3, device=torch.device("cpu"), on_epoch=epochs.append),
+        ranks=ranks,
+    )
     told = {name: value.contiguous() for name, value in fitted.network.state_dict().items()}
     told["train"] = torch.tensor([epoch.train_loss for epoch in epochs], dtype=torch.float64)
     told["validation"] = torch.tensor([epoch.validation_loss for epoch in epochs], dtype=torch.float64)

@@ -21,6 +21,7 @@ from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, 
 from shared.errors import InputError, QueueMisconfigured
 from shared.queue.messages import Queue
 from shared.settings import ServingSettings, SettingsError
+from shared.store.interface import ObjectStore
 
 _LINES = Media(("application/x-ndjson",), {"type": "string", "description": "One BatchLine in JSON per line"})
 _IDEMPOTENCY = "Idempotency-Key"
@@ -29,7 +30,14 @@ _PURPOSE = "Repeating a request with the same key returns the same batch"
 
 def blueprint(service: InferenceService) -> Blueprint:
     """Create the routes of `/v1/batches`."""
-    api, store, queue = Blueprint("batches", __name__), service.store, _queue_of(service.config)
+    api, queue = Blueprint("batches", __name__), _queue_of(service.config)
+    _add_collection(api, service, queue)
+    _add_batch(api, service.store, queue)
+    return api
+
+
+def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[], Queue]) -> None:
+    store = service.store
 
     @api.post("/v1/batches")
     @describe(
@@ -72,6 +80,8 @@ def blueprint(service: InferenceService) -> Blueprint:
             BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found))
         )
 
+
+def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -> None:
     @api.get("/v1/batches/<batch>")
     @describe("batches", "Get the state of a batch", Batch, errors=(404, 503))
     def shown(batch: str) -> Response:
@@ -112,8 +122,6 @@ def blueprint(service: InferenceService) -> Blueprint:
         if plan.owner != g.caller.name and "admin" not in g.caller.scopes:
             raise BatchNotFound
         return plan
-
-    return api
 
 
 def _queue_of(config: ServingSettings) -> Callable[[], Queue]:

@@ -49,7 +49,12 @@ _LENGTH = {_HEADER: "Number of bytes of JSON before the binary tensors"}
 def blueprint(service: InferenceService) -> Blueprint:
     """Create the routes of the Open Inference Protocol v2."""
     api = Blueprint("oip", __name__)
+    _add_server(api, service)
+    _add_models(api, service)
+    return api
 
+
+def _add_server(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v2")
     @describe("open inference protocol", "Get the server's metadata", ServerMetadata)
     def server() -> Response:
@@ -70,6 +75,8 @@ def blueprint(service: InferenceService) -> Blueprint:
         service.model()
         return request_parsing.sent(ServerReady())
 
+
+def _add_models(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v2/models/<name:network>")
     @api.get("/v2/models/<name:network>/versions/<name:version>")
     @describe("open inference protocol", "Get a model's metadata", ModelMetadata, errors=(404, 503))
@@ -116,8 +123,6 @@ def blueprint(service: InferenceService) -> Blueprint:
         asked, images = parse(request_parsing.sent_body(), request.headers.get(_HEADER))
         found = predict_all(service, model, [SentFilm(place, None, image) for place, image in enumerate(images)])
         return _answer(asked, found, model.card)
-
-    return api
 
 
 def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, list[bytes]]:

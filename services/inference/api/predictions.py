@@ -30,7 +30,12 @@ FORMATS = ("PGM", "PNG", "JPEG", "TIFF", "DICOM")
 def blueprint(service: InferenceService) -> Blueprint:
     """Create the routes of predictions, explanations, models and usage limits."""
     api = Blueprint("native", __name__)
+    _add_predictions(api, service)
+    _add_models(api, service)
+    return api
 
+
+def _add_predictions(api: Blueprint, service: InferenceService) -> None:
     @api.post("/v1/predictions")
     @describe(
         "predictions",
@@ -80,6 +85,8 @@ def blueprint(service: InferenceService) -> Blueprint:
         headers = {"X-Explained-Class": found.explained.value}
         return Response(DRAWN[asked.form](found.heat), mimetype="image/png", headers=headers)
 
+
+def _add_models(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v1/models")
     @describe("models", "List the served networks", ModelList)
     def models() -> Response:
@@ -111,5 +118,3 @@ def blueprint(service: InferenceService) -> Blueprint:
                 key=KeyLimits(requests_a_minute=caller.requests_a_minute, requests_at_once=caller.requests_at_once),
             )
         )
-
-    return api

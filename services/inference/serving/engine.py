@@ -19,11 +19,9 @@ import numpy as np
 import onnxruntime
 
 from services.inference.admission.batching import Answer, Together, cores_for
+from services.inference.admission.queueing import MOST_AT_ONCE
 from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt, ModelNotReady
-
-MOST_AT_ONCE = 2
-"""Films that go through the network together: with more of them little is gained, and answers come in larger lumps."""
 
 _ERRORS_ONLY = 3
 

@@ -14,8 +14,8 @@ from safetensors.torch import load
 from services.inference.admission.batching import Answer, Together
 from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt
+from shared.modelling.network_table import Network
 from shared.modelling.networks import trained
-from shared.modelling.recipes import Network
 
 MOST_AT_ONCE = 32
 """Films of a micro-batch: beyond it a GPU gains no more, and the first of them would wait for the last."""

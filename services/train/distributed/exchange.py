@@ -21,8 +21,9 @@ from services.train.fitting.fit import Fitted, TrainingDiverged
 from shared.domain.records import Record
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
+from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
-from shared.modelling.recipes import Network, TrainingRecipe
+from shared.modelling.recipes import TrainingRecipe
 
 _IDENTITY = "mailbox"
 _PASSED_ON: dict[str, type[MammoError]] = {error.code: error for error in (TrainingDiverged, JobInterrupted)}

@@ -14,23 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from services.train.data.examples import Examples
 from services.train.distributed.exchange import Mailbox, Order, Owner
-from services.train.fitting.checkpoint import Checkpoint
-from services.train.fitting.fit import Fitted
+from services.train.fitting.fit import FitContext, Fitted
 from shared.errors import MammoError
-from shared.modelling.evaluation import EpochRecord
+from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
-from shared.modelling.recipes import Network, TrainingRecipe
+from shared.modelling.recipes import TrainingRecipe
 
 _ROOT = Path(__file__).parents[3]
 _LOOK_EVERY_S = 0.2
 _TIME_TO_END_S = 60
 
 
-Trainer = Callable[..., Fitted]
+Trainer = Callable[[MammogramNetwork, TrainingRecipe, Examples, Examples, FitContext], Fitted]
 """`fit`, or `Several.fit`, which takes the same."""
 
 
@@ -57,16 +54,9 @@ class Several:
         recipe: TrainingRecipe,
         train: Examples,
         validation: Examples,
-        *,
-        pretrained: bool,
-        seed: int,
-        device: torch.device,
-        on_epoch: Callable[[EpochRecord], None],
-        start: Checkpoint | None = None,
-        on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
-        stopping: Callable[[], bool] = lambda: False,
+        context: FitContext,
     ) -> Fitted:
-        """As `fit`, which runs in each of the processes; the network ends on `device`.
+        """Train like `fit`, which runs in each of the processes; the network ends on the context's device.
 
         Raises:
             TrainingDiverged, JobInterrupted: as `fit`.
@@ -75,8 +65,8 @@ class Several:
         order = Order(
             network=self.network,
             recipe=recipe,
-            pretrained=pretrained,
-            seed=seed,
+            pretrained=context.pretrained,
+            seed=context.seed,
             owner=Owner.this(),
             threads=self.threads,
             deterministic=self.deterministic,
@@ -85,24 +75,24 @@ class Several:
         with tempfile.TemporaryDirectory(prefix="mammostack-ranks-", ignore_cleanup_errors=True) as folder:
             mailbox = Mailbox(Path(folder))
             mailbox.send(order, network.state_dict(), train, validation)
-            if start:
-                mailbox.send_start(start)
+            if context.start:
+                mailbox.send_start(context.start)
 
             def pass_on() -> None:
                 for record in mailbox.epochs():
-                    on_epoch(record)
+                    context.on_epoch(record)
                 if checkpoint := mailbox.checkpoint():
-                    on_checkpoint(checkpoint)
+                    context.on_checkpoint(checkpoint)
 
             with self._launched(mailbox) as launcher:
                 while launcher.poll() is None:
                     pass_on()
-                    if stopping():
+                    if context.stopping():
                         mailbox.ask_to_stop()
                     time.sleep(_LOOK_EVERY_S)
             pass_on()
             mailbox.raise_problem()
-            fitted = mailbox.fitted(network.to(device))
+            fitted = mailbox.fitted(network.to(context.device))
         if fitted is None:
             raise TrainingProcessLost(
                 f"one of {self.processes} processes that train {self.network} died (out of memory or a crash); see its "

@@ -5,8 +5,9 @@ import torch
 from services.train.data.device import compile_where_it_pays, prepared
 from services.train.distributed.launcher import Several, Trainer
 from services.train.fitting.fit import fit
+from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
-from shared.modelling.recipes import Network, TrainingRecipe
+from shared.modelling.recipes import TrainingRecipe
 from shared.settings import TrainingSettings, settings
 
 

@@ -15,7 +15,7 @@ from torch import distributed, nn
 from services.train.data.device import compile_where_it_pays, prepared
 from services.train.data.process_group import Ranks
 from services.train.distributed.exchange import Mailbox, Order
-from services.train.fitting.fit import fit
+from services.train.fitting.fit import FitContext, fit
 from services.train.fitting.unfreezing import learning_part
 from shared.allocator import keep_all_memory
 from shared.errors import JobInterrupted, MammoError
@@ -45,13 +45,15 @@ def main(mailbox: Mailbox) -> None:
             order.recipe,
             mailbox.examples("train"),
             mailbox.examples("validation"),
-            pretrained=order.pretrained,
-            seed=order.seed,
-            device=device,
-            on_epoch=mailbox.tell_epoch if first else lambda _: None,
-            start=mailbox.start(),
-            on_checkpoint=mailbox.hand_over if first else lambda _: None,
-            stopping=lambda: first and mailbox.is_to_stop(order.owner),
+            FitContext(
+                pretrained=order.pretrained,
+                seed=order.seed,
+                device=device,
+                on_epoch=mailbox.tell_epoch if first else lambda _: None,
+                start=mailbox.start(),
+                on_checkpoint=mailbox.hand_over if first else lambda _: None,
+                stopping=lambda: first and mailbox.is_to_stop(order.owner),
+            ),
             ranks=ranks,
         )
         if first:

@@ -23,9 +23,9 @@ from shared.imaging.preprocess import Preprocessing
 from shared.modelling.calibration import calibrate, fit_temperature
 from shared.modelling.evaluation import Baseline, WeightsReport
 from shared.modelling.metrics import evaluate
+from shared.modelling.network_table import TRANSFER_NETWORKS, Network
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.predictions import Predictions, merge
-from shared.modelling.recipes import Network
 from shared.runs.plan import SCRATCH, Plan
 from shared.store.interface import ObjectStore
 
@@ -33,7 +33,6 @@ _log = logging.getLogger("mammostack.train")
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Of the regression; the validation films choose. With more, 2,048 features tell any 250 films apart."""
 _BATCH = 16
-_WITH_FEATURES: tuple[Network, ...] = ("resnet50", "alexnet")
 
 
 def baselines(judged: Mapping[Network, Predictions], frozen: Predictions | None) -> tuple[Baseline, ...]:
@@ -74,7 +73,7 @@ def logistic_regression(store: ObjectStore, plan: Plan) -> Predictions | None:
     Trained on the films themselves, without their variants; the validation films choose how strongly it is held back,
     and calibrate it.
     """
-    kind = next((each for each in _WITH_FEATURES if plan.weights.get(each, SCRATCH) != SCRATCH), None)
+    kind = next((each for each in reversed(TRANSFER_NETWORKS) if plan.weights.get(each, SCRATCH) != SCRATCH), None)
     if kind is None:
         return None
     images = load_images(store, plan, Preprocessing(size=plan.training[kind].input_size))

@@ -27,8 +27,8 @@ from shared.modelling.evaluation import (
     NetworkResult,
 )
 from shared.modelling.metrics import evaluate
+from shared.modelling.network_table import Network
 from shared.modelling.predictions import Predictions, merge
-from shared.modelling.recipes import Network
 from shared.modelling.subgroups import by_group
 from shared.runs.plan import Plan
 

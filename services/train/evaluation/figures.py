@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from shared.domain.records import CLASSES
 from shared.modelling.evaluation import Evaluation, NetworkResult
 from shared.modelling.metrics import Interval
+from shared.modelling.network_table import NETWORK_TABLE
 
-NAMES = {"modified_cnn": "Modified CNN", "alexnet": "AlexNet", "resnet50": "ResNet-50"}
 BLUE, RED, GREY, INK = "#004488", "#BB5566", "#8A8F98", "#20242B"
 CLASS_STYLES = ((BLUE, "-"), ("#DDAA33", "--"), (RED, "-."))
 SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", BLUE])
@@ -28,8 +28,8 @@ WIDTH = 4.4
 
 
 def name(network: str) -> str:
-    """A network as people write it."""
-    return NAMES.get(network, network)
+    """Return a network's name as people write it."""
+    return NETWORK_TABLE[network].label if network in NETWORK_TABLE else network
 
 
 def title(result: NetworkResult, synthetic: bool) -> str:

@@ -18,7 +18,7 @@ from shared.domain.records import CLASSES
 from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
 from shared.modelling.exams import RULE
-from shared.modelling.recipes import EXPLAINABLE
+from shared.modelling.network_table import NETWORK_TABLE
 from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -120,7 +120,7 @@ _ENVIRONMENT.globals.update(
     published=PUBLISHED,
     threshold_rules=THRESHOLD_RULES,
     classes=CLASSES,
-    explainable=EXPLAINABLE,
+    explainable={name for name, record in NETWORK_TABLE.items() if record.explainable},
     exam_rule=RULE,
 )
 _TEMPLATE = _ENVIRONMENT.get_template("report.html.j2")

@@ -16,9 +16,9 @@ from shared.domain.records import CLASSES, Label
 from shared.errors import ObjectNotFound
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.activation_map import activation_map
+from shared.modelling.network_table import NETWORK_TABLE, Network
 from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.predictions import Predictions
-from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
 
@@ -54,7 +54,7 @@ def mistakes(store: ObjectStore, plan: Plan, network: Network, results: Sequence
             weights = read_weights(store, plan, folds[fold])
         except ObjectNotFound:
             return ()
-        explained = network_from_bytes(network, weights) if network in EXPLAINABLE else None
+        explained = network_from_bytes(network, weights) if NETWORK_TABLE[network].explainable else None
         for index in (index for index in worst if judged.folds[index] == fold):
             film, row = judged.films[index], judged.rows[index]
             label = int(row.argmax())

@@ -6,7 +6,6 @@ hundred films run past it, and validation films then have to say in which epoch.
 """
 
 import time
-from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from services.train.data.batches import class_weights
 from services.train.data.examples import Examples
 from services.train.data.lesion_targets import Inside, Places
-from services.train.fitting.fit import Fitted, predict
+from services.train.fitting.fit import FitContext, Fitted, predict
 from services.train.fitting.scores import log_loss, macro_auc
 from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES, Label
@@ -50,21 +49,19 @@ def fit_head(
     recipe: TrainingRecipe,
     train: Examples,
     validation: Examples,
-    *,
     inside: Inside,
-    seed: int,
-    device: torch.device,
-    on_epoch: Callable[[EpochRecord], None],
+    context: FitContext,
 ) -> Fitted:
-    """Fits what is left behind frozen stages: a batch norm without weights, and the head. It has one epoch.
+    """Fit what is left behind frozen stages: a batch norm without weights, and the head. It has one epoch.
 
     `inside` (N x h x w) says which places of the training films lie within the breast; `train.places` is there. Classes
     weigh the same, as for a network that learns in steps. The same seed gives the same head.
 
     Raises TooFewCircles.
     """
-    began, learner = time.perf_counter(), learner.to(device).eval()
-    places, told = _drawn(train, inside, np.random.default_rng(seed))
+    began, device = time.perf_counter(), context.device
+    learner = learner.to(device).eval()
+    places, told = _drawn(train, inside, np.random.default_rng(context.seed))
     for layer in learner.trunk.modules():
         if isinstance(layer, nn.BatchNorm2d):
             _set(layer.running_mean, places.mean(axis=0))
@@ -83,7 +80,7 @@ def fit_head(
         learning_rate=0.0,
         images_per_second=len(train.labels) / seconds,
     )
-    on_epoch(record)
+    context.on_epoch(record)
     return Fitted(learner, (record,), 1, record.validation_auc)
 
 

@@ -3,8 +3,8 @@
 import torch
 
 from shared.modelling.evaluation import WeightsReport
+from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork, build
-from shared.modelling.recipes import Network
 from shared.modelling.weights import download, from_file, load_into
 from shared.runs.plan import SCRATCH, TORCHVISION, Plan
 from shared.store.interface import ObjectStore

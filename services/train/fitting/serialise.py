@@ -2,8 +2,8 @@
 
 from safetensors.torch import load, save
 
+from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork, trained
-from shared.modelling.recipes import Network
 
 
 def network_to_bytes(network: MammogramNetwork) -> bytes:

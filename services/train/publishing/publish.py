@@ -38,9 +38,9 @@ from shared.modelling.card import (
 )
 from shared.modelling.evaluation import Evaluation
 from shared.modelling.golden import check_golden, golden_answers, golden_difference, golden_inputs
+from shared.modelling.network_table import NETWORK_TABLE, Network
 from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
-from shared.modelling.recipes import EXPLAINABLE, Network
 from shared.runs.plan import Plan
 from shared.store import layout, models
 from shared.store.ingest import stored_manifest
@@ -98,7 +98,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         trained_on=trained_on,
         inputs=training_inputs(store, films),
         golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),
-        explainable=network in EXPLAINABLE,
+        explainable=NETWORK_TABLE[network].explainable,
         limits=limits_of(trained_on),
         data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
         files={},
@@ -119,7 +119,7 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
     graph = _export(network, inputs)
     check_golden(golden, lambda films: logits_of(graph, films), GOLDEN_TOLERANCE)
     files = {WEIGHTS: weights, ONNX: graph, GOLDEN: golden}
-    return files | {HEAD: _head_weights(network)} if kind in EXPLAINABLE else files
+    return files | {HEAD: _head_weights(network)} if NETWORK_TABLE[kind].explainable else files
 
 
 def _in_8_bits(

@@ -115,7 +115,7 @@ def find_breast(reduced: Grey) -> Work:
     breast, contour = largest(u8(outline > 127))
     area = cv2.countNonZero(breast) / breast.size
     if not AREA[0] <= area <= AREA[1]:
-        raise NotAMammogram(f"no breast was found ({area:.0%} of the image is bright); send one whole mammogram")
+        raise NotAMammogram(f"no breast was found ({area:.0%} of the image is bright)")
     return Work(film, grey, breast, contour, around(outline, breast), skin.stepped)
 
 

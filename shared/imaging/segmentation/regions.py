@@ -24,11 +24,11 @@ def largest(mask: Grey, complaint: str = "nothing in the image differs from its 
     """Return the largest connected region, without holes, and its contour.
 
     Raises:
-        NotAMammogram: there is none; `complaint` begins the message.
+        NotAMammogram: there is none; `complaint` is the reason.
     """
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
-        raise NotAMammogram(f"{complaint}; send one whole mammogram")
+        raise NotAMammogram(complaint)
     contour = max(contours, key=cv2.contourArea)
     filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), [contour], -1, 1, cv2.FILLED)
     return u8(filled), np.asarray(contour, np.int32)

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from services.inference.answers import film_answer
+from services.inference.answers import film_answer, gate_of
 from services.inference.serving.predictor import Prediction
+from shared.errors import NotAMammogram, UndecodableImage
 from shared.imaging.image import Image
 from shared.imaging.segmentation.segment import segment
 from tests.support.builders import model_card
@@ -34,3 +35,12 @@ def test_outline_and_box_are_those_of_the_parenchyma_on_the_film_as_it_was_sent(
     assert 6 < len(answer.outline) < 600
     box = answer.breast_box
     assert (box.x, box.y, box.width, box.height) == tuple(cv2.boundingRect(np.ascontiguousarray(mask)))
+
+
+def test_the_gate_gives_its_reason_without_the_advice() -> None:
+    refusal = NotAMammogram("grey; and flat", gate_score=0.25)
+    assert str(refusal) == "grey; and flat; send one whole mammogram"
+    gate = gate_of(refusal)
+    assert gate is not None
+    assert (gate.passed, gate.score, gate.reason) == (False, 0.25, "grey; and flat")
+    assert gate_of(UndecodableImage("damaged")) is None

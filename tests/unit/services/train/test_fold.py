@@ -34,6 +34,7 @@ def _two_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.cache_clear()
 
 
+@pytest.mark.external
 @pytest.mark.usefixtures("_two_processes")
 def test_two_processes_train_a_network_for_their_worker(tmp_path: Path, synthetic_films: Path) -> None:
     store, plan = ingested(tmp_path, synthetic_films)

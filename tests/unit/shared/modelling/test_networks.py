@@ -11,8 +11,8 @@ import torch
 import torchvision
 
 from shared.modelling import networks
+from shared.modelling.network_table import NETWORK_TABLE, NETWORKS, Network
 from shared.modelling.networks import PlacesHead, build, head_layers, map_edge, parameter_count, trained
-from shared.modelling.recipes import EXPLAINABLE, NETWORKS, Network
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -26,7 +26,7 @@ def test_films_of_any_size_give_three_logits_and_a_feature_map(name: Network, si
     assert features.shape[0] == 2
 
 
-@pytest.mark.parametrize("name", EXPLAINABLE)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if NETWORK_TABLE[name].explainable])
 def test_the_logits_are_the_log_mean_exp_of_the_places_odds_against_normal(name: Network) -> None:
     network = build(name).eval()
     with torch.inference_mode():

@@ -7,16 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from shared.errors import InputError, PlanError
+from shared.modelling.network_table import NETWORKS, as_network
 from shared.modelling.profiles import PROFILES, Profile, profile
-from shared.modelling.recipes import (
-    NETWORKS,
-    PROTOCOLS,
-    AugmentationRecipe,
-    TrainingRecipe,
-    as_network,
-    as_protocol,
-    read_augmentation,
-)
+from shared.modelling.recipes import PROTOCOLS, AugmentationRecipe, TrainingRecipe, as_protocol, read_augmentation
 from shared.store.layout import check_name
 
 RECIPE = AugmentationRecipe(name="test", variants=3)

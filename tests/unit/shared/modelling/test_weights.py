@@ -15,9 +15,9 @@ import torchvision
 from safetensors.torch import save
 
 from shared.errors import WeightsUnavailable
+from shared.modelling.network_table import Network
 from shared.modelling.networks import build
-from shared.modelling.recipes import Network
-from shared.modelling.weights import TRANSFER, download, from_file, load_into
+from shared.modelling.weights import download, from_file, load_into
 
 
 def as_file(state: object) -> bytes:
@@ -98,7 +98,8 @@ def test_torchvisions_own_loader_takes_what_is_in_its_cache(tmp_path: Path, monk
     state = torchvision.models.alexnet().state_dict()
     cache = tmp_path / "hub" / "checkpoints"
     cache.mkdir(parents=True)
-    (cache / TRANSFER["alexnet"].url.rpartition("/")[2]).write_bytes(as_file(state))
+    url = torchvision.models.get_weight("AlexNet_Weights.IMAGENET1K_V1").url
+    (cache / url.rpartition("/")[2]).write_bytes(as_file(state))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     tensors, source = download("alexnet")
     assert "IMAGENET1K_V1" in source

@@ -82,7 +82,7 @@ def test_a_shard_without_trouble_holds_all_its_films(store: DirectoryStore, plan
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
-        (NotAMammogram("no breast in it"), "not-a-mammogram", "no breast in it"),
+        (NotAMammogram("no breast in it"), "not-a-mammogram", "no breast in it; send one whole mammogram"),
         (UndecodableImage("truncated"), "undecodable-image", "truncated"),
         (ObjectNotFound("raw/film"), "object-not-found", "raw/film: there is no such object in the store"),
         (ZeroDivisionError("by zero"), "internal", "ZeroDivisionError: by zero"),

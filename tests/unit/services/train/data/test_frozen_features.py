@@ -10,7 +10,7 @@ import torch
 from services.train.data.examples import Examples
 from services.train.data.frozen_features import frozen_maps
 from services.train.data.inputs import Images
-from services.train.fitting.fit import fit, predict
+from services.train.fitting.fit import FitContext, fit, predict
 from services.train.fitting.unfreezing import Learner
 from shared.errors import JobInterrupted
 from shared.modelling.networks import build
@@ -52,7 +52,7 @@ def test_what_is_learned_behind_them_is_the_networks_own_and_they_stay_as_they_w
     recipe = TrainingRecipe(input_size=64, epochs=1, batch_size=8, frozen=FROZEN)
     fit(
         Learner(network, FROZEN), recipe, examples, examples,
-        pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None,
+        FitContext(pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None),
     )  # fmt: skip
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.removeprefix("trunk.").partition(".")[0] for name in changed} == {"3", "4", "head"}

@@ -17,7 +17,7 @@ from services.train.data.process_group import ALONE
 from services.train.distributed.exchange import Mailbox, Order, Owner
 from services.train.distributed.launcher import Several, TrainingProcessLost
 from services.train.fitting.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
-from services.train.fitting.fit import Fitted, TrainingDiverged
+from services.train.fitting.fit import FitContext, Fitted, TrainingDiverged
 from services.train.fitting.unfreezing import learning_part
 from shared.errors import JobInterrupted
 from shared.local.commands import ROOT
@@ -61,11 +61,20 @@ class Run:
         torch.manual_seed(5)
         several = Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False)
         self.fit: Callable[[], Fitted] = lambda: several.fit(
-            build("modified_cnn"), recipe, examples(24, 0), examples(12, 1), pretrained=False, seed=5, device=CPU,
-            on_epoch=lambda record: self.epochs.append(record.train_loss), start=start,
-            on_checkpoint=lambda checkpoint: self.documents.append(to_bytes(checkpoint, "job")),
-            stopping=lambda: stopping(self),
-        )  # fmt: skip
+            build("modified_cnn"),
+            recipe,
+            examples(24, 0),
+            examples(12, 1),
+            FitContext(
+                pretrained=False,
+                seed=5,
+                device=CPU,
+                on_epoch=lambda record: self.epochs.append(record.train_loss),
+                start=start,
+                on_checkpoint=lambda checkpoint: self.documents.append(to_bytes(checkpoint, "job")),
+                stopping=lambda: stopping(self),
+            ),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +177,11 @@ def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else() -> None:
     maps = np.random.default_rng(0).random((24, 96, 8, 8)).astype(np.float16)
     behind = Examples(maps, np.arange(24, dtype=np.int64) % 3)
     Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
-        learning_part(network, recipe, pretrained=True), recipe, behind, behind, pretrained=True, seed=5, device=CPU,
-        on_epoch=lambda _: None,
-    )  # fmt: skip
+        learning_part(network, recipe, pretrained=True),
+        recipe,
+        behind,
+        behind,
+        FitContext(pretrained=True, seed=5, device=CPU, on_epoch=lambda _: None),
+    )
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.removeprefix("trunk.").partition(".")[0] for name in changed} == {"3", "4", "head"}

@@ -14,13 +14,14 @@ from torch import nn
 from services.train.data.examples import Examples
 from services.train.data.process_group import Ranks
 from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
-from services.train.fitting.fit import Fitted, TrainingDiverged, fit, predict
+from services.train.fitting.fit import FitContext, Fitted, TrainingDiverged, fit, predict
 from services.train.fitting.optimiser import clip
 from services.train.fitting.scores import macro_auc
 from shared.errors import JobInterrupted
 from shared.modelling.evaluation import EpochRecord
+from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork, build, head_layers
-from shared.modelling.recipes import Jitter, Network, TrainingRecipe
+from shared.modelling.recipes import Jitter, TrainingRecipe
 
 CPU = torch.device("cpu")
 RECIPE = TrainingRecipe(input_size=64, epochs=6, batch_size=8, learning_rate=5e-3)
@@ -43,7 +44,7 @@ def train(seed: int = 1, recipe: TrainingRecipe = RECIPE) -> tuple[MammogramNetw
     torch.manual_seed(seed)
     fitted = fit(
         build("modified_cnn"), recipe, examples(), examples(24, 1),
-        pretrained=False, seed=seed, device=CPU, on_epoch=seen.append,
+        FitContext(pretrained=False, seed=seed, device=CPU, on_epoch=seen.append),
     )  # fmt: skip
     return fitted.network, seen
 
@@ -66,7 +67,7 @@ def test_examples_that_are_rows_of_a_larger_array_are_trained_on_as_if_they_were
         torch.manual_seed(1)
         fitted = fit(
             build("modified_cnn"), short, train_on, examples(24, 1),
-            pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None,
+            FitContext(pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None),
         )  # fmt: skip
         states.append(fitted.network.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -89,7 +90,13 @@ def test_the_weights_are_those_of_the_epoch_that_validation_chose() -> None:
         seen.append(epoch)
         states.append({name: value.clone() for name, value in network.state_dict().items()})
 
-    fitted = fit(network, RECIPE, examples(), examples(24, 1), pretrained=False, seed=3, device=CPU, on_epoch=remember)
+    fitted = fit(
+        network,
+        RECIPE,
+        examples(),
+        examples(24, 1),
+        FitContext(pretrained=False, seed=3, device=CPU, on_epoch=remember),
+    )
     best = max(seen, key=lambda epoch: (epoch.validation_auc or 0, -epoch.validation_loss))
     assert fitted.best_epoch == best.epoch
     kept = states[best.epoch - 1]
@@ -101,7 +108,7 @@ def test_it_ends_when_no_epoch_has_been_better_for_as_long_as_its_patience() -> 
     torch.manual_seed(3)
     fitted = fit(
         build("modified_cnn"), patient, examples(), examples(24, 1),
-        pretrained=False, seed=3, device=CPU, on_epoch=lambda _: None,
+        FitContext(pretrained=False, seed=3, device=CPU, on_epoch=lambda _: None),
     )  # fmt: skip
     assert len(fitted.epochs) == fitted.best_epoch + 2 < 30
 
@@ -111,7 +118,13 @@ def test_in_the_first_epochs_of_transfer_only_the_head_learns() -> None:
     network = build("modified_cnn")
     before = {name: value.clone() for name, value in network.state_dict().items()}
     recipe = RECIPE.model_copy(update={"epochs": 1, "head_epochs": 1})
-    fit(network, recipe, examples(), examples(24, 1), pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None)
+    fit(
+        network,
+        recipe,
+        examples(),
+        examples(24, 1),
+        FitContext(pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None),
+    )
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     head = head_layers(network)
     assert changed == {name for name, value in network.named_parameters() if any(value is p for p in head.parameters())}
@@ -125,7 +138,7 @@ def test_circles_have_a_say_in_what_is_learned() -> None:
         torch.manual_seed(1)
         fitted = fit(
             build("modified_cnn"), short, replace(data, places=places), examples(24, 1),
-            pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None,
+            FitContext(pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None),
         )  # fmt: skip
         states.append(fitted.network.state_dict())
     assert not all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -139,7 +152,7 @@ def test_jitter_touches_training_images_only_and_changes_what_is_learned() -> No
         torch.manual_seed(1)
         fitted = fit(
             build("modified_cnn"), RECIPE.model_copy(update={"epochs": 1, "jitter": jitter}), data, validation,
-            pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None,
+            FitContext(pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None),
         )  # fmt: skip
         states.append(head_layers(fitted.network).weight)
     assert np.array_equal(data.inputs, before[0])
@@ -185,7 +198,13 @@ def test_a_pretrained_trunk_learns_at_a_lower_rate_than_the_head() -> None:
         network = build("modified_cnn")
         before = network.trunk[0][0].weight.clone()
         recipe = RECIPE.model_copy(update={"epochs": 1, "trunk_rate": trunk_rate})
-        fit(network, recipe, examples(), examples(24, 1), pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None)
+        fit(
+            network,
+            recipe,
+            examples(),
+            examples(24, 1),
+            FitContext(pretrained=True, seed=0, device=CPU, on_epoch=lambda _: None),
+        )
         rates[trunk_rate] = float((network.trunk[0][0].weight - before).detach().abs().max())
     assert rates[1e-6] < rates[1.0] / 100
 
@@ -199,7 +218,7 @@ def test_training_ends_when_the_patience_of_one_of_several_processes_does() -> N
 
     fitted = fit(
         build("modified_cnn"), RECIPE.model_copy(update={"patience": 5}), examples(), examples(24, 1),
-        pretrained=False, seed=0, device=CPU, on_epoch=lambda _: None, ranks=Told(),
+        FitContext(pretrained=False, seed=0, device=CPU, on_epoch=lambda _: None), ranks=Told(),
     )  # fmt: skip
     assert len(fitted.epochs) == 1
 
@@ -208,14 +227,20 @@ def test_a_loss_that_is_no_number_ends_the_training_with_advice() -> None:
     network = build("modified_cnn")
     nn.init.constant_(head_layers(network).weight, float("nan"))
     with pytest.raises(TrainingDiverged, match="lower the recipe's learning_rate"):
-        fit(network, RECIPE, examples(), examples(9), pretrained=False, seed=0, device=CPU, on_epoch=lambda _: None)
+        fit(
+            network,
+            RECIPE,
+            examples(),
+            examples(9),
+            FitContext(pretrained=False, seed=0, device=CPU, on_epoch=lambda _: None),
+        )
 
 
 def test_a_last_batch_of_one_image_is_left_out() -> None:
     recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 8})
     fitted = fit(
-        build("modified_cnn"), recipe, examples(9), examples(9), pretrained=False, seed=0, device=CPU,
-        on_epoch=lambda _: None,
+        build("modified_cnn"), recipe, examples(9), examples(9), FitContext(pretrained=False, seed=0, device=CPU,
+        on_epoch=lambda _: None),
     )  # fmt: skip
     assert np.isfinite(fitted.epochs[0].train_loss)
 
@@ -256,9 +281,9 @@ class Job:
         with suppress(JobInterrupted):
             self.fitted = fit(
                 build(kind), TRANSFER if pretrained else SHORT, examples(12), validation,
-                pretrained=pretrained, seed=4, device=CPU, on_epoch=self.epochs.append, start=start,
+                FitContext(pretrained=pretrained, seed=4, device=CPU, on_epoch=self.epochs.append, start=start,
                 on_checkpoint=lambda checkpoint: self.documents.append(to_bytes(checkpoint, "job")),
-                stopping=lambda: next(batches) == stop_after,
+                stopping=lambda: next(batches) == stop_after),
             )  # fmt: skip
 
     @property
@@ -336,7 +361,7 @@ def test_the_speed_of_an_epoch_counts_the_time_before_the_interruption() -> None
 def test_an_interrupted_job_says_that_it_goes_on_when_it_is_run_again() -> None:
     with pytest.raises(JobInterrupted, match="run again to continue from the checkpoint") as interruption:
         fit(
-            build("modified_cnn"), RECIPE, examples(9), examples(9), pretrained=False, seed=0, device=CPU,
-            on_epoch=lambda _: None, stopping=lambda: True,
+            build("modified_cnn"), RECIPE, examples(9), examples(9), FitContext(pretrained=False, seed=0, device=CPU,
+            on_epoch=lambda _: None, stopping=lambda: True),
         )  # fmt: skip
     assert interruption.value.retryable

@@ -9,7 +9,7 @@ import torch
 from services.train.data.batches import class_weights
 from services.train.data.examples import Examples
 from services.train.data.lesion_targets import UNKNOWN
-from services.train.fitting.fit import Fitted, predict
+from services.train.fitting.fit import FitContext, Fitted, predict
 from services.train.fitting.head_regression import TooFewCircles, fit_head
 from services.train.fitting.scores import log_loss, macro_auc
 from services.train.fitting.unfreezing import Learner
@@ -43,7 +43,14 @@ def fitted(train: Examples, validation: Examples, seed: int = 1) -> tuple[Fitted
     torch.manual_seed(0)
     learner, told = Learner(build("resnet50", "layer3"), RECIPE.frozen), list[EpochRecord]()
     inside = INSIDE.repeat(len(train.labels), axis=0)
-    found = fit_head(learner, RECIPE, train, validation, inside=inside, seed=seed, device=CPU, on_epoch=told.append)
+    found = fit_head(
+        learner,
+        RECIPE,
+        train,
+        validation,
+        inside,
+        FitContext(pretrained=True, seed=seed, device=CPU, on_epoch=told.append),
+    )
     return found, told
 
 
@@ -83,7 +90,7 @@ def test_of_the_network_nothing_changes_but_the_head_and_the_scales_of_its_chann
     train = examples(30, 1)
     fit_head(
         Learner(network, RECIPE.frozen), RECIPE, train, train,
-        inside=INSIDE.repeat(30, axis=0), seed=1, device=CPU, on_epoch=lambda _: None,
+        INSIDE.repeat(30, axis=0), FitContext(pretrained=True, seed=1, device=CPU, on_epoch=lambda _: None),
     )  # fmt: skip
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     scales = {"trunk.even.running_mean", "trunk.even.running_var"}

@@ -6,8 +6,8 @@ import torch
 
 from services.train.data.batches import class_weights
 from services.train.fitting.prior_correction import restore_shares
+from shared.modelling.network_table import NETWORKS, Network
 from shared.modelling.networks import build
-from shared.modelling.recipes import NETWORKS, Network
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -5,8 +5,9 @@ from torch import nn
 
 from services.train.fitting.optimiser import adamw, part_of_rate, set_rates
 from services.train.fitting.unfreezing import set_learning, stages
+from shared.modelling.network_table import NETWORKS, Network
 from shared.modelling.networks import MammogramNetwork, build
-from shared.modelling.recipes import NETWORKS, Network, TrainingRecipe
+from shared.modelling.recipes import TrainingRecipe
 
 RECIPE = TrainingRecipe(input_size=64, epochs=9, head_epochs=1, stage_epochs=2, trunk_rate=0.1, stage_rate=0.5)
 

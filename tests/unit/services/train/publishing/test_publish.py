@@ -12,8 +12,9 @@ from services.train.fitting.serialise import network_to_bytes
 from services.train.publishing.publish import model_files
 from shared.modelling.card import GOLDEN, HEAD, ONNX, WEIGHTS
 from shared.modelling.golden import golden_inputs
+from shared.modelling.network_table import Network
 from shared.modelling.networks import build
-from shared.modelling.recipes import LastStage, Network
+from shared.modelling.recipes import LastStage
 
 SIZE = 64
 

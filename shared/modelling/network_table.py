@@ -1,0 +1,71 @@
+"""The networks that can be trained: one record for each, from which the other modules take what differs.
+
+A new network is a record here, a builder in `networks`, and a recipe in each profile that is to train it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from shared.errors import PlanError
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """What there is to know of a network apart from its layers, which `networks.BUILDERS` makes.
+
+    `label` is the name as people write it. `weights` is torchvision's name of the pretrained weights; None: it always
+    learns from scratch. `trunk` renames the parameters of such weights: what begins with a key begins with its value
+    here; the first key that fits counts. `explainable`: its head judges every place of the feature map, so that it has
+    a class-activation map and learns from circles. `staged`: its last stage and its strides can be chosen.
+    """
+
+    label: str
+    weights: str | None = None
+    trunk: Mapping[str, str] = field(default_factory=dict)
+    explainable: bool = False
+    staged: bool = False
+
+
+NETWORK_TABLE: dict[str, NetworkRecord] = {
+    "modified_cnn": NetworkRecord("Modified CNN", explainable=True),
+    "alexnet": NetworkRecord(
+        "AlexNet",
+        weights="AlexNet_Weights.IMAGENET1K_V1",
+        trunk={"features.": "trunk.", "classifier.": "head.2."},
+    ),
+    "resnet50": NetworkRecord(
+        "ResNet-50",
+        weights="ResNet50_Weights.IMAGENET1K_V2",
+        trunk={"fc.": "head.linear.", "": "trunk."},
+        explainable=True,
+        staged=True,
+    ),
+}
+"""By the name that plans, cards and store paths use; of several the last one with pretrained weights is preferred."""
+
+NETWORKS: tuple[str, ...] = tuple(NETWORK_TABLE)
+NETWORKS_TEXT = f"{', '.join(NETWORKS[:-1])} or {NETWORKS[-1]}"
+"""For help and descriptions: 'a, b or c'."""
+
+TRANSFER_NETWORKS: tuple[str, ...] = tuple(name for name, record in NETWORK_TABLE.items() if record.weights)
+
+
+def _known(name: str) -> str:
+    if name not in NETWORK_TABLE:
+        raise ValueError(f"there is no network '{name}'; choose one of {', '.join(NETWORK_TABLE)}")
+    return name
+
+
+Network: TypeAlias = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(NETWORKS)})]
+"""The name of a network of the table."""
+
+
+def as_network(name: str) -> Network:
+    """Return `name` if it is a network's; raises PlanError with the names that there are."""
+    try:
+        return _known(name)
+    except ValueError as error:
+        raise PlanError(str(error)) from None
