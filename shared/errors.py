@@ -126,10 +126,12 @@ class ImageTooSmall(ImageError):
 
 
 class NotAMammogram(ImageError):
-    """An image without a breast, or one that the gate refuses.
+    """An image without a breast, or one that the gate rejects.
 
-    `reason` says what was seen, without the advice that the message ends with. `gate_score` says how much the image
-    looks like a mammogram, from 0 (certainly none) to 1.
+    Args:
+        reason: what was seen.
+        advice: what to do; the end of the message.
+        gate_score: similarity to a mammogram, from 0 (certainly none) to 1.
     """
 
     code = "not-a-mammogram"

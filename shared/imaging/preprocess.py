@@ -86,7 +86,7 @@ def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> Fl
     """
     x, y, width, height = cv2.boundingRect(mask)
     if width == 0:
-        raise NotAMammogram("the mask is empty", advice="check the film, and segment it again")
+        raise NotAMammogram("the mask is empty", advice="segment the film first")
     return _seen(film, mask, _part((x, y, width, height)), preprocessing)
 
 

@@ -20,7 +20,7 @@ class Profile(Record):
     training: dict[Network, TrainingRecipe]
 
     def strided(self, strided: Strided) -> Self:
-        """Copy the profile for weights that have their strides elsewhere, which a staged network can follow."""
+        """Return the profile for weights of ResNet-50 with other strides."""
         staged = {
             network: recipe.model_copy(update={"strided": strided})
             for network, recipe in self.training.items()
@@ -46,7 +46,7 @@ def _profile(
     size: int,
     paces: dict[Network, _Pace],
 ) -> Profile:
-    """Make a profile from one pace for each network."""
+    """Create a profile from one value per network, in the order of NETWORKS."""
     recipes = {
         network: TrainingRecipe(
             input_size=size,

@@ -258,6 +258,7 @@ def _never_set(network: str, alias: str) -> ModelNotFound:
 
 
 def _current(store: ObjectStore, network: str, alias: str) -> _Pointer:
+    """Read the current move of an alias and its etag."""
     try:
         stored = store.read(layout.alias(network, alias))
     except ObjectNotFound:
@@ -275,7 +276,7 @@ def _move(
     *,
     forced: bool = False,
 ) -> AliasMove:
-    """Move the alias from where it was found, on which the decision rests; raises PromotionRefused if it moved."""
+    """Move the alias away from `current`, unless it was moved meanwhile."""
     current = found.move
     if current:
         _note(store, current)

@@ -29,7 +29,7 @@ _PURPOSE = "Repeating a request with the same key returns the same batch"
 
 
 def blueprint(service: InferenceService) -> Blueprint:
-    """`/v1/batches` and what is below it."""
+    """Create the routes of `/v1/batches`."""
     api, queue = Blueprint("batches", __name__), _queue_of(service.config)
     _add_collection(api, service, queue)
     _add_batch(api, service.store, queue)

@@ -187,7 +187,7 @@ def _learn(run: _Run, epoch: int) -> None:
             run.losses += _values(recent, ranks, epoch)
             run.seconds = time.perf_counter() - began
             run.hand_over(run.best_weights)
-            raise JobInterrupted(f"stopped in epoch {epoch}; run again, it goes on from its checkpoint")
+            raise JobInterrupted(f"stopped in epoch {epoch}; run again to continue from the checkpoint")
     run.losses += _values(recent, ranks, epoch)
     run.seconds = time.perf_counter() - began
 

@@ -147,7 +147,7 @@ def _levels(values: Float32Array) -> tuple[int, float]:
     Otsu's threshold parts them. It may fall inside the breast; half of it does not.
     """
     if values.size == 0:
-        raise NotAMammogram("the image is blank")
+        raise NotAMammogram("the frame is blank")
     counts = np.bincount(values.astype(np.uint8), minlength=256).astype(np.float64)
     dark_end = int(cv2.threshold(values.astype(np.uint8), 0, 255, cv2.THRESH_OTSU)[0])
     bright = values[values > dark_end]

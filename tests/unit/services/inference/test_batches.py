@@ -65,7 +65,7 @@ def test_an_image_is_answered_as_over_http(
     ("data", "code"),
     [
         (None, "object-not-found"),
-        (b"", "unsupported-image"),
+        (b"", "undecodable-image"),
         (b"no image", "unsupported-image"),
         (GREY, "not-a-mammogram"),
         (bytes(3 << 20), "image-too-large"),

@@ -77,6 +77,6 @@ def test_a_network_of_no_record_is_refused() -> None:
         as_network(TINY)
     with pytest.raises(ValidationError):
         TypeAdapter(Network).validate_python(TINY)
-    with pytest.raises(PlanError, match="is no training job"):
+    with pytest.raises(PlanError, match="is not a training job"):
         parse_job(f"{TINY}/patient/fold-1")
     assert TypeAdapter(Network).json_schema() == {"type": "string", "enum": list(NETWORKS)}
