@@ -49,7 +49,7 @@ def jpeg_ls(frame: bytes, size: Size, _bits: int, _least_edge: int | None) -> tu
     _agree(header, size)
     if header.process != codestreams.JPEG_LS:
         raise UndecodableImage(
-            "the DICOM's transfer syntax is JPEG-LS but its data are another JPEG; correct it or send the file again"
+            "the DICOM's transfer syntax is JPEG-LS but its data are another JPEG; send the file again"
         )
     return _checked(lambda: imagecodecs.jpegls_decode(frame), size, 0)
 

@@ -194,7 +194,7 @@ def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
     expected = width * height * allocated // 8
     if file.length == _UNDEFINED:
         raise UndecodableImage(
-            "the DICOM's transfer syntax is uncompressed but its pixels are compressed; correct it or send it again"
+            "the DICOM's transfer syntax is uncompressed but its pixels are compressed; send it again"
         )
     spare = file.length - expected
     if not 0 <= spare <= MAX_SPARE:
@@ -215,8 +215,6 @@ def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
 def _frame(file: _File) -> bytes:
     """The one compressed frame, whatever fragments it is cut into and wherever an offset table says that it begins."""
     if file.length != _UNDEFINED:
-        raise UndecodableImage(
-            "the DICOM's transfer syntax is compressed but its pixels are not; correct it or send it again"
-        )
+        raise UndecodableImage("the DICOM's transfer syntax is compressed but its pixels are not; send it again")
     encaps.parse_basic_offsets(file.reader)
     return b"".join(encaps.generate_fragments(file.reader))

@@ -27,7 +27,7 @@ class OddElement(UndecodableImage):
 
     def __init__(self, tag: int) -> None:
         self.element = f"{keyword_for_tag(tag)} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
-        super().__init__(f"the DICOM's {self.element} is empty or not valid; correct it or send the file as PNG")
+        super().__init__(f"the DICOM's {self.element} is empty or not valid; send the file again, or as PNG")
 
 
 class EmptyElement(OddElement):
