@@ -59,7 +59,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def store(server: Server) -> ObjectStore:
     settings = Settings(store="s3://films", redis_url=SecretStr("redis://nowhere"), s3_endpoint_url=server.url)
-    assert ensure_bucket(settings) == "bucket films is created"
+    assert ensure_bucket(settings) == "created bucket films"
     return open_store(settings)
 
 

@@ -48,7 +48,7 @@ ALLOWED_S = 90.0
 BROKEN = {
     "03-missing": (None, "object-not-found"),
     "09-text": (b"no image at all", "unsupported-image"),
-    "17-empty": (b"", "unsupported-image"),
+    "17-empty": (b"", "undecodable-image"),
     "18-grey": (encode_png(np.full((512, 512), 128, np.uint8)), "not-a-mammogram"),
     "31-cut": (None, "undecodable-image"),
     "39-large": (bytes(3 << 20), "image-too-large"),

@@ -36,7 +36,7 @@ def test_data_of_a_server_that_this_one_can_not_read_are_told_with_both_versions
 
 def test_data_of_nobody_known_end_the_broker_as_it_says_itself(tmp_path: Path) -> None:
     folder = left_behind(tmp_path / "broker", b"no file of a server")
-    with pytest.raises(ProcessDied, match="broker has ended"), Processes(tmp_path) as processes:
+    with pytest.raises(ProcessDied, match="broker ended with status"), Processes(tmp_path) as processes:
         _start_broker(processes, folder)
 
 

@@ -28,8 +28,8 @@ def config(store: str, endpoint: str = "http://127.0.0.1:1", region: str = "us-e
 @pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
 def test_it_is_made_once(s3_endpoint: str, region: str) -> None:
     wanted = config(f"s3://films-{region}/prefix", s3_endpoint, region)
-    assert ensure_bucket(wanted) == f"bucket films-{region} is created"
-    assert ensure_bucket(wanted) == f"bucket films-{region} is there"
+    assert ensure_bucket(wanted) == f"created bucket films-{region}"
+    assert ensure_bucket(wanted) == f"bucket films-{region} exists"
     s3 = boto3.client("s3", endpoint_url=s3_endpoint, region_name=region)
     assert s3.get_bucket_location(Bucket=f"films-{region}")["LocationConstraint"] in (region, None)
 

@@ -111,7 +111,7 @@ def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(whole: tupl
                         process.kill()
         return False
 
-    with pytest.raises(TrainingProcessLost, match="goes on from its checkpoint") as lost:
+    with pytest.raises(TrainingProcessLost, match="continues from its checkpoint") as lost:
         Run(stopping=kill_the_second, recipe=endless).fit()
     assert lost.value.retryable
     assert not ranks()
