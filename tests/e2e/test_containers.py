@@ -75,7 +75,7 @@ def test_a_run_survives_the_death_of_every_container_and_its_model_answers(stack
 
 
 def _film(stack: Compose) -> bytes:
-    command = [*stack.command, "exec", "-T", "augment", "sh", "-c", "cat $(ls /tmp/films/*.pgm | head -n 1)"]
+    command = [*stack.command, "exec", "-T", "augment", "sh", "-c", "cat $(ls /tmp/films/films/*.pgm | head -n 1)"]
     return subprocess.run(command, cwd=ROOT, env=bare(), capture_output=True, check=True).stdout
 
 

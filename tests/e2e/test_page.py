@@ -117,7 +117,7 @@ def test_a_newer_film_takes_the_place_of_one_that_is_waited_for(page: Any) -> No
     ("film", "answer", "means"),
     [
         (b"normal", "Normal", "0.12: below the threshold"),
-        (b"uncertain", "Uncertain: needs a reader", "0.44: too near the threshold of 0.41 to call"),
+        (b"uncertain", "Uncertain: needs a reader", "0.44: too near the threshold of 0.41 to decide"),
     ],
 )
 def test_other_decisions(page: Any, film: bytes, answer: str, means: str) -> None:
