@@ -246,7 +246,7 @@ def test_the_commands_lead_through_a_batch(
     url, out = ("--url", place.url), place.folder / "results.jsonl"
     made = mammo("batch", "create", "--prefix", "inbox/", "--heatmaps", "--idempotency-key", "order-17", *url)
     batch = made.split()[1].rstrip(":")
-    assert f"{IMAGES - 1} images, by {NETWORK} v1" in made
+    assert f"{IMAGES - 1} images, model {NETWORK} v1" in made
     assert f"{batch}: queued, 0 of" in mammo("batch", "status", batch, *url)
     with worker(place):
         assert f"{batch}: done" in mammo("batch", "status", batch, "--follow", *url)
