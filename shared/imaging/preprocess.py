@@ -31,7 +31,7 @@ LEAST_EDGE = 1024
 
 
 class Preprocessing(BaseModel):
-    """What a model was trained with. It travels in the model's card, and inference repeats it."""
+    """Parameters that a model was trained with. They travel in the model's card, and inference repeats them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

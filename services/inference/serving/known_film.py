@@ -19,7 +19,7 @@ _SURE = 0.8
 """The score from which the shape of a breast may contradict what is said of its view."""
 
 StatedView: TypeAlias = Literal["CC", "MLO", "ML", "LM", "LMO", "SIO", "ISO", "FB", "XCC", "XCCL", "XCCM"]
-"""What a sender may state: the view positions of DICOM (PS3.3, C.8.11.7)."""
+"""Views that a sender may state: the view positions of DICOM (PS3.3, C.8.11.7)."""
 
 
 @dataclass(frozen=True)

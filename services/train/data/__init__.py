@@ -1,1 +1,1 @@
-"""What a training job reads: inputs, batches, targets, and the device that holds them."""
+"""Input of a training job: inputs, batches, targets, and the device that holds them."""

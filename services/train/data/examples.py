@@ -11,7 +11,7 @@ from services.train.data.lesion_targets import Places
 
 @dataclass(frozen=True)
 class Examples:
-    """What a network learns from, and the index of each one's class, int64 N.
+    """Inputs of a network, and the index of each one's class, int64 N.
 
     `pool` holds films (float32 M x 1 x S x S in [0, 1]), or what frozen stages made of them (float16 M x C x h x w). It
     may be larger than memory: examples are its `rows` (N), or all of it. `places` (int8 M x h x w) says what lies where
@@ -33,7 +33,7 @@ class Examples:
         return self.pool[self._in_pool(chosen)]
 
     def places_of(self, chosen: Indices) -> Places | None:
-        """What is known of the places of some of them, n x h x w."""
+        """Return the known classes of the places of some of them, n x h x w."""
         return None if self.places is None else self.places[self._in_pool(chosen)]
 
     def _in_pool(self, chosen: Indices) -> "npt.NDArray[np.intp]":

@@ -69,7 +69,7 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Greyscale:
-    """What a file says about the meaning of its stored values.
+    """Meaning of the stored values, as the file states it.
 
     A word holds its value in the `bits` up to `high_bit`; what lies above (overlays, once) is not part of it. The words
     of a codec (`high_bit` None) are values, which a lossy one may carry beyond the highest: those are clipped to it.

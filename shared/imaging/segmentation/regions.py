@@ -84,7 +84,7 @@ def _within_one_band(columns: npt.NDArray[np.intp], band: int) -> float:
 
 
 def around(outline: Grey, region: Grey) -> Grey:
-    """What of an outline belongs to one region, with the pixels next to it: the edge lies between them."""
+    """Return the part of an outline at one region, with the pixels next to it: the edge lies between them."""
     return u8(cv2.copyTo(outline, cv2.dilate(region, np.ones((3, 3), np.uint8))))
 
 
