@@ -92,6 +92,7 @@ def test_a_promotion_under_load_fails_no_request(served: Served, films: list[byt
     assert [each.exception() for each in asking] == [None] * 4
 
 
+@pytest.mark.alone  # on a busy machine a client may not have connected yet when the service is told to end
 def test_requests_in_hand_are_answered_before_the_service_ends(served: Served, films: list[bytes]) -> None:
     def ask(number: int) -> int:
         answer = requests.post(
