@@ -67,7 +67,7 @@ def evaluate_run(
 
 
 def _judged(plan: Plan, results: Sequence[JobResult]) -> dict[Network, Predictions]:
-    """What each network gave its held-out films under the patient protocol."""
+    """Return the predictions of each network for its held-out films under the patient protocol."""
     honest = [result for result in results if result.job.protocol == "patient"]
     folds = {network: [r for r in honest if r.job.network == network] for network in plan.networks}
     return {network: served_predictions(found) for network, found in folds.items() if found}
