@@ -18,13 +18,12 @@ from shared.errors import ObjectNotFound, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
 from shared.modelling.profiles import Profile, profile
 from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Queue
 from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Choices, Plan, check_plan, make_plan, read_plan
 from shared.runs.status import read_status
-from shared.settings import BrokerSettings, StoreSettings, settings
+from shared.settings import BrokerSettings, StoreSettings, read_settings
 from shared.store import ingest as ingestion
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -269,8 +268,8 @@ def _show(store: ObjectStore, plan: Plan) -> None:
 
 
 def _store() -> ObjectStore:
-    return open_store(settings(StoreSettings))
+    return open_store(read_settings(StoreSettings))
 
 
 def _queue() -> Queue:
-    return Broker(make_app(settings(BrokerSettings)), connect(settings(BrokerSettings)), patient=False)
+    return Broker.open(read_settings(BrokerSettings))

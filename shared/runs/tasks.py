@@ -14,7 +14,6 @@ from shared.queue.unit_task import UnitTask
 from shared.runs import pipeline
 from shared.runs.plan import Plan, Unit, read_plan
 from shared.runs.shards import ShardStage, do_shard, is_intact
-from shared.settings import WorkerSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import Files
@@ -66,10 +65,15 @@ class StageTask(UnitTask[Planned]):
 
 
 class ShardTask(StageTask):
-    """Do the shards of a stage film by film; films that fail every time are set aside."""
+    """Do the shards of a stage film by film; films that fail every time are set aside.
 
-    def __init__(self, way: ShardStage[Any]) -> None:
+    Args:
+        retries: of a film that fails.
+    """
+
+    def __init__(self, way: ShardStage[Any], retries: int) -> None:
         super().__init__(way.stage)
+        self._retries = retries
         self._way = replace(way, work=self._work_and_count)
         self._work = way.work
         metrics.FILMS.labels(way.stage)
@@ -80,7 +84,7 @@ class ShardTask(StageTask):
 
     def execute(self, store: ObjectStore, broker: Broker, unit: Planned, _stopping: Callable[[], bool]) -> None:
         plan, shard = unit.plan, unit.unit.name
-        aside = do_shard(self._way, store, plan, shard, broker, settings(WorkerSettings).task_retries + 1)
+        aside = do_shard(self._way, store, plan, shard, broker, self._retries + 1)
         pipeline.set_aside(store, plan, shard, aside)
         metrics.FILMS_SET_ASIDE.labels(self.stage).inc(len(aside))
 
@@ -96,12 +100,18 @@ class JobTask(StageTask):
     Args:
         job: the service's own function.
         is_intact: whether the output of a finished unit, given by its name, is whole.
+        retries: of a job whose workers died.
     """
 
     def __init__(
-        self, stage: Stage, job: Callable[[Assignment], None], is_intact: Callable[[ObjectStore, Plan, str], bool]
+        self,
+        stage: Stage,
+        job: Callable[[Assignment], None],
+        is_intact: Callable[[ObjectStore, Plan, str], bool],
+        retries: int,
     ) -> None:
         super().__init__(stage)
+        self._retries = retries
         self._job, self._is_intact = job, is_intact
 
     def is_done(self, store: ObjectStore, unit: Planned) -> bool:
@@ -110,7 +120,7 @@ class JobTask(StageTask):
     def execute(self, store: ObjectStore, _broker: Broker, unit: Planned, stopping: Callable[[], bool]) -> None:
         plan, name = unit.plan, unit.unit.name
         with claimed(store, layout.claim(plan.run, self.stage, name), unit.unit.done_key) as fenced:
-            if fenced.claim.deaths > settings(WorkerSettings).task_retries:
+            if fenced.claim.deaths > self._retries:
                 raise WorkerLost(
                     f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"
                 )

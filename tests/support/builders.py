@@ -21,8 +21,7 @@ from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.network_table import as_network
 from shared.modelling.predictions import Predictions
 from shared.modelling.profiles import PROFILES
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Kind
 from shared.runs.plan import Choices, Plan, make_plan
 from shared.runs.shards import ShardStage, do_shard
@@ -140,7 +139,7 @@ def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tupl
 
 def queue_of(stack: Stack) -> Broker:
     """The broker of a running stack, for one who starts runs."""
-    return Broker(make_app(stack.settings), connect(stack.settings), patient=False)
+    return Broker.open(stack.settings.broker)
 
 
 def small_predictions() -> Predictions:
