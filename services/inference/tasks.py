@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from services.inference.batches import Limits, failed_line, predict_part, to_document
+from services.inference.batches import BatchLimits, failed_line, predict_part, to_document
 from services.inference.serving.model_loader import load_model
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
@@ -24,42 +24,42 @@ from shared.store import layout
 from shared.store.interface import ObjectStore
 
 
-class Part(NamedTuple):
+class BatchPart(NamedTuple):
     """A part of a batch, by its name."""
 
     plan: BatchPlan
     name: str
 
 
-class PredictTask(UnitTask[Part]):
+class PredictTask(UnitTask[BatchPart]):
     """Predict the images of batches, part by part."""
 
     def __init__(self, settings: BatchProcessSettings) -> None:
         super().__init__(PREDICT)
         self._cores, self._engine = settings.compute.cores, settings.serving.engine
-        self._limits = Limits(
+        self._limits = BatchLimits(
             settings.serving.max_image_mb << 20, settings.worker.retries + 1, alone=settings.worker.processes == 1
         )
 
-    def load(self, store: ObjectStore, message: Message) -> Part:
-        return Part(read_batch(store, message.run), message.unit)
+    def load(self, store: ObjectStore, message: Message) -> BatchPart:
+        return BatchPart(read_batch(store, message.run), message.unit)
 
-    def done_key(self, unit: Part) -> str:
+    def done_key(self, unit: BatchPart) -> str:
         return layout.batch_part(unit.plan.batch, unit.name)
 
-    def is_cancelled(self, store: ObjectStore, unit: Part) -> bool:
+    def is_cancelled(self, store: ObjectStore, unit: BatchPart) -> bool:
         return has_ended(store, unit.plan)
 
-    def on_cancelled(self, broker: Broker, unit: Part) -> str:
+    def on_cancelled(self, broker: Broker, unit: BatchPart) -> str:
         broker.drop_tally(unit.plan.batch, PREDICT)
         return "skipped"
 
-    def execute(self, store: ObjectStore, broker: Broker, unit: Part, stopping: Callable[[], bool]) -> None:
+    def execute(self, store: ObjectStore, broker: Broker, unit: BatchPart, stopping: Callable[[], bool]) -> None:
         plan = unit.plan
         model = model_of(store, plan.network, plan.version, self._cores, self._engine)
         _store_lines(store, unit, predict_part(store, plan, unit.name, model, broker, self._limits, stopping))
 
-    def advance(self, store: ObjectStore, broker: Broker, unit: Part) -> None:
+    def advance(self, store: ObjectStore, broker: Broker, unit: BatchPart) -> None:
         mark_part(store, broker, unit.plan, unit.name)
 
     def on_failure(self, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str:
@@ -83,7 +83,7 @@ def model_of(store: ObjectStore, network: str, version: str, cores: int, engine:
     return load_model(store, network, version, cores, engine)
 
 
-def _store_lines(store: ObjectStore, part: Part, lines: list[BatchLine]) -> None:
+def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) -> None:
     if store_answers(store, part.plan, part.name, to_document(lines)):
         for line in lines:
             metrics.BATCH_IMAGES.labels(line.problem.code if line.problem else "predicted").inc()

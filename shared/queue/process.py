@@ -15,7 +15,7 @@ from shared.errors import MammoError, StoreUnavailable
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.broker_metrics import BrokerCollector
 from shared.queue.celery_app import make_app
-from shared.queue.idle import IdleWatch
+from shared.queue.idle import IdleMonitor
 from shared.settings import WorkerProcessSettings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -32,7 +32,7 @@ class WorkerProcess:
         self.app = make_app(settings.broker)
         self.shutting_down = threading.Event()
         self._main_process = os.getpid()
-        self._idle = IdleWatch()
+        self._idle = IdleMonitor()
 
     @cached_property
     def store(self) -> ObjectStore:

@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.modelling.profiles import PROFILES
 from shared.queue.broker import Broker
 from shared.runs import pipeline
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.settings import QueueSettings, read_settings
 from shared.store.ingest import read_dataset
 from shared.store.interface import ObjectStore
@@ -20,7 +20,7 @@ def start(store: ObjectStore, dataset: str) -> Plan:
     plan = make_plan(
         read_dataset(store, dataset),
         PROFILES["test"],
-        Choices(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
+        RunOptions(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
     )
     pipeline.start(store, Broker.open(read_settings(QueueSettings).broker), plan)
     return plan

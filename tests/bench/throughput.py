@@ -35,7 +35,7 @@ from shared.local.commands import ROOT, worker_command
 from shared.modelling.profiles import PROFILES, Profile
 from shared.queue.broker import Broker
 from shared.runs import pipeline
-from shared.runs.plan import Choices, make_plan
+from shared.runs.plan import RunOptions, make_plan
 from shared.settings import QueueSettings, read_settings
 from shared.store import layout
 from shared.store.ingest import film_key, write_manifests
@@ -116,7 +116,7 @@ def measure_workers(location: str, pgms: list[bytes]) -> Rates:
         dataset = describe(store_films(store, pgms))
         profile = Profile(**{**dict(PROFILES["test"]), "augmentation": RECIPE})
         plan = make_plan(
-            dataset, profile, Choices(networks=("resnet50",), protocols=("patient",), weights={}, promote=(), seed=1)
+            dataset, profile, RunOptions(networks=("resnet50",), protocols=("patient",), weights={}, promote=(), seed=1)
         )
         measured, images = {}, FILMS * VARIANTS
         with running_workers(Path(folder)) as workers:

@@ -19,7 +19,7 @@ from shared.local.commands import ROOT, worker_command
 from shared.modelling.profiles import profile
 from shared.queue.broker import Broker
 from shared.runs import pipeline
-from shared.runs.plan import Choices, make_plan
+from shared.runs.plan import RunOptions, make_plan
 from shared.settings import BrokerSettings, StoreSettings
 from shared.store.ingest import ingest
 from shared.store.objects import open_store
@@ -191,7 +191,7 @@ def test_a_worker_that_the_store_refuses_in_the_middle_of_a_run_ends_and_its_mes
         plan = make_plan(
             dataset,
             profile("test"),
-            Choices(networks=("resnet50",), protocols=("paper",), weights={}, promote=(), seed=1),
+            RunOptions(networks=("resnet50",), protocols=("paper",), weights={}, promote=(), seed=1),
         )
         queue = Broker.open(BrokerSettings(redis_url=url))
         server.fault = lambda method, path: (
