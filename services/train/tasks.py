@@ -18,6 +18,7 @@ from shared.queue.celery_app import make_app
 from shared.queue.worker import register
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
+from shared.runs.sources import RESULTS, results_document
 from shared.runs.tasks import Assignment, JobTask
 from shared.settings import TrainingSettings, settings
 from shared.store import layout, models
@@ -38,6 +39,7 @@ def evaluate(work: Assignment) -> None:
     evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)
     files = render(evaluation, mistakes(store, plan, as_network(best.network), results) if best else ())
+    files |= {RESULTS: results_document(store, plan)}
     for name, data in files.items():
         store.put(layout.report_file(plan.run, name), data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

@@ -14,6 +14,7 @@ from shared.queue.unit_task import UnitTask
 from shared.runs import pipeline
 from shared.runs.plan import Plan, Unit, read_plan
 from shared.runs.shards import ShardStage, do_shard, is_intact
+from shared.runs.sources import check_same_films, stale_units
 from shared.settings import WorkerSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -50,6 +51,7 @@ class StageTask(UnitTask[Planned]):
 
     def load(self, store: ObjectStore, message: Message) -> Planned:
         plan = read_plan(store, message.run)
+        check_same_films(store, plan)
         return Planned(plan, plan.find(self.stage, message.unit))
 
     def done_key(self, unit: Planned) -> str:
@@ -105,7 +107,9 @@ class JobTask(StageTask):
         self._job, self._is_intact = job, is_intact
 
     def is_done(self, store: ObjectStore, unit: Planned) -> bool:
-        return super().is_done(store, unit) and self._is_intact(store, unit.plan, unit.unit.name)
+        if not super().is_done(store, unit) or any(stale_units(store, unit.plan, self.stage, [unit.unit])):
+            return False
+        return self._is_intact(store, unit.plan, unit.unit.name)
 
     def execute(self, store: ObjectStore, _broker: Broker, unit: Planned, stopping: Callable[[], bool]) -> None:
         plan, name = unit.plan, unit.unit.name
