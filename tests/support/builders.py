@@ -69,7 +69,8 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
         PROFILES["test"],
         RunOptions(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
     )
-    return Plan.model_validate({**dict(plan), "films": films, **changes})
+    known = {"films": films, "films_sha256": describe(small_manifest(films)).sha256}
+    return Plan.model_validate({**dict(plan), **known, **changes})
 
 
 def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[DirectoryStore, Plan]:
