@@ -146,8 +146,8 @@ def store_films(store: ObjectStore, pgms: list[bytes]) -> Manifest:
         )  # fmt: skip
     manifest = Manifest(dataset="films", synthetic=True, films=tuple(records))
     dataset = describe(manifest)
-    for film, data in files.items():
-        store.put(film_key(dataset, film), data)
+    for film in records:
+        store.put(film_key(dataset, film), files[film.id])
     write_manifests(store, dataset, manifest)
     return manifest
 
