@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request, send_from_directory
 from werkzeug.routing import BaseConverter
 
 from services.inference.admission.bodies import receive_bodies
-from services.inference.admission.byte_budget import BytesInHand
+from services.inference.admission.byte_budget import ByteBudget
 from services.inference.admission.gunicorn_worker import hang_up_after_answer
 from services.inference.api import (
     api_keys,
@@ -74,9 +74,9 @@ def create_app(config: ServingSettings | None = None) -> Flask:
     app.register_blueprint(openapi_page.blueprint())
     _add_page(app)
     app.before_request(_begin)
-    guard(app, service.access)
-    app.extensions["bytes in hand"] = BytesInHand(config.serve_in_hand_mb << 20)
-    receive_bodies(app, config, app.extensions["bytes in hand"])
+    guard(app, service.authenticator)
+    app.extensions["byte_budget"] = ByteBudget(config.serve_in_hand_mb << 20)
+    receive_bodies(app, config, app.extensions["byte_budget"])
     app.after_request(_end)
     problems.register(app)
     return app

@@ -55,12 +55,12 @@ keep_freed_memory(_config.cores)
 
 def on_starting(_server: Any) -> None:
     """Refuse to listen on a public address without API keys."""
-    from services.inference.admission.auth import check_somebody_may_ask, local_key  # noqa: PLC0415  after the metrics' folder
+    from services.inference.admission.auth import check_keys_exist, local_key  # noqa: PLC0415  after the metrics' folder
     from shared.store.objects import open_store  # noqa: PLC0415
 
     try:
         local_key(_config)
-        check_somebody_may_ask(open_store(_config), _config)
+        check_keys_exist(open_store(_config), _config)
     except MammoError as error:
         on_exit(_server)
         raise SystemExit(f"mammostack: {error}") from error

@@ -46,7 +46,7 @@ from shared.modelling.recipes import TrainingRecipe
 from shared.runs.pipeline import set_aside
 from shared.runs.plan import Plan
 from shared.runs.status import JobProgress
-from shared.runs.tasks import Assignment
+from shared.runs.tasks import ClaimedJob
 from shared.settings import TrainingSettings, settings
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -75,7 +75,7 @@ class Fold:
     validation: Examples
 
 
-def train_fold(work: Assignment) -> None:
+def train_fold(work: ClaimedJob) -> None:
     """Train one network on one split and store its result, and its weights if it may be used.
 
     After every epoch, and when it has to stop, it leaves a checkpoint, from which the next worker goes on.
@@ -87,7 +87,7 @@ def train_fold(work: Assignment) -> None:
     store_result(work, fold, judge(fold, fitted, began))
 
 
-def prepare(work: Assignment) -> Fold:
+def prepare(work: ClaimedJob) -> Fold:
     """Read the films of a run, split them, and build the network with its first weights."""
     store, plan, job = work.store, work.plan, parse_job(work.unit)
     recipe, device, seed = plan.training[job.network], training_device(), plan.seed + job.fold
@@ -115,7 +115,7 @@ def prepare(work: Assignment) -> Fold:
     )
 
 
-def fit_fold(work: Assignment, fold: Fold) -> Fitted:
+def fit_fold(work: ClaimedJob, fold: Fold) -> Fitted:
     """Fit the network of a fold, from its checkpoint where there is one, and report every epoch."""
     store, plan, job, recipe = work.store, work.plan, fold.job, fold.recipe
     identity = job_identity(job, plan, fold.images.sha256)
@@ -180,7 +180,7 @@ def judge(fold: Fold, fitted: Fitted, began: float) -> JobResult:
     )
 
 
-def store_result(work: Assignment, fold: Fold, result: JobResult) -> None:
+def store_result(work: ClaimedJob, fold: Fold, result: JobResult) -> None:
     """Store the weights, unless they are of the leaky protocol, and the result last; the checkpoint goes."""
     store, plan = work.store, work.plan
     if fold.job.protocol == "patient":
@@ -191,7 +191,7 @@ def store_result(work: Assignment, fold: Fold, result: JobResult) -> None:
     store.finish(result.model_dump_json().encode())
 
 
-def _checkpoint_writer(work: Assignment, identity: str) -> Callable[[Checkpoint], None]:
+def _checkpoint_writer(work: ClaimedJob, identity: str) -> Callable[[Checkpoint], None]:
     """Return a function that stores a checkpoint when the last one is old, or the job has to stop."""
     stored_at = time.monotonic()
 
@@ -206,7 +206,7 @@ def _checkpoint_writer(work: Assignment, identity: str) -> Callable[[Checkpoint]
     return write
 
 
-def _read_checkpoint(work: Assignment, identity: str) -> Checkpoint | None:
+def _read_checkpoint(work: ClaimedJob, identity: str) -> Checkpoint | None:
     """Read the checkpoint that an earlier worker left; None when the job has to begin anew."""
     try:
         found = from_bytes(work.store.get(layout.fold_file(work.plan.run, work.unit, CHECKPOINT)), identity)

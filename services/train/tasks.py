@@ -18,7 +18,7 @@ from shared.queue.celery_app import make_app
 from shared.queue.worker import register
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
-from shared.runs.tasks import Assignment, JobTask
+from shared.runs.tasks import ClaimedJob, JobTask
 from shared.settings import TrainingSettings, settings
 from shared.store import layout, models
 from shared.store.ingest import stored_manifest
@@ -28,7 +28,7 @@ app = make_app(settings(TrainingSettings))
 check_trackers(settings(TrainingSettings))
 
 
-def evaluate(work: Assignment) -> None:
+def evaluate(work: ClaimedJob) -> None:
     """Store the run's report; the digests of its files, which say that the stage is done, last."""
     store, plan = work.store, work.plan
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
@@ -44,7 +44,7 @@ def evaluate(work: Assignment) -> None:
     store.finish(json.dumps(digests).encode())
 
 
-def publish(work: Assignment) -> None:
+def publish(work: ClaimedJob) -> None:
     """Publish the network of the best fold by validation and make it the candidate.
 
     The run gives the version its name.
@@ -55,7 +55,7 @@ def publish(work: Assignment) -> None:
         publish_best(store, plan, network, results)
     with suppress(PromotionRefused):  # somebody else's is the latest, then
         models.promote(
-            store, network, plan.run, models.Reason(by=f"run {plan.run}", why="published"), alias=models.CANDIDATE
+            store, network, plan.run, models.MoveReason(by=f"run {plan.run}", why="published"), alias=models.CANDIDATE
         )
     # the weights of the folds are needed no more; the mark comes last, so that none is left behind
     for result in results:
@@ -63,13 +63,13 @@ def publish(work: Assignment) -> None:
     store.finish(json.dumps({"network": network, "version": plan.run}).encode())
 
 
-def promote(work: Assignment) -> None:
+def promote(work: ClaimedJob) -> None:
     """Ask the gate for `production`; a refusal ends the run as well, and the reason is kept."""
     store, run, network, better = work.store, work.plan.run, work.unit, work.plan.only_if_better
     outcome: dict[str, object]
     why = "the run was to promote it if it is better" if better else "the run was to promote it"
     try:
-        move = models.promote(store, network, run, models.Reason(by=f"run {run}", why=why), only_if_better=better)
+        move = models.promote(store, network, run, models.MoveReason(by=f"run {run}", why=why), only_if_better=better)
         outcome = {"promoted": True, "version": move.version, "previous": move.previous}
     except PromotionRefused as refusal:
         outcome = {"promoted": False, "version": run, "reason": str(refusal)}

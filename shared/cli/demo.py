@@ -16,7 +16,7 @@ from typing import NoReturn
 from shared.cli.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
 from shared.cli.pretrained import choose_weights, fetch_imagenet
 from shared.cli.progress import follow
-from shared.client import InferenceClient, SentFilm
+from shared.client import FilmUpload, InferenceClient
 from shared.datasets.entries import FilmSource
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic_exams import exposures, write_exams
@@ -31,7 +31,7 @@ from shared.modelling.recipes import PROTOCOLS
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline
-from shared.runs.plan import TORCHVISION, Choices, Plan, make_plan
+from shared.runs.plan import TORCHVISION, Plan, RunOptions, make_plan
 from shared.store import layout, models
 from shared.store.ingest import film_key, ingest
 from shared.store.interface import ObjectStore
@@ -142,7 +142,7 @@ def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_na
     return make_plan(
         dataset,
         profile(profile_name),
-        Choices(networks=NETWORKS, protocols=PROTOCOLS, weights=chosen, promote=("resnet50",), seed=_SEED),
+        RunOptions(networks=NETWORKS, protocols=PROTOCOLS, weights=chosen, promote=("resnet50",), seed=_SEED),
     )
 
 
@@ -161,8 +161,8 @@ def _truth(exam: list[Film]) -> dict[str, Label]:
     }
 
 
-def _sent(film: Film, data: bytes) -> SentFilm:
-    return SentFilm(data, name=film.id, view=film.view, side="L" if film.side == "left" else "R")
+def _sent(film: Film, data: bytes) -> FilmUpload:
+    return FilmUpload(data, name=film.id, view=film.view, side="L" if film.side == "left" else "R")
 
 
 def _synthetic_films(folder: Path, patients: int) -> FilmSource:

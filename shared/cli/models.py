@@ -76,7 +76,7 @@ def promote(
         raise InputError("--force skips the promotion gate; give the reason with --reason")
     why = reason or "promoted by hand"
     move = models.promote(
-        _store(), network, version, models.Reason(by=_who(), why=why), force=force, alias=_alias(alias)
+        _store(), network, version, models.MoveReason(by=_who(), why=why), force=force, alias=_alias(alias)
     )
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
@@ -85,7 +85,7 @@ def promote(
 def rollback(network: Network, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
     """Put the previous version back into production."""
     why = reason or "rolled back by hand"
-    move = models.rollback(_store(), network, models.Reason(by=_who(), why=why), alias=_alias(alias))
+    move = models.rollback(_store(), network, models.MoveReason(by=_who(), why=why), alias=_alias(alias))
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 

@@ -22,7 +22,7 @@ from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Queue
 from shared.runs import pipeline
-from shared.runs.plan import TORCHVISION, Choices, Plan, check_plan, make_plan, read_plan
+from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.runs.status import read_status
 from shared.settings import BrokerSettings, StoreSettings, settings
 from shared.store import ingest as ingestion
@@ -48,7 +48,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the 
 
 
 @dataclass(frozen=True)
-class Start:
+class StartOptions:
     """What a new run starts from, as its options name it."""
 
     dataset: str
@@ -97,8 +97,8 @@ def run(
     protocols = [as_protocol(name) for name in protocol or PROTOCOLS]
     promoted = [name for name in networks if name == "resnet50" and promote]
     _start(
-        Start(dataset, profile_name, recipe, weights, strided, from_scratch),
-        Choices(networks=networks, protocols=protocols, weights={}, promote=promoted, seed=seed),
+        StartOptions(dataset, profile_name, recipe, weights, strided, from_scratch),
+        RunOptions(networks=networks, protocols=protocols, weights={}, promote=promoted, seed=seed),
         wait=wait,
     )
 
@@ -120,8 +120,8 @@ def train(
     """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
     _start(
-        Start(dataset, profile_name, recipe, weights, strided, from_scratch),
-        Choices(
+        StartOptions(dataset, profile_name, recipe, weights, strided, from_scratch),
+        RunOptions(
             networks=networks,
             protocols=("patient",),
             weights={},
@@ -205,7 +205,7 @@ def _tell_enqueued(store: ObjectStore, run: str, count: int, wait: bool) -> None
         _show(store, read_plan(store, run))
 
 
-def _start(start: Start, choices: Choices, *, wait: bool) -> None:
+def _start(start: StartOptions, choices: RunOptions, *, wait: bool) -> None:
     """Start a run; the weights in `choices` are filled in from the options."""
     store, queue, chosen_profile = _store(), _queue(), _chosen_profile(start)
     films = _read_dataset(store, start.dataset)
@@ -229,7 +229,7 @@ def _start(start: Start, choices: Choices, *, wait: bool) -> None:
         _show(store, plan)
 
 
-def _chosen_profile(start: Start) -> Profile:
+def _chosen_profile(start: StartOptions) -> Profile:
     """Return the profile with what the options change in it."""
     chosen = profile(start.profile)
     if start.recipe is not None:

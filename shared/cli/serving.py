@@ -11,7 +11,7 @@ from shared.addresses import netloc
 from shared.api.exams import ExamPrediction
 from shared.api.predictions import PredictionAnswer
 from shared.cli.console import console, reporting, show_exam, show_prediction
-from shared.client import InferenceClient, SentFilm, read_image
+from shared.client import FilmUpload, InferenceClient, read_image
 from shared.errors import InputError
 from shared.local.commands import WORKERS, inference_command, worker_command
 from shared.settings import WORKER_GROUPS, ServingSettings, client_key, settings
@@ -40,7 +40,7 @@ def predict(
     if len(images) == 1:
         answer = client.predict(images[0], operating_point=operating_point)
     else:
-        films = [SentFilm(image, file.name) for file, image in zip(files, images, strict=True)]
+        films = [FilmUpload(image, file.name) for file, image in zip(files, images, strict=True)]
         answer = client.predict_exam(films, operating_point=operating_point)
     if heatmap is not None:
         heatmap.write_bytes(client.explain(images[0]))

@@ -167,6 +167,6 @@ def _settled(entry: FilmEntry, image: Image, header_wins: bool) -> tuple[dict[st
             )
     if settled["side"] is None:
         raise DatasetError(entry.where, f"film {entry.id} has no side, in the table or in its header; add a column")
-    settled["acquisition"] = entry.acquisition or image.about.acquisition
-    settled["vendor"] = entry.vendor or image.about.vendor
+    settled["acquisition"] = entry.acquisition or image.metadata.acquisition
+    settled["vendor"] = entry.vendor or image.metadata.vendor
     return settled, tuple(disagreements)

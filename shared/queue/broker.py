@@ -14,7 +14,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
-from shared.queue.messages import QUEUES, SENT_AT, STAGES, Depth, Kind, Message, task_name
+from shared.queue.messages import QUEUES, SENT_AT, STAGES, Kind, Message, QueueDepth, task_name
 from shared.settings import BrokerSettings
 
 _CHUNK = 500
@@ -127,11 +127,11 @@ class Broker:
         with _answering():
             self.client.delete(*(_tries(run, stage) for stage in STAGES))
 
-    def depth(self) -> Depth:
+    def depth(self) -> QueueDepth:
         names = sorted(set(QUEUES.values()))
         with _answering():
             waiting = {name: int(self.client.llen(name)) for name in names}
-            return Depth(waiting=waiting, in_hand=int(self.client.hlen("unacked")))
+            return QueueDepth(waiting=waiting, in_hand=int(self.client.hlen("unacked")))
 
 
 def wait_for_broker(client: "redis.Redis") -> None:

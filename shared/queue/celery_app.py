@@ -15,7 +15,7 @@ from shared.errors import MammoError, StoreUnavailable
 from shared.logs import configure_logs
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.broker_metrics import BrokerCollector
-from shared.queue.idle import IdleWatch
+from shared.queue.idle import IdleMonitor
 from shared.queue.transport import take_over_redis
 from shared.settings import BrokerSettings, StoreSettings, WorkerSettings, settings
 from shared.store.interface import ObjectStore
@@ -24,7 +24,7 @@ from shared.store.self_test import check_conditional_writes
 
 shutting_down = threading.Event()
 _main_process = os.getpid()
-_idle = IdleWatch()  # held here: signals keep no reference to what is connected
+_idle = IdleMonitor()  # held here: signals keep no reference to what is connected
 _log = logging.getLogger("mammostack.worker")
 
 

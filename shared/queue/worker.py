@@ -18,7 +18,7 @@ from celery.exceptions import Reject
 
 from shared import metrics
 from shared.errors import JobInterrupted, MammoError, QueueUnavailable, RunNotFound, StoreMisconfigured
-from shared.queue.attempts import OUTSIDE
+from shared.queue.attempts import INFRASTRUCTURE_ERRORS
 from shared.queue.broker import Broker
 from shared.queue.celery_app import end_worker, shutting_down, worker_broker, worker_store
 from shared.queue.claim import Superseded
@@ -78,7 +78,7 @@ def _perform(task: Task, kind: UnitTask[U], message: Message) -> None:
         _log.critical("worker ends: %s", error, extra=ids)
         end_worker()
         raise Reject(error, requeue=True) from error
-    except OUTSIDE as trouble:
+    except INFRASTRUCTURE_ERRORS as trouble:
         _log.warning("unit waits", extra={**ids, "reason": str(trouble)})
         return _send_again(broker, stage, message, tries, _pause(9))
     except Exception as error:  # noqa: BLE001  whatever it is, the unit is tried again or given up
@@ -121,7 +121,7 @@ def _give_up(kind: UnitTask[U], store: ObjectStore, broker: Broker, message: Mes
     for reason in (error, ReasonUnstorable("it failed every time, and why can't be stored; the worker's log has it")):
         try:
             return kind.on_failure(store, broker, message, reason)
-        except OUTSIDE:
+        except INFRASTRUCTURE_ERRORS:
             return None
         except Exception:  # noqa: BLE001  whatever it is, the unit must not get lost
             _log.exception("the reason of a unit that is given up can't be stored", extra=message.model_dump())

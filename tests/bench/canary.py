@@ -27,7 +27,7 @@ from shared.modelling.networks import build
 from shared.modelling.predictions import merge
 from shared.modelling.profiles import PROFILES
 from shared.modelling.recipes import AugmentationRecipe, Protocol, TrainingRecipe
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import ingest
 from tests.bench.dataset import write_source
@@ -54,7 +54,7 @@ def films(folder: Path, source: Path) -> tuple[Plan, Images]:
     plan = make_plan(
         dataset,
         profile,
-        Choices(networks=("modified_cnn",), protocols=("patient", "paper"), weights={}, promote=(), seed=SEED),
+        RunOptions(networks=("modified_cnn",), protocols=("patient", "paper"), weights={}, promote=(), seed=SEED),
     )
     for shard in plan.names("augment"):
         do(AUGMENT, store, plan, shard)

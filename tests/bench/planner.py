@@ -9,7 +9,7 @@ from shared.modelling.profiles import PROFILES
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.settings import settings
 from shared.store.ingest import read_dataset
 from shared.store.interface import ObjectStore
@@ -21,7 +21,7 @@ def start(store: ObjectStore, dataset: str) -> Plan:
     plan = make_plan(
         read_dataset(store, dataset),
         PROFILES["test"],
-        Choices(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
+        RunOptions(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
     )
     pipeline.start(store, Broker(make_app(settings()), connect(settings()), patient=False), plan)
     return plan

@@ -37,7 +37,7 @@ from shared.modelling.profiles import PROFILES, Profile
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline
-from shared.runs.plan import Choices, make_plan
+from shared.runs.plan import RunOptions, make_plan
 from shared.store import layout
 from shared.store.ingest import film_key, write_manifests
 from shared.store.interface import ObjectStore
@@ -118,7 +118,7 @@ def measure_workers(location: str, pgms: list[bytes]) -> Rates:
         dataset = describe(store_films(store, pgms))
         profile = Profile(**{**dict(PROFILES["test"]), "augmentation": RECIPE})
         plan = make_plan(
-            dataset, profile, Choices(networks=("resnet50",), protocols=("patient",), weights={}, promote=(), seed=1)
+            dataset, profile, RunOptions(networks=("resnet50",), protocols=("patient",), weights={}, promote=(), seed=1)
         )
         measured, images = {}, FILMS * VARIANTS
         with running_workers(Path(folder)) as workers:
@@ -146,8 +146,8 @@ def store_films(store: ObjectStore, pgms: list[bytes]) -> Manifest:
         )  # fmt: skip
     manifest = Manifest(dataset="films", synthetic=True, films=tuple(records))
     dataset = describe(manifest)
-    for film in records:
-        store.put(film_key(dataset, film), files[film.id])
+    for record in records:
+        store.put(film_key(dataset, record), files[record.id])
     write_manifests(store, dataset, manifest)
     return manifest
 

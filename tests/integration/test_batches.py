@@ -121,7 +121,7 @@ def place(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
             files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
             card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
             models.publish(store, card, files)
-        models.promote(store, NETWORK, "v1", models.Reason(by="test", why="test"))
+        models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
         address = f"http://127.0.0.1:{port}"
         client = InferenceClient(address, KEY)
         with running(tmp_path / "service.log", inference_command(), environment):
@@ -189,7 +189,7 @@ def test_every_image_is_answered_once_as_over_http_whatever_is_killed_or_promote
         os.killpg(first.pid, signal.SIGKILL)
     between = place.client.batch(batch.id)
     assert (between.state, 16 <= between.done < len(asked)) == ("running", True)
-    models.promote(place.store, NETWORK, "v2", models.Reason(by="test", why="test"))
+    models.promote(place.store, NETWORK, "v2", models.MoveReason(by="test", why="test"))
     wait_until(lambda: place.client.model().version == "v2", ALLOWED_S)
 
     with worker(place):

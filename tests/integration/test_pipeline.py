@@ -18,7 +18,7 @@ from shared.modelling.network_table import NETWORKS
 from shared.modelling.profiles import profile
 from shared.modelling.recipes import PROTOCOLS
 from shared.runs import pipeline
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.status import read_status
 from shared.store import layout, models
 from shared.store.ingest import ingest
@@ -54,7 +54,7 @@ def finished(stack: Stack, synthetic_films: Path) -> tuple[ObjectStore, Plan]:
     plan = make_plan(
         dataset,
         profile("test"),
-        Choices(
+        RunOptions(
             networks=NETWORKS if everything else ("resnet50",),
             protocols=PROTOCOLS,
             weights={},

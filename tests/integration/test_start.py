@@ -20,7 +20,7 @@ from shared.modelling.profiles import profile
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.runs import pipeline
-from shared.runs.plan import Choices, make_plan
+from shared.runs.plan import RunOptions, make_plan
 from shared.settings import Settings
 from shared.store.ingest import ingest
 from shared.store.objects import open_store
@@ -194,7 +194,7 @@ def test_a_worker_that_the_store_refuses_in_the_middle_of_a_run_ends_and_its_mes
         plan = make_plan(
             dataset,
             profile("test"),
-            Choices(networks=("resnet50",), protocols=("paper",), weights={}, promote=(), seed=1),
+            RunOptions(networks=("resnet50",), protocols=("paper",), weights={}, promote=(), seed=1),
         )
         queue = Broker(make_app(settings), connect(settings), patient=False)
         server.fault = lambda method, path: (

@@ -15,7 +15,7 @@ from shared.modelling.profiles import profile
 from shared.queue.lease import lease
 from shared.queue.messages import Message
 from shared.runs import pipeline
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.status import read_status
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore
@@ -35,7 +35,7 @@ def plan_over(dataset: Dataset) -> Plan:
     return make_plan(
         dataset,
         profile("test"),
-        Choices(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
+        RunOptions(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
     )
 
 

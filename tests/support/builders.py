@@ -25,7 +25,7 @@ from shared.modelling.profiles import PROFILES
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Kind
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.shards import ShardStage, do_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
@@ -69,7 +69,7 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
     plan = make_plan(
         describe(small_manifest()),
         PROFILES["test"],
-        Choices(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
+        RunOptions(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
     )
     return Plan.model_validate({**dict(plan), "films": films, **changes})
 
@@ -79,7 +79,7 @@ def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[Dir
     store = DirectoryStore(folder)
     dataset = ingest(store, open_source(films), "films").dataset
     plan = make_plan(
-        dataset, PROFILES[profile_name], Choices(networks=(), protocols=(), weights={}, promote=(), seed=1)
+        dataset, PROFILES[profile_name], RunOptions(networks=(), protocols=(), weights={}, promote=(), seed=1)
     )
     return store, plan
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from shared.errors import QueueUnavailable
-from shared.queue.messages import QUEUES, Depth, Kind, Message, Stage
+from shared.queue.messages import QUEUES, Kind, Message, QueueDepth, Stage
 from shared.runs import pipeline
 from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
@@ -62,11 +62,11 @@ class MemoryQueue:
     def forget_tries(self, run: str) -> None:
         self.forgotten.append(run)
 
-    def depth(self) -> Depth:
+    def depth(self) -> QueueDepth:
         waiting = dict.fromkeys(QUEUES.values(), 0)
         for kind, _ in self.messages:
             waiting[QUEUES[kind]] += 1
-        return Depth(waiting=waiting, in_hand=0)
+        return QueueDepth(waiting=waiting, in_hand=0)
 
     def taken(self) -> Sent:
         """What was enqueued since the last time."""

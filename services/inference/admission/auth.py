@@ -31,7 +31,7 @@ _log = logging.getLogger("mammostack.inference")
 
 
 @dataclass
-class _Use:
+class _KeyUsage:
     """Use of a key's limits. `tokens` are available requests, refilled over a minute."""
 
     tokens: float
@@ -40,7 +40,7 @@ class _Use:
 
 
 @dataclass
-class Access:
+class Authenticator:
     """The keys of one process. Safe to use from several threads.
 
     Limits hold for each replica of the service by itself.
@@ -51,7 +51,7 @@ class Access:
     clock: Callable[[], float] = time.monotonic
     _own: KeyRing | None = field(init=False)
     _ring: KeyRing | None = None
-    _uses: dict[str, _Use] = field(default_factory=dict)
+    _uses: dict[str, _KeyUsage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ class Access:
     def _count(self, key: ApiKey) -> None:
         now, rate = self.clock(), key.requests_a_minute
         with self._lock:
-            use = self._uses.setdefault(key.id, _Use(rate or 0, now))
+            use = self._uses.setdefault(key.id, _KeyUsage(rate or 0, now))
             if rate:
                 use.tokens = min(rate, use.tokens + (now - use.at) * rate / 60)
             use.at = now
@@ -145,7 +145,7 @@ class NoKeys(AccessError):
     code = "no-keys"
 
 
-def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
+def check_keys_exist(store: ObjectStore, config: ServingSettings) -> None:
     """Refuse to listen on a public address without API keys.
 
     If the store is unavailable the service starts nevertheless: no request is answered before the keys are read.

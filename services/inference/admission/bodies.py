@@ -8,7 +8,7 @@ from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from services.inference.admission.byte_budget import BytesInHand, Share
+from services.inference.admission.byte_budget import ByteBudget, Reservation
 from services.inference.admission.content_coding import PIECE, check_coding, decoded
 from services.inference.admission.gunicorn_worker import deadlines
 from services.inference.admission.multipart import read_form
@@ -20,7 +20,7 @@ from shared.settings import ServingSettings
 FORM = "multipart/form-data"
 
 
-def receive_bodies(app: Flask, config: ServingSettings, room: BytesInHand) -> None:
+def receive_bodies(app: Flask, config: ServingSettings, room: ByteBudget) -> None:
     """Read the body of every request that was let in, before its route is called.
 
     It has to come within MAMMO_SERVE_RECEIVE_S, within its bound (MAMMO_MAX_REQUEST_MB for a form of films, else
@@ -31,7 +31,7 @@ def receive_bodies(app: Flask, config: ServingSettings, room: BytesInHand) -> No
     def receive() -> None:
         if request.routing_exception is not None:
             return  # it is answered unread
-        g.share = Share(room)
+        g.share = Reservation(room)
         connection = request.environ.get("gunicorn.socket")
         if connection is not None:  # not in a test
             deadlines.begin(connection, config.serve_receive_s)
@@ -57,7 +57,7 @@ def receive_bodies(app: Flask, config: ServingSettings, room: BytesInHand) -> No
             share.give_back()
 
 
-def _receive(config: ServingSettings, share: Share) -> None:
+def _receive(config: ServingSettings, share: Reservation) -> None:
     is_form, length = request.mimetype == FORM, request.content_length
     most, setting = (
         (config.max_request_mb << 20, "MAMMO_MAX_REQUEST_MB")

@@ -88,6 +88,6 @@ def client(store: ObjectStore, serve: Callable[[Settings], FlaskClient]) -> Flas
 @pytest.fixture
 def ready(client: FlaskClient, store: ObjectStore) -> FlaskClient:
     """A service with v1 in production."""
-    models.promote(store, NETWORK, "v1", models.Reason(by="test", why="test"))
+    models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
     wait_for_version(client, "v1")
     return client

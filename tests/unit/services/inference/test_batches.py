@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from services.inference import batches, tasks
-from services.inference.batches import Limits, failed_line, predict_part, to_document
+from services.inference.batches import BatchLimits, failed_line, predict_part, to_document
 from services.inference.serving.model_loader import load_model
 from services.inference.serving.predictor import Prediction, ServedModel, predict
 from shared.api.batches import BatchLine, BatchRequest
@@ -27,7 +27,7 @@ from tests.support.builders import Tries
 from tests.support.memory_queue import MemoryQueue
 from tests.unit.services.inference.conftest import NETWORK
 
-LIMITS = Limits(most_bytes=2 << 20, max_tries=3)
+LIMITS = BatchLimits(most_bytes=2 << 20, max_tries=3)
 GREY = encode_png(np.full((512, 512), 128, np.uint8))
 
 

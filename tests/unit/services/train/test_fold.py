@@ -17,7 +17,7 @@ from shared.modelling.profiles import PROFILES
 from shared.queue.claim import claimed
 from shared.runs.plan import SCRATCH
 from shared.runs.status import JobProgress
-from shared.runs.tasks import Assignment
+from shared.runs.tasks import ClaimedJob
 from shared.settings import settings
 from shared.store import layout
 from tests.support.builders import do, ingested
@@ -44,7 +44,7 @@ def test_two_processes_train_a_network_for_their_worker(tmp_path: Path, syntheti
         do(AUGMENT, store, plan, shard)
         do(SEGMENT, store, plan, shard)
     with claimed(store, layout.claim(plan.run, "train", JOB), plan.done_key("train", JOB)) as fenced:
-        train_fold(Assignment(fenced, plan, JOB, stopping=lambda: False))
+        train_fold(ClaimedJob(fenced, plan, JOB, stopping=lambda: False))
     result = JobResult.model_validate_json(store.get(plan.done_key("train", JOB)))
     assert result_is_intact(store, plan, JOB)
     assert len(result.history.epochs) == plan.training["modified_cnn"].epochs
@@ -68,7 +68,7 @@ def test_a_head_is_fitted_at_once_behind_frozen_stages(tmp_path: Path) -> None:
         do(SEGMENT, store, plan, shard)
     job = "resnet50/patient/fold-0"
     with claimed(store, layout.claim(plan.run, "train", job), plan.done_key("train", job)) as fenced:
-        train_fold(Assignment(fenced, plan, job, stopping=lambda: False))
+        train_fold(ClaimedJob(fenced, plan, job, stopping=lambda: False))
     result = JobResult.model_validate_json(store.get(plan.done_key("train", job)))
     assert result_is_intact(store, plan, job)
     (epoch,) = result.history.epochs

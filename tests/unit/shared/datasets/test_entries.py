@@ -19,7 +19,7 @@ FILE = SourceFile("a.dcm", 1, 0.0)
 
 def entry(**changes: object) -> FilmEntry:
     known: dict[str, object] = {"id": "a", "patient": "p1", "label": Label.NORMAL, "file": FILE, "where": "table:2"}
-    return FilmEntry(**{**known, **changes})  # type: ignore[arg-type]
+    return FilmEntry(**{**known, **changes})
 
 
 def film_file(**elements: object) -> bytes:

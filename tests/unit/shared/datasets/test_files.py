@@ -2,6 +2,7 @@
 
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -9,7 +10,8 @@ from shared.datasets.files import open_files
 from shared.errors import DatasetError
 
 CONTENT = {"a.txt": b"first", "b/c.txt": b"second" * 1000, "b/d.txt": b""}
-PACKED = ("tar", "tar.gz", "tar.bz2", "tar.xz")
+PACKED: dict[str, Literal["w:", "w:gz", "w:bz2", "w:xz"]]
+PACKED = {"tar": "w:", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
 
 
 def folder(place: Path) -> Path:
@@ -22,7 +24,7 @@ def folder(place: Path) -> Path:
 
 def packed(place: Path, ending: str) -> Path:
     archive = place / f"films.{ending}"
-    with tarfile.open(archive, f"w:{ending.removeprefix('tar').removeprefix('.')}") as tar:
+    with tarfile.open(archive, PACKED[ending]) as tar:
         for name in CONTENT:
             tar.add(folder(place / "films") / name, arcname=name)
     return archive

@@ -12,7 +12,7 @@ from shared.errors import QueueUnavailable, RunNotFound, StoreUnavailable
 from shared.local.broker import free_port
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
-from shared.queue.messages import STAGES, Depth, Stage
+from shared.queue.messages import STAGES, QueueDepth, Stage
 from shared.runs import pipeline
 from shared.runs.plan import Plan
 from shared.runs.status import JobProgress, StageStatus, read_status
@@ -262,7 +262,7 @@ def test_before_the_first_epoch_nobody_knows_how_long_training_takes(store: Dire
 def test_what_waits_and_what_is_in_hand_is_told_by_the_broker(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = small_plan(20)
     pipeline.start(store, queue, plan)
-    depth = Depth(waiting={"augment": 3, "inference": 0, "segment": 0, "train": 0}, in_hand=0)
+    depth = QueueDepth(waiting={"augment": 3, "inference": 0, "segment": 0, "train": 0}, in_hand=0)
     assert read_status(store, plan.run, queue).queue == depth
     assert read_status(store, plan.run).queue is None
 

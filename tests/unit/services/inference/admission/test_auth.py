@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from services.inference.admission.auth import Access, NoKeys, check_somebody_may_ask, local_key
+from services.inference.admission.auth import Authenticator, NoKeys, check_keys_exist, local_key
 from shared.api.keys import SCOPES
 from shared.errors import InputError, LimitReached, NotAllowed, NotAuthenticated, StoreUnavailable
 from shared.imaging.formats.decode import encode_png
@@ -30,10 +30,10 @@ def empty(tmp_path: Path) -> DirectoryStore:
     return DirectoryStore(tmp_path / "keys")
 
 
-def access(store: ObjectStore, **limits: int) -> tuple[Access, str]:
+def access(store: ObjectStore, **limits: int) -> tuple[Authenticator, str]:
     key = new_key()
     add_key(store, describe_key(key, "pacs", ["predict"], **limits))
-    found = Access(store, clock=lambda: 0.0)
+    found = Authenticator(store, clock=lambda: 0.0)
     found.refresh()
     return found, f"Bearer {key}"
 
@@ -157,7 +157,7 @@ def test_keys_stay_known_while_the_store_is_away(empty: DirectoryStore, monkeypa
     monkeypatch.setattr(empty, "get", away)
     found.refresh()
     found.enter(header, "predict")
-    unread = Access(empty)
+    unread = Authenticator(empty)
     unread.refresh()
     with pytest.raises(StoreUnavailable, match="could not be loaded"):
         unread.enter(header, "predict")
@@ -180,17 +180,17 @@ def test_beyond_loopback_there_has_to_be_a_key_in_the_store(empty: DirectoryStor
     key = new_key()
     assert local_key(config(empty, host, key)) is None
     with pytest.raises(NoKeys, match="mammo keys create"):
-        check_somebody_may_ask(empty, config(empty, host, key))
+        check_keys_exist(empty, config(empty, host, key))
     add_key(empty, describe_key(key, "pacs", ["predict"]))
-    check_somebody_may_ask(empty, config(empty, host))
+    check_keys_exist(empty, config(empty, host))
     revoke_key(empty, key.split("_")[1])
     with pytest.raises(NoKeys):
-        check_somebody_may_ask(empty, config(empty, host))
+        check_keys_exist(empty, config(empty, host))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_on_loopback_the_key_of_the_settings_is_good_for_everything(empty: DirectoryStore, host: str) -> None:
-    check_somebody_may_ask(empty, config(empty, host))
+    check_keys_exist(empty, config(empty, host))
     assert local_key(config(empty, host)) is None
     assert local_key(config(empty, host, "")) is None
     kept = local_key(config(empty, host, new_key()))
