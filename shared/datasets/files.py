@@ -18,7 +18,7 @@ from typing import IO, Literal, NamedTuple, Protocol
 
 from shared.errors import DatasetError
 
-_COMPRESSED: dict[bytes, Callable[[Path, Literal["rb"]], IO[bytes]]] = {
+_COMPRESSED: dict[bytes, Callable[[Path, Literal["rb"]], gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
