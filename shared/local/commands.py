@@ -12,6 +12,11 @@ def worker_command(name: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "shared.queue.launch", name)
 
 
+def gateway_command(*arguments: str) -> tuple[str, ...]:
+    """Return the command of the gateway: its service, or what it does with `arguments`."""
+    return (sys.executable, "-m", "services.gateway", *arguments)
+
+
 def inference_command() -> tuple[str, ...]:
     """Return the command of the inference service under gunicorn."""
     configuration = ROOT / "services" / "inference" / "gunicorn.conf.py"

@@ -11,8 +11,8 @@ from shared.domain.records import Record
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
-Kind = Stage | Literal["predict"]
-"""What a unit of work is of: a stage of a run, or a batch of predictions."""
+Kind = Stage | Literal["predict", "exam"]
+"""What a unit of work is of: a stage of a run, a batch of predictions, or the exams of an archive."""
 
 QUEUES: dict[Kind, str] = {
     "augment": "augment",
@@ -22,6 +22,7 @@ QUEUES: dict[Kind, str] = {
     "publish": "train",
     "promote": "train",
     "predict": "inference",
+    "exam": "gateway",
 }
 
 

@@ -6,6 +6,7 @@ the group that it needs. `make reference` writes `docs/reference/settings.md` an
 """
 
 from shared.settings.base import SettingsError, SettingsGroup
+from shared.settings.gateway import GatewaySettings, PacsSettings
 from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
@@ -20,6 +21,7 @@ from shared.settings.processes import (
     PROCESSES,
     WORKERS,
     BatchProcessSettings,
+    GatewayProcessSettings,
     InferenceProcessSettings,
     QueueSettings,
     TrainingProcessSettings,
@@ -37,8 +39,11 @@ __all__ = [
     "ClientSettings",
     "ComputeSettings",
     "EngineKind",
+    "GatewayProcessSettings",
+    "GatewaySettings",
     "InferenceProcessSettings",
     "LogSettings",
+    "PacsSettings",
     "QueueSettings",
     "ServingSettings",
     "SettingsError",

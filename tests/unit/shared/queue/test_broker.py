@@ -85,12 +85,15 @@ def test_a_message_that_is_sent_again_comes_later_and_knows_its_tries(broker: Br
 
 
 def test_depth_counts_what_waits_in_every_queue_and_what_workers_hold(broker: Broker) -> None:
-    assert broker.depth().waiting == {"augment": 0, "inference": 0, "segment": 0, "train": 0}
+    assert broker.depth().waiting == {"augment": 0, "gateway": 0, "inference": 0, "segment": 0, "train": 0}
     broker.enqueue(RUN, "augment", ["000000", "000001"])
     broker.enqueue("other", "augment", ["000000"])
     broker.enqueue(RUN, "publish", ["resnet50"])
     depth = broker.depth()
-    assert (depth.waiting, depth.in_hand) == ({"augment": 3, "inference": 0, "segment": 0, "train": 1}, 0)
+    assert (depth.waiting, depth.in_hand) == (
+        {"augment": 3, "gateway": 0, "inference": 0, "segment": 0, "train": 1},
+        0,
+    )
 
 
 def test_a_message_in_the_hands_of_a_worker_is_counted_there(broker: Broker, redis_url: str) -> None:
