@@ -81,7 +81,7 @@ def running_stack(
             "MAMMO_API_KEY": key,
             **(extra or {}),
         }
-        environment = _environment(variables)
+        environment = service_environment(variables)
         for name in WORKERS:
             label = f"{name}-worker" if name == "inference" else name  # beside the service of that name
             processes.start(label, worker_command(name), environment | (of_worker or {}).get(name, {}))
@@ -102,7 +102,7 @@ def _start_broker(processes: Processes, folder: Path) -> broker.BrokerConfig:
     """
     config = broker.configure(folder)
     writer, server = broker.written_by(folder), broker.server_version(config.command[0])
-    processes.start("broker", config.command, _environment({}), stdin=config.configuration)
+    processes.start("broker", config.command, service_environment({}), stdin=config.configuration)
     try:
         broker.wait_until_up(config.url, processes.check)
     except ProcessDied as error:
@@ -130,7 +130,7 @@ def wait_for(what: str, condition: Callable[[], bool], processes: Processes, sec
         time.sleep(0.1)
 
 
-def _environment(variables: dict[str, str]) -> dict[str, str]:
+def service_environment(variables: dict[str, str]) -> dict[str, str]:
     """Return this process's environment without MAMMO_ settings.
 
     A demo must not touch the store and broker that they name.

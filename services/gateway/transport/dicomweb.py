@@ -126,13 +126,16 @@ class DicomWeb:
             except (requests.RequestException, multipart.MalformedMultipart, OSError, StopIteration):
                 raise ServiceUnavailable("the archive sent no whole film; it is asked again") from None
 
-    def send(self, objects: Sequence[ResultObject]) -> None:
-        """Store objects; the answer's body decides, whatever its status."""
+    def store(self, *files: bytes) -> requests.Response:
+        """Store DICOM files and return the answer."""
         boundary = secrets.token_hex(16).encode()
-        body = b"".join(multipart.body_of([each.data for each in objects], boundary))
         content_type = f'multipart/related; type="application/dicom"; boundary={boundary.decode()}'
         headers = {**_JSON, "Content-Type": content_type}
-        response = self._send("POST", f"/studies/{objects[0].study_uid}", headers=headers, data=body)
+        return self._send("POST", "/studies", headers=headers, data=b"".join(multipart.body_of(list(files), boundary)))
+
+    def send(self, objects: Sequence[ResultObject]) -> None:
+        """Store objects; the answer's body decides, whatever its status."""
+        response = self.store(*(each.data for each in objects))
         if response.status_code in (401, 403, 404, 405, 411, 413, 415) or response.status_code >= 500:
             if response.status_code in (413, 415):
                 raise Rejected(f"the archive refused results with HTTP status {response.status_code}")
