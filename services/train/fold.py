@@ -45,6 +45,7 @@ from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import TrainingRecipe
 from shared.runs.pipeline import set_aside
 from shared.runs.plan import Plan
+from shared.runs.sources import check_trained_images
 from shared.runs.status import JobProgress
 from shared.runs.tasks import ClaimedJob
 from shared.settings import TrainingProcessSettings
@@ -92,6 +93,7 @@ def prepare(work: ClaimedJob, device: torch.device) -> Fold:
     store, plan, job = work.store, work.plan, parse_job(work.unit)
     recipe, seed = plan.training[job.network], plan.seed + job.fold
     images = load_images(store, plan, Preprocessing(size=recipe.input_size))
+    check_trained_images(store, plan, images.sha256)
     for shard, films in images.set_aside.items():
         set_aside(store, plan, shard, films)
     split = job_split(images.variants, plan, job)

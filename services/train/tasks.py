@@ -18,6 +18,7 @@ from shared.errors import PreconditionFailed, PromotionRefused
 from shared.modelling.network_table import as_network
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
+from shared.runs.sources import RESULTS, results_document
 from shared.runs.tasks import ClaimedJob, JobTask
 from shared.settings import TrainingProcessSettings
 from shared.store import layout, models
@@ -36,6 +37,7 @@ def evaluate(work: ClaimedJob, settings: TrainingProcessSettings) -> None:
     evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)
     files = render(evaluation, mistakes(store, plan, as_network(best.network), results) if best else ())
+    files |= {RESULTS: results_document(store, plan)}
     for name, data in files.items():
         store.put(layout.report_file(plan.run, name), data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

@@ -152,6 +152,11 @@ def status(
             time.sleep(1)
             current = read_status(store, run, queue)
             live.update(status_table(current))
+    if current.films_changed:
+        console.print(
+            f"[yellow]the data set {current.dataset} holds other films by now[/]: this run can't be resumed, and its "
+            f"report and models are of the former films; `mammo run --dataset {current.dataset}` starts a new run"
+        )
     if current.state in ("failed", "cancelled"):
         raise RunError(failure_line(current))
     if current.failures:
@@ -163,7 +168,11 @@ def status(
 def resume(
     run: Annotated[str, typer.Argument(help="The run to finish.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check every image first, and recreate damaged or missing ones.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Check every image and its source first, and recreate what is damaged, missing or of other films.",
+        ),
     ] = False,
     wait: Wait = False,
 ) -> None:

@@ -14,6 +14,7 @@ from shared.queue.unit_task import UnitTask
 from shared.runs import pipeline
 from shared.runs.plan import Plan, Unit, read_plan
 from shared.runs.shards import ShardStage, do_shard, is_intact
+from shared.runs.sources import check_same_films, stale_units
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
@@ -49,6 +50,7 @@ class StageTask(UnitTask[PlannedUnit]):
 
     def load(self, store: ObjectStore, message: Message) -> PlannedUnit:
         plan = read_plan(store, message.run)
+        check_same_films(store, plan)
         return PlannedUnit(plan, plan.find(self.stage, message.unit))
 
     def done_key(self, unit: PlannedUnit) -> str:
@@ -115,7 +117,9 @@ class JobTask(StageTask):
         self._job, self._is_intact = job, is_intact
 
     def is_done(self, store: ObjectStore, unit: PlannedUnit) -> bool:
-        return super().is_done(store, unit) and self._is_intact(store, unit.plan, unit.unit.name)
+        if not super().is_done(store, unit) or any(stale_units(store, unit.plan, self.stage, [unit.unit])):
+            return False
+        return self._is_intact(store, unit.plan, unit.unit.name)
 
     def execute(self, store: ObjectStore, _broker: Broker, unit: PlannedUnit, stopping: Callable[[], bool]) -> None:
         plan, name = unit.plan, unit.unit.name

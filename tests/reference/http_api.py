@@ -29,6 +29,7 @@ OF_COMMANDS = {
     "invalid-dataset",
     "invalid-plan",
     "invalid-settings",
+    "films-changed",
     "no-keys",
     "process-died",
     "promotion-refused",
