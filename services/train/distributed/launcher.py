@@ -17,6 +17,7 @@ from pathlib import Path
 from services.train.data.examples import Examples
 from services.train.distributed.exchange import Mailbox, Order, Owner
 from services.train.fitting.fit import FitContext, Fitted
+from shared.allocator import TRAINING_VARIABLES
 from shared.errors import MammoError
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
@@ -111,7 +112,7 @@ class Several:
             "services.train.distributed.worker",
             str(mailbox.folder),
         ]
-        env = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        env = {**os.environ, "OMP_NUM_THREADS": str(self.threads), **TRAINING_VARIABLES}
         # a session of its own: a signal from the terminal is for the worker, which asks its processes to stop
         with subprocess.Popen(command, cwd=_ROOT, env=env, start_new_session=True) as launcher:
             try:

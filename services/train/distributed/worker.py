@@ -17,14 +17,12 @@ from services.train.data.process_group import Ranks
 from services.train.distributed.exchange import Mailbox, Order
 from services.train.fitting.fit import FitContext, fit
 from services.train.fitting.unfreezing import learning_part
-from shared.allocator import keep_all_memory
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.networks import build
 
 
 def main(mailbox: Mailbox) -> None:
     """Ends with status 1 when training fails, so that torchrun ends the other ranks as well."""
-    keep_all_memory()
     order = mailbox.order()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
