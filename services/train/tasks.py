@@ -7,7 +7,7 @@ from contextlib import suppress
 from services.train.evaluation.baselines import logistic_regression
 from services.train.evaluation.evaluate import evaluate_run
 from services.train.evaluation.report import best_result, render, report_is_intact
-from services.train.evaluation.worst_errors import mistakes
+from services.train.evaluation.worst_errors import confident_errors
 from services.train.fold import train_fold
 from services.train.jobs import delete_weights, read_results, result_is_intact
 from services.train.publishing.publish import model_is_intact, publish_best
@@ -33,11 +33,11 @@ def evaluate(work: Assignment) -> None:
     store, plan = work.store, work.plan
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
     results = read_results(store, plan)
-    frozen = logistic_regression(store, plan) if "patient" in plan.protocols else None
-    evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, frozen)
+    regression = logistic_regression(store, plan) if "patient" in plan.protocols else None
+    evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, regression)
     evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)
-    files = render(evaluation, mistakes(store, plan, as_network(best.network), results) if best else ())
+    files = render(evaluation, confident_errors(store, plan, as_network(best.network), results) if best else ())
     for name, data in files.items():
         store.put(layout.report_file(plan.run, name), data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

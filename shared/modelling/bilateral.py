@@ -18,7 +18,7 @@ from shared.domain.films import Film
 from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.calibration import OperatingPoint, softmax
 from shared.modelling.metrics import ModelMetrics
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 
 WEIGHT = 0.5
 """The part of the other film's log-odds that is taken off; docs/experiments.md tells how it was chosen."""
@@ -55,7 +55,7 @@ def compared(
     return softmax((log_odds(rows) - WEIGHT * (log_odds(others) - np.array(centre))) / temperature)
 
 
-def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Predictions, Float64Array] | None:
+def both_sides(predictions: FoldPredictions, films: Mapping[str, Film]) -> tuple[FoldPredictions, Float64Array] | None:
     """Pair films with the same view of the other breast, by patient, exam and fold.
 
     If a view was taken several times, each film is paired with the mean log-odds of the other breast's films.

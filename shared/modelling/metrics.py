@@ -20,7 +20,7 @@ from pydantic import Field
 
 from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES, Label, Record
-from shared.modelling.predictions import Bools, Ints, Predictions
+from shared.modelling.predictions import Bools, FoldPredictions, Ints
 
 ROC_POINTS = 200  # more can't be told apart in a picture
 CALIBRATION_BINS = 10
@@ -84,7 +84,7 @@ class ModelMetrics(Record):
     )
 
 
-def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> ModelMetrics:
+def evaluate(predictions: FoldPredictions, resamples: int = 1000, seed: int = 0) -> ModelMetrics:
     """Compute the metrics with 95% percentile bootstrap intervals by patient.
 
     Patients are resampled, not films: the two films of a patient are alike, and counting them as independent would make
@@ -147,7 +147,7 @@ def share(part: Bools, whole: Bools, patients: Sequence[str], resamples: int = 1
     return _interval(float(found[0]), found[1:])
 
 
-def auc_difference(one: Predictions, other: Predictions, resamples: int = 1000, seed: int = 0) -> Interval:
+def auc_difference(one: FoldPredictions, other: FoldPredictions, resamples: int = 1000, seed: int = 0) -> Interval:
     """Macro AUC of `other` less that of `one`, of the same films in any order; resampled together, by patient."""
     parts = [_in_order(predictions) for predictions in (one, other)]
     draws, patient = _draws(parts[0].patients, resamples, seed)
@@ -179,7 +179,7 @@ def confidence_bins(confidence: Float64Array) -> Ints:
     return np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
 
 
-def _in_order(predictions: Predictions) -> Predictions:
+def _in_order(predictions: FoldPredictions) -> FoldPredictions:
     """Sort the predictions by fold and film."""
     rows = zip(predictions.folds, predictions.films, range(len(predictions.films)), strict=True)
     return predictions.at([index for _, _, index in sorted(rows)])

@@ -39,8 +39,13 @@ class MammogramNetwork(nn.Module):
         self.trunk = trunk
         self.head = head
 
+    def normalise(self, films: Tensor) -> Tensor:
+        """Return films as the trunk expects them, N x 3 x S x S with ImageNet's mean and deviation."""
+        return (films - self.mean) / self.deviation
+
     def forward(self, films: Tensor) -> tuple[Tensor, Tensor]:
-        features = cast("Tensor", self.trunk((films - self.mean) / self.deviation))
+        """Return logits N x 3 and the last feature map."""
+        features = cast("Tensor", self.trunk(self.normalise(films)))
         return cast("Tensor", self.head(features)), features
 
 

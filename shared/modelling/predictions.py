@@ -1,4 +1,4 @@
-"""Predictions for films with known labels, the input of metrics and calibration."""
+"""FoldPredictions for films with known labels, the input of metrics and calibration."""
 
 from collections.abc import Iterable, Sequence
 from typing import Self, TypeAlias
@@ -16,8 +16,8 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 SUM_TOLERANCE = 1e-3  # a softmax in half precision is off by this much
 
 
-class Predictions(Record):
-    """Predictions of the films of one or more folds: row i of each field is one film.
+class FoldPredictions(Record):
+    """FoldPredictions of the films of one or more folds: row i of each field is one film.
 
     Raises a pydantic ValidationError if the fields differ in length, if there is no film, or if a row of probabilities
     is not a distribution.
@@ -70,13 +70,13 @@ class Predictions(Record):
         return self
 
 
-def merge(parts: Sequence[Predictions]) -> Predictions:
+def merge(parts: Sequence[FoldPredictions]) -> FoldPredictions:
     """Combine the predictions of several folds.
 
     Raises:
         ValidationError: `parts` is empty.
     """
-    return Predictions(
+    return FoldPredictions(
         films=tuple(film for part in parts for film in part.films),
         patients=tuple(patient for part in parts for patient in part.patients),
         labels=tuple(label for part in parts for label in part.labels),

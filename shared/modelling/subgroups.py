@@ -12,7 +12,7 @@ from pydantic import Field
 from shared.domain.films import Film
 from shared.domain.records import Record
 from shared.modelling.metrics import Interval, evaluate, share
-from shared.modelling.predictions import Bools, Predictions
+from shared.modelling.predictions import Bools, FoldPredictions
 
 DENSITIES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
 LESIONS = {
@@ -41,7 +41,7 @@ class GroupMetrics(Record):
     abnormal_auc: Interval
 
 
-def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
+def by_group(predictions: FoldPredictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
     """Return metrics by density and kind of lesion, and by view and acquisition.
 
     View and acquisition are included if there are several. `films` are the known films by their id.
@@ -72,7 +72,7 @@ def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Group
     return tuple(group for group in groups if group.films)
 
 
-def _group(predictions: Predictions, of: Of, name: str, inside: Bools, ranked: Bools) -> GroupMetrics:
+def _group(predictions: FoldPredictions, of: Of, name: str, inside: Bools, ranked: Bools) -> GroupMetrics:
     called = predictions.rows.argmax(axis=1)
     films = np.array(predictions.films)
     return GroupMetrics(

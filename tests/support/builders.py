@@ -19,7 +19,7 @@ from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.network_table import as_network
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.profiles import PROFILES
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
@@ -143,12 +143,12 @@ def queue_of(stack: Stack) -> Broker:
     return Broker(make_app(stack.settings), connect(stack.settings), patient=False)
 
 
-def small_predictions() -> Predictions:
+def small_predictions() -> FoldPredictions:
     """Twelve held-out films of six patients: most are right, none is sure."""
     truth = (0, 0, 1, 1, 2, 2, 0, 0, 1, 0, 2, 2)
     answer = (0, 0, 1, 0, 2, 2, 0, 0, 1, 0, 2, 1)
     rows = {0: (0.6, 0.3, 0.1), 1: (0.2, 0.6, 0.2), 2: (0.1, 0.3, 0.6)}
-    return Predictions(
+    return FoldPredictions(
         films=tuple(f"mdb{number:03d}" for number in range(1, 13)),
         patients=tuple(f"p{number // 2 + 1:03d}" for number in range(12)),
         labels=tuple(CLASSES[label] for label in truth),

@@ -18,12 +18,12 @@ from shared.domain.records import CLASSES
 from shared.modelling import metrics
 from shared.modelling.calibration import brier_score, expected_calibration_error
 from shared.modelling.metrics import Interval, ModelMetrics, evaluate, roc_curve, share
-from shared.modelling.predictions import Predictions, merge
+from shared.modelling.predictions import FoldPredictions, merge
 
 
 def random_predictions(
     seed: int = 0, films: int = 322, classes: tuple[int, ...] = (0, 1, 2), decimals: int = 16, copies: int = 1
-) -> Predictions:
+) -> FoldPredictions:
     """Two films a patient; few decimals make ties; `copies` repeats each film under the same patient."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(classes, size=films)
@@ -32,7 +32,7 @@ def random_predictions(
     rows[:, 2] = 1 - rows[:, 0] - rows[:, 1]
     rows[:, 2] = rows[:, 2].round(decimals).clip(0)
     numbers = [film for film in range(films) for _ in range(copies)]
-    return Predictions(
+    return FoldPredictions(
         films=tuple(f"film{n:03}" for n in numbers),
         patients=tuple(f"patient{n // 2:03}" for n in numbers),
         labels=tuple(CLASSES[truth[n]] for n in numbers),
@@ -41,7 +41,7 @@ def random_predictions(
     )
 
 
-def arrays(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+def arrays(predictions: FoldPredictions) -> tuple[np.ndarray, np.ndarray]:
     return np.array([CLASSES.index(label) for label in predictions.labels]), np.array(predictions.probabilities)
 
 
@@ -197,7 +197,7 @@ def test_merge_keeps_the_order_of_folds() -> None:
 @pytest.mark.parametrize("row", [(0.5, 0.4, 0.2), (-0.5, 1.0, 0.5), (float("nan"), 0.5, 0.5)])
 def test_rows_that_are_no_distribution_are_refused(row: tuple[float, float, float]) -> None:
     with pytest.raises(ValidationError, match="mdb002"):
-        Predictions(
+        FoldPredictions(
             films=("mdb001", "mdb002"),
             patients=("p1", "p1"),
             labels=(CLASSES[0], CLASSES[1]),
@@ -208,7 +208,7 @@ def test_rows_that_are_no_distribution_are_refused(row: tuple[float, float, floa
 
 def test_fields_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValidationError, match="same length"):
-        Predictions(films=("a",), patients=(), labels=(CLASSES[0],), probabilities=((1.0, 0.0, 0.0),), folds=(0,))
+        FoldPredictions(films=("a",), patients=(), labels=(CLASSES[0],), probabilities=((1.0, 0.0, 0.0),), folds=(0,))
 
 
 @pytest.mark.parametrize("decimals", [16, 1])

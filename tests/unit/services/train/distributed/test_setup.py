@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from services.train.distributed import setup
-from services.train.distributed.launcher import Several
-from services.train.distributed.setup import trainer
+from services.train.distributed.launcher import MultiprocessTrainer
+from services.train.distributed.setup import fit_function
 from services.train.fitting.fit import fit
 from shared.modelling.networks import build
 from shared.modelling.recipes import TrainingRecipe
@@ -29,15 +29,15 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chosen]:
         for name, value in values.items():
             monkeypatch.setenv(f"MAMMO_{name.upper()}", value)
         settings.cache_clear()
-        return trainer("modified_cnn", recipe, build("modified_cnn"), device)
+        return fit_function("modified_cnn", recipe, build("modified_cnn"), device)
 
     yield choose
     settings.cache_clear()
 
 
-def several_of(found: object) -> Several:
+def several_of(found: object) -> MultiprocessTrainer:
     owner = getattr(found, "__self__", None)
-    assert isinstance(owner, Several)
+    assert isinstance(owner, MultiprocessTrainer)
     return owner
 
 
@@ -65,7 +65,7 @@ def test_every_gpu_gets_a_process(chosen: Chosen, monkeypatch: pytest.MonkeyPatc
 
 def test_a_network_is_compiled_when_the_settings_say_so(chosen: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
-    monkeypatch.setattr(setup, "compile_where_it_pays", lambda *given: compiled.append(given))
+    monkeypatch.setattr(setup, "compile_on_gpu", lambda *given: compiled.append(given))
     chosen()
     assert not compiled
     chosen(train_compile="1")
