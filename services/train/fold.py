@@ -40,8 +40,9 @@ from shared.modelling.networks import MammogramNetwork, map_edge, parameter_coun
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.recipes import TrainingRecipe
 from shared.runs.pipeline import set_aside
-from shared.runs.tasks import Assignment
-from shared.settings import TrainingSettings, settings
+from shared.runs.sources import check_trained_images
+from shared.runs.tasks import ClaimedJob
+from shared.settings import TrainingProcessSettings
 from shared.store import layout
 
 
@@ -71,30 +72,31 @@ class PreparedFold:
         return self.trainable is not self.network
 
 
-def train_fold(assignment: Assignment) -> None:
+def train_fold(claimed: ClaimedJob, settings: TrainingProcessSettings) -> None:
     """Train one network on one split, and store its result and, under the patient protocol, its weights.
 
     A checkpoint is stored at intervals and when the job has to stop; the next worker resumes from it.
     """
     began = time.monotonic()
-    assignment.store.discard_partial(layout.fold_file(assignment.plan.run, assignment.unit, ""))
-    fold = prepare_fold(assignment)
-    trained = fit_fold(assignment, fold)
-    store_fold(assignment, fold, evaluate_fold(fold, trained, began))
+    claimed.store.discard_partial(layout.fold_file(claimed.plan.run, claimed.unit, ""))
+    fold = prepare_fold(claimed, training_device(settings.compute, settings.training))
+    trained = fit_fold(claimed, fold, settings)
+    store_fold(claimed, fold, evaluate_fold(fold, trained, began))
 
 
-def prepare_fold(assignment: Assignment) -> PreparedFold:
+def prepare_fold(claimed: ClaimedJob, device: torch.device) -> PreparedFold:
     """Load and split the images of a run, and create the network with its initial weights."""
-    store, plan, job = assignment.store, assignment.plan, parse_job(assignment.unit)
-    recipe, device, seed = plan.training[job.network], training_device(), plan.seed + job.fold
+    store, plan, job = claimed.store, claimed.plan, parse_job(claimed.unit)
+    recipe, seed = plan.training[job.network], plan.seed + job.fold
     images = load_images(store, plan, Preprocessing(size=recipe.input_size))
+    check_trained_images(store, plan, images.sha256)
     for shard, films in images.set_aside.items():
         set_aside(store, plan, shard, films)
     split = job_split(images.variants, plan, job)
     network, weights = initial_network(store, plan, job.network, seed)
     trainable = trainable_part(network, recipe, pretrained=bool(weights.loaded))
     frozen = trainable is not network
-    pool = frozen_feature_maps(network, recipe.frozen, images, device, assignment.stopping) if frozen else images.inputs
+    pool = frozen_feature_maps(network, recipe.frozen, images, device, claimed.stopping) if frozen else images.inputs
     places = load_place_labels(store, images, map_edge(network, recipe.input_size)) if recipe.lesion_weight else None
     return PreparedFold(
         job=job,
@@ -111,16 +113,16 @@ def prepare_fold(assignment: Assignment) -> PreparedFold:
     )
 
 
-def fit_fold(assignment: Assignment, fold: PreparedFold) -> FitResult:
+def fit_fold(claimed: ClaimedJob, fold: PreparedFold, settings: TrainingProcessSettings) -> FitResult:
     """Fit the network of a fold, from its checkpoint if there is one, and report every epoch."""
-    plan, job, recipe, config = assignment.plan, fold.job, fold.recipe, settings(TrainingSettings)
+    plan, job, recipe = claimed.plan, fold.job, fold.recipe
     identity = job_identity(job, plan, fold.images.sha256)
-    start = read_checkpoint(assignment, identity)
+    start = read_checkpoint(claimed, identity)
     done = len(start.progress.epochs) if start else 0
-    with track_epochs(config, plan.run, job.name, recipe, done=done) as track:
+    with track_epochs(settings.training, plan.run, job.name, recipe, done=done) as track:
 
         def on_epoch(epoch: EpochRecord) -> None:
-            report_epoch(assignment.store, plan, job, epoch, images=len(fold.split.train))
+            report_epoch(claimed.store, plan, job, epoch, images=len(fold.split.train))
             track(epoch)
 
         context = FitContext(
@@ -129,14 +131,14 @@ def fit_fold(assignment: Assignment, fold: PreparedFold) -> FitResult:
             device=fold.device,
             on_epoch=on_epoch,
             start=start,
-            on_checkpoint=checkpoint_writer(assignment, identity, config.checkpoint_every_s),
-            stopping=assignment.stopping,
+            on_checkpoint=checkpoint_writer(claimed, identity, settings.training.checkpoint_every_s),
+            stopping=claimed.stopping,
         )
         if recipe.regression and fold.has_frozen_stages:
             inside = breast_mask(fold.images.inputs, fold.train.pool.shape[-1])[fold.split.train]
             trained = fit_head(fold.trainable, recipe, fold.train, fold.validation, inside, context)
         else:
-            fit = fit_function(job.network, recipe, fold.trainable, fold.device)
+            fit = fit_function(settings.compute, settings.training, job.network, recipe, fold.trainable, fold.device)
             trained = fit(fold.trainable, recipe, fold.train, fold.validation, context)
     restore_class_priors(fold.network, class_weights(fold.train.labels))
     return trained
@@ -176,9 +178,9 @@ def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobRe
     )
 
 
-def store_fold(assignment: Assignment, fold: PreparedFold, result: JobResult) -> None:
+def store_fold(claimed: ClaimedJob, fold: PreparedFold, result: JobResult) -> None:
     """Store the weights, except under the leaky protocol, and the result last; delete the checkpoint."""
-    store, plan = assignment.store, assignment.plan
+    store, plan = claimed.store, claimed.plan
     if fold.job.protocol == "patient":
         weights = network_to_bytes(fold.network)
         result = result.model_copy(update={"model_sha256": hashlib.sha256(weights).hexdigest()})

@@ -13,18 +13,18 @@ from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import EpochRecord
 from shared.runs.plan import Plan
 from shared.runs.status import JobProgress
-from shared.runs.tasks import Assignment
+from shared.runs.tasks import ClaimedJob
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
 _log = logging.getLogger("mammostack.train")
 
 
-def read_checkpoint(assignment: Assignment, identity: str) -> Checkpoint | None:
+def read_checkpoint(claimed: ClaimedJob, identity: str) -> Checkpoint | None:
     """Read the checkpoint of an earlier worker; None if the job has to start from the beginning."""
-    run, unit = assignment.plan.run, assignment.unit
+    run, unit = claimed.plan.run, claimed.unit
     try:
-        checkpoint = from_bytes(assignment.store.get(layout.fold_file(run, unit, CHECKPOINT)), identity)
+        checkpoint = from_bytes(claimed.store.get(layout.fold_file(run, unit, CHECKPOINT)), identity)
     except ObjectNotFound:
         return None
     except CheckpointUnusable as error:
@@ -34,18 +34,18 @@ def read_checkpoint(assignment: Assignment, identity: str) -> Checkpoint | None:
     return checkpoint
 
 
-def checkpoint_writer(assignment: Assignment, identity: str, every_s: float) -> Callable[[Checkpoint], None]:
+def checkpoint_writer(claimed: ClaimedJob, identity: str, every_s: float) -> Callable[[Checkpoint], None]:
     """Return a function that stores a checkpoint every `every_s` seconds, and when the job has to stop."""
     stored_at = time.monotonic()
 
     def write(checkpoint: Checkpoint) -> None:
         nonlocal stored_at
-        if time.monotonic() - stored_at < every_s and not assignment.stopping():
+        if time.monotonic() - stored_at < every_s and not claimed.stopping():
             return
         stored_at = time.monotonic()
-        key = layout.fold_file(assignment.plan.run, assignment.unit, CHECKPOINT)
-        assignment.store.put(key, to_bytes(checkpoint, identity))
-        assignment.store.got_somewhere()
+        key = layout.fold_file(claimed.plan.run, claimed.unit, CHECKPOINT)
+        claimed.store.put(key, to_bytes(checkpoint, identity))
+        claimed.store.got_somewhere()
 
     return write
 

@@ -15,9 +15,9 @@ from shared.domain.films import Dataset, FilmShard, Manifest, describe
 from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
 from shared.store import layout
 from shared.store.interface import ObjectStore
-from shared.store.unnamed import remove_unnamed
+from shared.store.unreferenced import remove_unreferenced
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and how much there is (0 while that is not known)."""
 
 _CONTENT = re.compile(r"([0-9a-f]{64}/)?(films|manifests)/.*")
@@ -35,7 +35,9 @@ class Ingested:
     written: int
 
 
-def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progress = lambda *_: None) -> Ingested:
+def ingest(
+    store: ObjectStore, source: FilmSource, dataset: str, progress: ProgressCallback = lambda *_: None
+) -> Ingested:
     """Write `raw/<dataset>/`; repeating it changes nothing or completes it.
 
     Raises:
@@ -52,7 +54,7 @@ def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progr
 
 
 def _write_films(
-    store: ObjectStore, source: FilmSource, dataset: Dataset, manifest: Manifest, progress: Progress
+    store: ObjectStore, source: FilmSource, dataset: Dataset, manifest: Manifest, progress: ProgressCallback
 ) -> int:
     """Store missing films and return their number.
 
@@ -89,7 +91,7 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
     except PreconditionFailed:
         stored = read_dataset(store, dataset.dataset)
     named = tuple(part(stored.dataset, stored.content) for part in (layout.raw_films, layout.raw_manifests))
-    remove_unnamed(store, layout.raw(stored.dataset), named, _CONTENT)
+    remove_unreferenced(store, layout.raw(stored.dataset), named, _CONTENT)
     return _same(stored, dataset)
 
 

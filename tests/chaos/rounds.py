@@ -13,7 +13,7 @@ from shared.errors import MammoError
 from shared.modelling.profiles import PROFILES
 from shared.queue.messages import Message
 from shared.runs import pipeline
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.status import RunStatus, read_status
 from shared.store.ingest import film_key, write_manifests
 from shared.store.interface import ObjectStore
@@ -62,7 +62,7 @@ def begin(cluster: Cluster, films: Films) -> tuple[ObjectStore, Plan]:
     plan = make_plan(
         dataset,
         PROFILES["test"],
-        Choices(
+        RunOptions(
             networks=("modified_cnn",), protocols=("patient", "paper"), weights={}, promote=("modified_cnn",), seed=7
         ),
     )

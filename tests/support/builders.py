@@ -21,10 +21,9 @@ from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.network_table import as_network
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.profiles import PROFILES
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Kind
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.shards import ShardStage, do_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
@@ -68,9 +67,10 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
     plan = make_plan(
         describe(small_manifest()),
         PROFILES["test"],
-        Choices(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
+        RunOptions(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
     )
-    return Plan.model_validate({**dict(plan), "films": films, **changes})
+    known = {"films": films, "films_sha256": describe(small_manifest(films)).sha256}
+    return Plan.model_validate({**dict(plan), **known, **changes})
 
 
 def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[DirectoryStore, Plan]:
@@ -78,7 +78,7 @@ def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[Dir
     store = DirectoryStore(folder)
     dataset = ingest(store, open_source(films), "films").dataset
     plan = make_plan(
-        dataset, PROFILES[profile_name], Choices(networks=(), protocols=(), weights={}, promote=(), seed=1)
+        dataset, PROFILES[profile_name], RunOptions(networks=(), protocols=(), weights={}, promote=(), seed=1)
     )
     return store, plan
 
@@ -140,7 +140,7 @@ def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tupl
 
 def queue_of(stack: Stack) -> Broker:
     """The broker of a running stack, for one who starts runs."""
-    return Broker(make_app(stack.settings), connect(stack.settings), patient=False)
+    return Broker.open(stack.settings.broker)
 
 
 def small_predictions() -> FoldPredictions:

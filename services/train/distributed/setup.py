@@ -8,27 +8,31 @@ from services.train.fitting.fit import fit
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
-from shared.settings import TrainingSettings, settings
+from shared.settings import ComputeSettings, TrainingSettings
 
 
-def training_device() -> torch.device:
+def training_device(compute: ComputeSettings, training: TrainingSettings) -> torch.device:
     """Return a GPU if there is one, otherwise the CPU with as many threads as the settings allow."""
-    return prepare_device(
-        settings(TrainingSettings).cores, deterministic=settings(TrainingSettings).train_deterministic
-    )
+    return prepare_device(compute.cores, deterministic=training.deterministic)
 
 
-def fit_function(kind: Network, recipe: TrainingRecipe, network: MammogramNetwork, device: torch.device) -> FitFunction:
+def fit_function(
+    compute: ComputeSettings,
+    training: TrainingSettings,
+    kind: Network,
+    recipe: TrainingRecipe,
+    network: MammogramNetwork,
+    device: torch.device,
+) -> FitFunction:
     """Return `fit` for this process or for several.
 
     The number of processes is that of the settings, or one for each GPU, as long as each gets two images of a batch.
     """
-    config = settings(TrainingSettings)
-    processes = config.train_processes or (torch.cuda.device_count() if device.type == "cuda" else 1)
+    processes = training.processes or (torch.cuda.device_count() if device.type == "cuda" else 1)
     processes = min(processes, recipe.batch_size // 2)
     if processes > 1:
-        threads = max(1, config.cores // processes)
-        return MultiprocessTrainer(processes, kind, threads, config.train_deterministic, config.train_compile).fit
-    if config.train_compile:
+        threads = max(1, compute.cores // processes)
+        return MultiprocessTrainer(processes, kind, threads, training.deterministic, training.compile).fit
+    if training.compile:
         compile_on_gpu(network, device)
     return fit

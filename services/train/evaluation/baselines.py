@@ -10,7 +10,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from services.train.data.inputs import RunImages, job_split, load_images
-from services.train.distributed.setup import training_device
 from services.train.fitting.head_regression import balanced_regression
 from services.train.fitting.initial_weights import initial_network
 from services.train.fitting.scores import macro_auc
@@ -70,7 +69,7 @@ def baselines(networks: Mapping[Network, FoldPredictions], regression: FoldPredi
     return tuple(rows)
 
 
-def logistic_regression(store: ObjectStore, plan: Plan) -> FoldPredictions | None:
+def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) -> FoldPredictions | None:
     """Train the regression in every fold and predict the held-out films.
 
     It is trained on the films without their augmented copies; validation films choose C and calibrate it. None if no
@@ -86,7 +85,7 @@ def logistic_regression(store: ObjectStore, plan: Plan) -> FoldPredictions | Non
         _log.warning("no logistic regression", extra={"run": plan.run, "reason": str(error)})
         return None
     originals = images.originals(range(len(images.variants)))
-    of_originals = pooled_features(network.to(training_device()), weights, images.inputs[originals])
+    of_originals = pooled_features(network.to(device), weights, images.inputs[originals])
     features = np.zeros((len(images.variants), of_originals.shape[1]), np.float32)
     features[originals] = of_originals
     jobs = [TrainingJob(network=kind, protocol="patient", fold=fold) for fold in range(plan.folds * plan.repeats)]
