@@ -31,7 +31,7 @@ def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredF
     dataset = read_dataset(store, plan.dataset)
     document = store.get(shard_key(dataset, shard))
     films = FilmShard.model_validate_json(document).films
-    stored = {film.id: StoredFilm(film, film_key(dataset, film.id)) for film in films}
+    stored = {film.id: StoredFilm(film, film_key(dataset, film)) for film in films}
     return ShardInput(stored, hashlib.sha256(document).hexdigest())
 
 
@@ -54,7 +54,7 @@ def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Va
         files.put(key, image)
         variants.append(
             Variant(
-                **film.exposure,
+                **{**film.exposure, "bits": original.bits},
                 film=film.id,
                 patient=film.patient,
                 side=film.side,

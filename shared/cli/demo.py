@@ -17,7 +17,8 @@ from shared.cli.console import console, evaluation_table, read_evaluation, repor
 from shared.cli.pretrained import choose_weights, fetch_imagenet
 from shared.cli.progress import follow
 from shared.client import FilmUpload, InferenceClient
-from shared.datasets.sources import FilmSource, open_source
+from shared.datasets.entries import FilmSource
+from shared.datasets.sources import open_source
 from shared.datasets.synthetic_exams import exposures, write_exams
 from shared.domain.films import Dataset, Film, Manifest
 from shared.domain.records import CLASSES, Label
@@ -110,7 +111,7 @@ def _main_job(
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
     exam = _unseen_exam(manifest, models.read_card(store, "resnet50", client.model().version))
-    answer = client.predict_exam([_sent(film, store.get(film_key(ingested.dataset, film.id))) for film in exam])
+    answer = client.predict_exam([_sent(film, store.get(film_key(ingested.dataset, film))) for film in exam])
     console.print()
     evaluation = read_evaluation(store, plan.run)
     console.print(evaluation_table(evaluation))

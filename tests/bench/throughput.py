@@ -144,8 +144,8 @@ def store_films(store: ObjectStore, pgms: list[bytes]) -> Manifest:
         )  # fmt: skip
     manifest = Manifest(dataset="films", synthetic=True, films=tuple(records))
     dataset = describe(manifest)
-    for film, data in files.items():
-        store.put(film_key(dataset, film), data)
+    for record in records:
+        store.put(film_key(dataset, record), files[record.id])
     write_manifests(store, dataset, manifest)
     return manifest
 

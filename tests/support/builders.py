@@ -9,7 +9,8 @@ from services.train.jobs import JobResult, parse_job
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import label_of
 from shared.datasets.synthetic_exams import exposures
-from shared.domain.films import Film, Lesion, Manifest, SetAside, Transform, Variant, describe
+from shared.domain.films import Film, Manifest, SetAside, Transform, Variant, describe
+from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.local.stack import Stack
@@ -27,7 +28,7 @@ from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.shards import ShardStage, do_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
-from shared.store.ingest import film_key, ingest, read_dataset, shard_key
+from shared.store.ingest import film_key, ingest, read_dataset, shard_key, stored_manifest
 from shared.store.interface import ObjectStore
 
 
@@ -102,7 +103,8 @@ class Tries:
 
 def film_place(store: ObjectStore, film: str, dataset: str = "films") -> str:
     """The key of a film of an ingested data set."""
-    return film_key(read_dataset(store, dataset), film)
+    known = {each.id: each for each in stored_manifest(store, dataset).films}
+    return film_key(read_dataset(store, dataset), known[film])
 
 
 def shard_place(store: ObjectStore, shard: str, dataset: str = "films") -> str:

@@ -1,4 +1,4 @@
-"""Targets at each place of a network's feature map, from the circles that enclose the lesions of a data set.
+"""Targets at each place of a network's feature map, from the outlines of the lesions of a data set.
 
 Used in training only: with them a network learns from hundreds of places a film instead of one label.
 """
@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from shared.domain.arrays import Float32Array
-from shared.domain.films import Lesion
+from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 
 UNKNOWN = -1
-"""Label of a place whose class is unknown: at the edge of a circle, or in a film whose lesion was not localised."""
+"""Label of a place whose class is unknown: at the edge of a lesion, or in a film whose lesion was not localised."""
 
-COVERED = 0.5  # a place belongs to a lesion if this part of its area lies in the circle, or if it is covered most
-_PIXELS_PER_PLACE = 8  # resolution at which circles are drawn
-_SUBPIXELS = 16  # precision of OpenCV's circle coordinates
+COVERED = 0.5  # a place belongs to a lesion if this part of its area lies in the outline, or if it is covered most
+_PIXELS_PER_PLACE = 8  # resolution at which lesions are drawn
+_SUBPIXELS = 16  # precision of OpenCV's coordinates
 
 PlaceLabels = npt.NDArray[np.int8]
 PlaceMask = npt.NDArray[np.bool_]
@@ -32,22 +32,21 @@ def place_labels(lesions: Sequence[Lesion], label: Label, square: tuple[int, int
 
     Args:
         lesions: in pixels of the oriented film.
-        label: the film's label. All places of an abnormal film without circles are UNKNOWN.
+        label: the film's label. All places of an abnormal film without outlines are UNKNOWN.
         square: left, top and edge of the network's field of view, in the same pixels (`preprocess.input_square`).
         edge: of the feature map.
     """
     left, top, length = square
-    circles = [lesion for lesion in lesions if lesion.x is not None and lesion.y is not None and lesion.radius]
-    if len(circles) < len(lesions) or (label is not Label.NORMAL and not circles):
+    localised = [lesion for lesion in lesions if lesion.polygon]
+    if len(localised) < len(lesions) or (label is not Label.NORMAL and not localised):
         return np.full((edge, edge), UNKNOWN, np.int8)
     labels = np.full((edge, edge), CLASSES.index(Label.NORMAL), np.int8)
     scale = edge * _PIXELS_PER_PLACE / length
-    for lesion in sorted(circles, key=lambda lesion: CLASSES.index(lesion.label)):
-        x, y, radius = (float(value or 0) for value in (lesion.x, lesion.y, lesion.radius))
-        disc = np.zeros((edge * _PIXELS_PER_PLACE, edge * _PIXELS_PER_PLACE), np.uint8)
-        centre = round(((x - left) * scale - 0.5) * _SUBPIXELS), round(((y - top) * scale - 0.5) * _SUBPIXELS)
-        cv2.circle(disc, centre, round(radius * scale * _SUBPIXELS), 255, cv2.FILLED, shift=_SUBPIXELS.bit_length() - 1)
-        cover = cv2.resize(disc, (edge, edge), interpolation=cv2.INTER_AREA)
+    for lesion in sorted(localised, key=lambda lesion: CLASSES.index(lesion.label)):
+        drawing = np.zeros((edge * _PIXELS_PER_PLACE, edge * _PIXELS_PER_PLACE), np.uint8)
+        corners = np.rint(((np.array(lesion.polygon) - (left, top)) * scale - 0.5) * _SUBPIXELS).astype(np.int32)
+        cv2.fillPoly(drawing, [corners], (255,), shift=_SUBPIXELS.bit_length() - 1)
+        cover = cv2.resize(drawing, (edge, edge), interpolation=cv2.INTER_AREA)
         if not cover.any():  # outside the field of view
             continue
         labels[cover > 0] = UNKNOWN
