@@ -6,8 +6,9 @@ patients on both cancels out, so that a real loss is found that two separate int
 """
 
 from shared.errors import PromotionRefused
+from shared.modelling.bootstrap import Interval
 from shared.modelling.card import ModelCard
-from shared.modelling.metrics import Interval, auc_difference
+from shared.modelling.metrics import auc_difference
 from shared.modelling.predictions import FoldPredictions
 
 PREDICTIONS = "predictions.json"

@@ -9,10 +9,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from shared.domain.arrays import BoolArray
 from shared.domain.films import Film
 from shared.domain.records import Record
-from shared.modelling.metrics import Interval, evaluate, share
-from shared.modelling.predictions import Bools, FoldPredictions
+from shared.modelling.bootstrap import Interval, share
+from shared.modelling.metrics import evaluate
+from shared.modelling.predictions import FoldPredictions
 
 DENSITIES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
 LESIONS = {
@@ -72,7 +74,7 @@ def by_group(predictions: FoldPredictions, films: Mapping[str, Film]) -> tuple[G
     return tuple(group for group in groups if group.films)
 
 
-def _group(predictions: FoldPredictions, of: Of, name: str, inside: Bools, ranked: Bools) -> GroupMetrics:
+def _group(predictions: FoldPredictions, of: Of, name: str, inside: BoolArray, ranked: BoolArray) -> GroupMetrics:
     called = predictions.rows.argmax(axis=1)
     films = np.array(predictions.films)
     return GroupMetrics(

@@ -24,7 +24,8 @@ from services.train.jobs import job_predictions, parse_job
 from shared.datasets.mias import Source
 from shared.domain.records import Label
 from shared.imaging.preprocess import Preprocessing
-from shared.modelling.metrics import Interval, ModelMetrics, evaluate
+from shared.modelling.bootstrap import Interval
+from shared.modelling.metrics import ModelMetrics, evaluate
 from shared.modelling.networks import build
 from shared.modelling.predictions import merge
 from shared.modelling.profiles import PROFILES

@@ -41,7 +41,8 @@ from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.imaging.segmentation.segment import segment
 from shared.modelling.bilateral import both_sides, compared, log_odds
-from shared.modelling.metrics import Interval, evaluate
+from shared.modelling.bootstrap import Interval
+from shared.modelling.metrics import evaluate
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.predictions import FoldPredictions, merge
 from shared.modelling.profiles import PROFILES

@@ -15,10 +15,11 @@ from shared.domain.records import CLASSES, Label
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.local.stack import Stack
 from shared.modelling.bilateral import Comparison
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
-from shared.modelling.metrics import Interval, evaluate
+from shared.modelling.metrics import evaluate
 from shared.modelling.network_table import as_network
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.profiles import PROFILES

@@ -7,7 +7,6 @@ ones.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from services.train.data.device import Indices, input_loader
 from services.train.data.examples import Examples
 from services.train.data.jitter import apply_jitter, draw_jitter
 from services.train.data.process_group import ProcessGroup
-from shared.domain.arrays import Float32Array
+from shared.domain.arrays import Float32Array, Int64Array
 from shared.domain.records import CLASSES
 from shared.modelling.recipes import TrainingRecipe
 
@@ -70,7 +69,7 @@ class BatchLoader:
         return MiniBatch(films, labels, place_labels, float(self._image_weights[batch].sum()))
 
 
-def class_weights(labels: npt.NDArray[np.int64]) -> Float32Array:
+def class_weights(labels: Int64Array) -> Float32Array:
     """Return inverse class frequencies (float32 3), scaled to mean 1 over the images."""
     counts = np.bincount(labels, minlength=len(CLASSES))
     return (len(labels) / (len(CLASSES) * np.maximum(counts, 1))).astype(np.float32)

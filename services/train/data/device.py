@@ -7,10 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from shared.domain.arrays import Float32Array
+from shared.domain.arrays import Float32Array, Int64Array
 from shared.modelling.recipes import Precision
 
-Indices = npt.NDArray[np.int64]
+Indices = Int64Array
 Inputs = Float32Array | npt.NDArray[np.float16]
 InputReader = Callable[[Indices], Inputs]
 """Reads the inputs (n x C x S x S) of examples by their indices (n)."""

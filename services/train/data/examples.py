@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from services.train.data.device import Indices, Inputs
 from services.train.data.lesion_targets import PlaceLabels
+from shared.domain.arrays import Int64Array
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Examples:
     """
 
     pool: Inputs
-    labels: npt.NDArray[np.int64]
+    labels: Int64Array
     rows: npt.NDArray[np.intp] | None = None
     place_labels: PlaceLabels | None = None
 

@@ -16,7 +16,7 @@ from services.train.data.lesion_targets import PlaceLabels, place_labels
 from services.train.data.provenance import code_sha256
 from services.train.jobs import TrainingJob
 from shared.datasets.splits import Split, paper_split, patient_split
-from shared.domain.arrays import Float32Array
+from shared.domain.arrays import Float32Array, Int64Array
 from shared.domain.films import SetAside, Shard, Variant
 from shared.domain.records import CLASSES
 from shared.errors import ObjectNotFound, StoreError, StoreUnavailable
@@ -47,7 +47,7 @@ class RunImages:
     set_aside: dict[str, tuple[SetAside, ...]]
 
     @property
-    def labels(self) -> npt.NDArray[np.int64]:
+    def labels(self) -> Int64Array:
         """The class index of each image."""
         return np.array([CLASSES.index(variant.label) for variant in self.variants], np.int64)
 

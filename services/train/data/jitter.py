@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from math import pi
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from shared.domain.arrays import Float32Array
+from shared.domain.arrays import Float32Array, Int64Array
 from shared.modelling.recipes import Jitter
 
 _GEOMETRY, _GREY_LEVELS = 5, 2  # random numbers of an image
@@ -31,7 +30,7 @@ class JitterParameters:
     gains: Float32Array | None
     exponents: Float32Array | None
 
-    def select(self, indices: npt.NDArray[np.int64]) -> "JitterParameters":
+    def select(self, indices: Int64Array) -> "JitterParameters":
         """Return the parameters of the images at `indices`."""
         fields = (self.matrices, self.gains, self.exponents)
         return JitterParameters(*(None if field is None else field[indices] for field in fields))

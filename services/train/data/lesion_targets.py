@@ -8,11 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from shared.domain.arrays import Float32Array
+from shared.domain.arrays import BoolArray, Float32Array
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 
@@ -24,7 +21,7 @@ _PIXELS_PER_PLACE = 8  # resolution at which lesions are drawn
 _SUBPIXELS = 16  # precision of OpenCV's coordinates
 
 PlaceLabels = npt.NDArray[np.int8]
-PlaceMask = npt.NDArray[np.bool_]
+PlaceMask = BoolArray
 
 
 def place_labels(lesions: Sequence[Lesion], label: Label, square: tuple[int, int, int], edge: int) -> PlaceLabels:
@@ -58,22 +55,3 @@ def breast_mask(inputs: Float32Array, edge: int) -> PlaceMask:
     """Return which places of the feature maps contain breast (bool N x edge x edge); inputs are N x 1 x S x S."""
     starts = np.arange(edge) * inputs.shape[-1] // edge
     return np.stack([np.maximum.reduceat(np.maximum.reduceat(film[0], starts), starts, axis=1) > 0 for film in inputs])
-
-
-def place_losses(logits: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
-    """Return the loss over the places of each film, float32 N.
-
-    It is the weighted sum over classes of the mean cross-entropy of the places of that class.
-
-    Args:
-        logits: N x h x w x 3.
-        labels: int64 N x h x w, a class index or UNKNOWN.
-        class_weights: float32 3.
-    """
-    losses = cross_entropy(logits.flatten(0, 2), labels.clamp(min=0).flatten(), reduction="none").view(labels.shape)
-    total = torch.zeros(len(labels), device=logits.device)
-    for index in range(len(CLASSES)):
-        of_class = labels == index
-        count = of_class.sum((1, 2))
-        total = total + class_weights[index] * (losses * of_class).sum((1, 2)) / count.clamp(min=1)
-    return total

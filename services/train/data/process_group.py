@@ -9,10 +9,11 @@ import gc
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from shared.domain.arrays import Int64Array
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class ProcessGroup:
     rank: int = 0
     size: int = 1
 
-    def own_indices(self, images: int) -> npt.NDArray[np.int64]:
+    def own_indices(self, images: int) -> Int64Array:
         """Return this process's indices in a batch of `images`; shares differ by at most one image."""
         return np.arange(self.rank, images, self.size)
 

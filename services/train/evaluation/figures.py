@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from shared.domain.records import CLASSES
+from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import Evaluation, NetworkResult
-from shared.modelling.metrics import Interval
 from shared.modelling.network_table import NETWORK_TABLE
 
 BLUE, RED, GREY, INK = "#004488", "#BB5566", "#8A8F98", "#20242B"

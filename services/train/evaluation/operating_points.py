@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from services.train.jobs import JobResult
+from shared.modelling.bootstrap import share
 from shared.modelling.calibration import (
     OperatingPoint,
     OperatingPointName,
@@ -17,7 +18,6 @@ from shared.modelling.calibration import (
     uncertain_band,
 )
 from shared.modelling.evaluation import PooledOperatingPoint
-from shared.modelling.metrics import share
 from shared.modelling.predictions import FoldPredictions, merge
 
 

@@ -9,19 +9,17 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from services.train.data.batches import BatchLoader, MiniBatch
+from services.train.data.batches import BatchLoader
 from services.train.data.device import autocast
 from services.train.data.examples import Examples
-from services.train.data.lesion_targets import place_losses
 from services.train.data.process_group import SINGLE_PROCESS, ProcessGroup
 from services.train.fitting.checkpoint import Checkpoint, TrainingProgress, capture, restore
+from services.train.fitting.loss import batch_loss
 from services.train.fitting.optimiser import adamw, clip_gradient, learning_rate_factor, set_learning_rates
 from services.train.fitting.predict import predict
 from services.train.fitting.scores import log_loss, macro_auc
@@ -29,7 +27,7 @@ from services.train.fitting.serialise import Tensors
 from services.train.fitting.unfreezing import set_trainable
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
-from shared.modelling.networks import MammogramNetwork, PlacesHead
+from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
 
 
@@ -173,13 +171,16 @@ def _train_epoch(state: _FitState, epoch: int) -> None:
     network, loader, group = state.network, state.loader, state.group
     began = time.perf_counter() - state.seconds
     set_trainable(network, state.recipe, epoch, pretrained=state.context.pretrained)
-    model = group.wrap(network, state.context.device)
+    forward = group.wrap(network, state.context.device)
     losses: list[Tensor] = []  # they stay on the device: reading one would wait for a GPU
     interrupted = False
     for number in range(len(state.losses), loader.batches):
         step = (epoch - 1) * loader.batches + number
         set_learning_rates(state.optimiser, learning_rate_factor(step, state.steps))
-        loss = _batch_loss(state, model, loader.load(epoch, number))
+        batch = loader.load(epoch, number)
+        with autocast(state.recipe.precision, state.context.device):
+            loss = batch_loss(network, forward, batch, state.recipe, loader.class_weights)
+        loss = loss / batch.weight
         state.optimiser.zero_grad(set_to_none=True)
         (loss * group.size).backward()  # the gradients of the processes are averaged
         clip_gradient(network, state.optimiser)
@@ -192,25 +193,6 @@ def _train_epoch(state: _FitState, epoch: int) -> None:
     if interrupted:
         state.checkpoint(state.best_weights)
         raise JobInterrupted(f"stopped in epoch {epoch}; run again to continue from the checkpoint")
-
-
-def _batch_loss(state: _FitState, model: Callable[[Tensor], tuple[Tensor, Tensor]], batch: MiniBatch) -> Tensor:
-    """Compute this process's part of the mean loss over the whole batch."""
-    recipe, weights = state.recipe, state.loader.class_weights
-    with autocast(recipe.precision, state.context.device):
-        logits, features = model(batch.films)
-        loss = cross_entropy(
-            logits, batch.labels, weights, label_smoothing=recipe.label_smoothing, reduction="sum"
-        ) + recipe.lesion_weight * _place_loss(state.network, features, batch, weights)
-    return loss / batch.weight
-
-
-def _place_loss(network: MammogramNetwork, features: Tensor, batch: MiniBatch, class_weights: Tensor) -> Tensor | float:
-    """Compute the loss over the places of the feature maps; 0 without place labels."""
-    if batch.place_labels is None:
-        return 0.0
-    logits = cast("PlacesHead", network.head).places(features)
-    return place_losses(logits, batch.place_labels, class_weights).sum()
 
 
 def _read_losses(losses: list[Tensor], group: ProcessGroup, epoch: int) -> list[float]:

@@ -19,7 +19,7 @@ from services.train.data.lesion_targets import PlaceLabels, PlaceMask
 from services.train.fitting.fit import FitContext, FitResult
 from services.train.fitting.predict import predict
 from services.train.fitting.scores import log_loss, macro_auc
-from shared.domain.arrays import Float32Array
+from shared.domain.arrays import Float32Array, Int64Array
 from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.modelling.evaluation import EpochRecord
@@ -27,14 +27,14 @@ from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.recipes import TrainingRecipe
 
 LESION, REST, BACKGROUND = 24, 40, 6
-"""Most places sampled from one film: in circles, in the rest of the breast, and in the background, which the head has
+"""Most places sampled from one film: in lesions, in the rest of the breast, and in the background, which the head has
 to call normal too, because it treats all places alike."""
 
 _NORMAL = CLASSES.index(Label.NORMAL)
 
 
 class TooFewCircles(InputError):
-    """A class has no place in any circle of the training films."""
+    """A class has no localised lesion in the training films."""
 
     code = "too-few-circles"
 
@@ -95,9 +95,7 @@ def fit_head(
     return FitResult(learner, (record,), 1, record.validation_auc)
 
 
-def _sample_places(
-    train: Examples, inside: PlaceMask, rng: np.random.Generator
-) -> tuple[Float32Array, npt.NDArray[np.int64]]:
+def _sample_places(train: Examples, inside: PlaceMask, rng: np.random.Generator) -> tuple[Float32Array, Int64Array]:
     """Sample places of all films: their features (float32 n x C) and class indices (n).
 
     The number from each film is limited, because large lesions would otherwise dominate.
@@ -115,7 +113,7 @@ def _sample_places(
     classes = np.concatenate(labels)
     if missing := [label.value for index, label in enumerate(CLASSES) if index not in classes]:
         raise TooFewCircles(
-            f"no circle of the training films is {' or '.join(missing)}; choose another profile, or use "
+            f"no outlined lesion of the training films is {' or '.join(missing)}; choose another profile, or use "
             "films with lesion positions"
         )
     return np.concatenate(features), classes

@@ -16,8 +16,9 @@ from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from shared.domain.records import CLASSES
 from shared.modelling import metrics
+from shared.modelling.bootstrap import Interval, share
 from shared.modelling.calibration import brier_score, expected_calibration_error
-from shared.modelling.metrics import Interval, ModelMetrics, evaluate, roc_curve, share
+from shared.modelling.metrics import ModelMetrics, evaluate
 from shared.modelling.predictions import FoldPredictions, merge
 
 
@@ -176,16 +177,6 @@ def test_the_whole_data_set_is_evaluated_within_three_seconds() -> None:
     start = time.perf_counter()
     evaluate(predictions, resamples=1000)
     assert time.perf_counter() - start < 3
-
-
-def test_roc_curves_are_thinned_and_keep_their_ends() -> None:
-    rng = np.random.default_rng(0)
-    curve = roc_curve(rng.random(5000), rng.random(5000) < 0.3)
-    assert curve is not None
-    for rate in (curve.false_positive_rate, curve.true_positive_rate):
-        assert len(rate) == metrics.ROC_POINTS
-        assert (rate[0], rate[-1]) == (0.0, 1.0)
-        assert list(rate) == sorted(rate)
 
 
 def test_merge_keeps_the_order_of_folds() -> None:

@@ -1,17 +1,13 @@
 """What circles tell of the places of a feature map, and the loss that asks for it."""
 
-import math
-
 import numpy as np
 import pytest
-import torch
 
-from services.train.data.lesion_targets import UNKNOWN, breast_mask, place_labels, place_losses
+from services.train.data.lesion_targets import UNKNOWN, breast_mask, place_labels
 from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 
 SQUARE = (100, 200, 800)  # the network sees columns 100..900 and rows 200..1000 of the film
-EVEN = torch.ones(3)
 
 
 def lesion(x: float | None, y: float | None, radius: float | None, label: Label = Label.MALIGNANT) -> Lesion:
@@ -65,23 +61,3 @@ def test_a_place_that_sees_a_pixel_of_the_breast_lies_in_it(size: int) -> None:
     film = np.zeros((1, 1, size, size), np.float32)
     film[0, 0, -1, 0] = 0.1
     assert np.argwhere(breast_mask(film, 8)).tolist() == [[0, 7, 0]]
-
-
-def test_each_class_of_a_film_weighs_as_much_however_few_its_places_are() -> None:
-    places = torch.zeros(1, 4, 4, dtype=torch.int64)
-    places[0, 0, 0] = 2
-    even = place_losses(torch.zeros(1, 4, 4, 3), places, EVEN)
-    assert even.item() == pytest.approx(2 * math.log(3))
-    weighted = place_losses(torch.zeros(1, 4, 4, 3), places, torch.tensor([1.0, 1.0, 3.0]))
-    assert weighted.item() == pytest.approx(4 * math.log(3))
-
-
-def test_places_of_which_nothing_is_known_have_no_say() -> None:
-    places = torch.full((2, 4, 4), UNKNOWN)
-    places[1, 2, 2] = 0
-    logits = torch.zeros(2, 4, 4, 3, requires_grad=True)
-    losses = place_losses(logits, places, EVEN)
-    assert losses.tolist() == pytest.approx([0, math.log(3)])
-    losses.sum().backward()
-    assert logits.grad is not None
-    assert set(map(tuple, np.argwhere(logits.grad.abs().sum(-1).numpy()).tolist())) == {(1, 2, 2)}

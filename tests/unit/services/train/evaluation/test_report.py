@@ -13,6 +13,7 @@ from services.train.data.provenance import code_sha256
 from services.train.evaluation.report import THRESHOLD_RULES, percent, picture_name, render, share
 from services.train.evaluation.worst_errors import ConfidentError, error_picture
 from shared.domain.records import CLASSES
+from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import (
     Baseline,
     Calibration,
@@ -26,7 +27,7 @@ from shared.modelling.evaluation import (
     WeightsReport,
 )
 from shared.modelling.exams import RULE
-from shared.modelling.metrics import Interval, ModelMetrics, evaluate
+from shared.modelling.metrics import ModelMetrics, evaluate
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.subgroups import GroupMetrics
 

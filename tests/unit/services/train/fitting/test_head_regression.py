@@ -101,5 +101,6 @@ def test_of_the_network_nothing_changes_but_the_head_and_the_scales_of_its_chann
 def test_a_class_without_a_circle_is_told_with_what_to_do() -> None:
     train = examples(30, 1)
     train = replace(train, place_labels=np.where(train.place_labels == 2, UNKNOWN, train.place_labels))
-    with pytest.raises(TooFewCircles, match="no circle of the training films is malignant; choose another profile"):
+    message = "no outlined lesion of the training films is malignant; choose another profile"
+    with pytest.raises(TooFewCircles, match=message):
         fitted(train, train)
