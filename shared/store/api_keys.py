@@ -20,7 +20,7 @@ from shared.errors import InputError, KeyUnknown, ObjectNotFound, PreconditionFa
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
-_FORM = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
+_FORMAT = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
 _TRIES = 8
 
 
@@ -47,7 +47,7 @@ class KeyRing(Record):
 
     def find(self, key: str, now: datetime) -> ApiKey | None:
         """Find the valid stored key for `key`, comparing hashes in constant time."""
-        parts = _FORM.fullmatch(key)
+        parts = _FORMAT.fullmatch(key)
         known = next((each for each in self.keys if parts and each.id == parts[1]), None)
         same = hmac.compare_digest(hash_of(key), known.sha256 if known else hash_of(""))
         return known if known and same and known.is_valid(now) else None
@@ -70,15 +70,15 @@ def describe_key(
     requests_a_minute: int | None = None,
     requests_at_once: int | None = None,
 ) -> ApiKey:
-    """Create the stored form of a key.
+    """Describe a key for storage.
 
     Raises:
         InputError: the key does not have the format of `new_key`.
     """
-    parts = _FORM.fullmatch(key)
+    parts = _FORMAT.fullmatch(key)
     if parts is None:
         raise InputError(
-            "an API key has the form mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; create one with "
+            "an API key has the format mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; create one with "
             "`mammo keys create`"
         )
     now = datetime.now(UTC)
@@ -108,7 +108,7 @@ def add_key(store: ObjectStore, key: ApiKey) -> None:
 
 
 def revoke_key(store: ObjectStore, key_id: str) -> ApiKey:
-    """Remove a key and return its stored form.
+    """Remove a key and return its stored properties.
 
     Raises:
         KeyUnknown: there is no key with this id.
@@ -124,7 +124,7 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
     The old key expires after `overlap_hours`. The lifetime of an expiring key is passed on to the new one.
 
     Returns:
-        The new key and its stored form.
+        The new key and its stored properties.
 
     Raises:
         KeyUnknown: there is no key with this id.
@@ -132,7 +132,7 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
     now, key = datetime.now(UTC), new_key()
     old = _get(read_keys(store), key_id)
     life = datetime.fromisoformat(old.expires) - datetime.fromisoformat(old.created) if old.expires else None
-    made = describe_key(
+    created = describe_key(
         key, old.name, old.scopes, requests_a_minute=old.requests_a_minute, requests_at_once=old.requests_at_once
     ).model_copy(update={"expires": (now + life).isoformat(timespec="seconds") if life else None})
     ends = min(filter(None, (old.expires, (now + timedelta(hours=overlap_hours)).isoformat(timespec="seconds"))))
@@ -143,10 +143,10 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
             for each in ring.keys
             if each.is_valid(now)
         )
-        return KeyRing(keys=(*ending, made))
+        return KeyRing(keys=(*ending, created))
 
     _change(store, replace)
-    return key, made
+    return key, created
 
 
 def _get(ring: KeyRing, key_id: str) -> ApiKey:
