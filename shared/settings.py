@@ -119,7 +119,7 @@ class ClientSettings(SettingsGroup):
     api_key: SecretStr | None = Field(
         None,
         description="The API key that commands send. An inference service that listens on loopback alone accepts it as "
-        "well.",
+        "well, with the scopes of MAMMO_API_KEY_SCOPES; where the store has the same key, what the store says counts.",
     )
 
 
@@ -191,6 +191,11 @@ class ServingSettings(StoreSettings, BrokerSettings, LogSettings, ComputeSetting
         "onnx",
         description="Engine that runs the network: onnx (a CPU), onnx-int8 (8-bit integers, where the model's version "
         "offers them), torch (a GPU).",
+    )
+    api_key_scopes: str = Field(
+        "predict",
+        description="Scopes, separated by commas, of the key in MAMMO_API_KEY at a service that listens on loopback "
+        "alone: predict, metrics, admin.",
     )
     serve_host: str = Field("127.0.0.1", description="Address that the service listens on (in a container 0.0.0.0).")
     serve_port: int = Field(8080, ge=0, le=65535, description="Port that the service listens on.")

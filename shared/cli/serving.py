@@ -57,7 +57,7 @@ def predict(
 def serve() -> None:
     """Run the inference service (gunicorn) in the foreground."""
     config = settings(ServingSettings)
-    if config.serves_loopback_alone and not client_key() and not read_keys(open_store(config)).keys:
+    if config.serves_loopback_alone and not client_key() and not read_keys(open_store(config)).unrevoked:
         os.environ["MAMMO_API_KEY"] = key = new_key()
         console.print(
             f"There are no API keys yet. Until it stops, the service accepts this one (loopback only):\n  {key}"

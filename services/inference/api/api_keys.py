@@ -21,7 +21,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     @needs("admin")
     @describe("keys", "List API keys, without the keys themselves", KeyList, errors=(503,))
     def listed() -> Response:
-        kept = read_keys(service.store).keys
+        kept = read_keys(service.store).unrevoked
         return request_parsing.sent(KeyList(keys=tuple(_facts(key) for key in kept)))
 
     @api.post("/v1/keys")

@@ -24,6 +24,10 @@ from shared.settings import ServingSettings, SettingsError
 from shared.store.interface import ObjectStore
 
 _LINES = Media(("application/x-ndjson",), {"type": "string", "description": "One BatchLine in JSON per line"})
+_NO_ADDRESS = (
+    "the service's MAMMO_REDIS_URL is not a valid broker address; use redis://:PASSWORD@HOST:PORT/DB, "
+    "with '#', '/' and '@' of the password as %23, %2F and %40"
+)
 _IDEMPOTENCY = "Idempotency-Key"
 _PURPOSE = "Repeating a request with the same key returns the same batch"
 
@@ -138,10 +142,7 @@ def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
         try:
             return Broker(make_app(config), connect(config), patient=False)
         except (ValueError, SettingsError):  # whose text may hold a part of the password
-            raise QueueMisconfigured(
-                "the service's MAMMO_REDIS_URL is not a valid broker address; use redis://:PASSWORD@HOST:PORT/DB, "
-                "with '#', '/' and '@' of the password as %23, %2F and %40"
-            ) from None
+            raise QueueMisconfigured(_NO_ADDRESS).telling_clients(_NO_ADDRESS) from None
 
     return queue
 

@@ -78,6 +78,7 @@ def client(store: ObjectStore, serve: Callable[[Settings], FlaskClient]) -> Flas
         redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
         serve_network=NETWORK,
         api_key=SecretStr(KEY),
+        api_key_scopes="predict,metrics,admin",
         promotion_poll_s=0.02,
         max_image_mb=2,
         cpu_threads=1,

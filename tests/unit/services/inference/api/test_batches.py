@@ -39,6 +39,7 @@ def config(store: DirectoryStore, redis_url: str) -> Settings:
         redis_url=SecretStr(redis_url),
         serve_network=NETWORK,
         api_key=SecretStr(KEY),
+        api_key_scopes="predict,metrics,admin",
         promotion_poll_s=0.02,
         cpu_threads=1,
     )
@@ -266,7 +267,10 @@ def test_a_broker_that_was_away_is_used_again_when_it_is_back(
     ["redis://:se#cret@localhost:6379/0", "redis://:x@localhost:se/cret", "amqp://se:cret@localhost", "se cret", ""],
 )
 def test_a_broker_address_that_is_none_is_no_fault_of_a_request(
-    store: DirectoryStore, config: Settings, serve: Callable[[Settings], FlaskClient], address: str
+    store: DirectoryStore,
+    config: Settings,
+    serve: Callable[[Settings], FlaskClient],
+    address: str,
 ) -> None:
     store.put("inbox/1.png", b"film")
     models.promote(store, NETWORK, "v1", models.Reason(by="test", why="test"))
