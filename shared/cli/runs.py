@@ -18,13 +18,12 @@ from shared.errors import ObjectNotFound, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
 from shared.modelling.profiles import Profile, profile
 from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Queue
 from shared.runs import pipeline
-from shared.runs.plan import TORCHVISION, Choices, Plan, check_plan, make_plan, read_plan
+from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.runs.status import read_status
-from shared.settings import BrokerSettings, StoreSettings, settings
+from shared.settings import BrokerSettings, StoreSettings, read_settings
 from shared.store import ingest as ingestion
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -48,7 +47,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the 
 
 
 @dataclass(frozen=True)
-class Start:
+class StartOptions:
     """What a new run starts from, as its options name it."""
 
     dataset: str
@@ -97,8 +96,8 @@ def run(
     protocols = [as_protocol(name) for name in protocol or PROTOCOLS]
     promoted = [name for name in networks if name == "resnet50" and promote]
     _start(
-        Start(dataset, profile_name, recipe, weights, strided, from_scratch),
-        Choices(networks=networks, protocols=protocols, weights={}, promote=promoted, seed=seed),
+        StartOptions(dataset, profile_name, recipe, weights, strided, from_scratch),
+        RunOptions(networks=networks, protocols=protocols, weights={}, promote=promoted, seed=seed),
         wait=wait,
     )
 
@@ -120,8 +119,8 @@ def train(
     """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
     _start(
-        Start(dataset, profile_name, recipe, weights, strided, from_scratch),
-        Choices(
+        StartOptions(dataset, profile_name, recipe, weights, strided, from_scratch),
+        RunOptions(
             networks=networks,
             protocols=("patient",),
             weights={},
@@ -214,7 +213,7 @@ def _tell_enqueued(store: ObjectStore, run: str, count: int, wait: bool) -> None
         _show(store, read_plan(store, run))
 
 
-def _start(start: Start, choices: Choices, *, wait: bool) -> None:
+def _start(start: StartOptions, choices: RunOptions, *, wait: bool) -> None:
     """Start a run; the weights in `choices` are filled in from the options."""
     store, queue, chosen_profile = _store(), _queue(), _chosen_profile(start)
     films = _read_dataset(store, start.dataset)
@@ -238,7 +237,7 @@ def _start(start: Start, choices: Choices, *, wait: bool) -> None:
         _show(store, plan)
 
 
-def _chosen_profile(start: Start) -> Profile:
+def _chosen_profile(start: StartOptions) -> Profile:
     """Return the profile with what the options change in it."""
     chosen = profile(start.profile)
     if start.recipe is not None:
@@ -278,8 +277,8 @@ def _show(store: ObjectStore, plan: Plan) -> None:
 
 
 def _store() -> ObjectStore:
-    return open_store(settings(StoreSettings))
+    return open_store(read_settings(StoreSettings))
 
 
 def _queue() -> Queue:
-    return Broker(make_app(settings(BrokerSettings)), connect(settings(BrokerSettings)), patient=False)
+    return Broker.open(read_settings(BrokerSettings))

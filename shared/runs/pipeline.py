@@ -36,7 +36,7 @@ class Failure(Record):
     when: str
 
 
-class Marker(Record):
+class StageMarker(Record):
     """The end of a stage: which unit was the last one, and whether the next stage is enqueued. The token makes every
     marker different, so that a writer whose answer was lost can tell its own from another's."""
 
@@ -76,14 +76,14 @@ def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: st
     queue.drop_tally(plan.run, stage)
 
 
-def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> Marker | None:
+def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> StageMarker | None:
     """Makes `unit` the one that ends the stage; None when another one does, or has. A unit whose worker died before
     the next stage was enqueued comes again, and finds its own marker."""
-    key, marker = layout.stage_marker(plan.run, stage), Marker(unit=unit, token=secrets.token_hex(8), when=now())
+    key, marker = layout.stage_marker(plan.run, stage), StageMarker(unit=unit, token=secrets.token_hex(8), when=now())
     try:
         store.put(key, marker.model_dump_json().encode(), if_absent=True)
     except PreconditionFailed:
-        found = Marker.model_validate_json(store.get(key))
+        found = StageMarker.model_validate_json(store.get(key))
         return found if found.unit == unit and not found.enqueued else None
     return marker
 

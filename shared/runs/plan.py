@@ -162,7 +162,7 @@ def check_plan(plan: Plan) -> None:
 
 
 @dataclass(frozen=True)
-class Choices:
+class RunOptions:
     """What a new run does beyond its data set and profile.
 
     `weights` says where training starts, for the networks that are not to be trained from scratch.
@@ -176,7 +176,7 @@ class Choices:
     only_if_better: bool = False
 
 
-def make_plan(dataset: Dataset, profile: Profile, choices: Choices) -> Plan:
+def make_plan(dataset: Dataset, profile: Profile, choices: RunOptions) -> Plan:
     """Plan a new run over an ingested data set; its name is the time with a few random digits.
 
     Raises:

@@ -10,7 +10,7 @@ from shared.domain.films import Dataset
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, QueueUnavailable
 from shared.modelling.network_table import as_network
-from shared.queue.messages import STAGES, Depth, Queue, Stage
+from shared.queue.messages import STAGES, Queue, QueueDepth, Stage
 from shared.runs.pipeline import Failure, failures, is_cancelled
 from shared.runs.plan import SHARDED, Plan, read_plan
 from shared.runs.sources import READERS, films_changed, is_stale, source_key, stored_dataset
@@ -64,7 +64,7 @@ class RunStatus(Record):
     failures: tuple[Failure, ...]
     jobs: dict[str, JobProgress]
     finished_jobs: frozenset[str]
-    queue: Depth | None
+    queue: QueueDepth | None
     films_changed: bool = False
 
     @property
@@ -207,7 +207,7 @@ def _state(store: ObjectStore, run: str, stages: list[StageStatus]) -> State:
     return "failed" if any(stage.failed for stage in stages) else "running"
 
 
-def _depth(queue: Queue | None) -> Depth | None:
+def _depth(queue: Queue | None) -> QueueDepth | None:
     try:
         return queue.depth() if queue else None
     except QueueUnavailable:

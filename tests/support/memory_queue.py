@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.domain.films import Shard
 from shared.errors import QueueUnavailable
-from shared.queue.messages import QUEUES, Depth, Kind, Message, Stage
+from shared.queue.messages import QUEUES, Kind, Message, QueueDepth, Stage
 from shared.runs import pipeline
 from shared.runs.plan import SHARDED, Plan
 from shared.runs.sources import source_key, stored_dataset
@@ -65,11 +65,11 @@ class MemoryQueue:
     def forget_tries(self, run: str) -> None:
         self.forgotten.append(run)
 
-    def depth(self) -> Depth:
+    def depth(self) -> QueueDepth:
         waiting = dict.fromkeys(QUEUES.values(), 0)
         for kind, _ in self.messages:
             waiting[QUEUES[kind]] += 1
-        return Depth(waiting=waiting, in_hand=0)
+        return QueueDepth(waiting=waiting, in_hand=0)
 
     def taken(self) -> Sent:
         """What was enqueued since the last time."""

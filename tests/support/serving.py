@@ -52,7 +52,7 @@ def published(folder: Path) -> DirectoryStore:
         files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
         card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
         models.publish(store, card, files)
-    models.promote(store, NETWORK, "v1", models.Reason(by="test", why="test"))
+    models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
     return store
 
 

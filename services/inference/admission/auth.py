@@ -25,7 +25,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shared.settings import ServingSettings
+from shared.settings import ClientSettings, ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
 
@@ -33,7 +33,7 @@ _log = logging.getLogger("mammostack.inference")
 
 
 @dataclass
-class _Use:
+class _KeyUsage:
     """Use of a key's limits. `tokens` are available requests, refilled over a minute; `rate` is the limit they fit."""
 
     rate: int | None
@@ -43,7 +43,7 @@ class _Use:
 
 
 @dataclass
-class Access:
+class Authenticator:
     """The keys of one process. Safe to use from several threads.
 
     Limits hold for each replica of the service by itself.
@@ -54,7 +54,7 @@ class Access:
     clock: Callable[[], float] = time.monotonic
     _own: KeyRing | None = field(init=False)
     _ring: KeyRing | None = None
-    _uses: dict[str, _Use] = field(default_factory=dict)
+    _uses: dict[str, _KeyUsage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -113,7 +113,7 @@ class Access:
     def _count(self, key: ApiKey) -> None:
         now, rate = self.clock(), key.requests_a_minute
         with self._lock:
-            use = self._uses.setdefault(key.id, _Use(rate, rate or 0, now))
+            use = self._uses.setdefault(key.id, _KeyUsage(rate, rate or 0, now))
             if use.rate != rate:  # a limit that is new or another begins with all its requests
                 use.rate, use.tokens = rate, rate or 0
             if rate:
@@ -135,20 +135,18 @@ class Access:
             use.in_hand += 1
 
 
-def local_key(config: ServingSettings) -> ApiKey | None:
+def local_key(client: ClientSettings, serving: ServingSettings) -> ApiKey | None:
     """Return the stored form of `MAMMO_API_KEY` if the service is on loopback only.
 
     Raises:
         InputError: the key is malformed, or MAMMO_API_KEY_SCOPES names no scope.
     """
-    key = config.api_key and config.api_key.get_secret_value()
-    if not key or not config.serves_loopback_alone:
+    if not client.key or not serving.serves_loopback_alone:
         return None
-    named = [name.strip() for name in config.api_key_scopes.split(",")]
-    scopes = [scope for scope in SCOPES if scope in named]
+    named = [name.strip() for name in serving.local_scopes.split(",")]
     if unknown := [name for name in named if name not in SCOPES]:
         raise InputError(f"MAMMO_API_KEY_SCOPES: '{unknown[0]}' is no scope; name some of {', '.join(SCOPES)}")
-    return describe_key(key, "local", scopes)
+    return describe_key(client.key, "local", [scope for scope in SCOPES if scope in named])
 
 
 class NoKeys(AccessError):
@@ -157,7 +155,7 @@ class NoKeys(AccessError):
     code = "no-keys"
 
 
-def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
+def check_keys_exist(store: ObjectStore, serving: ServingSettings) -> None:
     """Refuse to listen on a public address without API keys.
 
     If the store is unavailable the service starts nevertheless: no request is answered before the keys are read.
@@ -165,7 +163,7 @@ def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
     Raises:
         NoKeys: the service would listen beyond loopback without a valid API key.
     """
-    if config.serves_loopback_alone:
+    if serving.serves_loopback_alone:
         return
     try:
         ring = read_keys(store)
@@ -174,6 +172,6 @@ def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
         return
     if not any(key.is_valid(datetime.now(UTC)) for key in ring.keys):
         raise NoKeys(
-            f"the service would listen on {config.serve_host}, but there are no API keys; create one with `mammo keys "
+            f"the service would listen on {serving.host}, but there are no API keys; create one with `mammo keys "
             "create NAME --scope predict`, or set MAMMO_SERVE_HOST=127.0.0.1"
         )

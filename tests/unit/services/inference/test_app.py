@@ -81,14 +81,14 @@ def test_alive_at_once_ready_only_with_a_model(client: FlaskClient, store: Objec
         assert answer.status_code == 503
         assert answer.json["title"] == "model-not-ready"
         assert answer.headers["Retry-After"]
-    models.promote(store, NETWORK, "v1", models.Reason(by="test", why="test"))
+    models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
     wait_for_version(client, "v1")
 
 
 def test_a_promotion_is_served_without_a_restart(ready: FlaskClient, store: ObjectStore, film: np.ndarray) -> None:
     data = encode_png(film)
     before = ready.post("/v1/predictions", data=data).json
-    models.promote(store, NETWORK, "v2", models.Reason(by="test", why="test"))
+    models.promote(store, NETWORK, "v2", models.MoveReason(by="test", why="test"))
     wait_for_version(ready, "v2")
     after = ready.post("/v1/predictions", data=data).json
     assert after["model"]["version"] == "v2"

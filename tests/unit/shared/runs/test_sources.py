@@ -178,7 +178,7 @@ def test_a_report_is_made_again_when_a_job_was(store: DirectoryStore, queue: Mem
     plan = begun(store, queue, stored(store, small_plan()), "augment", "segment")
     trained(store, plan)
     reported(store, plan)
-    task, message = JobTask("evaluate", lambda _: None, report_is_intact), Message(run=plan.run, unit="report")
+    task, message = JobTask("evaluate", lambda _: None, report_is_intact, 4), Message(run=plan.run, unit="report")
     assert task.is_done(store, task.load(store, message))
     assert list(pipeline.missing_units(store, plan, "evaluate")) == []
     trained(store, plan, "resnet50/patient/fold-1", sha256="0" * 64)

@@ -24,7 +24,7 @@ def keeper(store: ObjectStore) -> ModelKeeper:
 
 
 def promote(store: ObjectStore, version: str) -> None:
-    models.promote(store, NETWORK, version, models.Reason(by="test", why="test"))
+    models.promote(store, NETWORK, version, models.MoveReason(by="test", why="test"))
 
 
 def test_nothing_is_ready_before_a_promotion_and_the_reason_says_what_to_do(keeper: ModelKeeper) -> None:

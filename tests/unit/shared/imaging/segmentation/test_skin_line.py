@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.datasets.synthetic import draw
 from shared.imaging.segmentation.breast import find_breast, fine
 from shared.imaging.segmentation.regions import Grey
 from tests.bench.segmentation import dice
+from tests.support.films import film_of
 
 
 def digital(background: int = 0, periphery: int = 60) -> tuple[Grey, Grey]:
@@ -24,17 +24,17 @@ def digital(background: int = 0, periphery: int = 60) -> tuple[Grey, Grey]:
 @pytest.mark.parametrize("background", [0, 12, 40])
 def test_a_breast_that_begins_with_a_step_is_found_to_the_pixel(background: int) -> None:
     pixels, mask = digital(background, background + 50)
-    work = find_breast(fine(pixels))
-    assert work.stepped
-    assert dice(cv2.resize(work.outline, pixels.shape[::-1]) // 128 * 255, mask) > 0.99
+    reduced = find_breast(fine(pixels))
+    assert reduced.stepped
+    assert dice(cv2.resize(reduced.outline, pixels.shape[::-1]) // 128 * 255, mask) > 0.99
 
 
 def test_fat_that_is_darker_than_a_film_scan_s_skin_is_no_background() -> None:
     """Equalised digital films have fat at a tenth of the glandular tissue's level."""
     pixels, mask = digital(periphery=18)
-    work = find_breast(fine(pixels))
-    assert work.stepped
-    assert dice(cv2.resize(work.outline, pixels.shape[::-1]) // 128 * 255, mask) > 0.985
+    reduced = find_breast(fine(pixels))
+    assert reduced.stepped
+    assert dice(cv2.resize(reduced.outline, pixels.shape[::-1]) // 128 * 255, mask) > 0.985
 
 
 def test_a_fading_skin_line_is_no_step() -> None:
@@ -55,11 +55,11 @@ def test_one_bright_pixel_and_a_label_move_no_outline() -> None:
 @pytest.mark.parametrize("degrees", [-30, -10, 10, 30])
 def test_a_turned_strip_of_film_in_black_padding_is_no_digital_film(degrees: float) -> None:
     """Its edges are steps in a constant background as well; the scanned ground inside of them is no breast."""
-    scan = draw(8, seed=3)
+    scan = film_of(8, seed=3)
     turn = cv2.getRotationMatrix2D((511.5, 511.5), degrees, 1)
     film, breast = (
         np.asarray(cv2.warpAffine(array, turn, (1024, 1024)), np.uint8) for array in (scan.pixels, scan.breast)
     )
-    work = find_breast(fine(film))
-    assert not work.stepped
-    assert dice(cv2.resize(work.outline, film.shape[::-1]) // 128 * 255, breast) > 0.94
+    reduced = find_breast(fine(film))
+    assert not reduced.stepped
+    assert dice(cv2.resize(reduced.outline, film.shape[::-1]) // 128 * 255, breast) > 0.94
