@@ -43,10 +43,10 @@ def list_keys() -> None:
     """List all API keys, without the keys themselves."""
     ring = read_keys(open_store(read_settings(StoreSettings)))
     table = listing("id", "name", "scopes", "created", "ends", "a minute", "at once")
-    for key in ring.keys:
+    for key in ring.unrevoked:
         limits = (str(limit or "no limit") for limit in (key.requests_a_minute, key.requests_at_once))
         table.add_row(key.id, key.name, ", ".join(key.scopes), key.created, key.expires or "never", *limits)
-    if ring.keys:
+    if ring.unrevoked:
         show_listing(table)
     else:
         console.print("There are no API keys. Create one: mammo keys create NAME --scope predict")

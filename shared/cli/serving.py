@@ -59,7 +59,11 @@ def serve() -> None:
     """Run the inference service (gunicorn) in the foreground."""
     settings = read_settings(InferenceProcessSettings)
     serving = settings.serving
-    if serving.serves_loopback_alone and not settings.client.key and not read_keys(open_store(settings.store)).keys:
+    if (
+        serving.serves_loopback_alone
+        and not settings.client.key
+        and not read_keys(open_store(settings.store)).unrevoked
+    ):
         os.environ["MAMMO_API_KEY"] = key = new_key()
         console.print(
             f"There are no API keys yet. Until it stops, the service accepts this one (loopback only):\n  {key}"

@@ -79,6 +79,7 @@ def running_stack(
             "MAMMO_REDIS_URL": config.url,
             "MAMMO_SERVE_PORT": str(port),
             "MAMMO_API_KEY": key,
+            "MAMMO_API_KEY_SCOPES": "predict,metrics",
             **(extra or {}),
         }
         environment = _environment(variables)
