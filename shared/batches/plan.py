@@ -4,7 +4,6 @@ The keys of its images stand in lists beside it, many to an object, so that a ba
 and a worker reads few of them. Each making writes lists of its own, and the one whose plan is written counts.
 """
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from itertools import islice
 from typing import Literal
 
 from shared.api.batches import MOST_BATCH_IMAGES, BatchRequest
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, MammoError, ObjectNotFound, PlanError, PreconditionFailed, RunNotFound
 from shared.store import layout
@@ -72,7 +72,7 @@ def batch_id(owner: str, idempotency_key: str | None) -> str:
     """The same for the same key of the same owner; by chance without one."""
     if idempotency_key is None:
         return secrets.token_hex(16)
-    return hashlib.sha256(f"{owner}\n{idempotency_key}".encode()).hexdigest()[:32]
+    return sha256_hex(f"{owner}\n{idempotency_key}".encode())[:32]
 
 
 def read_batch(store: ObjectStore, batch: str) -> BatchPlan:
@@ -104,7 +104,7 @@ def make_batch(
         InputError: a key or the prefix is not below `allowed`; there are no images, or too many.
         IdempotencyConflict: the batch that is there was made of another request.
     """
-    digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
+    digest = sha256_hex(asked.model_dump_json().encode())
     with suppress(BatchNotFound):
         return _same(read_batch(store, batch), digest)
     listing = secrets.token_hex(8)

@@ -4,13 +4,13 @@ A recipe's `id` ends with a digest of its content, and keys of the store carry t
 taken for the one that made what is already stored.
 """
 
-import hashlib
 import json
 import tomllib
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, PlanError
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
@@ -49,7 +49,7 @@ class AugmentationRecipe(Record):
     @property
     def id(self) -> str:
         content = f"{AUGMENTATION_VERSION} {self.model_dump_json()}"
-        return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        return f"{self.name}-{sha256_hex(content.encode())[:8]}"
 
     @property
     def segmented_id(self) -> str:
