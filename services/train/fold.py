@@ -201,7 +201,7 @@ def _checkpoint_writer(work: ClaimedJob, identity: str) -> Callable[[Checkpoint]
             return
         stored_at = time.monotonic()
         work.store.put(layout.fold_file(work.plan.run, work.unit, CHECKPOINT), to_bytes(checkpoint, identity))
-        work.store.got_somewhere()
+        work.store.note_progress()
 
     return write
 

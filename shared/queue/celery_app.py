@@ -1,4 +1,4 @@
-"""The Celery application, and what a worker checks before it takes its first unit of work."""
+"""The Celery application, and the checks of a worker before its first unit."""
 
 import logging
 import os
@@ -29,8 +29,10 @@ _log = logging.getLogger("mammostack.worker")
 
 
 def make_app(config: BrokerSettings) -> Celery:
-    """The Celery application. Every process, workers and senders, gets the same options: a shorter visibility
-    time-out in one of them would deliver the others' messages twice."""
+    """Create the Celery application, with the same options for workers and senders.
+
+    A shorter visibility time-out in one process would deliver the messages of the others twice.
+    """
     take_over_redis()
     app = Celery("mammostack", broker=config.redis_url.get_secret_value())
     app.conf.update(
@@ -62,22 +64,24 @@ def make_app(config: BrokerSettings) -> Celery:
 
 @cache
 def worker_store() -> ObjectStore:
+    """Open the store of this process."""
     return open_store(settings(StoreSettings))
 
 
 @cache
 def worker_broker(app: Celery) -> Broker:
+    """Connect this process to the broker."""
     return Broker(app, connect(settings(BrokerSettings)), patient=True)
 
 
 def end_worker() -> None:
-    """Asks the worker to end, as SIGTERM from outside would; from a child process too."""
+    """Send SIGTERM to the worker's main process; may be called in a child process."""
     os.kill(_main_process, signal.SIGTERM)
 
 
 @signals.worker_init.connect
 def _prepare(**_: object) -> None:
-    """Finds at start-up what would otherwise fail in the middle of a run."""
+    """Check broker and store at the start instead of failing in the middle of a run."""
     global _main_process  # noqa: PLW0603  known once the worker has started, and inherited by its children
     _main_process = os.getpid()
     config = settings(WorkerSettings)
@@ -91,7 +95,7 @@ def _prepare(**_: object) -> None:
         raise SystemExit(f"mammostack: {error}") from error
     except Exception as error:  # Celery would log it, and let a worker begin whose store and broker are not tested
         _log.exception("the tests of broker and store failed")
-        raise SystemExit("mammostack: the tests of broker and store failed; the log above says how") from error
+        raise SystemExit("mammostack: the tests of broker and store failed; see the log above") from error
     if config.metrics_port:
         series = metrics.registry()
         series.register(BrokerCollector(config))
@@ -101,7 +105,7 @@ def _prepare(**_: object) -> None:
 
 
 def _wait_for_store() -> None:
-    """Returns when the store has passed its test; says every few seconds that it is waited for."""
+    """Wait until the store passes its test; log a warning every few seconds."""
     while True:
         try:
             return check_conditional_writes(worker_store())
@@ -112,7 +116,7 @@ def _wait_for_store() -> None:
 
 @signals.worker_process_init.connect
 def _begin_child(**_: object) -> None:
-    """A child must not talk over its parent's connections."""
+    """Open new connections in a child process: it must not share its parent's."""
     for cached in (worker_store, worker_broker):
         cached.cache_clear()
 
@@ -124,4 +128,4 @@ def _note_shutdown(**_: object) -> None:
 
 @signals.setup_logging.connect
 def _keep_our_logs(**_: object) -> None:
-    """Connected so that Celery leaves logging alone."""
+    """Keep Celery from configuring logging, as any receiver of this signal does."""

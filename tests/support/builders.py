@@ -25,7 +25,7 @@ from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
 from shared.queue.messages import Kind
 from shared.runs.plan import Plan, RunOptions, make_plan
-from shared.runs.shards import ShardStage, do_shard
+from shared.runs.shards import ShardStage, process_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import film_key, ingest, read_dataset, shard_key
@@ -135,7 +135,7 @@ class HeldStore:
 
 def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tuple[SetAside, ...]:
     """Does one shard of a stage, as its worker would."""
-    return do_shard(way, store, plan, shard, Tries(), max_tries=3)
+    return process_shard(way, store, plan, shard, Tries(), max_tries=3)
 
 
 def queue_of(stack: Stack) -> Broker:
