@@ -13,7 +13,15 @@ from services.inference.serving.predictor import ServedModel, explanation, opera
 from shared.api.batches import BatchLine, ImageProblem
 from shared.batches.flow import PREDICT
 from shared.batches.plan import BatchPlan, read_images
-from shared.errors import ImageError, ImageTooLarge, JobInterrupted, MammoError, ObjectNotFound, StoreMisconfigured
+from shared.errors import (
+    ImageError,
+    ImageTooLarge,
+    JobInterrupted,
+    MammoError,
+    ObjectNotFound,
+    StoreMisconfigured,
+    text_for_clients,
+)
 from shared.modelling.calibration import OperatingPoint
 from shared.queue.attempts import AttemptCounter, GivenUp, attempt, code_of, storable, text_of
 from shared.store import layout
@@ -55,7 +63,7 @@ def predict_part(
         PlanError: there is no such part.
         InputError: the model has no operating point of this name.
         JobInterrupted: `stopping` returned True between two images.
-        MammoError: one of attempts.OUTSIDE.
+        MammoError: one of `attempts.INFRASTRUCTURE_ERRORS`.
     """
     point, lines = operating_point(model.card, plan.operating_point), []
     for index, key in read_images(store, plan, part):
@@ -76,7 +84,9 @@ def predict_part(
 
 def failed_line(index: int, key: str, reason: Exception) -> BatchLine:
     """Return the result line of an image without a finding."""
-    detail = text_of(reason) if isinstance(reason, MammoError) else "unexpected error; see the worker's log"
+    detail = "unexpected error; see the worker's log"
+    if isinstance(reason, MammoError):  # a missing image is named by the key that the client gave
+        detail = text_of(reason) if isinstance(reason, ObjectNotFound) else storable(text_for_clients(reason))
     return BatchLine(index=index, key=storable(key), problem=ImageProblem(code=code_of(reason), detail=detail))
 
 

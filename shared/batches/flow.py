@@ -78,7 +78,9 @@ def resume(store: ObjectStore, queue: Queue, plan: BatchPlan) -> int:
         if not parts or queue.enqueue(plan.batch, PREDICT, parts) == 0:  # the workers have finished them
             _end(store, queue, plan)
     except QueueUnavailable as error:
-        raise QueueUnavailable(f"{error}, then `mammo batch resume {plan.batch}`; the batch is stored") from error
+        raise QueueUnavailable(f"{error}, then `mammo batch resume {plan.batch}`; the batch is stored").telling_clients(
+            f"the broker does not accept messages; the batch is stored: run `mammo batch resume {plan.batch}` later"
+        ) from error
     store.put(layout.batch_enqueued(plan.batch), b"")
     return len(parts)
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from shared.api.exams import ExamPrediction
 from shared.api.films import FilmAbout
 from shared.api.predictions import Finding, Judgement, PredictionAnswer, Signature
+from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import Evaluation
-from shared.modelling.metrics import Interval
 from shared.store import layout
 from shared.store.interface import ObjectStore
 

@@ -14,7 +14,7 @@ from shared.queue.unit_task import UnitTask
 from shared.runs import pipeline
 from shared.runs.plan import Plan, Unit, read_plan
 from shared.runs.shards import ShardStage, is_intact, process_shard
-from shared.settings import WorkerSettings, settings
+from shared.runs.sources import check_same_films, stale_units
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
@@ -52,6 +52,7 @@ class StageTask(UnitTask[PlannedUnit]):
 
     def load(self, store: ObjectStore, message: Message) -> PlannedUnit:
         plan = read_plan(store, message.run)
+        check_same_films(store, plan)
         return PlannedUnit(plan, plan.find(self.stage, message.unit))
 
     def done_key(self, unit: PlannedUnit) -> str:
@@ -68,10 +69,16 @@ class StageTask(UnitTask[PlannedUnit]):
 
 
 class ShardTask(StageTask):
-    """Shards of a stage, processed film by film; films that fail repeatedly are set aside."""
+    """Shards of a stage, processed film by film; films that fail repeatedly are set aside.
 
-    def __init__(self, stage: ShardStage[Any]) -> None:
+    Args:
+        stage: definition of the stage.
+        retries: number of retries of a film that fails.
+    """
+
+    def __init__(self, stage: ShardStage[Any], retries: int) -> None:
         super().__init__(stage.stage)
+        self._retries = retries
         self._shard_stage = replace(stage, process=self._process_and_count)
         self._process = stage.process
         metrics.FILMS.labels(stage.stage)
@@ -82,7 +89,7 @@ class ShardTask(StageTask):
 
     def execute(self, store: ObjectStore, broker: Broker, unit: PlannedUnit, _stopping: Callable[[], bool]) -> None:
         plan, shard = unit.plan, unit.unit.name
-        aside = process_shard(self._shard_stage, store, plan, shard, broker, settings(WorkerSettings).task_retries + 1)
+        aside = process_shard(self._shard_stage, store, plan, shard, broker, self._retries + 1)
         pipeline.set_aside(store, plan, shard, aside)
         metrics.FILMS_SET_ASIDE.labels(self.stage).inc(len(aside))
 
@@ -99,21 +106,29 @@ class JobTask(StageTask):
         stage: stage of the jobs.
         job: does one job.
         is_intact: returns True if the output of a finished unit, given by its name, is intact.
+        retries: number of retries of a job whose worker died.
     """
 
     def __init__(
-        self, stage: Stage, job: Callable[[ClaimedJob], None], is_intact: Callable[[ObjectStore, Plan, str], bool]
+        self,
+        stage: Stage,
+        job: Callable[[ClaimedJob], None],
+        is_intact: Callable[[ObjectStore, Plan, str], bool],
+        retries: int,
     ) -> None:
         super().__init__(stage)
+        self._retries = retries
         self._job, self._is_intact = job, is_intact
 
     def is_done(self, store: ObjectStore, unit: PlannedUnit) -> bool:
-        return super().is_done(store, unit) and self._is_intact(store, unit.plan, unit.unit.name)
+        if not super().is_done(store, unit) or any(stale_units(store, unit.plan, self.stage, [unit.unit])):
+            return False
+        return self._is_intact(store, unit.plan, unit.unit.name)
 
     def execute(self, store: ObjectStore, _broker: Broker, unit: PlannedUnit, stopping: Callable[[], bool]) -> None:
         plan, name = unit.plan, unit.unit.name
         with claimed(store, layout.claim(plan.run, self.stage, name), unit.unit.done_key) as fenced:
-            if fenced.claim.deaths > settings(WorkerSettings).task_retries:
+            if fenced.claim.deaths > self._retries:
                 raise WorkerLost(
                     f"{fenced.claim.deaths} workers died in this job: out of memory, or a crash; see their logs"
                 )

@@ -25,7 +25,10 @@ _TRIES = 8
 
 
 class ApiKey(Record):
-    """Stored properties of a key; `expires` is a UTC time in ISO format."""
+    """Stored properties of a key; `expires` is a UTC time in ISO format.
+
+    A revoked key stays, and expired when it was created: so a service knows that it was revoked, of whatever release.
+    """
 
     id: str
     name: str
@@ -39,18 +42,34 @@ class ApiKey(Record):
     def is_valid(self, now: datetime) -> bool:
         return self.expires is None or now < datetime.fromisoformat(self.expires)
 
+    @property
+    def is_revoked(self) -> bool:
+        return self.expires is not None and self.expires <= self.created
+
 
 class KeyRing(Record):
-    """All keys, in the order in which they were made."""
+    """All keys, in the order in which they were made; revoked ones too."""
 
     keys: tuple[ApiKey, ...] = ()
 
+    @property
+    def unrevoked(self) -> tuple[ApiKey, ...]:
+        return tuple(key for key in self.keys if not key.is_revoked)
+
     def find(self, key: str, now: datetime) -> ApiKey | None:
         """Find the valid stored key for `key`, comparing hashes in constant time."""
+        known = self._known(key)
+        return known if known and known.is_valid(now) else None
+
+    def knows(self, key: str) -> bool:
+        """Return whether `key` is stored, be it valid, expired or revoked."""
+        return self._known(key) is not None
+
+    def _known(self, key: str) -> ApiKey | None:
         parts = _FORMAT.fullmatch(key)
         known = next((each for each in self.keys if parts and each.id == parts[1]), None)
         same = hmac.compare_digest(hash_of(key), known.sha256 if known else hash_of(""))
-        return known if known and same and known.is_valid(now) else None
+        return known if same else None
 
 
 def hash_of(key: str) -> str:
@@ -108,14 +127,22 @@ def add_key(store: ObjectStore, key: ApiKey) -> None:
 
 
 def revoke_key(store: ObjectStore, key_id: str) -> ApiKey:
-    """Remove a key and return its stored properties.
+    """Revoke a key for good and return its stored properties of before.
 
     Raises:
         KeyUnknown: there is no key with this id.
     """
-    revoked = _get(read_keys(store), key_id)
-    _change(store, lambda ring: KeyRing(keys=tuple(each for each in ring.keys if each.id != key_id)))
-    return revoked
+    known = _get(read_keys(store), key_id)
+
+    def revoke(ring: KeyRing) -> KeyRing:
+        return KeyRing(
+            keys=tuple(
+                each.model_copy(update={"expires": each.created}) if each.id == key_id else each for each in ring.keys
+            )
+        )
+
+    _change(store, revoke)
+    return known
 
 
 def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[str, ApiKey]:
@@ -141,7 +168,7 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
         ending = tuple(
             each.model_copy(update={"expires": ends}) if each.id == key_id else each
             for each in ring.keys
-            if each.is_valid(now)
+            if each.is_valid(now) or each.is_revoked
         )
         return KeyRing(keys=(*ending, created))
 
@@ -150,7 +177,7 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
 
 
 def _get(ring: KeyRing, key_id: str) -> ApiKey:
-    for each in ring.keys:
+    for each in ring.unrevoked:
         if each.id == key_id:
             return each
     raise KeyUnknown(f"there is no API key '{key_id}'; see `mammo keys list`")

@@ -21,7 +21,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     @needs("admin")
     @describe("keys", "List API keys, without the keys themselves", KeyList, errors=(503,))
     def list_keys() -> Response:
-        keys = read_keys(service.store).keys
+        keys = read_keys(service.store).unrevoked
         return request_parsing.json_response(KeyList(keys=tuple(_facts(key) for key in keys)))
 
     @api.post("/v1/keys")
