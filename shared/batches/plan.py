@@ -4,7 +4,6 @@ The keys of its images are stored in separate lists of many keys, so that a batc
 seconds and a worker reads only its part. Concurrent requests write separate lists; the plan names the valid one.
 """
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from itertools import islice
 from typing import Literal
 
 from shared.api.batches import MOST_BATCH_IMAGES, BatchRequest
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, MammoError, ObjectNotFound, PlanError, PreconditionFailed, RunNotFound
 from shared.store import layout
@@ -83,7 +83,7 @@ def batch_id(owner: str, idempotency_key: str | None) -> str:
     """Derive the id from owner and idempotency key; random without a key."""
     if idempotency_key is None:
         return secrets.token_hex(16)
-    return hashlib.sha256(f"{owner}\n{idempotency_key}".encode()).hexdigest()[:32]
+    return sha256_hex(f"{owner}\n{idempotency_key}".encode())[:32]
 
 
 def read_batch(store: ObjectStore, batch: str) -> BatchPlan:
@@ -131,7 +131,7 @@ def make_batch(
         InputError: a key or the prefix is not below `allowed`, or there are no images, or too many.
         IdempotencyConflict: the existing batch has another request.
     """
-    digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    digest = sha256_hex(request.model_dump_json().encode())
     with suppress(BatchNotFound):
         return _same(read_batch(store, batch), digest)
     listing = secrets.token_hex(8)

@@ -1,11 +1,11 @@
 """What a data set says about each of its films, and the film's record that follows once the image is read."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from shared.datasets.files import SourceFile, SourceFiles
+from shared.digests import sha256_hex
 from shared.domain.films import Acquisition, Density, Film, ImageFormat, Manifest, Side
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
@@ -105,7 +105,7 @@ def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False) -> C
         group=entry.group,
         official_split=entry.official_split,
         lesions=lesions,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256_hex(data),
         width=width,
         height=height,
         bits=image.bits,

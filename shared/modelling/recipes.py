@@ -4,13 +4,13 @@ An augmentation recipe's `id` ends with a digest of its content and is part of k
 changed recipe are not mistaken for those of another.
 """
 
-import hashlib
 import json
 import tomllib
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, PlanError
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
@@ -50,7 +50,7 @@ class AugmentationRecipe(Record):
     def id(self) -> str:
         """The name and a digest of the recipe and its version."""
         content = f"{AUGMENTATION_VERSION} {self.model_dump_json()}"
-        return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        return f"{self.name}-{sha256_hex(content.encode())[:8]}"
 
     @property
     def segmented_id(self) -> str:

@@ -20,7 +20,6 @@ if __name__ == "__main__":  # until Celery takes it over, Ctrl-C ends this witho
 from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.nodenames import host_format
 
-from shared.allocator import keep_all_memory, keep_freed_memory
 from shared.errors import MammoError
 
 
@@ -35,10 +34,6 @@ def main(service: str) -> None:
         os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
     # Celery advises against going on with a task when the broker is lost; ours are safe to be delivered twice
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
-    if forks:
-        keep_freed_memory(1)
-    else:
-        keep_all_memory()
     # after the folder of the metrics is known
     from shared.logs import configure_logs  # noqa: PLC0415
     from shared.queue.process import WorkerProcess  # noqa: PLC0415

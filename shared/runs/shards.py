@@ -1,11 +1,11 @@
 """Processing of a shard, film by film; a film that fails repeatedly is set aside."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic
 
+from shared.digests import sha256_hex
 from shared.domain.films import SetAside, Shard, Variant
 from shared.errors import ObjectNotFound
 from shared.queue.attempts import AttemptCounter, GivenUp, T, attempt, code_of, text_of
@@ -101,7 +101,7 @@ def images_are_intact(store: ObjectStore, manifest: Shard) -> bool:
 
     def matches(image: tuple[str, str]) -> bool:
         try:
-            return hashlib.sha256(store.get(image[0])).hexdigest() == image[1]
+            return sha256_hex(store.get(image[0])) == image[1]
         except ObjectNotFound:
             return False
 
