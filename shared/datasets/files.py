@@ -11,14 +11,14 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from shared.errors import DatasetError
 
-_COMPRESSED: dict[bytes, Callable[[Path, Literal["rb"]], IO[bytes]]] = {
+_COMPRESSED: dict[bytes, type[gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
