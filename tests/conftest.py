@@ -6,6 +6,8 @@ clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one of the form that `tests
 Without them the tests that need real films skip and say so.
 """
 
+import gc
+import logging
 import os
 
 import services  # noqa: F401  sets what OpenMP and ONNX Runtime must know before they are imported
@@ -22,11 +24,6 @@ from shared.datasets.synthetic_exams import write_exams
 from tests.bench.film_folders import RealFilm, real_films
 from tests.support.outside import noticing
 from tests.support.reports import without_surrogates
-from tests.support.servers import running_broker, running_s3
-
-# the workers' modules read their settings when they are imported; no test reaches anything under these two
-os.environ.setdefault("MAMMO_STORE", "/nonexistent/set-by-tests")
-os.environ.setdefault("MAMMO_REDIS_URL", "redis://:set-by-tests@127.0.0.1:1/0")
 
 _TESTS = Path(__file__).parent
 _UNIT = _TESTS / "unit"
@@ -61,6 +58,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if _UNIT not in places or not fixtures.isdisjoint(_EXTERNAL):
             item.add_marker("external")
+
+
+def pytest_collection_finish() -> None:
+    """Spare each test what modules leave behind: objects that live until the end, and torch's 50 loggers.
+
+    pytest adds its handlers six times a test to every logger that doesn't propagate, and the garbage collector
+    looks through all that isn't frozen.
+    """
+    for logger in tuple(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and logger.name.startswith("torch"):
+            logger.propagate = True
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +140,8 @@ def synthetic_exams(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """Address of a real S3 server over HTTP (moto)."""
+    from tests.support.servers import running_s3  # takes half a second, which unit tests need not wait
+
     with running_s3() as url:
         yield url
 
@@ -138,5 +149,7 @@ def s3_endpoint() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """Address of a real broker with a password."""
+    from tests.support.servers import running_broker
+
     with running_broker() as url:
         yield url

@@ -8,18 +8,13 @@ import cv2
 from services.segment.core import segment_image
 from shared.domain.films import Shard, Variant
 from shared.errors import UndecodableImage
-from shared.queue.celery_app import make_app
-from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
-from shared.settings import WorkerSettings, settings
+from shared.settings import WorkerProcessSettings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
-
-app = make_app(settings(WorkerSettings))
-cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings(WorkerSettings).worker_processes))
 
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[list[Variant]]:
@@ -71,4 +66,9 @@ def read_by(_plan: Plan, variants: list[Variant]) -> tuple[str, ...]:
 
 
 SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_variants, segment_film, read_by)
-register(app, ShardTask(SEGMENT))
+
+
+def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
+    """Return the kinds of units that this worker does, each of its processes with its share of the cores."""
+    cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
+    return (ShardTask(SEGMENT, settings.worker.retries),)

@@ -3,7 +3,9 @@
 import hashlib
 import json
 from contextlib import suppress
+from functools import partial
 
+from services.train.distributed.setup import training_device
 from services.train.evaluation.baselines import logistic_regression
 from services.train.evaluation.evaluate import evaluate_run
 from services.train.evaluation.report import best_result, render, report_is_intact
@@ -14,30 +16,28 @@ from services.train.publishing.publish import model_is_intact, publish_best
 from services.train.tracking import check_trackers
 from shared.errors import PreconditionFailed, PromotionRefused
 from shared.modelling.network_table import as_network
-from shared.queue.celery_app import make_app
-from shared.queue.worker import register
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
+from shared.runs.sources import RESULTS, results_document
 from shared.runs.tasks import ClaimedJob, JobTask
-from shared.settings import TrainingSettings, settings
+from shared.settings import TrainingProcessSettings
 from shared.store import layout, models
 from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
-app = make_app(settings(TrainingSettings))
-check_trackers(settings(TrainingSettings))
 
-
-def evaluate(work: ClaimedJob) -> None:
+def evaluate(work: ClaimedJob, settings: TrainingProcessSettings) -> None:
     """Store the run's report; the digests of its files, which say that the stage is done, last."""
     store, plan = work.store, work.plan
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
     results = read_results(store, plan)
-    frozen = logistic_regression(store, plan) if "patient" in plan.protocols else None
+    device = training_device(settings.compute, settings.training)
+    frozen = logistic_regression(store, plan, device) if "patient" in plan.protocols else None
     evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, frozen)
     evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)
     files = render(evaluation, mistakes(store, plan, as_network(best.network), results) if best else ())
+    files |= {RESULTS: results_document(store, plan)}
     for name, data in files.items():
         store.put(layout.report_file(plan.run, name), data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -84,10 +84,17 @@ def _first_evaluated(store: ObjectStore, plan: Plan, when: str) -> str:
     return store.get(key).decode()
 
 
-register(
-    app,
-    JobTask("train", train_fold, result_is_intact),
-    JobTask("evaluate", evaluate, report_is_intact),
-    JobTask("publish", publish, model_is_intact),
-    JobTask("promote", promote, lambda _store, _plan, _unit: True),
-)
+def unit_tasks(settings: TrainingProcessSettings) -> tuple[JobTask, ...]:
+    """Return the kinds of units that this worker does.
+
+    Raises:
+        SettingsError: a tracker is set whose package is not installed.
+    """
+    check_trackers(settings.training)
+    retries = settings.worker.retries
+    return (
+        JobTask("train", partial(train_fold, settings=settings), result_is_intact, retries),
+        JobTask("evaluate", partial(evaluate, settings=settings), report_is_intact, retries),
+        JobTask("publish", publish, model_is_intact, retries),
+        JobTask("promote", promote, lambda _store, _plan, _unit: True, retries),
+    )

@@ -28,8 +28,7 @@ from shared.modelling.card import ModelCard
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS
 from shared.modelling.profiles import profile
 from shared.modelling.recipes import PROTOCOLS
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Plan, RunOptions, make_plan
 from shared.store import layout, models
@@ -93,7 +92,7 @@ def _serve_until_interrupted(check: Callable[[], None]) -> None:
 def _main_job(
     stack: Stack, source: FilmSource, weights: Path | None, profile_name: str, check: Callable[[], None]
 ) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     with reporting() as report:
         ingested = ingest(store, source, "synthetic" if source.synthetic else "mias", report)
     manifest = ingested.manifest
@@ -106,7 +105,7 @@ def _main_job(
 
     plan = _plan(store, ingested.dataset, weights, profile_name)
     console.print(f"run {plan.run}, profile {plan.profile}")
-    pipeline.start(store, Broker(make_app(stack.settings), connect(stack.settings), patient=False), plan)
+    pipeline.start(store, Broker.open(stack.settings.broker), plan)
     follow(store, plan, check)
 
     client = InferenceClient(stack.url, stack.key)

@@ -63,7 +63,7 @@ class S3Store:
 
         They come from the environment, a profile, or the role of the instance or pod.
         """
-        address = urlsplit(settings.store)
+        address = urlsplit(settings.url)
         config = Config(
             connect_timeout=5,
             read_timeout=READ_TIMEOUT,

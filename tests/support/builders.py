@@ -22,8 +22,7 @@ from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.network_table import as_network
 from shared.modelling.predictions import Predictions
 from shared.modelling.profiles import PROFILES
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Kind
 from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.shards import ShardStage, do_shard
@@ -71,7 +70,8 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
         PROFILES["test"],
         RunOptions(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
     )
-    return Plan.model_validate({**dict(plan), "films": films, **changes})
+    known = {"films": films, "films_sha256": describe(small_manifest(films)).sha256}
+    return Plan.model_validate({**dict(plan), **known, **changes})
 
 
 def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[DirectoryStore, Plan]:
@@ -142,7 +142,7 @@ def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tupl
 
 def queue_of(stack: Stack) -> Broker:
     """The broker of a running stack, for one who starts runs."""
-    return Broker(make_app(stack.settings), connect(stack.settings), patient=False)
+    return Broker.open(stack.settings.broker)
 
 
 def small_predictions() -> Predictions:

@@ -23,7 +23,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shared.settings import ServingSettings
+from shared.settings import ClientSettings, ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
 
@@ -129,14 +129,13 @@ class Authenticator:
             use.in_hand += 1
 
 
-def local_key(config: ServingSettings) -> ApiKey | None:
+def local_key(client: ClientSettings, serving: ServingSettings) -> ApiKey | None:
     """Return the stored form of `MAMMO_API_KEY` if the service is on loopback only.
 
     Raises:
         InputError: the key is malformed.
     """
-    key = config.api_key and config.api_key.get_secret_value()
-    return describe_key(key, "local", SCOPES) if key and config.serves_loopback_alone else None
+    return describe_key(client.key, "local", SCOPES) if client.key and serving.serves_loopback_alone else None
 
 
 class NoKeys(AccessError):
@@ -145,7 +144,7 @@ class NoKeys(AccessError):
     code = "no-keys"
 
 
-def check_keys_exist(store: ObjectStore, config: ServingSettings) -> None:
+def check_keys_exist(store: ObjectStore, serving: ServingSettings) -> None:
     """Refuse to listen on a public address without API keys.
 
     If the store is unavailable the service starts nevertheless: no request is answered before the keys are read.
@@ -153,7 +152,7 @@ def check_keys_exist(store: ObjectStore, config: ServingSettings) -> None:
     Raises:
         NoKeys: the service would listen beyond loopback without a valid API key.
     """
-    if config.serves_loopback_alone:
+    if serving.serves_loopback_alone:
         return
     try:
         ring = read_keys(store)
@@ -162,6 +161,6 @@ def check_keys_exist(store: ObjectStore, config: ServingSettings) -> None:
         return
     if not any(key.is_valid(datetime.now(UTC)) for key in ring.keys):
         raise NoKeys(
-            f"the service would listen on {config.serve_host}, but there are no API keys; create one with `mammo keys "
+            f"the service would listen on {serving.host}, but there are no API keys; create one with `mammo keys "
             "create NAME --scope predict`, or set MAMMO_SERVE_HOST=127.0.0.1"
         )

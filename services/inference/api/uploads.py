@@ -181,7 +181,7 @@ def predict_film(
     timeout_s = None if timeout_ms is None else timeout_ms / 1000
     try:
         if film.data is None:
-            most = service.config.max_image_mb
+            most = service.settings.serving.max_image_mb
             raise ImageTooLarge(f"the file exceeds {most} MB (MAMMO_MAX_IMAGE_MB); send a smaller one")
         return service.predict(
             model,
