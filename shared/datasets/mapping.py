@@ -82,7 +82,8 @@ class Rule(Record):
         return all(cells.get(column, "") in values for column, values in self.where.items())
 
     def __str__(self) -> str:
-        said = " and ".join(f"{column} = {' or '.join(values)}" for column, values in self.where.items())
+        chosen = {column: " or ".join(value or "empty" for value in values) for column, values in self.where.items()}
+        said = " and ".join(f"{column} = {values}" for column, values in chosen.items())
         return f"{self.label}: {said or 'otherwise'}"
 
 

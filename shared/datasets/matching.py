@@ -89,7 +89,8 @@ def _by_facts(rows: list[Row], images: list[SourceFile], headers: Headers, where
     of_key: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
         of_key[tuple(_key(row.cells.get(column, "")) for column in columns)].append(row)
-    pattern, used = re.compile(where.pattern), set()
+    pattern = re.compile(where.pattern)
+    used: set[str] = set()
     for image in images:
         if not (path := pattern.fullmatch(image.name)):
             yield Match((), image)
