@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from shared.local.commands import ROOT
-from tests.unit.services.inference.test_gunicorn_conf import COUNT_FAULTS
+from tests.support.memory import COUNT_FAULTS
 
 pytestmark = pytest.mark.external
 

@@ -25,7 +25,7 @@ from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.support.builders import Tries
 from tests.support.memory_queue import MemoryQueue
-from tests.unit.services.inference.conftest import NETWORK
+from tests.support.published import NETWORK
 
 LIMITS = Limits(most_bytes=2 << 20, max_tries=3)
 GREY = encode_png(np.full((512, 512), 128, np.uint8))

@@ -8,6 +8,7 @@ import pytest
 
 from services.inference.admission.queueing import IN_HAND
 from shared.local.commands import ROOT, inference_command
+from tests.support.memory import COUNT_FAULTS
 
 pytestmark = pytest.mark.external
 
@@ -28,16 +29,6 @@ with tempfile.NamedTemporaryFile() as told:
     libc.malloc_info(0, stream)
     libc.fclose(stream)
     print(told.read().count(b"<heap nr="))
-"""
-
-COUNT_FAULTS = """
-import resource
-import numpy as np
-def use(): [np.ones(4 << 20, np.uint8) for _ in range(8)]
-for _ in range(10): use()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(100): use()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
