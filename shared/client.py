@@ -39,7 +39,7 @@ class ApiError(MammoError):
 
 
 @dataclass(frozen=True)
-class SentFilm:
+class FilmUpload:
     """A film of an exam: bytes of its file, name, and stated view and side."""
 
     data: bytes
@@ -83,7 +83,7 @@ class InferenceClient:
 
     def predict_exam(
         self,
-        films: Sequence[SentFilm],
+        films: Sequence[FilmUpload],
         *,
         operating_point: str = "screening",
         heatmap: bool = False,

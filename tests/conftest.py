@@ -25,10 +25,6 @@ from tests.support.film_folders import RealFilm, real_films
 from tests.support.outside import noticing
 from tests.support.reports import without_surrogates
 
-# the workers' modules read their settings when they are imported; no test reaches anything under these two
-os.environ.setdefault("MAMMO_STORE", "/nonexistent/set-by-tests")
-os.environ.setdefault("MAMMO_REDIS_URL", "redis://:set-by-tests@127.0.0.1:1/0")
-
 _TESTS = Path(__file__).parent
 _UNIT = _TESTS / "unit"
 _ALONE = (_TESTS / "chaos", _TESTS / "e2e", _TESTS / "integration" / "test_endurance.py")

@@ -9,19 +9,14 @@ from services.augment.core import apply_transform, carry_lesions, draw_transform
 from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.formats.decode import decode, encode_png
-from shared.queue.celery_app import make_app
-from shared.queue.worker import register
 from shared.runs.plan import Plan
-from shared.runs.shards import ShardStage, Source
+from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
-from shared.settings import WorkerSettings, settings
+from shared.settings import WorkerProcessSettings
 from shared.store import layout
 from shared.store.ingest import film_key, read_dataset, shard_key
 from shared.store.interface import ObjectStore
-from shared.store.prefetch import Files
-
-app = make_app(settings(WorkerSettings))
-cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings(WorkerSettings).worker_processes))
+from shared.store.prefetch import ObjectAccess
 
 
 class StoredFilm(NamedTuple):
@@ -31,16 +26,16 @@ class StoredFilm(NamedTuple):
     key: str
 
 
-def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[StoredFilm]:
+def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredFilm]:
     """The films of a shard of the data set."""
     dataset = read_dataset(store, plan.dataset)
     document = store.get(shard_key(dataset, shard))
     films = FilmShard.model_validate_json(document).films
-    stored = {film.id: StoredFilm(film, film_key(dataset, film.id)) for film in films}
-    return Source(stored, hashlib.sha256(document).hexdigest())
+    stored = {film.id: StoredFilm(film, film_key(dataset, film)) for film in films}
+    return ShardInput(stored, hashlib.sha256(document).hexdigest())
 
 
-def augment_film(files: Files, plan: Plan, stored: StoredFilm) -> list[Variant]:
+def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Variant]:
     """Stores all variants of a film under the recipe's prefix.
 
     Raises:
@@ -59,7 +54,7 @@ def augment_film(files: Files, plan: Plan, stored: StoredFilm) -> list[Variant]:
         files.put(key, image)
         variants.append(
             Variant(
-                **film.exposure,
+                **{**film.exposure, "bits": original.bits},
                 film=film.id,
                 patient=film.patient,
                 side=film.side,
@@ -81,4 +76,9 @@ def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
 
 
 AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film, read_by)
-register(app, ShardTask(AUGMENT))
+
+
+def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
+    """Return the kinds of units that this worker does, each of its processes with its share of the cores."""
+    cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
+    return (ShardTask(AUGMENT, settings.worker.retries),)

@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request, send_from_directory
 from werkzeug.routing import BaseConverter
 
 from services.inference.admission.bodies import receive_bodies
-from services.inference.admission.byte_budget import BytesInHand
+from services.inference.admission.byte_budget import ByteBudget
 from services.inference.admission.gunicorn_worker import hang_up_after_answer
 from services.inference.api import (
     api_keys,
@@ -26,8 +26,7 @@ from services.inference.api import (
 from services.inference.api.auth import guard, needs
 from services.inference.service import InferenceService
 from shared import metrics
-from shared.logs import configure_logs
-from shared.settings import ServingSettings, settings
+from shared.settings import InferenceProcessSettings
 
 _PAGE = Path(__file__).parent / "page"
 _FIRST_LOOK_S = 20.0
@@ -55,14 +54,9 @@ class _Name(BaseConverter):
     regex = "[^/:]{1,100}"
 
 
-def create_app(config: ServingSettings | None = None) -> Flask:
-    """Create the application and start the thread that keeps the model loaded.
-
-    Call it after gunicorn's fork.
-    """
-    config = config or settings(ServingSettings)
-    configure_logs(config.log_level)
-    service = InferenceService(config)
+def create_app(settings: InferenceProcessSettings) -> Flask:
+    """Create the application and start the thread that keeps the model loaded."""
+    service = InferenceService(settings)
     # Connections wait in the listening socket meanwhile: a worker that replaces a dead one refuses nobody.
     service.wait_for_first_look(_FIRST_LOOK_S)
 
@@ -74,9 +68,9 @@ def create_app(config: ServingSettings | None = None) -> Flask:
     app.register_blueprint(openapi_page.blueprint())
     _add_page(app)
     app.before_request(_begin)
-    guard(app, service.access)
-    app.extensions["bytes in hand"] = BytesInHand(config.serve_in_hand_mb << 20)
-    receive_bodies(app, config, app.extensions["bytes in hand"])
+    guard(app, service.authenticator)
+    app.extensions["byte_budget"] = ByteBudget(settings.serving.in_hand_mb << 20)
+    receive_bodies(app, settings.serving, app.extensions["byte_budget"])
     app.after_request(_end)
     problems.register(app)
     return app

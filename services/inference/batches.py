@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.inference.answers import finding
-from services.inference.counts import count_applicability
+from services.inference.applicability_metrics import count_applicability
+from services.inference.findings import finding
 from services.inference.serving.heatmaps import overlay_png
 from services.inference.serving.predictor import ServedModel, explanation, operating_point, predict
 from shared.api.batches import BatchLine, ImageProblem
@@ -15,7 +15,7 @@ from shared.batches.flow import PREDICT
 from shared.batches.plan import BatchPlan, read_images
 from shared.errors import ImageError, ImageTooLarge, JobInterrupted, MammoError, ObjectNotFound, StoreMisconfigured
 from shared.modelling.calibration import OperatingPoint
-from shared.queue.attempts import GivenUp, Tries, attempt, code_of, storable, text_of
+from shared.queue.attempts import AttemptCounter, GivenUp, attempt, code_of, storable, text_of
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -32,7 +32,7 @@ _HOPELESS = (ImageError, ImageUnreadable, ObjectNotFound)
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchLimits:
     """`most_bytes` of an image file, `max_tries` of one that fails; `alone`: nobody else uses the cores."""
 
     most_bytes: int
@@ -45,8 +45,8 @@ def predict_part(
     plan: BatchPlan,
     part: str,
     model: ServedModel,
-    tries: Tries,
-    limits: Limits,
+    tries: AttemptCounter,
+    limits: BatchLimits,
     stopping: Callable[[], bool] = lambda: False,
 ) -> list[BatchLine]:
     """Predict the images of a part in order; store heat maps if requested.
@@ -92,7 +92,7 @@ def _predict_image(
     key: str,
     model: ServedModel,
     point: OperatingPoint,
-    limits: Limits,
+    limits: BatchLimits,
 ) -> BatchLine:
     data, began = _fetch(store, key, limits.most_bytes), time.perf_counter()
     explain = explanation(point) if plan.explain == "heatmap" else None

@@ -15,7 +15,7 @@ WINDOW = 1000
 _EACH = range(len(TRAITS))
 
 
-class DriftWatch:
+class DriftMonitor:
     """One for a process; a new version begins anew. A card without a distribution is not compared."""
 
     def __init__(self) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.inference.answers import judged
+from services.inference.findings import judged
 from services.inference.serving.known_film import KnownFilm
 from services.inference.serving.predictor import operating_point
-from shared.api.exams import BreastFinding, ComparedJudgement, ExamFinding, Figures
+from shared.api.exams import BreastFinding, ComparedJudgement, ExamFinding, MetricUnit
 from shared.domain.arrays import Float64Array
 from shared.modelling.bilateral import compared
 from shared.modelling.calibration import OperatingPoint
@@ -78,7 +78,7 @@ def beside_other_breast(card: ModelCard, films: Sequence[JudgedFilm], point: str
     return found
 
 
-def _point(card: ModelCard, level: Level, name: str) -> tuple[OperatingPoint, Figures]:
+def _point(card: ModelCard, level: Level, name: str) -> tuple[OperatingPoint, MetricUnit]:
     """Return the operating point of a level, and the unit of its metrics.
 
     The unit is films if the card has no metrics of the level.

@@ -1,4 +1,4 @@
-"""The inference service without HTTP: current model, lanes and metrics."""
+"""The inference service without HTTP: current model, queue and metrics."""
 
 import logging
 import select
@@ -6,17 +6,17 @@ import socket
 import threading
 from collections.abc import Callable
 
-from services.inference.admission.auth import Access, local_key
-from services.inference.admission.queueing import IN_HAND, Lanes, Overloaded
-from services.inference.counts import count_applicability
-from services.inference.drift import DriftWatch
-from services.inference.serving.known_film import UNSTATED, Stated
+from services.inference.admission.auth import Authenticator, local_key
+from services.inference.admission.queueing import IN_HAND, AdmissionQueue, Overloaded
+from services.inference.applicability_metrics import count_applicability
+from services.inference.drift import DriftMonitor
+from services.inference.serving.known_film import UNSTATED, ViewAndSide
 from services.inference.serving.model_loader import ModelKeeper
 from services.inference.serving.predictor import Explain, Prediction, ServedModel, predict
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
 from shared.modelling.drift import TraitsOfFilm, traits_of
-from shared.settings import ServingSettings
+from shared.settings import InferenceProcessSettings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
@@ -26,15 +26,13 @@ _log = logging.getLogger("mammostack.inference")
 class InferenceService:
     """Service behind all APIs; one per process, thread-safe."""
 
-    def __init__(self, config: ServingSettings) -> None:
-        self.config = config
-        self.store: ObjectStore = open_store(config)
-        self.access = Access(self.store, local_key(config))
-        self.keeper = ModelKeeper(
-            self.store, config.serve_network, config.serve_alias, config.cores, config.serve_engine
-        )
-        self.lanes = Lanes(IN_HAND * config.cores, config.serve_waiting)
-        self._drift = DriftWatch()
+    def __init__(self, settings: InferenceProcessSettings) -> None:
+        self.settings, serving, cores = settings, settings.serving, settings.compute.cores
+        self.store: ObjectStore = open_store(settings.store)
+        self.authenticator = Authenticator(self.store, local_key(settings.client, serving))
+        self.keeper = ModelKeeper(self.store, serving.network, serving.alias, cores, serving.engine)
+        self.queue = AdmissionQueue(IN_HAND * cores, serving.waiting)
+        self._drift = DriftMonitor()
         self._looked, self._closing = threading.Event(), threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
@@ -65,23 +63,23 @@ class InferenceService:
         data: bytes,
         *,
         explain: Explain | None = None,
-        stated: Stated = UNSTATED,
+        stated: ViewAndSide = UNSTATED,
         timeout_s: float | None = None,
         is_gone: Callable[[], bool] = lambda: False,
     ) -> Prediction:
-        """Wait for a lane, then predict.
+        """Wait for a slot, then predict.
 
-        Errors of `Lanes.turn` and `predictor.predict` are passed on.
+        Errors of `AdmissionQueue.slot` and `predictor.predict` are passed on.
         """
         card = model.card
         try:
-            with metrics.REQUESTS_IN_HAND.track_inprogress(), self.lanes.turn(timeout_s, is_gone) as turn:
-                prediction = predict(model, data, alone=turn.alone, explain=explain, stated=stated)
+            with metrics.REQUESTS_IN_HAND.track_inprogress(), self.queue.slot(timeout_s, is_gone) as slot:
+                prediction = predict(model, data, alone=slot.alone, explain=explain, stated=stated)
         except (ImageError, Overloaded) as error:
             metrics.REFUSALS.labels(error.code).inc()
             raise
         seconds = prediction.seconds
-        seconds["queue"] += turn.waited_s
+        seconds["queue"] += slot.waited_s
         metrics.QUEUE_SECONDS.labels(card.network).observe(seconds["queue"])
         metrics.PREPROCESS_SECONDS.labels(card.network).observe(seconds["decode"] + seconds["segment"])
         metrics.PREDICT_SECONDS.labels(card.network, card.version).observe(seconds["network"])
@@ -96,13 +94,13 @@ class InferenceService:
     def _watch(self) -> None:
         """Poll for changed keys and promotions every few seconds."""
         while not self._closing.is_set():
-            for look in (self.access.refresh, self.keeper.refresh):
+            for look in (self.authenticator.refresh, self.keeper.refresh):
                 try:
                     look()
                 except Exception:  # noqa: BLE001  the watch must outlive whatever the store or the runtime raises
                     _log.exception("reading the store failed")
             self._looked.set()
-            self._closing.wait(self.config.promotion_poll_s)
+            self._closing.wait(self.settings.serving.promotion_poll_s)
 
 
 def _traits(prediction: Prediction) -> TraitsOfFilm:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from services.inference.batches import Limits, failed_line, predict_part, to_document
+from services.inference.batches import BatchLimits, failed_line, predict_part, to_document
 from services.inference.serving.model_loader import load_model
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
@@ -17,45 +17,49 @@ from shared.batches.plan import BatchPlan, read_batch, read_images
 from shared.errors import ObjectNotFound
 from shared.queue.attempts import text_of
 from shared.queue.broker import Broker
-from shared.queue.celery_app import make_app, worker_store
 from shared.queue.messages import Message
 from shared.queue.unit_task import UnitTask
-from shared.queue.worker import register
-from shared.settings import BatchWorkerSettings, settings
+from shared.settings import BatchProcessSettings, EngineKind
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
-app = make_app(settings(BatchWorkerSettings))
 
-
-class Part(NamedTuple):
+class BatchPart(NamedTuple):
     """A part of a batch, by its name."""
 
     plan: BatchPlan
     name: str
 
 
-class PredictTask(UnitTask[Part]):
+class PredictTask(UnitTask[BatchPart]):
     """Predict the images of batches, part by part."""
 
-    def load(self, store: ObjectStore, message: Message) -> Part:
-        return Part(read_batch(store, message.run), message.unit)
+    def __init__(self, settings: BatchProcessSettings) -> None:
+        super().__init__(PREDICT)
+        self._cores, self._engine = settings.compute.cores, settings.serving.engine
+        self._limits = BatchLimits(
+            settings.serving.max_image_mb << 20, settings.worker.retries + 1, alone=settings.worker.processes == 1
+        )
 
-    def done_key(self, unit: Part) -> str:
+    def load(self, store: ObjectStore, message: Message) -> BatchPart:
+        return BatchPart(read_batch(store, message.run), message.unit)
+
+    def done_key(self, unit: BatchPart) -> str:
         return layout.batch_part(unit.plan.batch, unit.name)
 
-    def is_cancelled(self, store: ObjectStore, unit: Part) -> bool:
+    def is_cancelled(self, store: ObjectStore, unit: BatchPart) -> bool:
         return has_ended(store, unit.plan)
 
-    def on_cancelled(self, broker: Broker, unit: Part) -> str:
+    def on_cancelled(self, broker: Broker, unit: BatchPart) -> str:
         broker.drop_tally(unit.plan.batch, PREDICT)
         return "skipped"
 
-    def execute(self, store: ObjectStore, broker: Broker, unit: Part, stopping: Callable[[], bool]) -> None:
-        model = model_of(unit.plan.network, unit.plan.version)
-        _store_lines(store, unit, predict_part(store, unit.plan, unit.name, model, broker, _limits(), stopping))
+    def execute(self, store: ObjectStore, broker: Broker, unit: BatchPart, stopping: Callable[[], bool]) -> None:
+        plan = unit.plan
+        model = model_of(store, plan.network, plan.version, self._cores, self._engine)
+        _store_lines(store, unit, predict_part(store, plan, unit.name, model, broker, self._limits, stopping))
 
-    def advance(self, store: ObjectStore, broker: Broker, unit: Part) -> None:
+    def advance(self, store: ObjectStore, broker: Broker, unit: BatchPart) -> None:
         mark_part(store, broker, unit.plan, unit.name)
 
     def on_failure(self, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str:
@@ -71,24 +75,20 @@ class PredictTask(UnitTask[Part]):
 
 
 @lru_cache(maxsize=2)
-def model_of(network: str, version: str) -> ServedModel:
+def model_of(store: ObjectStore, network: str, version: str, cores: int, engine: EngineKind) -> ServedModel:
     """Load a version once, to run as the service runs it.
 
     Two are kept: of two batches at a time one may have been made before a promotion and the other after it.
     """
-    config = settings(BatchWorkerSettings)
-    return load_model(worker_store(), network, version, config.cores, config.serve_engine)
+    return load_model(store, network, version, cores, engine)
 
 
-def _store_lines(store: ObjectStore, part: Part, lines: list[BatchLine]) -> None:
+def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) -> None:
     if store_answers(store, part.plan, part.name, to_document(lines)):
         for line in lines:
             metrics.BATCH_IMAGES.labels(line.problem.code if line.problem else "predicted").inc()
 
 
-def _limits() -> Limits:
-    config = settings(BatchWorkerSettings)
-    return Limits(config.max_image_mb << 20, config.task_retries + 1, alone=config.worker_processes == 1)
-
-
-register(app, PredictTask(PREDICT))
+def unit_tasks(settings: BatchProcessSettings) -> tuple[PredictTask]:
+    """Return the kinds of units that this worker does."""
+    return (PredictTask(settings),)

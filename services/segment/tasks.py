@@ -8,29 +8,24 @@ import cv2
 from services.segment.core import segment_image
 from shared.domain.films import Shard, Variant
 from shared.errors import UndecodableImage
-from shared.queue.celery_app import make_app
-from shared.queue.worker import register
 from shared.runs.plan import Plan
-from shared.runs.shards import ShardStage, Source
+from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
-from shared.settings import WorkerSettings, settings
+from shared.settings import WorkerProcessSettings
 from shared.store import layout
 from shared.store.interface import ObjectStore
-from shared.store.prefetch import Files
-
-app = make_app(settings(WorkerSettings))
-cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings(WorkerSettings).worker_processes))
+from shared.store.prefetch import ObjectAccess
 
 
-def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Variant]]:
+def read_variants(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[list[Variant]]:
     """The augmented images of a shard, film by film."""
     document = store.get(layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
     augmented = Shard.model_validate_json(document)
     films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
-    return Source(films, hashlib.sha256(document).hexdigest(), augmented.set_aside)
+    return ShardInput(films, hashlib.sha256(document).hexdigest(), augmented.set_aside)
 
 
-def segment_film(files: Files, plan: Plan, variants: list[Variant]) -> list[Variant]:
+def segment_film(files: ObjectAccess, plan: Plan, variants: list[Variant]) -> list[Variant]:
     """Stores the segmented image and the mask of every variant of a film.
 
     Raises:
@@ -39,7 +34,7 @@ def segment_film(files: Files, plan: Plan, variants: list[Variant]) -> list[Vari
     return [_segment_variant(files, plan, variant) for variant in variants]
 
 
-def _segment_variant(files: Files, plan: Plan, variant: Variant) -> Variant:
+def _segment_variant(files: ObjectAccess, plan: Plan, variant: Variant) -> Variant:
     data = files.get(variant.key)
     if hashlib.sha256(data).hexdigest() != variant.sha256:
         raise UndecodableImage(
@@ -71,4 +66,9 @@ def read_by(_plan: Plan, variants: list[Variant]) -> tuple[str, ...]:
 
 
 SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_variants, segment_film, read_by)
-register(app, ShardTask(SEGMENT))
+
+
+def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
+    """Return the kinds of units that this worker does, each of its processes with its share of the cores."""
+    cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
+    return (ShardTask(SEGMENT, settings.worker.retries),)

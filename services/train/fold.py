@@ -45,9 +45,10 @@ from shared.modelling.predictions import Predictions
 from shared.modelling.recipes import TrainingRecipe
 from shared.runs.pipeline import set_aside
 from shared.runs.plan import Plan
+from shared.runs.sources import check_trained_images
 from shared.runs.status import JobProgress
-from shared.runs.tasks import Assignment
-from shared.settings import TrainingSettings, settings
+from shared.runs.tasks import ClaimedJob
+from shared.settings import TrainingProcessSettings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -75,23 +76,24 @@ class Fold:
     validation: Examples
 
 
-def train_fold(work: Assignment) -> None:
+def train_fold(work: ClaimedJob, settings: TrainingProcessSettings) -> None:
     """Train one network on one split and store its result, and its weights if it may be used.
 
     After every epoch, and when it has to stop, it leaves a checkpoint, from which the next worker goes on.
     """
     began = time.monotonic()
     work.store.discard_partial(layout.fold_file(work.plan.run, work.unit, ""))
-    fold = prepare(work)
-    fitted = fit_fold(work, fold)
+    fold = prepare(work, training_device(settings.compute, settings.training))
+    fitted = fit_fold(work, fold, settings)
     store_result(work, fold, judge(fold, fitted, began))
 
 
-def prepare(work: Assignment) -> Fold:
+def prepare(work: ClaimedJob, device: torch.device) -> Fold:
     """Read the films of a run, split them, and build the network with its first weights."""
     store, plan, job = work.store, work.plan, parse_job(work.unit)
-    recipe, device, seed = plan.training[job.network], training_device(), plan.seed + job.fold
+    recipe, seed = plan.training[job.network], plan.seed + job.fold
     images = load_images(store, plan, Preprocessing(size=recipe.input_size))
+    check_trained_images(store, plan, images.sha256)
     for shard, films in images.set_aside.items():
         set_aside(store, plan, shard, films)
     split = job_split(images.variants, plan, job)
@@ -115,13 +117,13 @@ def prepare(work: Assignment) -> Fold:
     )
 
 
-def fit_fold(work: Assignment, fold: Fold) -> Fitted:
+def fit_fold(work: ClaimedJob, fold: Fold, settings: TrainingProcessSettings) -> Fitted:
     """Fit the network of a fold, from its checkpoint where there is one, and report every epoch."""
     store, plan, job, recipe = work.store, work.plan, fold.job, fold.recipe
     identity = job_identity(job, plan, fold.images.sha256)
     start = _read_checkpoint(work, identity)
     done = len(start.progress.epochs) if start else 0
-    with tracked(settings(TrainingSettings), plan.run, job.name, recipe, done=done) as track:
+    with tracked(settings.training, plan.run, job.name, recipe, done=done) as track:
 
         def report_progress(epoch: EpochRecord) -> None:
             _show(store, plan, job, epoch, recipe.epochs, len(fold.split.train))
@@ -133,14 +135,14 @@ def fit_fold(work: Assignment, fold: Fold) -> Fitted:
             device=fold.device,
             on_epoch=report_progress,
             start=start,
-            on_checkpoint=_checkpoint_writer(work, identity),
+            on_checkpoint=_checkpoint_writer(work, identity, settings.training.checkpoint_every_s),
             stopping=work.stopping,
         )
         if recipe.regression and fold.learner is not fold.network:
             inside = breast_places(fold.images.inputs, fold.train.pool.shape[-1])[fold.split.train]
             fitted = fit_head(fold.learner, recipe, fold.train, fold.validation, inside, context)
         else:
-            train = trainer(job.network, recipe, fold.learner, fold.device)
+            train = trainer(settings.compute, settings.training, job.network, recipe, fold.learner, fold.device)
             fitted = train(fold.learner, recipe, fold.train, fold.validation, context)
     restore_shares(fold.network, class_weights(fold.train.labels))
     return fitted
@@ -180,7 +182,7 @@ def judge(fold: Fold, fitted: Fitted, began: float) -> JobResult:
     )
 
 
-def store_result(work: Assignment, fold: Fold, result: JobResult) -> None:
+def store_result(work: ClaimedJob, fold: Fold, result: JobResult) -> None:
     """Store the weights, unless they are of the leaky protocol, and the result last; the checkpoint goes."""
     store, plan = work.store, work.plan
     if fold.job.protocol == "patient":
@@ -191,13 +193,13 @@ def store_result(work: Assignment, fold: Fold, result: JobResult) -> None:
     store.finish(result.model_dump_json().encode())
 
 
-def _checkpoint_writer(work: Assignment, identity: str) -> Callable[[Checkpoint], None]:
+def _checkpoint_writer(work: ClaimedJob, identity: str, every_s: float) -> Callable[[Checkpoint], None]:
     """Return a function that stores a checkpoint when the last one is old, or the job has to stop."""
     stored_at = time.monotonic()
 
     def write(checkpoint: Checkpoint) -> None:
         nonlocal stored_at
-        if time.monotonic() - stored_at < settings(TrainingSettings).checkpoint_every_s and not work.stopping():
+        if time.monotonic() - stored_at < every_s and not work.stopping():
             return
         stored_at = time.monotonic()
         work.store.put(layout.fold_file(work.plan.run, work.unit, CHECKPOINT), to_bytes(checkpoint, identity))
@@ -206,7 +208,7 @@ def _checkpoint_writer(work: Assignment, identity: str) -> Callable[[Checkpoint]
     return write
 
 
-def _read_checkpoint(work: Assignment, identity: str) -> Checkpoint | None:
+def _read_checkpoint(work: ClaimedJob, identity: str) -> Checkpoint | None:
     """Read the checkpoint that an earlier worker left; None when the job has to begin anew."""
     try:
         found = from_bytes(work.store.get(layout.fold_file(work.plan.run, work.unit, CHECKPOINT)), identity)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.api.answer import Answer, Ask, Query, absent
+from shared.api.base import QueryModel, RequestModel, ResponseModel, absent
 from shared.api.predictions import Finding
 from shared.domain.records import Label
 
@@ -15,7 +15,7 @@ BatchState = Literal["queued", "running", "done", "cancelled"]
 ObjectKey = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
-class BatchRequest(Ask):
+class BatchRequest(RequestModel):
     """Images of a batch, either by `keys` or by `prefix`.
 
     All keys must lie below the prefix configured with MAMMO_BATCH_PREFIX.
@@ -42,13 +42,13 @@ class BatchRequest(Ask):
         return self
 
 
-class BatchQuery(Query):
+class BatchQuery(QueryModel):
     """Query of the list of batches."""
 
     limit: int = Field(20, ge=1, le=MOST_BATCHES_LISTED, description="Maximum number of batches, the newest first")
 
 
-class Batch(Answer):
+class Batch(ResponseModel):
     """State of a batch. Every image gets one result line: a finding or a problem."""
 
     id: str
@@ -64,20 +64,20 @@ class Batch(Answer):
     ended: str | None
 
 
-class BatchList(Answer):
+class BatchList(ResponseModel):
     """Batches of the calling key's name, the newest first."""
 
     batches: tuple[Batch, ...]
 
 
-class ImageProblem(Answer):
+class ImageProblem(ResponseModel):
     """Reason for a missing finding: a code for programs and a line for a person."""
 
     code: str
     detail: str
 
 
-class BatchLine(Answer):
+class BatchLine(ResponseModel):
     """A result line."""
 
     index: int = Field(description="Index of the image in the batch, from 0")

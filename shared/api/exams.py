@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.api.answer import Answer, absent
+from shared.api.base import ResponseModel, absent
 from shared.api.batches import ImageProblem
 from shared.api.films import Side
 from shared.api.predictions import FilmAnswer, GateAnswer, Judgement, Signature
 
 MOST_FILMS = 12
 
-Figures = Literal["film", "breast", "exam"]
+MetricUnit = Literal["film", "breast", "exam"]
 """What sensitivity and specificity of an operating point are counted over."""
 
 
@@ -31,7 +31,7 @@ class ComparedJudgement(Judgement):
     beside: tuple[int, ...]
 
 
-class ExamFilm(Answer):
+class ExamFilm(ResponseModel):
     """A film of an exam, with its finding or its problem."""
 
     position: int = Field(description="Position in the request, from 0")
@@ -50,7 +50,7 @@ class BreastFinding(Judgement):
 
     laterality: Side
     films: tuple[int, ...] = Field(description="Positions of the breast's films in the request")
-    figures_of: Figures = Field(
+    figures_of: MetricUnit = Field(
         description="Unit of sensitivity and specificity; `film`: the card has no figures by breast"
     )
 
@@ -59,7 +59,7 @@ class ExamFinding(Judgement):
     """Finding of an exam: that of its most suspicious breast, `laterality`."""
 
     laterality: Side
-    figures_of: Figures = Field(
+    figures_of: MetricUnit = Field(
         description="Unit of sensitivity and specificity; `film`: the card has no figures by exam"
     )
 

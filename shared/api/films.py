@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.api.answer import Answer, absent
+from shared.api.base import ResponseModel, absent
 from shared.domain.films import Acquisition
 from shared.modelling.applicability import Fact
 
@@ -13,7 +13,7 @@ ViewSource = Literal["stated", "file", "shape"]
 SideSource = Literal["stated", "file", "label", "shape"]
 
 
-class FilmView(Answer):
+class FilmView(ResponseModel):
     """View of a film and its source: sender, file, or shape of the breast."""
 
     name: str | None = Field(description="View, such as CC or MLO; null: unknown")
@@ -24,14 +24,14 @@ class FilmView(Answer):
     )
 
 
-class FilmSide(Answer):
+class FilmSide(ResponseModel):
     """Side of a film and its source: sender, file, label, or side of the chest wall."""
 
     name: Side
     source: SideSource
 
 
-class FilmWindow(Answer):
+class FilmWindow(ResponseModel):
     """A display window of the file; centre and width in grey levels of `bits`."""
 
     name: str | None
@@ -39,7 +39,7 @@ class FilmWindow(Answer):
     width: float
 
 
-class FilmAbout(Answer):
+class FilmAbout(ResponseModel):
     """Properties of a film other than its pixels."""
 
     view: FilmView
@@ -57,7 +57,7 @@ class FilmAbout(Answer):
     notes: tuple[str, ...] = Field(description="Oddities of the file and ignored parts")
 
 
-class ApplicabilityAnswer(Answer):
+class ApplicabilityAnswer(ResponseModel):
     """Applicability: comparison of the film's kind with the training films.
 
     Drift is measured separately: it compares the pixels of many films with those of the training films.

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.api.answer import WHOLE, Answer, Ask
+from shared.api.base import WHOLE, RequestModel, ResponseModel
 
 Scope = Literal["predict", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = ("predict", "metrics", "admin")
 
 
-class KeyRequest(Ask):
+class KeyRequest(RequestModel):
     """An API key to be created."""
 
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -22,7 +22,7 @@ class KeyRequest(Ask):
     requests_at_once: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = None
 
 
-class KeyFacts(Answer):
+class KeyFacts(ResponseModel):
     """Stored properties of an API key, without the key itself."""
 
     id: str
@@ -40,7 +40,7 @@ class KeyMade(KeyFacts):
     key: str = Field(description="The key; shown only here, because the store holds only its hash")
 
 
-class KeyList(Answer):
+class KeyList(ResponseModel):
     """All API keys, without the keys themselves."""
 
     keys: tuple[KeyFacts, ...]

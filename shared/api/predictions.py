@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.api.answer import Answer, Query, absent
+from shared.api.base import QueryModel, ResponseModel, absent
 from shared.api.films import ApplicabilityAnswer, FilmAbout
 from shared.domain.records import Label
 from shared.modelling.calibration import OperatingPointName, Verdict
@@ -13,7 +13,7 @@ from shared.modelling.metrics import Interval
 LONGEST_TIMEOUT_MS = 60_000
 
 
-MapForm = Literal["overlay", "grey"]
+HeatmapStyle = Literal["overlay", "grey"]
 """How an activation map is drawn: coloured with transparency, or in grey levels, for programs."""
 
 ClassName = Literal["normal", "benign", "malignant"]
@@ -23,7 +23,7 @@ _WHOSE = (
 )
 
 
-class Waiting(Query):
+class TimeoutQuery(QueryModel):
     """Query with a limit of the waiting time."""
 
     timeout_ms: int | None = Field(
@@ -31,27 +31,27 @@ class Waiting(Query):
     )
 
 
-class PredictionQuery(Waiting):
+class PredictionQuery(TimeoutQuery):
     """Query of a prediction."""
 
     operating_point: OperatingPointName = Field("screening", description="An operating point of the model's card")
     explain: Literal["heatmap"] | None = Field(None, description="heatmap: add the class-activation map")
     explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
-    form: MapForm = Field("overlay", description="Form of the map: coloured with transparency, or grey levels")
+    form: HeatmapStyle = Field("overlay", description="Form of the map: coloured with transparency, or grey levels")
     view: Literal["1", "deep"] | None = Field(
         None, description="1: add the film as an 8-bit PNG; deep: as a PNG with all its bits, packed"
     )
 
 
-class ExplanationQuery(Waiting):
+class ExplanationQuery(TimeoutQuery):
     """Query of a class-activation map."""
 
     operating_point: OperatingPointName = Field("screening", description="An operating point of the model's card")
     explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
-    form: MapForm = Field("overlay", description="Form of the map: coloured with transparency, or grey levels")
+    form: HeatmapStyle = Field("overlay", description="Form of the map: coloured with transparency, or grey levels")
 
 
-class Probabilities(Answer):
+class Probabilities(ResponseModel):
     """Calibrated probabilities; they sum to 1."""
 
     normal: float
@@ -59,7 +59,7 @@ class Probabilities(Answer):
     malignant: float
 
 
-class PointInUse(Answer):
+class PointInUse(ResponseModel):
     """Operating point of a decision, with its metrics on held-out films."""
 
     name: str
@@ -68,7 +68,7 @@ class PointInUse(Answer):
     specificity: Interval
 
 
-class DecisionAnswer(Answer):
+class DecisionAnswer(ResponseModel):
     """Decision at an operating point."""
 
     answer: Verdict = Field(description="uncertain: a radiologist must read the film")
@@ -77,7 +77,7 @@ class DecisionAnswer(Answer):
     uncertain_between: tuple[float, float] = Field(description="Range of scores that give the answer uncertain")
 
 
-class GateAnswer(Answer):
+class GateAnswer(ResponseModel):
     """Result of the mammogram gate; a rejected image's problem document has it too."""
 
     passed: bool
@@ -85,7 +85,7 @@ class GateAnswer(Answer):
     reason: str
 
 
-class ImageFacts(Answer):
+class ImageFacts(ResponseModel):
     """Properties of the file; `width` and `height` are pixels of the stored image."""
 
     width: int
@@ -98,7 +98,7 @@ class ImageFacts(Answer):
     view: str | None = absent("View of the file, such as MLO or CC")
 
 
-class Box(Answer):
+class Box(ResponseModel):
     """Rectangle in pixels of the film as sent."""
 
     x: int
@@ -107,7 +107,7 @@ class Box(Answer):
     height: int
 
 
-class Seconds(Answer):
+class Seconds(ResponseModel):
     """Duration of each processing step; `queue` is the waiting time before the first."""
 
     queue: float | None = absent()
@@ -118,7 +118,7 @@ class Seconds(Answer):
     total: float
 
 
-class Judgement(Answer):
+class Judgement(ResponseModel):
     """Class, probabilities and decision of a film, a breast or an exam."""
 
     label: Label = Field(alias="class")
@@ -137,17 +137,17 @@ class Finding(Judgement):
     seconds: Seconds
 
 
-class HeatMap(Answer):
+class HeatMap(ResponseModel):
     """A class-activation map."""
 
     label: Label = Field(alias="class", description="Class that the map explains")
-    form: MapForm = "overlay"
+    form: HeatmapStyle = "overlay"
     png: str = Field(
         description="PNG in base64 to overlay on the film: same aspect ratio, longer edge at most 512 pixels"
     )
 
 
-class View(Answer):
+class FilmImage(ResponseModel):
     """The film as a PNG; more than 8 bits are packed into two channels for browsers."""
 
     png: str = Field(description="PNG in base64, longer edge at most 2048 pixels")
@@ -165,10 +165,10 @@ class FilmAnswer(Finding):
         description="Outline of the parenchyma: polygon in pixels of the film as sent"
     )
     heatmap: HeatMap | None = absent()
-    view: View | None = absent()
+    view: FilmImage | None = absent()
 
 
-class ModelInUse(Answer):
+class ModelInUse(ResponseModel):
     """Model version and file that made a prediction."""
 
     network: str
@@ -179,7 +179,7 @@ class ModelInUse(Answer):
     synthetic: bool = Field(description="Trained on synthetic films: for testing the software only")
 
 
-class Signature(Answer):
+class Signature(ResponseModel):
     """Origin of a prediction: request, model and notice of use."""
 
     request_id: str

@@ -1,10 +1,10 @@
 """Errors over HTTP: problem documents (RFC 9457)."""
 
-from shared.api.answer import Answer, absent
+from shared.api.base import ResponseModel, absent
 from shared.api.predictions import GateAnswer
 
 
-class Problem(Answer):
+class Problem(ResponseModel):
     """An error: `title` is a code for programs, `detail` a line for a person."""
 
     type: str = "about:blank"

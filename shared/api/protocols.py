@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from shared.api.answer import WHOLE, Answer, absent
+from shared.api.base import WHOLE, ResponseModel, absent
 from shared.api.predictions import Probabilities
 from shared.domain.records import Label
 
@@ -30,20 +30,20 @@ def _from_base64(text: object) -> bytes:
         raise ValueError(f"invalid base64: {error}") from error
 
 
-ImageFile: TypeAlias = Annotated[
+Base64Image: TypeAlias = Annotated[
     bytes,
     BeforeValidator(_from_base64),
     WithJsonSchema({"type": "string", "format": "byte", "description": "Image file in base64"}),
 ]
 
 
-class ForeignAsk(BaseModel):
+class LenientRequestModel(BaseModel):
     """A document received by a foreign protocol; unknown members are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
 
-class TensorParameters(ForeignAsk):
+class TensorParameters(LenientRequestModel):
     """Parameters of an input tensor."""
 
     binary_data_size: Annotated[int, Field(ge=0), WHOLE] | None = Field(
@@ -51,19 +51,19 @@ class TensorParameters(ForeignAsk):
     )
 
 
-class OutputParameters(ForeignAsk):
+class OutputParameters(LenientRequestModel):
     """Parameters of a requested output."""
 
     binary_data: bool | None = None
 
 
-class InferParameters(ForeignAsk):
+class InferParameters(LenientRequestModel):
     """Parameters of an inference request."""
 
     binary_data_output: bool | None = None
 
 
-class ImageTensor(ForeignAsk):
+class ImageTensor(LenientRequestModel):
     """The input tensor: image files as BYTES elements."""
 
     name: Literal["image"]
@@ -72,34 +72,34 @@ class ImageTensor(ForeignAsk):
         min_length=1, max_length=2, description="[N] or [N, 1], N: number of images"
     )
     parameters: TensorParameters | None = None
-    data: list[ImageFile] | None = Field(
+    data: list[Base64Image] | None = Field(
         None, min_length=1, max_length=MOST_IMAGES, description="Images in base64; absent if binary data is used"
     )
 
 
-class OutputAsked(ForeignAsk):
+class RequestedOutput(LenientRequestModel):
     """A requested output."""
 
     name: OutputName
     parameters: OutputParameters | None = None
 
 
-class InferRequest(ForeignAsk):
+class InferRequest(LenientRequestModel):
     """An inference request."""
 
     id: str | None = None
     parameters: InferParameters | None = None
     inputs: list[ImageTensor] = Field(min_length=1, max_length=1)
-    outputs: list[OutputAsked] | None = Field(None, max_length=16, description="Outputs to return; default: all")
+    outputs: list[RequestedOutput] | None = Field(None, max_length=16, description="Outputs to return; default: all")
 
 
-class BinarySize(Answer):
+class BinarySize(ResponseModel):
     """Size of a binary tensor, in bytes."""
 
     binary_data_size: int
 
 
-class OutputTensor(Answer):
+class OutputTensor(ResponseModel):
     """An output tensor."""
 
     name: OutputName
@@ -109,7 +109,7 @@ class OutputTensor(Answer):
     data: tuple[Number, ...] | None = absent("Values; absent if binary data is used")
 
 
-class InferAnswer(Answer):
+class InferResponse(ResponseModel):
     """An inference response."""
 
     model_config = ConfigDict(protected_namespaces=())
@@ -120,7 +120,7 @@ class InferAnswer(Answer):
     outputs: tuple[OutputTensor, ...]
 
 
-class ServerMetadata(Answer):
+class ServerMetadata(ResponseModel):
     """Name, version and extensions of the server."""
 
     name: str
@@ -128,20 +128,20 @@ class ServerMetadata(Answer):
     extensions: tuple[str, ...]
 
 
-class ServerLive(Answer):
+class ServerLive(ResponseModel):
     """Liveness of the server."""
 
     live: bool = True
 
 
-class ServerReady(Answer):
+class ServerReady(ResponseModel):
     """Readiness of the server: `live` by the protocol, `ready` for kserve's client."""
 
     ready: bool = True
     live: bool = True
 
 
-class TensorMetadata(Answer):
+class TensorMetadata(ResponseModel):
     """Name, type and shape of a tensor."""
 
     name: str
@@ -149,7 +149,7 @@ class TensorMetadata(Answer):
     shape: tuple[int, ...]
 
 
-class ModelMetadata(Answer):
+class ModelMetadata(ResponseModel):
     """Metadata of a model."""
 
     name: str
@@ -159,32 +159,32 @@ class ModelMetadata(Answer):
     outputs: tuple[TensorMetadata, ...]
 
 
-class ModelReady(Answer):
+class ModelReady(ResponseModel):
     """Readiness of a model."""
 
     name: str
     ready: bool = True
 
 
-class EncodedImage(ForeignAsk):
+class EncodedImage(LenientRequestModel):
     """An image file in base64."""
 
-    b64: ImageFile
+    b64: Base64Image
 
 
-class Instance(ForeignAsk):
+class Instance(LenientRequestModel):
     """An instance of KServe V1: one image."""
 
     image: EncodedImage
 
 
-class Instances(ForeignAsk):
+class Instances(LenientRequestModel):
     """A request of KServe V1."""
 
     instances: list[Instance] = Field(min_length=1, max_length=MOST_IMAGES)
 
 
-class InstancePrediction(Answer):
+class InstancePrediction(ResponseModel):
     """Prediction of one instance."""
 
     label: Label = Field(alias="class")
@@ -195,19 +195,19 @@ class InstancePrediction(Answer):
     )
 
 
-class Predictions(Answer):
+class InstancePredictions(ResponseModel):
     """Predictions of all instances, in their order."""
 
     predictions: tuple[InstancePrediction, ...]
 
 
-class EncodedPicture(Answer):
+class EncodedPicture(ResponseModel):
     """A PNG in base64."""
 
     b64: str
 
 
-class InstanceExplanation(Answer):
+class InstanceExplanation(ResponseModel):
     """Class-activation map of one instance."""
 
     label: Label = Field(alias="class")
@@ -215,7 +215,7 @@ class InstanceExplanation(Answer):
     heatmap: EncodedPicture
 
 
-class Explanations(Answer):
+class InstanceExplanations(ResponseModel):
     """Class-activation maps of all instances, in their order."""
 
     explanations: tuple[InstanceExplanation, ...]

@@ -4,16 +4,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.api.answer import Answer
+from shared.api.base import ResponseModel
 
 
-class Alive(Answer):
+class Alive(ResponseModel):
     """Liveness of the process."""
 
     status: Literal["alive"] = "alive"
 
 
-class Ready(Answer):
+class Ready(ResponseModel):
     """Loaded model with verified checksums and golden outputs."""
 
     status: Literal["ready"] = "ready"
@@ -21,7 +21,7 @@ class Ready(Answer):
     version: str
 
 
-class ModelDetails(Answer):
+class ModelDetails(ResponseModel):
     """State of a served network."""
 
     name: str
@@ -29,21 +29,21 @@ class ModelDetails(Answer):
     version: str | None
 
 
-class ModelList(Answer):
+class ModelList(ResponseModel):
     """Served networks; KServe's clients read only `models`."""
 
     models: tuple[str, ...]
     details: tuple[ModelDetails, ...]
 
 
-class KeyLimits(Answer):
+class KeyLimits(ResponseModel):
     """Limits of the calling key; null: no limit."""
 
     requests_a_minute: int | None
     requests_at_once: int | None
 
 
-class UsageLimits(Answer):
+class UsageLimits(ResponseModel):
     """Accepted formats and limits of use."""
 
     body_mb: int = Field(description="Maximum size of an image file and of a body other than a form, in MB")

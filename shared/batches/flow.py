@@ -30,7 +30,7 @@ class BatchEnded(MammoError):
     http_status = 409
 
 
-class End(Record):
+class BatchEnd(Record):
     """How a batch ended, and how far it was then."""
 
     state: Literal["done", "cancelled"]
@@ -39,7 +39,7 @@ class End(Record):
     failed: int
 
 
-class Mark(NamedTuple):
+class PartMarker(NamedTuple):
     """A part is done. `failed` of its images have no finding; `when` is in seconds since the epoch."""
 
     part: str
@@ -124,12 +124,12 @@ def missing(store: ObjectStore, plan: BatchPlan) -> Iterator[str]:
     return (part for part in plan.names() if part not in done)
 
 
-def marks(store: ObjectStore, plan: BatchPlan) -> Iterator[Mark]:
+def marks(store: ObjectStore, plan: BatchPlan) -> Iterator[PartMarker]:
     """The parts that are done, in order."""
     prefix = layout.batch_marks(plan.batch)
     for entry in store.entries(prefix):
         part, _, failed = entry.key.removeprefix(prefix).partition("-")
-        yield Mark(part, int(failed), entry.modified)
+        yield PartMarker(part, int(failed), entry.modified)
 
 
 def read_results(store: ObjectStore, plan: BatchPlan) -> Iterator[bytes]:
@@ -171,14 +171,14 @@ def _end(store: ObjectStore, queue: Queue, plan: BatchPlan) -> None:
 
 def _write_end(store: ObjectStore, plan: BatchPlan, state: Literal["done", "cancelled"]) -> None:
     done, failed, _ = _count(store, plan)
-    end = End(state=state, when=_time(datetime.now(UTC).timestamp()), done=done, failed=failed)
+    end = BatchEnd(state=state, when=_time(datetime.now(UTC).timestamp()), done=done, failed=failed)
     with suppress(PreconditionFailed):  # it has ended otherwise, or another worker saw the end too
         store.put(layout.batch_end(plan.batch), end.model_dump_json(indent=1).encode(), if_absent=True)
 
 
-def _read_end(store: ObjectStore, plan: BatchPlan) -> End | None:
+def _read_end(store: ObjectStore, plan: BatchPlan) -> BatchEnd | None:
     try:
-        return End.model_validate_json(store.get(layout.batch_end(plan.batch)))
+        return BatchEnd.model_validate_json(store.get(layout.batch_end(plan.batch)))
     except ObjectNotFound:
         return None
 

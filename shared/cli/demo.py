@@ -16,8 +16,9 @@ from typing import NoReturn
 from shared.cli.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
 from shared.cli.pretrained import choose_weights, fetch_imagenet
 from shared.cli.progress import follow
-from shared.client import InferenceClient, SentFilm
-from shared.datasets.sources import FilmSource, open_source
+from shared.client import FilmUpload, InferenceClient
+from shared.datasets.entries import FilmSource
+from shared.datasets.sources import open_source
 from shared.datasets.synthetic_exams import exposures, write_exams
 from shared.domain.films import Dataset, Film, Manifest
 from shared.domain.records import CLASSES, Label
@@ -27,10 +28,9 @@ from shared.modelling.card import ModelCard
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS
 from shared.modelling.profiles import profile
 from shared.modelling.recipes import PROTOCOLS
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.runs import pipeline
-from shared.runs.plan import TORCHVISION, Choices, Plan, make_plan
+from shared.runs.plan import TORCHVISION, Plan, RunOptions, make_plan
 from shared.store import layout, models
 from shared.store.ingest import film_key, ingest
 from shared.store.interface import ObjectStore
@@ -92,7 +92,7 @@ def _serve_until_interrupted(check: Callable[[], None]) -> None:
 def _main_job(
     stack: Stack, source: FilmSource, weights: Path | None, profile_name: str, check: Callable[[], None]
 ) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     with reporting() as report:
         ingested = ingest(store, source, "synthetic" if source.synthetic else "mias", report)
     manifest = ingested.manifest
@@ -105,13 +105,13 @@ def _main_job(
 
     plan = _plan(store, ingested.dataset, weights, profile_name)
     console.print(f"run {plan.run}, profile {plan.profile}")
-    pipeline.start(store, Broker(make_app(stack.settings), connect(stack.settings), patient=False), plan)
+    pipeline.start(store, Broker.open(stack.settings.broker), plan)
     follow(store, plan, check)
 
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
     exam = _unseen_exam(manifest, models.read_card(store, "resnet50", client.model().version))
-    answer = client.predict_exam([_sent(film, store.get(film_key(ingested.dataset, film.id))) for film in exam])
+    answer = client.predict_exam([_sent(film, store.get(film_key(ingested.dataset, film))) for film in exam])
     console.print()
     evaluation = read_evaluation(store, plan.run)
     console.print(evaluation_table(evaluation))
@@ -141,7 +141,7 @@ def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_na
     return make_plan(
         dataset,
         profile(profile_name),
-        Choices(networks=NETWORKS, protocols=PROTOCOLS, weights=chosen, promote=("resnet50",), seed=_SEED),
+        RunOptions(networks=NETWORKS, protocols=PROTOCOLS, weights=chosen, promote=("resnet50",), seed=_SEED),
     )
 
 
@@ -160,8 +160,8 @@ def _truth(exam: list[Film]) -> dict[str, Label]:
     }
 
 
-def _sent(film: Film, data: bytes) -> SentFilm:
-    return SentFilm(data, name=film.id, view=film.view, side="L" if film.side == "left" else "R")
+def _sent(film: Film, data: bytes) -> FilmUpload:
+    return FilmUpload(data, name=film.id, view=film.view, side="L" if film.side == "left" else "R")
 
 
 def _synthetic_films(folder: Path, patients: int) -> FilmSource:

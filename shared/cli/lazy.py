@@ -12,7 +12,7 @@ STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": "markdown"
 """How every Typer of the command line is made, so that help and errors look alike."""
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """A command as the list of commands shows it.
 
     `target` names the command's function, or the Typer of a group of commands, as `module:attribute`. `summary` is the
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 class LazyGroup(TyperGroup):
     """Import the module of a command once that command is chosen; subclasses name the `entries`."""
 
-    entries: ClassVar[Mapping[str, Entry]] = {}
+    entries: ClassVar[Mapping[str, CommandEntry]] = {}
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -49,7 +49,7 @@ class LazyGroup(TyperGroup):
 class _Loaded(Mapping[str, Any]):
     """The commands themselves by name; to look one up imports its module."""
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, entries: Mapping[str, CommandEntry]) -> None:
         self._entries = entries
 
     def __getitem__(self, name: str) -> Any:

@@ -8,92 +8,92 @@ from typing import ClassVar
 import typer
 from rich.console import Console
 
-from shared.cli.lazy import STYLE, Entry, LazyGroup
+from shared.cli.lazy import STYLE, CommandEntry, LazyGroup
 from shared.errors import MammoError
 
 FAILURE, INTERRUPTED = 1, 130
 
 
-class Mammo(LazyGroup):
+class MammoCommands(LazyGroup):
     """All commands, in the order in which help lists them."""
 
-    entries: ClassVar[Mapping[str, Entry]] = {
-        "ingest": Entry(
+    entries: ClassVar[Mapping[str, CommandEntry]] = {
+        "ingest": CommandEntry(
             "shared.cli.runs:ingest",
             "Runs",
             "Check a data set film by film and copy it into the store; safe to repeat.",
         ),
-        "run": Entry(
+        "run": CommandEntry(
             "shared.cli.runs:run",
             "Runs",
             "Run the pipeline: augment, segment, train, evaluate, publish, promote.",
         ),
-        "train": Entry(
+        "train": CommandEntry(
             "shared.cli.runs:train",
             "Runs",
             "Retrain one network with the patient-wise protocol; publish a new version.",
         ),
-        "status": Entry(
+        "status": CommandEntry(
             "shared.cli.runs:status",
             "Runs",
             "Show a run's progress and rate, from the store and the queue.",
         ),
-        "resume": Entry(
+        "resume": CommandEntry(
             "shared.cli.runs:resume",
             "Runs",
             "Enqueue a run's missing work; jobs that were given up are tried again.",
         ),
-        "retry": Entry(
+        "retry": CommandEntry(
             "shared.cli.runs:retry",
             "Runs",
             "Retry films that were set aside, after fixing the cause; resume the run.",
         ),
-        "cancel": Entry(
+        "cancel": CommandEntry(
             "shared.cli.runs:cancel",
             "Runs",
             "Cancel a run; finished work is kept, and `mammo resume` continues it.",
         ),
-        "predict": Entry(
+        "predict": CommandEntry(
             "shared.cli.serving:predict",
             "Services",
             "Send one or several films of a patient to the inference service.",
         ),
-        "serve": Entry(
+        "serve": CommandEntry(
             "shared.cli.serving:serve",
             "Services",
             "Run the inference service (gunicorn) in the foreground.",
         ),
-        "worker": Entry(
+        "worker": CommandEntry(
             "shared.cli.serving:worker",
             "Services",
             "Run one worker in the foreground.",
         ),
-        "demo": Entry(
+        "demo": CommandEntry(
             "shared.cli.serving:demo",
             "Try it",
             "Run all services and the pipeline on this machine, then serve the model.",
         ),
-        "synthesize": Entry(
+        "synthesize": CommandEntry(
             "shared.cli.serving:synthesize",
             "Try it",
             "Generate a data set of SYNTHETIC films.",
         ),
-        "augment": Entry(
+        "augment": CommandEntry(
             "shared.cli.augmenting:augment",
             "Try it",
             "Print an augmentation recipe as JSON, or draw a film's augmented variants.",
         ),
-        "models": Entry(
+        "models": CommandEntry(
             "shared.cli.models:app",
             "Models",
             "List, inspect, promote and roll back published models.",
         ),
-        "batch": Entry(
+        "batch": CommandEntry(
             "shared.cli.batches:app",
             "Services",
             "Predict many images of the object store in the background.",
         ),
-        "keys": Entry(
+        "keys": CommandEntry(
             "shared.cli.keys:app",
             "Services",
             "API keys of the inference service: create, list, rotate, revoke.",
@@ -102,7 +102,7 @@ class Mammo(LazyGroup):
 
 
 app = typer.Typer(
-    cls=Mammo,
+    cls=MammoCommands,
     no_args_is_help=True,
     help="Mammostack: breast-cancer detection from mammograms as a set of services. For research only; not a "
     "medical device.",

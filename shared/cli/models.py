@@ -10,7 +10,7 @@ from shared.cli.console import console, listing, show_listing
 from shared.errors import InputError, ModelCorrupt, ModelNotFound
 from shared.modelling.card import ModelCard
 from shared.modelling.network_table import NETWORKS, NETWORKS_TEXT
-from shared.settings import StoreSettings, settings
+from shared.settings import StoreSettings, read_settings
 from shared.store import models
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -76,7 +76,7 @@ def promote(
         raise InputError("--force skips the promotion gate; give the reason with --reason")
     why = reason or "promoted by hand"
     move = models.promote(
-        _store(), network, version, models.Reason(by=_who(), why=why), force=force, alias=_alias(alias)
+        _store(), network, version, models.MoveReason(by=_who(), why=why), force=force, alias=_alias(alias)
     )
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
@@ -85,7 +85,7 @@ def promote(
 def rollback(network: Network, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
     """Put the previous version back into production."""
     why = reason or "rolled back by hand"
-    move = models.rollback(_store(), network, models.Reason(by=_who(), why=why), alias=_alias(alias))
+    move = models.rollback(_store(), network, models.MoveReason(by=_who(), why=why), alias=_alias(alias))
     console.print(f"{network} {move.version} is {_in_place(move)}{_before(move)}")
 
 
@@ -134,4 +134,4 @@ def _before(move: models.AliasMove) -> str:
 
 
 def _store() -> ObjectStore:
-    return open_store(settings(StoreSettings))
+    return open_store(read_settings(StoreSettings))

@@ -18,13 +18,12 @@ from shared.errors import ObjectNotFound, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
 from shared.modelling.profiles import Profile, profile
 from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Queue
 from shared.runs import pipeline
-from shared.runs.plan import TORCHVISION, Choices, Plan, check_plan, make_plan, read_plan
+from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.runs.status import read_status
-from shared.settings import BrokerSettings, StoreSettings, settings
+from shared.settings import BrokerSettings, StoreSettings, read_settings
 from shared.store import ingest as ingestion
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -48,7 +47,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the 
 
 
 @dataclass(frozen=True)
-class Start:
+class StartOptions:
     """What a new run starts from, as its options name it."""
 
     dataset: str
@@ -97,8 +96,8 @@ def run(
     protocols = [as_protocol(name) for name in protocol or PROTOCOLS]
     promoted = [name for name in networks if name == "resnet50" and promote]
     _start(
-        Start(dataset, profile_name, recipe, weights, strided, from_scratch),
-        Choices(networks=networks, protocols=protocols, weights={}, promote=promoted, seed=seed),
+        StartOptions(dataset, profile_name, recipe, weights, strided, from_scratch),
+        RunOptions(networks=networks, protocols=protocols, weights={}, promote=promoted, seed=seed),
         wait=wait,
     )
 
@@ -120,8 +119,8 @@ def train(
     """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
     _start(
-        Start(dataset, profile_name, recipe, weights, strided, from_scratch),
-        Choices(
+        StartOptions(dataset, profile_name, recipe, weights, strided, from_scratch),
+        RunOptions(
             networks=networks,
             protocols=("patient",),
             weights={},
@@ -153,6 +152,11 @@ def status(
             time.sleep(1)
             current = read_status(store, run, queue)
             live.update(status_table(current))
+    if current.films_changed:
+        console.print(
+            f"[yellow]the data set {current.dataset} holds other films by now[/]: this run can't be resumed, and its "
+            f"report and models are of the former films; `mammo run --dataset {current.dataset}` starts a new run"
+        )
     if current.state in ("failed", "cancelled"):
         raise RunError(failure_line(current))
     if current.failures:
@@ -164,7 +168,11 @@ def status(
 def resume(
     run: Annotated[str, typer.Argument(help="The run to finish.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check every image first, and recreate damaged or missing ones.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Check every image and its source first, and recreate what is damaged, missing or of other films.",
+        ),
     ] = False,
     wait: Wait = False,
 ) -> None:
@@ -205,7 +213,7 @@ def _tell_enqueued(store: ObjectStore, run: str, count: int, wait: bool) -> None
         _show(store, read_plan(store, run))
 
 
-def _start(start: Start, choices: Choices, *, wait: bool) -> None:
+def _start(start: StartOptions, choices: RunOptions, *, wait: bool) -> None:
     """Start a run; the weights in `choices` are filled in from the options."""
     store, queue, chosen_profile = _store(), _queue(), _chosen_profile(start)
     films = _read_dataset(store, start.dataset)
@@ -229,7 +237,7 @@ def _start(start: Start, choices: Choices, *, wait: bool) -> None:
         _show(store, plan)
 
 
-def _chosen_profile(start: Start) -> Profile:
+def _chosen_profile(start: StartOptions) -> Profile:
     """Return the profile with what the options change in it."""
     chosen = profile(start.profile)
     if start.recipe is not None:
@@ -269,8 +277,8 @@ def _show(store: ObjectStore, plan: Plan) -> None:
 
 
 def _store() -> ObjectStore:
-    return open_store(settings(StoreSettings))
+    return open_store(read_settings(StoreSettings))
 
 
 def _queue() -> Queue:
-    return Broker(make_app(settings(BrokerSettings)), connect(settings(BrokerSettings)), patient=False)
+    return Broker.open(read_settings(BrokerSettings))

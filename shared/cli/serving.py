@@ -11,10 +11,11 @@ from shared.addresses import netloc
 from shared.api.exams import ExamPrediction
 from shared.api.predictions import PredictionAnswer
 from shared.cli.console import console, reporting, show_exam, show_prediction
-from shared.client import InferenceClient, SentFilm, read_image
+from shared.client import FilmUpload, InferenceClient, read_image
 from shared.errors import InputError
 from shared.local.commands import WORKERS, inference_command, worker_command
-from shared.settings import WORKER_GROUPS, ServingSettings, client_key, settings
+from shared.settings import WORKERS as WORKER_SETTINGS
+from shared.settings import ClientSettings, InferenceProcessSettings, read_settings
 from shared.store.api_keys import new_key, read_keys
 from shared.store.objects import open_store
 
@@ -35,12 +36,12 @@ def predict(
     """Send one or several films of a patient to the inference service."""
     if heatmap is not None and len(files) > 1:
         raise InputError("--heatmap works with one film; give a single file")
-    client, images = InferenceClient(url, client_key()), [read_image(file) for file in files]
+    client, images = InferenceClient(url, read_settings(ClientSettings).key), [read_image(file) for file in files]
     answer: PredictionAnswer | ExamPrediction
     if len(images) == 1:
         answer = client.predict(images[0], operating_point=operating_point)
     else:
-        films = [SentFilm(image, file.name) for file, image in zip(files, images, strict=True)]
+        films = [FilmUpload(image, file.name) for file, image in zip(files, images, strict=True)]
         answer = client.predict_exam(films, operating_point=operating_point)
     if heatmap is not None:
         heatmap.write_bytes(client.explain(images[0]))
@@ -56,15 +57,16 @@ def predict(
 
 def serve() -> None:
     """Run the inference service (gunicorn) in the foreground."""
-    config = settings(ServingSettings)
-    if config.serves_loopback_alone and not client_key() and not read_keys(open_store(config)).keys:
+    settings = read_settings(InferenceProcessSettings)
+    serving = settings.serving
+    if serving.serves_loopback_alone and not settings.client.key and not read_keys(open_store(settings.store)).keys:
         os.environ["MAMMO_API_KEY"] = key = new_key()
         console.print(
             f"There are no API keys yet. Until it stops, the service accepts this one (loopback only):\n  {key}"
         )
         console.print("Use it with: export MAMMO_API_KEY=... or curl -H 'Authorization: Bearer ...'")
-    address = netloc(config.serve_host, config.serve_port)
-    console.print(f"serving {config.serve_network} ({config.serve_alias}) on http://{address}")
+    address = netloc(serving.host, serving.port)
+    console.print(f"serving {serving.network} ({serving.alias}) on http://{address}")
     _become(inference_command())
 
 
@@ -72,7 +74,7 @@ def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKE
     """Run one worker in the foreground."""
     if service not in WORKERS:
         raise InputError(f"there is no worker '{service}'; choose one of {', '.join(WORKERS)}")
-    settings(WORKER_GROUPS[service])
+    read_settings(WORKER_SETTINGS[service])
     _become(worker_command(service))
 
 

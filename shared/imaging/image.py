@@ -30,7 +30,7 @@ class WindowPreset:
 
 
 @dataclass(frozen=True)
-class FileFacts:
+class FileMetadata:
     """Facts that an image file states about itself, apart from its pixels. None and () stand for unknown."""
 
     view_modifiers: tuple[str, ...] | None = None
@@ -62,7 +62,7 @@ class Image:
     laterality: Literal["L", "R"] | None = None
     view: str | None = None
     """MLO, CC and such: one of the codes of DICOM's view positions."""
-    about: FileFacts = FileFacts()
+    metadata: FileMetadata = FileMetadata()
 
     @property
     def full_size(self) -> tuple[int, int]:

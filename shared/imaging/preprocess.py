@@ -46,7 +46,7 @@ class Preprocessing(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedFilm:
     """`input` (float32, 1 x size x size, 0..1) is what the network sees; `bits` the depth of the file's pixels;
     `gate` says how far the film looks like a mammogram."""
 
@@ -56,23 +56,23 @@ class Prepared:
     gate: Gate
 
 
-def prepare(data: bytes, preprocessing: Preprocessing) -> Prepared:
+def prepare(data: bytes, preprocessing: Preprocessing) -> PreparedFilm:
     """From an image file to the network's input. Raises ImageError."""
     return prepare_image(decode(data, preprocessing.least_edge), preprocessing)
 
 
-def prepare_image(image: Image, preprocessing: Preprocessing) -> Prepared:
+def prepare_image(image: Image, preprocessing: Preprocessing) -> PreparedFilm:
     """From a decoded image to the network's input. Raises NotAMammogram: no breast is found, or the gate says no."""
     segmentation = segment(image.pixels, image.bits, image.view)
     gate = segmentation.gate
     if not gate.passed:
         raise NotAMammogram(gate.reason, gate_score=gate.score)
-    part = _part(segmentation.box)
+    part = _crop_of(segmentation.box)
     if segmentation.halved is not None and _can_spare_half(part.edge, preprocessing):
-        seen = _seen(segmentation.halved, segmentation.drawn, part.halved(), preprocessing, segmentation.flipped)
+        seen = _input_of(segmentation.halved, segmentation.drawn, part.halved(), preprocessing, segmentation.flipped)
     else:
-        seen = _seen(segmentation.pixels, segmentation.mask, part, preprocessing, segmentation.flipped)
-    return Prepared(seen, segmentation, image.bits, gate)
+        seen = _input_of(segmentation.pixels, segmentation.mask, part, preprocessing, segmentation.flipped)
+    return PreparedFilm(seen, segmentation, image.bits, gate)
 
 
 def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> Float32Array:
@@ -87,10 +87,10 @@ def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> Fl
     x, y, width, height = cv2.boundingRect(mask)
     if width == 0:
         raise NotAMammogram("the mask is empty", advice="segment the film first")
-    return _seen(film, mask, _part((x, y, width, height)), preprocessing)
+    return _input_of(film, mask, _crop_of((x, y, width, height)), preprocessing)
 
 
-class _Part(NamedTuple):
+class _Crop(NamedTuple):
     """What of an oriented film the network sees, in its pixels: a square, and the column `right` of it at which it
     begins to be empty."""
 
@@ -99,26 +99,28 @@ class _Part(NamedTuple):
     right: int
     edge: int
 
-    def halved(self) -> "_Part":
+    def halved(self) -> "_Crop":
         """The same in pixels of half the film."""
-        return _Part(*(value // 2 for value in self))
+        return _Crop(*(value // 2 for value in self))
 
 
-def _part(box: Box) -> _Part:
+def _crop_of(box: Box) -> _Crop:
     """That of a mask's box. Its lengths can be halved twice; half of it is the part of half a box."""
     x, y, width, height = box
     edge = -(-max(width, height) // _EVEN) * _EVEN
-    return _Part(x, y - 2 * ((edge - height) // 4), x + -(-width // _EVEN) * _EVEN, edge)
+    return _Crop(x, y - 2 * ((edge - height) // 4), x + -(-width // _EVEN) * _EVEN, edge)
 
 
 def input_square(box: Box) -> tuple[int, int, int]:
     """The square that the network sees of a mask's box (x, y, width, height): left, top and edge in pixels of the
     oriented film. It may reach beyond the film; the edge is even, for it is halved."""
-    left, top, _, edge = _part(box)
+    left, top, _, edge = _crop_of(box)
     return left, top, edge
 
 
-def _seen(film: Pixels, mask: _Grey, part: _Part, preprocessing: Preprocessing, flipped: bool = False) -> Float32Array:
+def _input_of(
+    film: Pixels, mask: _Grey, part: _Crop, preprocessing: Preprocessing, flipped: bool = False
+) -> Float32Array:
     """The network's input of a film that may be `flipped`, and need not be blackened, and of its oriented mask."""
     edge, strip, covered = part.edge, _strip(film, part, flipped), _strip(mask, part)
     while _can_spare_half(edge, preprocessing) and edge % 2 == strip.shape[1] % 2 == 0:
@@ -148,7 +150,7 @@ def _levels(film: Pixels) -> int:
     return 256 if film.dtype == np.uint8 else 65536
 
 
-def _strip(pixels: Pixels, part: _Part, flipped: bool = False) -> Pixels:
+def _strip(pixels: Pixels, part: _Crop, flipped: bool = False) -> Pixels:
     """The columns of a part that are not empty, 0 beyond the film; mirrored where the film is yet to be `flipped`."""
     height, width = pixels.shape
     above, below, beyond = max(0, -part.top), max(0, part.top + part.edge - height), max(0, part.right - width)

@@ -17,7 +17,7 @@ from shared.errors import MammoError
 from shared.local import broker
 from shared.local.commands import ROOT, WORKERS, inference_command, worker_command
 from shared.local.processes import ProcessDied, Processes
-from shared.settings import Settings
+from shared.settings import BrokerSettings, QueueSettings, StoreSettings
 from shared.store.api_keys import new_key
 
 _READY_S = 60.0
@@ -37,9 +37,9 @@ class BrokerDataUnreadable(MammoError):
 
 @dataclass(frozen=True)
 class Stack:
-    """The running system: settings, processes, the service's address and key."""
+    """The running system: settings of its store and broker, processes, the service's address and key."""
 
-    settings: Settings
+    settings: QueueSettings
     url: str
     key: str
     processes: Processes
@@ -86,12 +86,9 @@ def running_stack(
             label = f"{name}-worker" if name == "inference" else name  # beside the service of that name
             processes.start(label, worker_command(name), environment | (of_worker or {}).get(name, {}))
         processes.start("inference", inference_command(), environment)
-        settings = Settings(
-            _env_file=None,
-            store=store,
-            redis_url=SecretStr(config.url),
-            s3_endpoint_url=(extra or {}).get("MAMMO_S3_ENDPOINT_URL"),
-            serve_port=port,
+        settings = QueueSettings(
+            store=StoreSettings(url=store, s3_endpoint_url=(extra or {}).get("MAMMO_S3_ENDPOINT_URL")),
+            broker=BrokerSettings(redis_url=SecretStr(config.url)),
         )
         yield Stack(settings, f"http://127.0.0.1:{port}", key, processes)
 

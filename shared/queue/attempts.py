@@ -13,7 +13,7 @@ from shared.errors import MammoError, QueueUnavailable, StoreMisconfigured, Stor
 from shared.queue.messages import Kind
 
 T = TypeVar("T")
-OUTSIDE = (StoreUnavailable, StoreMisconfigured, QueueUnavailable)
+INFRASTRUCTURE_ERRORS = (StoreUnavailable, StoreMisconfigured, QueueUnavailable)
 """Errors of the surroundings: no film is to blame for them."""
 
 _LONGEST_TEXT = 2000
@@ -26,7 +26,7 @@ class WorkerLost(MammoError):
     code = "worker-lost"
 
 
-class Tries(Protocol):
+class AttemptCounter(Protocol):
     """Counts the tries of a film; see `broker.Broker`."""
 
     def begin_try(self, run: str, kind: Kind, film: str) -> int: ...
@@ -44,7 +44,7 @@ class GivenUp:
 
 
 def attempt(
-    tries: Tries,
+    tries: AttemptCounter,
     run: str,
     kind: Kind,
     film: str,
@@ -64,7 +64,7 @@ def attempt(
     while (begun := tries.begin_try(run, kind, film)) <= max_tries:
         try:
             done = work()
-        except OUTSIDE:
+        except INFRASTRUCTURE_ERRORS:
             tries.take_back_try(run, kind, film)
             raise
         except hopeless as error:

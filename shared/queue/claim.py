@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from shared.domain.records import Record
 from shared.errors import MammoError, ObjectNotFound, PreconditionFailed
 from shared.queue.lease import LeaseHeld
-from shared.store.interface import Entry, ObjectStore, Stored
+from shared.store.interface import ObjectEntry, ObjectStore, StoredObject
 
 
 class Superseded(MammoError):
@@ -82,7 +82,7 @@ class FencedStore:
         """Notes that the owner left in good order. Raises Superseded."""
         self._replace(self.claim.model_copy(update={"released": True}))
 
-    def read(self, key: str) -> Stored:
+    def read(self, key: str) -> StoredObject:
         return self._store.read(key)
 
     def get(self, key: str) -> bytes:
@@ -94,7 +94,7 @@ class FencedStore:
     def size(self, key: str) -> int:
         return self._store.size(key)
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
         return self._store.entries(prefix)
 
     def list(self, prefix: str) -> Iterator[str]:

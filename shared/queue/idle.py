@@ -8,7 +8,7 @@ from collections.abc import Callable
 from celery import signals
 
 
-class IdleWatch:
+class IdleMonitor:
     """Knows since when no unit is at work in this process."""
 
     def __init__(self) -> None:

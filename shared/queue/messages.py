@@ -36,7 +36,7 @@ class Message(Record):
     unit: str
 
 
-class Depth(Record):
+class QueueDepth(Record):
     """How many messages wait in each queue, and how many are in the hands of workers, of all runs together."""
 
     waiting: dict[str, int]
@@ -66,7 +66,7 @@ class Queue(Protocol):
     def forget_tries(self, run: str) -> None:
         """Films of the run that killed their worker get all their tries again."""
 
-    def depth(self) -> Depth: ...
+    def depth(self) -> QueueDepth: ...
 
 
 def task_name(kind: Kind) -> str:

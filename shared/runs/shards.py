@@ -8,17 +8,17 @@ from typing import Generic
 
 from shared.domain.films import SetAside, Shard, Variant
 from shared.errors import ObjectNotFound
-from shared.queue.attempts import GivenUp, T, Tries, attempt, code_of, text_of
+from shared.queue.attempts import AttemptCounter, GivenUp, T, attempt, code_of, text_of
 from shared.queue.messages import Stage
 from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
-from shared.store.prefetch import Files, OverlappedStore
+from shared.store.prefetch import ObjectAccess, PrefetchingStore
 
 _READERS = 8
 
 
 @dataclass(frozen=True)
-class Source(Generic[T]):
+class ShardInput(Generic[T]):
     """What a shard is made from: something for each film, the digest of it all, and what was set aside before."""
 
     films: Mapping[str, T]
@@ -33,20 +33,20 @@ class ShardStage(Generic[T]):
 
     stage: Stage
     recipe: Callable[[Plan], str]
-    read_source: Callable[[ObjectStore, Plan, str], Source[T]]
-    work: Callable[[Files, Plan, T], list[Variant]]
+    read_source: Callable[[ObjectStore, Plan, str], ShardInput[T]]
+    work: Callable[[ObjectAccess, Plan, T], list[Variant]]
     reads: Callable[[Plan, T], Iterable[str]] = lambda _plan, _film: ()
 
 
 def do_shard(
-    way: ShardStage[T], store: ObjectStore, plan: Plan, shard: str, tries: Tries, max_tries: int
+    way: ShardStage[T], store: ObjectStore, plan: Plan, shard: str, tries: AttemptCounter, max_tries: int
 ) -> tuple[SetAside, ...]:
     """Does all films of a shard and stores its manifest last; returns the films that were set aside in this stage."""
     source = way.read_source(store, plan, shard)
     variants: list[Variant] = []
     aside: list[SetAside] = []
     films = tuple(source.films.items())
-    with OverlappedStore(store) as files:
+    with PrefetchingStore(store) as files:
         for number, (film, what) in enumerate(films):
             for _, soon in films[number : number + 2]:
                 files.expect(way.reads(plan, soon))
@@ -68,7 +68,7 @@ def do_shard(
 
 
 def _do_film(
-    way: ShardStage[T], files: Files, plan: Plan, film: str, what: T, tries: Tries, max_tries: int
+    way: ShardStage[T], files: ObjectAccess, plan: Plan, film: str, what: T, tries: AttemptCounter, max_tries: int
 ) -> list[Variant] | SetAside:
     done = attempt(tries, plan.run, way.stage, film, max_tries, lambda: way.work(files, plan, what))
     if isinstance(done, GivenUp):

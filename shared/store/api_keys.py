@@ -97,7 +97,7 @@ def describe_key(
 def read_keys(store: ObjectStore) -> KeyRing:
     """All keys; an empty ring where none was ever made."""
     try:
-        return KeyRing.model_validate_json(store.get(layout.access()))
+        return KeyRing.model_validate_json(store.get(layout.api_keys()))
     except ObjectNotFound:
         return KeyRing()
 
@@ -160,16 +160,16 @@ def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing]) -> None:
     """Read, change and write the keys; retry if another process was faster."""
     for attempt in range(_TRIES):
         try:
-            stored = store.read(layout.access())
+            stored = store.read(layout.api_keys())
         except ObjectNotFound:
             stored = None
         ring = change(KeyRing.model_validate_json(stored.data) if stored else KeyRing())
         document = ring.model_dump_json(indent=1).encode()
         try:
             if stored:
-                store.put(layout.access(), document, if_match=stored.etag)
+                store.put(layout.api_keys(), document, if_match=stored.etag)
             else:
-                store.put(layout.access(), document, if_absent=True)
+                store.put(layout.api_keys(), document, if_absent=True)
             return
         except PreconditionFailed:
             if attempt == _TRIES - 1:

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
-from shared.store.interface import Entry, Stored
+from shared.store.interface import ObjectEntry, StoredObject
 
 ABANDONED_AFTER = 60.0  # seconds; a living writer has long finished its partial file by then
 
@@ -26,9 +26,9 @@ class DirectoryStore:
         with _translated("MAMMO_STORE"):
             (self.root / ".partial").mkdir(parents=True, exist_ok=True)
 
-    def read(self, key: str) -> Stored:
+    def read(self, key: str) -> StoredObject:
         data = self.get(key)
-        return Stored(data, hashlib.sha256(data).hexdigest())
+        return StoredObject(data, hashlib.sha256(data).hexdigest())
 
     def get(self, key: str) -> bytes:
         with _reading(key):
@@ -74,7 +74,7 @@ class DirectoryStore:
             raise ObjectNotFound(key)
         return found.st_size
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
         base = self._path(prefix) if prefix else self.root
         found = (
             (Path(folder) / name).relative_to(self.root).as_posix()
@@ -83,7 +83,7 @@ class DirectoryStore:
         )
         for key in sorted(key for key in found if not key.startswith(".partial/")):
             with suppress(FileNotFoundError):  # deleted since it was found
-                yield Entry(key, (self.root / key).stat().st_mtime)
+                yield ObjectEntry(key, (self.root / key).stat().st_mtime)
 
     def list(self, prefix: str) -> Iterator[str]:
         return (entry.key for entry in self.entries(prefix))

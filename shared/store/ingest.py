@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.datasets.sources import FilmSource
-from shared.domain.films import Dataset, FilmShard, Manifest, describe
+from shared.datasets.entries import FilmSource, read_manifest
+from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe
 from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
 from shared.store import layout
 from shared.store.interface import ObjectStore
-from shared.store.unnamed import remove_unnamed
+from shared.store.unreferenced import remove_unreferenced
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and how much there is (0 while that is not known)."""
 
 _CONTENT = re.compile(r"([0-9a-f]{64}/)?(films|manifests)/.*")
@@ -35,14 +35,16 @@ class Ingested:
     written: int
 
 
-def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progress = lambda *_: None) -> Ingested:
+def ingest(
+    store: ObjectStore, source: FilmSource, dataset: str, progress: ProgressCallback = lambda *_: None
+) -> Ingested:
     """Write `raw/<dataset>/`; repeating it changes nothing or completes it.
 
     Raises:
         DatasetError: the source is invalid, or other films are stored under this name.
     """
     layout.check_name("data set", dataset)
-    manifest = source.manifest(dataset, lambda done: progress("checking films", done, 0))
+    manifest = read_manifest(source, dataset, lambda done: progress("checking films", done, 0))
     description = describe(manifest)
     with suppress(ObjectNotFound):
         description = _same(read_dataset(store, dataset), description)
@@ -52,7 +54,7 @@ def ingest(store: ObjectStore, source: FilmSource, dataset: str, progress: Progr
 
 
 def _write_films(
-    store: ObjectStore, source: FilmSource, dataset: Dataset, manifest: Manifest, progress: Progress
+    store: ObjectStore, source: FilmSource, dataset: Dataset, manifest: Manifest, progress: ProgressCallback
 ) -> int:
     """Store missing films and return their number.
 
@@ -60,13 +62,14 @@ def _write_films(
         DatasetError: a film has changed meanwhile.
     """
     present = set(store.list(layout.raw_films(dataset.dataset, dataset.content)))
-    digests, written = {film.id: film.sha256 for film in manifest.films}, 0
-    for done, image in enumerate(source.images(), 1):
-        key = film_key(dataset, image.film)
-        if hashlib.sha256(image.data).hexdigest() != digests[image.film]:
-            raise DatasetError(image.name, "changed during ingestion; start again")
+    films, written = {film.id: film for film in manifest.films}, 0
+    for done, entry in enumerate(source.entries(), 1):
+        film, data = films[entry.id], source.files.read(entry.file)
+        key = film_key(dataset, film)
+        if hashlib.sha256(data).hexdigest() != film.sha256:
+            raise DatasetError(entry.file.name, "changed during ingestion; start again")
         if key not in present:
-            store.put(key, image.data)
+            store.put(key, data)
             written += 1
         progress("storing films", done, len(manifest.films))
     return written
@@ -89,7 +92,7 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
     except PreconditionFailed:
         stored = read_dataset(store, dataset.dataset)
     named = tuple(part(stored.dataset, stored.content) for part in (layout.raw_films, layout.raw_manifests))
-    remove_unnamed(store, layout.raw(stored.dataset), named, _CONTENT)
+    remove_unreferenced(store, layout.raw(stored.dataset), named, _CONTENT)
     return _same(stored, dataset)
 
 
@@ -134,12 +137,20 @@ def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
     names = shard_names(description.films, description.shard_films)
     shards = [FilmShard.model_validate_json(store.get(shard_key(description, name))) for name in names]
     films = tuple(film for shard in shards for film in shard.films)
-    return Manifest(dataset=dataset, synthetic=description.synthetic, films=films)
+    return Manifest(
+        dataset=dataset,
+        synthetic=description.synthetic,
+        terms=description.terms,
+        labelling=description.labelling,
+        films=films,
+    )
 
 
-def film_key(dataset: Dataset, film: str) -> str:
+def film_key(dataset: Dataset, film: Film) -> str:
     """Return the key of a film of an ingested data set."""
-    return layout.raw_film(dataset.dataset, dataset.content, film)
+    if film.key is not None:
+        return f"{layout.raw(dataset.dataset)}{film.key}"
+    return layout.raw_film(dataset.dataset, dataset.content, film.id)
 
 
 def shard_key(dataset: Dataset, shard: str) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     """An object as it was read; `etag` names this version of it."""
 
     data: bytes
@@ -18,7 +18,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ObjectEntry:
     """A listed object; `modified` is in seconds since the epoch, by the store's clock."""
 
     key: str
@@ -28,7 +28,7 @@ class Entry:
 class ObjectStore(Protocol):
     """Whole objects under keys such as `raw/mias/manifest.json`; thread-safe."""
 
-    def read(self, key: str) -> Stored:
+    def read(self, key: str) -> StoredObject:
         """Read an object with its etag.
 
         Raises:
@@ -54,7 +54,7 @@ class ObjectStore(Protocol):
     def size(self, key: str) -> int:
         """Its bytes, without reading them. Raises ObjectNotFound."""
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
         """List all objects below `prefix`, in the order of their keys.
 
         `prefix` is empty or ends with a slash.

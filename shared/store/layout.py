@@ -245,7 +245,7 @@ def batch_end(batch: str) -> str:
     return f"batches/{batch}/end.json"
 
 
-def access() -> str:
+def api_keys() -> str:
     return "access/keys.json"
 
 

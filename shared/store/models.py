@@ -22,7 +22,7 @@ from shared.modelling.predictions import Predictions
 from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
 from shared.store import layout
 from shared.store.interface import ObjectStore
-from shared.store.unnamed import remove_unnamed
+from shared.store.unreferenced import remove_unreferenced
 
 PRODUCTION, CANDIDATE = "production", "candidate"
 ALIASES = (PRODUCTION, CANDIDATE)
@@ -44,14 +44,14 @@ class AliasMove(Record):
 
 
 @dataclass(frozen=True)
-class Reason:
+class MoveReason:
     """Who moves an alias, and why; kept in the audit trail."""
 
     by: str
     why: str
 
 
-class _Pointer(NamedTuple):
+class _AliasState(NamedTuple):
     """The last move of an alias, None when it was never set, and the etag of the object that holds it."""
 
     move: AliasMove | None
@@ -76,7 +76,7 @@ def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> 
     except PreconditionFailed:
         complete = read_card(store, card.network, card.version)
     named = tuple(file_key(complete, name) for name in complete.files)
-    remove_unnamed(store, layout.model(card.network, card.version), named, _FILE)
+    remove_unreferenced(store, layout.model(card.network, card.version), named, _FILE)
     return complete
 
 
@@ -164,7 +164,7 @@ def promote(
     store: ObjectStore,
     network: str,
     version: str,
-    reason: Reason,
+    reason: MoveReason,
     *,
     force: bool = False,
     only_if_better: bool = False,
@@ -198,7 +198,7 @@ def promote(
     return _move(store, network, alias, version, found, reason, forced=force)
 
 
-def rollback(store: ObjectStore, network: str, reason: Reason, *, alias: str = PRODUCTION) -> AliasMove:
+def rollback(store: ObjectStore, network: str, reason: MoveReason, *, alias: str = PRODUCTION) -> AliasMove:
     """Point `alias` back to its previous version.
 
     Raises:
@@ -257,13 +257,13 @@ def _never_set(network: str, alias: str) -> ModelNotFound:
     return ModelNotFound(f"no version of {network} is '{alias}'; set it with `mammo models promote {network} VERSION`")
 
 
-def _current(store: ObjectStore, network: str, alias: str) -> _Pointer:
+def _current(store: ObjectStore, network: str, alias: str) -> _AliasState:
     """Read the current move of an alias and its etag."""
     try:
         stored = store.read(layout.alias(network, alias))
     except ObjectNotFound:
-        return _Pointer(None, "")
-    return _Pointer(AliasMove.model_validate_json(stored.data), stored.etag)
+        return _AliasState(None, "")
+    return _AliasState(AliasMove.model_validate_json(stored.data), stored.etag)
 
 
 def _move(
@@ -271,8 +271,8 @@ def _move(
     network: str,
     alias: str,
     version: str,
-    found: _Pointer,
-    reason: Reason,
+    found: _AliasState,
+    reason: MoveReason,
     *,
     forced: bool = False,
 ) -> AliasMove:

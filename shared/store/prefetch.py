@@ -14,7 +14,7 @@ THREADS = 8
 """Requests at a time. S3 answers within some tens of milliseconds, and an image is made in ten or twenty."""
 
 
-class Files(Protocol):
+class ObjectAccess(Protocol):
     """The part of a store that the worker's computation uses."""
 
     def get(self, key: str) -> bytes:
@@ -27,7 +27,7 @@ class Files(Protocol):
     def put(self, key: str, data: bytes) -> object: ...
 
 
-class OverlappedStore:
+class PrefetchingStore:
     """A store whose reads and writes overlap with computation.
 
     `put` returns before the object is written. Its error is raised by a later `put`, or at the end of the block.

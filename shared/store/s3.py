@@ -33,7 +33,7 @@ from shared.errors import (
     StoreUnsupported,
 )
 from shared.settings import StoreSettings
-from shared.store.interface import Entry, Stored
+from shared.store.interface import ObjectEntry, StoredObject
 
 LARGE = 64 * 2**20  # bytes; a larger object goes up in parts
 ATTEMPTS = 5  # at one request; botocore waits between them, longer each time and by chance
@@ -63,7 +63,7 @@ class S3Store:
 
         They come from the environment, a profile, or the role of the instance or pod.
         """
-        address = urlsplit(settings.store)
+        address = urlsplit(settings.url)
         config = Config(
             connect_timeout=5,
             read_timeout=READ_TIMEOUT,
@@ -86,10 +86,10 @@ class S3Store:
         client.meta.events.register("needs-retry.s3", _count_attempt)
         return cls(client, address.netloc, address.path)
 
-    def read(self, key: str) -> Stored:
+    def read(self, key: str) -> StoredObject:
         with self._translated(key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-            return Stored(answer["Body"].read(), answer["ETag"])
+            return StoredObject(answer["Body"].read(), answer["ETag"])
 
     def get(self, key: str) -> bytes:
         return self.read(key).data
@@ -133,14 +133,14 @@ class S3Store:
         with self._translated(key):
             return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)["ContentLength"])
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
         with self._translated(prefix):
             for page in pages:
                 for item in page.get("Contents", ()):
-                    yield Entry(item["Key"].removeprefix(self._prefix), item["LastModified"].timestamp())
+                    yield ObjectEntry(item["Key"].removeprefix(self._prefix), item["LastModified"].timestamp())
 
     def list(self, prefix: str) -> Iterator[str]:
         return (entry.key for entry in self.entries(prefix))

@@ -7,7 +7,6 @@ taken. The figures of a real model deserve trust where both hold.
 """
 
 import argparse
-import os
 import tempfile
 from collections import defaultdict
 from dataclasses import replace
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from services.augment.tasks import AUGMENT
+from services.segment.tasks import SEGMENT
 from services.train.data.inputs import Images, job_split, load_images
 from services.train.fitting.fit import FitContext, fit, predict
 from services.train.jobs import parse_job, predictions_of
@@ -27,7 +28,7 @@ from shared.modelling.networks import build
 from shared.modelling.predictions import merge
 from shared.modelling.profiles import PROFILES
 from shared.modelling.recipes import AugmentationRecipe, Protocol, TrainingRecipe
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import ingest
 from tests.bench.dataset import write_source
@@ -43,18 +44,13 @@ FOLDS, SEED = 3, 7
 
 def films(folder: Path, source: Path) -> tuple[Plan, Images]:
     """The segmented variants of all films, labels as they are."""
-    # the workers' modules read their settings when they are imported; no queue is asked for anything here
-    os.environ |= {"MAMMO_STORE": str(folder), "MAMMO_REDIS_URL": "redis://:none@127.0.0.1:1/0"}
-    from services.augment.tasks import AUGMENT
-    from services.segment.tasks import SEGMENT
-
     store = DirectoryStore(folder)
     dataset = ingest(store, Source(source), "films").dataset
     profile = PROFILES["quick"].model_copy(update={"augmentation": GENTLE, "folds": FOLDS})
     plan = make_plan(
         dataset,
         profile,
-        Choices(networks=("modified_cnn",), protocols=("patient", "paper"), weights={}, promote=(), seed=SEED),
+        RunOptions(networks=("modified_cnn",), protocols=("patient", "paper"), weights={}, promote=(), seed=SEED),
     )
     for shard in plan.names("augment"):
         do(AUGMENT, store, plan, shard)

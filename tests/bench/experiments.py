@@ -32,7 +32,8 @@ from services.train.jobs import Job, predictions_of
 from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
 from shared.domain.arrays import Float32Array
-from shared.domain.films import Film, Lesion, Transform, Variant
+from shared.domain.films import Film, Transform, Variant
+from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import Pixels
@@ -72,7 +73,7 @@ def films(source: Path, folder: Path) -> tuple[list[Film], list[Segmented]]:
     store = DirectoryStore(folder)
     done = ingest(store, Source(source), "films")
     known = list(done.manifest.films)
-    return known, [_segmented(store.get(film_key(done.dataset, film.id)), film.lesions) for film in known]
+    return known, [_segmented(store.get(film_key(done.dataset, film)), film.lesions) for film in known]
 
 
 def _segmented(data: bytes, lesions: tuple[Lesion, ...]) -> Segmented:

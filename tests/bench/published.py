@@ -57,7 +57,7 @@ def _main(published: Published) -> None:
     store = DirectoryStore(published.store)
     card = model_card(NETWORK, VERSION, preprocessing=preprocessing_card(SIZE))
     models.publish(store, card, model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, 1))
-    models.promote(store, NETWORK, VERSION, models.Reason(by="bench", why="bench"))
+    models.promote(store, NETWORK, VERSION, models.MoveReason(by="bench", why="bench"))
     pixels = render(np.random.default_rng(1), "left", "G", Label.BENIGN).pixels
     published.film("png").write_bytes(encode_png(pixels))
     published.film("pgm").write_bytes(encode_pgm(pixels))

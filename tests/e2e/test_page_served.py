@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.client import SentFilm
+from shared.client import FilmUpload
 from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_png
@@ -126,7 +126,7 @@ def test_the_films_of_an_exam_hang_by_what_the_service_says_of_them(page: Any, s
     hung = page.locator("#films strong").all_inner_texts()
     assert hung == ["R CC", "Refused: letter.txt", "R MLO", "L MLO"]
     assert "Check: the side is L by its source, but the chest wall on the right" in page.inner_text("#films")
-    answer = served.client.predict_exam([SentFilm(film, name) for name, film in films.items()])
+    answer = served.client.predict_exam([FilmUpload(film, name) for name, film in films.items()])
     assert answer.exam is not None
     assert page.inner_text("#score") == f"{answer.exam.decision.score:.2f}"
 

@@ -17,7 +17,6 @@ import pytest
 import redis
 import requests
 import torch
-from pydantic import SecretStr
 
 from services.train.fitting.serialise import network_to_bytes
 from services.train.publishing.publish import model_files
@@ -30,7 +29,7 @@ from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.local import broker
 from shared.local.commands import ROOT, inference_command, worker_command
 from shared.modelling.networks import build
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store import layout, models
 from shared.store.api_keys import new_key
 from shared.store.interface import ObjectStore
@@ -107,20 +106,13 @@ def place(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
             "MAMMO_MAX_IMAGE_MB": "2",
             "PYTHONPATH": str(ROOT),
         }
-        store = open_store(
-            Settings(
-                _env_file=None,
-                store=environment["MAMMO_STORE"],
-                redis_url=SecretStr(url),
-                s3_endpoint_url=s3_endpoint,
-            )
-        )
+        store = open_store(StoreSettings(url=environment["MAMMO_STORE"], s3_endpoint_url=s3_endpoint))
         for version, seed in (("v1", 1), ("v2", 2)):
             torch.manual_seed(seed)
             files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
             card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
             models.publish(store, card, files)
-        models.promote(store, NETWORK, "v1", models.Reason(by="test", why="test"))
+        models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
         address = f"http://127.0.0.1:{port}"
         client = InferenceClient(address, KEY)
         with running(tmp_path / "service.log", inference_command(), environment):
@@ -188,7 +180,7 @@ def test_every_image_is_answered_once_as_over_http_whatever_is_killed_or_promote
         os.killpg(first.pid, signal.SIGKILL)
     between = place.client.batch(batch.id)
     assert (between.state, 16 <= between.done < len(asked)) == ("running", True)
-    models.promote(place.store, NETWORK, "v2", models.Reason(by="test", why="test"))
+    models.promote(place.store, NETWORK, "v2", models.MoveReason(by="test", why="test"))
     wait_until(lambda: place.client.model().version == "v2", ALLOWED_S)
 
     with worker(place):

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import requests
 
-from shared.client import SentFilm
+from shared.client import FilmUpload
 from shared.imaging.formats.decode import encode_pgm
 from shared.store.directory import DirectoryStore
 from tests.support.serving import HEADERS, Served, running_service
@@ -19,9 +19,9 @@ BOUNDS = {"MAMMO_MAX_IMAGE_MB": "3", "MAMMO_MAX_REQUEST_MB": "10", "MAMMO_SERVE_
 
 def test_the_client_sends_an_exam_and_gets_each_film_s_finding_or_problem(served: Served, films: list[bytes]) -> None:
     sent = [
-        SentFilm(films[0], "left.png", view="MLO", side="L"),
-        SentFilm(b"%PDF", "report.pdf"),
-        SentFilm(films[1], view="MLO"),
+        FilmUpload(films[0], "left.png", view="MLO", side="L"),
+        FilmUpload(b"%PDF", "report.pdf"),
+        FilmUpload(films[1], view="MLO"),
     ]
     answer = served.client.predict_exam(sent, heatmap=True, explained="malignant")
     first, second, third = answer.films

@@ -84,7 +84,7 @@ def test_a_promotion_under_load_fails_no_request(served: Served, films: list[byt
         asking = [pool.submit(ask, number) for number in range(4)]
         try:
             for version in ("v2", "v1", "v2", "v1"):
-                models.promote(served.store, NETWORK, version, models.Reason(by="test", why="test"), force=True)
+                models.promote(served.store, NETWORK, version, models.MoveReason(by="test", why="test"), force=True)
                 seen.clear()
                 wait_until(partial(seen.__contains__, version), 20)
         finally:

@@ -30,7 +30,7 @@ from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.drift import MIN_FILMS, TraitsOfFilm, distribution
 from shared.modelling.profiles import profile
 from shared.runs import pipeline
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.store import models
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore
@@ -141,7 +141,7 @@ def _answers(url: str) -> bool:
 
 
 def _work(stack: Stack, films: Path) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     client = InferenceClient(stack.url, stack.key)
     plan = _run(stack, store, films)
     wait_for("loading the model", client.ready, stack.processes)
@@ -165,7 +165,7 @@ def _work(stack: Stack, films: Path) -> None:
 def _run(stack: Stack, store: ObjectStore, films: Path) -> Plan:
     dataset = ingest(store, Source(films), "films").dataset
     chosen = {"networks": ("resnet50",), "protocols": ("patient",), "promote": ("resnet50",)}
-    plan = make_plan(dataset, profile("test"), Choices(weights={}, seed=7, **chosen))
+    plan = make_plan(dataset, profile("test"), RunOptions(weights={}, seed=7, **chosen))
     pipeline.start(store, queue_of(stack), plan)
     follow(store, plan, stack.processes.check)
     return plan
@@ -178,7 +178,7 @@ def _promote_with_inputs(store: ObjectStore, plan: Plan) -> None:
     spread = np.linspace(0.1, 0.6, 200)
     inputs = distribution([TraitsOfFilm(brightness=float(value), breast_area=float(value)) for value in spread])
     models.publish(store, card.model_copy(update={"version": "watched", "inputs": inputs}), files)
-    models.promote(store, "resnet50", "watched", models.Reason(by="tests", why="tests"), force=True)
+    models.promote(store, "resnet50", "watched", models.MoveReason(by="tests", why="tests"), force=True)
 
 
 def panels() -> list[tuple[str, str]]:

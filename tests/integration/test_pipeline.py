@@ -18,7 +18,7 @@ from shared.modelling.network_table import NETWORKS
 from shared.modelling.profiles import profile
 from shared.modelling.recipes import PROTOCOLS
 from shared.runs import pipeline
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.status import read_status
 from shared.store import layout, models
 from shared.store.ingest import ingest
@@ -48,13 +48,13 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def finished(stack: Stack, synthetic_films: Path) -> tuple[ObjectStore, Plan]:
     """A finished run of the test profile: the smallest network on S3, all three over the directory."""
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     dataset = ingest(store, Source(synthetic_films), "films").dataset
-    everything = stack.settings.s3_endpoint_url is None
+    everything = stack.settings.store.s3_endpoint_url is None
     plan = make_plan(
         dataset,
         profile("test"),
-        Choices(
+        RunOptions(
             networks=NETWORKS if everything else ("resnet50",),
             protocols=PROTOCOLS,
             weights={},

@@ -15,7 +15,7 @@ from shared.modelling.profiles import profile
 from shared.queue.lease import lease
 from shared.queue.messages import Message
 from shared.runs import pipeline
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.status import read_status
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore
@@ -35,14 +35,14 @@ def plan_over(dataset: Dataset) -> Plan:
     return make_plan(
         dataset,
         profile("test"),
-        Choices(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
+        RunOptions(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
     )
 
 
 def test_films_that_can_not_be_processed_are_set_aside_with_their_reason_and_come_back_by_retry(
     stack: Stack, synthetic_films: Path
 ) -> None:
-    store: ObjectStore = open_store(stack.settings)
+    store: ObjectStore = open_store(stack.settings.store)
     queue = queue_of(stack)
     dataset = ingest(store, Source(synthetic_films), "damaged").dataset
     key = film_place(store, "mdb003", "damaged")
@@ -70,7 +70,7 @@ def test_films_that_can_not_be_processed_are_set_aside_with_their_reason_and_com
 
 
 def test_every_message_twice_gives_the_same_objects_as_once(stack: Stack, synthetic_films: Path) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     queue = queue_of(stack)
     dataset = ingest(store, Source(synthetic_films), "twice").dataset
     once, twice = plan_over(dataset), plan_over(dataset)
@@ -91,11 +91,11 @@ def test_every_message_twice_gives_the_same_objects_as_once(stack: Stack, synthe
 def test_a_job_that_another_worker_holds_waits_and_is_done_when_that_worker_is_gone(
     stack: Stack, synthetic_films: Path
 ) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     dataset = ingest(store, Source(synthetic_films), "held").dataset
     plan = plan_over(dataset)
     (unit,) = plan.units("train")
-    client = redis.Redis.from_url(stack.settings.redis_url.get_secret_value())
+    client = redis.Redis.from_url(stack.settings.broker.redis_url.get_secret_value())
     with lease(client, unit.done_key, ttl_s=30):
         pipeline.start(store, queue_of(stack), plan)
         log = stack.processes.folder / "logs" / "train.log"

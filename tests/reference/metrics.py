@@ -36,7 +36,7 @@ MEANINGS = {
     "mammo_training_progress_timestamp_seconds": ("T", "when a long job began, or last finished an epoch"),
     "mammo_requests_total": ("I", "answers"),
     "mammo_request_seconds": ("I", "from a request's head to its answer"),
-    "mammo_requests_in_hand": ("I", "predictions at work or waiting for a lane"),
+    "mammo_requests_in_hand": ("I", "predictions at work or waiting for a slot"),
     "mammo_bytes_in_hand": ("I", "bytes of request bodies that are held; `MAMMO_SERVE_IN_HAND_MB` bounds them"),
     "mammo_queue_seconds": ("I", "wait for its turn, and for the network"),
     "request_preprocess_seconds": ("I", "decode and segment"),

@@ -56,7 +56,7 @@ MEANINGS = {
     "batch_mark": "the part is finished; so many of its images have no finding",
     "batch_enqueued": "all parts of the batch were enqueued",
     "batch_end": "how the batch ended",
-    "access": "the hashes of all API keys",
+    "api_keys": "the hashes of all API keys",
     "self_test": "objects that a process writes and deletes when it starts, to test the store",
 }
 

@@ -8,11 +8,11 @@ from pydantic import SecretStr
 
 from shared.queue.broker import Broker, connect
 from shared.queue.celery_app import make_app
-from shared.settings import Settings
+from shared.settings import BrokerSettings
 
 
-def settings_for(url: str, **changes: Any) -> Settings:
-    return Settings(_env_file=None, store="/nowhere", redis_url=SecretStr(url), **changes)
+def settings_for(url: str, **changes: Any) -> BrokerSettings:
+    return BrokerSettings(redis_url=SecretStr(url), **changes)
 
 
 def broker_at(url: str, *, patient: bool = False) -> Broker:

@@ -9,7 +9,8 @@ from services.train.jobs import JobResult, parse_job
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import label_of
 from shared.datasets.synthetic_exams import exposures
-from shared.domain.films import Film, Lesion, Manifest, SetAside, Transform, Variant, describe
+from shared.domain.films import Film, Manifest, SetAside, Transform, Variant, describe
+from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.local.stack import Stack
@@ -21,14 +22,13 @@ from shared.modelling.metrics import Interval, evaluate
 from shared.modelling.network_table import as_network
 from shared.modelling.predictions import Predictions
 from shared.modelling.profiles import PROFILES
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Kind
-from shared.runs.plan import Choices, Plan, make_plan
+from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.shards import ShardStage, do_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
-from shared.store.ingest import film_key, ingest, read_dataset, shard_key
+from shared.store.ingest import film_key, ingest, read_dataset, shard_key, stored_manifest
 from shared.store.interface import ObjectStore
 
 
@@ -68,9 +68,10 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
     plan = make_plan(
         describe(small_manifest()),
         PROFILES["test"],
-        Choices(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
+        RunOptions(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
     )
-    return Plan.model_validate({**dict(plan), "films": films, **changes})
+    known = {"films": films, "films_sha256": describe(small_manifest(films)).sha256}
+    return Plan.model_validate({**dict(plan), **known, **changes})
 
 
 def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[DirectoryStore, Plan]:
@@ -78,7 +79,7 @@ def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[Dir
     store = DirectoryStore(folder)
     dataset = ingest(store, open_source(films), "films").dataset
     plan = make_plan(
-        dataset, PROFILES[profile_name], Choices(networks=(), protocols=(), weights={}, promote=(), seed=1)
+        dataset, PROFILES[profile_name], RunOptions(networks=(), protocols=(), weights={}, promote=(), seed=1)
     )
     return store, plan
 
@@ -102,7 +103,8 @@ class Tries:
 
 def film_place(store: ObjectStore, film: str, dataset: str = "films") -> str:
     """The key of a film of an ingested data set."""
-    return film_key(read_dataset(store, dataset), film)
+    known = {each.id: each for each in stored_manifest(store, dataset).films}
+    return film_key(read_dataset(store, dataset), known[film])
 
 
 def shard_place(store: ObjectStore, shard: str, dataset: str = "films") -> str:
@@ -140,7 +142,7 @@ def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tupl
 
 def queue_of(stack: Stack) -> Broker:
     """The broker of a running stack, for one who starts runs."""
-    return Broker(make_app(stack.settings), connect(stack.settings), patient=False)
+    return Broker.open(stack.settings.broker)
 
 
 def small_predictions() -> Predictions:

@@ -34,4 +34,4 @@ def publish_versions(store: ObjectStore) -> None:
 
 
 def promote(store: ObjectStore, version: str) -> None:
-    models.promote(store, NETWORK, version, models.Reason(by="test", why="test"))
+    models.promote(store, NETWORK, version, models.MoveReason(by="test", why="test"))

@@ -3,9 +3,7 @@
 import uuid
 from typing import Any
 
-from pydantic import SecretStr
-
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store.interface import ObjectStore
 
 
@@ -20,5 +18,5 @@ def new_bucket(client: Any) -> str:
     return name
 
 
-def settings_for(store: str, endpoint: str | None = None) -> Settings:
-    return Settings(store=store, redis_url=SecretStr("redis://nowhere"), s3_endpoint_url=endpoint)
+def settings_for(store: str, endpoint: str | None = None) -> StoreSettings:
+    return StoreSettings(url=store, s3_endpoint_url=endpoint)

@@ -6,11 +6,11 @@ from typing import Any
 
 from shared.domain.films import Film, FilmShard, Shard, Transform, Variant, describe
 from shared.runs.plan import Plan
-from shared.runs.shards import ShardStage, Source
+from shared.runs.shards import ShardInput, ShardStage
 from shared.store import layout
 from shared.store.ingest import read_dataset, shard_key, write_manifests
 from shared.store.interface import ObjectStore
-from shared.store.prefetch import Files
+from shared.store.prefetch import ObjectAccess
 from tests.support.builders import do, small_manifest
 
 
@@ -21,13 +21,13 @@ def stored(store: ObjectStore, plan: Plan) -> Plan:
     return plan
 
 
-def read_films(store: ObjectStore, plan: Plan, shard: str) -> Source[Film]:
+def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[Film]:
     document = store.get(shard_key(read_dataset(store, plan.dataset), shard))
     films = FilmShard.model_validate_json(document).films
-    return Source({film.id: film for film in films}, sha256(document))
+    return ShardInput({film.id: film for film in films}, sha256(document))
 
 
-def augment(store: Files, plan: Plan, film: Film) -> list[Variant]:
+def augment(store: ObjectAccess, plan: Plan, film: Film) -> list[Variant]:
     known = film.model_dump(include={"patient", "side", "density", "label", "lesions"})
     variants = []
     for number in range(2):
@@ -40,18 +40,18 @@ def augment(store: Files, plan: Plan, film: Film) -> list[Variant]:
     return variants
 
 
-def read_variants(store: ObjectStore, plan: Plan, shard: str) -> Source[list[Variant]]:
+def read_variants(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[list[Variant]]:
     document = store.get(layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
     augmented = Shard.model_validate_json(document)
     films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
-    return Source(films, sha256(document), augmented.set_aside)
+    return ShardInput(films, sha256(document), augmented.set_aside)
 
 
-def segment(store: Files, plan: Plan, variants: list[Variant]) -> list[Variant]:
+def segment(store: ObjectAccess, plan: Plan, variants: list[Variant]) -> list[Variant]:
     return [_segment(store, plan, variant) for variant in variants]
 
 
-def _segment(store: Files, plan: Plan, variant: Variant) -> Variant:
+def _segment(store: ObjectAccess, plan: Plan, variant: Variant) -> Variant:
     place = (plan.dataset, plan.augmentation.segmented_id, variant.film, variant.variant)
     image, mask = store.get(variant.key), f"mask of {variant.id}".encode()
     key, mask_key = layout.segmented_image(*place), layout.segmented_mask(*place)

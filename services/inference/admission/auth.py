@@ -23,7 +23,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shared.settings import ServingSettings
+from shared.settings import ClientSettings, ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("mammostack.inference")
 
 
 @dataclass
-class _Use:
+class _KeyUsage:
     """Use of a key's limits. `tokens` are available requests, refilled over a minute."""
 
     tokens: float
@@ -40,7 +40,7 @@ class _Use:
 
 
 @dataclass
-class Access:
+class Authenticator:
     """The keys of one process. Safe to use from several threads.
 
     Limits hold for each replica of the service by itself.
@@ -51,7 +51,7 @@ class Access:
     clock: Callable[[], float] = time.monotonic
     _own: KeyRing | None = field(init=False)
     _ring: KeyRing | None = None
-    _uses: dict[str, _Use] = field(default_factory=dict)
+    _uses: dict[str, _KeyUsage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ class Access:
     def _count(self, key: ApiKey) -> None:
         now, rate = self.clock(), key.requests_a_minute
         with self._lock:
-            use = self._uses.setdefault(key.id, _Use(rate or 0, now))
+            use = self._uses.setdefault(key.id, _KeyUsage(rate or 0, now))
             if rate:
                 use.tokens = min(rate, use.tokens + (now - use.at) * rate / 60)
             use.at = now
@@ -129,14 +129,13 @@ class Access:
             use.in_hand += 1
 
 
-def local_key(config: ServingSettings) -> ApiKey | None:
+def local_key(client: ClientSettings, serving: ServingSettings) -> ApiKey | None:
     """Return the stored form of `MAMMO_API_KEY` if the service is on loopback only.
 
     Raises:
         InputError: the key is malformed.
     """
-    key = config.api_key and config.api_key.get_secret_value()
-    return describe_key(key, "local", SCOPES) if key and config.serves_loopback_alone else None
+    return describe_key(client.key, "local", SCOPES) if client.key and serving.serves_loopback_alone else None
 
 
 class NoKeys(AccessError):
@@ -145,7 +144,7 @@ class NoKeys(AccessError):
     code = "no-keys"
 
 
-def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
+def check_keys_exist(store: ObjectStore, serving: ServingSettings) -> None:
     """Refuse to listen on a public address without API keys.
 
     If the store is unavailable the service starts nevertheless: no request is answered before the keys are read.
@@ -153,7 +152,7 @@ def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
     Raises:
         NoKeys: the service would listen beyond loopback without a valid API key.
     """
-    if config.serves_loopback_alone:
+    if serving.serves_loopback_alone:
         return
     try:
         ring = read_keys(store)
@@ -162,6 +161,6 @@ def check_somebody_may_ask(store: ObjectStore, config: ServingSettings) -> None:
         return
     if not any(key.is_valid(datetime.now(UTC)) for key in ring.keys):
         raise NoKeys(
-            f"the service would listen on {config.serve_host}, but there are no API keys; create one with `mammo keys "
+            f"the service would listen on {serving.host}, but there are no API keys; create one with `mammo keys "
             "create NAME --scope predict`, or set MAMMO_SERVE_HOST=127.0.0.1"
         )

@@ -25,7 +25,7 @@ from shared.domain.arrays import Float32Array
 
 
 @dataclass(frozen=True)
-class Answer:
+class NetworkOutput:
     """Output of the network for N films.
 
     Attributes:
@@ -55,15 +55,15 @@ class _Call(_Turn):
     films: Float32Array
     came: float = field(default_factory=time.monotonic)
     batch: tuple["_Call", ...] = ()
-    answer: Answer | None = None
+    answer: NetworkOutput | None = None
     failure: Exception | None = None
 
 
-class Together:
+class MicroBatcher:
     """`forward`, run at `places` at a time for at most `most` calls each. `cores` are those of the places, or none."""
 
     def __init__(
-        self, forward: Callable[[Float32Array], Answer], places: int, most: int, cores: Sequence[int] = ()
+        self, forward: Callable[[Float32Array], NetworkOutput], places: int, most: int, cores: Sequence[int] = ()
     ) -> None:
         self._forward = forward
         self._free = list(range(places))
@@ -79,7 +79,7 @@ class Together:
         """Return the number of calls that wait for a place."""
         return len(self._unprepared) + len(self._ready)
 
-    def run(self, films: Float32Array) -> Answer:
+    def run(self, films: Float32Array) -> NetworkOutput:
         """Run `forward` on films (N x ...), combined with those of other threads.
 
         Errors of `forward` are passed on.
@@ -90,7 +90,7 @@ class Together:
             self._fill_a_place()
         return self._answer_to(mine)
 
-    def run_prepared(self, prepare: Callable[[], Float32Array]) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array]) -> NetworkOutput:
         """Run `forward` on the films that `prepare` makes at a place.
 
         Errors of both are passed on.
@@ -111,7 +111,7 @@ class Together:
                 self._give(turn.place)
         return self._answer_to(prepared[0])
 
-    def _answer_to(self, mine: _Call) -> Answer:
+    def _answer_to(self, mine: _Call) -> NetworkOutput:
         mine.called.wait()
         if mine.batch:
             self._answer_all(mine)
@@ -165,7 +165,7 @@ class Together:
             start, end = end, end + len(each.films)
             each.failure = failure
             if answer is not None:
-                each.answer = Answer(answer.logits[start:end], answer.features[start:end], began - each.came)
+                each.answer = NetworkOutput(answer.logits[start:end], answer.features[start:end], began - each.came)
             each.called.set()
 
 

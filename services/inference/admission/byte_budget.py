@@ -15,7 +15,7 @@ _RETRY_S = 2
 
 
 @dataclass
-class BytesInHand:
+class ByteBudget:
     """The room for bodies of one process. Safe to use from several threads."""
 
     most: int
@@ -42,10 +42,10 @@ class BytesInHand:
 
 
 @dataclass
-class Share:
+class Reservation:
     """The part of the room that one request has taken."""
 
-    room: BytesInHand
+    room: ByteBudget
     size: int = 0
 
     def grow_to(self, size: int) -> None:

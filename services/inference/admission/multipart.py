@@ -19,7 +19,7 @@ _PLAIN_NAME = re.compile(r"[\w.-]{1,40}")
 
 
 @dataclass(frozen=True)
-class SentFile:
+class UploadedFile:
     """A file of a form. `name` is as it was sent, None without one; `data` is None where the file was too large."""
 
     name: str | None
@@ -27,10 +27,10 @@ class SentFile:
 
 
 @dataclass(frozen=True)
-class SentForm:
+class MultipartForm:
     """The files of a multipart form in their order, and its text fields, of which a name may come several times."""
 
-    files: tuple[SentFile, ...]
+    files: tuple[UploadedFile, ...]
     texts: dict[str, tuple[str, ...]]
 
 
@@ -62,7 +62,7 @@ class _Part:
         return b"".join(self.pieces) if self.size <= self.most else None
 
 
-def read_form(pieces: Iterable[bytes], boundary: str, most_file: int) -> SentForm:
+def read_form(pieces: Iterable[bytes], boundary: str, most_file: int) -> MultipartForm:
     """Read a multipart form. The data of a file of more than `most_file` bytes are None.
 
     An input of a form in which no file was chosen (neither name nor bytes) is passed over.
@@ -87,7 +87,7 @@ def read_form(pieces: Iterable[bytes], boundary: str, most_file: int) -> SentFor
         if part.file is None:
             texts[part.name] = (*texts.get(part.name, ()), (part.data or b"").decode("utf-8", "replace"))
     chosen = (part for part in parts if part.file is not None and (part.file or part.size))
-    return SentForm(tuple(SentFile(part.file or None, part.data) for part in chosen), texts)
+    return MultipartForm(tuple(UploadedFile(part.file or None, part.data) for part in chosen), texts)
 
 
 def _parts(pieces: Iterable[bytes], boundary: str, most_file: int) -> Iterator[_Part]:

@@ -1,6 +1,6 @@
 """Who may work when: a few requests at a time, the others wait in a bounded queue, in the order they came.
 
-A request keeps its own HTTP thread: a lane is the right to work, and not another thread that would have to be woken.
+A request keeps its own HTTP thread: a slot is the right to work, and not another thread that would have to be woken.
 Beyond the queue's bound a request is refused at once, with the time after which it stands a chance.
 """
 
@@ -50,35 +50,35 @@ class ClientGone(MammoError):
 
 
 @dataclass(frozen=True)
-class Turn:
+class Slot:
     """The right to work. `alone` says that no other request was at work or waiting when it began."""
 
     alone: bool
     waited_s: float
 
 
-class Lanes:
-    """`lanes` requests work at a time, at most `waiting` wait."""
+class AdmissionQueue:
+    """`slots` requests work at a time, at most `waiting` wait."""
 
-    def __init__(self, lanes: int, waiting: int) -> None:
-        self.lanes = lanes
-        self._free = lanes
+    def __init__(self, slots: int, waiting: int) -> None:
+        self.slots = slots
+        self._free = slots
         self._most_waiting = waiting
         self._queue: deque[threading.Event] = deque()
         self._lock = threading.Lock()
         self._mean_s = 0.1
 
     @contextmanager
-    def turn(self, deadline_s: float | None = None, is_gone: Callable[[], bool] = lambda: False) -> Iterator[Turn]:
-        """Wait for a lane and hold it for the block.
+    def slot(self, deadline_s: float | None = None, is_gone: Callable[[], bool] = lambda: False) -> Iterator[Slot]:
+        """Wait for a slot and hold it for the block.
 
         Args:
             deadline_s: seconds from now within which the work has to begin.
-            is_gone: called when the lane is free; returns True if the client has left.
+            is_gone: called when the slot is free; returns True if the client has left.
 
         Raises:
             Overloaded: the queue is full.
-            DeadlinePassed: no lane became free in time.
+            DeadlinePassed: no slot became free in time.
             ClientGone: the client has left.
         """
         came = time.monotonic()
@@ -90,8 +90,8 @@ class Lanes:
             if is_gone():
                 raise ClientGone("the client has closed its connection")
             with self._lock:
-                alone = self._free == self.lanes - 1 and not self._queue
-            yield Turn(alone, began - came)
+                alone = self._free == self.slots - 1 and not self._queue
+            yield Slot(alone, began - came)
         finally:
             self._pass_on(time.monotonic() - began)
 
@@ -101,21 +101,21 @@ class Lanes:
         return len(self._queue)
 
     def _enter(self) -> threading.Event:
-        """Return a ticket that is set now if a lane is free, else when its turn comes."""
+        """Return a ticket that is set now if a slot is free, else when its turn comes."""
         ticket = threading.Event()
         with self._lock:
             if self._free:
                 self._free -= 1
                 ticket.set()
             elif len(self._queue) >= self._most_waiting:
-                wait_s = math.ceil((len(self._queue) + 1) * self._mean_s / self.lanes)
+                wait_s = math.ceil((len(self._queue) + 1) * self._mean_s / self.slots)
                 raise Overloaded(f"too many requests are waiting; try again in {wait_s} s", wait_s)
             else:
                 self._queue.append(ticket)
         return ticket
 
     def _leave_queue(self, ticket: threading.Event) -> bool:
-        """Give up a ticket; return True if it was called meanwhile and holds a lane."""
+        """Give up a ticket; return True if it was called meanwhile and holds a slot."""
         with self._lock:
             if ticket.is_set():
                 return True

@@ -39,7 +39,7 @@ def blueprint(service: InferenceService) -> Blueprint:
             requests_at_once=wanted.requests_at_once,
         )
         add_key(service.store, kept)
-        service.access.refresh()
+        service.authenticator.refresh()
         return request_parsing.sent(KeyMade(**_facts(kept).model_dump(), key=key), 201)
 
     @api.delete("/v1/keys/<key_id>")
@@ -48,7 +48,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     def revoked(key_id: str) -> Response:
         """Revoke a key; all replicas apply it within seconds."""
         kept = revoke_key(service.store, key_id)
-        service.access.refresh()
+        service.authenticator.refresh()
         return request_parsing.sent(_facts(kept))
 
     return api

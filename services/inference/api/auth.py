@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, g, request
 
-from services.inference.admission.auth import Access
+from services.inference.admission.auth import Authenticator
 from shared.api.keys import Scope
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -26,7 +26,7 @@ def scope_of(view: Callable[..., Any]) -> Scope | None:
     return getattr(view, "needs", "predict")
 
 
-def guard(app: Flask, access: Access) -> None:
+def guard(app: Flask, access: Authenticator) -> None:
     """Authorise each request before its body is read; release its slot at the end."""
 
     @app.before_request

@@ -18,9 +18,9 @@ from services.inference.serving.predictor import operating_point
 from shared.api.batches import Batch, BatchList, BatchQuery, BatchRequest
 from shared.batches import flow
 from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
-from shared.errors import InputError, QueueMisconfigured
+from shared.errors import InputError
 from shared.queue.messages import Queue
-from shared.settings import ServingSettings, SettingsError
+from shared.settings import BrokerSettings
 from shared.store.interface import ObjectStore
 
 _LINES = Media(("application/x-ndjson",), {"type": "string", "description": "One BatchLine in JSON per line"})
@@ -30,7 +30,7 @@ _PURPOSE = "Repeating a request with the same key returns the same batch"
 
 def blueprint(service: InferenceService) -> Blueprint:
     """Create the routes of `/v1/batches`."""
-    api, queue = Blueprint("batches", __name__), _queue_of(service.config)
+    api, queue = Blueprint("batches", __name__), _queue_of(service.settings.broker)
     _add_collection(api, service, queue)
     _add_batch(api, service.store, queue)
     return api
@@ -63,7 +63,7 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
             store,
             batch_id(g.caller.name, key),
             asked,
-            service.config.batch_prefix,
+            service.settings.serving.batch_prefix,
             owner=g.caller.name,
             network=card.network,
             version=card.version,
@@ -124,7 +124,7 @@ def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -
         return plan
 
 
-def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
+def _queue_of(settings: BrokerSettings) -> Callable[[], Queue]:
     """Return a function that connects to the broker on first use.
 
     Importing Celery takes half a second, which a service without batches should not pay.
@@ -132,16 +132,9 @@ def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
 
     @cache
     def queue() -> Queue:
-        from shared.queue.broker import Broker, connect  # noqa: PLC0415
-        from shared.queue.celery_app import make_app  # noqa: PLC0415
+        from shared.queue.broker import Broker  # noqa: PLC0415
 
-        try:
-            return Broker(make_app(config), connect(config), patient=False)
-        except (ValueError, SettingsError):  # whose text may hold a part of the password
-            raise QueueMisconfigured(
-                "the service's MAMMO_REDIS_URL is not a valid broker address; use redis://:PASSWORD@HOST:PORT/DB, "
-                "with '#', '/' and '@' of the password as %23, %2F and %40"
-            ) from None
+        return Broker.open(settings)
 
     return queue
 

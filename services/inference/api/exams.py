@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Response, g
 
-from services.inference.answers import film_answer, gate_of, signature
 from services.inference.api import request_parsing
 from services.inference.api.openapi import describe
-from services.inference.api.uploads import IMAGES, SentFilm, explain_of, films_sent, form, predict_film
+from services.inference.api.uploads import IMAGES, UploadedFilm, explain_of, films_sent, form, predict_film
 from services.inference.exams import JudgedFilm, beside_other_breast, breasts_and_exam
+from services.inference.findings import film_answer, gate_of, signature
 from services.inference.service import InferenceService
 from services.inference.serving.predictor import ServedModel, operating_point
 from shared.api.exams import MOST_FILMS, ExamFilm, ExamPrediction, FilmProblem
@@ -47,7 +47,7 @@ def blueprint(service: InferenceService) -> Blueprint:
 
 
 def predict_exam(
-    service: InferenceService, model: ServedModel, films: Sequence[SentFilm], asked: PredictionQuery
+    service: InferenceService, model: ServedModel, films: Sequence[UploadedFilm], asked: PredictionQuery
 ) -> ExamPrediction:
     """Predict films one after the other, holding the pixels of one film at a time.
 

@@ -4,21 +4,21 @@ from base64 import b64encode
 
 from flask import Blueprint, Response
 
-from services.inference.answers import applicability_answer, probabilities_of
 from services.inference.api import request_parsing
 from services.inference.api.openapi import describe
-from services.inference.api.uploads import IMAGE_ERRORS, SentFilm, predict_all
+from services.inference.api.uploads import IMAGE_ERRORS, UploadedFilm, predict_all
+from services.inference.findings import applicability_answer, probabilities_of
 from services.inference.service import InferenceService
 from services.inference.serving.heatmaps import overlay_png
 from services.inference.serving.predictor import explanation, operating_point
 from shared.api.protocols import (
     EncodedPicture,
-    Explanations,
     InstanceExplanation,
+    InstanceExplanations,
     InstancePrediction,
+    InstancePredictions,
     Instances,
     ModelReady,
-    Predictions,
 )
 from shared.errors import InputError
 
@@ -33,12 +33,14 @@ def blueprint(service: InferenceService) -> Blueprint:
         return request_parsing.sent(ModelReady(name=service.model(network).card.network))
 
     @api.post("/v1/models/<name:network>:predict")
-    @describe("kserve v1", "Predict instances", Predictions, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
+    @describe(
+        "kserve v1", "Predict instances", InstancePredictions, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS)
+    )
     def predict(network: str) -> Response:
         model = service.model(network)
         found = predict_all(service, model, _images())
         return request_parsing.sent(
-            Predictions(
+            InstancePredictions(
                 predictions=tuple(
                     InstancePrediction(
                         label=each.label,
@@ -52,7 +54,9 @@ def blueprint(service: InferenceService) -> Blueprint:
         )
 
     @api.post("/v1/models/<name:network>:explain")
-    @describe("kserve v1", "Explain instances", Explanations, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS))
+    @describe(
+        "kserve v1", "Explain instances", InstanceExplanations, body=(Instances,), errors=(400, 404, *IMAGE_ERRORS)
+    )
     def explain(network: str) -> Response:
         """Return each instance's class-activation map, a PNG overlay with transparency."""
         model = service.model(network)
@@ -61,7 +65,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         explain = explanation(operating_point(model.card, "screening"))
         found = predict_all(service, model, _images(), explain=explain)
         return request_parsing.sent(
-            Explanations(
+            InstanceExplanations(
                 explanations=tuple(
                     InstanceExplanation(
                         label=each.label,
@@ -77,6 +81,6 @@ def blueprint(service: InferenceService) -> Blueprint:
     return api
 
 
-def _images() -> list[SentFilm]:
+def _images() -> list[UploadedFilm]:
     instances = request_parsing.body(Instances).instances
-    return [SentFilm(place, None, instance.image.b64) for place, instance in enumerate(instances)]
+    return [UploadedFilm(place, None, instance.image.b64) for place, instance in enumerate(instances)]

@@ -11,11 +11,11 @@ from typing import get_args
 import numpy as np
 from flask import Blueprint, Response, request
 
-from services.inference.answers import applicability_answer
 from services.inference.api import request_parsing
 from services.inference.api.auth import needs
 from services.inference.api.openapi import Media, describe
-from services.inference.api.uploads import IMAGE_ERRORS, SentFilm, predict_all
+from services.inference.api.uploads import IMAGE_ERRORS, UploadedFilm, predict_all
+from services.inference.findings import applicability_answer
 from services.inference.service import InferenceService
 from services.inference.serving.predictor import Prediction
 from shared import __version__
@@ -23,14 +23,14 @@ from shared.api.protocols import (
     MOST_IMAGES,
     BinarySize,
     ImageTensor,
-    InferAnswer,
     InferRequest,
+    InferResponse,
     ModelMetadata,
     ModelReady,
     Number,
-    OutputAsked,
     OutputName,
     OutputTensor,
+    RequestedOutput,
     ServerLive,
     ServerMetadata,
     ServerReady,
@@ -108,7 +108,7 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
     @describe(
         "open inference protocol",
         "Predict up to 8 images",
-        InferAnswer,
+        InferResponse,
         _BINARY,
         body=(InferRequest, _BINARY),
         headers=_LENGTH,
@@ -121,7 +121,7 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
         """
         model = service.model(network, version)
         asked, images = parse(request_parsing.sent_body(), request.headers.get(_HEADER))
-        found = predict_all(service, model, [SentFilm(place, None, image) for place, image in enumerate(images)])
+        found = predict_all(service, model, [UploadedFilm(place, None, image) for place, image in enumerate(images)])
         return _answer(asked, found, model.card)
 
 
@@ -183,7 +183,7 @@ def _elements(raw: bytes) -> list[bytes]:
 def _answer(asked: InferRequest, found: list[Prediction], card: ModelCard) -> Response:
     tensors, raw = [], b""
     all_binary = bool(asked.parameters and asked.parameters.binary_data_output)
-    for output in asked.outputs or [OutputAsked(name=name) for name in _OUTPUTS]:
+    for output in asked.outputs or [RequestedOutput(name=name) for name in _OUTPUTS]:
         shape, values, packed = _tensor(output.name, found, card)
         own = output.parameters and output.parameters.binary_data
         binary = all_binary if own is None else own
@@ -197,7 +197,7 @@ def _answer(asked: InferRequest, found: list[Prediction], card: ModelCard) -> Re
             )
         )
         raw += packed if binary else b""
-    answer = InferAnswer(model_name=card.network, model_version=card.version, id=asked.id, outputs=tuple(tensors))
+    answer = InferResponse(model_name=card.network, model_version=card.version, id=asked.id, outputs=tuple(tensors))
     if not raw:
         return request_parsing.sent(answer)
     head = answer.model_dump_json().encode()

@@ -17,13 +17,13 @@ from shared.api.keys import KeyFacts, KeyList, KeyMade, KeyRequest
 from shared.api.predictions import PredictionAnswer
 from shared.api.problem import Problem, ProtocolProblem
 from shared.api.protocols import (
-    Explanations,
-    InferAnswer,
     InferRequest,
+    InferResponse,
+    InstanceExplanations,
+    InstancePredictions,
     Instances,
     ModelMetadata,
     ModelReady,
-    Predictions,
     ServerLive,
     ServerMetadata,
     ServerReady,
@@ -183,17 +183,19 @@ EXAMPLES: dict[type[BaseModel], Any] = {
         "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [_FILM_FILE]}],
         "outputs": [{"name": "probabilities"}],
     },
-    InferAnswer: {
+    InferResponse: {
         "model_name": "resnet50",
         "model_version": _VERSION,
         "id": "7",
         "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [1, 3], "data": [0.12, 0.25, 0.63]}],
     },
     Instances: {"instances": [{"image": {"b64": _FILM_FILE}}]},
-    Predictions: {
+    InstancePredictions: {
         "predictions": [{"class": "malignant", "probabilities": _PROBABILITIES, "score": 0.88, "applies": True}]
     },
-    Explanations: {"explanations": [{"class": "malignant", "explained": "malignant", "heatmap": {"b64": _PICTURE}}]},
+    InstanceExplanations: {
+        "explanations": [{"class": "malignant", "explained": "malignant", "heatmap": {"b64": _PICTURE}}]
+    },
     Problem: _PROBLEM,
     ProtocolProblem: {**_PROBLEM, "error": _PROBLEM["detail"]},
 }

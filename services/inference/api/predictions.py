@@ -2,11 +2,11 @@
 
 from flask import Blueprint, Response, g
 
-from services.inference.answers import film_answer, signature
 from services.inference.api import request_parsing
 from services.inference.api.exams import predict_exam
 from services.inference.api.openapi import PNG, describe
 from services.inference.api.uploads import IMAGE_ERRORS, IMAGES, explain_of, films_sent, form, predict_all
+from services.inference.findings import film_answer, signature
 from services.inference.service import InferenceService
 from services.inference.serving.heatmaps import DRAWN
 from services.inference.serving.predictor import explanation, operating_point
@@ -91,7 +91,7 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
     @describe("models", "List the served networks", ModelList)
     def models() -> Response:
         card = service.keeper.current.card if service.keeper.ready else None
-        network = service.config.serve_network
+        network = service.settings.serving.network
         details = ModelDetails(name=network, ready=card is not None, version=card and card.version)
         return request_parsing.sent(ModelList(models=(network,), details=(details,)))
 
@@ -106,14 +106,14 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
         caller = g.caller
         return request_parsing.sent(
             UsageLimits(
-                body_mb=service.config.max_image_mb,
-                request_mb=service.config.max_request_mb,
+                body_mb=service.settings.serving.max_image_mb,
+                request_mb=service.settings.serving.max_request_mb,
                 image_pixels=MAX_PIXELS,
                 images_in_a_request=MOST_IMAGES,
                 films_in_an_exam=MOST_FILMS,
                 formats=FORMATS,
-                requests_at_work=service.lanes.lanes,
-                requests_waiting=service.config.serve_waiting,
+                requests_at_work=service.queue.slots,
+                requests_waiting=service.settings.serving.waiting,
                 longest_timeout_ms=LONGEST_TIMEOUT_MS,
                 key=KeyLimits(requests_a_minute=caller.requests_a_minute, requests_at_once=caller.requests_at_once),
             )

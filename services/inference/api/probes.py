@@ -23,7 +23,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     def of_broker() -> CollectorRegistry:
         from shared.queue.broker_metrics import broker_registry  # noqa: PLC0415  a service that starts needs no broker
 
-        return broker_registry(service.config)
+        return broker_registry(service.settings.broker)
 
     @api.get("/healthz")
     @needs(None)

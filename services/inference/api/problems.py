@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from services.inference.admission.content_coding import CODINGS
 from services.inference.admission.queueing import Overloaded
-from services.inference.answers import gate_of
+from services.inference.findings import gate_of
 from shared.api.predictions import GateAnswer
 from shared.api.problem import Problem, ProtocolProblem
 from shared.errors import LimitReached, MammoError, NotAuthenticated

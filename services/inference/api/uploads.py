@@ -7,11 +7,11 @@ from typing import TypeVar, get_args
 
 from flask import g, request
 
-from services.inference.admission.multipart import SentForm
+from services.inference.admission.multipart import MultipartForm
 from services.inference.api import request_parsing
 from services.inference.api.openapi import Media
 from services.inference.service import InferenceService, connection_closed
-from services.inference.serving.known_film import UNSTATED, Stated, StatedView
+from services.inference.serving.known_film import UNSTATED, StatedView, ViewAndSide
 from services.inference.serving.predictor import Explain, Prediction, ServedModel, explanation
 from shared.api.films import Side
 from shared.api.predictions import PredictionQuery
@@ -62,7 +62,7 @@ def form(most: int) -> Media:
 
 
 @dataclass(frozen=True)
-class SentFilm:
+class UploadedFilm:
     """An image file of a request.
 
     Attributes:
@@ -75,45 +75,46 @@ class SentFilm:
     position: int
     name: str | None
     data: bytes | None
-    stated: Stated = UNSTATED
+    stated: ViewAndSide = UNSTATED
 
     def __str__(self) -> str:
         return f"film {self.position + 1}" + (f" ({self.name})" if self.name else "")
 
 
-def films_sent(most: int) -> list[SentFilm]:
+def films_sent(most: int) -> list[UploadedFilm]:
     """Return the films of the request: its body, or the files of its form.
 
     Raises:
         InputError: there is no film, there are too many, or their fields are invalid.
     """
-    form: SentForm | None = g.get("form")
+    form: MultipartForm | None = g.get("form")
     if form is None:
         data = request_parsing.sent_body()
         if not data:
             raise InputError("the body is empty; send the unchanged bytes of an image file")
-        return [SentFilm(0, None, data)]
+        return [UploadedFilm(0, None, data)]
     if not form.files:
         raise InputError("the form contains no file; send the image with a file name in a field such as 'image'")
     if len(form.files) > most:
         raise InputError(f"the form contains {len(form.files)} files; send at most {most} per request")
     stated = _stated(form)
     return [
-        SentFilm(position, _shown(file.name), file.data, stated[position]) for position, file in enumerate(form.files)
+        UploadedFilm(position, _shown(file.name), file.data, stated[position])
+        for position, file in enumerate(form.files)
     ]
 
 
-def _stated(form: SentForm) -> list[Stated]:
+def _stated(form: MultipartForm) -> list[ViewAndSide]:
     """Read the views and sides that the text fields of a form state for each film.
 
     Raises:
         InputError: a field has the wrong number of values or an unknown value.
     """
     views, sides = _stated_field(form, "view", VIEWS), _stated_field(form, "side", SIDES)
-    return [Stated(view, side) for view, side in zip(views, sides, strict=True)]
+    return [ViewAndSide(view, side) for view, side in zip(views, sides, strict=True)]
 
 
-def _stated_field(form: SentForm, name: str, allowed: tuple[T, ...]) -> list[T | None]:
+def _stated_field(form: MultipartForm, name: str, allowed: tuple[T, ...]) -> list[T | None]:
     """Read the values of a text field, one per film; an empty value states nothing."""
     values, films = form.texts.get(name, ()), len(form.files)
     if not values:
@@ -144,7 +145,7 @@ def _shown(name: str | None) -> str | None:
 def predict_all(
     service: InferenceService,
     model: ServedModel,
-    images: Sequence[SentFilm],
+    images: Sequence[UploadedFilm],
     *,
     explain: Explain | None = None,
     timeout_ms: int | None = None,
@@ -164,7 +165,7 @@ def predict_all(
 def predict_film(
     service: InferenceService,
     model: ServedModel,
-    film: SentFilm,
+    film: UploadedFilm,
     *,
     named: bool,
     explain: Explain | None = None,
@@ -180,7 +181,7 @@ def predict_film(
     timeout_s = None if timeout_ms is None else timeout_ms / 1000
     try:
         if film.data is None:
-            most = service.config.max_image_mb
+            most = service.settings.serving.max_image_mb
             raise ImageTooLarge(f"the file exceeds {most} MB (MAMMO_MAX_IMAGE_MB); send a smaller one")
         return service.predict(
             model,

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 import onnxruntime
 
-from services.inference.admission.batching import Answer, Together, cores_for
+from services.inference.admission.batching import MicroBatcher, NetworkOutput, cores_for
 from services.inference.admission.queueing import MOST_AT_ONCE
 from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt, ModelNotReady
@@ -29,9 +29,9 @@ _ERRORS_ONLY = 3
 class Runner(Protocol):
     """Interface of a loaded network: `Engine` or `torch_engine.TorchEngine`."""
 
-    def run(self, films: Float32Array, *, alone: bool = False) -> Answer: ...
+    def run(self, films: Float32Array, *, alone: bool = False) -> NetworkOutput: ...
 
-    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer: ...
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> NetworkOutput: ...
 
     def logits(self, films: Float32Array) -> Float32Array: ...
 
@@ -54,32 +54,32 @@ class Engine:
             optimised = _optimise(graph, Path(folder))
             one_core = _session(str(optimised), _options(1))
             self._all_cores = _session(str(optimised), _options(threads)) if threads > 1 else one_core
-        self._together = Together(partial(_forward, one_core), threads, MOST_AT_ONCE, cores_for(threads))
+        self._batcher = MicroBatcher(partial(_forward, one_core), threads, MOST_AT_ONCE, cores_for(threads))
         _return_freed_memory()
 
-    def run(self, films: Float32Array, *, alone: bool = False) -> Answer:
+    def run(self, films: Float32Array, *, alone: bool = False) -> NetworkOutput:
         """Run the network on inputs, float32 N x 1 x S x S in [0, 1].
 
         Args:
             alone: no other request is active, so this one may use all cores; else it uses one, or a part of it.
         """
-        return _forward(self._all_cores, films) if alone else self._together.run(films)
+        return _forward(self._all_cores, films) if alone else self._batcher.run(films)
 
-    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> NetworkOutput:
         """Run the network on the films that `prepare` makes, once a core is free.
 
         Errors of `prepare` are passed on.
         """
-        return self.run(prepare(), alone=True) if alone else self._together.run_prepared(prepare)
+        return self.run(prepare(), alone=True) if alone else self._batcher.run_prepared(prepare)
 
     def logits(self, films: Float32Array) -> Float32Array:
         """Float32 N x 3."""
         return self.run(films, alone=True).logits
 
 
-def _forward(session: onnxruntime.InferenceSession, films: Float32Array) -> Answer:
+def _forward(session: onnxruntime.InferenceSession, films: Float32Array) -> NetworkOutput:
     logits, features = session.run(["logits", "features"], {"films": films})
-    return Answer(np.asarray(logits, np.float32), np.asarray(features, np.float32))
+    return NetworkOutput(np.asarray(logits, np.float32), np.asarray(features, np.float32))
 
 
 def _optimise(graph: bytes, folder: Path) -> Path:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from shared.api.predictions import MapForm
+from shared.api.predictions import HeatmapStyle
 from shared.domain.arrays import Float32Array
 from shared.imaging.formats.decode import encode_png
 from shared.imaging.preprocess import input_square
@@ -58,4 +58,4 @@ def grey_png(heat: Float32Array) -> bytes:
     return encode_png(np.rint(heat * 255).astype(np.uint8))
 
 
-DRAWN: dict[MapForm, Callable[[Float32Array], bytes]] = {"overlay": overlay_png, "grey": grey_png}
+DRAWN: dict[HeatmapStyle, Callable[[Float32Array], bytes]] = {"overlay": overlay_png, "grey": grey_png}

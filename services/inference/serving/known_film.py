@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from shared.api.films import Side, SideSource, ViewSource
-from shared.imaging.image import FileFacts, Image
+from shared.imaging.image import FileMetadata, Image
 from shared.imaging.segmentation.segment import Segmentation
 from shared.imaging.segmentation.view import View
 
@@ -23,14 +23,14 @@ StatedView: TypeAlias = Literal["CC", "MLO", "ML", "LM", "LMO", "SIO", "ISO", "F
 
 
 @dataclass(frozen=True)
-class Stated:
+class ViewAndSide:
     """View and side stated by the sender; None: not stated."""
 
     view: StatedView | None = None
     side: Side | None = None
 
 
-UNSTATED = Stated()
+UNSTATED = ViewAndSide()
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class KnownFilm:
     side: Side
     side_source: SideSource
     disagreements: tuple[str, ...]
-    file: FileFacts
+    file: FileMetadata
 
     @property
     def standard_view(self) -> str | None:
@@ -52,14 +52,14 @@ class KnownFilm:
         return self.view if self.view in STANDARD_VIEWS and self.modifiers == () else None
 
 
-def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> KnownFilm:
+def known_film(image: Image, segmentation: Segmentation, stated: ViewAndSide) -> KnownFilm:
     """Put together what the sender, the file and the picture say."""
     view, view_source, score = _view(image, segmentation.view, stated)
     by_shape: Side = "R" if segmentation.flipped else "L"
     side, side_source = _side(image, by_shape, stated)
     # Where the file says nothing of modifiers, as plain images can't, a view that is known is that view unmodified: a
     # sender would have to say otherwise, and a part of a breast has not the shape by which a view is inferred.
-    modifiers = image.about.view_modifiers
+    modifiers = image.metadata.view_modifiers
     if modifiers is None and view is not None:
         modifiers = ()
     return KnownFilm(
@@ -70,11 +70,11 @@ def known_film(image: Image, segmentation: Segmentation, stated: Stated) -> Know
         side=side,
         side_source=side_source,
         disagreements=(*_of_view(image, segmentation.view, view, stated), *_of_side(image, stated, side, by_shape)),
-        file=image.about,
+        file=image.metadata,
     )
 
 
-def _view(image: Image, seen: View, stated: Stated) -> tuple[str | None, ViewSource | None, float | None]:
+def _view(image: Image, seen: View, stated: ViewAndSide) -> tuple[str | None, ViewSource | None, float | None]:
     """Return the view, its source, and the score of an inferred one.
 
     The score is None if the inference is too uncertain to be used.
@@ -88,7 +88,7 @@ def _view(image: Image, seen: View, stated: Stated) -> tuple[str | None, ViewSou
     return None, None, None
 
 
-def _side(image: Image, by_shape: Side, stated: Stated) -> tuple[Side, SideSource]:
+def _side(image: Image, by_shape: Side, stated: ViewAndSide) -> tuple[Side, SideSource]:
     if stated.side is not None:
         return stated.side, "stated"
     if image.laterality is not None:
@@ -96,7 +96,7 @@ def _side(image: Image, by_shape: Side, stated: Stated) -> tuple[Side, SideSourc
     return by_shape, "shape"
 
 
-def _of_view(image: Image, seen: View, view: str | None, stated: Stated) -> list[str]:
+def _of_view(image: Image, seen: View, view: str | None, stated: ViewAndSide) -> list[str]:
     """Describe conflicts between sender, file and shape of the breast about the view."""
     found = []
     if stated.view and image.view and stated.view != image.view:
@@ -107,7 +107,7 @@ def _of_view(image: Image, seen: View, view: str | None, stated: Stated) -> list
     return found
 
 
-def _of_side(image: Image, stated: Stated, side: Side, by_shape: Side) -> list[str]:
+def _of_side(image: Image, stated: ViewAndSide, side: Side, by_shape: Side) -> list[str]:
     found = []
     if stated.side and image.laterality and stated.side != image.laterality:
         found.append(f"the stated side is {stated.side}, but the file says {image.laterality}")

@@ -11,13 +11,13 @@ from typing import TypeAlias
 
 from services.inference.serving.engine import Runner
 from services.inference.serving.heatmaps import on_film
-from services.inference.serving.known_film import UNSTATED, KnownFilm, Stated, known_film
+from services.inference.serving.known_film import UNSTATED, KnownFilm, ViewAndSide, known_film
 from shared.domain.arrays import Float32Array, Float64Array
 from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import Image
-from shared.imaging.preprocess import Prepared, Preprocessing, prepare_image
+from shared.imaging.preprocess import PreparedFilm, Preprocessing, prepare_image
 from shared.imaging.segmentation.gate import Gate
 from shared.imaging.segmentation.segment import Segmentation
 from shared.modelling.activation_map import activation_map
@@ -60,7 +60,7 @@ class Prediction:
     heat: Float32Array | None
     seconds: dict[str, float]
     explained: Label | None = None
-    stated: Stated = UNSTATED
+    stated: ViewAndSide = UNSTATED
 
     @cached_property
     def known(self) -> KnownFilm:
@@ -91,7 +91,12 @@ class Decision:
 
 
 def predict(
-    model: ServedModel, data: bytes, *, alone: bool = False, explain: Explain | None = None, stated: Stated = UNSTATED
+    model: ServedModel,
+    data: bytes,
+    *,
+    alone: bool = False,
+    explain: Explain | None = None,
+    stated: ViewAndSide = UNSTATED,
 ) -> Prediction:
     """Predict a film.
 
@@ -175,7 +180,7 @@ class _Film:
     """A preprocessed film with its known properties."""
 
     image: Image
-    prepared: Prepared
+    prepared: PreparedFilm
 
 
 class _Clock:

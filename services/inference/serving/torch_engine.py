@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from services.inference.admission.batching import Answer, Together
+from services.inference.admission.batching import MicroBatcher, NetworkOutput
 from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt
 from shared.modelling.network_table import Network
@@ -42,13 +42,13 @@ class TorchEngine:
         layout = torch.channels_last
         network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
         self._preparing = threading.BoundedSemaphore(threads)
-        self._together = Together(partial(_forward, network, device), 1, MOST_AT_ONCE)
+        self._batcher = MicroBatcher(partial(_forward, network, device), 1, MOST_AT_ONCE)
 
-    def run(self, films: Float32Array, *, alone: bool = False) -> Answer:  # noqa: ARG002  a device is always shared
+    def run(self, films: Float32Array, *, alone: bool = False) -> NetworkOutput:  # noqa: ARG002  a device is always shared
         """Run the network on inputs, float32 N x 1 x S x S in [0, 1]."""
-        return self._together.run(films)
+        return self._batcher.run(films)
 
-    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> NetworkOutput:
         """Run the network on the films that `prepare` makes.
 
         Errors of `prepare` are passed on.
@@ -62,7 +62,7 @@ class TorchEngine:
         return self.run(films).logits
 
 
-def _forward(network: torch.nn.Module, device: torch.device, films: Float32Array) -> Answer:
+def _forward(network: torch.nn.Module, device: torch.device, films: Float32Array) -> NetworkOutput:
     with torch.inference_mode():
         logits, features = network(torch.from_numpy(films).to(device))
-        return Answer(logits.float().cpu().numpy(), features.float().cpu().numpy())
+        return NetworkOutput(logits.float().cpu().numpy(), features.float().cpu().numpy())

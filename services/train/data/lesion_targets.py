@@ -1,4 +1,4 @@
-"""What lies at each place of a network's feature map, as far as the circles of the data set's lesions tell.
+"""What lies at each place of a network's feature map, as far as the outlines of the data set's lesions tell.
 
 Used in training alone: a network that is told where to look learns from hundreds of places a film, not from one label.
 """
@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from shared.domain.arrays import Float32Array
-from shared.domain.films import Lesion
+from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 
 UNKNOWN = -1
-"""A place of which nobody says what lies there: on the edge of a circle, or on a film whose lesion has no place."""
+"""A place of which nobody says what lies there: on the edge of a lesion, or on a film whose lesion has no place."""
 
-COVERED = 0.5  # of a place's area lies in a circle, or it is the one that is covered most
-_FINE = 8  # pixels to a place when circles are drawn
-_PART = 16  # of a pixel, in which OpenCV takes their centre and radius
+COVERED = 0.5  # of a place's area lies in a lesion, or it is the one that is covered most
+_FINE = 8  # pixels to a place when lesions are drawn
+_PART = 16  # of a pixel, in which OpenCV takes their corners
 
 Places = npt.NDArray[np.int8]
 Inside = npt.NDArray[np.bool_]
@@ -32,20 +32,19 @@ def places_of(lesions: Sequence[Lesion], label: Label, square: tuple[int, int, i
 
     Args:
         lesions: in pixels of the oriented film.
-        label: the film's. A film that is not normal, but has no circle, tells nothing.
+        label: the film's. A film that is not normal, but has no lesion with a place, tells nothing.
         square: left, top and edge of what the network sees, in the same pixels (`preprocess.input_square`).
     """
     left, top, length = square
-    circles = [lesion for lesion in lesions if lesion.x is not None and lesion.y is not None and lesion.radius]
-    if len(circles) < len(lesions) or (label is not Label.NORMAL and not circles):
+    placed = [lesion for lesion in lesions if lesion.polygon]
+    if len(placed) < len(lesions) or (label is not Label.NORMAL and not placed):
         return np.full((edge, edge), UNKNOWN, np.int8)
     found = np.full((edge, edge), CLASSES.index(Label.NORMAL), np.int8)
     scale = edge * _FINE / length
-    for lesion in sorted(circles, key=lambda lesion: CLASSES.index(lesion.label)):
-        x, y, radius = (float(value or 0) for value in (lesion.x, lesion.y, lesion.radius))
+    for lesion in sorted(placed, key=lambda lesion: CLASSES.index(lesion.label)):
         drawn = np.zeros((edge * _FINE, edge * _FINE), np.uint8)
-        centre = round(((x - left) * scale - 0.5) * _PART), round(((y - top) * scale - 0.5) * _PART)
-        cv2.circle(drawn, centre, round(radius * scale * _PART), 255, cv2.FILLED, shift=_PART.bit_length() - 1)
+        corners = np.rint(((np.array(lesion.polygon) - (left, top)) * scale - 0.5) * _PART).astype(np.int32)
+        cv2.fillPoly(drawn, [corners], (255,), shift=_PART.bit_length() - 1)
         cover = cv2.resize(drawn, (edge, edge), interpolation=cv2.INTER_AREA)
         if not cover.any():  # outside what the network sees
             continue

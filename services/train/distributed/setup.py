@@ -8,23 +8,29 @@ from services.train.fitting.fit import fit
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
-from shared.settings import TrainingSettings, settings
+from shared.settings import ComputeSettings, TrainingSettings
 
 
-def training_device() -> torch.device:
+def training_device(compute: ComputeSettings, training: TrainingSettings) -> torch.device:
     """A GPU where there is one; on the CPU as many threads as the settings say."""
-    return prepared(settings(TrainingSettings).cores, deterministic=settings(TrainingSettings).train_deterministic)
+    return prepared(compute.cores, deterministic=training.deterministic)
 
 
-def trainer(kind: Network, recipe: TrainingRecipe, network: MammogramNetwork, device: torch.device) -> Trainer:
+def trainer(
+    compute: ComputeSettings,
+    training: TrainingSettings,
+    kind: Network,
+    recipe: TrainingRecipe,
+    network: MammogramNetwork,
+    device: torch.device,
+) -> Trainer:
     """`fit`, in this process or in several: as many as the settings say, or one for each GPU, as long as each gets
     two images of a batch."""
-    config = settings(TrainingSettings)
-    processes = config.train_processes or (torch.cuda.device_count() if device.type == "cuda" else 1)
+    processes = training.processes or (torch.cuda.device_count() if device.type == "cuda" else 1)
     processes = min(processes, recipe.batch_size // 2)
     if processes > 1:
-        threads = max(1, config.cores // processes)
-        return Several(processes, kind, threads, config.train_deterministic, config.train_compile).fit
-    if config.train_compile:
+        threads = max(1, compute.cores // processes)
+        return Several(processes, kind, threads, training.deterministic, training.compile).fit
+    if training.compile:
         compile_where_it_pays(network, device)
     return fit

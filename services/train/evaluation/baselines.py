@@ -11,7 +11,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from services.train.data.inputs import Images, job_split, load_images
-from services.train.distributed.setup import training_device
 from services.train.fitting.head_regression import balanced_regression
 from services.train.fitting.initial_weights import starting_network
 from services.train.fitting.scores import macro_auc
@@ -66,7 +65,7 @@ def baselines(judged: Mapping[Network, Predictions], frozen: Predictions | None)
     return tuple(found)
 
 
-def logistic_regression(store: ObjectStore, plan: Plan) -> Predictions | None:
+def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) -> Predictions | None:
     """What it gives the held-out films of every fold; None where no network of the run starts from ImageNet, or its
     weights can't be had here.
 
@@ -83,7 +82,7 @@ def logistic_regression(store: ObjectStore, plan: Plan) -> Predictions | None:
         _log.warning("no logistic regression", extra={"run": plan.run, "reason": str(error)})
         return None
     films = np.array([index for index, image in enumerate(images.variants) if image.variant == 0])
-    features = frozen_features(network.to(training_device()), weights, images.inputs[films])
+    features = frozen_features(network.to(device), weights, images.inputs[films])
     table = np.zeros((len(images.variants), features.shape[1]), np.float32)
     table[films] = features
     jobs = [Job(network=kind, protocol="patient", fold=fold) for fold in range(plan.folds * plan.repeats)]

@@ -21,10 +21,10 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsuitableKind, UnsupportedImage
-from shared.imaging.formats import codecs, dicom_facts, stored_values
+from shared.imaging.formats import codecs, dicom_metadata, stored_values
 from shared.imaging.formats.depth import counts
-from shared.imaging.formats.dicom_elements import OddElement, or_passed_over, spacing_of, value_of, whole_of
-from shared.imaging.formats.dicom_facts import facts_of, laterality_of, refuse_unsuitable, view_of
+from shared.imaging.formats.dicom_elements import InvalidElement, or_default, spacing_of, value_of, whole_of
+from shared.imaging.formats.dicom_metadata import laterality_of, metadata_of, refuse_unsuitable, view_of
 from shared.imaging.formats.stored_values import greyscale_of, presets_of
 from shared.imaging.image import Image, Pixels, check_size, unsigned
 
@@ -45,7 +45,7 @@ _WANTED = [
     *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),  # samples, photometric, frames, rows, columns
     *(0x00280100, 0x00280101, 0x00280102),  # bits allocated, stored, high bit
     *(0x00181164, 0x00182010, 0x00280030),  # spacing
-    *(*stored_values.TAGS, *dicom_facts.TAGS),
+    *(*stored_values.TAGS, *dicom_metadata.TAGS),
 ]
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -143,14 +143,14 @@ def _parsed(data: bytes) -> _File:
 
 def _image(file: _File, least_edge: int | None) -> Image:
     elements, notes = file.elements, file.notes
-    frames = or_passed_over(notes, lambda: whole_of(elements, 0x00280008, 1), 1)
+    frames = or_default(notes, lambda: whole_of(elements, 0x00280008, 1), 1)
     if frames > 1:
         raise UnsuitableKind(
             f"the DICOM has {frames} frames; send one two-dimensional mammogram, no tomosynthesis", "tomosynthesis"
         )
     photometric = str(value_of(elements, 0x00280004) or "").strip().upper()
     if not photometric:
-        raise OddElement(0x00280004)
+        raise InvalidElement(0x00280004)
     if whole_of(elements, 0x00280002, 1) != 1 or photometric not in {"MONOCHROME1", "MONOCHROME2"}:
         raise UnsupportedImage("the DICOM is not greyscale; send one greyscale mammogram")
     width, height = whole_of(elements, 0x00280011), whole_of(elements, 0x00280010)
@@ -175,7 +175,7 @@ def _image(file: _File, least_edge: int | None) -> Image:
     levels = greyscale.levels(counts(words))
     spacing = spacing_of(elements, notes)
     windows = presets_of(elements, levels)
-    about = facts_of(elements, file.sop_class)
+    metadata = metadata_of(elements, file.sop_class)
     return Image(
         unsigned(cv2.LUT(words, levels.table)),
         levels.bits,
@@ -185,7 +185,7 @@ def _image(file: _File, least_edge: int | None) -> Image:
         spacing=spacing,
         laterality=laterality_of(elements),
         view=view_of(elements),
-        about=replace(about, windows=windows, notes=(*about.notes, *dict.fromkeys(notes))),
+        metadata=replace(metadata, windows=windows, notes=(*metadata.notes, *dict.fromkeys(notes))),
     )
 
 

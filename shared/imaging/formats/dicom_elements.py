@@ -1,6 +1,6 @@
 """Looks up values of a DICOM header: numbers, raw values, spacing. No error quotes a value.
 
-An element that is there without a valid value raises OddElement, which names it; `or_passed_over` makes a note of it
+An element that is there without a valid value raises OddElement, which names it; `or_default` makes a note of it
 where the image can do without.
 """
 
@@ -22,7 +22,7 @@ MAX_SEQUENCE = 2**20
 """Bytes of a sequence, such as one of several look-up tables."""
 
 
-class OddElement(UndecodableImage):
+class InvalidElement(UndecodableImage):
     """An element is empty, too long, or not of its kind."""
 
     def __init__(self, tag: int) -> None:
@@ -30,11 +30,11 @@ class OddElement(UndecodableImage):
         super().__init__(f"the DICOM's {self.element} is empty or not valid; send the file again, or as PNG")
 
 
-class EmptyElement(OddElement):
+class EmptyElement(InvalidElement):
     """An element is there and empty: it says nothing, so also what is needed may stand as if it were not there."""
 
 
-def or_passed_over(notes: list[str], read: Callable[[], T], otherwise: T, kind: type[OddElement] = OddElement) -> T:
+def or_default(notes: list[str], read: Callable[[], T], otherwise: T, kind: type[InvalidElement] = InvalidElement) -> T:
     """Return what `read` returns; where it meets an odd element of a kind, note that and return `otherwise`."""
     try:
         return read()
@@ -49,11 +49,11 @@ def value_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> Any:
         return None
     item = elements.get_item(tag)
     if isinstance(item.value, bytes) and len(item.value) > most:
-        raise OddElement(tag)
+        raise InvalidElement(tag)
     try:
         return elements[tag].value
     except Exception:  # noqa: BLE001  pydicom raises whatever it stumbles over, and quotes the file in it
-        raise OddElement(tag) from None
+        raise InvalidElement(tag) from None
 
 
 def raw_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> bytes:
@@ -61,7 +61,7 @@ def raw_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> bytes:
     item = elements.get_item(tag)
     value = item.value if item is not None else b""
     if not isinstance(value, bytes) or len(value) > most:
-        raise OddElement(tag)
+        raise InvalidElement(tag)
     return value
 
 
@@ -71,7 +71,7 @@ def whole_of(elements: Dataset, tag: int, default: int = 0) -> int:
     try:
         return default if value is None or value == "" else int(value)
     except (TypeError, ValueError):
-        raise OddElement(tag) from None
+        raise InvalidElement(tag) from None
 
 
 def number_of(elements: Dataset, tag: int) -> float | None:
@@ -94,9 +94,9 @@ def numbers_of(elements: Dataset, tag: int) -> list[float] | None:
     try:
         numbers = [float(each) for each in values]
     except (TypeError, ValueError):
-        raise OddElement(tag) from None
+        raise InvalidElement(tag) from None
     if not numbers or not all(map(math.isfinite, numbers)):
-        raise OddElement(tag)
+        raise InvalidElement(tag)
     return numbers
 
 
@@ -106,14 +106,14 @@ def stored_value(elements: Dataset, tag: int, order: str, signed: bool) -> int |
         return None
     raw = raw_of(elements, tag)
     if len(raw) < 2:
-        raise OddElement(tag)
+        raise InvalidElement(tag)
     return int(struct.unpack(order + ("h" if signed else "H"), raw[:2])[0])
 
 
 def spacing_of(elements: Dataset, notes: list[str]) -> tuple[float, float] | None:
     """Return Pixel Spacing, else that at the imager or of the scanner: millimetres between rows, and columns."""
     for tag in (0x00280030, 0x00181164, 0x00182010):
-        spacing = or_passed_over(notes, lambda tag=tag: _pair(elements, tag), None)  # type: ignore[misc]
+        spacing = or_default(notes, lambda tag=tag: _pair(elements, tag), None)  # type: ignore[misc]
         if spacing is not None:
             return spacing
     return None
@@ -124,5 +124,5 @@ def _pair(elements: Dataset, tag: int) -> tuple[float, float] | None:
     if values is None:
         return None
     if len(values) != 2 or not all(0 < value < 100 for value in values):
-        raise OddElement(tag)
+        raise InvalidElement(tag)
     return values[0], values[1]

@@ -4,7 +4,7 @@ import struct
 
 import cv2
 
-from shared.imaging.formats.tiff import directory, form_of
+from shared.imaging.formats.tiff import directory, layout_of
 from shared.imaging.image import Pixels, unsigned
 
 _ORIENTATION = 274
@@ -19,7 +19,7 @@ ON_ITS_SIDE = {5, 6, 7, 8}
 def orientation_of(exif: bytes) -> int:
     """Return the orientation, 1 to 8, of a block of Exif data; 1 if it has none."""
     try:
-        form = form_of(exif)
+        form = layout_of(exif)
         tags, _ = directory(exif, struct.unpack_from(form.offset, exif, 4)[0], form, {_ORIENTATION})
         return tags.get(_ORIENTATION, (1,))[0]
     except (struct.error, KeyError, IndexError):

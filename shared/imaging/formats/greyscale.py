@@ -20,7 +20,7 @@ WindowFunction: TypeAlias = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 
 @dataclass(frozen=True, eq=False)
-class Lut:
+class LookupTable:
     """A look-up table: `values` (uint16), the first of which belongs to the input `first`; `bits` is their depth."""
 
     first: int
@@ -81,8 +81,8 @@ class Greyscale:
     high_bit: int | None
     signed: bool
     inverted: bool
-    modality: Lut | tuple[float, float] = (1.0, 0.0)
-    interest: Lut | Window | None = None
+    modality: LookupTable | tuple[float, float] = (1.0, 0.0)
+    interest: LookupTable | Window | None = None
     padding: tuple[int, int] | None = None
 
     def stored(self, words: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -94,7 +94,7 @@ class Greyscale:
         sign = 2 ** (self.bits - 1) if self.signed else 0
         return np.asarray((values ^ sign) - sign)
 
-    def levels(self, counts: Float32Array) -> "Levels":
+    def levels(self, counts: Float32Array) -> "GreyLevels":
         """The grey level of every word (of 8 or 16 bits); `counts` (2^8 or 2^16) says how often each occurs.
 
         A level is a step of the file's own values, so that no depth is lost or made up: a window yields as many levels
@@ -119,17 +119,17 @@ class Greyscale:
         if self.padding is not None:
             table[padded] = 0
         line = line and (line[0], line[1] - lowest - black)
-        return Levels(table.astype(np.uint8 if bits == 8 else np.uint16), bits, line)
+        return GreyLevels(table.astype(np.uint8 if bits == 8 else np.uint16), bits, line)
 
     def _shown(self, stored: npt.NDArray[np.int64]) -> tuple[Float64Array, tuple[float, float] | None]:
         """Grey levels before polarity, and the line (slope, intercept) by which values of the modality become them."""
         values, slope, intercept = stored.astype(np.float64), 1.0, 0.0
-        if isinstance(self.modality, Lut):
+        if isinstance(self.modality, LookupTable):
             values = self.modality(values)
         else:
             slope, intercept = self.modality
             values = values * slope + intercept
-        if isinstance(self.interest, Lut):
+        if isinstance(self.interest, LookupTable):
             return self.interest(values), None
         if self.interest is None:
             return (values - intercept) / abs(slope), (1 / abs(slope), -intercept / abs(slope))
@@ -139,7 +139,7 @@ class Greyscale:
 
 
 @dataclass(frozen=True, eq=False)
-class Levels:
+class GreyLevels:
     """`table` gives the grey level of every word, `bits` their depth; `line` (slope, intercept) makes levels of the
     modality's values, where it is a line between black and white."""
 

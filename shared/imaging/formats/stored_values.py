@@ -10,17 +10,17 @@ from shared.errors import UndecodableImage
 from shared.imaging.formats.dicom_elements import (
     MAX_SEQUENCE,
     EmptyElement,
-    OddElement,
+    InvalidElement,
     number_of,
     numbers_of,
-    or_passed_over,
+    or_default,
     raw_of,
     stored_value,
     value_of,
     whole_of,
 )
-from shared.imaging.formats.dicom_facts import names_of_windows
-from shared.imaging.formats.greyscale import Greyscale, Levels, Lut, Window
+from shared.imaging.formats.dicom_metadata import names_of_windows
+from shared.imaging.formats.greyscale import GreyLevels, Greyscale, LookupTable, Window
 from shared.imaging.image import WindowPreset
 
 _PIXEL_SIGN, _PADDING, _PADDING_END = 0x00280103, 0x00280120, 0x00280121
@@ -45,34 +45,34 @@ def greyscale_of(
     Raises UndecodableImage: rescale values or a modality look-up table that are there and not valid.
     """
     signed = whole_of(elements, _PIXEL_SIGN, 0) == 1
-    modality = or_passed_over(notes, lambda: _lut(elements, _MODALITY_LUTS, order, signed, notes), None, EmptyElement)
+    modality = or_default(notes, lambda: _lut(elements, _MODALITY_LUTS, order, signed, notes), None, EmptyElement)
     slope, intercept = (
-        or_passed_over(notes, lambda tag=tag: number_of(elements, tag), None, EmptyElement)  # type: ignore[misc]
+        or_default(notes, lambda tag=tag: number_of(elements, tag), None, EmptyElement)  # type: ignore[misc]
         for tag in (_SLOPE, _INTERCEPT)
     )
     if slope == 0:
         raise UndecodableImage("the DICOM's rescale slope is 0; send the file again")
     slope, intercept = slope or 1.0, intercept or 0.0
     below_zero = modality is None and (slope < 0 or intercept < 0 or signed)
-    padding = or_passed_over(notes, lambda: stored_value(elements, _PADDING, order, signed), None)
-    end = or_passed_over(notes, lambda: stored_value(elements, _PADDING_END, order, signed), None)
-    interest = or_passed_over(notes, lambda: _lut(elements, _INTEREST_LUTS, order, below_zero, notes), None)
+    padding = or_default(notes, lambda: stored_value(elements, _PADDING, order, signed), None)
+    end = or_default(notes, lambda: stored_value(elements, _PADDING_END, order, signed), None)
+    interest = or_default(notes, lambda: _lut(elements, _INTEREST_LUTS, order, below_zero, notes), None)
     return Greyscale(
         bits=bits,
         high_bit=high_bit,
         signed=signed,
         inverted=inverted,
         modality=modality or (slope, intercept),
-        interest=interest or or_passed_over(notes, lambda: _window(elements), None),
+        interest=interest or or_default(notes, lambda: _window(elements), None),
         padding=None if padding is None else _ordered(padding, padding if end is None else end),
     )
 
 
-def presets_of(elements: Dataset, levels: Levels) -> tuple[WindowPreset, ...]:
+def presets_of(elements: Dataset, levels: GreyLevels) -> tuple[WindowPreset, ...]:
     """Return the windows that a header proposes, in grey levels; none where a curve made the levels."""
 
     def read(tag: int) -> list[float]:
-        return or_passed_over([], lambda: numbers_of(elements, tag), None) or []
+        return or_default([], lambda: numbers_of(elements, tag), None) or []
 
     if levels.line is None:
         return ()
@@ -93,13 +93,13 @@ def _window(elements: Dataset) -> Window | None:
         return None
     function = str(value_of(elements, _FUNCTION) or "LINEAR")
     if width <= 0 or (width < 1 and function not in {"SIGMOID", "LINEAR_EXACT"}):
-        raise OddElement(_WIDTH)
+        raise InvalidElement(_WIDTH)
     if function in {"SIGMOID", "LINEAR_EXACT"}:
         return Window(centre, width, "SIGMOID" if function == "SIGMOID" else "LINEAR_EXACT")
     return Window(centre, width)
 
 
-def _lut(elements: Dataset, tag: int, order: _Order, signed: bool, notes: list[str]) -> Lut | None:
+def _lut(elements: Dataset, tag: int, order: _Order, signed: bool, notes: list[str]) -> LookupTable | None:
     """The first item of a sequence of look-up tables (PS3.3 C.11.1.1.1).
 
     Raises OddElement, and EmptyElement of an item without elements.
@@ -112,17 +112,17 @@ def _lut(elements: Dataset, tag: int, order: _Order, signed: bool, notes: list[s
     descriptor = raw_of(items[0], _DESCRIPTOR)
     data = raw_of(items[0], _DATA, MAX_SEQUENCE)
     if len(descriptor) < 6:
-        raise OddElement(tag)
+        raise InvalidElement(tag)
     entries, first, bits = struct.unpack(order + ("HhH" if signed else "HHH"), descriptor[:6])
     entries = entries or 2**16
     # Tables of 8 bits stand in bytes or in words; of more, in words, of which some writers leave out the last.
     in_words = bits > 8 or len(data) >= 2 * entries
     values = np.frombuffer(data[: len(data) // 2 * 2] if in_words else data, f"{order}u{1 + in_words}")[:entries]
     if not 8 <= bits <= 16 or not entries - in_words <= len(values) or not len(values):
-        raise OddElement(tag)
+        raise InvalidElement(tag)
     if len(values) < entries:
         notes.append("A look-up table lacks its last entry; the previous entry is used instead.")
-    return Lut(first, np.minimum(values.astype(np.uint16), 2**bits - 1), bits)
+    return LookupTable(first, np.minimum(values.astype(np.uint16), 2**bits - 1), bits)
 
 
 def _ordered(one: int, other: int) -> tuple[int, int]:

@@ -37,7 +37,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 
 
-class Form(NamedTuple):
+class ByteLayout(NamedTuple):
     """Byte order, and how the number of entries, an entry in front of its value, and an offset are stored."""
 
     order: str
@@ -59,12 +59,12 @@ class Page:
     orientation: int
 
 
-def form_of(data: bytes) -> Form:
+def layout_of(data: bytes) -> ByteLayout:
     """Return how a file's numbers are stored, from its first four bytes."""
     order = "<" if data[:2] == b"II" else ">"
     if struct.unpack_from(order + "H", data, 2)[0] == 43:
-        return Form(order, order + "Q", order + "HHQ", order + "Q")
-    return Form(order, order + "H", order + "HHI", order + "I")
+        return ByteLayout(order, order + "Q", order + "HHQ", order + "Q")
+    return ByteLayout(order, order + "H", order + "HHI", order + "I")
 
 
 def header(data: bytes) -> Page:
@@ -102,7 +102,7 @@ def decode(data: bytes, page: Page) -> npt.NDArray[np.uint8 | np.uint16]:
 
 
 def _directories(data: bytes) -> list[Tags]:
-    form = form_of(data)
+    form = layout_of(data)
     found: list[Tags] = []
     seen: set[int] = set()
     (position,) = struct.unpack_from(form.offset, data, 4 if form.offset[1] == "I" else 8)
@@ -115,7 +115,7 @@ def _directories(data: bytes) -> list[Tags]:
     return found
 
 
-def directory(data: bytes, position: int, form: Form, wanted: set[int]) -> tuple[Tags, int]:
+def directory(data: bytes, position: int, form: ByteLayout, wanted: set[int]) -> tuple[Tags, int]:
     """Return the whole-number values of a directory's wanted tags, and where the next directory is (0: none).
 
     Raises struct.error, KeyError or IndexError for a directory that is not whole.
@@ -135,7 +135,7 @@ def directory(data: bytes, position: int, form: Form, wanted: set[int]) -> tuple
     return tags, struct.unpack_from(form.offset, data, first + count * step)[0]
 
 
-def _values(data: bytes, form: Form, kind: int, number: int, position: int) -> tuple[int, ...]:
+def _values(data: bytes, form: ByteLayout, kind: int, number: int, position: int) -> tuple[int, ...]:
     """The values of an entry: in place when they fit there, otherwise where an offset points to."""
     if not 0 < number <= min(len(data), _MAX_VALUES):
         raise IndexError

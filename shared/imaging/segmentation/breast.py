@@ -35,7 +35,7 @@ AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class ReducedFilm:
     """A film reduced to twice the coarse size, and what was found on it: `grey` is smoothed, `breast` 1 inside and 0
     outside, `contour` (N x 1 x 2: x, y) its edge; `outline` (0..255) crosses 127.5 where the breast ends and can be
     enlarged without steps; `stepped` says that it begins with a step, as on digital films."""
@@ -81,12 +81,12 @@ class Work:
         """Every row that the breast takes up, and its first and its last column there."""
         return borders(self.breast, self.contour)
 
-    def mirrored(self) -> "Work":
+    def mirrored(self) -> "ReducedFilm":
         """With left and right exchanged."""
         last = np.array([self.breast.shape[1] - 1, 0], np.int32)
         contour = np.asarray(np.abs(last - self.contour), np.int32)
         film, breast, outline = (u8(cv2.flip(part, 1)) for part in (self.film, self.breast, self.outline))
-        return Work(film, np.asarray(cv2.flip(self.grey, 1), np.float32), breast, contour, outline, self.stepped)
+        return ReducedFilm(film, np.asarray(cv2.flip(self.grey, 1), np.float32), breast, contour, outline, self.stepped)
 
 
 def fine(pixels: Grey) -> Grey:
@@ -96,14 +96,14 @@ def fine(pixels: Grey) -> Grey:
     return u8(_resized(pixels, (max(1, round(width * scale)), max(1, round(height * scale))), FINE))
 
 
-def find_breast(reduced: Grey) -> Work:
+def find_breast(fine_film: Grey) -> ReducedFilm:
     """Find the breast, including the pectoral muscle, on a `fine` film (uint8).
 
     Raises:
         NotAMammogram: nothing on the film has the contrast and the area of a breast.
     """
-    size = reduced.shape[1] // FINE, reduced.shape[0] // FINE
-    film = without_bars(u8(_resized(reduced, size, 2)))
+    size = fine_film.shape[1] // FINE, fine_film.shape[0] // FINE
+    film = without_bars(u8(_resized(fine_film, size, 2)))
     exact = film.astype(np.float32)
     grey = np.asarray(cv2.GaussianBlur(exact, (5, 5), 0.7), np.float32)
     skin = skin_line(film, grey, _resized(exact, size))
@@ -116,7 +116,7 @@ def find_breast(reduced: Grey) -> Work:
     area = cv2.countNonZero(breast) / breast.size
     if not AREA[0] <= area <= AREA[1]:
         raise NotAMammogram(f"no breast was found ({area:.0%} of the image is bright)")
-    return Work(film, grey, breast, contour, around(outline, breast), skin.stepped)
+    return ReducedFilm(film, grey, breast, contour, around(outline, breast), skin.stepped)
 
 
 def enlarged(outline: Grey, shape: tuple[int, ...]) -> tuple[Grey, Box]:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from shared.domain.arrays import Float32Array
-from shared.imaging.segmentation.breast import Work
+from shared.imaging.segmentation.breast import ReducedFilm
 from shared.imaging.segmentation.regions import part_of_way
 
 THRESHOLD = 0.5
@@ -109,56 +109,56 @@ DIGITAL = _traits(
 )
 
 
-def judge(work: Work) -> Gate:
+def judge(reduced: ReducedFilm) -> Gate:
     """Return the gate's result for a reduced film with its chest wall on the left."""
-    traits = DIGITAL if work.stepped else SCANNED
-    measured = measure(work)
+    traits = DIGITAL if reduced.stepped else SCANNED
+    measured = measure(reduced)
     scores = {name: trait.score(measured[name]) for name, trait in traits.items() if name in measured}
     score = math.prod(scores.values())
     worst = min(scores, key=lambda name: scores[name])
     return Gate(score, _PASSED if score >= THRESHOLD else traits[worst].complaint)
 
 
-def measure(work: Work) -> dict[str, float]:
+def measure(reduced: ReducedFilm) -> dict[str, float]:
     """Measure the value of each trait.
 
     Grey levels are in units of contrast: from the background to the mean of the breast.
     """
-    outside = cv2.dilate(work.breast, np.ones((2 * _GROUND + 1, 2 * _GROUND + 1), np.uint8)) == 0
-    around = work.grey[_SPARSE][outside[_SPARSE]].astype(np.uint8)
+    outside = cv2.dilate(reduced.breast, np.ones((2 * _GROUND + 1, 2 * _GROUND + 1), np.uint8)) == 0
+    around = reduced.grey[_SPARSE][outside[_SPARSE]].astype(np.uint8)
     ground = float(np.bincount(around, minlength=256).cumsum().searchsorted(around.size / 5)) if around.size else 255.0
-    contrast = max(work.level - ground, 1.0)
+    contrast = max(reduced.level - ground, 1.0)
     return {
-        "ground": ground / max(work.level, 1.0),
-        **_shape(work),
-        **_edges(work, ground, contrast),
-        **_tissue(work, contrast),
+        "ground": ground / max(reduced.level, 1.0),
+        **_shape(reduced),
+        **_edges(reduced, ground, contrast),
+        **_tissue(reduced, contrast),
     }
 
 
-def _shape(work: Work) -> dict[str, float]:
+def _shape(reduced: ReducedFilm) -> dict[str, float]:
     """Its `height` in heights of the frame, its `aspect` (width to height), its `convexity` (area to that of its hull),
     and the length of the chest `wall` in its own height."""
-    _, _, width, height = cv2.boundingRect(work.contour)
-    upper, lower = work.wall
+    _, _, width, height = cv2.boundingRect(reduced.contour)
+    upper, lower = reduced.wall
     return {
-        "convexity": cv2.contourArea(work.contour) / max(cv2.contourArea(work.hull), 1.0),
-        "height": height / work.breast.shape[0],
+        "convexity": cv2.contourArea(reduced.contour) / max(cv2.contourArea(reduced.hull), 1.0),
+        "height": height / reduced.breast.shape[0],
         "aspect": width / height,
         "wall": float(np.hypot(*(lower - upper))) / height,
     }
 
 
-def _edges(work: Work, ground: float, contrast: float) -> dict[str, float]:
+def _edges(reduced: ReducedFilm, ground: float, contrast: float) -> dict[str, float]:
     """How much brighter it is at the wall than at the skin (`fading`, upper part as in `segment`), how dark beyond the
     skin (`margin`), both in contrasts, and the share of its rows that reach the right side of the frame (`across`)."""
-    last = work.breast.shape[1] - 1
-    rows, wall, skin = work.borders
-    at_wall = work.grey[rows, np.minimum(wall + _INSET, last)]
-    at_skin = work.grey[rows, np.maximum(skin - _INSET, 0)]
+    last = reduced.breast.shape[1] - 1
+    rows, wall, skin = reduced.borders
+    at_wall = reduced.grey[rows, np.minimum(wall + _INSET, last)]
+    at_skin = reduced.grey[rows, np.maximum(skin - _INSET, 0)]
     upper = slice(0, int(0.6 * len(rows)) + 1)
     inside = skin < last - 1
-    beyond = work.grey[rows[inside], np.minimum(skin[inside] + _INSET, last)]
+    beyond = reduced.grey[rows[inside], np.minimum(skin[inside] + _INSET, last)]
     return {
         "fading": _middle((at_wall - at_skin)[upper]) / contrast,
         "margin": (_middle(beyond) - ground) / contrast if inside.any() else 0.0,
@@ -171,13 +171,13 @@ def _middle(values: Float32Array) -> float:
     return float(np.sort(values)[len(values) // 2])
 
 
-def _tissue(work: Work, contrast: float) -> dict[str, float]:
+def _tissue(reduced: ReducedFilm, contrast: float) -> dict[str, float]:
     """How many bits the grey `levels` inside take, and in contrasts: the `detail` there and the `grain`, both the
     standard deviation of what smoothing takes away, and `rest` and `unrest`, both the mean slope, a pixel of `film`."""
-    x, y, width, height = cv2.boundingRect(work.contour)
+    x, y, width, height = cv2.boundingRect(reduced.contour)
     box = slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1)
-    film, grey = work.film[box], work.grey[box]
-    inside = cv2.erode(work.breast[box], _INSIDE)
+    film, grey = reduced.film[box], reduced.grey[box]
+    inside = cv2.erode(reduced.breast[box], _INSIDE)
     share = cv2.calcHist([film], [0], inside, [256], [0, 256]).ravel()
     if not share.any():
         return {"levels": 0.0}

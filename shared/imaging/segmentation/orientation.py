@@ -6,7 +6,7 @@ Laterality does not determine it: some hospitals and scanners mirror films.
 import cv2
 import numpy as np
 
-from shared.imaging.segmentation.breast import Work
+from shared.imaging.segmentation.breast import ReducedFilm
 from shared.imaging.segmentation.regions import straight_shares
 
 _DECIDED = (0.75, 0.3)  # share of straight rows of the wall at least, and how much more than on the other side
@@ -16,7 +16,7 @@ _UPPER = 0.6  # of the rows are asked for grey: below, the breast may lift off t
 _TOP = 20  # one row of so many is the top
 
 
-def chest_wall_is_right(work: Work) -> bool:
+def chest_wall_is_right(reduced: ReducedFilm) -> bool:
     """Return whether the chest wall is on the right side of the frame.
 
     On most films one side alone is straight, because the film or the detector ends there. A breast that is larger than
@@ -24,35 +24,35 @@ def chest_wall_is_right(work: Work) -> bool:
     the hull and the brighter side are weighed, which counts twice on film scans, and on cut films the side towards
     which the top leans.
     """
-    left, right = straight_shares(work.borders, work.breast.shape[1])
+    left, right = straight_shares(reduced.borders, reduced.breast.shape[1])
     score = left - right
     if max(left, right) > _DECIDED[0] and abs(score) > _DECIDED[1]:
         return score < 0
-    runs, brightness = _longest_runs(work), _brightness(work)
+    runs, brightness = _longest_runs(reduced), _brightness(reduced)
     if min(left, right) > _TURNED:
-        score += runs + brightness + 2 * _top(work)
+        score += runs + brightness + 2 * _top(reduced)
     else:
-        score = score / 2 + runs + (brightness if work.stepped else 2 * brightness)
+        score = score / 2 + runs + (brightness if reduced.stepped else 2 * brightness)
     return bool(score < 0)
 
 
-def _longest_runs(work: Work) -> float:
+def _longest_runs(reduced: ReducedFilm) -> float:
     """Compare the longest straight run of the hull on the left with that on the right: -0.5 to 0.5, above 0 is left."""
-    left, right = (float(np.ptp(side.wall, axis=0).max()) for side in (work, work.mirrored()))
+    left, right = (float(np.ptp(side.wall, axis=0).max()) for side in (reduced, reduced.mirrored()))
     return left / max(left + right, 1.0) - 0.5
 
 
-def _brightness(work: Work) -> float:
+def _brightness(reduced: ReducedFilm) -> float:
     """Compare the grey at the left edge with that at the right: towards the skin a film scan fades."""
-    rows, first, last = (part[: max(1, int(_UPPER * len(part)))] for part in work.borders)
-    at_left = work.grey[rows, np.minimum(first + _INSET, work.grey.shape[1] - 1)]
-    at_right = work.grey[rows, np.maximum(last - _INSET, 0)]
+    rows, first, last = (part[: max(1, int(_UPPER * len(part)))] for part in reduced.borders)
+    at_left = reduced.grey[rows, np.minimum(first + _INSET, reduced.grey.shape[1] - 1)]
+    at_right = reduced.grey[rows, np.maximum(last - _INSET, 0)]
     return float(np.median(at_left - at_right)) / max(float(np.median(at_left + at_right)), 1.0)
 
 
-def _top(work: Work) -> float:
+def _top(reduced: ReducedFilm) -> float:
     """Compare the middle of the uppermost rows with that of the breast, in its widths: above 0 it leans to the left."""
-    x, _, width, _ = cv2.boundingRect(work.contour)
-    rows, first, last = work.borders
+    x, _, width, _ = cv2.boundingRect(reduced.contour)
+    rows, first, last = reduced.borders
     count = max(1, len(rows) // _TOP)
     return (x + width / 2 - float((first[:count] + last[:count]).mean()) / 2) / width

@@ -57,12 +57,13 @@ class _Slope:
 
 
 def find_pectoral(breast: Upright) -> Float32Array:
-    """The outline of the pectoral muscle, points x, y (float32, N x 2) in pixels of `work.grey`; N is 0 where there is
-    none.
+    """Return the outline of the pectoral muscle in pixels of `ReducedFilm.grey`.
 
-    What is cut falls
-    short of the edge, since muscle that stays does less harm than a lesion that goes; and it shrinks to nothing where
-    the edge is faint, so that no small change of a film makes a great one of its mask.
+    The cut falls short of the edge, because remaining muscle does less harm than a removed lesion. It shrinks to
+    nothing where the edge is faint, so that a small change of the film makes a small change of its mask.
+
+    Returns:
+        Points x, y: float32, N x 2; N is 0 if there is no muscle.
     """
     smooth = cv2.GaussianBlur(breast.grey, (9, 9), 2.0)
     scale = 1 / (8 * breast.level)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shared.domain.arrays import Float32Array
 from shared.imaging.image import Image, Pixels, to_8bit, unsigned
-from shared.imaging.segmentation.breast import Box, Work, enlarged, find_breast, fine
+from shared.imaging.segmentation.breast import Box, ReducedFilm, enlarged, find_breast, fine
 from shared.imaging.segmentation.gate import Gate, judge
 from shared.imaging.segmentation.orientation import chest_wall_is_right
 from shared.imaging.segmentation.pectoral import find_pectoral
@@ -39,7 +39,7 @@ class Segmentation:
     """That of `drawn`, in its pixels."""
     flipped: bool
     """Whether left and right of `pixels` are exchanged to bring the chest wall to the left."""
-    work: Work
+    reduced: ReducedFilm
     """The reduced film on which the breast was found."""
     view: View
     """That of the film: as the file declares it, or inferred from the shape of the breast."""
@@ -74,12 +74,12 @@ class Segmentation:
     @cached_property
     def breast(self) -> Grey:
         """Uint8, H x W, 255 inside the breast, with the pectoral muscle."""
-        return self._of_full_size(enlarged(self.work.outline, self.drawn.shape)[0])
+        return self._of_full_size(enlarged(self.reduced.outline, self.drawn.shape)[0])
 
     @cached_property
     def gate(self) -> Gate:
         """Return the result of the mammogram gate."""
-        return judge(self.work)
+        return judge(self.reduced)
 
     def _of_full_size(self, mask: Grey) -> Grey:
         if self.times == 1:
@@ -97,25 +97,25 @@ def segment(pixels: Pixels, bits: int = 8, view: str | None = None) -> Segmentat
         NotAMammogram: there is no breast.
     """
     shallow = to_8bit(Image(pixels, bits))
-    reduced = fine(shallow)
-    work = find_breast(reduced)
-    flipped = chest_wall_is_right(work)
+    fine_film = fine(shallow)
+    reduced = find_breast(fine_film)
+    flipped = chest_wall_is_right(reduced)
     if flipped:
-        work = work.mirrored()
+        reduced = reduced.mirrored()
     # Half of a film of MIAS is what the network's input is made of: a mask that was drawn finer would be halved again.
-    half = pixels.shape == (2 * reduced.shape[0], 2 * reduced.shape[1])
-    breast = upright(work)
+    half = pixels.shape == (2 * fine_film.shape[0], 2 * fine_film.shape[1])
+    breast = upright(reduced)
     seen = view_of(breast, view)
-    parenchyma = _without_muscle(work, find_pectoral(breast)) if seen.shows_muscle else work.outline
-    drawn, box = enlarged(parenchyma, (reduced if half else pixels).shape)
-    return Segmentation(pixels, reduced if half and shallow is pixels else None, drawn, box, flipped, work, seen)
+    parenchyma = _without_muscle(reduced, find_pectoral(breast)) if seen.shows_muscle else reduced.outline
+    drawn, box = enlarged(parenchyma, (fine_film if half else pixels).shape)
+    return Segmentation(pixels, fine_film if half and shallow is pixels else None, drawn, box, flipped, reduced, seen)
 
 
-def _without_muscle(work: Work, muscle: Float32Array) -> npt.NDArray[np.uint8]:
+def _without_muscle(reduced: ReducedFilm, muscle: Float32Array) -> npt.NDArray[np.uint8]:
     """Return the outline of the largest part of the breast that is left without the muscle (N x 2: x, y)."""
     if not len(muscle):
-        return work.outline
-    outline = work.outline.copy()
+        return reduced.outline
+    outline = reduced.outline.copy()
     cv2.fillPoly(outline, [np.rint(muscle * 2**_FINE).astype(np.int32)], 0, cv2.LINE_AA, _FINE)
     region, _ = largest((outline > 127).view(np.uint8), "only muscle was found on the film")
     return around(outline, region)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from shared.domain.arrays import Float32Array, Float64Array
-from shared.imaging.segmentation.breast import Work
+from shared.imaging.segmentation.breast import ReducedFilm
 from shared.imaging.segmentation.regions import Grey, Points, u8
 
 
@@ -28,13 +28,13 @@ class Upright:
         return np.asarray(points @ self.back[:, :2].T + self.back[:, 2], np.float32)
 
 
-def upright(work: Work) -> Upright:
+def upright(reduced: ReducedFilm) -> Upright:
     """Turn a film that has its chest wall on the left."""
-    matrix, size = _map(work.hull, work.wall)
-    grey = cv2.warpAffine(work.grey, matrix, size, flags=cv2.INTER_LINEAR)
-    breast = cv2.warpAffine(work.breast, matrix, size, flags=cv2.INTER_NEAREST)
+    matrix, size = _map(reduced.hull, reduced.wall)
+    grey = cv2.warpAffine(reduced.grey, matrix, size, flags=cv2.INTER_LINEAR)
+    breast = cv2.warpAffine(reduced.breast, matrix, size, flags=cv2.INTER_NEAREST)
     back = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
-    return Upright(np.asarray(grey, np.float32), u8(breast), back, work.level)
+    return Upright(np.asarray(grey, np.float32), u8(breast), back, reduced.level)
 
 
 def _map(hull: Points, wall: Float64Array) -> tuple[Float64Array, tuple[int, int]]:

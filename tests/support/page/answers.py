@@ -12,6 +12,7 @@ from shared.api.films import ApplicabilityAnswer, FilmAbout, FilmSide, FilmView,
 from shared.api.predictions import (
     Box,
     DecisionAnswer,
+    FilmImage,
     GateAnswer,
     HeatMap,
     ImageFacts,
@@ -20,7 +21,6 @@ from shared.api.predictions import (
     PredictionAnswer,
     Probabilities,
     Seconds,
-    View,
 )
 from shared.datasets.phantom import SyntheticFilm, render
 from shared.domain.records import CLASSES, Label
@@ -91,7 +91,7 @@ def answer(
         applicability=APPLIES,
         **drawing(FILM.parenchyma, times),
         heatmap=None if plain else HeatMap(label=judged["label"], png=png_of(heat_of(FILM))),
-        view=View(png=png_of(FILM.pixels)),
+        view=FilmImage(png=png_of(FILM.pixels)),
         seconds=SECONDS,
         **signature(version, synthetic=not plain),
     )

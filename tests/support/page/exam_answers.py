@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.api.exams import BreastFinding, ExamFilm, ExamFinding, ExamPrediction, FilmProblem
 from shared.api.films import FilmAbout, FilmWindow, Side
-from shared.api.predictions import FilmAnswer, HeatMap, ImageFacts, View
+from shared.api.predictions import FilmAnswer, FilmImage, HeatMap, ImageFacts
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.exams import RULE
 from tests.support.page.answers import (
@@ -84,7 +84,7 @@ def _exam_film(position: int, name: str, spec: ExamSpec, point: OperatingPoint) 
         applicability=APPLIES if spec.applies else APPLIES_NOT,
         **drawing(parenchyma, 1),
         heatmap=HeatMap(label=judged["label"], png=png_of(heat)),
-        view=View(png=png_of(pixels)),
+        view=FilmImage(png=png_of(pixels)),
         seconds=SECONDS,
     )
     return ExamFilm(position=position, name=name, finding=finding)

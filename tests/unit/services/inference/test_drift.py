@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from services.inference.drift import WINDOW, DriftWatch
+from services.inference.drift import WINDOW, DriftMonitor
 from shared.modelling.drift import MIN_FILMS, TraitsOfFilm, distribution
 from tests.support.builders import model_card
 
@@ -20,7 +20,7 @@ def told(version: str, trait: str = "brightness") -> float | None:
 
 
 def test_it_is_told_once_enough_films_were_seen_and_rises_when_they_change() -> None:
-    watch, card = DriftWatch(), model_card(version="drift-1", inputs=distribution(films(300, 0.4, seed=1)))
+    watch, card = DriftMonitor(), model_card(version="drift-1", inputs=distribution(films(300, 0.4, seed=1)))
     for film in films(MIN_FILMS - 1, 0.4):
         watch.see(card, film)
     assert told("drift-1") is None
@@ -33,7 +33,7 @@ def test_it_is_told_once_enough_films_were_seen_and_rises_when_they_change() -> 
 
 
 def test_another_version_begins_anew() -> None:
-    watch, inputs = DriftWatch(), distribution(films(300, 0.4, seed=1))
+    watch, inputs = DriftMonitor(), distribution(films(300, 0.4, seed=1))
     before = model_card(version="drift-2", inputs=inputs)
     for film in films(MIN_FILMS, 0.7):
         watch.see(before, film)
@@ -43,21 +43,21 @@ def test_another_version_begins_anew() -> None:
 
 
 def test_a_card_without_a_distribution_is_not_compared() -> None:
-    watch, card = DriftWatch(), model_card(version="drift-4")
+    watch, card = DriftMonitor(), model_card(version="drift-4")
     for film in films(MIN_FILMS + 1, 0.4):
         watch.see(card, film)
     assert told("drift-4") is None
 
 
 def test_what_lies_farther_back_than_the_window_is_forgotten() -> None:
-    watch, card = DriftWatch(), model_card(version="drift-5", inputs=distribution(films(300, 0.4, seed=1)))
+    watch, card = DriftMonitor(), model_card(version="drift-5", inputs=distribution(films(300, 0.4, seed=1)))
     for film in films(MIN_FILMS, 0.7):
         watch.see(card, film)
     assert told("drift-5") > 1  # type: ignore[operator]
     for film in films(WINDOW, 0.4):
         watch.see(card, film)
     forgotten = told("drift-5")
-    watch, card = DriftWatch(), card.model_copy(update={"version": "drift-6"})
+    watch, card = DriftMonitor(), card.model_copy(update={"version": "drift-6"})
     for film in films(WINDOW, 0.4):
         watch.see(card, film)
     assert forgotten == told("drift-6")

@@ -7,7 +7,7 @@ import pytest
 
 from services.inference.exams import JudgedFilm, beside_other_breast, breasts_and_exam
 from services.inference.serving.known_film import KnownFilm
-from shared.imaging.image import FileFacts
+from shared.imaging.image import FileMetadata
 from shared.modelling.bilateral import compared, log_odds
 from shared.modelling.exams import ExamRule, LevelFigures
 from tests.support.builders import comparison, model_card
@@ -17,7 +17,7 @@ ROWS = np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.6, 0.1, 0
 
 
 def film(position: int, view: str | None, side: Any, *modifiers: str) -> JudgedFilm:
-    known = KnownFilm(view, view and "file", None, modifiers if view else None, side, "file", (), FileFacts())
+    known = KnownFilm(view, view and "file", None, modifiers if view else None, side, "file", (), FileMetadata())
     return JudgedFilm(position, ROWS[position % len(ROWS)], known)
 
 

@@ -15,15 +15,15 @@ from shared.errors import JobInterrupted
 from shared.local.commands import ROOT
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.recipes import TrainingRecipe
-from shared.settings import Settings, SettingsError
+from shared.settings import SettingsError, TrainingSettings
 
 RECIPE = TrainingRecipe(input_size=64, epochs=4, learning_rate=3e-4)
 JOB = "resnet50/patient/fold-0"
 EXTRA = f"an extra: pip install -r {REQUIREMENTS}"
 
 
-def config(**values: str) -> Settings:
-    return Settings.model_validate({"store": "nowhere", "redis_url": "redis://127.0.0.1:1/0", **values})
+def config(**values: str) -> TrainingSettings:
+    return TrainingSettings(**values)
 
 
 def epoch(number: int, auc: float | None = 0.6) -> EpochRecord:

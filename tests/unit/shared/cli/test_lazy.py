@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from shared.cli.main import Mammo, app
+from shared.cli.main import MammoCommands, app
 from shared.local.commands import ROOT
 
 HEAVY = ("boto3", "botocore", "celery", "cv2", "matplotlib", "numpy", "pydantic", "redis", "requests", "torch")
@@ -38,10 +38,10 @@ class TestLazyGroup:
     def test_commands_that_enqueue_nothing_do_without_the_queue(self, module: str) -> None:
         assert {"boto3", "celery", "matplotlib", "redis", "torch"}.isdisjoint(imported(f"shared.cli.{module}").split())
 
-    @pytest.mark.parametrize("name", Mammo.entries)
+    @pytest.mark.parametrize("name", MammoCommands.entries)
     def test_the_summary_in_the_list_is_the_first_paragraph_of_the_command_s_help(self, name: str) -> None:
         command = cast("TyperGroup", get_command(app)).commands[name]
-        assert Mammo.entries[name].summary == " ".join((command.help or "").partition("\n\n")[0].split())
+        assert MammoCommands.entries[name].summary == " ".join((command.help or "").partition("\n\n")[0].split())
 
     def test_a_misspelt_command_is_refused_with_the_one_that_is_like_it(self) -> None:
         result = CliRunner().invoke(app, ["modles", "list"])

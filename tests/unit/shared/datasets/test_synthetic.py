@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.datasets.mias import Source, parse_info, read_manifest
+from shared.datasets.entries import read_manifest
+from shared.datasets.mias import Source, parse_info
 from shared.datasets.phantom import EDGE
 from shared.datasets.synthetic import draw, label_of, write_dataset
 from shared.domain.films import Manifest

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from shared.datasets import synthetic_exams
+from shared.datasets.entries import read_manifest
 from shared.datasets.phantom_views import HEIGHT, VENDOR, ViewFilm
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import label_of
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def manifest(folder: Path) -> Manifest:
-    return open_source(folder).manifest("synthetic")
+    return read_manifest(open_source(folder), "synthetic")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.domain.films import Film, Lesion
+from shared.domain.films import Film
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 from shared.modelling.predictions import Predictions
 from shared.modelling.subgroups import GroupMetrics, by_group

@@ -16,7 +16,7 @@ from shared.queue.claim import Claim, FencedStore, Superseded, claimed
 from shared.queue.lease import LeaseHeld
 from shared.store import layout
 from shared.store.directory import DirectoryStore
-from shared.store.interface import ObjectStore, Stored
+from shared.store.interface import ObjectStore, StoredObject
 from shared.store.s3 import S3Store
 from tests.support.builders import HeldStore
 from tests.support.stores import contents
@@ -192,7 +192,7 @@ def test_of_two_who_claim_at_once_one_gets_it(
             pass
     read, both_have_read, seen = store.read, threading.Barrier(2), set[int]()
 
-    def read_together(key: str) -> Stored:
+    def read_together(key: str) -> StoredObject:
         try:
             return read(key)
         finally:

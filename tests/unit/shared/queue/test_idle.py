@@ -5,17 +5,17 @@ import time
 
 from celery import signals
 
-from shared.queue.idle import IdleWatch
+from shared.queue.idle import IdleMonitor
 
 
 def test_it_ends_after_the_limit() -> None:
     ended = threading.Event()
-    IdleWatch().end_after(0.05, ended.set)
+    IdleMonitor().end_after(0.05, ended.set)
     assert ended.wait(5)
 
 
 def test_a_unit_at_work_keeps_it_and_then_it_waits_anew() -> None:
-    watch, ended = IdleWatch(), threading.Event()
+    watch, ended = IdleMonitor(), threading.Event()
     signals.task_prerun.send(sender=None)
     watch.end_after(0.05, ended.set)
     assert not ended.wait(0.3)

@@ -13,7 +13,7 @@ from shared.errors import PlanError, PreconditionFailed, QueueUnavailable, RunNo
 from shared.queue.clock import now
 from shared.queue.messages import STAGES, Stage
 from shared.runs import pipeline
-from shared.runs.pipeline import Failure, Marker
+from shared.runs.pipeline import Failure, StageMarker
 from shared.runs.plan import SHARDED, Plan, read_plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
@@ -49,8 +49,8 @@ def is_finished(store: ObjectStore, plan: Plan) -> bool:
     return all(next(pipeline.missing_units(store, plan, stage), None) is None for stage in STAGES)
 
 
-def marker(store: ObjectStore, plan: Plan, stage: Stage) -> Marker:
-    return Marker.model_validate_json(store.get(layout.stage_marker(plan.run, stage)))
+def marker(store: ObjectStore, plan: Plan, stage: Stage) -> StageMarker:
+    return StageMarker.model_validate_json(store.get(layout.stage_marker(plan.run, stage)))
 
 
 # ---- start -----------------------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_a_unit_whose_worker_died_before_it_enqueued_the_next_stage_does_so_when
 ) -> None:
     plan = begun(store, queue, small_plan())
     do(store, plan, "augment")
-    died = Marker(unit="000000", token="of the dead", when=now())
+    died = StageMarker(unit="000000", token="of the dead", when=now())
     store.put(layout.stage_marker(plan.run, "augment"), died.model_dump_json().encode())
     pipeline.advance(store, queue, plan, "augment", "000001")
     assert queue.taken() == []

@@ -10,7 +10,7 @@ from shared.errors import InputError, PlanError, RunNotFound
 from shared.modelling.profiles import PROFILES
 from shared.modelling.recipes import Protocol, TrainingRecipe
 from shared.queue.messages import STAGES, Stage
-from shared.runs.plan import SCRATCH, SHARDED, Choices, Plan, check_plan, make_plan, read_plan
+from shared.runs.plan import SCRATCH, SHARDED, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.support.builders import small_manifest, small_plan
@@ -161,7 +161,7 @@ def test_a_new_plan_takes_its_films_from_the_data_set_and_its_work_from_the_prof
     plan = make_plan(
         dataset,
         profile,
-        Choices(
+        RunOptions(
             networks=("resnet50", "alexnet"),
             protocols=("patient",),
             weights={"resnet50": "weights/abc/trunk.pth"},
@@ -183,7 +183,7 @@ def test_a_data_set_with_too_few_patients_for_the_folds_is_refused_where_folds_a
         return make_plan(
             dataset,
             PROFILES["test"],
-            Choices(networks=("resnet50",), protocols=protocols, weights={}, promote=(), seed=3),
+            RunOptions(networks=("resnet50",), protocols=protocols, weights={}, promote=(), seed=3),
         )
 
     with pytest.raises(PlanError, match=r"patients have a film that is .*, too few"):

@@ -20,7 +20,7 @@ from shared.runs.plan import Plan
 from shared.runs.shards import ShardStage, do_shard, is_intact
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from shared.store.prefetch import Files
+from shared.store.prefetch import ObjectAccess
 from tests.support import tiny_stages
 from tests.support.builders import Tries, do, shard_place, small_plan
 from tests.support.stores import contents
@@ -38,7 +38,7 @@ class Trouble:
         self.tried: list[str] = []
         self.way: ShardStage[Film] = replace(AUGMENT, work=self.work)
 
-    def work(self, store: Files, plan: Plan, film: Film) -> list[Variant]:
+    def work(self, store: ObjectAccess, plan: Plan, film: Film) -> list[Variant]:
         self.tried.append(film.id)
         if self.errors.get(film.id):
             raise self.errors[film.id].pop(0)
@@ -154,7 +154,7 @@ def test_a_film_that_kills_its_worker_every_time_stops_nobody_for_ever(store: Di
     class Killed(BaseException):
         """Nothing is noted after it, as when a process is killed."""
 
-    def kill(store: Files, plan: Plan, film: Film) -> list[Variant]:
+    def kill(store: ObjectAccess, plan: Plan, film: Film) -> list[Variant]:
         if film.id == "mdb003":
             raise Killed
         return tiny_stages.augment(store, plan, film)
@@ -233,7 +233,7 @@ def test_a_film_that_was_set_aside_is_done_when_the_shard_is_done_again(store: D
 def test_what_an_earlier_stage_set_aside_is_carried_on_and_told_once(store: DirectoryStore, plan: Plan) -> None:
     (earlier,) = Trouble(mdb003=[ZeroDivisionError("by zero")] * 99).do(store, plan)
 
-    def segment(store: Files, plan: Plan, variants: list[Variant]) -> list[Variant]:
+    def segment(store: ObjectAccess, plan: Plan, variants: list[Variant]) -> list[Variant]:
         if variants[0].film == "mdb006":
             raise NotAMammogram("no breast in it")
         return tiny_stages.segment(store, plan, variants)

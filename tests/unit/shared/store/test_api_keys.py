@@ -33,7 +33,7 @@ def test_a_key_is_found_by_itself_and_by_nothing_like_it(store: DirectoryStore) 
 def test_the_store_holds_no_key(store: DirectoryStore) -> None:
     key = new_key()
     add_key(store, describe_key(key, "pacs", ["predict"]))
-    assert key.rpartition("_")[2].encode() not in store.get(layout.access())
+    assert key.rpartition("_")[2].encode() not in store.get(layout.api_keys())
 
 
 def test_a_key_ends_when_its_time_has_come(store: DirectoryStore) -> None:

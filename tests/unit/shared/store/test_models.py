@@ -40,7 +40,7 @@ def publish(store: ObjectStore, *versions: str) -> None:
 
 
 def promote(store: ObjectStore, version: str, *, force: bool = False) -> models.AliasMove:
-    return models.promote(store, NET, version, models.Reason(by="somebody", why="a test"), force=force)
+    return models.promote(store, NET, version, models.MoveReason(by="somebody", why="a test"), force=force)
 
 
 def trail(store: ObjectStore) -> list[tuple[str | None, str]]:
@@ -274,7 +274,7 @@ def test_a_real_model_may_replace_a_synthetic_one(store: DirectoryStore) -> None
 def test_an_alias_of_another_name_leaves_production_alone(store: DirectoryStore) -> None:
     publish(store, "v1", "v2")
     promote(store, "v1")
-    models.promote(store, NET, "v2", models.Reason(by="somebody", why="a try"), alias="canary")
+    models.promote(store, NET, "v2", models.MoveReason(by="somebody", why="a try"), alias="canary")
     assert models.read_alias(store, NET).version == "v1"
     assert models.read_alias(store, NET, "canary").version == "v2"
 
@@ -284,9 +284,9 @@ def test_a_candidate_is_compared_with_nothing_but_must_be_whole_and_honest(store
     models.publish(store, card_with_auc("v2", value=0.5, low=0.4), FILES)
     models.publish(store, model_card(version="v3", protocol="paper"), FILES)
     for version in ("v1", "v2"):
-        models.promote(store, NET, version, models.Reason(by="somebody", why="a try"), alias=models.CANDIDATE)
+        models.promote(store, NET, version, models.MoveReason(by="somebody", why="a try"), alias=models.CANDIDATE)
     with pytest.raises(PromotionRefused, match="leaky"):
-        models.promote(store, NET, "v3", models.Reason(by="somebody", why="a try"), alias=models.CANDIDATE)
+        models.promote(store, NET, "v3", models.MoveReason(by="somebody", why="a try"), alias=models.CANDIDATE)
     assert models.read_alias(store, NET, models.CANDIDATE).version == "v2"
 
 
@@ -307,7 +307,7 @@ def test_only_what_is_better_is_promoted_where_that_is_asked_for(store: Director
     models.publish(store, card_with_auc("v3", value=0.99, low=0.9), FILES)
     for version, passes in (("v1", True), ("v2", False), ("v3", True)):
         with nullcontext() if passes else pytest.raises(PromotionRefused, match="no better than"):
-            models.promote(store, NET, version, models.Reason(by="a run", why="a test"), only_if_better=True)
+            models.promote(store, NET, version, models.MoveReason(by="a run", why="a test"), only_if_better=True)
     assert models.read_alias(store, NET).version == "v3"
 
 
@@ -335,7 +335,7 @@ def test_rollback_points_to_the_version_before(store: DirectoryStore) -> None:
     publish(store, "v1", "v2")
     promote(store, "v1")
     promote(store, "v2")
-    back = models.rollback(store, NET, models.Reason(by="somebody else", why="it was worse"))
+    back = models.rollback(store, NET, models.MoveReason(by="somebody else", why="it was worse"))
     assert (back.version, back.previous, back.by) == ("v1", "v2", "somebody else")
     assert models.read_alias(store, NET) == back
 
@@ -344,9 +344,9 @@ def test_the_first_promotion_can_not_be_rolled_back(store: DirectoryStore) -> No
     publish(store, "v1")
     promote(store, "v1")
     with pytest.raises(ModelNotFound, match="nothing to roll back to"):
-        models.rollback(store, NET, models.Reason(by="somebody", why="a test"))
+        models.rollback(store, NET, models.MoveReason(by="somebody", why="a test"))
     with pytest.raises(ModelNotFound):
-        models.rollback(store, "alexnet", models.Reason(by="somebody", why="a test"))
+        models.rollback(store, "alexnet", models.MoveReason(by="somebody", why="a test"))
 
 
 def test_a_version_that_has_gone_is_not_rolled_back_to(store: DirectoryStore) -> None:
@@ -355,14 +355,14 @@ def test_a_version_that_has_gone_is_not_rolled_back_to(store: DirectoryStore) ->
     promote(store, "v2")
     store.delete(layout.model_card(NET, "v1"))
     with pytest.raises(ModelNotFound, match="resnet50 v1, which was 'production' before v2, is deleted"):
-        models.rollback(store, NET, models.Reason(by="somebody", why="a test"))
+        models.rollback(store, NET, models.MoveReason(by="somebody", why="a test"))
     assert models.read_alias(store, NET).version == "v2"
 
 
 def test_the_trail_holds_every_move_in_its_order(store: DirectoryStore) -> None:
     publish(store, "v1", "v2", "v3")
     moves = [promote(store, version) for version in ("v1", "v2", "v3")]
-    moves.append(models.rollback(store, NET, models.Reason(by="somebody", why="a test")))
+    moves.append(models.rollback(store, NET, models.MoveReason(by="somebody", why="a test")))
     assert models.history(store, NET) == moves
     assert trail(store) == [(None, "v1"), ("v1", "v2"), ("v2", "v3"), ("v3", "v2")]
     assert [move.when for move in moves] == sorted(move.when for move in moves)
@@ -410,7 +410,7 @@ def test_a_move_whose_line_was_lost_is_noted_before_the_next_move(crashed: Direc
 
 
 def test_a_move_whose_line_was_lost_is_noted_before_it_is_rolled_back(crashed: DirectoryStore) -> None:
-    models.rollback(crashed, NET, models.Reason(by="somebody", why="a test"))
+    models.rollback(crashed, NET, models.MoveReason(by="somebody", why="a test"))
     assert len(list(crashed.list(layout.audit(NET)))) == 3
     assert trail(crashed) == [(None, "v1"), ("v1", "v2"), ("v2", "v1")]
 
@@ -428,7 +428,7 @@ def test_the_first_move_of_all_is_in_the_trail_although_its_process_died(store: 
 
 def test_a_lost_line_of_another_alias_is_found_as_well(store: DirectoryStore) -> None:
     publish(store, "v1")
-    move = models.promote(store, NET, "v1", models.Reason(by="somebody", why="a try"), alias="canary")
+    move = models.promote(store, NET, "v1", models.MoveReason(by="somebody", why="a try"), alias="canary")
     for line in list(store.list(layout.audit(NET))):
         store.delete(line)
     assert models.history(store, NET) == [move]
@@ -497,7 +497,7 @@ def test_a_rollback_that_is_overtaken_goes_back_one_step_or_not_at_all(tmp_path:
     promote(store, "v1")
     promote(store, "v2")
     with pytest.raises(PromotionRefused):
-        models.rollback(Overtaken(tmp_path, "v3"), NET, models.Reason(by="somebody", why="v2 is worse"))
+        models.rollback(Overtaken(tmp_path, "v3"), NET, models.MoveReason(by="somebody", why="v2 is worse"))
     assert models.read_alias(store, NET).version == "v3"
 
 

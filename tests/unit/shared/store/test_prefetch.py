@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import ObjectNotFound, StoreUnavailable
 from shared.store.directory import DirectoryStore
-from shared.store.prefetch import THREADS, OverlappedStore
+from shared.store.prefetch import THREADS, PrefetchingStore
 
 
 class Slow(DirectoryStore):
@@ -44,7 +44,7 @@ class Away(DirectoryStore):
 
 def test_what_is_put_is_written_when_the_block_ends_and_not_waited_for_before(tmp_path: Path) -> None:
     store = Slow(tmp_path)
-    with OverlappedStore(store) as files:
+    with PrefetchingStore(store) as files:
         for number in range(THREADS):
             files.put(f"images/{number}", b"%d" % number)
         assert not list(store.list("images/"))
@@ -55,7 +55,7 @@ def test_what_is_put_is_written_when_the_block_ends_and_not_waited_for_before(tm
 def test_no_more_is_written_at_a_time_than_there_is_room_for(tmp_path: Path) -> None:
     store = Slow(tmp_path)
     threading.Timer(0.1, store.go.set).start()
-    with OverlappedStore(store) as files:
+    with PrefetchingStore(store) as files:
         for number in range(3 * THREADS):
             files.put(f"images/{number:02d}", b"x")
             assert store.most <= THREADS
@@ -67,7 +67,7 @@ def test_what_is_expected_is_read_meanwhile_and_once(tmp_path: Path) -> None:
     store.go.set()
     store.put("a", b"first")
     store.go.clear()
-    with OverlappedStore(store) as files:
+    with PrefetchingStore(store) as files:
         files.expect(["a", "b"])
         files.expect(["a"])
         until = time.monotonic() + 5
@@ -83,7 +83,7 @@ def test_what_is_expected_is_read_meanwhile_and_once(tmp_path: Path) -> None:
 
 
 def test_trouble_with_writing_is_told_at_the_end(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable), OverlappedStore(Away(tmp_path)) as files:
+    with pytest.raises(StoreUnavailable), PrefetchingStore(Away(tmp_path)) as files:
         files.put("a", b"x")
 
 
@@ -91,7 +91,7 @@ def test_trouble_with_writing_stops_who_goes_on(tmp_path: Path) -> None:
     made: list[str] = []
 
     def make_many() -> None:
-        with OverlappedStore(Away(tmp_path)) as files:
+        with PrefetchingStore(Away(tmp_path)) as files:
             for number in range(100):
                 files.put(str(number), b"x")
                 made.append(str(number))
@@ -106,7 +106,7 @@ def test_nothing_is_being_written_any_more_after_an_error_in_the_block(tmp_path:
     threading.Timer(0.05, store.go.set).start()
 
     def fail() -> None:
-        with OverlappedStore(store) as files:
+        with PrefetchingStore(store) as files:
             files.put("a", b"x")
             raise ZeroDivisionError
 

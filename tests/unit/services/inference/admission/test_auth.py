@@ -7,12 +7,12 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from services.inference.admission.auth import Access, NoKeys, check_somebody_may_ask, local_key
+from services.inference.admission.auth import Authenticator, NoKeys, check_keys_exist, local_key
 from shared.api.keys import SCOPES
 from shared.errors import InputError, LimitReached, NotAllowed, NotAuthenticated, StoreUnavailable
 from shared.imaging.formats.decode import encode_png
-from shared.settings import Settings
-from shared.store.api_keys import add_key, describe_key, new_key, revoke_key
+from shared.settings import ClientSettings, ServingSettings
+from shared.store.api_keys import ApiKey, add_key, describe_key, new_key, revoke_key
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 
@@ -30,10 +30,10 @@ def empty(tmp_path: Path) -> DirectoryStore:
     return DirectoryStore(tmp_path / "keys")
 
 
-def access(store: ObjectStore, **limits: int) -> tuple[Access, str]:
+def access(store: ObjectStore, **limits: int) -> tuple[Authenticator, str]:
     key = new_key()
     add_key(store, describe_key(key, "pacs", ["predict"], **limits))
-    found = Access(store, clock=lambda: 0.0)
+    found = Authenticator(store, clock=lambda: 0.0)
     found.refresh()
     return found, f"Bearer {key}"
 
@@ -157,7 +157,7 @@ def test_keys_stay_known_while_the_store_is_away(empty: DirectoryStore, monkeypa
     monkeypatch.setattr(empty, "get", away)
     found.refresh()
     found.enter(header, "predict")
-    unread = Access(empty)
+    unread = Authenticator(empty)
     unread.refresh()
     with pytest.raises(StoreUnavailable, match="could not be loaded"):
         unread.enter(header, "predict")
@@ -169,32 +169,31 @@ def test_a_key_without_the_scope_is_told_which(empty: DirectoryStore) -> None:
         found.enter(header, "metrics")
 
 
-def config(store: DirectoryStore, host: str, key: str | None = None) -> Settings:
-    broker = SecretStr("redis://:unused@127.0.0.1:1/0")
+def key_of(host: str, key: str | None = None) -> ApiKey | None:
     secret = SecretStr(key) if key is not None else None
-    return Settings(_env_file=None, store=str(store.root), redis_url=broker, serve_host=host, api_key=secret)
+    return local_key(ClientSettings(api_key=secret), ServingSettings(host=host))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "inference"])
 def test_beyond_loopback_there_has_to_be_a_key_in_the_store(empty: DirectoryStore, host: str) -> None:
     key = new_key()
-    assert local_key(config(empty, host, key)) is None
+    assert key_of(host, key) is None
     with pytest.raises(NoKeys, match="mammo keys create"):
-        check_somebody_may_ask(empty, config(empty, host, key))
+        check_keys_exist(empty, ServingSettings(host=host))
     add_key(empty, describe_key(key, "pacs", ["predict"]))
-    check_somebody_may_ask(empty, config(empty, host))
+    check_keys_exist(empty, ServingSettings(host=host))
     revoke_key(empty, key.split("_")[1])
     with pytest.raises(NoKeys):
-        check_somebody_may_ask(empty, config(empty, host))
+        check_keys_exist(empty, ServingSettings(host=host))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_on_loopback_the_key_of_the_settings_is_good_for_everything(empty: DirectoryStore, host: str) -> None:
-    check_somebody_may_ask(empty, config(empty, host))
-    assert local_key(config(empty, host)) is None
-    assert local_key(config(empty, host, "")) is None
-    kept = local_key(config(empty, host, new_key()))
+    check_keys_exist(empty, ServingSettings(host=host))
+    assert key_of(host) is None
+    assert key_of(host, "") is None
+    kept = key_of(host, new_key())
     assert kept
     assert kept.scopes == SCOPES
     with pytest.raises(InputError, match="mammo keys create"):
-        local_key(config(empty, host, "secret"))
+        key_of(host, "secret")

@@ -12,7 +12,7 @@ from threading import Barrier, Event
 import numpy as np
 import pytest
 
-from services.inference.admission.batching import Answer, Together, cores_for
+from services.inference.admission.batching import MicroBatcher, NetworkOutput, cores_for
 from shared.domain.arrays import Float32Array
 
 needs_two_cores = pytest.mark.skipif(
@@ -32,16 +32,18 @@ class Network:
         self.cores: list[set[int]] = []
         self.begun, self.go_on = Event(), Event()
 
-    def __call__(self, films: Float32Array) -> Answer:
+    def __call__(self, films: Float32Array) -> NetworkOutput:
         values = films[:, 0, 0, 0]
         self.batches.append(values.tolist())
         self.cores.append(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set())
         self.begun.set()
         assert self.go_on.wait(10)
-        return Answer(np.repeat(values[:, None], 3, axis=1), films)
+        return NetworkOutput(np.repeat(values[:, None], 3, axis=1), films)
 
 
-def submit(pool: ThreadPoolExecutor, together: Together, call: Callable[[], Answer], depth: int) -> Future[Answer]:
+def submit(
+    pool: ThreadPoolExecutor, together: MicroBatcher, call: Callable[[], NetworkOutput], depth: int
+) -> Future[NetworkOutput]:
     """A call that finds no place free; when this returns it waits, the last of `depth`."""
     asked, until = pool.submit(call), time.monotonic() + 10
     while together.depth < depth:
@@ -50,14 +52,14 @@ def submit(pool: ThreadPoolExecutor, together: Together, call: Callable[[], Answ
     return asked
 
 
-def ask_in_order(pool: ThreadPoolExecutor, together: Together, values: list[float]) -> list[Future[Answer]]:
+def ask_in_order(pool: ThreadPoolExecutor, together: MicroBatcher, values: list[float]) -> list[Future[NetworkOutput]]:
     """Calls that find no place free; each is made when the one before waits."""
     return [
         submit(pool, together, partial(together.run, film(value)), number) for number, value in enumerate(values, 1)
     ]
 
 
-def begin(pool: ThreadPoolExecutor, together: Together, network: Network, value: float) -> Future[Answer]:
+def begin(pool: ThreadPoolExecutor, together: MicroBatcher, network: Network, value: float) -> Future[NetworkOutput]:
     """A call that takes a free place."""
     network.begun.clear()
     asked = pool.submit(together.run, film(value))
@@ -65,13 +67,13 @@ def begin(pool: ThreadPoolExecutor, together: Together, network: Network, value:
     return asked
 
 
-def told(asked: list[Future[Answer]]) -> list[float]:
+def told(asked: list[Future[NetworkOutput]]) -> list[float]:
     return [float(each.result(10).logits[0, 0]) for each in asked]
 
 
 def test_those_that_came_while_it_was_at_work_go_together_and_each_gets_its_own_answer() -> None:
     network = Network()
-    together = Together(network, places=1, most=32)
+    together = MicroBatcher(network, places=1, most=32)
     with ThreadPoolExecutor(5) as pool:
         first = begin(pool, together, network, 0)
         others = ask_in_order(pool, together, [1, 2, 3, 4])
@@ -83,7 +85,7 @@ def test_those_that_came_while_it_was_at_work_go_together_and_each_gets_its_own_
 
 def test_no_more_go_together_than_may() -> None:
     network = Network()
-    together = Together(network, places=1, most=2)
+    together = MicroBatcher(network, places=1, most=2)
     with ThreadPoolExecutor(6) as pool:
         first = begin(pool, together, network, 0)
         others = ask_in_order(pool, together, [1, 2, 3, 4, 5])
@@ -110,7 +112,7 @@ class Preparing:
 
 def test_each_place_prepares_a_film_where_none_is_ready_and_answers_it() -> None:
     network, preparing = Network(), Preparing()
-    together = Together(network, places=2, most=2)
+    together = MicroBatcher(network, places=2, most=2)
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(together.run_prepared, preparing.film(value)) for value in (1, 2)]
         while len(preparing.order) < 2:
@@ -125,7 +127,7 @@ def test_each_place_prepares_a_film_where_none_is_ready_and_answers_it() -> None
 def test_a_place_prepares_until_as_much_is_ready_as_goes_together() -> None:
     network, preparing = Network(), Preparing()
     preparing.go_on.set()
-    together = Together(network, places=1, most=2)
+    together = MicroBatcher(network, places=1, most=2)
     with ThreadPoolExecutor(5) as pool:
         first = begin(pool, together, network, 0)
         others = [
@@ -141,7 +143,7 @@ def test_a_place_prepares_until_as_much_is_ready_as_goes_together() -> None:
 
 def test_what_is_ready_is_answered_while_another_place_prepares() -> None:
     network, preparing = Network(), Preparing()
-    together = Together(network, places=2, most=2)
+    together = MicroBatcher(network, places=2, most=2)
     with ThreadPoolExecutor(4) as pool:
         first = begin(pool, together, network, 0)
         large = pool.submit(together.run_prepared, preparing.film(1))
@@ -160,7 +162,7 @@ def test_what_is_ready_is_answered_while_another_place_prepares() -> None:
 def test_a_film_that_cannot_be_prepared_fails_alone_and_gives_its_place_on() -> None:
     network = Network()
     network.go_on.set()
-    together = Together(network, places=1, most=2)
+    together = MicroBatcher(network, places=1, most=2)
 
     def prepare() -> Float32Array:
         raise ArithmeticError("no film")
@@ -175,7 +177,7 @@ def test_a_film_that_cannot_be_prepared_fails_alone_and_gives_its_place_on() -> 
 def test_all_are_prepared_and_answered_however_many_come_at_once() -> None:
     network = Network()
     network.go_on.set()
-    together = Together(network, places=3, most=2)
+    together = MicroBatcher(network, places=3, most=2)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(together.run_prepared, [lambda value=value: film(value) for value in range(500)]))
     assert [int(answer.logits[0, 0]) for answer in answers] == list(range(500))
@@ -186,7 +188,7 @@ def test_all_are_prepared_and_answered_however_many_come_at_once() -> None:
 def test_a_call_that_finds_a_place_free_waits_for_nobody() -> None:
     network = Network()
     network.go_on.set()
-    together = Together(network, places=1, most=8)
+    together = MicroBatcher(network, places=1, most=8)
     assert together.run(film(7)).waited_s < 0.5
     assert [float(together.run(film(value)).logits[0, 0]) for value in (1, 2)] == [1, 2]
     assert network.batches == [[7], [1], [2]]
@@ -194,7 +196,7 @@ def test_a_call_that_finds_a_place_free_waits_for_nobody() -> None:
 
 def test_the_time_before_the_network_began_is_told() -> None:
     network = Network()
-    together = Together(network, places=1, most=8)
+    together = MicroBatcher(network, places=1, most=8)
     with ThreadPoolExecutor(2) as pool:
         first = begin(pool, together, network, 0)
         (second,) = ask_in_order(pool, together, [1])
@@ -208,7 +210,7 @@ def test_films_and_features_are_given_back_without_the_garbage_collector() -> No
     """A batch that held its own first call kept all of them."""
     network = Network()
     network.go_on.set()
-    together = Together(network, places=1, most=2)
+    together = MicroBatcher(network, places=1, most=2)
     films = film(1)
     gone = weakref.ref(films)
     gc.disable()
@@ -223,13 +225,13 @@ def test_films_and_features_are_given_back_without_the_garbage_collector() -> No
 def test_a_failure_is_told_to_all_of_the_batch_and_the_next_one_works() -> None:
     network, fails = Network(), True
 
-    def forward(films: Float32Array) -> Answer:
+    def forward(films: Float32Array) -> NetworkOutput:
         answer = network(films)
         if fails and len(films) > 1:
             raise ArithmeticError("it does not work")
         return answer
 
-    together = Together(forward, places=1, most=8)
+    together = MicroBatcher(forward, places=1, most=8)
     with ThreadPoolExecutor(3) as pool:
         first = begin(pool, together, network, 0)
         others = ask_in_order(pool, together, [1, 2])
@@ -245,7 +247,7 @@ def test_a_failure_is_told_to_all_of_the_batch_and_the_next_one_works() -> None:
 def test_all_are_answered_however_many_come_at_once() -> None:
     network = Network()
     network.go_on.set()
-    together = Together(network, places=3, most=2)
+    together = MicroBatcher(network, places=3, most=2)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(together.run, [film(value) for value in range(500)]))
     assert [int(answer.logits[0, 0]) for answer in answers] == list(range(500))
@@ -257,7 +259,7 @@ def test_all_are_answered_however_many_come_at_once() -> None:
 @needs_two_cores
 def test_who_takes_the_last_place_keeps_to_its_core_and_the_thread_may_use_all_again_afterwards() -> None:
     mine, network = os.sched_getaffinity(0), Network()
-    together = Together(network, places=2, most=1, cores=sorted(mine)[:2])
+    together = MicroBatcher(network, places=2, most=1, cores=sorted(mine)[:2])
     with ThreadPoolExecutor(2) as pool:
         first, second = (begin(pool, together, network, value) for value in (0, 1))
         network.go_on.set()
@@ -271,12 +273,12 @@ def test_who_takes_the_last_place_keeps_to_its_core_and_the_thread_may_use_all_a
 def test_places_that_are_handed_on_while_others_wait_keep_to_different_cores() -> None:
     network, met = Network(), Barrier(2)
 
-    def forward(films: Float32Array) -> Answer:
+    def forward(films: Float32Array) -> NetworkOutput:
         answer = network(films)
         met.wait(10)  # two are always at work together
         return answer
 
-    together = Together(forward, places=2, most=1, cores=sorted(os.sched_getaffinity(0))[:2])
+    together = MicroBatcher(forward, places=2, most=1, cores=sorted(os.sched_getaffinity(0))[:2])
     with ThreadPoolExecutor(4) as pool:
         asked = [begin(pool, together, network, value) for value in (0, 1)]
         asked += ask_in_order(pool, together, [2, 3])
@@ -290,7 +292,7 @@ def test_places_that_are_handed_on_while_others_wait_keep_to_different_cores() -
 def test_a_core_that_may_not_be_used_any_more_stops_nobody() -> None:
     network = Network()
     network.go_on.set()
-    assert Together(network, places=1, most=1, cores=[100_000]).run(film(1)).logits.shape == (1, 3)
+    assert MicroBatcher(network, places=1, most=1, cores=[100_000]).run(film(1)).logits.shape == (1, 3)
 
 
 @needs_two_cores

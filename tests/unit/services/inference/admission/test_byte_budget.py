@@ -2,13 +2,13 @@
 
 import pytest
 
-from services.inference.admission.byte_budget import BytesInHand, Share
+from services.inference.admission.byte_budget import ByteBudget, Reservation
 from services.inference.admission.queueing import Overloaded
 
 
 def test_a_request_that_finds_no_room_is_told_when_to_come_again_and_takes_none() -> None:
-    room = BytesInHand(100)
-    first, second = Share(room), Share(room)
+    room = ByteBudget(100)
+    first, second = Reservation(room), Reservation(room)
     first.grow_to(60)
     with pytest.raises(Overloaded, match="again in 2 s") as refused:
         second.grow_to(41)
@@ -18,8 +18,8 @@ def test_a_request_that_finds_no_room_is_told_when_to_come_again_and_takes_none(
 
 
 def test_a_share_grows_and_never_shrinks_until_it_is_given_back_once() -> None:
-    room = BytesInHand(100)
-    share = Share(room)
+    room = ByteBudget(100)
+    share = Reservation(room)
     for size in (10, 5, 70):
         share.grow_to(size)
     assert room.held == 70

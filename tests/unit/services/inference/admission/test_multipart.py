@@ -3,7 +3,7 @@
 import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from services.inference.admission.multipart import SentFile, read_form
+from services.inference.admission.multipart import UploadedFile, read_form
 from shared.errors import InputError
 from tests.support.bodies import in_pieces
 
@@ -25,19 +25,19 @@ def test_a_form_is_taken_apart_in_whatever_pieces_it_comes(size: int) -> None:
         + END
     )
     form = read_form(in_pieces(body, size), "b", 1000)
-    assert form.files == (SentFile("a.pgm", b"\r\n--\r\n-- b\r\n\r\n"), SentFile("b.pgm", b""))
+    assert form.files == (UploadedFile("a.pgm", b"\r\n--\r\n-- b\r\n\r\n"), UploadedFile("b.pgm", b""))
     assert form.texts == {"view": ("MLO", "ä")}
 
 
 def test_an_input_in_which_no_file_was_chosen_is_passed_over() -> None:
     body = part('name="image"; filename=""', b"") + part('name="image"; filename=""', b"film") + END
-    assert read_form([body], "b", 1000).files == (SentFile(None, b"film"),)
+    assert read_form([body], "b", 1000).files == (UploadedFile(None, b"film"),)
 
 
 def test_a_file_beyond_its_bound_is_told_and_not_kept_and_the_others_are() -> None:
     files = [part(f'name="image"; filename="{size}"', bytes(size)) for size in (10, 11, 3)]
     form = read_form(in_pieces(b"".join(files) + END, 16), "b", 10)
-    assert form.files == (SentFile("10", bytes(10)), SentFile("11", None), SentFile("3", bytes(3)))
+    assert form.files == (UploadedFile("10", bytes(10)), UploadedFile("11", None), UploadedFile("3", bytes(3)))
 
 
 def test_a_long_field_without_a_file_name_is_refused_for_what_it_is() -> None:

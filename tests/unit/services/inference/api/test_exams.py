@@ -39,7 +39,7 @@ def exam(client: FlaskClient, films: dict[str, bytes], path: str = "/v1/exams", 
 def serve_card(client: FlaskClient, store: ObjectStore, files: dict[str, dict[str, bytes]], **changes: Any) -> None:
     card = model_card("modified_cnn", "v3", preprocessing=preprocessing_card(64), **changes)
     models.publish(store, card, files["v1"])
-    models.promote(store, "modified_cnn", "v3", models.Reason(by="test", why="test"))
+    models.promote(store, "modified_cnn", "v3", models.MoveReason(by="test", why="test"))
     wait_for_version(client, "v3")
 
 

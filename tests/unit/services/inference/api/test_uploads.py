@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from services.inference.admission.byte_budget import BytesInHand
+from services.inference.admission.byte_budget import ByteBudget
 from shared.imaging.formats.decode import encode_png
 
 MULTIPART = {"content_type": "multipart/form-data"}
@@ -103,7 +103,7 @@ def test_of_several_images_the_refused_one_is_named(ready: FlaskClient, sent: by
 
 
 def test_requests_that_find_no_room_for_their_bytes_come_again_later(
-    ready: FlaskClient, sent: bytes, room: BytesInHand
+    ready: FlaskClient, sent: bytes, room: ByteBudget
 ) -> None:
     room.change(room.most - len(sent) + 1)
     refused = ready.post("/v1/predictions", data=sent)
@@ -115,7 +115,7 @@ def test_requests_that_find_no_room_for_their_bytes_come_again_later(
     assert ready.post("/v1/predictions", data=sent).status_code == 200
 
 
-def test_bytes_are_given_back_however_a_request_ends(ready: FlaskClient, sent: bytes, room: BytesInHand) -> None:
+def test_bytes_are_given_back_however_a_request_ends(ready: FlaskClient, sent: bytes, room: ByteBudget) -> None:
     for data in (sent, b"", b"no film", bytes(3 << 20)):
         ready.post("/v1/predictions", data=data)
     ready.post("/v1/predictions", data={"image": (BytesIO(sent), "a.png")}, **MULTIPART)
@@ -125,7 +125,7 @@ def test_bytes_are_given_back_however_a_request_ends(ready: FlaskClient, sent: b
 
 
 @pytest.fixture
-def room(ready: FlaskClient) -> BytesInHand:
-    found = ready.application.extensions["bytes in hand"]
-    assert isinstance(found, BytesInHand)
+def room(ready: FlaskClient) -> ByteBudget:
+    found = ready.application.extensions["byte_budget"]
+    assert isinstance(found, ByteBudget)
     return found

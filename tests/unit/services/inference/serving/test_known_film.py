@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.inference.serving.known_film import KnownFilm, Stated, known_film
-from shared.imaging.image import FileFacts, Image
+from services.inference.serving.known_film import KnownFilm, ViewAndSide, known_film
+from shared.imaging.image import FileMetadata, Image
 from shared.imaging.segmentation.view import View
 
 MLO_SEEN = View("MLO", 0.9312, "shape")
 UNSURE = View(None, 0.52, "shape")
 PLAIN = Image(np.zeros((8, 8), np.uint8), 8, "PGM")
-HEADER = replace(PLAIN, view="CC", laterality="R", about=FileFacts(view_modifiers=()))
+HEADER = replace(PLAIN, view="CC", laterality="R", metadata=FileMetadata(view_modifiers=()))
 
 
 def known(image: Image, *, seen: Any = UNSURE, wall: str = "left", **stated: Any) -> KnownFilm:
     segmentation: Any = SimpleNamespace(flipped=wall == "right", view=seen)
-    return known_film(image, segmentation, Stated(**stated))
+    return known_film(image, segmentation, ViewAndSide(**stated))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def known(image: Image, *, seen: Any = UNSURE, wall: str = "left", **stated: Any
         (PLAIN, MLO_SEEN, {"view": "CC"}, "CC", "stated", None, ()),
         (HEADER, MLO_SEEN, {}, "CC", "file", None, ()),
         (HEADER, UNSURE, {"view": "MLO"}, "MLO", "stated", None, ()),
-        (replace(HEADER, about=FileFacts(view_modifiers=("magnification",))), UNSURE, {}, "CC", "file", None,
+        (replace(HEADER, metadata=FileMetadata(view_modifiers=("magnification",))), UNSURE, {}, "CC", "file", None,
          ("magnification",)),
     ],
 )  # fmt: skip
@@ -90,5 +90,5 @@ def test_a_shape_that_surely_is_of_another_view_is_told(seen: View, told: tuple[
 def test_only_whole_and_unmodified_cc_and_mlo_are_standard_views(
     view: str | None, modifiers: tuple[str, ...] | None, standard: str | None
 ) -> None:
-    image = replace(PLAIN, view=view, about=FileFacts(view_modifiers=modifiers))
+    image = replace(PLAIN, view=view, metadata=FileMetadata(view_modifiers=modifiers))
     assert known(image).standard_view == standard

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.inference.admission.batching import Answer
+from services.inference.admission.batching import NetworkOutput
 from services.inference.serving.model_loader import load_model
 from services.inference.serving.predictor import ServedModel, predict
 from shared.domain.arrays import Float32Array
@@ -27,11 +27,11 @@ class Busy:
     def __init__(self, model: ServedModel) -> None:
         self.engine = model.engine
 
-    def run(self, films: Float32Array, *, alone: bool = False) -> Answer:
+    def run(self, films: Float32Array, *, alone: bool = False) -> NetworkOutput:
         time.sleep(0.3)
         return replace(self.engine.run(films, alone=alone), waited_s=0.3)
 
-    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> Answer:
+    def run_prepared(self, prepare: Callable[[], Float32Array], *, alone: bool = False) -> NetworkOutput:
         time.sleep(0.2)
         return self.run(prepare(), alone=alone)
 

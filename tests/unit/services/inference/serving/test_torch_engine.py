@@ -29,7 +29,7 @@ def test_it_answers_as_the_published_graph_does(engine: TorchEngine, files: dict
 def test_calls_that_come_while_it_is_at_work_share_one_batch_and_each_gets_its_own_answer(
     engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward, sizes, busy, go_on = engine._together._forward, [], Event(), Event()
+    forward, sizes, busy, go_on = engine._batcher._forward, [], Event(), Event()
 
     def slow(films: np.ndarray) -> object:
         sizes.append(len(films))
@@ -39,12 +39,12 @@ def test_calls_that_come_while_it_is_at_work_share_one_batch_and_each_gets_its_o
 
     films = [golden_inputs(SIZE, seed)[:1] for seed in range(5)]
     expected = [engine.logits(film) for film in films]
-    monkeypatch.setattr(engine._together, "_forward", slow)
+    monkeypatch.setattr(engine._batcher, "_forward", slow)
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(engine.logits, films[0])
         assert busy.wait(10)
         others = [pool.submit(engine.logits, film) for film in films[1:]]
-        while engine._together.depth < 4:
+        while engine._batcher.depth < 4:
             assert not first.done()
         go_on.set()
         answers = [asked.result(10) for asked in (first, *others)]
@@ -54,13 +54,13 @@ def test_calls_that_come_while_it_is_at_work_share_one_batch_and_each_gets_its_o
 
 
 def test_no_batch_is_larger_than_it_may_be(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, sizes = engine._together._forward, []
+    forward, sizes = engine._batcher._forward, []
 
     def counted(films: np.ndarray) -> object:
         sizes.append(len(films))
         return forward(films)
 
-    monkeypatch.setattr(engine._together, "_forward", counted)
+    monkeypatch.setattr(engine._batcher, "_forward", counted)
     film = golden_inputs(SIZE, 1)[:1]
     with ThreadPoolExecutor(16) as pool:
         assert len(list(pool.map(engine.logits, [film] * (MOST_AT_ONCE + 20)))) == MOST_AT_ONCE + 20
@@ -72,7 +72,7 @@ def test_a_batch_that_fails_is_told_to_all_and_the_next_one_works(
     engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(engine._together, "_forward", lambda _films: 1 / 0)
+        patched.setattr(engine._batcher, "_forward", lambda _films: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             engine.run(golden_inputs(SIZE, 1))
     assert engine.logits(golden_inputs(SIZE, 1)).shape == (2, 3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from services.train.data.lesion_targets import UNKNOWN, breast_places, place_losses, places_of
-from shared.domain.films import Lesion
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 
 SQUARE = (100, 200, 800)  # the network sees columns 100..900 and rows 200..1000 of the film
@@ -31,6 +31,15 @@ def test_a_circle_smaller_than_a_place_has_that_place() -> None:
     places = places_of([lesion(155, 950, 12, Label.BENIGN)], Label.BENIGN, SQUARE, 8)
     assert places[7, 0] == 1
     assert (places == 0).sum() == 63
+
+
+def test_a_box_and_a_point_mark_the_places_that_they_cover() -> None:
+    box = Lesion.of_box("mass", Label.MALIGNANT, (400, 500, 600, 700))
+    places = places_of([box], Label.MALIGNANT, SQUARE, 8)
+    assert (places == 2).sum() == 4
+    assert (places[3:5, 3:5] == 2).all()
+    point = Lesion(kind="mass", label=Label.BENIGN, outline=((155, 950),))
+    assert np.argwhere(places_of([point], Label.BENIGN, SQUARE, 8) == 1).tolist() == [[7, 0]]
 
 
 def test_where_circles_overlap_the_more_severe_one_counts() -> None:

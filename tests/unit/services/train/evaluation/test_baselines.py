@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[DirectoryStore, Plan]
 
 def test_the_regression_is_asked_about_every_held_out_film_once(run: tuple[DirectoryStore, Plan]) -> None:
     store, plan = run
-    found = logistic_regression(store, plan)
+    found = logistic_regression(store, plan, torch.device("cpu"))
     assert found is not None
     assert sorted(found.films) == [f"mdb{number:03}" for number in range(1, 25)]
     assert set(found.folds) == set(range(plan.folds))
@@ -71,7 +71,7 @@ def test_the_regression_is_asked_about_every_held_out_film_once(run: tuple[Direc
 def test_without_weights_there_is_no_regression(run: tuple[DirectoryStore, Plan], weights: dict[str, str]) -> None:
     store, plan = run
     store.put("weights/damaged.pth", b"no weights")
-    assert logistic_regression(store, plan.model_copy(update={"weights": weights})) is None
+    assert logistic_regression(store, plan.model_copy(update={"weights": weights}), torch.device("cpu")) is None
 
 
 def test_of_no_honest_result_there_are_no_baselines() -> None:

@@ -336,8 +336,8 @@ def test_peculiar_files_are_read_as_plain_ones_and_noted(name: str) -> None:
     image = decode(data)
     np.testing.assert_array_equal(image.pixels, RAMP)
     assert image.bits == 12
-    assert len(image.about.notes) == 0 if not note else any(note in said for said in image.about.notes)
-    assert "SECRET" not in str(image.about)
+    assert len(image.metadata.notes) == 0 if not note else any(note in said for said in image.metadata.notes)
+    assert "SECRET" not in str(image.metadata)
 
 
 def test_a_bright_pixel_and_a_label_change_nothing_else() -> None:
@@ -385,7 +385,7 @@ def test_a_table_that_is_much_too_short_is_passed_over() -> None:
     item = table(0, np.arange(100), 16, entries=4096)
     image = decode(dicom(RAMP, VOILUTSequence=Sequence([item]), **TWELVE))
     np.testing.assert_array_equal(image.pixels, RAMP)
-    assert "VOILUTSequence" in image.about.notes[0]
+    assert "VOILUTSequence" in image.metadata.notes[0]
     with pytest.raises(UndecodableImage, match=r"ModalityLUTSequence \(0028,3000\)"):
         decode(dicom(RAMP, ModalityLUTSequence=Sequence([item]), **TWELVE))
 
@@ -409,7 +409,7 @@ def test_windows_are_given_in_grey_levels() -> None:
             **TWELVE,
         )
     )
-    assert image.about.windows == (WindowPreset("normal", 500, 1000), WindowPreset(None, 0, 800))
+    assert image.metadata.windows == (WindowPreset("normal", 500, 1000), WindowPreset(None, 0, 800))
     rescaled = {
         name: [str(2 * int(value) - 100 * (name == "WindowCenter")) for value in values]
         for name, values in windows.items()
@@ -417,14 +417,14 @@ def test_windows_are_given_in_grey_levels() -> None:
     image = decode(
         dicom(RAMP, RescaleSlope="2", RescaleIntercept="-100", VOILUTFunction="LINEAR_EXACT", **rescaled, **TWELVE)
     )
-    assert image.about.windows == (WindowPreset(None, 500, 1000), WindowPreset(None, 0, 800))
+    assert image.metadata.windows == (WindowPreset(None, 500, 1000), WindowPreset(None, 0, 800))
     inverted = decode(
         dicom(4095 - RAMP, WindowCenter="2047.5", WindowWidth="4096", PhotometricInterpretation="MONOCHROME1", **TWELVE)
     )
-    (whole,) = inverted.about.windows
+    (whole,) = inverted.metadata.windows
     assert (round(whole.centre), round(whole.width)) == (2047, 4096)
     curved = decode(dicom(RAMP, VOILUTFunction="SIGMOID", **windows, **TWELVE))
-    assert curved.about.windows == ()
+    assert curved.metadata.windows == ()
 
 
 @pytest.mark.parametrize(

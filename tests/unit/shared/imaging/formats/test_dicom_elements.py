@@ -10,10 +10,10 @@ from pydicom.tag import Tag
 from shared.imaging.formats.dicom_elements import (
     MAX_VALUE,
     EmptyElement,
-    OddElement,
+    InvalidElement,
     number_of,
     numbers_of,
-    or_passed_over,
+    or_default,
     raw_of,
     spacing_of,
     stored_value,
@@ -48,11 +48,13 @@ class TestValueOf:
         assert value_of(raw(ROWS, "US", b"\x00\x02"), ROWS) == 512
 
     def test_a_value_that_is_too_long_is_refused_by_its_name(self) -> None:
-        with pytest.raises(OddElement, match=r"WindowCenter \(0028,1050\) is empty or not valid; send the file again"):
+        with pytest.raises(
+            InvalidElement, match=r"WindowCenter \(0028,1050\) is empty or not valid; send the file again"
+        ):
             value_of(raw(CENTRE, "DS", b"1" * (MAX_VALUE + 2)), CENTRE)
 
     def test_what_pydicom_can_not_convert_is_refused_without_its_value(self) -> None:
-        with pytest.raises(OddElement) as refusal:
+        with pytest.raises(InvalidElement) as refusal:
             value_of(raw(ROWS, "US", b"abc"), ROWS)
         assert "abc" not in str(refusal.value)
         assert refusal.value.element == "Rows (0028,0010)"
@@ -64,7 +66,7 @@ class TestRawOf:
         assert raw_of(Dataset(), SMALLEST) == b""
 
     def test_more_bytes_than_asked_for_are_refused(self) -> None:
-        with pytest.raises(OddElement):
+        with pytest.raises(InvalidElement):
             raw_of(raw(SMALLEST, "US", b"\0" * 10), SMALLEST, most=8)
 
 
@@ -80,14 +82,14 @@ class TestNumbers:
 
     @pytest.mark.parametrize("value", [b"abc ", b"nan ", b"inf ", b"1\\nan "])
     def test_what_is_no_finite_number_is_refused(self, value: bytes) -> None:
-        with pytest.raises(OddElement) as refusal:
+        with pytest.raises(InvalidElement) as refusal:
             numbers_of(raw(CENTRE, "DS", value), CENTRE)
         assert not isinstance(refusal.value, EmptyElement)
 
     def test_a_whole_number_has_a_default(self) -> None:
         assert whole_of(Dataset(), ROWS, 7) == 7
         assert whole_of(elements(Rows=512), ROWS) == 512
-        with pytest.raises(OddElement):
+        with pytest.raises(InvalidElement):
             whole_of(elements(Rows=[1, 2]), ROWS)
 
 
@@ -98,7 +100,7 @@ class TestStoredValue:
 
     def test_half_a_word_is_refused(self) -> None:
         assert stored_value(Dataset(), SMALLEST, "<", signed=False) is None
-        with pytest.raises(OddElement):
+        with pytest.raises(InvalidElement):
             stored_value(raw(SMALLEST, "US", b"\x01"), SMALLEST, "<", signed=False)
 
 
@@ -118,13 +120,13 @@ class TestSpacingOf:
         assert notes == ["PixelSpacing (0028,0030) is empty or not valid and was ignored."]
 
 
-class TestOrPassedOver:
-    def test_only_the_kind_that_is_named_is_passed_over(self) -> None:
+class TestOrDefault:
+    def test_only_the_kind_that_is_named_is_ignored(self) -> None:
         def odd() -> int:
-            raise OddElement(ROWS)
+            raise InvalidElement(ROWS)
 
         notes: list[str] = []
-        assert or_passed_over(notes, odd, 7) == 7
+        assert or_default(notes, odd, 7) == 7
         assert notes == ["Rows (0028,0010) is empty or not valid and was ignored."]
-        with pytest.raises(OddElement):
-            or_passed_over(notes, odd, 7, EmptyElement)
+        with pytest.raises(InvalidElement):
+            or_default(notes, odd, 7, EmptyElement)

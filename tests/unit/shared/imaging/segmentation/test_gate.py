@@ -74,9 +74,9 @@ def test_a_refusal_says_why_and_what_to_do(kind: str) -> None:
 
 
 def test_each_trait_can_refuse_by_itself() -> None:
-    work = find_breast(fine(film_of(2, seed=901).pixels))  # a left breast: its chest wall is on the left
-    assert judge(work).score == pytest.approx(1.0)
-    assert measure(work).keys() == SCANNED.keys() >= DIGITAL.keys()
+    reduced = find_breast(fine(film_of(2, seed=901).pixels))  # a left breast: its chest wall is on the left
+    assert judge(reduced).score == pytest.approx(1.0)
+    assert measure(reduced).keys() == SCANNED.keys() >= DIGITAL.keys()
     for trait in (*SCANNED.values(), *DIGITAL.values()):
         assert trait.score(trait.good) == 1
         assert trait.score(trait.bad) == 0

@@ -24,17 +24,17 @@ def digital(background: int = 0, periphery: int = 60) -> tuple[Grey, Grey]:
 @pytest.mark.parametrize("background", [0, 12, 40])
 def test_a_breast_that_begins_with_a_step_is_found_to_the_pixel(background: int) -> None:
     pixels, mask = digital(background, background + 50)
-    work = find_breast(fine(pixels))
-    assert work.stepped
-    assert dice(cv2.resize(work.outline, pixels.shape[::-1]) // 128 * 255, mask) > 0.99
+    reduced = find_breast(fine(pixels))
+    assert reduced.stepped
+    assert dice(cv2.resize(reduced.outline, pixels.shape[::-1]) // 128 * 255, mask) > 0.99
 
 
 def test_fat_that_is_darker_than_a_film_scan_s_skin_is_no_background() -> None:
     """Equalised digital films have fat at a tenth of the glandular tissue's level."""
     pixels, mask = digital(periphery=18)
-    work = find_breast(fine(pixels))
-    assert work.stepped
-    assert dice(cv2.resize(work.outline, pixels.shape[::-1]) // 128 * 255, mask) > 0.985
+    reduced = find_breast(fine(pixels))
+    assert reduced.stepped
+    assert dice(cv2.resize(reduced.outline, pixels.shape[::-1]) // 128 * 255, mask) > 0.985
 
 
 def test_a_fading_skin_line_is_no_step() -> None:
@@ -60,6 +60,6 @@ def test_a_turned_strip_of_film_in_black_padding_is_no_digital_film(degrees: flo
     film, breast = (
         np.asarray(cv2.warpAffine(array, turn, (1024, 1024)), np.uint8) for array in (scan.pixels, scan.breast)
     )
-    work = find_breast(fine(film))
-    assert not work.stepped
-    assert dice(cv2.resize(work.outline, film.shape[::-1]) // 128 * 255, breast) > 0.94
+    reduced = find_breast(fine(film))
+    assert not reduced.stepped
+    assert dice(cv2.resize(reduced.outline, film.shape[::-1]) // 128 * 255, breast) > 0.94

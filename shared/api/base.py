@@ -5,19 +5,19 @@ from typing import Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """A document sent by the service; its aliases are the JSON names."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
-class Ask(BaseModel):
+class RequestModel(BaseModel):
     """A document received by the service: no unknown members, no type conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Query(BaseModel):
+class QueryModel(BaseModel):
     """The query of a URL; numbers are parsed from its text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -14,16 +14,16 @@ from shared.api.predictions import (
     Box,
     DecisionAnswer,
     FilmAnswer,
+    FilmImage,
     Finding,
     GateAnswer,
     HeatMap,
+    HeatmapStyle,
     ImageFacts,
-    MapForm,
     ModelInUse,
     PointInUse,
     Probabilities,
     Seconds,
-    View,
 )
 from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES
@@ -82,7 +82,7 @@ def film_answer(
     point: OperatingPoint,
     total_s: float,
     *,
-    form: MapForm = "overlay",
+    form: HeatmapStyle = "overlay",
     view: ViewKind | None = None,
 ) -> FilmAnswer:
     """Return the finding with its outline and the requested images."""
@@ -193,7 +193,7 @@ def _as_sent(found: Prediction, points: Float64Array) -> npt.NDArray[np.int64]:
     return np.rint(points * (np.array(found.image.full_size) / (width, height))).astype(np.int64)
 
 
-def _view(image: Image, kind: ViewKind) -> View:
+def _view(image: Image, kind: ViewKind) -> FilmImage:
     """Return the film as a PNG, longer edge at most 2048 pixels; `deep`: all bits."""
     deep = kind == "deep" and image.bits > 8
     pixels = image.pixels if deep else to_8bit(image)
@@ -202,10 +202,10 @@ def _view(image: Image, kind: ViewKind) -> View:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         pixels = unsigned(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
     if not deep:
-        return View(png=_base64(encode_png(pixels)))
+        return FilmImage(png=_base64(encode_png(pixels)))
     low, high = (pixels & 255).astype(np.uint8), (pixels >> 8).astype(np.uint8)
     packed = np.dstack([np.zeros_like(low), low, high])  # OpenCV's order: blue, green, red
-    return View(png=_base64(encode_png(packed)), bits=image.bits, packing="red-green")
+    return FilmImage(png=_base64(encode_png(packed)), bits=image.bits, packing="red-green")
 
 
 def _base64(data: bytes) -> str:

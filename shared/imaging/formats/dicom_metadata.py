@@ -14,8 +14,8 @@ from pydicom.sequence import Sequence
 
 from shared.domain.films import Acquisition
 from shared.errors import UnsuitableKind
-from shared.imaging.formats.dicom_elements import MAX_SEQUENCE, number_of, or_passed_over, value_of
-from shared.imaging.image import FileFacts
+from shared.imaging.formats.dicom_elements import MAX_SEQUENCE, number_of, or_default, value_of
+from shared.imaging.image import FileMetadata
 
 TAGS = [
     *(0x00080008, 0x00080016, 0x00080060, 0x00080064, 0x00080068, 0x00080070, 0x0008103E),
@@ -147,11 +147,11 @@ def _is_of_specimen(elements: Dataset) -> bool:
     return described or viewed or "SPECIMEN" in {_text(elements, 0x00185101), _text(elements, 0x00180015)}
 
 
-def facts_of(elements: Dataset, sop_class: str) -> FileFacts:
+def metadata_of(elements: Dataset, sop_class: str) -> FileMetadata:
     """Return the facts of a header that `refuse_unsuitable` let pass; the reader adds windows and its own notes."""
     modifiers = _modifiers(elements)
     implant = {"YES": True, "NO": False}.get(_text(elements, 0x00281300))
-    return FileFacts(
+    return FileMetadata(
         view_modifiers=modifiers,
         acquisition=_acquisition(elements, sop_class),
         vendor=vendor_of(_text(elements, 0x00080070)),
@@ -194,7 +194,7 @@ def _modifiers(elements: Dataset) -> tuple[str, ...] | None:
     for code, meaning in (code for holder in (elements, *views) for code in _codes(holder, 0x00540222)):
         name = _MODIFIER_OF.get(code) or _MODIFIER_OF.get(re.sub("[^a-z]", "", meaning.lower()), "other modifier")
         found.append(name)
-    if (or_passed_over([], lambda: number_of(elements, 0x00181114), None) or 1) >= LEAST_MAGNIFICATION:
+    if (or_default([], lambda: number_of(elements, 0x00181114), None) or 1) >= LEAST_MAGNIFICATION:
         found.append("magnification")
     if _says_yes(elements, 0x00281350):
         found.append("partial view")
@@ -246,7 +246,7 @@ def _codes(elements: Dataset, tag: int) -> Iterator[tuple[str, str]]:
 
 
 def _items(elements: Dataset, tag: int) -> list[Dataset]:
-    items = or_passed_over([], lambda: value_of(elements, tag, MAX_SEQUENCE), None)
+    items = or_default([], lambda: value_of(elements, tag, MAX_SEQUENCE), None)
     return list(items) if isinstance(items, Sequence) else []
 
 
@@ -259,6 +259,6 @@ def _text(elements: Dataset, tag: int) -> str:
 
 
 def _texts(elements: Dataset, tag: int) -> list[str]:
-    value: Any = or_passed_over([], lambda: value_of(elements, tag), None)
+    value: Any = or_default([], lambda: value_of(elements, tag), None)
     values = [value] if value is None or isinstance(value, str) else list(value)
     return [str(each or "").strip().upper() for each in values]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from services.inference.answers import film_answer, gate_of
+from services.inference.findings import film_answer, gate_of
 from services.inference.serving.predictor import Prediction
 from shared.errors import NotAMammogram, UndecodableImage
 from shared.imaging.image import Image

@@ -12,7 +12,7 @@ from shared.store.interface import ObjectStore
 _log = logging.getLogger("mammostack.store")
 
 
-def remove_unnamed(store: ObjectStore, below: str, named: tuple[str, ...], ours: re.Pattern[str]) -> None:
+def remove_unreferenced(store: ObjectStore, below: str, named: tuple[str, ...], ours: re.Pattern[str]) -> None:
     """Remove objects below a prefix that match `ours` and are not named.
 
     A process that is still writing them loses nothing: the published version already rejects its own. If the store

@@ -10,8 +10,8 @@ from pydicom.sequence import Sequence
 
 from shared.errors import UnsuitableKind
 from shared.imaging.formats.decode import decode
-from shared.imaging.formats.dicom_facts import vendor_of
-from shared.imaging.image import FileFacts
+from shared.imaging.formats.dicom_metadata import vendor_of
+from shared.imaging.image import FileMetadata
 from tests.support.dicoms import SECRET, dicom
 
 FILM = np.tile(np.arange(208, dtype=np.uint16) * 20, (208, 1))
@@ -25,8 +25,8 @@ def code(value: str, meaning: str = SECRET, **nested: Any) -> Dataset:
     return item
 
 
-def facts(**elements: Any) -> FileFacts:
-    return decode(dicom(FILM, **elements)).about
+def facts(**elements: Any) -> FileMetadata:
+    return decode(dicom(FILM, **elements)).metadata
 
 
 def views(*modifiers: Dataset) -> Sequence:
@@ -34,8 +34,8 @@ def views(*modifiers: Dataset) -> Sequence:
 
 
 def test_a_file_that_says_nothing_has_unknown_facts() -> None:
-    assert facts() == FileFacts(acquisition="digital")
-    assert decode(b"P5 200 200 255\n" + bytes(40000)).about == FileFacts()
+    assert facts() == FileMetadata(acquisition="digital")
+    assert decode(b"P5 200 200 255\n" + bytes(40000)).metadata == FileMetadata()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ MARKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("words", MARKS)
 def test_what_a_reader_has_to_know_is_marked(words: str) -> None:
-    (note,) = decode(dicom(FILM, **MARKS[words])).about.notes
+    (note,) = decode(dicom(FILM, **MARKS[words])).metadata.notes
     assert words in note
     assert SECRET not in note
 
@@ -85,7 +85,7 @@ def test_what_a_reader_has_to_know_is_marked(words: str) -> None:
 def test_no_contrast_agent_is_none(agent: str) -> None:
     same = {"Laterality": "L", "ImageLaterality": "L", "ViewPosition": "MLO"}
     views = Sequence([code("399368009", "")])
-    assert decode(dicom(FILM, ContrastBolusAgent=agent, ViewCodeSequence=views, **same)).about.notes == ()
+    assert decode(dicom(FILM, ContrastBolusAgent=agent, ViewCodeSequence=views, **same)).metadata.notes == ()
 
 
 def test_an_implant_is_marked() -> None:
