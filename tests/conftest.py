@@ -2,7 +2,7 @@
 
 `MAMMO_TEST_MIAS` names a folder with `png/mdbNNN.png` and `Info.txt`, `MAMMO_TEST_MIAS_MASKS` one with `breast/` and
 `parenchyma/`, `MAMMO_TEST_DICOM` one with public DICOM files (fodicom_GH133.dcm, what was derived from it, and
-clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one of the form that `tests/support/film_folders.py` describes.
+clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one in the layout that `tests/support/film_folders.py` describes.
 Without them the tests that need real films skip and say so.
 """
 

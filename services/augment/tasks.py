@@ -1,4 +1,4 @@
-"""The augment worker: makes the variants of the films of a shard and stores them; its manifest comes last."""
+"""The augment worker: creates and stores the variants of a shard's films, then the shard's manifest."""
 
 import hashlib
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class StoredFilm(NamedTuple):
 
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredFilm]:
-    """The films of a shard of the data set."""
+    """Read the records of a shard's films."""
     dataset = read_dataset(store, plan.dataset)
     document = store.get(shard_key(dataset, shard))
     films = FilmShard.model_validate_json(document).films
@@ -36,7 +36,7 @@ def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredF
 
 
 def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Variant]:
-    """Stores all variants of a film under the recipe's prefix.
+    """Create and store all variants of a film.
 
     Raises:
         ImageError: the film can't be decoded, or is not the one that was ingested.
@@ -71,7 +71,7 @@ def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Va
 
 
 def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
-    """The keys of what `augment_film` reads."""
+    """Return the keys that `augment_film` reads."""
     return (stored.key,)
 
 
@@ -79,6 +79,6 @@ AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, a
 
 
 def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
-    """Return the kinds of units that this worker does, each of its processes with its share of the cores."""
+    """Set the threads of this process to its share of the cores, and return the kinds of units that it does."""
     cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
     return (ShardTask(AUGMENT, settings.worker.retries),)

@@ -70,10 +70,12 @@ def ingest(
 ) -> None:
     """Check a data set film by film and copy it into the store; safe to repeat."""
     with reporting() as report:
-        done = ingestion.ingest(_store(), open_source(source), dataset, report)
-    what = f"{done.written} films written" if done.written else "nothing had changed"
-    kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
-    console.print(f"data set {dataset}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {dataset}")
+        ingested = ingestion.ingest(_store(), open_source(source), dataset, report)
+    result = f"{ingested.written} films written" if ingested.written else "nothing had changed"
+    kind = " (SYNTHETIC)" if ingested.dataset.synthetic else ""
+    console.print(
+        f"data set {dataset}{kind}: {ingested.dataset.films} films, {result}. Next: mammo run --dataset {dataset}"
+    )
 
 
 def run(

@@ -1,4 +1,4 @@
-"""Open a data set on disk: one class per form, all with the same interface."""
+"""Open a data set on disk: one class per layout, all with the same interface."""
 
 from pathlib import Path
 

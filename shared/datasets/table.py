@@ -1,7 +1,7 @@
 """Read generated exams: images, films.csv (a row per film) and lesions.csv.
 
 films.csv has the columns of `FilmRow`, lesions.csv those of `LesionRow`, each with a header. Empty cells are unknown.
-Lesions have their origin at the top left edge of the film. Patients' films are not read in this form yet, because
+Lesions have their origin at the top left edge of the film. Patients' films are not read in this layout yet, because
 de-identification and terms of use are missing.
 """
 

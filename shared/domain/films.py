@@ -32,9 +32,9 @@ def _as_in_mias(default: Any, description: str) -> Any:
 class Exposure(Record):
     """Exam and acquisition of a film; None: unknown.
 
-    The defaults are those of mini-MIAS, the only form before these fields existed, so old objects are read correctly. A
-    field with its default is not written, so that digests of such data sets stay the same. Sources of other films set
-    all fields.
+    The defaults are those of mini-MIAS, the only layout before these fields existed, so old objects are read
+    correctly. A field with its default is not written, so that digests of such data sets stay the same. Sources of
+    other films set all fields.
     """
 
     view: str | None = _as_in_mias("MLO", "view position: CC, MLO, ...")

@@ -79,6 +79,7 @@ def running_stack(
             "MAMMO_REDIS_URL": config.url,
             "MAMMO_SERVE_PORT": str(port),
             "MAMMO_API_KEY": key,
+            "MAMMO_API_KEY_SCOPES": "predict,metrics",
             **(extra or {}),
         }
         environment = _environment(variables)
@@ -115,18 +116,18 @@ def _start_broker(processes: Processes, folder: Path) -> broker.BrokerConfig:
     return config
 
 
-def wait_for(what: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
+def wait_for(step: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
     """Wait until `condition()` is true.
 
     Raises:
         MammoError: it was not true within `seconds`.
         ProcessDied: a process has ended.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
         processes.check()
-        if time.monotonic() > until:
-            raise MammoError(f"{what} took more than {seconds:.0f} s; see the logs")
+        if time.monotonic() > deadline:
+            raise MammoError(f"{step} took more than {seconds:.0f} s; see the logs")
         time.sleep(0.1)
 
 

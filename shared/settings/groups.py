@@ -100,7 +100,7 @@ class ClientSettings(SettingsGroup):
         None,
         validation_alias="MAMMO_API_KEY",
         description="The API key that commands send. An inference service that listens on loopback alone accepts it as "
-        "well.",
+        "well, with the scopes of MAMMO_API_KEY_SCOPES; where the store has the same key, what the store says counts.",
     )
 
     @field_validator("api_key")

@@ -33,6 +33,12 @@ class ServingSettings(SettingsGroup):
         description="Engine that runs the network: onnx (a CPU), onnx-int8 (8-bit integers, where the model's version "
         "offers them), torch (a GPU).",
     )
+    local_scopes: str = Field(
+        "predict",
+        validation_alias="MAMMO_API_KEY_SCOPES",
+        description="Scopes, separated by commas, of the key in MAMMO_API_KEY at a service that listens on loopback "
+        "alone: predict, metrics, admin.",
+    )
     host: str = Field(
         "127.0.0.1",
         validation_alias="MAMMO_SERVE_HOST",

@@ -96,15 +96,15 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
     return _same(stored, dataset)
 
 
-def _same(stored: Dataset, wanted: Dataset) -> Dataset:
+def _same(stored: Dataset, new: Dataset) -> Dataset:
     """Return `stored` if it has the same films.
 
     Raises:
         DatasetError: it has other films.
     """
-    if stored.model_copy(update={"content": wanted.content}) != wanted:
+    if stored.model_copy(update={"content": new.content}) != new:
         raise DatasetError(
-            f"data set '{wanted.dataset}'", "the store holds other films under this name; choose another name"
+            f"data set '{new.dataset}'", "the store holds other films under this name; choose another name"
         )
     return stored
 

@@ -103,6 +103,7 @@ def place(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
             "MAMMO_SERVE_NETWORK": NETWORK,
             "MAMMO_SERVE_PORT": str(port),
             "MAMMO_API_KEY": KEY,
+            "MAMMO_API_KEY_SCOPES": "predict,metrics,admin",
             "MAMMO_MAX_IMAGE_MB": "2",
             "PYTHONPATH": str(ROOT),
         }

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from shared.domain.records import CLASSES
+from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import (
     Calibration,
     EpochRecord,
@@ -15,8 +16,8 @@ from shared.modelling.evaluation import (
     PooledOperatingPoint,
     WeightsReport,
 )
-from shared.modelling.metrics import Interval, ModelMetrics, evaluate
-from shared.modelling.predictions import Predictions
+from shared.modelling.metrics import ModelMetrics, evaluate
+from shared.modelling.predictions import FoldPredictions
 
 OPERATING_POINTS = (
     PooledOperatingPoint(
@@ -46,7 +47,7 @@ def example_metrics(skill: float, films: int, resamples: int, seed: int) -> Mode
     truth = rng.choice(3, size=films, p=(0.64, 0.2, 0.16))
     rows = rng.dirichlet((3, 1.5, 1), size=films) + skill * np.eye(3)[truth]
     rows /= rows.sum(axis=1, keepdims=True)
-    predictions = Predictions(
+    predictions = FoldPredictions(
         films=tuple(f"film{n}" for n in range(films)),
         patients=tuple(f"patient{n % 161}" for n in range(films)),
         labels=tuple(CLASSES[c] for c in truth),

@@ -6,15 +6,15 @@ from services.train.evaluation.evaluate import evaluate_run
 from services.train.jobs import JobResult
 from shared.domain.records import CLASSES, Label
 from shared.modelling.evaluation import NetworkResult
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from tests.support.builders import job_result, small_manifest, small_plan
 
 NORMAL, BENIGN, MALIGNANT = CLASSES
 
 
-def scored(*films: tuple[float, Label], fold: int = 0) -> Predictions:
+def scored(*films: tuple[float, Label], fold: int = 0) -> FoldPredictions:
     """Films, each of a patient of its own, from their abnormal scores and labels."""
-    return Predictions(
+    return FoldPredictions(
         films=tuple(f"fold{fold}film{number}" for number in range(len(films))),
         patients=tuple(f"fold{fold}patient{number}" for number in range(len(films))),
         labels=tuple(label for _, label in films),

@@ -10,6 +10,38 @@ MOST_LINES = 80
 """Of a module whose tests may be those of the modules that use it."""
 
 ELSEWHERE = {
+    "services/gateway/films.py": (
+        "tests/unit/services/gateway/test_eligibility.py",
+        "what is read of a film is judged by what it decides",
+    ),
+    "services/gateway/objects/cad_sr.py": (
+        "tests/unit/services/gateway/objects/test_reports.py",
+        "one suite holds both kinds of reports by golden files",
+    ),
+    "services/gateway/objects/content.py": (
+        "tests/unit/services/gateway/objects/test_reports.py",
+        "items of a content tree, as the golden files hold them",
+    ),
+    "services/gateway/objects/measurement_report.py": (
+        "tests/unit/services/gateway/objects/test_reports.py",
+        "one suite holds both kinds of reports by golden files",
+    ),
+    "services/gateway/objects/modules.py": (
+        "tests/unit/services/gateway/objects/test_pictures.py",
+        "elements that all objects share",
+    ),
+    "services/gateway/objects/picture.py": (
+        "tests/unit/services/gateway/objects/test_pictures.py",
+        "one suite holds all that shows a decision",
+    ),
+    "services/gateway/objects/presentation_state.py": (
+        "tests/unit/services/gateway/objects/test_pictures.py",
+        "one suite holds all that shows a decision",
+    ),
+    "services/gateway/report.py": (
+        "tests/unit/services/gateway/objects/test_reports.py",
+        "what the objects are made of",
+    ),
     "services/inference/api/kserve_v1.py": (
         "tests/unit/services/inference/api/test_protocols.py",
         "one suite asks the same of all protocols",
@@ -68,6 +100,10 @@ ELSEWHERE = {
     "shared/datasets/phantom_views.py": (
         "tests/unit/shared/datasets/test_synthetic_exams.py",
         "films are judged as they are drawn",
+    ),
+    "shared/datasets/synthetic_dicom.py": (
+        "tests/unit/services/gateway/test_eligibility.py",
+        "files of the gateway, by which its films are made",
     ),
     "shared/imaging/formats/codecs.py": (
         "tests/unit/shared/imaging/formats/test_dicom.py",

@@ -17,7 +17,7 @@ from services.inference.serving.predictor import Prediction, ServedModel, predic
 from shared.api.batches import BatchLine, BatchRequest
 from shared.batches import flow
 from shared.batches.plan import BatchPlan, batch_id, make_batch
-from shared.errors import InputError, JobInterrupted, ModelCorrupt, StoreMisconfigured, StoreUnavailable
+from shared.errors import InputError, JobInterrupted, StoreMisconfigured, StoreUnavailable
 from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.modelling.applicability import TrainedOn
 from shared.queue.messages import Message
@@ -116,7 +116,7 @@ def test_a_part_is_given_up_whatever_the_reason_and_its_lists_hold(store: Direct
     if lists == "lost":
         for key in list(store.list(f"batches/{plan.batch}/keys/")):
             store.delete(key)
-    predicting.on_failure(store, queue, Message(run=plan.batch, unit="000000"), ModelCorrupt("\udcff is damaged"))
+    predicting.on_failure(store, queue, Message(run=plan.batch, unit="000000"), InputError("\udcff is damaged"))
     assert flow.describe(store, plan).state == "done"
     lines = [BatchLine.model_validate_json(line) for line in b"".join(flow.read_results(store, plan)).splitlines()]
     keys_told = ["inbox/good.png", "inbox/gr\\udcf6\\udcdfe.png"] if lists == "whole" else ["", ""]

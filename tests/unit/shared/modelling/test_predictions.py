@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.domain.records import CLASSES
-from shared.modelling.predictions import Predictions, merge
+from shared.modelling.predictions import FoldPredictions, merge
 from tests.support.builders import small_predictions
 
 
@@ -20,7 +20,7 @@ def test_merge_keeps_the_order_of_folds() -> None:
 @pytest.mark.parametrize("row", [(0.5, 0.4, 0.2), (-0.5, 1.0, 0.5), (float("nan"), 0.5, 0.5)])
 def test_rows_that_are_no_distribution_are_refused(row: tuple[float, float, float]) -> None:
     with pytest.raises(ValidationError, match="mdb002"):
-        Predictions(
+        FoldPredictions(
             films=("mdb001", "mdb002"),
             patients=("p1", "p1"),
             labels=(CLASSES[0], CLASSES[1]),
@@ -31,7 +31,7 @@ def test_rows_that_are_no_distribution_are_refused(row: tuple[float, float, floa
 
 def test_fields_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValidationError, match="same length"):
-        Predictions(films=("a",), patients=(), labels=(CLASSES[0],), probabilities=((1.0, 0.0, 0.0),), folds=(0,))
+        FoldPredictions(films=("a",), patients=(), labels=(CLASSES[0],), probabilities=((1.0, 0.0, 0.0),), folds=(0,))
 
 
 def test_rows_truth_and_abnormal_follow_the_order_of_films() -> None:

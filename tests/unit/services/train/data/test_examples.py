@@ -19,17 +19,17 @@ class TestExamples:
     def test_without_rows_they_are_the_pool(self) -> None:
         whole = Examples(POOL, np.zeros(5, np.int64))
         assert whole.inputs is POOL
-        assert numbers(whole.batch(np.array([3, 1]))) == [3, 1]
+        assert numbers(whole.read(np.array([3, 1]))) == [3, 1]
 
     def test_rows_choose_from_the_pool_and_order_it(self) -> None:
         chosen = Examples(POOL, LABELS, ROWS)
         assert numbers(chosen.inputs) == [4, 0, 2]
-        assert numbers(chosen.batch(np.array([2, 0, 0]))) == [2, 4, 4]
+        assert numbers(chosen.read(np.array([2, 0, 0]))) == [2, 4, 4]
 
     def test_places_follow_the_films(self) -> None:
-        found = Examples(POOL, LABELS, ROWS, PLACES).places_of(np.array([1, 0]))
+        found = Examples(POOL, LABELS, ROWS, PLACES).read_place_labels(np.array([1, 0]))
         assert found is not None
         assert numbers(found) == [0, 4]
 
     def test_places_may_be_unknown(self) -> None:
-        assert Examples(POOL, LABELS, ROWS).places_of(np.array([0])) is None
+        assert Examples(POOL, LABELS, ROWS).read_place_labels(np.array([0])) is None

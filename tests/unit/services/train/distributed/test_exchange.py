@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.train.data.examples import Examples
-from services.train.distributed.exchange import Mailbox, Order, Owner
+from services.train.distributed.exchange import ExchangeFolder, OwnerProcess, TrainingRequest
 from services.train.fitting.fit import TrainingDiverged
 from shared.modelling.recipes import TrainingRecipe
 from tests.support.ranks import examples
@@ -16,8 +16,8 @@ from tests.support.ranks import examples
 RECIPE = TrainingRecipe(input_size=64, epochs=3, batch_size=8, learning_rate=2e-3)
 
 
-def order_of(owner: Owner) -> Order:
-    return Order(
+def order_of(owner: OwnerProcess) -> TrainingRequest:
+    return TrainingRequest(
         network="modified_cnn", recipe=RECIPE, pretrained=False, seed=1, owner=owner, threads=1, deterministic=False,
         compiled=False,
     )  # fmt: skip
@@ -28,8 +28,8 @@ def test_arrays_that_lie_on_the_disk_are_linked_and_others_written(tmp_path: Pat
     pool = np.asarray(np.load(tmp_path / "pool.npy", mmap_mode="r"))
     rows = np.array([7, 1, 3])
     (tmp_path / "box").mkdir()
-    mailbox = Mailbox(tmp_path / "box")
-    mailbox.send(order_of(Owner.this()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0))
+    mailbox = ExchangeFolder(tmp_path / "box")
+    mailbox.put_request(order_of(OwnerProcess.current()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0))
     assert (tmp_path / "box/train.pool.npy").samefile(tmp_path / "pool.npy")
     assert np.array_equal(mailbox.examples("train").inputs, pool[rows])
     assert np.array_equal(mailbox.examples("validation").inputs, examples(4, 0).inputs)
@@ -37,20 +37,20 @@ def test_arrays_that_lie_on_the_disk_are_linked_and_others_written(tmp_path: Pat
 
 @pytest.mark.external
 def test_a_process_stops_when_it_is_asked_or_nobody_waits_for_it(tmp_path: Path) -> None:
-    mailbox, owner = Mailbox(tmp_path), Owner.this()
-    assert not mailbox.is_to_stop(owner)
-    assert mailbox.is_to_stop(owner.model_copy(update={"born": owner.born - 1})), "its id belongs to another process"
+    mailbox, owner = ExchangeFolder(tmp_path), OwnerProcess.current()
+    assert not mailbox.should_stop(owner)
+    assert mailbox.should_stop(owner.model_copy(update={"started": owner.started - 1})), "its id is another process's"
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-        assert mailbox.is_to_stop(Owner(pid=gone.pid, born=0))
-    assert Mailbox(tmp_path / "given up").is_to_stop(owner)
-    mailbox.ask_to_stop()
-    assert mailbox.is_to_stop(owner)
+        assert mailbox.should_stop(OwnerProcess(pid=gone.pid, started=0))
+    assert ExchangeFolder(tmp_path / "given up").should_stop(owner)
+    mailbox.request_stop()
+    assert mailbox.should_stop(owner)
 
 
 def test_problems_come_back_as_they_were(tmp_path: Path) -> None:
-    mailbox = Mailbox(tmp_path)
-    mailbox.raise_problem()
-    mailbox.tell_problem(TrainingDiverged("the loss is not a number"))
+    mailbox = ExchangeFolder(tmp_path)
+    mailbox.raise_error()
+    mailbox.put_error(TrainingDiverged("the loss is not a number"))
     with pytest.raises(TrainingDiverged, match="the loss is not a number"):
-        mailbox.raise_problem()
+        mailbox.raise_error()

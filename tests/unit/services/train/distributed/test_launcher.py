@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from services.train.data.examples import Examples
-from services.train.data.process_group import ALONE
-from services.train.distributed.launcher import Several, TrainingProcessLost
-from services.train.fitting.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
-from services.train.fitting.fit import FitContext, Fitted
-from services.train.fitting.unfreezing import learning_part
+from services.train.data.process_group import SINGLE_PROCESS
+from services.train.distributed.launcher import MultiprocessTrainer, TrainingProcessLost
+from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
+from services.train.fitting.fit import FitContext, FitResult
+from services.train.fitting.serialise import Tensors
+from services.train.fitting.unfreezing import trainable_part
 from shared.errors import JobInterrupted
 from shared.local.commands import ROOT
 from shared.modelling.networks import build
@@ -34,7 +35,7 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(tmp_path
     subprocess.run(
         [sys.executable, "-m", *TORCHRUN, "tests.support.ranks", str(tmp_path / "two")], cwd=ROOT, check=True
     )
-    train_a_share(tmp_path / "one", ALONE)
+    train_a_share(tmp_path / "one", SINGLE_PROCESS)
     alone, first, second = (load_file(tmp_path / name) for name in ("one.0", "two.0", "two.1"))
     for name, value in alone.items():
         assert torch.allclose(first[name], value, rtol=1e-5, atol=1e-6), name
@@ -58,8 +59,10 @@ class Run:
         self.epochs: list[float] = []
         self.documents: list[bytes] = []
         torch.manual_seed(5)
-        several = Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False)
-        self.fit: Callable[[], Fitted] = lambda: several.fit(
+        several = MultiprocessTrainer(
+            processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False
+        )
+        self.fit: Callable[[], FitResult] = lambda: several.fit(
             build("modified_cnn"),
             recipe,
             examples(24, 0),
@@ -77,7 +80,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def whole() -> tuple[Fitted, list[float]]:
+def whole() -> tuple[FitResult, list[float]]:
     run = Run()
     return run.fit(), run.epochs
 
@@ -87,7 +90,7 @@ def same(one: Tensors, other: Tensors) -> bool:
 
 
 @pytest.mark.external
-def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[Fitted, list[float]]) -> None:
+def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[FitResult, list[float]]) -> None:
     first = Run(stopping=lambda run: True)
     with pytest.raises(JobInterrupted, match="to continue from the checkpoint"):
         first.fit()
@@ -99,7 +102,7 @@ def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[Fitted, l
 
 
 @pytest.mark.external
-def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(whole: tuple[Fitted, list[float]]) -> None:
+def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(whole: tuple[FitResult, list[float]]) -> None:
     endless = RECIPE.model_copy(update={"epochs": 100_000})
 
     def kill_the_second(run: Run) -> bool:
@@ -135,8 +138,8 @@ def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else() -> None:
     recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
     maps = np.random.default_rng(0).random((24, 96, 8, 8)).astype(np.float16)
     behind = Examples(maps, np.arange(24, dtype=np.int64) % 3)
-    Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
-        learning_part(network, recipe, pretrained=True),
+    MultiprocessTrainer(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
+        trainable_part(network, recipe, pretrained=True),
         recipe,
         behind,
         behind,

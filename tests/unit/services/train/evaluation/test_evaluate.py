@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.train.evaluation.evaluate import evaluate_run
-from services.train.evaluation.points import best_fold, published_points
+from services.train.evaluation.operating_points import best_fold, published_points
 from shared.domain.records import CLASSES
 from shared.modelling.calibration import (
     OPERATING_POINTS,

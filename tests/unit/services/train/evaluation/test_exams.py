@@ -3,7 +3,7 @@
 import pytest
 
 from services.train.evaluation.evaluate import evaluate_run
-from services.train.evaluation.exams import films_of, published_comparison, published_exam_rule
+from services.train.evaluation.exams import films_by_id, published_comparison, published_exam_rule
 from services.train.jobs import JobResult
 from shared.modelling.bilateral import both_sides, compared, log_odds
 from shared.modelling.calibration import (
@@ -38,7 +38,7 @@ def test_films_of_both_breasts_are_judged_side_by_side_by_what_validation_films_
     results = paired(folds())
     beside = judged(*results).side_by_side
     assert beside
-    films, parts = films_of(small_manifest()), []
+    films, parts = films_by_id(small_manifest()), []
     for result in results:
         (validation, others), (held_out, opposite) = (
             found for each in (result.validation, result.predictions) if (found := both_sides(each, films))
@@ -58,7 +58,7 @@ def test_films_of_both_breasts_are_judged_side_by_side_by_what_validation_films_
 
 def test_where_no_patient_has_both_breasts_nothing_is_said_of_them() -> None:
     assert judged(*folds()).side_by_side is None
-    assert published_comparison(folds()[0], None, films_of(small_manifest())) is None
+    assert published_comparison(folds()[0], None, films_by_id(small_manifest())) is None
 
 
 def of_exams(results: tuple[JobResult, ...]) -> tuple[JobResult, ...]:
@@ -83,7 +83,7 @@ def judged_exams(*results: JobResult) -> NetworkResult:
 
 
 def test_breasts_and_exams_are_judged_by_the_rule_with_thresholds_of_validation_breasts_and_exams() -> None:
-    results, films = of_exams(folds()), films_of(exam_manifest(2))
+    results, films = of_exams(folds()), films_by_id(exam_manifest(2))
     breast, exam = judged_exams(*results).levels
     assert (breast.level, exam.level) == ("breast", "exam")
     for found in (breast, exam):
@@ -104,7 +104,7 @@ def test_breasts_and_exams_are_judged_by_the_rule_with_thresholds_of_validation_
 
 def test_where_nothing_is_known_of_the_films_there_are_no_breasts_and_exams() -> None:
     assert judged(*folds()).levels == ()
-    assert published_exam_rule(folds()[0], (), films_of(small_manifest())) is None
+    assert published_exam_rule(folds()[0], (), films_by_id(small_manifest())) is None
 
 
 def test_breasts_of_one_film_are_judged_as_their_films_are() -> None:
