@@ -63,7 +63,7 @@ def predict_part(
         PlanError: there is no such part.
         InputError: the model has no operating point of this name.
         JobInterrupted: `stopping` returned True between two images.
-        MammoError: one of attempts.OUTSIDE.
+        MammoError: one of `attempts.INFRASTRUCTURE_ERRORS`.
     """
     point, lines = operating_point(model.card, plan.operating_point), []
     for index, key in read_images(store, plan, part):

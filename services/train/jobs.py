@@ -22,7 +22,7 @@ from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
-RESULT, MODEL, PROGRESS, CHECKPOINT = "result.json", "model.safetensors", "progress.json", "checkpoint.safetensors"
+MODEL, PROGRESS, CHECKPOINT = "model.safetensors", "progress.json", "checkpoint.safetensors"
 
 
 class TrainingJob(Record):

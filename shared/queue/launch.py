@@ -1,7 +1,7 @@
-"""Starts one worker: `python -m shared.queue.launch augment`. The same wherever workers run.
+"""Start one worker: `python -m shared.queue.launch augment`, the same wherever workers run.
 
-Films are worked on in child processes, so that a film that kills its process leaves the worker alive. A training
-worker is one process: CUDA and fork don't go together, and its data stay in memory from job to job.
+Films are processed in child processes, so that a film that kills its process leaves the worker alive. A training
+worker is one process, because CUDA does not survive a fork and its data stay in memory from job to job.
 """
 
 import atexit
@@ -24,7 +24,7 @@ from shared.errors import MammoError
 
 
 def main(service: str) -> None:
-    """Runs the worker of `service` until it is told to end."""
+    """Run the worker of a service until it receives SIGTERM."""
     forks = service != "train"
     # prometheus_client sums the counts of parent and children there; it looks for it when it is imported
     if forks and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.datasets.entries import FilmSource, read_manifest
+from shared.datasets.problems import Problem
 from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe
 from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
@@ -33,6 +34,7 @@ class Ingested:
     dataset: Dataset
     manifest: Manifest
     written: int
+    problems: tuple[Problem, ...] = ()
 
 
 def ingest(

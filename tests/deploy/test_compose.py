@@ -20,6 +20,7 @@ MADE_BY_THE_READER = "deploy/k8s/overlays/mine"
 SERVICES = ("augment", "segment", "train", "train-gpu", "inference", "inference-worker")
 SET_ELSEWHERE = {
     "MAMMO_API_KEY",  # for commands; by the service `cli`
+    "MAMMO_PSEUDONYM_KEY",  # for ingestion; by the service `cli`
     "MAMMO_SERVE_HOST",  # by the images: what they listen on is theirs to say
     "MAMMO_SERVE_PORT",
     "MAMMO_METRICS_HOST",
