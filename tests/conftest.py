@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3  # noqa: F401  its first import binds a port to learn of IPv6, which is no test's doing
 
 from shared.datasets.synthetic import write_dataset
 from shared.datasets.synthetic_exams import write_exams
