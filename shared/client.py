@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.api.batches import Batch, BatchLine, BatchList, BatchRequest
 from shared.api.exams import ExamPrediction
-from shared.api.films import Side
+from shared.api.films import Laterality
 from shared.api.predictions import ClassName, PredictionAnswer
 from shared.api.problem import Problem
 from shared.api.service import ModelList, Ready, UsageLimits
@@ -45,7 +45,7 @@ class FilmUpload:
     data: bytes
     name: str | None = None
     view: str | None = None
-    side: Side | None = None
+    side: Laterality | None = None
 
 
 class InferenceClient:

@@ -15,12 +15,12 @@ from shared.api.batches import Batch, BatchLine, BatchState
 from shared.batches.plan import BatchPlan
 from shared.domain.records import Record
 from shared.errors import MammoError, ObjectNotFound, PreconditionFailed, QueueUnavailable
-from shared.queue.messages import Kind, Queue
+from shared.queue.messages import Queue, UnitKind
 from shared.queue.tally import was_last
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
-PREDICT: Kind = "predict"
+PREDICT: UnitKind = "predict"
 
 
 class BatchEnded(MammoError):
