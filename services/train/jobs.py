@@ -1,6 +1,5 @@
 """Training jobs and their results in the store: one network, one protocol, one fold each."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from shared import __version__
 from shared.datasets.splits import SPLIT_VERSION
+from shared.digests import sha256_hex
 from shared.domain.arrays import Float64Array
 from shared.domain.films import Variant
 from shared.domain.records import Record
@@ -22,7 +22,7 @@ from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
-RESULT, MODEL, PROGRESS, CHECKPOINT = "result.json", "model.safetensors", "progress.json", "checkpoint.safetensors"
+MODEL, PROGRESS, CHECKPOINT = "model.safetensors", "progress.json", "checkpoint.safetensors"
 
 
 class TrainingJob(Record):
@@ -83,7 +83,7 @@ def job_identity(job: TrainingJob, plan: Plan, data_sha256: str) -> str:
     """Return a digest of everything that a job's weights depend on; checkpoints of other identities are not used."""
     fields = (__version__, SPLIT_VERSION, job.name, plan.seed, plan.folds, plan.weights[job.network], data_sha256)
     recipe = plan.training[job.network].model_dump_json()
-    return hashlib.sha256(json.dumps([*fields, recipe]).encode()).hexdigest()
+    return sha256_hex(json.dumps([*fields, recipe]).encode())
 
 
 def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
@@ -135,7 +135,7 @@ def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
         weights = store.get(weights_key(plan, result))
     except ObjectNotFound:
         weights = store.get(layout.fold_file(plan.run, result.job.name, MODEL))
-    if hashlib.sha256(weights).hexdigest() != result.model_sha256:
+    if sha256_hex(weights) != result.model_sha256:
         raise ModelCorrupt(
             f"{weights_key(plan, result)} differs from the trained weights; delete "
             f"{plan.done_key('train', result.job.name)}, "

@@ -5,7 +5,6 @@ Every replica sees a new or revoked key within seconds; reading the object revea
 hash, which is meant for passwords. `rotate_key` replaces a key without a gap.
 """
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -15,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import Field
 
 from shared.api.keys import Scope
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, KeyUnknown, ObjectNotFound, PreconditionFailed
 from shared.store import layout
@@ -73,7 +73,7 @@ class KeyRing(Record):
 
 
 def hash_of(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return sha256_hex(key.encode())
 
 
 def new_key() -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from services.train.data.examples import Examples
 from services.train.distributed.exchange import ExchangeFolder, OwnerProcess, TrainingRequest
 from services.train.fitting.fit import FitContext, FitResult
+from shared.allocator import TRAINING_VARIABLES
 from shared.errors import MammoError
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
@@ -99,7 +100,7 @@ class MultiprocessTrainer:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
         command += ["--nproc-per-node", str(self.processes)]
         command += ["-m", "services.train.distributed.worker", str(exchange.folder)]
-        env = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        env = {**os.environ, "OMP_NUM_THREADS": str(self.threads), **TRAINING_VARIABLES}
         # a session of its own: a signal from the terminal goes to the worker only, which then requests the stop
         with subprocess.Popen(command, cwd=_ROOT, env=env, start_new_session=True) as launcher:
             try:

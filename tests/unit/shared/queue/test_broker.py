@@ -349,7 +349,7 @@ def test_a_replica_that_has_lost_its_primary_is_waited_for(monkeypatch: pytest.M
 def test_a_wrong_password_is_refused_at_once(redis_url: str, password: str) -> None:
     server = redis_url.partition("@")[2]
     began = time.monotonic()
-    with pytest.raises(QueueMisconfigured, match=r"the broker refuses us .*; check MAMMO_REDIS_URL"):
+    with pytest.raises(QueueMisconfigured, match=r"the broker refuses the connection .*; check MAMMO_REDIS_URL"):
         wait_for_broker(connect(settings_for(f"redis://:{password}@{server}")))
     assert time.monotonic() - began < 3
 
