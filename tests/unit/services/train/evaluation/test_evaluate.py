@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.train.evaluation.evaluate import evaluate_run
-from services.train.evaluation.operating_points import best_fold, published_points
+from services.train.evaluation.operating_points import published_points
 from shared.domain.records import CLASSES
 from shared.modelling.calibration import (
     OPERATING_POINTS,
@@ -76,16 +76,6 @@ class TestEvaluateRun:
             row = np.array([[1 - plain.threshold, 0.75 * plain.threshold, 0.25 * plain.threshold]])
             assert calibrated.threshold == pytest.approx(1 - calibrate(row, 3.0)[0, 0])
 
-    def test_a_card_gets_the_thresholds_of_its_fold_and_the_figures_of_all(self) -> None:
-        published, other = folds()
-        pooled = judged(published, other).operating_points
-        screening, balanced = published_points(published, pooled)
-        assert (screening.threshold, balanced.threshold) == pytest.approx((0.3, 0.6))
-        assert screening.uncertain == pytest.approx((0.1, 0.3))
-        assert balanced.uncertain == pytest.approx((0.5, 0.6))
-        assert (screening.sensitivity, screening.specificity) == (pooled[0].sensitivity, pooled[0].specificity)
-        assert (balanced.sensitivity, balanced.specificity) == (pooled[1].sensitivity, pooled[1].specificity)
-
     def test_the_leaky_protocol_is_calibrated_but_gets_no_operating_points(self) -> None:
         plan = small_plan(protocols=("paper",))
         leaky = job_result("resnet50/paper/fold-0", predictions=HELD_OUT, validation=VALIDATION, temperature=2.0)
@@ -93,10 +83,3 @@ class TestEvaluateRun:
         assert result.operating_points == ()
         assert result.calibration is None
         assert result.metrics == evaluate(HELD_OUT.with_rows(calibrate(HELD_OUT.rows, 2.0)))
-
-    def test_the_best_fold_is_chosen_by_validation_films(self) -> None:
-        poor, good = folds()
-        good = good.model_copy(update={"validation_auc": 0.8})
-        assert best_fold([poor, good]) == good
-        better = poor.model_copy(update={"validation_auc": 0.8, "validation_loss": 0.9})
-        assert best_fold([good, better]) == better
