@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Generic
 
 from shared.domain.films import SetAside, Shard, Variant
-from shared.errors import ObjectNotFound
+from shared.errors import ObjectNotFound, ObjectUnreadable
 from shared.queue.attempts import AttemptCounter, GivenUp, T, attempt, code_of, text_of
 from shared.queue.messages import Stage
 from shared.runs.plan import Plan
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess, PrefetchingStore
 
@@ -80,11 +81,11 @@ def _do_film(
 def is_intact(way: ShardStage[T], store: ObjectStore, plan: Plan, shard: str) -> bool:
     """Whether a finished shard was made from what is there today, and every image has the checksum of its manifest."""
     try:
-        manifest = Shard.model_validate_json(store.get(plan.done_key(way.stage, shard)))
+        manifest = read_document(store, plan.done_key(way.stage, shard), Shard)
         return manifest.source_sha256 == way.read_source(store, plan, shard).sha256 and images_are_intact(
             store, manifest
         )
-    except (ObjectNotFound, ValueError):
+    except (ObjectNotFound, ObjectUnreadable):
         return False
 
 

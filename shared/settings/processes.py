@@ -79,7 +79,7 @@ WORKERS: dict[str, type[WorkerProcessSettings]] = {
 ReadSettings = type[SettingsGroup] | type[QueueSettings]
 
 PROCESSES: dict[str, ReadSettings] = {
-    "`mammo ingest`, `models`, `keys`, `cancel`": StoreSettings,
+    "`mammo ingest`, `models`, `keys`, `cancel`, `doctor`": StoreSettings,
     "`mammo run`, `train`, `status RUN`, `resume`, `retry`": QueueSettings,
     "`mammo predict`, `batch`": ClientSettings,
     "inference service": InferenceProcessSettings,

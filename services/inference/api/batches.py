@@ -76,9 +76,7 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
     def listed() -> Response:
         """Return the newest batches first."""
         found = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
-        return request_parsing.sent(
-            BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found))
-        )
+        return request_parsing.sent(BatchList(batches=tuple(flow.describe_all(store, found))))
 
 
 def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -> None:

@@ -25,6 +25,7 @@ from shared.imaging.image import Image, with_depth
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.runs.plan import Plan
 from shared.runs.sources import images_sha256
+from shared.store.documents import parse_document
 from shared.store.interface import ObjectStore
 
 READERS = 4
@@ -63,7 +64,7 @@ def load_images(store: ObjectStore, plan: Plan, preprocessing: Preprocessing) ->
 
 @lru_cache(maxsize=1)
 def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Preprocessing) -> Images:
-    shards = [Shard.model_validate_json(manifest) for manifest in manifests]
+    shards = [parse_document("data_segmentation", manifest, Shard) for manifest in manifests]
     variants = tuple(variant for shard in shards for variant in shard.variants)
     sha256 = images_sha256(manifests)
     decides = f"{sha256} {preprocessing.model_dump_json()} {code_sha256()}"
