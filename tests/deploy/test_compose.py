@@ -18,6 +18,7 @@ DOCKERFILES = sorted([*DOCKER.rglob("Dockerfile"), *(ROOT / "tests").rglob("Dock
 MADE_BY_THE_READER = "deploy/k8s/overlays/mine"
 SET_ELSEWHERE = {
     "MAMMO_API_KEY",  # for commands; by the service `cli`
+    "MAMMO_API_KEY_SCOPES",  # for loopback alone, on which no container serves
     "MAMMO_SERVE_HOST",  # by the images: what they listen on is theirs to say
     "MAMMO_SERVE_PORT",
     "MAMMO_METRICS_HOST",
