@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -177,32 +176,6 @@ def test_the_whole_data_set_is_evaluated_within_three_seconds() -> None:
     start = time.perf_counter()
     evaluate(predictions, resamples=1000)
     assert time.perf_counter() - start < 3
-
-
-def test_merge_keeps_the_order_of_folds() -> None:
-    first, second = random_predictions(1, films=4), random_predictions(2, films=6)
-    merged = merge([first, second])
-    assert merged.films == first.films + second.films
-    assert merged.probabilities == first.probabilities + second.probabilities
-    with pytest.raises(ValidationError):
-        merge([])
-
-
-@pytest.mark.parametrize("row", [(0.5, 0.4, 0.2), (-0.5, 1.0, 0.5), (float("nan"), 0.5, 0.5)])
-def test_rows_that_are_no_distribution_are_refused(row: tuple[float, float, float]) -> None:
-    with pytest.raises(ValidationError, match="mdb002"):
-        FoldPredictions(
-            films=("mdb001", "mdb002"),
-            patients=("p1", "p1"),
-            labels=(CLASSES[0], CLASSES[1]),
-            probabilities=((1.0, 0.0, 0.0), row),
-            folds=(0, 0),
-        )
-
-
-def test_fields_of_unequal_length_are_refused() -> None:
-    with pytest.raises(ValidationError, match="same length"):
-        FoldPredictions(films=("a",), patients=(), labels=(CLASSES[0],), probabilities=((1.0, 0.0, 0.0),), folds=(0,))
 
 
 @pytest.mark.parametrize("decimals", [16, 1])

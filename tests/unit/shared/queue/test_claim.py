@@ -19,6 +19,7 @@ from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore, StoredObject
 from shared.store.s3 import S3Store
 from tests.support.builders import HeldStore
+from tests.support.stores import contents
 
 KEY = layout.claim("run", "train", "resnet50/patient/fold-0")
 DONE = RESULT = "runs/run/training/resnet50/patient/fold-0/result.json"
@@ -72,10 +73,6 @@ def deaths(store: ObjectStore) -> int:
 
 def stored_claim(store: ObjectStore) -> Claim:
     return Claim.model_validate_json(store.get(KEY))
-
-
-def contents(store: ObjectStore) -> dict[str, bytes]:
-    return {key: store.get(key) for key in store.list("")}
 
 
 # ---- the owner -------------------------------------------------------------------------------------------------------

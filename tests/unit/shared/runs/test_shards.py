@@ -23,6 +23,7 @@ from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
 from tests.support import tiny_stages
 from tests.support.builders import Tries, do, shard_place, small_plan
+from tests.support.stores import contents
 from tests.support.tiny_stages import AUGMENT, SEGMENT, shard_of
 
 MAX_TRIES = 3
@@ -56,10 +57,6 @@ def store(tmp_path: Path) -> DirectoryStore:
 def plan(store: DirectoryStore) -> Plan:
     """A run over the films of two shards, of which nothing is done."""
     return tiny_stages.stored(store, small_plan(16))
-
-
-def contents(store: ObjectStore) -> dict[str, bytes]:
-    return {key: store.get(key) for key in store.list("")}
 
 
 def films_of(shard: Shard) -> list[str]:

@@ -21,12 +21,11 @@ from shared.local import broker
 from shared.local.commands import ROOT
 from shared.queue.broker import Broker
 from shared.settings import BrokerSettings, InferenceProcessSettings
-from shared.store import models
 from shared.store.api_keys import add_key, describe_key, new_key
 from shared.store.directory import DirectoryStore
+from tests.support.published import KEY, NETWORK, promote
 from tests.support.settings import inference_settings
 from tests.support.versions import wait_for_version
-from tests.unit.services.inference.conftest import KEY, NETWORK
 
 PROMPTLY_S = 10.0
 
@@ -55,7 +54,7 @@ def owner(
     serve: Serve,
 ) -> FlaskClient:
     """Asks a service with v1 in production and a broker, with a key for predictions alone; three films are there."""
-    models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
+    promote(store, "v1")
     for number in range(3):
         store.put(f"inbox/day/{number}.png", b"film")
     client = serve(config)
@@ -118,7 +117,7 @@ def test_results_are_streamed_as_json_lines(owner: FlaskClient, store: Directory
 
 def test_a_promotion_changes_the_model_of_later_batches_alone(owner: FlaskClient, store: DirectoryStore) -> None:
     before = owner.post("/v1/batches", json={"prefix": "inbox/"}).json
-    models.promote(store, NETWORK, "v2", models.MoveReason(by="test", why="test"))
+    promote(store, "v2")
     wait_for_version(owner, "v2")
     after = owner.post("/v1/batches", json={"prefix": "inbox/"}).json
     assert (before["version"], after["version"]) == ("v1", "v2")
@@ -247,7 +246,7 @@ def test_a_broker_that_was_away_is_used_again_when_it_is_back(
     serve: Serve,
 ) -> None:
     store.put("inbox/1.png", b"film")
-    models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
+    promote(store, "v1")
     configured = broker.configure(tmp_path / "broker")
     client = serve(config.model_copy(update={"broker": BrokerSettings(redis_url=SecretStr(configured.url))}))
     wait_for_version(client, "v1")

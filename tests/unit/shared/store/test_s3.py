@@ -1,7 +1,6 @@
 """The store on S3 when the server or the way to it fails, over HTTP: what is retried, and what is said in the end."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
 from tests.support.servers import Fault, FaultyS3
+from tests.support.stores import new_bucket
 
 pytestmark = pytest.mark.external
 
@@ -43,9 +43,7 @@ def client(session: boto3.Session, running: FaultyS3) -> Any:
 
 @pytest.fixture
 def bucket(client: Any) -> str:
-    name = f"bucket-{uuid.uuid4().hex[:12]}"
-    client.create_bucket(Bucket=name)
-    return name
+    return new_bucket(client)
 
 
 @pytest.fixture
