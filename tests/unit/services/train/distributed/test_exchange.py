@@ -2,21 +2,23 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from services.train.data.examples import Examples
-from services.train.distributed.exchange import ExchangeFolder, OwnerProcess, TrainingRequest
+from services.train.distributed.exchange import ExchangeFolder, TrainingRequest
 from services.train.fitting.fit import TrainingDiverged
 from shared.modelling.recipes import TrainingRecipe
+from shared.process_identity import ProcessIdentity
 from tests.support.ranks import examples
 
 RECIPE = TrainingRecipe(input_size=64, epochs=3, batch_size=8, learning_rate=2e-3)
 
 
-def order_of(owner: OwnerProcess) -> TrainingRequest:
+def order_of(owner: ProcessIdentity) -> TrainingRequest:
     return TrainingRequest(
         network="modified_cnn", recipe=RECIPE, pretrained=False, seed=1, owner=owner, threads=1, deterministic=False,
         compiled=False,
@@ -31,7 +33,7 @@ class TestExchangeFolder:
         (tmp_path / "box").mkdir()
         mailbox = ExchangeFolder(tmp_path / "box")
         mailbox.put_request(
-            order_of(OwnerProcess.current()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0)
+            order_of(ProcessIdentity.current()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0)
         )
         assert (tmp_path / "box/train.pool.npy").samefile(tmp_path / "pool.npy")
         assert np.array_equal(mailbox.examples("train").inputs, pool[rows])
@@ -39,14 +41,12 @@ class TestExchangeFolder:
 
     @pytest.mark.external
     def test_a_process_stops_when_it_is_asked_or_nobody_waits_for_it(self, tmp_path: Path) -> None:
-        mailbox, owner = ExchangeFolder(tmp_path), OwnerProcess.current()
+        mailbox, owner = ExchangeFolder(tmp_path), ProcessIdentity.current()
         assert not mailbox.should_stop(owner)
-        assert mailbox.should_stop(owner.model_copy(update={"started": owner.started - 1})), (
-            "its id is another process's"
-        )
+        assert mailbox.should_stop(replace(owner, started=owner.started - 60)), "its id is another process's"
         with subprocess.Popen([sys.executable, "-c", ""]) as gone:
             gone.wait()
-            assert mailbox.should_stop(OwnerProcess(pid=gone.pid, started=0))
+            assert mailbox.should_stop(ProcessIdentity(pid=gone.pid, started=0))
         assert ExchangeFolder(tmp_path / "given up").should_stop(owner)
         mailbox.request_stop()
         assert mailbox.should_stop(owner)
