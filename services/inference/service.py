@@ -53,8 +53,8 @@ class InferenceService:
         """
         current = self.keeper.current
         if network not in (None, current.card.network) or version not in (None, current.card.version):
-            asked = f"{network} {version or ''}".strip()
-            raise ModelNotFound(f"{asked} is not served; {current.card.network} {current.card.version} is")
+            requested = f"{network} {version or ''}".strip()
+            raise ModelNotFound(f"{requested} is not served; {current.card.network} {current.card.version} is")
         return current
 
     def predict(
@@ -88,7 +88,7 @@ class InferenceService:
         metrics.PREDICTIONS.labels(card.network, card.version, prediction.label).inc()
         metrics.CONFIDENCE.labels(card.network, card.version).observe(float(prediction.probabilities.max()))
         count_applicability(card, prediction)
-        self._drift.see(card, _traits(prediction))
+        self._drift.observe(card, _traits(prediction))
         return prediction
 
     def _watch(self) -> None:

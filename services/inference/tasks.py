@@ -1,6 +1,6 @@
-"""The inference worker: predicts the images of batches, part by part, with the model that each batch was made for.
+"""The inference worker: predicts the images of batches, part by part, with the model version of each batch.
 
-The model is loaded, and checked by its golden inputs, in the child process that works with it.
+The model is loaded and verified by its golden inputs in the child process that uses it.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from services.inference.serving.model_loader import load_model
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.api.batches import BatchLine
-from shared.batches.flow import PREDICT, has_ended, mark_part, store_answers
+from shared.batches.flow import PREDICT, has_ended, mark_part, store_results
 from shared.batches.plan import BatchPlan, read_batch, read_images
 from shared.errors import ObjectNotFound
 from shared.queue.attempts import text_of
@@ -63,11 +63,11 @@ class PredictTask(UnitTask[BatchPart]):
         mark_part(store, broker, unit.plan, unit.name)
 
     def on_failure(self, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str:
-        """Store for every image of the part what was wrong with the part, such as a damaged model."""
+        """Store the error of the part, such as a damaged model, as the problem of each of its images."""
         part = self.load(store, message)
         try:
             images = read_images(store, part.plan, part.name)
-        except (ObjectNotFound, ValueError):  # lost or damaged: they go by their index alone
+        except (ObjectNotFound, ValueError):  # lost or damaged: only their indices are known
             images = [(index, "") for index in part.plan.span(part.name)]
         _store_lines(store, part, [failed_line(index, key, error) for index, key in images])
         self.advance(store, broker, part)
@@ -76,15 +76,15 @@ class PredictTask(UnitTask[BatchPart]):
 
 @lru_cache(maxsize=2)
 def model_of(store: ObjectStore, network: str, version: str, cores: int, engine: EngineKind) -> ServedModel:
-    """Load a version once, to run as the service runs it.
+    """Load a version, as the service does.
 
-    Two are kept: of two batches at a time one may have been made before a promotion and the other after it.
+    Two versions are cached, because one of two concurrent batches may be older than a promotion.
     """
     return load_model(store, network, version, cores, engine)
 
 
 def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) -> None:
-    if store_answers(store, part.plan, part.name, to_document(lines)):
+    if store_results(store, part.plan, part.name, to_document(lines)):
         for line in lines:
             metrics.BATCH_IMAGES.labels(line.problem.code if line.problem else "predicted").inc()
 

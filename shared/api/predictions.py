@@ -7,8 +7,8 @@ from pydantic import Field
 from shared.api.base import QueryModel, ResponseModel, absent
 from shared.api.films import ApplicabilityAnswer, FilmAbout
 from shared.domain.records import Label
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPointName, Verdict
-from shared.modelling.metrics import Interval
 
 LONGEST_TIMEOUT_MS = 60_000
 

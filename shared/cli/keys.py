@@ -32,12 +32,12 @@ def create(
     ] = False,
 ) -> None:
     """Create an API key and print it once; only its hash is stored."""
-    key = _of_environment(from_env) if from_env else new_key()
-    kept = describe_key(
+    key = _key_from_environment(from_env) if from_env else new_key()
+    stored = describe_key(
         key, name, [_scope(each) for each in scope], days=days, requests_a_minute=a_minute, requests_at_once=at_once
     )
-    add_key(open_store(read_settings(StoreSettings)), kept, anew=anew)
-    console.print(f"key {kept.id} '{name}' is valid for {', '.join(kept.scopes)}, {_end(kept)}")
+    add_key(open_store(read_settings(StoreSettings)), stored, anew=anew)
+    console.print(f"key {stored.id} '{name}' is valid for {', '.join(stored.scopes)}, {_end(stored)}")
     if not from_env:
         _show(key)
 
@@ -62,8 +62,8 @@ def rotate(
     overlap_hours: Annotated[float, typer.Option(min=0, help="Hours until the old key expires.")] = 24.0,
 ) -> None:
     """Replace a key by a new one with the same name, scopes and limits."""
-    key, kept = rotate_key(open_store(read_settings(StoreSettings)), key_id, overlap_hours)
-    console.print(f"key {kept.id} replaces {key_id}, which expires in {overlap_hours:g} hours")
+    key, stored = rotate_key(open_store(read_settings(StoreSettings)), key_id, overlap_hours)
+    console.print(f"key {stored.id} replaces {key_id}, which expires in {overlap_hours:g} hours")
     _show(key)
 
 
@@ -82,7 +82,7 @@ def _scope(name: str) -> Scope:
     raise InputError(f"there is no scope '{name}'; choose one of {', '.join(SCOPES)}")
 
 
-def _of_environment(variable: str) -> str:
+def _key_from_environment(variable: str) -> str:
     if not os.environ.get(variable):
         raise InputError(f"the environment variable {variable} is empty; set it to a key, or omit --from-env")
     return os.environ[variable]

@@ -19,7 +19,7 @@ class MammoCommands(LazyGroup):
 
     entries: ClassVar[Mapping[str, CommandEntry]] = {
         "ingest": CommandEntry(
-            "shared.cli.runs:ingest",
+            "shared.cli.ingesting:ingest",
             "Runs",
             "Check a data set film by film and copy it into the store; safe to repeat.",
         ),

@@ -9,10 +9,9 @@ import typer
 from rich.live import Live
 
 from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
-from shared.cli.console import console, evaluation_table, read_evaluation, reporting, weights_line
+from shared.cli.console import console, evaluation_table, read_evaluation, weights_line
 from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
 from shared.cli.progress import failure_line, follow, status_line, status_table
-from shared.datasets.sources import open_source
 from shared.domain.films import Dataset as IngestedDataset
 from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
@@ -56,24 +55,6 @@ class StartOptions:
     weights: list[str] | None
     strided: Strided | None
     from_scratch: bool
-
-
-def ingest(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="A folder or archive with mdbNNN.pgm and Info.txt as distributed by MIAS, or a folder of generated "
-            "films with films.csv."
-        ),
-    ],
-    dataset: Dataset = "mias",
-) -> None:
-    """Check a data set film by film and copy it into the store; safe to repeat."""
-    with reporting() as report:
-        done = ingestion.ingest(_store(), open_source(source), dataset, report)
-    what = f"{done.written} films written" if done.written else "nothing had changed"
-    kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
-    console.print(f"data set {dataset}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {dataset}")
 
 
 def run(

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from shared.datasets.entries import FilmEntry
 from shared.datasets.files import SourceFile, SourceFiles, open_files
+from shared.datasets.problems import Problem
 from shared.domain.films import Density, ImageFormat
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
@@ -63,6 +64,7 @@ class Source:
             DatasetError: `path` is neither a folder nor a tar archive, or has no Info.txt.
         """
         self.path = path
+        self.problems: list[Problem] = []
         self.files: SourceFiles = open_files(path)
         infos = [file for file in self.files.list() if PurePosixPath(file.name).name.lower() == "info.txt"]
         if len(infos) != 1:

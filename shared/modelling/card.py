@@ -7,15 +7,15 @@ from shared.modelling.applicability import TrainedOn, kinds_of_films
 from shared.modelling.bilateral import Comparison
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.drift import InputDistribution
-from shared.modelling.evaluation import Protocol, WeightsReport
+from shared.modelling.evaluation import WeightsReport
 from shared.modelling.exams import ExamRule
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.network_table import Network
-from shared.modelling.recipes import TrainingRecipe
+from shared.modelling.recipes import Protocol, TrainingRecipe
 
 WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
 INT8, GOLDEN_INT8 = "model.int8.onnx", "golden.int8.json"
-"""The files of a version. The second graph is there where it was found to judge as the first does."""
+"""The files of a version; the 8-bit graph exists only if it agrees with the other one."""
 
 INTENDED_USE = (
     "Research on computer-aided reading of digitised screening mammograms. Not a medical device: no decision about a "
@@ -54,11 +54,9 @@ class Int8Report(Record):
 class ModelCard(Record):
     """Metadata, metrics and files of a published model.
 
-    `metrics` are those of the recipe under `protocol`, over all folds: every film is judged by a model that has not
-    seen its
-    patient; so are sensitivity and specificity of `operating_points`. The published weights are those of `fold`, chosen
-    by
-    its validation films; `temperature`, thresholds and bands come from the same films.
+    `metrics` are those of the recipe under `protocol`, over all folds: every film is predicted by a model that was
+    trained without its patient; so are sensitivity and specificity of `operating_points`. The published weights are
+    those of `fold`, chosen by its validation films; `temperature`, thresholds and bands come from the same films.
     """
 
     network: Network = Field(description="architecture")

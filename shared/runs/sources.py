@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Shard
 from shared.errors import ObjectNotFound, ObjectUnreadable, PlanError
 from shared.queue.messages import Stage
@@ -92,7 +93,7 @@ def stale_units(store: ObjectStore, plan: Plan, stage: Stage, units: list[Unit])
 def is_stale(store: ObjectStore, source: str | None, done: str) -> bool:
     """Return whether a finished shard was made from another document than the one under the key `source`."""
     try:
-        digest = hashlib.sha256(store.get(source)).hexdigest() if source else None
+        digest = sha256_hex(store.get(source)) if source else None
     except ObjectNotFound:
         return False
     try:
@@ -137,7 +138,7 @@ def results_document(store: ObjectStore, plan: Plan) -> bytes:
     Raises:
         ObjectNotFound: a result is missing.
     """
-    digests = {unit.name: hashlib.sha256(store.get(unit.done_key)).hexdigest() for unit in plan.units("train")}
+    digests = {unit.name: sha256_hex(store.get(unit.done_key)) for unit in plan.units("train")}
     return json.dumps(digests, indent=1).encode()
 
 
@@ -152,7 +153,7 @@ def _is_stale_report(store: ObjectStore, plan: Plan, unit: Unit) -> bool:
     """Return whether a report was made from other results; reports of before 0.2 do not tell."""
     try:
         made_from = json.loads(store.get(unit.done_key)).get(RESULTS)
-        return made_from is not None and made_from != hashlib.sha256(results_document(store, plan)).hexdigest()
+        return made_from is not None and made_from != sha256_hex(results_document(store, plan))
     except ObjectNotFound:
         return False
     except (ValueError, AttributeError):

@@ -5,7 +5,6 @@ Every replica sees a new or revoked key within seconds; reading the object revea
 hash, which is meant for passwords. `rotate_key` replaces a key without a gap.
 """
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -15,13 +14,14 @@ from datetime import UTC, datetime, timedelta
 from pydantic import Field
 
 from shared.api.keys import Scope
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, KeyUnknown, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
 from shared.store.documents import parse_document, read_document
 from shared.store.interface import ObjectStore
 
-_FORM = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
+_FORMAT = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
 _TRIES = 8
 
 
@@ -67,14 +67,14 @@ class KeyRing(Record):
         return self._known(key) is not None
 
     def _known(self, key: str) -> ApiKey | None:
-        parts = _FORM.fullmatch(key)
+        parts = _FORMAT.fullmatch(key)
         known = next((each for each in self.keys if parts and each.id == parts[1]), None)
         same = hmac.compare_digest(hash_of(key), known.sha256 if known else hash_of(""))
         return known if same else None
 
 
 def hash_of(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return sha256_hex(key.encode())
 
 
 def new_key() -> str:
@@ -90,15 +90,15 @@ def describe_key(
     requests_a_minute: int | None = None,
     requests_at_once: int | None = None,
 ) -> ApiKey:
-    """Create the stored form of a key.
+    """Describe a key for storage.
 
     Raises:
         InputError: the key does not have the format of `new_key`.
     """
-    parts = _FORM.fullmatch(key)
+    parts = _FORMAT.fullmatch(key)
     if parts is None:
         raise InputError(
-            "an API key has the form mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; create one with "
+            "an API key has the format mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; create one with "
             "`mammo keys create`"
         )
     now = datetime.now(UTC)
@@ -135,7 +135,7 @@ def add_key(store: ObjectStore, key: ApiKey, *, anew: bool = False) -> None:
 
 
 def revoke_key(store: ObjectStore, key_id: str) -> ApiKey:
-    """Revoke a key for good and return its stored form of before.
+    """Revoke a key for good and return its stored properties of before.
 
     Raises:
         KeyUnknown: there is no key with this id.
@@ -159,7 +159,7 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
     The old key expires after `overlap_hours`. The lifetime of an expiring key is passed on to the new one.
 
     Returns:
-        The new key and its stored form.
+        The new key and its stored properties.
 
     Raises:
         KeyUnknown: there is no key with this id.
@@ -167,7 +167,7 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
     now, key = datetime.now(UTC), new_key()
     old = _get(read_keys(store), key_id)
     life = datetime.fromisoformat(old.expires) - datetime.fromisoformat(old.created) if old.expires else None
-    made = describe_key(
+    created = describe_key(
         key, old.name, old.scopes, requests_a_minute=old.requests_a_minute, requests_at_once=old.requests_at_once
     ).model_copy(update={"expires": (now + life).isoformat(timespec="seconds") if life else None})
     ends = min(filter(None, (old.expires, (now + timedelta(hours=overlap_hours)).isoformat(timespec="seconds"))))
@@ -178,10 +178,10 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
             for each in ring.keys
             if each.is_valid(now) or each.is_revoked
         )
-        return KeyRing(keys=(*ending, made))
+        return KeyRing(keys=(*ending, created))
 
     _change(store, replace)
-    return key, made
+    return key, created
 
 
 def _get(ring: KeyRing, key_id: str) -> ApiKey:

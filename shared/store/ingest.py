@@ -4,13 +4,14 @@ The data set exists once its manifest is written, conditionally and once; it nam
 simultaneous ingests of one name do not overwrite each other's objects, and objects that no manifest names are removed.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.datasets.entries import FilmSource, read_manifest
+from shared.datasets.problems import Problem
+from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe
 from shared.errors import DatasetError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
@@ -34,6 +35,7 @@ class Ingested:
     dataset: Dataset
     manifest: Manifest
     written: int
+    problems: tuple[Problem, ...] = ()
 
 
 def ingest(
@@ -67,7 +69,7 @@ def _write_films(
     for done, entry in enumerate(source.entries(), 1):
         film, data = films[entry.id], source.files.read(entry.file)
         key = film_key(dataset, film)
-        if hashlib.sha256(data).hexdigest() != film.sha256:
+        if sha256_hex(data) != film.sha256:
             raise DatasetError(entry.file.name, "changed during ingestion; start again")
         if key not in present:
             store.put(key, data)
@@ -106,15 +108,15 @@ def _stored_or_replaced(store: ObjectStore, dataset: Dataset) -> Dataset:
         return dataset
 
 
-def _same(stored: Dataset, wanted: Dataset) -> Dataset:
+def _same(stored: Dataset, new: Dataset) -> Dataset:
     """Return `stored` if it has the same films.
 
     Raises:
         DatasetError: it has other films.
     """
-    if stored.model_copy(update={"content": wanted.content}) != wanted:
+    if stored.model_copy(update={"content": new.content}) != new:
         raise DatasetError(
-            f"data set '{wanted.dataset}'", "the store holds other films under this name; choose another name"
+            f"data set '{new.dataset}'", "the store holds other films under this name; choose another name"
         )
     return stored
 

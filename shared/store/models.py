@@ -5,7 +5,6 @@ version is complete or absent, also when two processes publish it at once. An al
 Models of the leaky protocol are never promoted.
 """
 
-import hashlib
 import json
 import logging
 import re
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import (
     ModelCorrupt,
@@ -26,7 +26,7 @@ from shared.errors import (
     PromotionRefused,
 )
 from shared.modelling.card import ModelCard
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
 from shared.store import layout
 from shared.store.documents import parse_document, read_document
@@ -74,7 +74,7 @@ def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> 
 
     Repeating it changes nothing. If another process has published the version meanwhile, its card is returned.
     """
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    digests = {name: sha256_hex(data) for name, data in files.items()}
     complete = card.model_copy(update={"files": digests})
     with suppress(ModelNotFound):
         complete = read_card(store, card.network, card.version)
@@ -96,7 +96,7 @@ def file_key(card: ModelCard, name: str) -> str:
 
     Versions of before 0.2 have their files in the folder of the card.
     """
-    content = hashlib.sha256(json.dumps(card.files, sort_keys=True).encode()).hexdigest()
+    content = sha256_hex(json.dumps(card.files, sort_keys=True).encode())
     return layout.model_file(card.network, card.version, content, name)
 
 
@@ -143,7 +143,7 @@ def read_file(store: ObjectStore, card: ModelCard, name: str) -> bytes:
         data = store.get(key)
     except ObjectNotFound:
         data = _read_beside_card(store, card, name)
-    if hashlib.sha256(data).hexdigest() != card.files.get(name):
+    if sha256_hex(data) != card.files.get(name):
         raise ModelCorrupt(f"{key} differs from its card's SHA-256; publish the model again")
     return data
 
@@ -270,7 +270,7 @@ def _trail(store: ObjectStore, network: str) -> list[AliasMove]:
 
 def _in_use(
     store: ObjectStore, card: ModelCard, version: str
-) -> tuple[ModelCard, tuple[Predictions, Predictions] | None]:
+) -> tuple[ModelCard, tuple[FoldPredictions, FoldPredictions] | None]:
     """Read the card of the version in production and both versions' predictions.
 
     Raises:
@@ -287,12 +287,13 @@ def _in_use(
         ) from error
 
 
-def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[Predictions, Predictions] | None:
+def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[FoldPredictions, FoldPredictions] | None:
     """Read both versions' predictions of their held-out films; None if one has none."""
     if any(PREDICTIONS not in card.files for card in cards):
         return None
     one, other = (
-        parse_document(file_key(card, PREDICTIONS), read_file(store, card, PREDICTIONS), Predictions) for card in cards
+        parse_document(file_key(card, PREDICTIONS), read_file(store, card, PREDICTIONS), FoldPredictions)
+        for card in cards
     )
     return one, other
 
@@ -357,6 +358,6 @@ def _note(store: ObjectStore, move: AliasMove) -> None:
     to a crash between the two writes.
     """
     document = move.model_dump_json(indent=1).encode()
-    line = layout.audit_line(move.network, datetime.fromisoformat(move.when), hashlib.sha256(document).hexdigest())
+    line = layout.audit_line(move.network, datetime.fromisoformat(move.when), sha256_hex(document))
     with suppress(PreconditionFailed):
         store.put(line, document, if_absent=True)

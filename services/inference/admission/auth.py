@@ -142,7 +142,7 @@ class Authenticator:
 
 
 def local_key(client: ClientSettings, serving: ServingSettings) -> ApiKey | None:
-    """Return the stored form of `MAMMO_API_KEY` if the service is on loopback only.
+    """Return the stored properties of `MAMMO_API_KEY` if the service is on loopback only.
 
     Raises:
         InputError: the key is malformed, or MAMMO_API_KEY_SCOPES names no scope.

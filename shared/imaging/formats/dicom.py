@@ -8,6 +8,8 @@ counts ends headers without end, and values that would become long lists are rea
 import logging
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Literal
@@ -26,7 +28,7 @@ from shared.imaging.formats.depth import counts
 from shared.imaging.formats.dicom_elements import InvalidElement, or_default, spacing_of, value_of, whole_of
 from shared.imaging.formats.dicom_metadata import laterality_of, metadata_of, refuse_unsuitable, view_of
 from shared.imaging.formats.stored_values import greyscale_of, presets_of
-from shared.imaging.image import Image, Pixels, check_size, unsigned
+from shared.imaging.image import Image, ImageHeader, Pixels, check_size, unsigned
 
 # Its warnings quote the values that it finds odd, which may be a patient's.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -76,13 +78,14 @@ class _Reader(BytesIO):
 
 @dataclass(frozen=True, eq=False)
 class _File:
-    """A parsed file: its elements, and where in the (inflated) bytes its pixels are. `length` is _UNDEFINED where they
-    are wrapped into fragments; `notes` grows while it is read."""
+    """A parsed file: its elements, and where in the (inflated) bytes its pixels are, None if it has none. `length` is
+    _UNDEFINED where they are wrapped into fragments; `notes` grows while it is read."""
 
     elements: Dataset
     sop_class: str
     syntax: str
     reader: _Reader
+    start: int | None
     length: int
     order: Literal["<", ">"]
     notes: list[str]
@@ -93,8 +96,44 @@ def read(data: bytes, least_edge: int | None) -> Image:
 
     Raises UnsupportedImage, UndecodableImage and ImageTooLarge.
     """
-    try:
+    with _undamaged():
         return _image(_parsed(data), least_edge)
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Read what a DICOM file of one grey frame says about itself.
+
+    Raises:
+        ImageError: as `read`, as far as the header shows it.
+    """
+    with _undamaged():
+        file = _parsed(data)
+        size = whole_of(file.elements, 0x00280011), whole_of(file.elements, 0x00280010)
+        check_size(*size)
+        return ImageHeader(
+            "DICOM",
+            *size,
+            spacing=spacing_of(file.elements, []),
+            laterality=laterality_of(file.elements),
+            view=view_of(file.elements),
+            metadata=metadata_of(file.elements, file.sop_class),
+        )
+
+
+def read_elements(data: bytes, wanted: list[int]) -> Dataset:
+    """Read chosen elements of any DICOM file in front of its pixels.
+
+    Raises:
+        ImageError: the file is damaged, or its transfer syntax is not supported.
+    """
+    with _undamaged():
+        return _opened(data, wanted).elements
+
+
+@contextmanager
+def _undamaged() -> Iterator[None]:
+    try:
+        yield
     except (ImageError, MemoryError):
         raise
     except Exception:  # noqa: BLE001  pydicom raises whatever it stumbles over, and quotes the file in it
@@ -102,6 +141,15 @@ def read(data: bytes, least_edge: int | None) -> Image:
 
 
 def _parsed(data: bytes) -> _File:
+    file = _opened(data, _WANTED)
+    refuse_unsuitable(file.elements, file.sop_class)
+    if file.start is None:
+        raise UnsupportedImage("the DICOM contains no image with integer pixels; send one mammogram")
+    file.reader.seek(file.start)
+    return file
+
+
+def _opened(data: bytes, tags: list[int]) -> _File:
     reader, notes = _Reader(data), []
     mark = data[:132].rfind(b"DICM")
     reader.seek(mark + 4 if mark in {0, 128} else 0)
@@ -130,15 +178,11 @@ def _parsed(data: bytes) -> _File:
         return int(tag) >= 0x7FE00008
 
     order: Literal["<", ">"] = ">" if syntax == _BIG_ENDIAN else "<"
-    wanted: list[BaseTag | int] = [BaseTag(tag) for tag in _WANTED]
+    wanted: list[BaseTag | int] = [BaseTag(tag) for tag in tags]
     elements = read_dataset(reader, syntax == _IMPLICIT, order == "<", stop_when=at_pixels, specific_tags=wanted)
     sop_class = str(value_of(elements, 0x00080016) or value_of(meta, 0x00020002) or "")
-    refuse_unsuitable(elements, sop_class)
-    if not pixels:
-        raise UnsupportedImage("the DICOM contains no image with integer pixels; send one mammogram")
-    start, length = pixels[0]
-    reader.seek(start)
-    return _File(elements, sop_class, syntax, reader, length, order, notes)
+    start, length = pixels[0] if pixels else (None, 0)
+    return _File(elements, sop_class, syntax, reader, start, length, order, notes)
 
 
 def _image(file: _File, least_edge: int | None) -> Image:

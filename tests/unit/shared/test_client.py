@@ -10,7 +10,6 @@ from shared.client import ApiError, InferenceClient
 from shared.settings import StoreSettings
 from shared.store.s3 import S3Store
 
-
 pytestmark = pytest.mark.external
 
 

@@ -14,7 +14,7 @@ from shared.errors import DatasetError, ImageError, InputError
 from shared.imaging.formats.decode import encode_pgm
 from shared.modelling.profiles import PROFILES
 from shared.modelling.recipes import AugmentationRecipe, read_augmentation
-from tests.unit.shared.cli.test_cli import mammo
+from tests.support.commands import mammo
 
 
 @pytest.fixture

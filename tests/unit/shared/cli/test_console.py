@@ -12,7 +12,7 @@ from shared.api.films import FilmSide, FilmView
 from shared.api.predictions import PredictionAnswer
 from shared.cli import console
 from shared.modelling.evaluation import SideBySide
-from tests.unit.services.train.evaluation.test_report import (
+from tests.support.evaluations import (
     example_evaluation,
     example_metrics,
     example_result,

@@ -5,8 +5,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from tests.bench.film_folders import NEGATIVE, RealFilm
 from tests.bench.real_films import Judged, judge
+from tests.support.film_folders import NEGATIVE, RealFilm
 
 SCANNED = ("cbis", "ddsm")
 

@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from shared.local.processes import ProcessDied, Processes, end_noted
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.external
 
@@ -36,13 +36,6 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -84,7 +77,7 @@ def test_one_that_ignores_the_polite_signal_is_killed(tmp_path: Path, monkeypatc
     monkeypatch.setattr("shared.local.processes._GRACE_S", 0.3)
     with Processes(tmp_path) as processes:
         pid = processes.start("stubborn", STUBBORN, {**os.environ, "PYTHONUNBUFFERED": "1"})
-        wait_until(lambda: (tmp_path / "logs" / "stubborn.log").read_text() == "1\n")
+        wait_until(lambda: (tmp_path / "logs" / "stubborn.log").read_text() == "1\n", 15)
     assert not alive(pid)
 
 
@@ -92,7 +85,7 @@ def test_when_the_starter_is_killed_its_guard_ends_what_it_left(starter: "subpro
     pid = child_of(starter)
     starter.kill()
     starter.wait()
-    wait_until(lambda: not alive(pid))
+    wait_until(lambda: not alive(pid), 15)
 
 
 def test_when_the_guard_is_killed_too_the_next_start_ends_what_was_left(
@@ -121,7 +114,7 @@ def test_a_number_that_the_system_gave_to_another_process_is_left_alone(tmp_path
 def test_one_that_died_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         processes.start("hasty", (sys.executable, "-c", "print('no such film'); raise SystemExit(3)"), dict(os.environ))
-        wait_until(lambda: "no such film" in (tmp_path / "logs" / "hasty.log").read_text())
+        wait_until(lambda: "no such film" in (tmp_path / "logs" / "hasty.log").read_text(), 15)
         time.sleep(0.3)
         with pytest.raises(ProcessDied, match=r"hasty ended with status 3(.|\n)*no such film"):
             processes.check()

@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -16,14 +15,15 @@ from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from shared.domain.records import CLASSES
 from shared.modelling import metrics
+from shared.modelling.bootstrap import Interval, share
 from shared.modelling.calibration import brier_score, expected_calibration_error
-from shared.modelling.metrics import Interval, ModelMetrics, evaluate, roc_curve, share
-from shared.modelling.predictions import Predictions, merge
+from shared.modelling.metrics import ModelMetrics, evaluate
+from shared.modelling.predictions import FoldPredictions, merge
 
 
 def random_predictions(
     seed: int = 0, films: int = 322, classes: tuple[int, ...] = (0, 1, 2), decimals: int = 16, copies: int = 1
-) -> Predictions:
+) -> FoldPredictions:
     """Two films a patient; few decimals make ties; `copies` repeats each film under the same patient."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(classes, size=films)
@@ -32,7 +32,7 @@ def random_predictions(
     rows[:, 2] = 1 - rows[:, 0] - rows[:, 1]
     rows[:, 2] = rows[:, 2].round(decimals).clip(0)
     numbers = [film for film in range(films) for _ in range(copies)]
-    return Predictions(
+    return FoldPredictions(
         films=tuple(f"film{n:03}" for n in numbers),
         patients=tuple(f"patient{n // 2:03}" for n in numbers),
         labels=tuple(CLASSES[truth[n]] for n in numbers),
@@ -41,7 +41,7 @@ def random_predictions(
     )
 
 
-def arrays(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+def arrays(predictions: FoldPredictions) -> tuple[np.ndarray, np.ndarray]:
     return np.array([CLASSES.index(label) for label in predictions.labels]), np.array(predictions.probabilities)
 
 
@@ -176,42 +176,6 @@ def test_the_whole_data_set_is_evaluated_within_three_seconds() -> None:
     start = time.perf_counter()
     evaluate(predictions, resamples=1000)
     assert time.perf_counter() - start < 3
-
-
-def test_roc_curves_are_thinned_and_keep_their_ends() -> None:
-    rng = np.random.default_rng(0)
-    curve = roc_curve(rng.random(5000), rng.random(5000) < 0.3)
-    assert curve is not None
-    for rate in (curve.false_positive_rate, curve.true_positive_rate):
-        assert len(rate) == metrics.ROC_POINTS
-        assert (rate[0], rate[-1]) == (0.0, 1.0)
-        assert list(rate) == sorted(rate)
-
-
-def test_merge_keeps_the_order_of_folds() -> None:
-    first, second = random_predictions(1, films=4), random_predictions(2, films=6)
-    merged = merge([first, second])
-    assert merged.films == first.films + second.films
-    assert merged.probabilities == first.probabilities + second.probabilities
-    with pytest.raises(ValidationError):
-        merge([])
-
-
-@pytest.mark.parametrize("row", [(0.5, 0.4, 0.2), (-0.5, 1.0, 0.5), (float("nan"), 0.5, 0.5)])
-def test_rows_that_are_no_distribution_are_refused(row: tuple[float, float, float]) -> None:
-    with pytest.raises(ValidationError, match="mdb002"):
-        Predictions(
-            films=("mdb001", "mdb002"),
-            patients=("p1", "p1"),
-            labels=(CLASSES[0], CLASSES[1]),
-            probabilities=((1.0, 0.0, 0.0), row),
-            folds=(0, 0),
-        )
-
-
-def test_fields_of_unequal_length_are_refused() -> None:
-    with pytest.raises(ValidationError, match="same length"):
-        Predictions(films=("a",), patients=(), labels=(CLASSES[0],), probabilities=((1.0, 0.0, 0.0),), folds=(0,))
 
 
 @pytest.mark.parametrize("decimals", [16, 1])

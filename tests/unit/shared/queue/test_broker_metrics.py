@@ -5,27 +5,20 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client import generate_latest
-from pydantic import SecretStr
 
 from shared.queue.broker import Broker
 from shared.queue.broker_metrics import broker_registry
-from shared.settings import BrokerSettings
-
-
-def config(url: str) -> BrokerSettings:
-    return BrokerSettings(redis_url=SecretStr(url))
+from tests.support.brokers import empty_broker, settings_for
 
 
 @pytest.fixture
 def broker(redis_url: str) -> Iterator[Broker]:
-    broker = Broker.open(config(redis_url))
-    broker.client.flushdb()
-    yield broker
-    broker.client.flushdb()
+    with empty_broker(redis_url) as broker:
+        yield broker
 
 
 def scraped(url: str) -> dict[str, float]:
-    lines = generate_latest(broker_registry(config(url))).decode().splitlines()
+    lines = generate_latest(broker_registry(settings_for(url))).decode().splitlines()
     rows = (line.rpartition(" ") for line in lines if not line.startswith("#"))
     return {name: float(value) for name, _, value in rows}
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.films import SetAside
 from shared.errors import PlanError, PreconditionFailed, QueueUnavailable, RunNotFound, StoreUnavailable
 from shared.queue.clock import now
 from shared.queue.messages import STAGES, Stage
@@ -20,7 +19,7 @@ from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.support.builders import small_plan
-from tests.support.memory_queue import MemoryQueue, Sent, begun, do, everything, finish
+from tests.support.memory_queue import MemoryQueue, Sent, begun, do, everything, finish, set_aside
 from tests.support.tiny_stages import SEGMENT, do_films, shard_of, stored
 
 
@@ -52,12 +51,6 @@ def is_finished(store: ObjectStore, plan: Plan) -> bool:
 
 def marker(store: ObjectStore, plan: Plan, stage: Stage) -> StageMarker:
     return StageMarker.model_validate_json(store.get(layout.stage_marker(plan.run, stage)))
-
-
-def set_aside(store: ObjectStore, plan: Plan, stage: Stage, unit: str, *films: str) -> None:
-    """Notes films as the worker of their shard does."""
-    aside = [SetAside(film=film, stage=stage, code="invalid-image", message="bad", tries=5) for film in films]
-    pipeline.set_aside(store, plan, unit, aside)
 
 
 # ---- start -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from shared.domain.films import SetAside
 from shared.errors import QueueUnavailable, RunNotFound, StoreUnavailable
 from shared.local.broker import free_port
 from shared.queue.broker import Broker
@@ -20,7 +19,7 @@ from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.support.builders import small_plan
-from tests.support.memory_queue import MemoryQueue, begun, do, finish
+from tests.support.memory_queue import MemoryQueue, begun, do, finish, set_aside
 
 
 @pytest.fixture
@@ -46,11 +45,6 @@ def done_before(store: DirectoryStore, plan: Plan, stage: Stage, seconds: dict[s
     do(store, plan, stage, list(seconds))
     for name, ago in seconds.items():
         os.utime(store.root / plan.done_key(stage, name), (time.time() - ago,) * 2)
-
-
-def set_aside(store: ObjectStore, plan: Plan, stage: Stage, unit: str, *films: str) -> None:
-    aside = [SetAside(film=film, stage=stage, code="invalid-image", message="bad", tries=5) for film in films]
-    pipeline.set_aside(store, plan, unit, aside)
 
 
 def job(store: ObjectStore, plan: Plan, name: str, epoch: int = 2, seconds: float = 4.0) -> JobProgress:

@@ -53,7 +53,7 @@ def store(tmp_path: Path) -> DirectoryStore:
     return DirectoryStore(tmp_path / "store")
 
 
-def contents(store: DirectoryStore) -> dict[str, tuple[bytes, int]]:
+def written(store: DirectoryStore) -> dict[str, tuple[bytes, int]]:
     """Every object with the moment at which it was written."""
     return {key: (store.get(key), (store.root / key).stat().st_mtime_ns) for key in store.list("")}
 
@@ -98,9 +98,9 @@ def test_the_store_holds_the_films_as_they_came_and_their_manifest(store: Direct
 
 def test_a_second_time_changes_nothing(store: DirectoryStore, source: Source) -> None:
     first = ingest(store, source, "mias")
-    before = contents(store)
+    before = written(store)
     again = ingest(store, source, "mias")
-    assert contents(store) == before
+    assert written(store) == before
     assert (again.written, again.manifest) == (0, first.manifest)
 
 
@@ -132,12 +132,12 @@ def test_other_films_under_the_same_name_are_refused_and_change_nothing(
     tmp_path: Path, store: DirectoryStore, source: Source
 ) -> None:
     ingest(store, source, "mias")
-    before = contents(store)
+    before = written(store)
     for other in (write_films(tmp_path / "drawn anew", seed=1), write_films(tmp_path / "more", films=FILMS + 2)):
         with pytest.raises(DatasetError, match="other films under this name") as refused:
             ingest(store, other, "mias")
         assert "'mias'" in refused.value.where
-    assert contents(store) == before
+    assert written(store) == before
 
 
 def test_nothing_is_written_when_the_last_film_is_bad(store: DirectoryStore, source: Source) -> None:
@@ -149,11 +149,11 @@ def test_nothing_is_written_when_the_last_film_is_bad(store: DirectoryStore, sou
 
 def test_a_film_that_got_lost_is_restored_alone(store: DirectoryStore, source: Source) -> None:
     done = ingest(store, source, "mias")
-    before = contents(store)
+    before = written(store)
     lost = film_key(done.dataset, done.manifest.films[1])
     store.delete(lost)
     assert ingest(store, source, "mias").written == 1
-    after = contents(store)
+    after = written(store)
     assert after.pop(lost)[0] == before.pop(lost)[0]
     assert after == before
 
@@ -213,10 +213,10 @@ def test_what_makes_a_data_set_exist_is_written_last_and_once(tmp_path: Path) ->
 
 def test_what_is_known_of_a_shard_is_restored_when_it_got_lost(store: DirectoryStore, source: Source) -> None:
     done = ingest(store, source, "mias")
-    before = contents(store)
+    before = written(store)
     store.delete(shard_key(done.dataset, "000000"))
     assert ingest(store, source, "mias").written == 0
-    assert {key: data for key, (data, _) in contents(store).items()} == {key: data for key, (data, _) in before.items()}
+    assert {key: data for key, (data, _) in written(store).items()} == {key: data for key, (data, _) in before.items()}
 
 
 def test_a_data_set_is_described_without_reading_its_films(tmp_path: Path) -> None:
@@ -264,9 +264,9 @@ def test_a_data_set_of_before_is_read_and_ingested_again_without_a_change(
 ) -> None:
     objects = as_before(store, source)
     assert stored_manifest(store, "mias") == read_manifest(source, "mias")
-    before = contents(store)
+    before = written(store)
     again = ingest(store, source, "mias")
-    assert contents(store) == before
+    assert written(store) == before
     assert (again.written, film_key(again.dataset, again.manifest.films[0])) == (0, "raw/mias/films/mdb001.pgm")
     for lost in ("raw/mias/films/mdb003.pgm", "raw/mias/manifests/000000.json"):
         store.delete(lost)
@@ -346,10 +346,10 @@ def test_a_data_set_that_release_0_1_stored_is_ingested_again_without_a_change(
         (folder / f"{film}.pgm").write_bytes(data)
         store.put(f"raw/mias/{RELEASED_DIGEST}/films/{film}.pgm", data)
     (folder / "Info.txt").write_text("mdb001 G CIRC B 10 40 5\nmdb002 G NORM\n")
-    before = contents(store)
+    before = written(store)
     again = ingest(store, Source(folder), "mias")
     assert (again.written, again.dataset.sha256) == (0, RELEASED_DIGEST)
-    assert contents(store) == before
+    assert written(store) == before
     assert again.dataset.model_dump_json(indent=1) == RELEASED_MANIFEST
     assert again.dataset.known_terms == MIAS_TERMS
 

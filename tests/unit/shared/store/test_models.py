@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from shared.errors import InputError, ModelCorrupt, ModelNotFound, PromotionRefused
+from shared.modelling.bootstrap import Interval
 from shared.modelling.card import ModelCard
-from shared.modelling.metrics import Interval
 from shared.modelling.promotion import PREDICTIONS
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.support.builders import HeldStore, model_card, model_place, small_predictions
+from tests.support.stores import contents
 
 NET = "resnet50"
 FILES = {"model.safetensors": b"weights", "model.onnx": b"graph"}
@@ -40,10 +41,6 @@ def publish(store: ObjectStore, *versions: str) -> None:
 
 def promote(store: ObjectStore, version: str, *, force: bool = False) -> models.AliasMove:
     return models.promote(store, NET, version, models.MoveReason(by="somebody", why="a test"), force=force)
-
-
-def contents(store: DirectoryStore) -> dict[str, bytes]:
-    return {key: store.get(key) for key in store.list("")}
 
 
 def trail(store: ObjectStore) -> list[tuple[str | None, str]]:

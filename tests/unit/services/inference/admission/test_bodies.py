@@ -2,7 +2,6 @@
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
 
 import pytest
 from gunicorn.http.body import Body, LengthReader
@@ -10,14 +9,9 @@ from gunicorn.http.unreader import SocketUnreader
 from werkzeug.exceptions import ClientDisconnected
 
 from services.inference.admission.bodies import pieces_of
+from tests.support.bodies import Pair
 
-Pair: TypeAlias = tuple[socket.socket, socket.socket]
 """The server's end of a connection, and the client's."""
-
-
-@pytest.fixture
-def pair() -> Pair:
-    return socket.socketpair()
 
 
 def body_of(server: socket.socket, length: int, early: bytes = b"") -> Body:

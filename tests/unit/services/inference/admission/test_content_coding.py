@@ -2,7 +2,6 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
 
 import pytest
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
@@ -10,12 +9,9 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from services.inference.admission.bodies import bounded
 from services.inference.admission.content_coding import PIECE, check_coding, decoded
 from shared.errors import InputError
+from tests.support.bodies import in_pieces
 
 TEXT = bytes(range(256)) * 40
-
-
-def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[start : start + size] for start in range(0, len(data), size))
 
 
 def bare_deflate(data: bytes) -> bytes:

@@ -4,20 +4,14 @@ that, and one that asks again at once keeps its thread."""
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from typing import TypeAlias
 
 import pytest
 from gunicorn.http.unreader import SocketUnreader
 
 from services.inference.admission.gunicorn_worker import Deadlines, Worker, throw_away
+from tests.support.bodies import Pair
 
-Pair: TypeAlias = tuple[socket.socket, socket.socket]
 """The server's end of a connection, and the client's."""
-
-
-@pytest.fixture
-def pair() -> Pair:
-    return socket.socketpair()
 
 
 def is_open(connection: socket.socket) -> bool:

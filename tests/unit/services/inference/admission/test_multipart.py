@@ -1,16 +1,11 @@
 """Multipart forms taken apart, however they come and however they are malformed."""
 
-from collections.abc import Iterator
-
 import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from services.inference.admission.multipart import UploadedFile, read_form
 from shared.errors import InputError
-
-
-def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[start : start + size] for start in range(0, len(data), size))
+from tests.support.bodies import in_pieces
 
 
 def part(disposition: str, data: bytes) -> bytes:

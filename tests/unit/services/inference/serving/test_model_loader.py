@@ -14,17 +14,12 @@ from shared.store import layout, models
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.support.builders import model_card, model_place, preprocessing_card
-
-NETWORK = "modified_cnn"
+from tests.support.published import NETWORK, promote
 
 
 @pytest.fixture
 def keeper(store: ObjectStore) -> ModelKeeper:
     return ModelKeeper(store, NETWORK, "production", threads=1)
-
-
-def promote(store: ObjectStore, version: str) -> None:
-    models.promote(store, NETWORK, version, models.MoveReason(by="test", why="test"))
 
 
 def test_nothing_is_ready_before_a_promotion_and_the_reason_says_what_to_do(keeper: ModelKeeper) -> None:

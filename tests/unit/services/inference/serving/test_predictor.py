@@ -13,7 +13,7 @@ from services.inference.serving.predictor import ServedModel, predict
 from shared.domain.arrays import Float32Array
 from shared.imaging.formats.decode import encode_png
 from shared.store.interface import ObjectStore
-from tests.unit.services.inference.conftest import NETWORK
+from tests.support.published import NETWORK
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from services.inference.serving.torch_engine import MOST_AT_ONCE, TorchEngine
 from shared.errors import ModelCorrupt
 from shared.modelling.card import ONNX, WEIGHTS
 from shared.modelling.golden import golden_inputs
-
-NETWORK, SIZE = "modified_cnn", 64
+from tests.support.published import NETWORK, SIZE
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from services.train.distributed import setup
-from services.train.distributed.launcher import Several
-from services.train.distributed.setup import trainer
+from services.train.distributed.launcher import MultiprocessTrainer
+from services.train.distributed.setup import fit_function
 from services.train.fitting.fit import fit
 from shared.modelling.networks import build
 from shared.modelling.recipes import TrainingRecipe
@@ -20,12 +20,12 @@ CPU = torch.device("cpu")
 def chosen(recipe: TrainingRecipe = RECIPE, device: torch.device = CPU, cores: int = 2, **training: Any) -> object:
     """The trainer of a recipe; `training` are fields of TrainingSettings."""
     compute = ComputeSettings(cpu_threads=cores)
-    return trainer(compute, TrainingSettings(**training), "modified_cnn", recipe, build("modified_cnn"), device)
+    return fit_function(compute, TrainingSettings(**training), "modified_cnn", recipe, build("modified_cnn"), device)
 
 
-def several_of(found: object) -> Several:
+def several_of(found: object) -> MultiprocessTrainer:
     owner = getattr(found, "__self__", None)
-    assert isinstance(owner, Several)
+    assert isinstance(owner, MultiprocessTrainer)
     return owner
 
 
@@ -53,7 +53,7 @@ def test_every_gpu_gets_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_network_is_compiled_when_the_settings_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
-    monkeypatch.setattr(setup, "compile_where_it_pays", lambda *given: compiled.append(given))
+    monkeypatch.setattr(setup, "compile_on_gpu", lambda *given: compiled.append(given))
     chosen()
     assert not compiled
     chosen(compile=True)

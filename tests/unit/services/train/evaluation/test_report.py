@@ -4,143 +4,29 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from typing import Literal
 
 import numpy as np
 import pytest
 
 from services.train.data.provenance import code_sha256
 from services.train.evaluation.report import THRESHOLD_RULES, percent, picture_name, render, share
-from services.train.evaluation.worst_errors import Mistake, picture
+from services.train.evaluation.worst_errors import ConfidentError, error_picture
 from shared.domain.records import CLASSES
+from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import (
     Baseline,
-    Calibration,
-    EpochRecord,
     Evaluation,
-    FoldHistory,
-    LevelResult,
     NetworkResult,
-    PooledOperatingPoint,
     SideBySide,
-    WeightsReport,
 )
 from shared.modelling.exams import RULE
-from shared.modelling.metrics import Interval, ModelMetrics, evaluate
-from shared.modelling.predictions import Predictions
+from shared.modelling.metrics import evaluate
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.subgroups import GroupMetrics
+from tests.support.evaluations import OPERATING_POINTS, example_evaluation, example_metrics, example_result, leveled
 
 HOSTILE = "<script>alert('x')</script>\"&"
 PNG = b"\x89PNG\r\n\x1a\n"
-OPERATING_POINTS = (
-    PooledOperatingPoint(
-        name="screening",
-        sensitivity=Interval(value=0.913, low=0.851, high=0.962),
-        specificity=Interval(value=0.246, low=0.188, high=0.301),
-        true_positives=105,
-        false_negatives=10,
-        true_negatives=51,
-        false_positives=156,
-    ),
-    PooledOperatingPoint(
-        name="balanced",
-        sensitivity=Interval(value=0.626, low=0.532, high=0.713),
-        specificity=Interval(value=None, low=None, high=None),
-        true_positives=72,
-        false_negatives=43,
-        true_negatives=0,
-        false_positives=0,
-    ),
-)
-
-
-def example_metrics(skill: float, films: int, resamples: int, seed: int) -> ModelMetrics:
-    """Of a network that is right more often the higher its skill, on films in the class mix of MIAS."""
-    rng = np.random.default_rng(seed)
-    truth = rng.choice(3, size=films, p=(0.64, 0.2, 0.16))
-    rows = rng.dirichlet((3, 1.5, 1), size=films) + skill * np.eye(3)[truth]
-    rows /= rows.sum(axis=1, keepdims=True)
-    predictions = Predictions(
-        films=tuple(f"film{n}" for n in range(films)),
-        patients=tuple(f"patient{n % 161}" for n in range(films)),
-        labels=tuple(CLASSES[c] for c in truth),
-        probabilities=tuple((row[0], row[1], row[2]) for row in rows.tolist()),
-        folds=tuple(n % 5 for n in range(films)),
-    )
-    return evaluate(predictions, resamples=resamples)
-
-
-def example_result(
-    network: str, protocol: Literal["patient", "paper"], folds: int = 5, resamples: int = 50
-) -> NetworkResult:
-    skill = {"modified_cnn": 0.1, "alexnet": 0.2, "resnet50": 0.3}[network]
-    leaky = protocol == "paper"
-    histories = tuple(
-        FoldHistory(
-            fold=fold,
-            epochs=tuple(
-                EpochRecord(
-                    epoch=epoch,
-                    train_loss=1.1 * 0.9**epoch + 0.01 * fold,
-                    validation_loss=1.1 * 0.93**epoch + (0 if leaky else 0.002 * epoch**2) + 0.03 * fold,
-                    validation_auc=0.6,
-                    learning_rate=1e-4,
-                    images_per_second=41.0,
-                )
-                for epoch in range(1, 21)
-            ),
-            best_epoch=20 if leaky else 9 + fold,
-            train_images=2048 + fold,
-            validation_films=52,
-            test_films=64,
-            seconds=1234.0,
-        )
-        for fold in range(folds)
-    )
-    scratch = network == "modified_cnn"
-    return NetworkResult(
-        network=network,
-        protocol=protocol,
-        parameters={"modified_cnn": 1_214_000, "alexnet": 57_016_131, "resnet50": 23_514_179}[network],
-        input_size=224,
-        weights=WeightsReport(
-            source="from scratch" if scratch else "torchvision IMAGENET1K_V2",
-            loaded=() if scratch else tuple(f"layer{n // 3}.{n % 3}.conv1.weight" for n in range(60)),
-            missing=("features.0.weight",) if scratch else ("fc.weight", "fc.bias"),
-            unexpected=(),
-        ),
-        histories=histories,
-        metrics=example_metrics(0.7 + skill if leaky else skill, 1288 if leaky else 322, resamples, seed=len(network)),
-        operating_points=() if leaky else OPERATING_POINTS,
-        calibration=None
-        if leaky
-        else Calibration(
-            temperatures=(1.31, 1.0),
-            brier_before=0.512,
-            brier_after=0.487,
-            ece_before=0.091,
-            ece_after=0.052,
-            bins=((0.45, 0.4, 100), (0.7, 0.66, 222)),
-        ),
-    )
-
-
-def example_evaluation(results: tuple[NetworkResult, ...], synthetic: bool = False, run: str = "run-7") -> Evaluation:
-    return Evaluation(
-        run=run,
-        dataset="mias",
-        synthetic=synthetic,
-        profile="full",
-        seed=7,
-        created="2025-01-02T03:04:05Z",
-        films=322,
-        patients=161,
-        class_counts={"normal": 207, "benign": 64, "malignant": 51},
-        augmentation="rotations",
-        augmentation_variants=8,
-        code_version="0.1.0",
-        results=results,
-    )
 
 
 class Tags(HTMLParser):
@@ -280,8 +166,8 @@ def test_groups_of_films_stand_with_their_numbers(evaluation: Evaluation) -> Non
 
 
 def test_the_surest_mistakes_are_shown_with_film_truth_and_answer(evaluation: Evaluation) -> None:
-    png = picture(np.full((64, 64), 0.5, np.float32), np.eye(4, dtype=np.float32))
-    files = render(evaluation, [Mistake("mdb<7>", CLASSES[2], CLASSES[0], 0.913, png)])
+    png = error_picture(np.full((64, 64), 0.5, np.float32), np.eye(4, dtype=np.float32))
+    files = render(evaluation, [ConfidentError("mdb<7>", CLASSES[2], CLASSES[0], 0.913, png)])
     page = files["index.html"].decode()
     assert files["mistake-01.png"] == png
     assert "<b>mdb&lt;7&gt;</b>: malignant, called normal with 91.3%" in page
@@ -352,7 +238,7 @@ def test_hostile_names_are_escaped(evaluation: Evaluation) -> None:
 
 
 def test_undefined_numbers_are_called_undefined() -> None:
-    predictions = Predictions(
+    predictions = FoldPredictions(
         films=("a", "b"),
         patients=("p", "p"),
         labels=(CLASSES[0], CLASSES[0]),
@@ -367,15 +253,6 @@ def test_undefined_numbers_are_called_undefined() -> None:
 
 def test_the_same_evaluation_gives_the_same_bytes(evaluation: Evaluation, files: dict[str, bytes]) -> None:
     assert render(evaluation) == files
-
-
-def leveled(result: NetworkResult, breasts: int) -> NetworkResult:
-    """The same with figures by breast and by exam, of so many breasts and 161 exams."""
-    levels = tuple(
-        LevelResult(level=level, metrics=example_metrics(0.5, count, 20, 3), operating_points=OPERATING_POINTS)
-        for level, count in (("breast", breasts), ("exam", 161))
-    )
-    return result.model_copy(update={"levels": levels})
 
 
 def test_breasts_and_exams_have_their_figures_and_the_rule_in_the_report() -> None:

@@ -8,10 +8,10 @@ from services.train.data.examples import Examples
 from services.train.fitting.serialise import network_to_bytes
 from services.train.publishing.publish import model_files
 from services.train.publishing.quantise import judge, logits_of, quantised
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.card import ONNX
 from shared.modelling.golden import golden_inputs
-from shared.modelling.metrics import Interval
 from shared.modelling.networks import build
 
 SIZE = 64

@@ -17,8 +17,9 @@ from shared.imaging.segmentation.breast import enlarged
 from shared.imaging.segmentation.gate import judge
 from shared.imaging.segmentation.regions import around
 from shared.imaging.segmentation.segment import Segmentation, segment
-from tests.bench.segmentation import CHANGES, dice, found
+from tests.bench.segmentation import CHANGES, found
 from tests.support.films import film_of
+from tests.support.masks import dice
 
 Mask: TypeAlias = npt.NDArray[np.uint8]
 FILMS = range(1, 9)

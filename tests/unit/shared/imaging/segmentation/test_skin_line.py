@@ -6,8 +6,8 @@ import pytest
 
 from shared.imaging.segmentation.breast import find_breast, fine
 from shared.imaging.segmentation.regions import Grey
-from tests.bench.segmentation import dice
 from tests.support.films import film_of
+from tests.support.masks import dice
 
 
 def digital(background: int = 0, periphery: int = 60) -> tuple[Grey, Grey]:
