@@ -149,7 +149,7 @@ def read_plan(store: ObjectStore, run: str) -> Plan:
     Raises:
         RunNotFound: there is no such run.
         ObjectUnreadable: the plan is damaged.
-        ObjectOfLaterRelease: a later release wrote the plan.
+        ObjectOfLaterRelease: only a later release can read it.
     """
     try:
         return read_document(store, layout.run_plan(layout.check_name("run", run)), Plan)
