@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from shared.errors import MammoError, QueueUnavailable, StoreMisconfigured, StoreUnavailable
+from shared.errors import MammoError, ObjectOfLaterRelease, QueueUnavailable, StoreMisconfigured, StoreUnavailable
 from shared.queue.messages import UnitKind
 
 T = TypeVar("T")
-INFRASTRUCTURE_ERRORS = (StoreUnavailable, StoreMisconfigured, QueueUnavailable)
+INFRASTRUCTURE_ERRORS = (StoreUnavailable, StoreMisconfigured, ObjectOfLaterRelease, QueueUnavailable)
 """Errors that no film causes; they do not count as attempts."""
 
 _LONGEST_TEXT = 2000

@@ -93,7 +93,7 @@ ReadSettings = type[SettingsGroup] | type[ProcessSettings]
 
 PROCESSES: dict[str, ReadSettings] = {
     "`mammo ingest`": IngestProcessSettings,
-    "`mammo models`, `keys`, `cancel`": StoreSettings,
+    "`mammo models`, `keys`, `cancel`, `doctor`": StoreSettings,
     "`mammo run`, `train`, `status RUN`, `resume`, `retry`": QueueSettings,
     "`mammo predict`, `batch`": ClientSettings,
     "inference service": InferenceProcessSettings,

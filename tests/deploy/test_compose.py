@@ -21,6 +21,7 @@ SERVICES = ("augment", "segment", "train", "train-gpu", "inference", "inference-
 SET_ELSEWHERE = {
     "MAMMO_API_KEY",  # for commands; by the service `cli`
     "MAMMO_PSEUDONYM_KEY",  # for ingestion; by the service `cli`
+    "MAMMO_API_KEY_SCOPES",  # for loopback alone, on which no container serves
     "MAMMO_SERVE_HOST",  # by the images: what they listen on is theirs to say
     "MAMMO_SERVE_PORT",
     "MAMMO_METRICS_HOST",

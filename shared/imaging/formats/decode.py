@@ -58,6 +58,11 @@ def read_header(data: bytes) -> ImageHeader:
     raise UnsupportedImage("unsupported image format; send PGM (P5), PNG, JPEG, TIFF or DICOM")
 
 
+def is_dicom(data: bytes) -> bool:
+    """Tell whether a file would be read as DICOM."""
+    return next((read is _read_dicom for start, read, _ in _FORMATS if start.match(data)), False)
+
+
 def encode_png(pixels: Pixels) -> bytes:
     """Encode uint8 or uint16 pixels (H x W) as a greyscale PNG.
 

@@ -8,7 +8,7 @@ would become long lists are read as bytes.
 import logging
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -50,8 +50,8 @@ _ELEMENTS = [
     *(*stored_values.TAGS, *dicom_metadata.TAGS),
 ]
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_NATIVE = {_IMPLICIT, _EXPLICIT, _DEFLATED, _BIG_ENDIAN}
+DEFLATED = "1.2.840.10008.1.2.1.99"
+NATIVE = {_IMPLICIT, _EXPLICIT, DEFLATED, _BIG_ENDIAN}
 _CODECS: dict[str, codecs.FrameDecoder] = {
     "1.2.840.10008.1.2.5": codecs.run_lengths,
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg for number in (50, 51, 57, 70)},
@@ -79,7 +79,7 @@ class _BoundedReader(BytesIO):
 
 
 @dataclass(frozen=True, eq=False)
-class _File:
+class DicomFile:
     """A parsed file: its elements, and the place of its pixels.
 
     `start` counts in the (inflated) bytes, and is None without pixels; `length` is _UNDEFINED where they are wrapped
@@ -105,7 +105,7 @@ def read(data: bytes, least_edge: int | None) -> Image:
         ImageTooLarge: it has more than MAX_PIXELS.
     """
     with _undamaged():
-        return _image(_parsed(data), least_edge)
+        return _image(parsed(data), least_edge)
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -115,7 +115,7 @@ def read_header(data: bytes) -> ImageHeader:
         ImageError: as `read`, as far as the header shows it.
     """
     with _undamaged():
-        file = _parsed(data)
+        file = parsed(data)
         size = whole_of(file.elements, 0x00280011), whole_of(file.elements, 0x00280010)
         check_size(*size)
         return ImageHeader(
@@ -148,16 +148,20 @@ def _undamaged() -> Iterator[None]:
         raise UndecodableImage("the DICOM is truncated or corrupt; send the file again") from None
 
 
-def _parsed(data: bytes) -> _File:
-    file = _opened(data, _ELEMENTS)
+def parsed(data: bytes, more: Sequence[int] = ()) -> DicomFile:
+    """Parse a file of one mammogram; `more` are elements that the image does not need.
+
+    Raises:
+        ImageError: it holds no such image. pydicom's own errors pass.
+    """
+    file = _opened(data, [*_ELEMENTS, *more])
     refuse_unsuitable(file.elements, file.sop_class)
     if file.start is None:
         raise UnsupportedImage("the DICOM contains no image with integer pixels; send one mammogram")
-    file.reader.seek(file.start)
     return file
 
 
-def _opened(data: bytes, tags: list[int]) -> _File:
+def _opened(data: bytes, tags: list[int]) -> DicomFile:
     reader, notes = _BoundedReader(data), []
     mark = data[:132].rfind(b"DICM")
     reader.seek(mark + 4 if mark in {0, 128} else 0)
@@ -170,9 +174,9 @@ def _opened(data: bytes, tags: list[int]) -> _File:
         explicit = data[reader.tell() + 4 : reader.tell() + 6].isalpha()
         syntax = _EXPLICIT if explicit else _IMPLICIT
         notes.append("The file does not state its transfer syntax.")
-    if syntax not in _NATIVE and syntax not in _CODECS:
+    if syntax not in NATIVE and syntax not in _CODECS:
         raise UnsupportedImage("the DICOM's transfer syntax is unsupported; send it uncompressed")
-    if syntax == _DEFLATED:
+    if syntax == DEFLATED:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         reader = _BoundedReader(inflate.decompress(reader.read(), MAX_INFLATED))
         if inflate.unconsumed_tail:
@@ -190,10 +194,10 @@ def _opened(data: bytes, tags: list[int]) -> _File:
     elements = read_dataset(reader, syntax == _IMPLICIT, order == "<", stop_when=at_pixels, specific_tags=selected)
     sop_class = str(value_of(elements, 0x00080016) or value_of(meta, 0x00020002) or "")
     start, length = pixels[0] if pixels else (None, 0)
-    return _File(elements, sop_class, syntax, reader, start, length, order, notes)
+    return DicomFile(elements, sop_class, syntax, reader, start, length, order, notes)
 
 
-def _image(file: _File, least_edge: int | None) -> Image:
+def _image(file: DicomFile, least_edge: int | None) -> Image:
     elements, notes = file.elements, file.notes
     frames = or_default(notes, lambda: whole_of(elements, 0x00280008, 1), 1)
     if frames > 1:
@@ -215,11 +219,11 @@ def _image(file: _File, least_edge: int | None) -> Image:
     if not 1 <= stored <= high_bit + 1 <= allocated:
         raise UndecodableImage("the DICOM's bits allocated, stored and high bit disagree; send the file again")
 
-    native = file.syntax in _NATIVE
+    native = file.syntax in NATIVE
     if native:
-        words, times = _native(file, (width, height), allocated), 0
+        words, times = native_words(file), 0
     else:
-        words, times = _CODECS[file.syntax](_frame(file), (width, height), allocated, least_edge)
+        words, times = _CODECS[file.syntax](frame_of(file), (width, height), allocated, least_edge)
     inverted = photometric == "MONOCHROME1"
     greyscale = greyscale_of(
         elements, file.order, notes, bits=stored, high_bit=high_bit if native else None, inverted=inverted
@@ -241,8 +245,15 @@ def _image(file: _File, least_edge: int | None) -> Image:
     )
 
 
-def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
-    width, height = size
+def native_words(file: DicomFile) -> Pixels:
+    """Return the words (H x W) of an uncompressed image as they are stored.
+
+    Raises:
+        ImageError: they are truncated, or too many.
+    """
+    allocated = whole_of(file.elements, 0x00280100)
+    width, height = whole_of(file.elements, 0x00280011), whole_of(file.elements, 0x00280010)
+    file.reader.seek(file.start or 0)
     expected = width * height * allocated // 8
     if file.length == _UNDEFINED:
         raise UndecodableImage(
@@ -264,8 +275,9 @@ def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
     return unsigned(np.frombuffer(samples, f"{file.order}u{allocated // 8}").reshape(height, width))
 
 
-def _frame(file: _File) -> bytes:
+def frame_of(file: DicomFile) -> bytes:
     """Join the fragments of the one compressed frame, whatever the offset table says."""
+    file.reader.seek(file.start or 0)
     if file.length != _UNDEFINED:
         raise UndecodableImage("the DICOM's transfer syntax is compressed but its pixels are not; send it again")
     encaps.parse_basic_offsets(file.reader)

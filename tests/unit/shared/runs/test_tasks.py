@@ -97,7 +97,7 @@ class TestJobTask:
         done: list[ClaimedJob] = []
         task = JobTask("train", done.append, lambda *_: True, 2)
         if is_lost:
-            with pytest.raises(WorkerLost, match="3 workers died while they did this"):
+            with pytest.raises(WorkerLost, match="3 workers died in this job"):
                 task.execute(store, MemoryQueue(), unit, never)
         else:
             task.execute(store, MemoryQueue(), unit, never)
