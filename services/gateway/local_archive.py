@@ -103,6 +103,10 @@ def make_app(archive: LocalArchive) -> Flask:
         content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
         return Response(b"".join(body_of([archive.data(instance)], boundary.encode())), content_type=content_type)
 
+    @app.get("/studies/<study>/series/<_series>/instances/<instance>/metadata")
+    def metadata(study: str, _series: str, instance: str) -> Response:
+        return _page([_json(each, *_LISTED) for each in archive.headers(study) if each.SOPInstanceUID == instance])
+
     @app.post("/studies")
     @app.post("/studies/<_study>")
     def store(_study: str | None = None) -> Response:
