@@ -34,6 +34,13 @@ def keep_all_memory() -> None:
     _tell_malloc({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER})
 
 
+def return_freed_memory() -> None:
+    """Return freed memory to the system: after loading a network, glibc keeps the size of its weights."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def _tell_malloc(options: dict[int, int]) -> None:
     if sys.platform != "linux":
         return

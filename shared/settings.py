@@ -8,6 +8,7 @@ import os
 import re
 from functools import cache
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal, Self, TypeVar, overload
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -15,11 +16,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.addresses import check_host, check_redis, check_s3_endpoint, check_store
 from shared.errors import InputError
+from shared.modelling.engines.names import EngineSetting
 
 _FEWEST_THREADS = 4
 """Of the inference service: probes have to be answered while films are."""
-
-EngineKind = Literal["onnx", "onnx-int8", "torch"]
 
 
 class SettingsError(InputError):
@@ -187,10 +187,17 @@ class ServingSettings(StoreSettings, BrokerSettings, LogSettings, ComputeSetting
         "resnet50", description="The network that the service predicts with: modified_cnn, alexnet or resnet50."
     )
     serve_alias: str = Field("production", description="The alias whose version is served.")
-    serve_engine: EngineKind = Field(
-        "onnx",
-        description="Engine that runs the network: onnx (a CPU), onnx-int8 (8-bit integers, where the model's version "
-        "offers them), torch (a GPU).",
+    serve_engine: EngineSetting = Field(
+        "auto",
+        description="Engine that runs the network. auto: the fastest on this CPU of those that the model's version "
+        "offers, as measured. onnx (ONNX Runtime) or openvino: single precision; openvino-bf16: bfloat16; onnx-int8 or "
+        "openvino-int8: 8-bit integers; each falls back to single precision where the version does not offer its "
+        "numbers. torch: a GPU.",
+    )
+    serve_cache: str | None = Field(
+        None,
+        description="Folder of compiled networks and measured engines, so that a service starts again quickly; empty "
+        "means ~/.cache/mammostack. Only this service may be able to write to it.",
     )
     serve_host: str = Field("127.0.0.1", description="Address that the service listens on (in a container 0.0.0.0).")
     serve_port: int = Field(8080, ge=0, le=65535, description="Port that the service listens on.")
@@ -245,6 +252,16 @@ class ServingSettings(StoreSettings, BrokerSettings, LogSettings, ComputeSetting
                 "MAMMO_MAX_REQUEST_MB and MAMMO_SERVE_IN_HAND_MB so that none is less than the one before"
             )
         return self
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder of compiled networks; None if none is set and this user has no home."""
+        if self.serve_cache:
+            return Path(self.serve_cache)
+        try:
+            return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mammostack"
+        except RuntimeError:
+            return None
 
     @property
     def serves_loopback_alone(self) -> bool:

@@ -63,6 +63,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("external")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let services that tests start keep compiled networks in a folder of this session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp().parent / "mammostack-cache"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _starts_nothing_outside(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that starts a process or opens a port, unless it is marked `external`."""

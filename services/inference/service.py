@@ -11,7 +11,7 @@ from services.inference.admission.queueing import IN_HAND, AdmissionQueue, Overl
 from services.inference.applicability_metrics import count_applicability
 from services.inference.drift import DriftMonitor
 from services.inference.serving.known_film import UNSTATED, ViewAndSide
-from services.inference.serving.model_loader import ModelKeeper
+from services.inference.serving.model_loader import ModelKeeper, WantedEngine
 from services.inference.serving.predictor import Explain, Prediction, ServedModel, predict
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
@@ -30,9 +30,8 @@ class InferenceService:
         self.config = config
         self.store: ObjectStore = open_store(config)
         self.authenticator = Authenticator(self.store, local_key(config))
-        self.keeper = ModelKeeper(
-            self.store, config.serve_network, config.serve_alias, config.cores, config.serve_engine
-        )
+        wanted = WantedEngine(config.cores, config.serve_engine, config.cache_folder)
+        self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, wanted)
         self.queue = AdmissionQueue(IN_HAND * config.cores, config.serve_waiting)
         self._drift = DriftMonitor()
         self._looked, self._closing = threading.Event(), threading.Event()
@@ -81,7 +80,7 @@ class InferenceService:
             metrics.REFUSALS.labels(error.code).inc()
             raise
         seconds = prediction.seconds
-        seconds["queue"] += slot.waited_s
+        seconds["queue"] = slot.waited_s
         metrics.QUEUE_SECONDS.labels(card.network).observe(seconds["queue"])
         metrics.PREPROCESS_SECONDS.labels(card.network).observe(seconds["decode"] + seconds["segment"])
         metrics.PREDICT_SECONDS.labels(card.network, card.version).observe(seconds["network"])

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.inference.batches import BatchLimits, failed_line, predict_part, to_document
-from services.inference.serving.model_loader import load_model
+from services.inference.serving.model_loader import WantedEngine, load_model
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.api.batches import BatchLine
@@ -77,7 +77,8 @@ def model_of(network: str, version: str) -> ServedModel:
     Two are kept: of two batches at a time one may have been made before a promotion and the other after it.
     """
     config = settings(BatchWorkerSettings)
-    return load_model(worker_store(), network, version, config.cores, config.serve_engine)
+    wanted = WantedEngine(config.cores, config.serve_engine, config.cache_folder)
+    return load_model(worker_store(), network, version, wanted)
 
 
 def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) -> None:

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from services.inference.serving.engine import Engine
+from shared.modelling.engines.onnx import OnnxEngine
 from tests.bench.published import SIZE
 
 
 def main(graph: Path, seconds: float) -> None:
     cores = os.cpu_count() or 1
-    engine, film = Engine(graph.read_bytes(), cores), np.random.default_rng(1).random((1, 1, SIZE, SIZE), np.float32)
+    engine, film = (
+        OnnxEngine(graph.read_bytes(), cores),
+        np.random.default_rng(1).random((1, 1, SIZE, SIZE), np.float32),
+    )
     counts = [0] * cores
 
     def run(lane: int) -> None:

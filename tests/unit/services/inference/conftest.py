@@ -77,6 +77,7 @@ def client(store: ObjectStore, serve: Callable[[Settings], FlaskClient]) -> Flas
         store=str(store.root),
         redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
         serve_network=NETWORK,
+        serve_engine="onnx",
         api_key=SecretStr(KEY),
         promotion_poll_s=0.02,
         max_image_mb=2,
