@@ -1,4 +1,4 @@
-"""The four services. None imports another: they meet in the queue and in the object store."""
+"""The services. None imports another: they meet in the queue and in the object store."""
 
 import os
 

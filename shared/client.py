@@ -131,7 +131,7 @@ class InferenceClient:
         """Return accepted formats and limits of use."""
         return self._get(UsageLimits, "GET", "/v1/usage-limits")
 
-    def create_batch(self, asked: BatchRequest, idempotency_key: str | None = None) -> Batch:
+    def create_batch(self, request: BatchRequest, idempotency_key: str | None = None) -> Batch:
         """Create a batch from images of the object store.
 
         The same idempotency key with the same request returns the same batch.
@@ -140,7 +140,9 @@ class InferenceClient:
             "Content-Type": "application/json",
             **({"Idempotency-Key": idempotency_key} if idempotency_key else {}),
         }
-        return self._get(Batch, "POST", "/v1/batches", data=asked.model_dump_json(exclude_unset=True), headers=headers)
+        return self._get(
+            Batch, "POST", "/v1/batches", data=request.model_dump_json(exclude_unset=True), headers=headers
+        )
 
     def batch(self, batch: str) -> Batch:
         """Return the state of a batch."""
@@ -167,13 +169,13 @@ class InferenceClient:
         """Cancel a batch; finished results are kept."""
         return self._get(Batch, "POST", f"/v1/batches/{batch}/cancel")
 
-    def _get(self, form: type[T], method: str, path: str, **options: Any) -> T:
+    def _get(self, kind: type[T], method: str, path: str, **options: Any) -> T:
         response = self._send(method, path, **options)
         try:
-            return form.model_validate_json(response.content)
+            return kind.model_validate_json(response.content)
         except ValidationError as error:
             raise ApiError(
-                f"{self._url} did not return a valid {form.__name__}; check that --url is a Mammostack "
+                f"{self._url} did not return a valid {kind.__name__}; check that --url is a Mammostack "
                 "service of this release"
             ) from error
 
@@ -194,8 +196,8 @@ class InferenceClient:
 
 
 def _query(operating_point: str, explained: ClassName | None, **others: str | None) -> dict[str, str]:
-    given = {"operating_point": operating_point, "class": explained, **others}
-    return {name: value for name, value in given.items() if value is not None}
+    parameters = {"operating_point": operating_point, "class": explained, **others}
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def read_image(path: Path) -> bytes:

@@ -35,10 +35,11 @@
         └── PromotionRefused       the promotion gate rejected the model
 
 Each class has `code` (stable, for programs), `retryable` (True if the same call may succeed later) and
-`http_status`. The message is one line for a person and ends with what to do next.
+`http_status`. The message is one line for a person and ends with what to do next. Where it may name buckets, addresses
+or paths of the installation, `for_clients` stands for it in answers over HTTP.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class MammoError(Exception):
@@ -47,6 +48,17 @@ class MammoError(Exception):
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
     http_status: ClassVar[int] = 500
+    for_clients: str | None = None
+
+    def telling_clients(self, text: str) -> Self:
+        """Return this error with what clients of the service learn of it."""
+        self.for_clients = text
+        return self
+
+
+def text_for_clients(error: MammoError) -> str:
+    """Return what an error says to clients of the service, who are not to learn where its store and broker are."""
+    return error.for_clients or str(error)
 
 
 class InputError(MammoError):
@@ -146,6 +158,7 @@ class StoreError(MammoError):
     """A failure of the object store."""
 
     code = "store"
+    for_clients = "the object store failed; the operator finds the reason in the log, by the request's ID"
 
 
 class ObjectNotFound(StoreError):
@@ -153,6 +166,7 @@ class ObjectNotFound(StoreError):
 
     code = "object-not-found"
     http_status = 404
+    for_clients = "an object that this request needs is not in the store; the operator finds its key in the log"
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key}: there is no such object in the store")
@@ -164,6 +178,7 @@ class PreconditionFailed(StoreError):
 
     code = "precondition-failed"
     http_status = 409
+    for_clients = "another request changed the same object meanwhile; try again"
 
 
 class StoreUnavailable(StoreError):
@@ -172,12 +187,14 @@ class StoreUnavailable(StoreError):
     code = "store-unavailable"
     retryable = True
     http_status = 503
+    for_clients = "the object store does not answer; try again later"
 
 
 class StoreMisconfigured(StoreError):
     """A wrong setting of the object store, such as its credentials or bucket."""
 
     code = "store-misconfigured"
+    for_clients = "the object store refuses the service; the operator finds the reason in the log, by the request's ID"
 
 
 class StoreUnsupported(StoreMisconfigured):
@@ -192,6 +209,9 @@ class QueueUnavailable(MammoError):
     code = "queue-unavailable"
     retryable = True
     http_status = 503
+    for_clients = (
+        "the broker does not take messages; repeat the request later, with the same Idempotency-Key if it had one"
+    )
 
 
 class QueueMisconfigured(MammoError):
@@ -199,6 +219,7 @@ class QueueMisconfigured(MammoError):
 
     code = "queue-misconfigured"
     http_status = 503
+    for_clients = "the broker can't be used; the operator finds the reason in the log, by the request's ID"
 
 
 class JobInterrupted(MammoError):
@@ -288,6 +309,7 @@ class ModelCorrupt(ModelError):
     """A model file that is damaged or differs from its card."""
 
     code = "model-corrupt"
+    for_clients = "the model is damaged or of another release; the operator finds the reason in the log"
 
 
 class ModelNotReady(ModelError):

@@ -2,10 +2,12 @@
 
 `MAMMO_TEST_MIAS` names a folder with `png/mdbNNN.png` and `Info.txt`, `MAMMO_TEST_MIAS_MASKS` one with `breast/` and
 `parenchyma/`, `MAMMO_TEST_DICOM` one with public DICOM files (fodicom_GH133.dcm, what was derived from it, and
-clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one of the form that `tests/bench/film_folders.py` describes.
+clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one in the layout that `tests/bench/film_folders.py` describes.
 Without them the tests that need real films skip and say so.
 """
 
+import gc
+import logging
 import os
 
 import services  # noqa: F401  sets what OpenMP and ONNX Runtime must know before they are imported
@@ -22,11 +24,6 @@ from shared.datasets.synthetic_exams import write_exams
 from tests.bench.film_folders import RealFilm, real_films
 from tests.support.outside import noticing
 from tests.support.reports import without_surrogates
-from tests.support.servers import running_broker, running_s3
-
-# the workers' modules read their settings when they are imported; no test reaches anything under these two
-os.environ.setdefault("MAMMO_STORE", "/nonexistent/set-by-tests")
-os.environ.setdefault("MAMMO_REDIS_URL", "redis://:set-by-tests@127.0.0.1:1/0")
 
 _TESTS = Path(__file__).parent
 _UNIT = _TESTS / "unit"
@@ -69,6 +66,18 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp().parent / "mammostack-cache"))
         yield
+
+
+def pytest_collection_finish() -> None:
+    """Spare each test what modules leave behind: objects that live until the end, and torch's 50 loggers.
+
+    pytest adds its handlers six times a test to every logger that doesn't propagate, and the garbage collector
+    looks through all that isn't frozen.
+    """
+    for logger in tuple(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and logger.name.startswith("torch"):
+            logger.propagate = True
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +148,8 @@ def synthetic_exams(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """Address of a real S3 server over HTTP (moto)."""
+    from tests.support.servers import running_s3  # takes half a second, which unit tests need not wait
+
     with running_s3() as url:
         yield url
 
@@ -146,5 +157,7 @@ def s3_endpoint() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """Address of a real broker with a password."""
+    from tests.support.servers import running_broker
+
     with running_broker() as url:
         yield url

@@ -12,7 +12,8 @@ import stringzilla
 
 from services.augment.elastic import displacement, uniform
 from shared.domain.arrays import Float64Array
-from shared.domain.films import Elastic, Lesion, Transform
+from shared.domain.films import Elastic, Transform
+from shared.domain.lesions import Lesion, Point
 from shared.imaging.image import Pixels, unsigned
 from shared.modelling.recipes import ELASTIC_CELLS, AugmentationRecipe
 
@@ -112,9 +113,8 @@ def _nodes(edge: int) -> Float64Array:
 def background(pixels: Pixels, bits: int = 8) -> int:
     """Return the commonest dark grey level along a film's edges, to extend the film.
 
-    It is 0 for scanner padding, and the level of the background for a film without padding. For more than 8 bits the
-    upper
-    8 are counted, and the median of the pixels that share them is returned.
+    It is 0 for scanner padding, and the level of the background for a film without padding. For more than 8 bits, the
+    upper 8 bits are counted, and the median of the pixels that share them is returned.
     """
     edges = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
     upper = edges >> (bits - 8)
@@ -154,10 +154,19 @@ def carry_lesions(lesions: tuple[Lesion, ...], transform: Transform, width: int,
 
 
 def _carried(lesion: Lesion, transform: Transform, size: tuple[int, int]) -> Lesion:
+    if lesion.outline is not None:
+        return lesion.model_copy(
+            update={"outline": tuple(_carried_point(point, transform, size) for point in lesion.outline)}
+        )
     if lesion.x is None or lesion.y is None:
         return lesion
+    x, y = _carried_point((lesion.x, lesion.y), transform, size)
+    return lesion.model_copy(update={"x": x, "y": y})
+
+
+def _carried_point(point: Point, transform: Transform, size: tuple[int, int]) -> Point:
     # a lesion's place is measured from the film's edges, a pixel's from its centre: half a pixel lies between them
-    film = np.array([lesion.x - 0.5, lesion.y - 0.5])
+    film = np.array(point) - 0.5
     forward = affine(transform, *size)
     place = forward @ [*film, 1.0]
     for _ in range(_LESION_STEPS):
@@ -166,4 +175,4 @@ def _carried(lesion: Lesion, transform: Transform, size: tuple[int, int]) -> Les
         if np.abs(missed).max() < _LESION_ERROR:
             break
     x, y = (round(float(value) + 0.5, 2) for value in place)
-    return lesion.model_copy(update={"x": x, "y": y})
+    return x, y

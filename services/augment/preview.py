@@ -1,13 +1,12 @@
 """Draw the variants of a film on one sheet, with lesions and transforms."""
 
-import math
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from services.augment.core import apply_transform, carry_lesions, draw_transform
-from shared.domain.films import Lesion, Transform
+from shared.domain.films import Transform
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 from shared.modelling.recipes import AugmentationRecipe
 
@@ -15,6 +14,7 @@ MOST, COLUMNS = 12, 4
 TILE, CAPTION = 340, 38
 """Pixels: the longer edge of a film on the sheet, and the height of what is written below it."""
 
+_PART = 16  # of a pixel, in which OpenCV takes corners
 _COLOURS = {Label.NORMAL: (255, 255, 255), Label.BENIGN: (80, 220, 255), Label.MALIGNANT: (70, 70, 255)}  # BGR
 
 
@@ -47,9 +47,9 @@ def _tile(
     small = cv2.resize(apply_transform(pixels, transform), size, interpolation=cv2.INTER_AREA)
     drawn = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
     for lesion in carry_lesions(lesions, transform, width, height):
-        if lesion.x is not None and lesion.y is not None and lesion.radius is not None:
-            centre = (round(lesion.x * scale - 0.5), round(lesion.y * scale - 0.5))
-            cv2.circle(drawn, centre, math.ceil(lesion.radius * scale), _COLOURS[lesion.label], 1, cv2.LINE_AA)
+        if lesion.polygon:
+            corners = np.rint((np.array(lesion.polygon) * scale - 0.5) * _PART).astype(np.int32)
+            cv2.polylines(drawn, [corners], True, _COLOURS[lesion.label], 1, cv2.LINE_AA, _PART.bit_length() - 1)
     tile = np.full((size[1] + CAPTION, TILE + 8, 3), 32, np.uint8)
     tile[: size[1], : size[0]] = drawn
     for line, text in enumerate(_caption(variant, transform)):

@@ -1,4 +1,4 @@
-"""The augment worker: makes the variants of the films of a shard and stores them; its manifest comes last."""
+"""The augment worker: creates and stores the variants of a shard's films, then the shard's manifest."""
 
 import hashlib
 from typing import NamedTuple
@@ -9,19 +9,14 @@ from services.augment.core import apply_transform, carry_lesions, draw_transform
 from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.formats.decode import decode, encode_png
-from shared.queue.celery_app import make_app
-from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
-from shared.settings import WorkerSettings, settings
+from shared.settings import WorkerProcessSettings
 from shared.store import layout
 from shared.store.ingest import film_key, read_dataset, shard_key
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
-
-app = make_app(settings(WorkerSettings))
-cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings(WorkerSettings).worker_processes))
 
 
 class StoredFilm(NamedTuple):
@@ -32,16 +27,16 @@ class StoredFilm(NamedTuple):
 
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredFilm]:
-    """The films of a shard of the data set."""
+    """Read the records of a shard's films."""
     dataset = read_dataset(store, plan.dataset)
     document = store.get(shard_key(dataset, shard))
     films = FilmShard.model_validate_json(document).films
-    stored = {film.id: StoredFilm(film, film_key(dataset, film.id)) for film in films}
+    stored = {film.id: StoredFilm(film, film_key(dataset, film)) for film in films}
     return ShardInput(stored, hashlib.sha256(document).hexdigest())
 
 
 def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Variant]:
-    """Stores all variants of a film under the recipe's prefix.
+    """Create and store all variants of a film.
 
     Raises:
         ImageError: the film can't be decoded, or is not the one that was ingested.
@@ -59,7 +54,7 @@ def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Va
         files.put(key, image)
         variants.append(
             Variant(
-                **film.exposure,
+                **{**film.exposure, "bits": original.bits},
                 film=film.id,
                 patient=film.patient,
                 side=film.side,
@@ -76,9 +71,14 @@ def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Va
 
 
 def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
-    """The keys of what `augment_film` reads."""
+    """Return the keys that `augment_film` reads."""
     return (stored.key,)
 
 
 AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film, read_by)
-register(app, ShardTask(AUGMENT))
+
+
+def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
+    """Set the threads of this process to its share of the cores, and return the kinds of units that it does."""
+    cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
+    return (ShardTask(AUGMENT, settings.worker.retries),)

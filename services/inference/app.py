@@ -26,14 +26,13 @@ from services.inference.api import (
 from services.inference.api.auth import guard, needs
 from services.inference.service import InferenceService
 from shared import metrics
-from shared.logs import configure_logs
-from shared.settings import ServingSettings, settings
+from shared.settings import InferenceProcessSettings
 
 _PAGE = Path(__file__).parent / "page"
 _FIRST_LOOK_S = 20.0
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""A client's own id of a request is taken if it is of this form; nothing else that it sends gets into the logs."""
+"""A client's own id of a request is taken if it has this format; nothing else that it sends gets into the logs."""
 
 _log = logging.getLogger("mammostack.inference")
 
@@ -55,14 +54,9 @@ class _Name(BaseConverter):
     regex = "[^/:]{1,100}"
 
 
-def create_app(config: ServingSettings | None = None) -> Flask:
-    """Create the application and start the thread that keeps the model loaded.
-
-    Call it after gunicorn's fork.
-    """
-    config = config or settings(ServingSettings)
-    configure_logs(config.log_level)
-    service = InferenceService(config)
+def create_app(settings: InferenceProcessSettings) -> Flask:
+    """Create the application and start the thread that keeps the model loaded."""
+    service = InferenceService(settings)
     # Connections wait in the listening socket meanwhile: a worker that replaces a dead one refuses nobody.
     service.wait_for_first_look(_FIRST_LOOK_S)
 
@@ -75,8 +69,8 @@ def create_app(config: ServingSettings | None = None) -> Flask:
     _add_page(app)
     app.before_request(_begin)
     guard(app, service.authenticator)
-    app.extensions["byte_budget"] = ByteBudget(config.serve_in_hand_mb << 20)
-    receive_bodies(app, config, app.extensions["byte_budget"])
+    app.extensions["byte_budget"] = ByteBudget(settings.serving.in_hand_mb << 20)
+    receive_bodies(app, settings.serving, app.extensions["byte_budget"])
     app.after_request(_end)
     problems.register(app)
     return app
@@ -95,8 +89,8 @@ def _add_page(app: Flask) -> None:
 
 
 def _begin() -> None:
-    began, asked = time.perf_counter(), request.headers.get("X-Request-Id", "")
-    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    began, client_id = time.perf_counter(), request.headers.get("X-Request-Id", "")
+    g.request_id = client_id if _REQUEST_ID.fullmatch(client_id) else uuid.uuid4().hex
     g.elapsed = lambda: time.perf_counter() - began
 
 
@@ -108,8 +102,8 @@ def _end(response: Response) -> Response:
     metrics.REQUESTS.labels(route, str(response.status_code)).inc()
     metrics.REQUEST_SECONDS.labels(route).observe(seconds)
     if route not in _PROBES:
-        what = {"request_id": g.request_id, "route": route, "status": response.status_code}
-        _log.info("request", extra={**what, "seconds": round(seconds, 4)})
+        fields = {"request_id": g.request_id, "route": route, "status": response.status_code}
+        _log.info("request", extra={**fields, "seconds": round(seconds, 4)})
     response.headers["X-Request-Id"] = g.request_id
     for name, value in _SECURITY.items():
         response.headers.setdefault(name, value)

@@ -17,10 +17,10 @@ from services.inference.admission.queueing import IN_HAND
 from shared.addresses import netloc
 from shared.allocator import keep_freed_memory
 from shared.errors import MammoError
-from shared.settings import ServingSettings, settings
+from shared.settings import InferenceProcessSettings, read_settings
 
 try:
-    _config = settings(ServingSettings)
+    _settings = read_settings(InferenceProcessSettings)
 except MammoError as error:  # as it is: gunicorn would show it with its trace
     raise SystemExit(f"mammostack: {error}") from None
 _own_directory = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
@@ -38,19 +38,20 @@ for _leftover in os.scandir(_metrics_directory):
 # Each place at the network has a core; OpenCV's own threads would take the others'.
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
-bind = netloc(_config.serve_host, _config.serve_port)
+_serving, _cores = _settings.serving, _settings.compute.cores
+bind = netloc(_serving.host, _serving.port)
 worker_class = "services.inference.admission.gunicorn_worker.Worker"
 workers = 1
 _spare = 16  # for clients that send slowly, for probes, and to refuse in time whoever is too many
-threads = _config.serve_threads or IN_HAND * _config.cores + _config.serve_waiting + _spare
+threads = _serving.threads or IN_HAND * _cores + _serving.waiting + _spare
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
 control_socket_disable = True  # one socket in the home directory for all instances: nothing of ours needs it
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  heartbeats must not wait for a disk
-loglevel = _config.log_level.lower()
+loglevel = _settings.log.level.lower()
 
-keep_freed_memory(_config.cores)
+keep_freed_memory(_cores)
 
 
 def on_starting(_server: Any) -> None:
@@ -59,8 +60,8 @@ def on_starting(_server: Any) -> None:
     from shared.store.objects import open_store  # noqa: PLC0415
 
     try:
-        local_key(_config)
-        check_keys_exist(open_store(_config), _config)
+        local_key(_settings.client, _serving)
+        check_keys_exist(open_store(_settings.store), _serving)
     except MammoError as error:
         on_exit(_server)
         raise SystemExit(f"mammostack: {error}") from error

@@ -16,7 +16,7 @@ from services.inference.serving.predictor import Explain, Prediction, ServedMode
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
 from shared.modelling.drift import TraitsOfFilm, traits_of
-from shared.settings import ServingSettings
+from shared.settings import InferenceProcessSettings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
@@ -26,13 +26,13 @@ _log = logging.getLogger("mammostack.inference")
 class InferenceService:
     """Service behind all APIs; one per process, thread-safe."""
 
-    def __init__(self, config: ServingSettings) -> None:
-        self.config = config
-        self.store: ObjectStore = open_store(config)
-        self.authenticator = Authenticator(self.store, local_key(config))
-        wanted = WantedEngine(config.cores, config.serve_engine, config.cache_folder)
-        self.keeper = ModelKeeper(self.store, config.serve_network, config.serve_alias, wanted)
-        self.queue = AdmissionQueue(IN_HAND * config.cores, config.serve_waiting)
+    def __init__(self, settings: InferenceProcessSettings) -> None:
+        self.settings, serving, cores = settings, settings.serving, settings.compute.cores
+        self.store: ObjectStore = open_store(settings.store)
+        self.authenticator = Authenticator(self.store, local_key(settings.client, serving))
+        wanted = WantedEngine(cores, serving.engine, serving.cache_folder)
+        self.keeper = ModelKeeper(self.store, serving.network, serving.alias, wanted)
+        self.queue = AdmissionQueue(IN_HAND * cores, serving.waiting)
         self._drift = DriftMonitor()
         self._looked, self._closing = threading.Event(), threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
@@ -54,8 +54,8 @@ class InferenceService:
         """
         current = self.keeper.current
         if network not in (None, current.card.network) or version not in (None, current.card.version):
-            asked = f"{network} {version or ''}".strip()
-            raise ModelNotFound(f"{asked} is not served; {current.card.network} {current.card.version} is")
+            requested = f"{network} {version or ''}".strip()
+            raise ModelNotFound(f"{requested} is not served; {current.card.network} {current.card.version} is")
         return current
 
     def predict(
@@ -89,7 +89,7 @@ class InferenceService:
         metrics.PREDICTIONS.labels(card.network, card.version, prediction.label).inc()
         metrics.CONFIDENCE.labels(card.network, card.version).observe(float(prediction.probabilities.max()))
         count_applicability(card, prediction)
-        self._drift.see(card, _traits(prediction))
+        self._drift.observe(card, _traits(prediction))
         return prediction
 
     def _watch(self) -> None:
@@ -101,7 +101,7 @@ class InferenceService:
                 except Exception:  # noqa: BLE001  the watch must outlive whatever the store or the runtime raises
                     _log.exception("reading the store failed")
             self._looked.set()
-            self._closing.wait(self.config.promotion_poll_s)
+            self._closing.wait(self.settings.serving.promotion_poll_s)
 
 
 def _traits(prediction: Prediction) -> TraitsOfFilm:

@@ -1,6 +1,6 @@
-"""The inference worker: predicts the images of batches, part by part, with the model that each batch was made for.
+"""The inference worker: predicts the images of batches, part by part, with the model version of each batch.
 
-The model is loaded, and checked by its golden inputs, in the child process that works with it.
+The model is loaded and verified by its golden inputs in the child process that uses it.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,11 @@ from shared.batches.plan import BatchPlan, read_batch, read_images
 from shared.errors import ObjectNotFound
 from shared.queue.attempts import text_of
 from shared.queue.broker import Broker
-from shared.queue.celery_app import make_app, worker_store
 from shared.queue.messages import Message
 from shared.queue.unit_task import UnitTask
-from shared.queue.worker import register
-from shared.settings import BatchWorkerSettings, settings
+from shared.settings import BatchProcessSettings
 from shared.store import layout
 from shared.store.interface import ObjectStore
-
-app = make_app(settings(BatchWorkerSettings))
 
 
 class BatchPart(NamedTuple):
@@ -37,6 +33,13 @@ class BatchPart(NamedTuple):
 
 class PredictTask(UnitTask[BatchPart]):
     """Predict the images of batches, part by part."""
+
+    def __init__(self, settings: BatchProcessSettings) -> None:
+        super().__init__(PREDICT)
+        self._wanted = WantedEngine(settings.compute.cores, settings.serving.engine, settings.serving.cache_folder)
+        self._limits = BatchLimits(
+            settings.serving.max_image_mb << 20, settings.worker.retries + 1, alone=settings.worker.processes == 1
+        )
 
     def load(self, store: ObjectStore, message: Message) -> BatchPart:
         return BatchPart(read_batch(store, message.run), message.unit)
@@ -52,18 +55,19 @@ class PredictTask(UnitTask[BatchPart]):
         return "skipped"
 
     def execute(self, store: ObjectStore, broker: Broker, unit: BatchPart, stopping: Callable[[], bool]) -> None:
-        model = model_of(unit.plan.network, unit.plan.version)
-        _store_lines(store, unit, predict_part(store, unit.plan, unit.name, model, broker, _limits(), stopping))
+        plan = unit.plan
+        model = model_of(store, plan.network, plan.version, self._wanted)
+        _store_lines(store, unit, predict_part(store, plan, unit.name, model, broker, self._limits, stopping))
 
     def advance(self, store: ObjectStore, broker: Broker, unit: BatchPart) -> None:
         mark_part(store, broker, unit.plan, unit.name)
 
     def on_failure(self, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str:
-        """Store for every image of the part what was wrong with the part, such as a damaged model."""
+        """Store the error of the part, such as a damaged model, as the problem of each of its images."""
         part = self.load(store, message)
         try:
             images = read_images(store, part.plan, part.name)
-        except (ObjectNotFound, ValueError):  # lost or damaged: they go by their index alone
+        except (ObjectNotFound, ValueError):  # lost or damaged: only their indices are known
             images = [(index, "") for index in part.plan.span(part.name)]
         _store_lines(store, part, [failed_line(index, key, error) for index, key in images])
         self.advance(store, broker, part)
@@ -71,14 +75,12 @@ class PredictTask(UnitTask[BatchPart]):
 
 
 @lru_cache(maxsize=2)
-def model_of(network: str, version: str) -> ServedModel:
-    """Load a version once, to run as the service runs it.
+def model_of(store: ObjectStore, network: str, version: str, wanted: WantedEngine) -> ServedModel:
+    """Load a version, as the service does.
 
-    Two are kept: of two batches at a time one may have been made before a promotion and the other after it.
+    Two versions are cached, because one of two concurrent batches may be older than a promotion.
     """
-    config = settings(BatchWorkerSettings)
-    wanted = WantedEngine(config.cores, config.serve_engine, config.cache_folder)
-    return load_model(worker_store(), network, version, wanted)
+    return load_model(store, network, version, wanted)
 
 
 def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) -> None:
@@ -87,9 +89,6 @@ def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) ->
             metrics.BATCH_IMAGES.labels(line.problem.code if line.problem else "predicted").inc()
 
 
-def _limits() -> BatchLimits:
-    config = settings(BatchWorkerSettings)
-    return BatchLimits(config.max_image_mb << 20, config.task_retries + 1, alone=config.worker_processes == 1)
-
-
-register(app, PredictTask(PREDICT))
+def unit_tasks(settings: BatchProcessSettings) -> tuple[PredictTask]:
+    """Return the kinds of units that this worker does."""
+    return (PredictTask(settings),)

@@ -1,4 +1,4 @@
-"""The segment worker: segments the augmented images of a shard and stores film and mask; its manifest comes last."""
+"""The segment worker: segments a shard's images, stores films and masks, then the shard's manifest."""
 
 import hashlib
 from itertools import groupby
@@ -8,22 +8,17 @@ import cv2
 from services.segment.core import segment_image
 from shared.domain.films import Shard, Variant
 from shared.errors import UndecodableImage
-from shared.queue.celery_app import make_app
-from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
-from shared.settings import WorkerSettings, settings
+from shared.settings import WorkerProcessSettings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
 
-app = make_app(settings(WorkerSettings))
-cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings(WorkerSettings).worker_processes))
-
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[list[Variant]]:
-    """The augmented images of a shard, film by film."""
+    """Read the records of a shard's augmented images, by film."""
     document = store.get(layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
     augmented = Shard.model_validate_json(document)
     films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
@@ -31,7 +26,7 @@ def read_variants(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[list
 
 
 def segment_film(files: ObjectAccess, plan: Plan, variants: list[Variant]) -> list[Variant]:
-    """Stores the segmented image and the mask of every variant of a film.
+    """Segment all variants of a film, and store images and masks.
 
     Raises:
         ImageError: an image is damaged, or no breast is found in it.
@@ -66,9 +61,14 @@ def _segment_variant(files: ObjectAccess, plan: Plan, variant: Variant) -> Varia
 
 
 def read_by(_plan: Plan, variants: list[Variant]) -> tuple[str, ...]:
-    """The keys of what `segment_film` reads."""
+    """Return the keys that `segment_film` reads."""
     return tuple(variant.key for variant in variants)
 
 
 SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_variants, segment_film, read_by)
-register(app, ShardTask(SEGMENT))
+
+
+def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
+    """Set the threads of this process to its share of the cores, and return the kinds of units that it does."""
+    cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
+    return (ShardTask(SEGMENT, settings.worker.retries),)

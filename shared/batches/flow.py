@@ -73,7 +73,9 @@ def resume(store: ObjectStore, queue: Queue, plan: BatchPlan) -> int:
         if not left or queue.enqueue(plan.batch, PREDICT, left) == 0:  # the workers were faster
             _end(store, queue, plan)
     except QueueUnavailable as error:
-        raise QueueUnavailable(f"{error}, then `mammo batch resume {plan.batch}`; the batch is kept") from error
+        raise QueueUnavailable(f"{error}, then `mammo batch resume {plan.batch}`; the batch is kept").telling_clients(
+            f"the broker does not take messages; the batch is kept: `mammo batch resume {plan.batch}` later"
+        ) from error
     store.put(layout.batch_enqueued(plan.batch), b"")
     return len(left)
 

@@ -11,7 +11,7 @@ from shared.api.batches import Batch, BatchRequest
 from shared.cli.console import bars, console, listing, show_listing
 from shared.client import InferenceClient
 from shared.errors import InputError
-from shared.settings import client_key
+from shared.settings import ClientSettings, read_settings
 
 app = typer.Typer(no_args_is_help=True, help="Predict many images of the object store in the background.")
 
@@ -39,12 +39,12 @@ def create(
         raise InputError("give either store keys of images or --prefix, not both and not neither")
     images = {"keys": tuple(keys)} if keys else {"prefix": prefix}
     try:
-        asked = BatchRequest(**images, operating_point=operating_point, explain="heatmap" if heatmaps else None)
+        request = BatchRequest(**images, operating_point=operating_point, explain="heatmap" if heatmaps else None)
     except ValidationError as error:
         raise InputError(
             f"the batch request is invalid: {error.errors()[0]['msg'].lower()}; correct the command"
         ) from None
-    batch = InferenceClient(url, client_key()).create_batch(asked, idempotency_key)
+    batch = _client(url).create_batch(request, idempotency_key)
     console.print(f"batch {batch.id}: {batch.images} images, model {batch.network} {batch.version}")
     console.print(f"Next: mammo batch status {batch.id} --follow, mammo batch results {batch.id}")
 
@@ -56,7 +56,7 @@ def status(
     url: Url = _HERE,
 ) -> None:
     """Show the state of a batch."""
-    client = InferenceClient(url, client_key())
+    client = _client(url)
     batch = client.batch(batch_id)
     if follow:
         batch = _follow(client, batch)
@@ -70,7 +70,7 @@ def results(
     url: Url = _HERE,
 ) -> None:
     """Print the results so far: one line of JSON per image, in order."""
-    lines = (line.model_dump_json() for line in InferenceClient(url, client_key()).batch_results(batch_id))
+    lines = (line.model_dump_json() for line in _client(url).batch_results(batch_id))
     if out is None:
         for line in lines:
             typer.echo(line)
@@ -87,11 +87,11 @@ def list_batches(
 ) -> None:
     """List the batches of this API key's name, the newest first."""
     table = listing("id", "state", "done", "failed", "images", "model", "created")
-    found = InferenceClient(url, client_key()).batches(limit).batches
-    for batch in found:
+    batches = _client(url).batches(limit).batches
+    for batch in batches:
         counts = (str(count) for count in (batch.done, batch.failed, batch.images))
         table.add_row(batch.id, batch.state, *counts, f"{batch.network} {batch.version}", batch.created)
-    if found:
+    if batches:
         show_listing(table)
     else:
         console.print("There are no batches. Create one: mammo batch create --prefix inbox/")
@@ -100,20 +100,20 @@ def list_batches(
 @app.command()
 def resume(batch_id: BatchId, url: Url = _HERE) -> None:
     """Enqueue a batch's missing images, after the broker failed or lost messages."""
-    _show(InferenceClient(url, client_key()).resume_batch(batch_id))
+    _show(_client(url).resume_batch(batch_id))
 
 
 @app.command()
 def cancel(batch_id: BatchId, url: Url = _HERE) -> None:
     """Cancel a batch; finished results are kept."""
-    _show(InferenceClient(url, client_key()).cancel_batch(batch_id))
+    _show(_client(url).cancel_batch(batch_id))
 
 
 def _follow(client: InferenceClient, batch: Batch) -> Batch:
     with bars() as progress:
-        shown = progress.add_task("images", total=batch.images, note="")
+        bar = progress.add_task("images", total=batch.images, note="")
         while True:
-            progress.update(shown, completed=batch.done, note=f"{batch.failed} failed" if batch.failed else "")
+            progress.update(bar, completed=batch.done, note=f"{batch.failed} failed" if batch.failed else "")
             if batch.state in ("done", "cancelled"):
                 return batch
             time.sleep(_LOOK_EVERY_S)
@@ -126,3 +126,7 @@ def _show(batch: Batch) -> None:
         f"batch {batch.id}: {batch.state}, {batch.done} of {batch.images} images done, {batch.failed} of them failed, "
         f"model {batch.network} {batch.version}{end}"
     )
+
+
+def _client(url: str) -> InferenceClient:
+    return InferenceClient(url, read_settings(ClientSettings).key)

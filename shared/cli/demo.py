@@ -17,7 +17,8 @@ from shared.cli.console import console, evaluation_table, read_evaluation, repor
 from shared.cli.pretrained import choose_weights, fetch_imagenet
 from shared.cli.progress import follow
 from shared.client import FilmUpload, InferenceClient
-from shared.datasets.sources import FilmSource, open_source
+from shared.datasets.entries import FilmSource
+from shared.datasets.sources import open_source
 from shared.datasets.synthetic_exams import exposures, write_exams
 from shared.domain.films import Dataset, Film, Manifest
 from shared.domain.records import CLASSES, Label
@@ -27,8 +28,7 @@ from shared.modelling.card import ModelCard
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS
 from shared.modelling.profiles import profile
 from shared.modelling.recipes import PROTOCOLS
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Plan, RunOptions, make_plan
 from shared.store import layout, models
@@ -92,7 +92,7 @@ def _serve_until_interrupted(check: Callable[[], None]) -> None:
 def _main_job(
     stack: Stack, source: FilmSource, weights: Path | None, profile_name: str, check: Callable[[], None]
 ) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     with reporting() as report:
         ingested = ingest(store, source, "synthetic" if source.synthetic else "mias", report)
     manifest = ingested.manifest
@@ -105,13 +105,13 @@ def _main_job(
 
     plan = _plan(store, ingested.dataset, weights, profile_name)
     console.print(f"run {plan.run}, profile {plan.profile}")
-    pipeline.start(store, Broker(make_app(stack.settings), connect(stack.settings), patient=False), plan)
+    pipeline.start(store, Broker.open(stack.settings.broker), plan)
     follow(store, plan, check)
 
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
     exam = _unseen_exam(manifest, models.read_card(store, "resnet50", client.model().version))
-    answer = client.predict_exam([_sent(film, store.get(film_key(ingested.dataset, film.id))) for film in exam])
+    prediction = client.predict_exam([_upload(film, store.get(film_key(ingested.dataset, film))) for film in exam])
     console.print()
     evaluation = read_evaluation(store, plan.run)
     console.print(evaluation_table(evaluation))
@@ -123,7 +123,7 @@ def _main_job(
     kind = "synthetic exam" if manifest.synthetic else "exam"
     labels = ", ".join(f"{side} breast {label}" for side, label in _truth(exam).items())
     console.print(f"{kind} of patient {exam[0].patient}, unseen in training, in truth: {labels}")
-    show_exam(answer)
+    show_exam(prediction)
     console.print(f"\nReport with figures: {store.locate(layout.report_file(plan.run, 'index.html'))}")
 
 
@@ -160,7 +160,7 @@ def _truth(exam: list[Film]) -> dict[str, Label]:
     }
 
 
-def _sent(film: Film, data: bytes) -> FilmUpload:
+def _upload(film: Film, data: bytes) -> FilmUpload:
     return FilmUpload(data, name=film.id, view=film.view, side="L" if film.side == "left" else "R")
 
 
@@ -182,12 +182,12 @@ def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
     store, mark = folder / "store", folder / "made-by-mammo-demo"
 
     def empty() -> None:
-        for made in (store, folder / "films", folder / "broker"):
-            if made.exists() and not mark.exists():
+        for path in (store, folder / "films", folder / "broker"):
+            if path.exists() and not mark.exists():
                 raise InputError(
-                    f"{made} was not created by a demo, and the demo would delete it; choose another --folder"
+                    f"{path} was not created by a demo, and the demo would delete it; choose another --folder"
                 )
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
         mark.touch()
 
     # a demo that is stopped begins anew anyway, and AlexNet's checkpoints are a gigabyte each

@@ -10,7 +10,7 @@ from shared.cli.console import console, listing, show_listing
 from shared.errors import InputError, ModelCorrupt, ModelNotFound
 from shared.modelling.card import ModelCard
 from shared.modelling.network_table import NETWORKS, NETWORKS_TEXT
-from shared.settings import StoreSettings, settings
+from shared.settings import StoreSettings, read_settings
 from shared.store import models
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -134,4 +134,4 @@ def _before(move: models.AliasMove) -> str:
 
 
 def _store() -> ObjectStore:
-    return open_store(settings(StoreSettings))
+    return open_store(read_settings(StoreSettings))

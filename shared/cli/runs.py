@@ -18,13 +18,12 @@ from shared.errors import ObjectNotFound, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
 from shared.modelling.profiles import Profile, profile
 from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Queue
 from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.runs.status import read_status
-from shared.settings import BrokerSettings, StoreSettings, settings
+from shared.settings import BrokerSettings, StoreSettings, read_settings
 from shared.store import ingest as ingestion
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -71,10 +70,12 @@ def ingest(
 ) -> None:
     """Check a data set film by film and copy it into the store; safe to repeat."""
     with reporting() as report:
-        done = ingestion.ingest(_store(), open_source(source), dataset, report)
-    what = f"{done.written} films written" if done.written else "nothing had changed"
-    kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
-    console.print(f"data set {dataset}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {dataset}")
+        ingested = ingestion.ingest(_store(), open_source(source), dataset, report)
+    result = f"{ingested.written} films written" if ingested.written else "nothing had changed"
+    kind = " (SYNTHETIC)" if ingested.dataset.synthetic else ""
+    console.print(
+        f"data set {dataset}{kind}: {ingested.dataset.films} films, {result}. Next: mammo run --dataset {dataset}"
+    )
 
 
 def run(
@@ -153,6 +154,11 @@ def status(
             time.sleep(1)
             current = read_status(store, run, queue)
             live.update(status_table(current))
+    if current.films_changed:
+        console.print(
+            f"[yellow]the data set {current.dataset} holds other films by now[/]: this run can't be resumed, and its "
+            f"report and models are of the former films; `mammo run --dataset {current.dataset}` starts a new run"
+        )
     if current.state in ("failed", "cancelled"):
         raise RunError(failure_line(current))
     if current.failures:
@@ -164,7 +170,11 @@ def status(
 def resume(
     run: Annotated[str, typer.Argument(help="The run to finish.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check every image first, and recreate damaged or missing ones.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Check every image and its source first, and recreate what is damaged, missing or of other films.",
+        ),
     ] = False,
     wait: Wait = False,
 ) -> None:
@@ -269,8 +279,8 @@ def _show(store: ObjectStore, plan: Plan) -> None:
 
 
 def _store() -> ObjectStore:
-    return open_store(settings(StoreSettings))
+    return open_store(read_settings(StoreSettings))
 
 
 def _queue() -> Queue:
-    return Broker(make_app(settings(BrokerSettings)), connect(settings(BrokerSettings)), patient=False)
+    return Broker.open(read_settings(BrokerSettings))

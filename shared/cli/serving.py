@@ -14,11 +14,12 @@ from shared.cli.console import console, reporting, show_exam, show_prediction
 from shared.client import FilmUpload, InferenceClient, read_image
 from shared.errors import InputError
 from shared.local.commands import WORKERS, inference_command, worker_command
-from shared.settings import WORKER_GROUPS, ServingSettings, client_key, settings
+from shared.settings import WORKERS as WORKER_SETTINGS
+from shared.settings import ClientSettings, InferenceProcessSettings, read_settings
 from shared.store.api_keys import new_key, read_keys
 from shared.store.objects import open_store
 
-Form: TypeAlias = Literal["exams", "mias"]
+DatasetLayout: TypeAlias = Literal["exams", "mias"]
 
 
 def predict(
@@ -30,41 +31,46 @@ def predict(
     heatmap: Annotated[
         Path | None, typer.Option(help="Write the film's class-activation map to this PNG file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the complete answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the complete response as JSON.")] = False,
 ) -> None:
     """Send one or several films of a patient to the inference service."""
     if heatmap is not None and len(files) > 1:
         raise InputError("--heatmap works with one film; give a single file")
-    client, images = InferenceClient(url, client_key()), [read_image(file) for file in files]
-    answer: PredictionAnswer | ExamPrediction
+    client, images = InferenceClient(url, read_settings(ClientSettings).key), [read_image(file) for file in files]
+    prediction: PredictionAnswer | ExamPrediction
     if len(images) == 1:
-        answer = client.predict(images[0], operating_point=operating_point)
+        prediction = client.predict(images[0], operating_point=operating_point)
     else:
         films = [FilmUpload(image, file.name) for file, image in zip(files, images, strict=True)]
-        answer = client.predict_exam(films, operating_point=operating_point)
+        prediction = client.predict_exam(films, operating_point=operating_point)
     if heatmap is not None:
         heatmap.write_bytes(client.explain(images[0]))
     if as_json:
-        console.print_json(answer.model_dump_json())
-    elif isinstance(answer, PredictionAnswer):
-        show_prediction(files[0].name, answer)
+        console.print_json(prediction.model_dump_json())
+    elif isinstance(prediction, PredictionAnswer):
+        show_prediction(files[0].name, prediction)
     else:
-        show_exam(answer)
-    if isinstance(answer, ExamPrediction) and answer.exam is None:
+        show_exam(prediction)
+    if isinstance(prediction, ExamPrediction) and prediction.exam is None:
         raise typer.Exit(1)
 
 
 def serve() -> None:
     """Run the inference service (gunicorn) in the foreground."""
-    config = settings(ServingSettings)
-    if config.serves_loopback_alone and not client_key() and not read_keys(open_store(config)).keys:
+    settings = read_settings(InferenceProcessSettings)
+    serving = settings.serving
+    if (
+        serving.serves_loopback_alone
+        and not settings.client.key
+        and not read_keys(open_store(settings.store)).unrevoked
+    ):
         os.environ["MAMMO_API_KEY"] = key = new_key()
         console.print(
             f"There are no API keys yet. Until it stops, the service accepts this one (loopback only):\n  {key}"
         )
         console.print("Use it with: export MAMMO_API_KEY=... or curl -H 'Authorization: Bearer ...'")
-    address = netloc(config.serve_host, config.serve_port)
-    console.print(f"serving {config.serve_network} ({config.serve_alias}) on http://{address}")
+    address = netloc(serving.host, serving.port)
+    console.print(f"serving {serving.network} ({serving.alias}) on http://{address}")
     _become(inference_command())
 
 
@@ -72,7 +78,7 @@ def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKE
     """Run one worker in the foreground."""
     if service not in WORKERS:
         raise InputError(f"there is no worker '{service}'; choose one of {', '.join(WORKERS)}")
-    settings(WORKER_GROUPS[service])
+    read_settings(WORKER_SETTINGS[service])
     _become(worker_command(service))
 
 
@@ -106,10 +112,11 @@ def synthesize(
     patients: Annotated[
         int, typer.Option(min=8, help="Patients, each with an exam: four views, or two with --form mias.")
     ] = 32,
-    form: Annotated[
-        Form,
+    layout: Annotated[
+        DatasetLayout,
         typer.Option(
-            help="exams: CC and MLO, scanned and digital, with films.csv. mias: the format of MIAS, with Info.txt."
+            "--form",
+            help="exams: CC and MLO, scanned and digital, with films.csv. mias: the format of MIAS, with Info.txt.",
         ),
     ] = "exams",
     seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 7,
@@ -120,7 +127,7 @@ def synthesize(
 
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; choose a new folder")
-    films, write = (len(list(exposures(patients))), write_exams) if form == "exams" else (2 * patients, write_dataset)
+    films, write = (len(list(exposures(patients))), write_exams) if layout == "exams" else (2 * patients, write_dataset)
     with reporting() as report:
         write(folder, patients, seed=seed, progress=lambda done: report("generating films", done, films))
     console.print(f"{films} SYNTHETIC films in {folder}. Next: mammo ingest {folder} --dataset synthetic")

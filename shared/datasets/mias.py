@@ -11,26 +11,25 @@ Films 2k-1 (right) and 2k (left) are the two breasts of patient k.
 """
 
 import codecs
-import hashlib
 import re
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, cast
 
-from shared.domain.films import Film, Lesion, Manifest
+from shared.datasets.entries import FilmEntry
+from shared.datasets.files import SourceFile, SourceFiles, open_files
+from shared.domain.films import Density, ImageFormat
+from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
-from shared.errors import DatasetError, ImageError
-from shared.imaging.formats.decode import decode
+from shared.domain.terms import Terms
+from shared.errors import DatasetError
 
 KINDS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
 SYNTHETIC_MARK = "SYNTHETIC FILMS"
-_DENSITIES = ("F", "G", "D")
+_DENSITIES: dict[str, Density] = {"F": "F", "G": "G", "D": "D"}
+_FORMATS: frozenset[ImageFormat] = frozenset(("PGM", "PNG", "JPEG", "TIFF"))
+"""A DICOM file knows its patient, side and view; the numbers of this form would make them up."""
 _SEVERITIES = {"B": Label.BENIGN, "M": Label.MALIGNANT}
 _FILM_ID = re.compile(r"mdb(\d{3,})", re.IGNORECASE)
 # What is, or was meant as, a row: a film's number after whatever an editor put in front of it, or the columns of one.
@@ -39,26 +38,23 @@ _LIKE_A_ROW = re.compile(
 )
 
 
-class ImageFile(NamedTuple):
-    """An image of the distribution: film, name in the folder or archive, bytes."""
-
-    film: str
-    name: str
-    data: bytes
-
-
 @dataclass(frozen=True)
 class Row:
     """One row of Info.txt; y still counts from the bottom edge."""
 
     where: str
     film: str
-    density: Literal["F", "G", "D"]
+    density: Density
     lesion: Lesion | None
 
 
 class Source:
-    """The distribution on disk. `images` may be gone through more than once."""
+    """The distribution on disk."""
+
+    terms: Terms | None = None
+    """The manifests of mini-MIAS, and of generated films in its form, don't say them."""
+    labelling: str | None = None
+    header_wins: bool = False
 
     def __init__(self, path: Path) -> None:
         """Open a folder or archive.
@@ -67,53 +63,33 @@ class Source:
             DatasetError: `path` is neither a folder nor a tar archive, or has no Info.txt.
         """
         self.path = path
-        if not path.exists():
-            raise DatasetError(str(path), "there is no such folder or archive; check the path")
-        with self._undamaged():
-            archive = path.is_dir() or tarfile.is_tarfile(path)
-        if not archive:
-            raise DatasetError(str(path), "is neither a folder nor a tar archive; give the folder or all-mias.tar.gz")
-        infos = [(name, data()) for name, data in self._files() if PurePosixPath(name).name.lower() == "info.txt"]
+        self.files: SourceFiles = open_files(path)
+        infos = [file for file in self.files.list() if PurePosixPath(file.name).name.lower() == "info.txt"]
         if len(infos) != 1:
             raise DatasetError(str(path), f"holds {len(infos)} files Info.txt; keep exactly one")
-        self.info_name, info = infos[0]
-        self.info = _decoded(info)
+        self.info_name = infos[0].name
+        self.info = _decoded(self.files.read(infos[0]))
         self.synthetic = SYNTHETIC_MARK in self.info
 
-    def images(self) -> Iterator[ImageFile]:
-        for name, data in self._files():
-            stem, _, ending = PurePosixPath(name).name.lower().rpartition(".")
-            if ending == "pgm" and _FILM_ID.fullmatch(stem):
-                yield ImageFile(stem, name, data())
-
-    def manifest(self, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
-        """Check the whole distribution and say what it holds; `read_manifest` says more."""
-        return read_manifest(self, dataset, progress)
-
-    def _files(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        if self.path.is_dir():
-            for file in sorted(self.path.rglob("*")):
-                if file.is_file():
-                    yield file.relative_to(self.path).as_posix(), file.read_bytes
-            return
-        with self._undamaged(), tarfile.open(self.path) as archive:
-            for member in archive:
-                if member.isfile():
-                    yield member.name, partial(self._content, archive, member)
-            while archive.fileobj and archive.fileobj.read(2**20):
-                pass  # a .gz has its checksum at the very end
-
-    def _content(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-        with self._undamaged():
-            content = archive.extractfile(member)
-            return content.read() if content else b""
-
-    @contextmanager
-    def _undamaged(self) -> Iterator[None]:
-        try:
-            yield
-        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise DatasetError(str(self.path), f"the archive is damaged ({error}); download it again") from error
+    def entries(self) -> Iterator[FilmEntry]:
+        """Yield every film with its rows; a film or row without the other is an error."""
+        rows = {film: list(group) for film, group in groupby(sorted(_rows(self), key=_film_of), key=_film_of)}
+        names: dict[str, str] = {}
+        for file in self.files.list():
+            stem, _, ending = PurePosixPath(file.name).name.lower().rpartition(".")
+            if ending != "pgm" or not _FILM_ID.fullmatch(stem):
+                continue
+            if stem in names:
+                raise DatasetError(file.name, f"film {stem} has a second image, {names[stem]}; remove one")
+            if stem not in rows:
+                raise DatasetError(
+                    file.name, f"film {stem} has no row in {self.info_name}; add the row or remove the film"
+                )
+            names[stem] = file.name
+            yield _entry(file, stem, rows[stem])
+        for film, of_film in rows.items():
+            if film not in names:
+                raise DatasetError(of_film[0].where, f"film {film} has no image; add {film}.pgm or remove the row")
 
 
 def parse_info(text: str, name: str = "Info.txt") -> list[Row]:
@@ -166,7 +142,7 @@ def _row(line: str, where: str) -> Row:
         raise DatasetError(
             where, f"unknown density '{density}' of film {film}; expected one of {', '.join(_DENSITIES)}"
         )
-    row_density = cast('Literal["F", "G", "D"]', density)
+    row_density = _DENSITIES[density]
     if kind == "NORM" and len(words) == 3:
         return Row(where, film, row_density, None)
     if kind not in KINDS:
@@ -184,36 +160,6 @@ def _row(line: str, where: str) -> Row:
     return Row(where, film, row_density, Lesion(kind=kind, label=label, x=x, y=y, radius=radius))
 
 
-def read_manifest(source: Source, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
-    """Check the complete distribution, including every image, and describe it.
-
-    Args:
-        progress: called with the number of images checked so far.
-
-    Raises:
-        DatasetError: names the file, and the line if there is one, of the first error.
-    """
-    rows = {film: list(group) for film, group in groupby(sorted(_rows(source), key=_film_of), key=_film_of)}
-    films: dict[str, Film] = {}
-    names: dict[str, str] = {}
-    for count, image in enumerate(source.images(), 1):
-        if image.film in names:
-            raise DatasetError(image.name, f"film {image.film} has a second image, {names[image.film]}; remove one")
-        if image.film not in rows:
-            raise DatasetError(
-                image.name, f"film {image.film} has no row in {source.info_name}; add the row or remove the film"
-            )
-        names[image.film] = image.name
-        films[image.film] = _film(image, rows[image.film])
-        if progress:
-            progress(count)
-    for film, of_film in rows.items():
-        if film not in films:
-            raise DatasetError(of_film[0].where, f"film {film} has no image; add {film}.pgm or remove the row")
-    ordered = tuple(films[film] for film in sorted(films))
-    return Manifest(dataset=dataset, synthetic=source.synthetic, films=ordered)
-
-
 def _rows(source: Source) -> list[Row]:
     rows = parse_info(source.info, source.info_name)
     if not rows:
@@ -225,32 +171,29 @@ def _film_of(row: Row) -> str:
     return row.film
 
 
-def _film(image: ImageFile, rows: list[Row]) -> Film:
-    try:
-        decoded = decode(image.data)
-    except ImageError as error:
-        raise DatasetError(image.name, str(error)) from error
-    height, width = decoded.pixels.shape
-    lesions = []
+def _entry(file: SourceFile, film: str, rows: list[Row]) -> FilmEntry:
     for row in rows:
         if row.density != rows[0].density:
-            raise DatasetError(row.where, f"film {image.film} has density {rows[0].density} at {rows[0].where}")
+            raise DatasetError(row.where, f"film {film} has density {rows[0].density} at {rows[0].where}")
         if row.lesion is None and len(rows) > 1:
-            raise DatasetError(row.where, f"film {image.film} is normal here but has another row; remove one")
-        if row.lesion is not None:
-            lesions.append(_from_top(row, row.lesion, width, height))
-    number = int(image.film.removeprefix("mdb"))
-    return Film(
-        id=image.film,
+            raise DatasetError(row.where, f"film {film} is normal here but has another row; remove one")
+
+    def lesions(width: int, height: int) -> tuple[Lesion, ...]:
+        return tuple(_from_top(row, row.lesion, width, height) for row in rows if row.lesion is not None)
+
+    number = int(film.removeprefix("mdb"))
+    return FilmEntry(
+        id=film,
         patient=f"p{(number + 1) // 2:03d}",
+        label=max((row.lesion.label for row in rows if row.lesion), key=CLASSES.index, default=Label.NORMAL),
+        file=file,
+        where=rows[0].where,
         side="right" if number % 2 else "left",
+        view="MLO",
+        acquisition="film scan",
         density=rows[0].density,
-        label=max((lesion.label for lesion in lesions), key=CLASSES.index, default=Label.NORMAL),
-        lesions=tuple(lesions),
-        sha256=hashlib.sha256(image.data).hexdigest(),
-        width=width,
-        height=height,
-        bits=decoded.bits,
+        lesions=lesions,
+        formats=_FORMATS,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from shared.datasets.phantom_lesions import add_calcifications, add_mass
 from shared.datasets.phantom_tissue import Density, Grey, distance_inside, gland, grain, pectoral
 from shared.domain.arrays import Float32Array
-from shared.domain.films import Lesion
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 
 EDGE = 1024

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.domain.arrays import Float32Array
-from shared.domain.films import Lesion
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 
 

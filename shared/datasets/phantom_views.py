@@ -22,7 +22,8 @@ import numpy.typing as npt
 from shared.datasets.phantom_lesions import add_mass
 from shared.datasets.phantom_tissue import Density, Grey, blurred, distance_inside, gland, grain, pectoral
 from shared.domain.arrays import Float32Array, Float64Array
-from shared.domain.films import Acquisition, Lesion
+from shared.domain.films import Acquisition
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 from shared.imaging.image import Pixels, unsigned
 

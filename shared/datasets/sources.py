@@ -1,30 +1,9 @@
-"""Open a data set on disk: one class per form, all with the same interface."""
+"""Open a data set on disk: one class per layout, all with the same interface."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 from shared.datasets import mias, table
-from shared.datasets.mias import ImageFile
-from shared.domain.films import Manifest
-
-
-class FilmSource(Protocol):
-    """A data set on disk. `images` may be gone through more than once."""
-
-    synthetic: bool
-
-    def manifest(self, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
-        """Check the whole data set, every image included, and say what it holds.
-
-        Args:
-            progress: called with the number of images checked so far.
-
-        Raises:
-            DatasetError: naming the file, and the line where there is one, of the first thing that is wrong.
-        """
-
-    def images(self) -> Iterator[ImageFile]: ...
+from shared.datasets.entries import FilmSource
 
 
 def open_source(path: Path) -> FilmSource:

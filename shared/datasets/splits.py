@@ -38,7 +38,7 @@ def patient_split(images: Sequence[Variant], folds: int, fold: int, seed: int) -
     labels = np.array([images[index].label for index in films])
     patients = np.array([images[index].patient for index in films])
     check_enough_patients(patients_by_label(images), folds)
-    strata = _strata(labels, np.array([images[index].density for index in films]), folds)
+    strata = _strata(labels, np.array([images[index].density or "" for index in films]), folds)
     held_out = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(films, strata, patients))
     rest, test = held_out[fold]
     train, validation = _validation_part(labels[rest], patients[rest], seed + fold)

@@ -1,25 +1,27 @@
 """Read generated exams: images, films.csv (a row per film) and lesions.csv.
 
 films.csv has the columns of `FilmRow`, lesions.csv those of `LesionRow`, each with a header. Empty cells are unknown.
-Lesions have their origin at the top left edge of the film. Patients' films are not read in this form yet, because
+Lesions have their origin at the top left edge of the film. Patients' films are not read in this layout yet, because
 de-identification and terms of use are missing.
 """
 
 import csv
-import hashlib
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from shared.datasets.mias import ImageFile
-from shared.domain.films import Acquisition, Film, Lesion, Manifest
+from shared.datasets.entries import FilmEntry
+from shared.datasets.files import FolderFiles, SourceFiles
+from shared.domain.films import Acquisition
+from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label, Record
-from shared.errors import DatasetError, ImageError
-from shared.imaging.formats.decode import decode
+from shared.domain.terms import Terms
+from shared.errors import DatasetError
 
 FILMS, LESIONS = "films.csv", "lesions.csv"
 
@@ -60,6 +62,10 @@ class TableSource:
     """A folder with films.csv. Only generated films are read in this form."""
 
     synthetic = True
+    terms: Terms | None = None
+    """Manifests of generated films don't say them."""
+    labelling: str | None = None
+    header_wins: bool = False
 
     def __init__(self, path: Path) -> None:
         """Read the tables.
@@ -68,6 +74,7 @@ class TableSource:
             DatasetError: a row is malformed, or contradicts another one.
         """
         self.path = path
+        self.files: SourceFiles = FolderFiles(path)
         self._films: dict[str, tuple[str, FilmRow]] = {}
         exams: dict[str, str] = {}
         for where, film in _rows(path / FILMS, FilmRow):
@@ -87,45 +94,20 @@ class TableSource:
                 raise DatasetError(where, f"film {lesion.film} has no row in {FILMS}; add one, or remove the lesion")
             self._lesions[lesion.film].append((where, lesion))
 
-    def images(self) -> Iterator[ImageFile]:
+    def entries(self) -> Iterator[FilmEntry]:
+        """Yield every film of the table; an image without a row is an error at the end."""
+        files = {file.name: file for file in self.files.list()}
         for where, row in self._films.values():
-            file = self.path / row.file
-            if not file.is_file():
+            if row.file not in files:
                 raise DatasetError(where, f"film {row.film} has no image; add {row.file} or remove the row")
-            yield ImageFile(row.film, row.file, file.read_bytes())
-
-    def manifest(self, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
-        """Check every image and say what there is; `FilmSource` says more."""
-        films = []
-        for count, image in enumerate(self.images(), 1):
-            films.append(self._film(image))
-            if progress:
-                progress(count)
-        self._check_all_named()
-        return Manifest(dataset=dataset, synthetic=True, films=tuple(sorted(films, key=lambda film: film.id)))
-
-    def _film(self, image: ImageFile) -> Film:
-        where, row = self._films[image.film]
-        try:
-            decoded = decode(image.data)
-        except ImageError as error:
-            raise DatasetError(image.name, str(error)) from error
-        height, width = decoded.pixels.shape
-        lesions = [_lesion(place, lesion, width, height) for place, lesion in self._lesions[row.film]]
-        worst = max((lesion.label for lesion in lesions), key=CLASSES.index, default=row.label)
-        if worst is not row.label:
-            raise DatasetError(
-                where, f"film {row.film} is {row.label} here but has a lesion that is {worst}; correct one"
+            yield FilmEntry(
+                **row.model_dump(exclude={"film", "file", "synthetic"}),
+                id=row.film,
+                file=files[row.file],
+                where=where,
+                lesions=partial(_lesions, where, row, self._lesions[row.film]),
             )
-        return Film(
-            **row.model_dump(exclude={"film", "file", "synthetic"}),
-            id=row.film,
-            bits=decoded.bits,
-            lesions=tuple(lesions),
-            sha256=hashlib.sha256(image.data).hexdigest(),
-            width=width,
-            height=height,
-        )
+        self._check_all_named()
 
     def _check_all_named(self) -> None:
         named = {self.path / row.file for _, row in self._films.values()} | {self.path / FILMS, self.path / LESIONS}
@@ -167,6 +149,18 @@ def _row(where: str, kind: type[_R], cells: dict[str, Any]) -> _R:
         if column == "synthetic":
             raise DatasetError(where, "only generated films (synthetic: yes) are read from films.csv") from error
         raise DatasetError(where, f"column '{column}': {first['msg']}") from error
+
+
+def _lesions(
+    where: str, film: FilmRow, rows: list[tuple[str, LesionRow]], width: int, height: int
+) -> tuple[Lesion, ...]:
+    lesions = tuple(_lesion(place, row, width, height) for place, row in rows)
+    worst = max((lesion.label for lesion in lesions), key=CLASSES.index, default=film.label)
+    if worst is not film.label:
+        raise DatasetError(
+            where, f"film {film.film} is {film.label} here but has a lesion that is {worst}; correct one"
+        )
+    return lesions
 
 
 def _lesion(where: str, row: LesionRow, width: int, height: int) -> Lesion:

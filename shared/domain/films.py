@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label, Record
+from shared.domain.terms import MIAS_TERMS, SYNTHETIC_TERMS, Terms
 from shared.errors import PlanError
 
 Acquisition: TypeAlias = Literal["film scan", "digital", "synthesized"]
@@ -17,37 +19,22 @@ Acquisition: TypeAlias = Literal["film scan", "digital", "synthesized"]
 _MANY_SHARDS = 100_000
 
 
-class Lesion(Record):
-    """An abnormality: the class of MIAS (CALC, CIRC, ...) and its enclosing circle.
-
-    The circle is None if the lesion was not localised.
-    """
-
-    kind: str
-    label: Label
-    x: float | None = None
-    y: float | None = None
-    radius: float | None = None
-
-    def mirrored(self, width: int) -> "Lesion":
-        """Return the lesion on the film (`width` pixels wide) with left and right swapped.
-
-        Positions are measured from the film's edges.
-        """
-        return self if self.x is None else self.model_copy(update={"x": width - self.x})
+Side: TypeAlias = Literal["left", "right"]
+Density: TypeAlias = Literal["F", "G", "D"]
+"""Fatty, fatty-glandular or dense-glandular, the classes of MIAS."""
+ImageFormat: TypeAlias = Literal["PGM", "PNG", "JPEG", "TIFF", "DICOM"]
 
 
-def _as_in_mias(default: str | int | None, description: str) -> Any:
+def _as_in_mias(default: Any, description: str) -> Any:
     return Field(default, description=description, exclude_if=lambda value: value == default)
 
 
 class Exposure(Record):
     """Exam and acquisition of a film; None: unknown.
 
-    The defaults are those of mini-MIAS, the only form before these fields existed, so old objects are read correctly. A
-    field with its default is not written, so that digests of such data sets stay the same. Sources of other films set
-    all
-    fields.
+    The defaults are those of mini-MIAS, the only layout before these fields existed, so old objects are read
+    correctly. A field with its default is not written, so that digests of such data sets stay the same. Sources of
+    other films set all fields.
     """
 
     view: str | None = _as_in_mias("MLO", "view position: CC, MLO, ...")
@@ -55,9 +42,12 @@ class Exposure(Record):
     acquisition: Acquisition | None = _as_in_mias("film scan", "way in which the image came about")
     vendor: str | None = _as_in_mias(None, "maker of the device")
     bits: int | None = _as_in_mias(8, "depth of the film as it came")
+    spacing: tuple[float, float] | None = _as_in_mias(None, "millimetres from row to row and from column to column")
+    group: str | None = _as_in_mias(None, "site or device, by which results can be told apart")
+    official_split: Literal["training", "test"] | None = _as_in_mias(None, "part of the data set's own division")
 
     @property
-    def exposure(self) -> dict[str, str | int | None]:
+    def exposure(self) -> dict[str, Any]:
         """These fields alone, for the record of an image that is made of the film."""
         return {name: getattr(self, name) for name in Exposure.model_fields}
 
@@ -67,31 +57,48 @@ class Film(Exposure):
 
     id: str
     patient: str
-    side: Literal["left", "right"]
-    density: Literal["F", "G", "D"] = Field(description="fatty, fatty-glandular or dense-glandular")
+    side: Side
+    density: Density | None = Field(description="fatty, fatty-glandular or dense-glandular; None: unknown")
     label: Label
     lesions: tuple[Lesion, ...]
-    sha256: str = Field(description="of the image file as it was ingested")
+    sha256: str = Field(description="of the image file as it is stored")
     width: int
     height: int
+    format: ImageFormat = _as_in_mias("PGM", "format of the image file")
+    key: str | None = _as_in_mias(
+        None, "key of the image file below the data set's prefix; None: by its id, as before 0.2"
+    )
 
 
-class Manifest(Record):
-    """All films of a data set, in the order of their ids."""
+class Origin(Record):
+    """Where the films of a data set come from and how they may be used, as its manifest says.
+
+    A field with its default is not written, so that manifests of mini-MIAS stay as they were.
+    """
 
     dataset: str
     synthetic: bool
+    terms: Terms | None = _as_in_mias(None, "None: those of mini-MIAS, or of generated films")
+    labelling: str | None = _as_in_mias(None, "how labels were made of the data set's own findings, in words")
+
+    @property
+    def known_terms(self) -> Terms:
+        """The terms of use, whether or not the manifest says them."""
+        return self.terms or (SYNTHETIC_TERMS if self.synthetic else MIAS_TERMS)
+
+
+class Manifest(Origin):
+    """All films of a data set, in the order of their ids."""
+
     films: tuple[Film, ...]
 
 
-class Dataset(Record):
+class Dataset(Origin):
     """Summary of a data set whose films are stored in shards, in the order of ids.
 
     The shards are units of work as well, so `shard_films` is fixed at ingestion.
     """
 
-    dataset: str
-    synthetic: bool
     films: int
     shard_films: int
     patients: dict[Label, int] = Field(description="how many patients have a film with that label")
@@ -137,8 +144,8 @@ class Variant(Exposure):
 
     film: str
     patient: str
-    side: Literal["left", "right"]
-    density: Literal["F", "G", "D"]
+    side: Side
+    density: Density | None
     label: Label
     variant: int
     transform: Transform
@@ -181,10 +188,13 @@ def describe(manifest: Manifest) -> Dataset:
     There are at most a hundred thousand shards.
     """
     count = len(manifest.films)
-    digest = hashlib.sha256(FilmShard(films=manifest.films).model_dump_json().encode()).hexdigest()
+    films = FilmShard(films=tuple(film.model_copy(update={"key": None}) for film in manifest.films))
+    digest = hashlib.sha256(films.model_dump_json().encode()).hexdigest()  # wherever the films are stored
     return Dataset(
         dataset=manifest.dataset,
         synthetic=manifest.synthetic,
+        terms=manifest.terms,
+        labelling=manifest.labelling,
         films=count,
         shard_films=max(8, -(-count // _MANY_SHARDS)),
         patients=patients_by_label(manifest.films),

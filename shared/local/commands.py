@@ -15,4 +15,4 @@ def worker_command(name: str) -> tuple[str, ...]:
 def inference_command() -> tuple[str, ...]:
     """Return the command of the inference service under gunicorn."""
     configuration = ROOT / "services" / "inference" / "gunicorn.conf.py"
-    return (sys.executable, "-m", "gunicorn", "-c", str(configuration), "services.inference.app:create_app()")
+    return (sys.executable, "-m", "gunicorn", "-c", str(configuration), "services.inference.bootstrap:application()")

@@ -17,7 +17,7 @@ from shared.errors import MammoError
 from shared.local import broker
 from shared.local.commands import ROOT, WORKERS, inference_command, worker_command
 from shared.local.processes import ProcessDied, Processes
-from shared.settings import Settings
+from shared.settings import BrokerSettings, QueueSettings, StoreSettings
 from shared.store.api_keys import new_key
 
 _READY_S = 60.0
@@ -37,9 +37,9 @@ class BrokerDataUnreadable(MammoError):
 
 @dataclass(frozen=True)
 class Stack:
-    """The running system: settings, processes, the service's address and key."""
+    """The running system: settings of its store and broker, processes, the service's address and key."""
 
-    settings: Settings
+    settings: QueueSettings
     url: str
     key: str
     processes: Processes
@@ -79,6 +79,7 @@ def running_stack(
             "MAMMO_REDIS_URL": config.url,
             "MAMMO_SERVE_PORT": str(port),
             "MAMMO_API_KEY": key,
+            "MAMMO_API_KEY_SCOPES": "predict,metrics",
             **(extra or {}),
         }
         environment = _environment(variables)
@@ -86,12 +87,9 @@ def running_stack(
             label = f"{name}-worker" if name == "inference" else name  # beside the service of that name
             processes.start(label, worker_command(name), environment | (of_worker or {}).get(name, {}))
         processes.start("inference", inference_command(), environment)
-        settings = Settings(
-            _env_file=None,
-            store=store,
-            redis_url=SecretStr(config.url),
-            s3_endpoint_url=(extra or {}).get("MAMMO_S3_ENDPOINT_URL"),
-            serve_port=port,
+        settings = QueueSettings(
+            store=StoreSettings(url=store, s3_endpoint_url=(extra or {}).get("MAMMO_S3_ENDPOINT_URL")),
+            broker=BrokerSettings(redis_url=SecretStr(config.url)),
         )
         yield Stack(settings, f"http://127.0.0.1:{port}", key, processes)
 
@@ -118,18 +116,18 @@ def _start_broker(processes: Processes, folder: Path) -> broker.BrokerConfig:
     return config
 
 
-def wait_for(what: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
+def wait_for(step: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
     """Wait until `condition()` is true.
 
     Raises:
         MammoError: it was not true within `seconds`.
         ProcessDied: a process has ended.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
         processes.check()
-        if time.monotonic() > until:
-            raise MammoError(f"{what} took more than {seconds:.0f} s; see the logs")
+        if time.monotonic() > deadline:
+            raise MammoError(f"{step} took more than {seconds:.0f} s; see the logs")
         time.sleep(0.1)
 
 

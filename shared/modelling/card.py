@@ -7,11 +7,11 @@ from shared.modelling.applicability import TrainedOn, kinds_of_films
 from shared.modelling.bilateral import Comparison
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.drift import InputDistribution
-from shared.modelling.evaluation import Protocol, WeightsReport
+from shared.modelling.evaluation import WeightsReport
 from shared.modelling.exams import ExamRule
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.network_table import Network
-from shared.modelling.recipes import TrainingRecipe
+from shared.modelling.recipes import Protocol, TrainingRecipe
 
 WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
 INT8, GOLDEN_INT8, GOLDEN_BFLOAT16 = "model.int8.onnx", "golden.int8.json", "golden.bfloat16.json"

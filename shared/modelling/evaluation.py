@@ -1,17 +1,17 @@
 """The evaluation of a run, the content of metrics.json."""
 
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from shared.domain.records import Record
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPointName
 from shared.modelling.exams import Level
-from shared.modelling.metrics import Interval, ModelMetrics
+from shared.modelling.metrics import ModelMetrics
 from shared.modelling.network_table import NETWORKS_TEXT
+from shared.modelling.recipes import Protocol
 from shared.modelling.subgroups import GroupMetrics
-
-Protocol: TypeAlias = Literal["patient", "paper"]
 
 
 class EpochRecord(Record):

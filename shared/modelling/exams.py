@@ -27,7 +27,7 @@ from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.bilateral import log_odds
 from shared.modelling.calibration import OperatingPoint, abnormal_score, softmax
 from shared.modelling.metrics import ModelMetrics
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 
 RULE = (
     "A breast has the mean of the calibrated log-odds of its views, films of the same view averaged first; an exam has "
@@ -112,7 +112,7 @@ def breast_probabilities(rows: Float64Array, views: Sequence[str | None]) -> Flo
     return softmax(np.mean(by_view, axis=0))
 
 
-def by_breast_and_exam(predictions: Predictions, films: Mapping[str, Film]) -> dict[Level, Predictions] | None:
+def by_breast_and_exam(predictions: FoldPredictions, films: Mapping[str, Film]) -> dict[Level, FoldPredictions] | None:
     """Return what the rule gives the breasts and the exams of which films were judged, each with its worst label.
 
     Films of a patient without an exam are of one exam. Each fold is judged by itself.
@@ -150,6 +150,6 @@ class _Units:
     def add(self, name: str, patient: str, label: Label, probabilities: Float64Array, fold: int) -> None:
         self._rows.append((name, patient, label, tuple(probabilities.tolist()), fold))
 
-    def predictions(self) -> Predictions:
+    def predictions(self) -> FoldPredictions:
         names = ("films", "patients", "labels", "probabilities", "folds")
-        return Predictions.model_validate(dict(zip(names, zip(*self._rows, strict=True), strict=True)))
+        return FoldPredictions.model_validate(dict(zip(names, zip(*self._rows, strict=True), strict=True)))

@@ -9,10 +9,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from shared.domain.arrays import BoolArray
 from shared.domain.films import Film
 from shared.domain.records import Record
-from shared.modelling.metrics import Interval, evaluate, share
-from shared.modelling.predictions import Bools, Predictions
+from shared.modelling.bootstrap import Interval, share
+from shared.modelling.metrics import evaluate
+from shared.modelling.predictions import FoldPredictions
 
 DENSITIES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
 LESIONS = {
@@ -41,7 +43,7 @@ class GroupMetrics(Record):
     abnormal_auc: Interval
 
 
-def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
+def by_group(predictions: FoldPredictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
     """Return metrics by density and kind of lesion, and by view and acquisition.
 
     View and acquisition are included if there are several. `films` are the known films by their id.
@@ -72,7 +74,7 @@ def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Group
     return tuple(group for group in groups if group.films)
 
 
-def _group(predictions: Predictions, of: Of, name: str, inside: Bools, ranked: Bools) -> GroupMetrics:
+def _group(predictions: FoldPredictions, of: Of, name: str, inside: BoolArray, ranked: BoolArray) -> GroupMetrics:
     called = predictions.rows.argmax(axis=1)
     films = np.array(predictions.films)
     return GroupMetrics(

@@ -14,6 +14,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
+from shared.queue.celery_app import make_app
 from shared.queue.messages import QUEUES, SENT_AT, STAGES, Kind, Message, QueueDepth, task_name
 from shared.settings import BrokerSettings
 
@@ -61,6 +62,15 @@ class Broker:
         self._app = app
         self.client = client
         self._patient = patient
+
+    @classmethod
+    def open(cls, settings: BrokerSettings) -> "Broker":
+        """Open the broker for a command or a service that starts work, and is told when the broker is away.
+
+        Raises:
+            QueueMisconfigured: an option of the address has a value that the client does not take.
+        """
+        return cls(make_app(settings), connect(settings), patient=False)
 
     def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
         key, remaining = _tally(run, kind), iter(units)

@@ -1,31 +1,9 @@
-"""The Celery application, and what a worker checks before it takes its first unit of work."""
+"""The Celery application, the same for workers and for those that send messages."""
 
-import logging
-import os
-import signal
-import threading
-import time
-from functools import cache
+from celery import Celery
 
-from celery import Celery, signals
-from prometheus_client import start_http_server
-
-from shared import metrics
-from shared.errors import MammoError, StoreUnavailable
-from shared.logs import configure_logs
-from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
-from shared.queue.broker_metrics import BrokerCollector
-from shared.queue.idle import IdleMonitor
 from shared.queue.transport import take_over_redis
-from shared.settings import BrokerSettings, StoreSettings, WorkerSettings, settings
-from shared.store.interface import ObjectStore
-from shared.store.objects import open_store
-from shared.store.self_test import check_conditional_writes
-
-shutting_down = threading.Event()
-_main_process = os.getpid()
-_idle = IdleMonitor()  # held here: signals keep no reference to what is connected
-_log = logging.getLogger("mammostack.worker")
+from shared.settings import BrokerSettings
 
 
 def make_app(config: BrokerSettings) -> Celery:
@@ -58,70 +36,3 @@ def make_app(config: BrokerSettings) -> Celery:
         },
     )
     return app
-
-
-@cache
-def worker_store() -> ObjectStore:
-    return open_store(settings(StoreSettings))
-
-
-@cache
-def worker_broker(app: Celery) -> Broker:
-    return Broker(app, connect(settings(BrokerSettings)), patient=True)
-
-
-def end_worker() -> None:
-    """Asks the worker to end, as SIGTERM from outside would; from a child process too."""
-    os.kill(_main_process, signal.SIGTERM)
-
-
-@signals.worker_init.connect
-def _prepare(**_: object) -> None:
-    """Finds at start-up what would otherwise fail in the middle of a run."""
-    global _main_process  # noqa: PLW0603  known once the worker has started, and inherited by its children
-    _main_process = os.getpid()
-    config = settings(WorkerSettings)
-    configure_logs(config.log_level)
-    try:
-        client = connect(config)
-        wait_for_broker(client)
-        check_nothing_is_evicted(client)
-        _wait_for_store()
-    except MammoError as error:
-        raise SystemExit(f"mammostack: {error}") from error
-    except Exception as error:  # Celery would log it, and let a worker begin whose store and broker are not tested
-        _log.exception("the tests of broker and store failed")
-        raise SystemExit("mammostack: the tests of broker and store failed; the log above says how") from error
-    if config.metrics_port:
-        series = metrics.registry()
-        series.register(BrokerCollector(config))
-        start_http_server(config.metrics_port, addr=config.metrics_host, registry=series)
-    if config.worker_idle_s:
-        _idle.end_after(config.worker_idle_s, end_worker)
-
-
-def _wait_for_store() -> None:
-    """Returns when the store has passed its test; says every few seconds that it is waited for."""
-    while True:
-        try:
-            return check_conditional_writes(worker_store())
-        except StoreUnavailable as error:
-            _log.warning("waiting for the store of MAMMO_STORE", extra={"reason": str(error)})
-            time.sleep(5)
-
-
-@signals.worker_process_init.connect
-def _begin_child(**_: object) -> None:
-    """A child must not talk over its parent's connections."""
-    for cached in (worker_store, worker_broker):
-        cached.cache_clear()
-
-
-@signals.worker_shutting_down.connect
-def _note_shutdown(**_: object) -> None:
-    shutting_down.set()
-
-
-@signals.setup_logging.connect
-def _keep_our_logs(**_: object) -> None:
-    """Connected so that Celery leaves logging alone."""

@@ -39,19 +39,27 @@ def main(service: str) -> None:
         keep_freed_memory(1)
     else:
         keep_all_memory()
+    # after the folder of the metrics is known
+    from shared.logs import configure_logs  # noqa: PLC0415
+    from shared.queue.process import WorkerProcess  # noqa: PLC0415
+    from shared.queue.worker import register  # noqa: PLC0415
+    from shared.settings import WORKERS, SettingsError, read_settings  # noqa: PLC0415
+
     try:
-        tasks = importlib.import_module(f"services.{service}.tasks")
+        settings = read_settings(WORKERS[service])
+        configure_logs(settings.log.level)
+        if forks and settings.worker.idle_s:
+            raise SettingsError("only a training worker ends when it is idle; leave MAMMO_WORKER_IDLE_S out here")
+        process = WorkerProcess(settings)
+        register(process, *importlib.import_module(f"services.{service}.tasks").unit_tasks(settings))
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from error
-    from shared.settings import WorkerSettings, settings  # noqa: PLC0415  after the folder of the metrics is known
-
-    if forks and settings(WorkerSettings).worker_idle_s:
-        raise SystemExit("mammostack: only a training worker ends when it is idle; leave MAMMO_WORKER_IDLE_S out here")
-    worker = tasks.app.Worker(
+    process.listen()
+    worker = process.app.Worker(
         hostname=host_format(f"{service}-{os.getpid()}@%h"),
         queues=[service],
         pool="prefork" if forks else "solo",
-        concurrency=settings(WorkerSettings).worker_processes if forks else 1,
+        concurrency=settings.worker.processes if forks else 1,
         without_gossip=True,
         without_mingle=True,
     )

@@ -13,19 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from celery import Celery, Task
+from celery import Task
 from celery.exceptions import Reject
 
 from shared import metrics
 from shared.errors import JobInterrupted, MammoError, QueueUnavailable, RunNotFound, StoreMisconfigured
 from shared.queue.attempts import INFRASTRUCTURE_ERRORS
 from shared.queue.broker import Broker
-from shared.queue.celery_app import end_worker, shutting_down, worker_broker, worker_store
 from shared.queue.claim import Superseded
 from shared.queue.lease import LeaseHeld, lease
 from shared.queue.messages import Kind, Message, task_name
+from shared.queue.process import WorkerProcess
 from shared.queue.unit_task import U, UnitTask
-from shared.settings import WorkerSettings, settings
 from shared.store.interface import ObjectStore
 
 _LEASE_PAUSE_S = 4.0
@@ -39,30 +38,30 @@ class ReasonUnstorable(MammoError):
     code = "reason-unstorable"
 
 
-def register(app: Celery, *table: UnitTask[Any]) -> None:
+def register(worker: WorkerProcess, *table: UnitTask[Any]) -> None:
     """Make a Celery task of each kind of unit."""
     for kind in table:
-        _register(app, kind)
+        _register(worker, kind)
 
 
-def _register(app: Celery, kind: UnitTask[U]) -> None:
+def _register(worker: WorkerProcess, kind: UnitTask[U]) -> None:
     def run_unit(task: Task, run: str, unit: str) -> None:
-        _perform(task, kind, Message(run=run, unit=unit))
+        _perform(worker, task, kind, Message(run=run, unit=unit))
 
     for outcome in ("done", "failed", "given up"):  # 0 is there from the start, so that the first one is seen to be one
         metrics.UNITS.labels(kind.kind, outcome)
-    app.task(name=task_name(kind.kind), bind=True)(run_unit)
+    worker.app.task(name=task_name(kind.kind), bind=True, shared=False)(run_unit)
 
 
-def _perform(task: Task, kind: UnitTask[U], message: Message) -> None:
+def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Message) -> None:
     """Handle one delivery: the unit is done, or its message sent again, or the unit given up."""
     stage = kind.kind
     ids = {"run": message.run, "stage": stage, "unit": message.unit, "task": task.request.id}
-    store, broker, began = worker_store(), worker_broker(task.app), time.monotonic()
+    store, broker, began = worker.store, worker.broker, time.monotonic()
     tries = task.request.retries
     try:
         with metrics.UNITS_IN_HAND.labels(stage).track_inprogress():
-            outcome = _carry_out(kind, store, broker, message)
+            outcome = _carry_out(worker, kind, message)
     except LeaseHeld as held:
         # Sent again rather than dropped: this may be the only copy left, should that worker die.
         _log.info("unit waits", extra={**ids, "reason": str(held)})
@@ -76,7 +75,7 @@ def _perform(task: Task, kind: UnitTask[U], message: Message) -> None:
     except StoreMisconfigured as error:
         # Not this unit's fault, and no other unit would fare better: the worker goes, the message stays.
         _log.critical("worker ends: %s", error, extra=ids)
-        end_worker()
+        worker.end()
         raise Reject(error, requeue=True) from error
     except INFRASTRUCTURE_ERRORS as trouble:
         _log.warning("unit waits", extra={**ids, "reason": str(trouble)})
@@ -85,7 +84,7 @@ def _perform(task: Task, kind: UnitTask[U], message: Message) -> None:
         hopeless = isinstance(error, MammoError) and not error.retryable
         metrics.UNITS.labels(stage, "failed").inc()
         _log.warning("unit failed", extra={**ids, "try": tries + 1}, exc_info=None if hopeless else error)
-        if not hopeless and tries < settings(WorkerSettings).task_retries:
+        if not hopeless and tries < worker.settings.worker.retries:
             return _send_again(broker, stage, message, tries + 1, _pause(tries))
         outcome = "given up"
         reason = _give_up(kind, store, broker, message, error)
@@ -99,12 +98,13 @@ def _perform(task: Task, kind: UnitTask[U], message: Message) -> None:
     return None
 
 
-def _carry_out(kind: UnitTask[U], store: ObjectStore, broker: Broker, message: Message) -> str:
+def _carry_out(worker: WorkerProcess, kind: UnitTask[U], message: Message) -> str:
     """Do a unit unless it is done or no longer wanted; returns the outcome, a word for the metrics."""
+    store, broker = worker.store, worker.broker
     unit = kind.load(store, message)
     if kind.is_cancelled(store, unit):
         return kind.on_cancelled(broker, unit)
-    with _holding(broker, kind.done_key(unit), lambda: kind.is_cancelled(store, unit)) as stopping:
+    with _holding(worker, kind.done_key(unit), lambda: kind.is_cancelled(store, unit)) as stopping:
         skipped = kind.is_done(store, unit)
         if not skipped:
             kind.execute(store, broker, unit, stopping)
@@ -129,7 +129,7 @@ def _give_up(kind: UnitTask[U], store: ObjectStore, broker: Broker, message: Mes
 
 
 @contextmanager
-def _holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+def _holding(worker: WorkerProcess, name: str, is_cancelled: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
     """Make the block the one owner of a unit.
 
     Yields a function that is true once the block should stop: the worker is to end, the unit was cancelled, or another
@@ -149,9 +149,9 @@ def _holding(broker: Broker, name: str, is_cancelled: Callable[[], bool]) -> Ite
                 cancelled.set()
 
     # it runs out before the message of a dead owner is delivered again
-    lease_s = 0.75 * settings(WorkerSettings).visibility_timeout_s
-    with lease(broker.client, name, lease_s, look_for_cancellation) as held:
-        yield lambda: shutting_down.is_set() or cancelled.is_set() or held.lost
+    lease_s = 0.75 * worker.settings.broker.visibility_timeout_s
+    with lease(worker.broker.client, name, lease_s, look_for_cancellation) as held:
+        yield lambda: worker.shutting_down.is_set() or cancelled.is_set() or held.lost
 
 
 def _send_again(broker: Broker, kind: Kind, message: Message, tries: int, in_s: float) -> None:

@@ -7,6 +7,7 @@ twice, and `resume` finishes any run by enqueuing what is missing.
 
 import secrets
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from shared.domain.films import SetAside, Shard
 from shared.domain.records import Record
@@ -17,8 +18,11 @@ from shared.queue.messages import STAGES, Queue, Stage
 from shared.queue.tally import was_last
 from shared.runs.plan import SHARDED, Plan, Unit, check_plan, read_plan
 from shared.runs.shards import images_are_intact
+from shared.runs.sources import check_same_films, check_trained_images, stale_units
 from shared.store import layout
 from shared.store.interface import ObjectStore
+
+_COMPARED_AT_ONCE = 256
 
 
 class Failure(Record):
@@ -47,10 +51,12 @@ def start(store: ObjectStore, queue: Queue, plan: Plan) -> None:
 
     Raises:
         PlanError: the plan can't be carried out.
+        FilmsChanged: other films were ingested since it was made.
         PreconditionFailed: there is a run of this name already.
         QueueUnavailable: the broker is away; the plan is kept, and the run can be resumed.
     """
     check_plan(plan)
+    check_same_films(store, plan)
     store.put(layout.run_plan(plan.run), plan.model_dump_json(indent=1).encode(), if_absent=True)
     try:
         _enqueue_from(store, queue, plan, STAGES[0])
@@ -104,8 +110,11 @@ def resume(store: ObjectStore, queue: Queue, run: str, *, verify: bool = False) 
 
     Raises:
         RunNotFound: there is no such run.
+        FilmsChanged: the data set holds other films than those of the run; or, with `verify`, its jobs were trained on
+            others.
     """
     plan = read_plan(store, run)
+    check_same_films(store, plan)
     store.delete(layout.cancelled(run))
     damaged = {unit[:2]: unit for stage in SHARDED for unit in _damaged(store, plan, stage)} if verify else {}
     for failure in failures(store, run):
@@ -113,6 +122,8 @@ def resume(store: ObjectStore, queue: Queue, run: str, *, verify: bool = False) 
             store.delete(layout.failure(run, failure.stage, failure.film or failure.unit))
     for unit in damaged.values():
         store.delete(unit.done_key)
+    if verify and not damaged:
+        check_trained_images(store, plan)
     return _enqueue_from(store, queue, plan, STAGES[0])
 
 
@@ -123,8 +134,10 @@ def retry(store: ObjectStore, queue: Queue, run: str) -> int:
 
     Raises:
         RunNotFound: there is no such run.
+        FilmsChanged: the data set holds other films than those of the run.
     """
     plan = read_plan(store, run)
+    check_same_films(store, plan)
     queue.forget_tries(run)
     for failure in failures(store, run):
         if failure.film is None:
@@ -150,6 +163,7 @@ def is_cancelled(store: ObjectStore, run: str) -> bool:
 
 
 def _damaged(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
+    """Yield the finished shards with an image that is damaged or missing, and those of another source."""
     for unit in plan.units(stage):
         try:
             if not images_are_intact(store, Shard.model_validate_json(store.get(unit.done_key))):
@@ -181,7 +195,18 @@ def failures(store: ObjectStore, run: str) -> list[Failure]:
 
 
 def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
-    """The units of a stage that are not done, in the order of their keys. What is done is listed once."""
+    """The units of a stage that are not done, in the order of their keys. What is done is listed once.
+
+    What was made from something else than what is there now is not done.
+    """
+    compared = _with_presence(store, plan, stage)
+    while chunk := list(islice(compared, _COMPARED_AT_ONCE)):
+        stale = set(stale_units(store, plan, stage, [unit for unit, there in chunk if there]))
+        yield from (unit for unit, there in chunk if not there or unit in stale)
+
+
+def _with_presence(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[tuple[Unit, bool]]:
+    """Yield the units of a stage in the order of their keys, each with whether its object is there."""
     units = plan.units(stage)
     present: Iterator[str] | None = None
     if stage not in SHARDED:
@@ -192,8 +217,7 @@ def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit
             key = next(present, None)
         while key is not None and key < unit.done_key:
             key = next(present, None)
-        if key != unit.done_key:
-            yield unit
+        yield unit, key == unit.done_key
 
 
 def list_runs(store: ObjectStore) -> list[str]:

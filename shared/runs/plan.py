@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from pydantic import Field
+
 from shared import __version__
 from shared.domain.films import Dataset, check_enough_patients
 from shared.domain.records import Record
@@ -58,6 +60,7 @@ class Plan(Record):
     weights: dict[Network, str]
     promote: tuple[Network, ...]
     only_if_better: bool = False
+    films_sha256: str = Field("", description="digest of what is known of the data set's films; '' before 0.2")
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -200,4 +203,5 @@ def make_plan(dataset: Dataset, profile: Profile, choices: RunOptions) -> Plan:
         weights={network: choices.weights.get(network, SCRATCH) for network in choices.networks},
         promote=tuple(choices.promote),
         only_if_better=choices.only_if_better,
+        films_sha256=dataset.sha256,
     )

@@ -1,14 +1,19 @@
 """Where a run stands: what is done and how fast, from the store; what waits and what is in hand, from the broker."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
+from shared.domain.films import Dataset
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, QueueUnavailable
 from shared.modelling.network_table import as_network
 from shared.queue.messages import STAGES, Queue, QueueDepth, Stage
 from shared.runs.pipeline import Failure, failures, is_cancelled
 from shared.runs.plan import SHARDED, Plan, read_plan
+from shared.runs.sources import READERS, films_changed, is_stale, source_key, stored_dataset
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -48,7 +53,8 @@ class StageStatus(Record):
 
 class RunStatus(Record):
     """A run as the store and the broker tell it. `jobs` holds the training jobs that have begun and are not done,
-    `finished_jobs` the names of those that are; `queue` is None where the broker was not asked or does not answer."""
+    `finished_jobs` the names of those that are; `queue` is None where the broker was not asked or does not answer.
+    `films_changed`: the data set holds other films by now, so the run can't go on."""
 
     run: str
     dataset: str
@@ -59,6 +65,7 @@ class RunStatus(Record):
     jobs: dict[str, JobProgress]
     finished_jobs: frozenset[str]
     queue: QueueDepth | None
+    films_changed: bool = False
 
     @property
     def current(self) -> StageStatus | None:
@@ -78,8 +85,9 @@ def read_status(store: ObjectStore, run: str, queue: Queue | None = None) -> Run
     failed = tuple(failures(store, run))
     stages, jobs, finished_jobs = [], {}, frozenset[str]()
     aside = 0
+    dataset, changed = stored_dataset(store, plan), films_changed(store, plan)
     for stage in STAGES:
-        done, rate = _done(store, plan, stage)
+        done, rate = _done(store, plan, stage, None if changed else dataset)
         given_up = sum(failure.stage == stage and failure.film is None for failure in failed)
         aside += sum(failure.stage == stage and failure.film is not None for failure in failed)
         current = _sharded(plan, stage, len(done), rate, aside) if stage in SHARDED else _long(plan, stage, len(done))
@@ -98,18 +106,50 @@ def read_status(store: ObjectStore, run: str, queue: Queue | None = None) -> Run
         jobs=jobs,
         finished_jobs=finished_jobs,
         queue=_depth(queue),
+        films_changed=changed,
     )
 
 
-def _done(store: ObjectStore, plan: Plan, stage: Stage) -> tuple[list[str], float | None]:
+def _done(store: ObjectStore, plan: Plan, stage: Stage, dataset: Dataset | None) -> tuple[list[str], float | None]:
     """The names of the units that are done, and how many were done a second in the last minute."""
     names = {unit.done_key: unit.name for unit in plan.units(stage)}
     if not names:
         return [], None
     found = [(entry.modified, entry.key) for entry in store.entries(plan.done_prefix(stage)) if entry.key in names]
+    if stage in SHARDED and dataset:
+        found = _of_these_films(store, plan, stage, dataset, names, found)
     recent = [modified for modified, _ in found if modified > time.time() - _RATE_WINDOW_S]
     span = time.time() - min(recent) if len(recent) > 1 else 0.0
     return [names[key] for _, key in found], len(recent) / span if span > 0 else None
+
+
+def _of_these_films(
+    store: ObjectStore,
+    plan: Plan,
+    stage: Stage,
+    dataset: Dataset,
+    names: dict[str, str],
+    found: list[tuple[float, str]],
+) -> list[tuple[float, str]]:
+    """Leave out the shards of earlier runs that were made from other films. Those of this run need no look."""
+    began = datetime.fromisoformat(plan.created).timestamp()
+    earlier = [(modified, key) for modified, key in found if modified < began]
+    if not earlier:
+        return found
+
+    def stale(shard: tuple[float, str]) -> bool:
+        modified, key = shard
+        return _was_stale(store, source_key(plan, dataset, stage, names[key]), key, modified)
+
+    with ThreadPoolExecutor(READERS) as readers:
+        others = {key for (_, key), is_so in zip(earlier, readers.map(stale, earlier), strict=True) if is_so}
+    return [shard for shard in found if shard[1] not in others]
+
+
+@lru_cache(maxsize=200_000)
+def _was_stale(store: ObjectStore, source: str | None, done: str, _modified: float) -> bool:
+    """Look at each version of a shard once: a run is shown again and again."""
+    return is_stale(store, source, done)
 
 
 def _sharded(plan: Plan, stage: Stage, done: int, rate: float | None, aside: int) -> StageStatus:

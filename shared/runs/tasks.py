@@ -14,7 +14,7 @@ from shared.queue.unit_task import UnitTask
 from shared.runs import pipeline
 from shared.runs.plan import Plan, Unit, read_plan
 from shared.runs.shards import ShardStage, do_shard, is_intact
-from shared.settings import WorkerSettings, settings
+from shared.runs.sources import check_same_films, stale_units
 from shared.store import layout
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
@@ -50,6 +50,7 @@ class StageTask(UnitTask[PlannedUnit]):
 
     def load(self, store: ObjectStore, message: Message) -> PlannedUnit:
         plan = read_plan(store, message.run)
+        check_same_films(store, plan)
         return PlannedUnit(plan, plan.find(self.stage, message.unit))
 
     def done_key(self, unit: PlannedUnit) -> str:
@@ -66,10 +67,15 @@ class StageTask(UnitTask[PlannedUnit]):
 
 
 class ShardTask(StageTask):
-    """Do the shards of a stage film by film; films that fail every time are set aside."""
+    """Do the shards of a stage film by film; films that fail every time are set aside.
 
-    def __init__(self, way: ShardStage[Any]) -> None:
+    Args:
+        retries: of a film that fails.
+    """
+
+    def __init__(self, way: ShardStage[Any], retries: int) -> None:
         super().__init__(way.stage)
+        self._retries = retries
         self._way = replace(way, work=self._work_and_count)
         self._work = way.work
         metrics.FILMS.labels(way.stage)
@@ -80,7 +86,7 @@ class ShardTask(StageTask):
 
     def execute(self, store: ObjectStore, broker: Broker, unit: PlannedUnit, _stopping: Callable[[], bool]) -> None:
         plan, shard = unit.plan, unit.unit.name
-        aside = do_shard(self._way, store, plan, shard, broker, settings(WorkerSettings).task_retries + 1)
+        aside = do_shard(self._way, store, plan, shard, broker, self._retries + 1)
         pipeline.set_aside(store, plan, shard, aside)
         metrics.FILMS_SET_ASIDE.labels(self.stage).inc(len(aside))
 
@@ -96,21 +102,29 @@ class JobTask(StageTask):
     Args:
         job: the service's own function.
         is_intact: whether the output of a finished unit, given by its name, is whole.
+        retries: of a job whose workers died.
     """
 
     def __init__(
-        self, stage: Stage, job: Callable[[ClaimedJob], None], is_intact: Callable[[ObjectStore, Plan, str], bool]
+        self,
+        stage: Stage,
+        job: Callable[[ClaimedJob], None],
+        is_intact: Callable[[ObjectStore, Plan, str], bool],
+        retries: int,
     ) -> None:
         super().__init__(stage)
+        self._retries = retries
         self._job, self._is_intact = job, is_intact
 
     def is_done(self, store: ObjectStore, unit: PlannedUnit) -> bool:
-        return super().is_done(store, unit) and self._is_intact(store, unit.plan, unit.unit.name)
+        if not super().is_done(store, unit) or any(stale_units(store, unit.plan, self.stage, [unit.unit])):
+            return False
+        return self._is_intact(store, unit.plan, unit.unit.name)
 
     def execute(self, store: ObjectStore, _broker: Broker, unit: PlannedUnit, stopping: Callable[[], bool]) -> None:
         plan, name = unit.plan, unit.unit.name
         with claimed(store, layout.claim(plan.run, self.stage, name), unit.unit.done_key) as fenced:
-            if fenced.claim.deaths > settings(WorkerSettings).task_retries:
+            if fenced.claim.deaths > self._retries:
                 raise WorkerLost(
                     f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"
                 )

@@ -10,7 +10,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import MammoError, StoreMisconfigured, StoreUnavailable
-from shared.settings import StoreSettings, settings
+from shared.settings import StoreSettings, read_settings
 
 
 def ensure_bucket(config: StoreSettings) -> str:
@@ -20,7 +20,7 @@ def ensure_bucket(config: StoreSettings) -> str:
         StoreMisconfigured: the store is not a bucket, or the credentials do not permit its use.
         StoreUnavailable: the server can't be reached.
     """
-    address = urlsplit(config.store)
+    address = urlsplit(config.url)
     name, region = address.netloc, config.s3_region
     if address.scheme != "s3" or not name:
         raise StoreMisconfigured(
@@ -46,6 +46,6 @@ def ensure_bucket(config: StoreSettings) -> str:
 
 if __name__ == "__main__":
     try:
-        print(ensure_bucket(settings(StoreSettings)))
+        print(ensure_bucket(read_settings(StoreSettings)))
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from None

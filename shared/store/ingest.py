@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.datasets.sources import FilmSource
-from shared.domain.films import Dataset, FilmShard, Manifest, describe
+from shared.datasets.entries import FilmSource, read_manifest
+from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe
 from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -44,7 +44,7 @@ def ingest(
         DatasetError: the source is invalid, or other films are stored under this name.
     """
     layout.check_name("data set", dataset)
-    manifest = source.manifest(dataset, lambda done: progress("checking films", done, 0))
+    manifest = read_manifest(source, dataset, lambda done: progress("checking films", done, 0))
     description = describe(manifest)
     with suppress(ObjectNotFound):
         description = _same(read_dataset(store, dataset), description)
@@ -62,13 +62,14 @@ def _write_films(
         DatasetError: a film has changed meanwhile.
     """
     present = set(store.list(layout.raw_films(dataset.dataset, dataset.content)))
-    digests, written = {film.id: film.sha256 for film in manifest.films}, 0
-    for done, image in enumerate(source.images(), 1):
-        key = film_key(dataset, image.film)
-        if hashlib.sha256(image.data).hexdigest() != digests[image.film]:
-            raise DatasetError(image.name, "changed during ingestion; start again")
+    films, written = {film.id: film for film in manifest.films}, 0
+    for done, entry in enumerate(source.entries(), 1):
+        film, data = films[entry.id], source.files.read(entry.file)
+        key = film_key(dataset, film)
+        if hashlib.sha256(data).hexdigest() != film.sha256:
+            raise DatasetError(entry.file.name, "changed during ingestion; start again")
         if key not in present:
-            store.put(key, image.data)
+            store.put(key, data)
             written += 1
         progress("storing films", done, len(manifest.films))
     return written
@@ -95,15 +96,15 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
     return _same(stored, dataset)
 
 
-def _same(stored: Dataset, wanted: Dataset) -> Dataset:
+def _same(stored: Dataset, new: Dataset) -> Dataset:
     """Return `stored` if it has the same films.
 
     Raises:
         DatasetError: it has other films.
     """
-    if stored.model_copy(update={"content": wanted.content}) != wanted:
+    if stored.model_copy(update={"content": new.content}) != new:
         raise DatasetError(
-            f"data set '{wanted.dataset}'", "the store holds other films under this name; choose another name"
+            f"data set '{new.dataset}'", "the store holds other films under this name; choose another name"
         )
     return stored
 
@@ -136,12 +137,20 @@ def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
     names = shard_names(description.films, description.shard_films)
     shards = [FilmShard.model_validate_json(store.get(shard_key(description, name))) for name in names]
     films = tuple(film for shard in shards for film in shard.films)
-    return Manifest(dataset=dataset, synthetic=description.synthetic, films=films)
+    return Manifest(
+        dataset=dataset,
+        synthetic=description.synthetic,
+        terms=description.terms,
+        labelling=description.labelling,
+        films=films,
+    )
 
 
-def film_key(dataset: Dataset, film: str) -> str:
+def film_key(dataset: Dataset, film: Film) -> str:
     """Return the key of a film of an ingested data set."""
-    return layout.raw_film(dataset.dataset, dataset.content, film)
+    if film.key is not None:
+        return f"{layout.raw(dataset.dataset)}{film.key}"
+    return layout.raw_film(dataset.dataset, dataset.content, film.id)
 
 
 def shard_key(dataset: Dataset, shard: str) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from shared.domain.records import Record
 from shared.errors import ModelCorrupt, ModelNotFound, ObjectNotFound, PreconditionFailed, PromotionRefused
 from shared.modelling.card import ModelCard
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -228,7 +228,7 @@ def history(store: ObjectStore, network: str) -> list[AliasMove]:
 
 def _in_use(
     store: ObjectStore, card: ModelCard, version: str
-) -> tuple[ModelCard, tuple[Predictions, Predictions] | None]:
+) -> tuple[ModelCard, tuple[FoldPredictions, FoldPredictions] | None]:
     """Read the card of the version in production and both versions' predictions.
 
     Raises:
@@ -245,11 +245,11 @@ def _in_use(
         ) from error
 
 
-def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[Predictions, Predictions] | None:
+def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[FoldPredictions, FoldPredictions] | None:
     """Read both versions' predictions of their held-out films; None if one has none."""
     if any(PREDICTIONS not in card.files for card in cards):
         return None
-    one, other = (Predictions.model_validate_json(read_file(store, card, PREDICTIONS)) for card in cards)
+    one, other = (FoldPredictions.model_validate_json(read_file(store, card, PREDICTIONS)) for card in cards)
     return one, other
 
 

@@ -9,10 +9,10 @@ from shared.store.interface import ObjectStore
 
 def open_store(settings: StoreSettings) -> ObjectStore:
     """Open the store named by `MAMMO_STORE`."""
-    if settings.store.startswith("s3://"):
+    if settings.url.startswith("s3://"):
         from shared.store.s3 import S3Store  # noqa: PLC0415  boto3 takes 0.3 s to import and a directory needs none
 
         return S3Store.from_settings(settings)
-    directory = DirectoryStore(Path(settings.store))
+    directory = DirectoryStore(Path(settings.url))
     directory.discard_partial("")
     return directory

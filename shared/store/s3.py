@@ -63,7 +63,7 @@ class S3Store:
 
         They come from the environment, a profile, or the role of the instance or pod.
         """
-        address = urlsplit(settings.store)
+        address = urlsplit(settings.url)
         config = Config(
             connect_timeout=5,
             read_timeout=READ_TIMEOUT,
@@ -88,8 +88,8 @@ class S3Store:
 
     def read(self, key: str) -> StoredObject:
         with self._translated(key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-            return StoredObject(answer["Body"].read(), answer["ETag"])
+            response = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            return StoredObject(response["Body"].read(), response["ETag"])
 
     def get(self, key: str) -> bytes:
         return self.read(key).data
@@ -100,8 +100,8 @@ class S3Store:
             with self._translated(key):
                 if len(data) > LARGE and not conditions:
                     return self._put_in_parts(self._prefix + key, data)
-                answer = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
-                return str(answer["ETag"])
+                response = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
+                return str(response["ETag"])
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if conditions and code in _UNCONDITIONAL:

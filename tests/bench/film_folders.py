@@ -1,8 +1,8 @@
 """Read folders of real films with truth: which film shows what, and where its breast and its muscle are.
 
-A folder of the first form has `index.csv` (columns id, group, file, view, chest_wall_side), `truth/ID_breast.png` and
+A folder of the first layout has `index.csv` (columns id, group, file, view, chest_wall_side), `truth/ID_breast.png` and
 `truth/ID_pectoral.png`, 8 bit, 255 inside, of the film's aspect and any size; rows of group `negative` are images that
-are no mammograms. One of the second form is MIAS (`png/mdbNNN.png`), with masks where `MAMMO_TEST_MIAS_MASKS` says.
+are no mammograms. One of the second layout is MIAS (`png/mdbNNN.png`), with masks where `MAMMO_TEST_MIAS_MASKS` says.
 """
 
 import csv
@@ -51,7 +51,7 @@ def real_films(folder: Path) -> list[RealFilm]:
         return _indexed(folder)
     if (folder / "png").is_dir():
         return _mias(folder)
-    raise SystemExit(f"{folder} has neither index.csv nor png/; see tests/bench/film_folders.py for the form")
+    raise SystemExit(f"{folder} has neither index.csv nor png/; see tests/bench/film_folders.py for the layout")
 
 
 def _indexed(folder: Path) -> list[RealFilm]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from shared.datasets.mias import parse_info
 from shared.datasets.phantom import EDGE
 from shared.datasets.synthetic import draw
-from shared.domain.films import Lesion
+from shared.domain.lesions import Lesion
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import to_8bit
 

@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 
 from shared.modelling.profiles import PROFILES
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.runs import pipeline
 from shared.runs.plan import Plan, RunOptions, make_plan
-from shared.settings import settings
+from shared.settings import QueueSettings, read_settings
 from shared.store.ingest import read_dataset
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -23,12 +22,12 @@ def start(store: ObjectStore, dataset: str) -> Plan:
         PROFILES["test"],
         RunOptions(networks=("modified_cnn",), protocols=("paper",), weights={}, promote=(), seed=1),
     )
-    pipeline.start(store, Broker(make_app(settings()), connect(settings()), patient=False), plan)
+    pipeline.start(store, Broker.open(read_settings(QueueSettings).broker), plan)
     return plan
 
 
 def main(dataset: str) -> None:
-    store, before = open_store(settings()), _memory_mb()
+    store, before = open_store(read_settings(QueueSettings).store), _memory_mb()
     began = time.perf_counter()
     run = start(store, dataset).run
     seconds = time.perf_counter() - began

@@ -1,6 +1,6 @@
 """Judge gate, orientation, view and outlines on a folder of real films with truth, by group of films.
 
-The form of the folder is that of `film_folders.py`. Prints tables and writes a sheet of the films that are worst.
+The layout of the folder is that of `film_folders.py`. Prints tables and writes a sheet of the films that are worst.
 """
 
 import argparse

@@ -25,7 +25,7 @@ from shared.domain.records import Label
 from shared.local.commands import ROOT
 from shared.queue.messages import Stage
 from shared.runs.plan import Plan, read_plan
-from shared.settings import settings
+from shared.settings import StoreSettings, read_settings
 from shared.store import layout
 from shared.store.ingest import write_manifests
 from shared.store.interface import ObjectStore
@@ -43,7 +43,7 @@ def main() -> None:
     with FaultyS3() as server, running_broker() as url:
         os.environ |= {"MAMMO_S3_ENDPOINT_URL": server.url, "MAMMO_REDIS_URL": url}
         boto3.client("s3", endpoint_url=server.url, region_name="us-east-1").create_bucket(Bucket="bench")
-        store = open_store(settings())
+        store = open_store(read_settings(StoreSettings))
         _store_films(store, "many", FILMS)
         _store_films(store, "few", SCALING_FILMS)
         run = _measure_planner(server)
@@ -95,7 +95,6 @@ def _measure_throughput(store: ObjectStore) -> None:
     for count in WORKERS:
         with running_broker() as url:
             os.environ["MAMMO_REDIS_URL"], large = url, os.environ["MAMMO_REDIS_URL"]
-            settings.cache_clear()
             plan = start(store, "few")
             with _workers(count, SECONDS_A_FILM):
                 _wait(store, plan, "augment", plan.count("augment"))
@@ -103,7 +102,6 @@ def _measure_throughput(store: ObjectStore) -> None:
             for unit in plan.units("augment"):
                 store.delete(unit.done_key)
             os.environ["MAMMO_REDIS_URL"] = large
-            settings.cache_clear()
         alone = alone or rate
         ratio = rate / alone
         print(f"  {count} workers: {rate:6.1f} films/s, {ratio:.2f} times one worker ({ratio / count:.0%} of linear)")

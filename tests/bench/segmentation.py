@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shared.domain.films import Lesion
+from shared.domain.lesions import Lesion
 from shared.errors import NotAMammogram
 from shared.imaging.segmentation.segment import segment
 from tests.bench.outlined import Case, Grey, cases

@@ -5,17 +5,17 @@ import os
 import time
 
 from shared.domain.films import Film, FilmShard, Variant
-from shared.queue.celery_app import make_app
+from shared.queue.process import WorkerProcess
 from shared.queue.worker import register
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
-from shared.settings import settings
+from shared.settings import WorkerProcessSettings, read_settings
 from shared.store.ingest import read_dataset, shard_key
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
 
-app = make_app(settings())
+_process = WorkerProcess(read_settings(WorkerProcessSettings))
 _SECONDS = float(os.environ["BENCH_SECONDS_A_FILM"])
 
 
@@ -31,7 +31,10 @@ def sleep(_files: ObjectAccess, _plan: Plan, _film: Film) -> list[Variant]:
 
 
 register(
-    app,
-    ShardTask(ShardStage("augment", lambda plan: plan.augmentation.id, read_films, sleep)),
-    ShardTask(ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_films, sleep)),
+    _process,
+    ShardTask(ShardStage("augment", lambda plan: plan.augmentation.id, read_films, sleep), retries=4),
+    ShardTask(ShardStage("segment", lambda plan: plan.augmentation.segmented_id, read_films, sleep), retries=4),
 )
+_process.listen()
+app = _process.app
+"""What `celery -A tests.bench.sleeping` runs."""

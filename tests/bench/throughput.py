@@ -27,17 +27,16 @@ import psutil
 
 from services.augment.core import apply_transform, draw_transform
 from services.segment.core import segment_image
-from shared import settings
 from shared.allocator import keep_freed_memory
 from shared.domain.films import Film, Manifest, describe
 from shared.domain.records import Label
 from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.local.commands import ROOT, worker_command
 from shared.modelling.profiles import PROFILES, Profile
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.runs import pipeline
 from shared.runs.plan import RunOptions, make_plan
+from shared.settings import QueueSettings, read_settings
 from shared.store import layout
 from shared.store.ingest import film_key, write_manifests
 from shared.store.interface import ObjectStore
@@ -112,9 +111,8 @@ def measure_workers(location: str, pgms: list[bytes]) -> Rates:
     """A run from its start to the end of its second stage; the workers are ready before it starts."""
     with running_broker() as url, tempfile.TemporaryDirectory() as folder:
         os.environ |= {"MAMMO_STORE": location, "MAMMO_REDIS_URL": url}
-        settings.settings.cache_clear()
-        config = settings.settings()
-        store, queue = open_store(config), Broker(make_app(config), connect(config), patient=False)
+        settings = read_settings(QueueSettings)
+        store, queue = open_store(settings.store), Broker.open(settings.broker)
         dataset = describe(store_films(store, pgms))
         profile = Profile(**{**dict(PROFILES["test"]), "augmentation": RECIPE})
         plan = make_plan(
@@ -146,8 +144,8 @@ def store_films(store: ObjectStore, pgms: list[bytes]) -> Manifest:
         )  # fmt: skip
     manifest = Manifest(dataset="films", synthetic=True, films=tuple(records))
     dataset = describe(manifest)
-    for film, data in files.items():
-        store.put(film_key(dataset, film), data)
+    for record in records:
+        store.put(film_key(dataset, record), files[record.id])
     write_manifests(store, dataset, manifest)
     return manifest
 

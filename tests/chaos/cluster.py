@@ -23,8 +23,7 @@ from pydantic import SecretStr
 from shared.local import broker
 from shared.local.commands import ROOT, worker_command
 from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
-from shared.settings import Settings
+from shared.settings import BrokerSettings
 from shared.store.s3 import S3Store
 from tests.support.servers import Fault, FaultyS3
 
@@ -97,13 +96,8 @@ class Cluster:
         return boto3.client("s3", endpoint_url=self.store_server.url, region_name="us-east-1")
 
     @property
-    def settings(self) -> Settings:
-        return Settings(
-            _env_file=None,
-            store="s3://chaos",
-            s3_endpoint_url=self.store_server.url,
-            redis_url=SecretStr(self._config.url),
-        )
+    def settings(self) -> BrokerSettings:
+        return BrokerSettings(redis_url=SecretStr(self._config.url))
 
     def empty_store(self) -> S3Store:
         """The store of the workers, with nothing in it."""
@@ -113,7 +107,7 @@ class Cluster:
         return store
 
     def queue(self) -> Broker:
-        return Broker(make_app(self.settings), connect(self.settings), patient=False)
+        return Broker.open(self.settings)
 
     @property
     def redis(self) -> "redis.Redis":

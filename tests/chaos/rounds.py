@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.datasets.mias import Source, read_manifest
+from shared.datasets.entries import read_manifest
+from shared.datasets.mias import Source
 from shared.domain.films import Dataset, Manifest, describe
 from shared.errors import MammoError
 from shared.modelling.profiles import PROFILES
@@ -48,15 +49,15 @@ class Outcome:
 def read_films(folder: Path) -> Films:
     source = Source(folder)
     manifest = read_manifest(source, "films", lambda _: None)
-    return Films(manifest, describe(manifest), {image.film: image.data for image in source.images()})
+    return Films(manifest, describe(manifest), {entry.id: source.files.read(entry.file) for entry in source.entries()})
 
 
 def begin(cluster: Cluster, films: Films) -> tuple[ObjectStore, Plan]:
     """Stores the films in an empty store and makes a plan over them: small shards, four epochs, one network."""
     cluster.redis.flushall()
     store = cluster.empty_store()
-    for film, data in films.files.items():
-        store.put(film_key(films.dataset, film), data)
+    for film in films.manifest.films:
+        store.put(film_key(films.dataset, film), films.files[film.id])
     dataset = films.dataset.model_copy(update={"shard_films": _SHARD_FILMS})
     write_manifests(store, dataset, films.manifest)
     plan = make_plan(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from shared.local.commands import ROOT
-from shared.settings import Settings
+from shared.settings import ServingSettings
 from tests.support.manifests import compose
+from tests.support.settings import VARIABLES
 
 DOCKER = ROOT / "deploy" / "docker"
 HADOLINT = ROOT / ".venv-deploy" / "bin" / "hadolint"
@@ -16,18 +17,18 @@ PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").
 DOCKERFILES = sorted([*DOCKER.rglob("Dockerfile"), *(ROOT / "tests").rglob("Dockerfile")])
 MADE_BY_THE_READER = "deploy/k8s/overlays/mine"
 SET_ELSEWHERE = {
-    "api_key",  # for commands; by the service `cli`
-    "serve_host",  # by the images: what they listen on is theirs to say
-    "serve_port",
-    "metrics_host",
-    "metrics_port",
-    "worker_idle_s",  # for autoscalers; compose would start the worker again
+    "MAMMO_API_KEY",  # for commands; by the service `cli`
+    "MAMMO_SERVE_HOST",  # by the images: what they listen on is theirs to say
+    "MAMMO_SERVE_PORT",
+    "MAMMO_METRICS_HOST",
+    "MAMMO_METRICS_PORT",
+    "MAMMO_WORKER_IDLE_S",  # for autoscalers; compose would start the worker again
 }
 
 
 def test_every_setting_reaches_the_containers_and_nothing_else_does() -> None:
     passed = set(compose()["x-mammo-environment"]) - {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    assert passed == {f"MAMMO_{name.upper()}" for name in set(Settings.model_fields) - SET_ELSEWHERE}
+    assert passed == set(VARIABLES) - SET_ELSEWHERE
 
 
 def test_every_variable_of_compose_is_in_the_example() -> None:
@@ -38,7 +39,7 @@ def test_every_variable_of_compose_is_in_the_example() -> None:
 
 
 def test_every_setting_that_a_file_of_the_deployment_names_exists() -> None:
-    known = {f"MAMMO_{name.upper()}" for name in Settings.model_fields}
+    known = set(VARIABLES)
     files = [ROOT / "docker-compose.yml", ROOT / ".env.example", *(ROOT / "deploy").rglob("*")]
     for file in files:
         if file.is_file() and "__pycache__" not in file.parts:
@@ -65,7 +66,7 @@ def test_every_container_is_bounded_and_has_no_more_rights_than_it_needs() -> No
 def test_the_inference_service_has_memory_for_the_requests_that_it_holds() -> None:
     """Model, films at work and /tmp took 900 MB in `tests.load.exams`; requests come on top of that."""
     service = compose()["services"]["inference"]
-    in_hand_mb = Settings.model_fields["serve_in_hand_mb"].default
+    in_hand_mb = ServingSettings().in_hand_mb
     assert service["mem_limit"] == "2g"
     assert in_hand_mb + 1024 <= 2048
     assert service["tmpfs"] == ["/tmp:size=512m"]  # noqa: S108  the container's

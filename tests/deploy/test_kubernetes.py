@@ -13,7 +13,7 @@ import yaml
 
 from shared.local.commands import ROOT
 from shared.queue.messages import QUEUES
-from shared.settings import Settings
+from shared.settings import ServingSettings
 from tests.deploy.judges import TOOLS, complaints, with_tools
 from tests.support.manifests import (
     COMPONENTS,
@@ -29,6 +29,7 @@ from tests.support.manifests import (
     render,
 )
 from tests.support.series import exported
+from tests.support.settings import VARIABLES
 
 DOCUMENTED = ROOT / "docs" / "how-to" / "kubernetes.md"
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|[KMGT]i?)?")
@@ -194,8 +195,8 @@ def _secrets_asked_for(manifests: list[Manifest]) -> Iterator[tuple[str, str]]:
 
 
 def test_variables_are_settings_and_none_that_is_needed_is_missing(rendered: dict[str, list[Manifest]]) -> None:
-    known = {f"MAMMO_{field.upper()}" for field in Settings.model_fields}
-    required = {f"MAMMO_{field.upper()}" for field, info in Settings.model_fields.items() if info.is_required()}
+    known = set(VARIABLES)
+    required = {name for name, field in VARIABLES.items() if field.is_required()}
     others = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "METRICS_KEY"}
     for choice, manifests in rendered.items():
         settings = next(_settings(manifests), {"MAMMO_STORE"})  # the Job that retrains takes those of the base
@@ -228,10 +229,10 @@ def test_the_inference_service_has_memory_for_the_requests_that_it_holds_and_the
     """Model, films at work and /tmp, which is in memory, took 900 MB in `tests.load.exams`."""
     limits = (K8S / "base" / "inference.yaml").read_text()
     (memory,) = re.findall(r"limits: {.*memory: (\d+)Mi", limits)
-    assert int(memory) >= Settings.model_fields["serve_in_hand_mb"].default + 1024
+    assert int(memory) >= ServingSettings().in_hand_mb + 1024
     ingress = (K8S / "components" / "ingress" / "ingress.yaml").read_text()
     (body,) = re.findall(r"proxy-body-size: (\d+)m", ingress)
-    assert int(body) > Settings.model_fields["max_request_mb"].default
+    assert int(body) > ServingSettings().max_request_mb
 
 
 def _number(quantity: str | int) -> float:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from shared.local.commands import ROOT
-from shared.settings import Settings
+from shared.settings import ServingSettings
 from shared.store import layout
 from tests.support.policies import BUCKET, POLICIES, allows, statements
 
@@ -25,7 +25,7 @@ def test_each_account_of_kubernetes_has_one() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_they_name_prefixes_of_the_layout_alone(role: str) -> None:
-    inbox = str(Settings.model_fields["batch_prefix"].default)
+    inbox = ServingSettings().batch_prefix
     for statement in statements(role):
         for resource in statement["Resource"]:
             prefix = resource.removeprefix(f"{BUCKET}/").partition("*")[0]

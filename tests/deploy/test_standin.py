@@ -10,12 +10,11 @@ from pathlib import Path
 import boto3
 import pytest
 import requests
-from pydantic import SecretStr
 
 from shared.errors import PreconditionFailed
 from shared.local.broker import free_port
 from shared.local.commands import ROOT
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store.bucket import ensure_bucket
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -58,7 +57,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def store(server: Server) -> ObjectStore:
-    settings = Settings(store="s3://films", redis_url=SecretStr("redis://nowhere"), s3_endpoint_url=server.url)
+    settings = StoreSettings(url="s3://films", s3_endpoint_url=server.url)
     assert ensure_bucket(settings) == "created bucket films"
     return open_store(settings)
 

@@ -24,9 +24,9 @@ from shared.api.predictions import (
 )
 from shared.datasets.phantom import SyntheticFilm, render
 from shared.domain.records import CLASSES, Label
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPoint, verdict
 from shared.modelling.card import ModelCard
-from shared.modelling.metrics import Interval
 from tests.support.builders import model_card
 
 FILM = render(np.random.default_rng(7), "right", "G", Label.MALIGNANT)

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 import requests
 import yaml
-from pydantic import SecretStr
 
 from shared.datasets.phantom import render as render_film
 from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_png
 from shared.local.commands import ROOT
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store.api_keys import add_key, describe_key
 from shared.store.bucket import ensure_bucket
 from shared.store.interface import ObjectStore
@@ -74,7 +73,7 @@ def store(engine: None) -> Iterator[ObjectStore]:
     """With a bucket and a key, as the Job `set-up` leaves it."""
     address = f"http://{docker('port', HOST, '7070').splitlines()[0]}"
     wait_until(lambda: _status(f"{address}/moto-api/") == 200, 30)
-    settings = Settings(store="s3://mammostack", redis_url=SecretStr("redis://nowhere"), s3_endpoint_url=address)
+    settings = StoreSettings(url="s3://mammostack", s3_endpoint_url=address)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "tests")

@@ -17,7 +17,6 @@ import pytest
 import redis
 import requests
 import torch
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from services.train.fitting.serialise import network_to_bytes
@@ -32,7 +31,7 @@ from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.local import broker
 from shared.local.commands import ROOT, inference_command, worker_command
 from shared.modelling.networks import build
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store import layout, models
 from shared.store.api_keys import new_key
 from shared.store.interface import ObjectStore
@@ -105,17 +104,11 @@ def place(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
             "MAMMO_SERVE_NETWORK": NETWORK,
             "MAMMO_SERVE_PORT": str(port),
             "MAMMO_API_KEY": KEY,
+            "MAMMO_API_KEY_SCOPES": "predict,metrics,admin",
             "MAMMO_MAX_IMAGE_MB": "2",
             "PYTHONPATH": str(ROOT),
         }
-        store = open_store(
-            Settings(
-                _env_file=None,
-                store=environment["MAMMO_STORE"],
-                redis_url=SecretStr(url),
-                s3_endpoint_url=s3_endpoint,
-            )
-        )
+        store = open_store(StoreSettings(url=environment["MAMMO_STORE"], s3_endpoint_url=s3_endpoint))
         for version, seed in (("v1", 1), ("v2", 2)):
             torch.manual_seed(seed)
             files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)

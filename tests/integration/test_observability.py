@@ -141,7 +141,7 @@ def _answers(url: str) -> bool:
 
 
 def _work(stack: Stack, films: Path) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     client = InferenceClient(stack.url, stack.key)
     plan = _run(stack, store, films)
     wait_for("loading the model", client.ready, stack.processes)

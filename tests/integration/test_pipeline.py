@@ -48,9 +48,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def finished(stack: Stack, synthetic_films: Path) -> tuple[ObjectStore, Plan]:
     """A finished run of the test profile: the smallest network on S3, all three over the directory."""
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     dataset = ingest(store, Source(synthetic_films), "films").dataset
-    everything = stack.settings.s3_endpoint_url is None
+    everything = stack.settings.store.s3_endpoint_url is None
     plan = make_plan(
         dataset,
         profile("test"),
@@ -109,7 +109,7 @@ def test_the_evaluation_judges_every_film_once_by_the_honest_protocol(finished: 
     assert "leaky" in page
     names = [baseline.name for baseline in evaluation.baselines]
     assert names == (["majority class", "ensemble"] if len(plan.networks) > 1 else ["majority class"])
-    assert "The surest mistakes" in page
+    assert "Most confident errors" in page
     assert store.exists(layout.report_file(plan.run, "mistake-01.png"))
 
 

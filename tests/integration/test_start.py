@@ -17,11 +17,10 @@ from shared.errors import QueueUnavailable
 from shared.local import broker
 from shared.local.commands import ROOT, worker_command
 from shared.modelling.profiles import profile
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.runs import pipeline
 from shared.runs.plan import RunOptions, make_plan
-from shared.settings import Settings
+from shared.settings import BrokerSettings, StoreSettings
 from shared.store.ingest import ingest
 from shared.store.objects import open_store
 from tests.support.servers import Fault, FaultyS3, running_broker, wait_until
@@ -158,8 +157,7 @@ def test_a_broker_that_takes_no_writes_for_a_while_is_waited_for_and_no_message_
     with running_broker() as url, worker(tmp_path, url, str(tmp_path / "store")) as started:
         started.wait_to_say("ready.")
         command: Callable[..., object] = redis.Redis.from_url(url).execute_command
-        config = Settings(_env_file=None, store=str(tmp_path / "store"), redis_url=SecretStr(url))
-        queue = Broker(make_app(config), connect(config), patient=False)
+        queue = Broker.open(BrokerSettings(redis_url=SecretStr(url)))
         parent = psutil.Process(started.process.pid)
         worker_and_children = [parent, *parent.children(recursive=True)]
         for process in worker_and_children:
@@ -188,15 +186,14 @@ def test_a_worker_that_the_store_refuses_in_the_middle_of_a_run_ends_and_its_mes
         monkeypatch.setenv(name, "tests")
     with FaultyS3() as server, running_broker() as url:
         boto3.client("s3", endpoint_url=server.url, region_name="us-east-1").create_bucket(Bucket="refusing")
-        settings = Settings(_env_file=None, store="s3://refusing", redis_url=url, s3_endpoint_url=server.url)
-        store = open_store(settings)
+        store = open_store(StoreSettings(url="s3://refusing", s3_endpoint_url=server.url))
         dataset = ingest(store, Source(synthetic_films), "films").dataset
         plan = make_plan(
             dataset,
             profile("test"),
             RunOptions(networks=("resnet50",), protocols=("paper",), weights={}, promote=(), seed=1),
         )
-        queue = Broker(make_app(settings), connect(settings), patient=False)
+        queue = Broker.open(BrokerSettings(redis_url=url))
         server.fault = lambda method, path: (
             Fault(status=403, code="AccessDenied") if method == "PUT" and "data_augmentation" in path else None
         )

@@ -42,7 +42,7 @@ def plan_over(dataset: Dataset) -> Plan:
 def test_films_that_can_not_be_processed_are_set_aside_with_their_reason_and_come_back_by_retry(
     stack: Stack, synthetic_films: Path
 ) -> None:
-    store: ObjectStore = open_store(stack.settings)
+    store: ObjectStore = open_store(stack.settings.store)
     queue = queue_of(stack)
     dataset = ingest(store, Source(synthetic_films), "damaged").dataset
     key = film_place(store, "mdb003", "damaged")
@@ -70,7 +70,7 @@ def test_films_that_can_not_be_processed_are_set_aside_with_their_reason_and_com
 
 
 def test_every_message_twice_gives_the_same_objects_as_once(stack: Stack, synthetic_films: Path) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     queue = queue_of(stack)
     dataset = ingest(store, Source(synthetic_films), "twice").dataset
     once, twice = plan_over(dataset), plan_over(dataset)
@@ -91,11 +91,11 @@ def test_every_message_twice_gives_the_same_objects_as_once(stack: Stack, synthe
 def test_a_job_that_another_worker_holds_waits_and_is_done_when_that_worker_is_gone(
     stack: Stack, synthetic_films: Path
 ) -> None:
-    store = open_store(stack.settings)
+    store = open_store(stack.settings.store)
     dataset = ingest(store, Source(synthetic_films), "held").dataset
     plan = plan_over(dataset)
     (unit,) = plan.units("train")
-    client = redis.Redis.from_url(stack.settings.redis_url.get_secret_value())
+    client = redis.Redis.from_url(stack.settings.broker.redis_url.get_secret_value())
     with lease(client, unit.done_key, ttl_s=30):
         pipeline.start(store, queue_of(stack), plan)
         log = stack.processes.folder / "logs" / "train.log"

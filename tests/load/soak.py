@@ -22,7 +22,7 @@ import numpy as np
 from services.inference.admission.queueing import IN_HAND
 from shared.imaging.formats.decode import encode_png
 from shared.local.commands import ROOT
-from shared.settings import Settings
+from shared.settings import ServingSettings
 from tests.bench.published import Published, publish
 from tests.bench.sides import MAMMOSTACK, WORKERS, Running, headers, running
 from tests.load.clients import Asked, Job
@@ -120,7 +120,7 @@ def judge(soaked: Soaked) -> list[Finding]:
     wrong = [each for each in in_time if not _is_right(each)]
     lost = [each for each in at_the_end if each.kind != "gone" and each.status == 0]
 
-    waiting = Settings.model_fields["serve_waiting"].default
+    waiting = ServingSettings().waiting
     work_p99 = _percentile([each.worked_s for each in accepted], 99)
     bound = (waiting + IN_HAND * WORKERS) / WORKERS * work_p99
     p50, p99 = (_percentile([each.took_s for each in accepted], percent) for percent in (50, 99))

@@ -65,6 +65,10 @@ ADVICE = {
         "The gate found the version no better, or not comparable.",
         "Read the reason; `--force` overrides it.",
     ),
+    "films-changed": (
+        "A run's data set holds other films by now, or its jobs were trained on others.",
+        "Start a new run with `mammo run`.",
+    ),
     "api": ("The inference service refused the request, or is away.", "Read its problem document; check `--url`."),
     "lease-held": ("Another worker has the unit.", "Nothing: it is tried again."),
     "superseded": ("Another worker has taken the job over.", "Nothing: the other worker finishes it."),

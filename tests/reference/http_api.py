@@ -6,14 +6,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
 from services.inference.app import create_app
 from shared.errors import MammoError
-from shared.settings import Settings
 from tests.reference.errors import ADVICE, errors, retry
 from tests.reference.markdown import page, table
+from tests.support.settings import inference_settings
 
 Json = dict[str, Any]
 PAGES = (
@@ -30,6 +29,7 @@ OF_COMMANDS = {
     "invalid-dataset",
     "invalid-plan",
     "invalid-settings",
+    "films-changed",
     "no-keys",
     "process-died",
     "promotion-refused",
@@ -44,13 +44,7 @@ WORKERS_ALONE = ("services.train", "shared.queue")
 def openapi() -> Json:
     """Return the document as the service serves it."""
     with tempfile.TemporaryDirectory() as folder:
-        config = Settings(
-            _env_file=None,
-            store=str(Path(folder, "store")),
-            redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
-            api_key=SecretStr("mammo_00000000_" + "a" * 40),
-        )
-        app = create_app(config)
+        app = create_app(inference_settings(str(Path(folder, "store")), key="mammo_00000000_" + "a" * 40))
         try:
             return dict(app.test_client().get("/openapi.json").json or {})
         finally:

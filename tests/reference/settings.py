@@ -7,10 +7,11 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from shared.settings import GROUPS, PROCESSES, SettingsGroup
+from shared.settings import GROUPS, PROCESSES
+from shared.settings.processes import ReadSettings, groups_of
 from tests.reference.markdown import page, table
 
-MARK = "# ---- Settings of Mammostack (shared/settings.py), with their defaults "
+MARK = "# ---- Settings of Mammostack (shared/settings/), with their defaults "
 
 
 def settings_page() -> str:
@@ -21,12 +22,12 @@ def settings_page() -> str:
     ]
     for group in GROUPS:
         rows = [
-            (f"`{variable(name)}`", type_name(info), default_text(info), info.description or "", readers(name))
-            for name, info in own_fields(group)
+            (f"`{variable}`", type_name(field), default_text(field), field.description or "", readers(variable))
+            for variable, field in group.variables()
         ]
         title = (group.__doc__ or "").strip().rstrip(".")
         parts += [f"## {title}", table(("variable", "type", "default", "meaning", "read by"), rows)]
-    needed = [(process, ", ".join(required(groups)) or "none") for process, groups in PROCESSES.items()]
+    needed = [(process, ", ".join(required(settings)) or "none") for process, settings in PROCESSES.items()]
     parts += ["## What must be set", table(("process", "variables without a default"), needed)]
     return page("Settings", *parts)
 
@@ -36,22 +37,12 @@ def env_example(current: str) -> str:
     head = current[: current.index(MARK)]
     lines = [MARK.ljust(120, "-")]
     for group in GROUPS:
-        described = [(name, info) for name, info in own_fields(group) if f"\n{variable(name)}=" not in head]
+        described = [(variable, field) for variable, field in group.variables() if f"\n{variable}=" not in head]
         if described:
             lines += ["", f"# -- {(group.__doc__ or '').strip().rstrip('.')} --"]
-        for name, info in described:
-            lines += [*_comment(info.description or ""), f"#{variable(name)}={example(info)}"]
+        for variable, field in described:
+            lines += [*_comment(field.description or ""), f"#{variable}={example(field)}"]
     return head + "\n".join(lines) + "\n"
-
-
-def variable(name: str) -> str:
-    """Return the environment variable of a field."""
-    return f"MAMMO_{name.upper()}"
-
-
-def own_fields(group: type[SettingsGroup]) -> Iterator[tuple[str, FieldInfo]]:
-    """Yield the fields that a group adds to those that it inherits."""
-    return ((name, info) for name, info in group.model_fields.items() if name in group.__annotations__)
 
 
 def type_name(info: FieldInfo) -> str:
@@ -85,18 +76,18 @@ def example(info: FieldInfo) -> str:
     return "" if info.default is None else str(info.default)
 
 
-def readers(name: str) -> str:
-    """Return the processes that read a field."""
-    return ", ".join(
-        process for process, groups in PROCESSES.items() if any(name in group.model_fields for group in groups)
-    )
+def readers(variable: str) -> str:
+    """Return the processes that read a variable."""
+    return ", ".join(process for process, settings in PROCESSES.items() if variable in dict(_read_by(settings)))
 
 
-def required(groups: tuple[type[SettingsGroup], ...]) -> list[str]:
+def required(settings: ReadSettings) -> list[str]:
     """Return the variables without which a process does not start."""
-    return [
-        f"`{variable(name)}`" for group in groups for name, info in group.model_fields.items() if info.is_required()
-    ]
+    return [f"`{variable}`" for variable, field in _read_by(settings) if field.is_required()]
+
+
+def _read_by(settings: ReadSettings) -> Iterator[tuple[str, FieldInfo]]:
+    return (each for group in groups_of(settings).values() for each in group.variables())
 
 
 def _comment(text: str) -> list[str]:

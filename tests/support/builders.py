@@ -9,26 +9,27 @@ from services.train.jobs import JobResult, parse_job
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import label_of
 from shared.datasets.synthetic_exams import exposures
-from shared.domain.films import Film, Lesion, Manifest, SetAside, Transform, Variant, describe
+from shared.domain.films import Film, Manifest, SetAside, Transform, Variant, describe
+from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.local.stack import Stack
 from shared.modelling.bilateral import Comparison
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
-from shared.modelling.metrics import Interval, evaluate
+from shared.modelling.metrics import evaluate
 from shared.modelling.network_table import as_network
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.profiles import PROFILES
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import Kind
 from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.shards import ShardStage, do_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
-from shared.store.ingest import film_key, ingest, read_dataset, shard_key
+from shared.store.ingest import film_key, ingest, read_dataset, shard_key, stored_manifest
 from shared.store.interface import ObjectStore
 
 
@@ -70,7 +71,8 @@ def small_plan(films: int = 16, **changes: Any) -> Plan:
         PROFILES["test"],
         RunOptions(networks=("resnet50",), protocols=("patient", "paper"), weights={}, promote=("resnet50",), seed=7),
     )
-    return Plan.model_validate({**dict(plan), "films": films, **changes})
+    known = {"films": films, "films_sha256": describe(small_manifest(films)).sha256}
+    return Plan.model_validate({**dict(plan), **known, **changes})
 
 
 def ingested(folder: Path, films: Path, profile_name: str = "test") -> tuple[DirectoryStore, Plan]:
@@ -102,7 +104,8 @@ class Tries:
 
 def film_place(store: ObjectStore, film: str, dataset: str = "films") -> str:
     """The key of a film of an ingested data set."""
-    return film_key(read_dataset(store, dataset), film)
+    known = {each.id: each for each in stored_manifest(store, dataset).films}
+    return film_key(read_dataset(store, dataset), known[film])
 
 
 def shard_place(store: ObjectStore, shard: str, dataset: str = "films") -> str:
@@ -140,15 +143,15 @@ def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tupl
 
 def queue_of(stack: Stack) -> Broker:
     """The broker of a running stack, for one who starts runs."""
-    return Broker(make_app(stack.settings), connect(stack.settings), patient=False)
+    return Broker.open(stack.settings.broker)
 
 
-def small_predictions() -> Predictions:
+def small_predictions() -> FoldPredictions:
     """Twelve held-out films of six patients: most are right, none is sure."""
     truth = (0, 0, 1, 1, 2, 2, 0, 0, 1, 0, 2, 2)
     answer = (0, 0, 1, 0, 2, 2, 0, 0, 1, 0, 2, 1)
     rows = {0: (0.6, 0.3, 0.1), 1: (0.2, 0.6, 0.2), 2: (0.1, 0.3, 0.6)}
-    return Predictions(
+    return FoldPredictions(
         films=tuple(f"mdb{number:03d}" for number in range(1, 13)),
         patients=tuple(f"p{number // 2 + 1:03d}" for number in range(12)),
         labels=tuple(CLASSES[label] for label in truth),

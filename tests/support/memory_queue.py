@@ -1,13 +1,16 @@
 """The broker in memory, and what a run does with it: `messages.Queue` without a server, and units done by hand."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from shared.domain.films import Shard
 from shared.errors import QueueUnavailable
 from shared.queue.messages import QUEUES, Kind, Message, QueueDepth, Stage
 from shared.runs import pipeline
-from shared.runs.plan import Plan
+from shared.runs.plan import SHARDED, Plan
+from shared.runs.sources import source_key, stored_dataset
 from shared.store.interface import ObjectStore
 
 Sent = list[tuple[Kind, str]]
@@ -87,7 +90,18 @@ def everything(plan: Plan, stage: Stage) -> Sent:
 def do(store: ObjectStore, plan: Plan, stage: Stage, names: Sequence[str] | None = None) -> None:
     """Stores what units of a stage leave, all of them unless they are named."""
     for name in plan.names(stage) if names is None else names:
-        store.put(plan.done_key(stage, name), b"done")
+        store.put(plan.done_key(stage, name), _output(store, plan, stage, name))
+
+
+def _output(store: ObjectStore, plan: Plan, stage: Stage, name: str) -> bytes:
+    if stage not in SHARDED:
+        return b"{}"
+    source = source_key(plan, stored_dataset(store, plan), stage, name)
+    known = source is not None and store.exists(source)
+    sha256 = hashlib.sha256(store.get(source)).hexdigest() if source and known else "the source is not there"
+    return (
+        Shard(dataset=plan.dataset, recipe="", shard=name, source_sha256=sha256, variants=()).model_dump_json().encode()
+    )
 
 
 def finish(

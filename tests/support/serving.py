@@ -67,6 +67,7 @@ def running_service(store: DirectoryStore, folder: Path, **variables: str) -> It
         "MAMMO_SERVE_NETWORK": NETWORK,
         "MAMMO_SERVE_PORT": str(port),
         "MAMMO_API_KEY": KEY,
+        "MAMMO_API_KEY_SCOPES": "predict,metrics,admin",
         "MAMMO_PROMOTION_POLL_S": "0.1",
         "PYTHONPATH": str(ROOT),
         **variables,

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from shared.local.commands import ROOT
-from shared.settings import Settings
 from tests.reference.__main__ import REFERENCE, generated
 from tests.reference.cli import commands
 from tests.reference.http_api import openapi
 from tests.reference.metrics import MEANINGS
 from tests.reference.store_layout import builders
 from tests.support.series import exported
+from tests.support.settings import VARIABLES
 
 MADE = (
     "docs/openapi.json",
@@ -68,7 +68,7 @@ def test_every_generated_file_is_looked_at() -> None:
 
 
 def test_every_setting_is_named() -> None:
-    assert unnamed((f"MAMMO_{name.upper()}" for name in Settings.model_fields), page("settings.md")) == []
+    assert unnamed(VARIABLES, page("settings.md")) == []
 
 
 def test_every_command_is_named() -> None:

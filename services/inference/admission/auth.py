@@ -1,7 +1,8 @@
 """Authenticate API keys; enforce their scopes and limits.
 
 Keys are read from the store (`shared.store.api_keys`) every few seconds, so that new and revoked keys take effect. If
-the service listens on loopback only, the key of `MAMMO_API_KEY` is accepted as well.
+the service listens on loopback only, the key of `MAMMO_API_KEY` is accepted as well, unless the store knows it: a key
+that was limited or revoked there stays so.
 """
 
 import logging
@@ -16,6 +17,7 @@ from shared import metrics
 from shared.api.keys import SCOPES, Scope
 from shared.errors import (
     AccessError,
+    InputError,
     LimitReached,
     MammoError,
     NotAllowed,
@@ -23,7 +25,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shared.settings import ServingSettings
+from shared.settings import ClientSettings, ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
 
@@ -32,8 +34,9 @@ _log = logging.getLogger("mammostack.inference")
 
 @dataclass
 class _KeyUsage:
-    """Use of a key's limits. `tokens` are available requests, refilled over a minute."""
+    """Use of a key's limits. `tokens` are available requests, refilled over a minute; `rate` is the limit they fit."""
 
+    rate: int | None
     tokens: float
     at: float
     in_hand: int = 0
@@ -102,7 +105,7 @@ class Authenticator:
             raise StoreUnavailable(
                 "the API keys could not be loaded because the store of MAMMO_STORE is unavailable; try again"
             )
-        found = local or (ring and ring.find(key.strip(), now))
+        found = ring.find(key.strip(), now) if ring and ring.knows(key.strip()) else local
         if not found:
             raise NotAuthenticated("the API key is unknown, revoked or expired; request a new one")
         return found
@@ -110,7 +113,9 @@ class Authenticator:
     def _count(self, key: ApiKey) -> None:
         now, rate = self.clock(), key.requests_a_minute
         with self._lock:
-            use = self._uses.setdefault(key.id, _KeyUsage(rate or 0, now))
+            use = self._uses.setdefault(key.id, _KeyUsage(rate, rate or 0, now))
+            if use.rate != rate:  # a limit that is new or another begins with all its requests
+                use.rate, use.tokens = rate, rate or 0
             if rate:
                 use.tokens = min(rate, use.tokens + (now - use.at) * rate / 60)
             use.at = now
@@ -125,18 +130,23 @@ class Authenticator:
                     f"the API key '{key.name}' is limited to {rate} requests per minute; try again later",
                     math.ceil((1 - use.tokens) * 60 / rate),
                 )
-            use.tokens -= 1
+            if rate:
+                use.tokens -= 1
             use.in_hand += 1
 
 
-def local_key(config: ServingSettings) -> ApiKey | None:
-    """Return the stored form of `MAMMO_API_KEY` if the service is on loopback only.
+def local_key(client: ClientSettings, serving: ServingSettings) -> ApiKey | None:
+    """Return the stored properties of `MAMMO_API_KEY` if the service is on loopback only.
 
     Raises:
-        InputError: the key is malformed.
+        InputError: the key is malformed, or MAMMO_API_KEY_SCOPES names no scope.
     """
-    key = config.api_key and config.api_key.get_secret_value()
-    return describe_key(key, "local", SCOPES) if key and config.serves_loopback_alone else None
+    if not client.key or not serving.serves_loopback_alone:
+        return None
+    named = [name.strip() for name in serving.local_scopes.split(",")]
+    if unknown := [name for name in named if name not in SCOPES]:
+        raise InputError(f"MAMMO_API_KEY_SCOPES: '{unknown[0]}' is no scope; name some of {', '.join(SCOPES)}")
+    return describe_key(client.key, "local", [scope for scope in SCOPES if scope in named])
 
 
 class NoKeys(AccessError):
@@ -145,7 +155,7 @@ class NoKeys(AccessError):
     code = "no-keys"
 
 
-def check_keys_exist(store: ObjectStore, config: ServingSettings) -> None:
+def check_keys_exist(store: ObjectStore, serving: ServingSettings) -> None:
     """Refuse to listen on a public address without API keys.
 
     If the store is unavailable the service starts nevertheless: no request is answered before the keys are read.
@@ -153,7 +163,7 @@ def check_keys_exist(store: ObjectStore, config: ServingSettings) -> None:
     Raises:
         NoKeys: the service would listen beyond loopback without a valid API key.
     """
-    if config.serves_loopback_alone:
+    if serving.serves_loopback_alone:
         return
     try:
         ring = read_keys(store)
@@ -162,6 +172,6 @@ def check_keys_exist(store: ObjectStore, config: ServingSettings) -> None:
         return
     if not any(key.is_valid(datetime.now(UTC)) for key in ring.keys):
         raise NoKeys(
-            f"the service would listen on {config.serve_host}, but there are no API keys; create one with `mammo keys "
+            f"the service would listen on {serving.host}, but there are no API keys; create one with `mammo keys "
             "create NAME --scope predict`, or set MAMMO_SERVE_HOST=127.0.0.1"
         )

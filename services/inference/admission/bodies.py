@@ -20,7 +20,7 @@ from shared.settings import ServingSettings
 FORM = "multipart/form-data"
 
 
-def receive_bodies(app: Flask, config: ServingSettings, room: ByteBudget) -> None:
+def receive_bodies(app: Flask, serving: ServingSettings, room: ByteBudget) -> None:
     """Read the body of every request that was let in, before its route is called.
 
     It has to come within MAMMO_SERVE_RECEIVE_S, within its bound (MAMMO_MAX_REQUEST_MB for a form of films, else
@@ -34,9 +34,9 @@ def receive_bodies(app: Flask, config: ServingSettings, room: ByteBudget) -> Non
         g.share = Reservation(room)
         connection = request.environ.get("gunicorn.socket")
         if connection is not None:  # not in a test
-            deadlines.begin(connection, config.serve_receive_s)
+            deadlines.begin(connection, serving.receive_s)
         try:
-            _receive(config, g.share)
+            _receive(serving, g.share)
         except (ParseException, ClientDisconnected, OSError) as error:
             raise InputError(
                 "the body is not valid HTTP (length or chunks); correct the client, or send the request again"
@@ -57,12 +57,12 @@ def receive_bodies(app: Flask, config: ServingSettings, room: ByteBudget) -> Non
             share.give_back()
 
 
-def _receive(config: ServingSettings, share: Reservation) -> None:
+def _receive(serving: ServingSettings, share: Reservation) -> None:
     is_form, length = request.mimetype == FORM, request.content_length
     most, setting = (
-        (config.max_request_mb << 20, "MAMMO_MAX_REQUEST_MB")
+        (serving.max_request_mb << 20, "MAMMO_MAX_REQUEST_MB")
         if is_form
-        else (config.max_image_mb << 20, "MAMMO_MAX_IMAGE_MB")
+        else (serving.max_image_mb << 20, "MAMMO_MAX_IMAGE_MB")
     )
     coding = check_coding(request.headers.get("Content-Encoding", ""))
     if length:
@@ -70,7 +70,7 @@ def _receive(config: ServingSettings, share: Reservation) -> None:
         share.grow_to(length)
     pieces = bounded(decoded(_pieces(), coding), most, setting, share.grow_to)
     if is_form:
-        g.form = read_form(pieces, request.mimetype_params.get("boundary", ""), config.max_image_mb << 20)
+        g.form = read_form(pieces, request.mimetype_params.get("boundary", ""), serving.max_image_mb << 20)
         for _ in pieces:  # a form may have ended before its body
             pass
     else:

@@ -18,9 +18,9 @@ from services.inference.serving.predictor import operating_point
 from shared.api.batches import Batch, BatchList, BatchQuery, BatchRequest
 from shared.batches import flow
 from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
-from shared.errors import InputError, QueueMisconfigured
+from shared.errors import InputError
 from shared.queue.messages import Queue
-from shared.settings import ServingSettings, SettingsError
+from shared.settings import BrokerSettings
 from shared.store.interface import ObjectStore
 
 _LINES = Media(("application/x-ndjson",), {"type": "string", "description": "One BatchLine in JSON per line"})
@@ -30,7 +30,7 @@ _PURPOSE = "Repeating a request with the same key returns the same batch"
 
 def blueprint(service: InferenceService) -> Blueprint:
     """Create the routes of `/v1/batches`."""
-    api, queue = Blueprint("batches", __name__), _queue_of(service.config)
+    api, queue = Blueprint("batches", __name__), _queue_of(service.settings.broker)
     _add_collection(api, service, queue)
     _add_batch(api, service.store, queue)
     return api
@@ -49,43 +49,43 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
         headers={_IDEMPOTENCY: _PURPOSE},
         errors=(400, 409, 413, 503),
     )
-    def made() -> Response:
+    def create_batch() -> Response:
         """List the prefix now and fix the model version for the whole batch.
 
         While the broker is unavailable the status is 503: the batch is stored, and the same request with the same
         Idempotency-Key, or a resume, starts it.
         """
-        key, asked, card = _idempotency_key(), request_parsing.body(BatchRequest), service.model().card
-        operating_point(card, asked.operating_point)
-        if asked.explain and not card.explainable:
+        key, batch_request, card = _idempotency_key(), request_parsing.body(BatchRequest), service.model().card
+        operating_point(card, batch_request.operating_point)
+        if batch_request.explain and not card.explainable:
             raise InputError(f"{card.network} has no activation map; request predictions only")
         plan = make_batch(
             store,
             batch_id(g.caller.name, key),
-            asked,
-            service.config.batch_prefix,
+            batch_request,
+            service.settings.serving.batch_prefix,
             owner=g.caller.name,
             network=card.network,
             version=card.version,
         )
         flow.begin(store, queue(), plan)
-        return request_parsing.sent(flow.describe(store, plan), 202)
+        return request_parsing.json_response(flow.describe(store, plan), 202)
 
     @api.get("/v1/batches")
     @describe("batches", "List the batches of this API key's name", BatchList, query=BatchQuery, errors=(400, 503))
-    def listed() -> Response:
+    def list_batches() -> Response:
         """Return the newest batches first."""
-        found = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
-        return request_parsing.sent(
-            BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found))
+        ids = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
+        return request_parsing.json_response(
+            BatchList(batches=tuple(flow.describe(store, read_batch(store, batch)) for batch in ids))
         )
 
 
 def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -> None:
     @api.get("/v1/batches/<batch>")
     @describe("batches", "Get the state of a batch", Batch, errors=(404, 503))
-    def shown(batch: str) -> Response:
-        return request_parsing.sent(flow.describe(store, own(batch)))
+    def batch_state(batch: str) -> Response:
+        return request_parsing.json_response(flow.describe(store, own(batch)))
 
     @api.get("/v1/batches/<batch>/results")
     @describe("batches", "Get the results of a batch so far", _LINES, errors=(404, 503))
@@ -98,19 +98,19 @@ def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -
 
     @api.post("/v1/batches/<batch>/resume")
     @describe("batches", "Resume a batch: enqueue its missing images", Batch, status=202, errors=(404, 409, 503))
-    def resumed(batch: str) -> Response:
+    def resume_batch(batch: str) -> Response:
         """Enqueue missing parts after the broker lost its messages; safe to repeat."""
         plan = own(batch)
         flow.resume(store, queue(), plan)
-        return request_parsing.sent(flow.describe(store, plan), 202)
+        return request_parsing.json_response(flow.describe(store, plan), 202)
 
     @api.post("/v1/batches/<batch>/cancel")
     @describe("batches", "Cancel a batch", Batch, errors=(404, 503))
-    def cancelled(batch: str) -> Response:
+    def cancel_batch(batch: str) -> Response:
         """Cancel a batch and keep its results; an ended batch is left unchanged."""
         plan = own(batch)
         flow.cancel(store, plan)
-        return request_parsing.sent(flow.describe(store, plan))
+        return request_parsing.json_response(flow.describe(store, plan))
 
     def own(batch: str) -> BatchPlan:
         """Read a batch of the calling key.
@@ -124,7 +124,7 @@ def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -
         return plan
 
 
-def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
+def _queue_of(settings: BrokerSettings) -> Callable[[], Queue]:
     """Return a function that connects to the broker on first use.
 
     Importing Celery takes half a second, which a service without batches should not pay.
@@ -132,16 +132,9 @@ def _queue_of(config: ServingSettings) -> Callable[[], Queue]:
 
     @cache
     def queue() -> Queue:
-        from shared.queue.broker import Broker, connect  # noqa: PLC0415
-        from shared.queue.celery_app import make_app  # noqa: PLC0415
+        from shared.queue.broker import Broker  # noqa: PLC0415
 
-        try:
-            return Broker(make_app(config), connect(config), patient=False)
-        except (ValueError, SettingsError):  # whose text may hold a part of the password
-            raise QueueMisconfigured(
-                "the service's MAMMO_REDIS_URL is not a valid broker address; use redis://:PASSWORD@HOST:PORT/DB, "
-                "with '#', '/' and '@' of the password as %23, %2F and %40"
-            ) from None
+        return Broker.open(settings)
 
     return queue
 

@@ -1,8 +1,7 @@
 """Measure how long a film takes by each engine on one core of this CPU: a process that prints it as JSON.
 
-Arguments: the folder of graphs and golden answers, the folder of compiled networks (empty: none). Standard input: a
-list of engine, graph, golden answers and their tolerance. Engines that can't run here, or answer otherwise than the
-golden answers say, are left out.
+Argument: the folder of graphs and golden answers. Standard input: a list of engine, graph, golden answers and their
+tolerance. Engines that can't run here, or answer otherwise than the golden answers say, are left out.
 """
 
 import json
@@ -22,12 +21,12 @@ _ROUNDS = 4
 _log = logging.getLogger("mammostack.inference")
 
 
-def main(folder: Path, cache: Path | None, jobs: list[tuple[CpuEngine, str, str, float]]) -> dict[str, float]:
+def main(folder: Path, jobs: list[tuple[CpuEngine, str, str, float]]) -> dict[str, float]:
     """Return the least seconds of a film by engine; engines take turns, so that a busy machine slows all."""
     loaded: dict[str, Engine] = {}
     for name, graph, golden, tolerance in jobs:
         try:
-            engine = load_engine(name, (folder / graph).read_bytes(), 1, cache)
+            engine = load_engine(name, (folder / graph).read_bytes(), 1, None)
             check_golden((folder / golden).read_bytes(), lambda films, by=engine: by.run(films).logits, tolerance)
         except MammoError as error:
             _log.warning("engine left out", extra={"engine": name, "reason": str(error)})
@@ -45,4 +44,4 @@ def main(folder: Path, cache: Path | None, jobs: list[tuple[CpuEngine, str, str,
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None, json.load(sys.stdin))))
+    print(json.dumps(main(Path(sys.argv[1]), json.load(sys.stdin))))

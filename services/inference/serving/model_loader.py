@@ -15,7 +15,7 @@ from services.inference.serving.engines import fastest_engine, load_engine, offe
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.domain.arrays import Float32Array
-from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady
+from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady, text_for_clients
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.modelling.card import GOLDEN, HEAD, WEIGHTS, ModelCard
@@ -55,7 +55,7 @@ class ModelKeeper:
         self._alias = alias
         self._wanted = wanted
         self._model: ServedModel | None = None
-        self._reason = "the model registry has not been read yet"
+        self._reason = self._told = "the model registry has not been read yet"
         self._refused: str | None = None
         self._again_at = 0.0
 
@@ -67,7 +67,7 @@ class ModelKeeper:
     def current(self) -> ServedModel:
         """Raises ModelNotReady, with the reason, while nothing could be loaded."""
         if self._model is None:
-            raise ModelNotReady(self._reason)
+            raise ModelNotReady(self._reason).telling_clients(self._told)
         return self._model
 
     def refresh(self) -> None:
@@ -83,7 +83,7 @@ class ModelKeeper:
             self._refused, self._again_at = version, time.monotonic() + _AGAIN_AFTER_S
             self._keep_old(error, "corrupt")
         except ModelNotFound as error:
-            self._reason = str(error)
+            self._reason = self._told = str(error)
         except MammoError as error:
             self._keep_old(error, error.code)
 
@@ -103,7 +103,7 @@ class ModelKeeper:
         )
 
     def _keep_old(self, error: MammoError, outcome: str) -> None:
-        self._reason = str(error)
+        self._reason, self._told = str(error), f"no model is loaded: {text_for_clients(error)}"
         metrics.MODEL_LOADS.labels(outcome).inc()
         _log.error("model not loaded", extra={"reason": str(error)})
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from services.train.data.examples import Examples
 from services.train.fitting.scores import macro_auc
-from shared.domain.arrays import Float32Array, Float64Array
+from shared.domain.arrays import Float32Array, Float64Array, Int64Array
 from shared.modelling.activation_map import activation_map
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import Bfloat16Report, FormatReport, Int8Report
@@ -26,7 +26,6 @@ from shared.modelling.engines.interface import Engine, EngineUnavailable, Networ
 from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.engines.openvino import OpenVinoEngine
 from shared.modelling.golden import golden_answers, golden_difference, golden_inputs
-from shared.modelling.predictions import Ints
 
 MOST_AUC_APART = 0.005
 LEAST_EQUAL = 0.99
@@ -47,7 +46,7 @@ class Judge:
         head: weights of the last layer, float32 3 x C; None if the network has no heat map.
     """
 
-    labels: Ints
+    labels: Int64Array
     films: Float32Array
     reference: NetworkOutput
     head: Float32Array | None

@@ -1,5 +1,7 @@
-"""The files of a published model: safetensors weights, the ONNX graph that serves the CPU, golden answers, and what
-the class-activation map needs."""
+"""The files of a published model: safetensors weights, ONNX graphs, golden answers and head weights.
+
+The ONNX graphs are for inference on the CPU, the head's weights for the class-activation map.
+"""
 
 import tempfile
 import warnings
@@ -11,8 +13,8 @@ import numpy as np
 import torch
 
 from services.train.data.inputs import job_split, load_images
-from services.train.evaluation.exams import films_of, published_comparison, published_exam_rule
-from services.train.evaluation.points import best_fold, published_points, served_predictions
+from services.train.evaluation.exams import films_by_id, published_comparison, published_exam_rule
+from services.train.evaluation.operating_points import best_fold, pooled_predictions, published_points
 from services.train.fitting.serialise import network_from_bytes
 from services.train.jobs import JobResult, read_weights
 from services.train.publishing.input_distribution import training_films, training_inputs
@@ -54,7 +56,7 @@ _SYNTHETIC_TERMS = "Generated films; no person's data."
 
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
-    """Publishes, with its card, the network of the fold that did best on its validation films."""
+    """Publish the network of the fold with the best validation scores, with its card."""
     store.discard_partial(layout.model(network, plan.run))
     best = best_fold(results)
     figures = store.get(layout.report_file(plan.run, "metrics.json"))
@@ -62,7 +64,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = read_weights(store, plan, best)
-    known = films_of(stored_manifest(store, plan.dataset))
+    known = films_by_id(stored_manifest(store, plan.dataset))
     films = training_films(store, plan, best)
     trained_on = count_films(films)
     files = model_files(network, weights, best.input_size, plan.seed)
@@ -70,7 +72,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     bfloat16, int8, more = _faster_formats(store, plan, best, files, points)
     files |= more
     files |= {"report.html": store.get(layout.report_file(plan.run, "index.html")), "metrics.json": figures}
-    files |= {PREDICTIONS: served_predictions(results).model_dump_json().encode()}
+    files |= {PREDICTIONS: pooled_predictions(results).model_dump_json().encode()}
     card = ModelCard(
         network=network,
         version=plan.run,
@@ -111,7 +113,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
 
 
 def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> dict[str, bytes]:
-    """Everything that a version holds besides its card and report.
+    """Create the files of a version, except card, report and predictions.
 
     Raises:
         ModelCorrupt: ONNX Runtime and torch disagree on the golden inputs.
@@ -149,7 +151,7 @@ def _faster_formats(
 
 
 def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
-    """Whether the run's version of a network is published and every file of it is the one that its card names."""
+    """Return True if the run's version is published and its files are the ones that its card names."""
     try:
         card = models.read_card(store, network, plan.run)
         return all(models.read_file(store, card, name) for name in card.files)
@@ -158,7 +160,10 @@ def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
 
 
 def _head_weights(network: MammogramNetwork) -> bytes:
-    """The last layer's weights, float32 3 x C; times the graph's `features` (C x h x w) the class-activation map."""
+    """Return the last layer's weights as .npy, float32 3 x C.
+
+    Their product with the graph's `features` (C x h x w) is the class-activation map.
+    """
     target = BytesIO()
     np.save(target, head_layers(network).weight.detach().numpy(), allow_pickle=False)
     return target.getvalue()
@@ -167,7 +172,7 @@ def _head_weights(network: MammogramNetwork) -> bytes:
 def _export(network: MammogramNetwork, example: Float32Array) -> bytes:
     batch = torch.export.Dim("batch")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's notes on its own deprecations are not ours to mend
+        warnings.simplefilter("ignore")  # the exporter warns about deprecations of its own
         target = Path(folder) / ONNX
         torch.onnx.export(
             network,

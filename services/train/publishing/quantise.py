@@ -1,4 +1,4 @@
-"""A second graph of a published network, in 8-bit integers: less memory, and faster where the CPU knows how.
+"""Quantisation of a published network to 8-bit integers: less memory, and faster on CPUs with such instructions.
 
 It is offered only where it judges the validation films as the network itself does (`number_formats`). It is
 calibrated on training films, so that the films that judge it have had no part in it. After training quantisation as
@@ -27,17 +27,19 @@ _BATCH = 8
 
 
 def quantised(graph: bytes, films: Float32Array) -> bytes:
-    """The graph in 8-bit integers, its inputs and outputs as before; `films` (float32 N x 1 x S x S) calibrate it."""
+    """Quantise a graph, calibrated on `films` (float32 N x 1 x S x S); inputs and outputs stay float32."""
     quieter = logging.getLogger()
     before = quieter.level
-    quieter.setLevel(logging.ERROR)  # the quantiser advises on the root logger what is done below
+    quieter.setLevel(logging.ERROR)  # the quantiser logs hints to the root logger that don't apply here
     try:
         with tempfile.TemporaryDirectory() as folder:
-            source, prepared, target = (Path(folder) / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx"))
+            source, prepare_device, target = (
+                Path(folder) / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx")
+            )
             source.write_bytes(graph)
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
+            quant_pre_process(source, prepare_device, skip_symbolic_shape=True)
             quantize_static(
-                prepared,
+                prepare_device,
                 target,
                 _Films(films),
                 quant_format=QuantFormat.QDQ,
@@ -52,13 +54,13 @@ def quantised(graph: bytes, films: Float32Array) -> bytes:
 
 
 def logits_of(graph: bytes, films: Float32Array) -> Float32Array:
-    """What a graph says of films, float32 N x 1 x S x S to N x 3."""
+    """Run a graph: films float32 N x 1 x S x S to logits N x 3."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(["logits"], {"films": batch})[0] for batch in _batches(films)])
 
 
 class _Films(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    """Hands the quantiser one batch after the other."""
+    """The calibration films, batch by batch."""
 
     def __init__(self, films: Float32Array) -> None:
         self._batches = _batches(films)

@@ -102,49 +102,49 @@ def decode(data: bytes, page: Page) -> npt.NDArray[np.uint8 | np.uint16]:
 
 
 def _directories(data: bytes) -> list[Tags]:
-    form = layout_of(data)
+    layout = layout_of(data)
     found: list[Tags] = []
-    seen: set[int] = set()
-    (position,) = struct.unpack_from(form.offset, data, 4 if form.offset[1] == "I" else 8)
+    visited: set[int] = set()
+    (position,) = struct.unpack_from(layout.offset, data, 4 if layout.offset[1] == "I" else 8)
     while position:
-        if position in seen or len(seen) == MAX_DIRECTORIES:
+        if position in visited or len(visited) == MAX_DIRECTORIES:
             raise UnsupportedImage(f"the TIFF has more than {MAX_DIRECTORIES} directories; send one film per file")
-        seen.add(position)
-        tags, position = directory(data, position, form, _WANTED)
+        visited.add(position)
+        tags, position = directory(data, position, layout, _WANTED)
         found.append(tags)
     return found
 
 
-def directory(data: bytes, position: int, form: ByteLayout, wanted: set[int]) -> tuple[Tags, int]:
+def directory(data: bytes, position: int, layout: ByteLayout, wanted: set[int]) -> tuple[Tags, int]:
     """Return the whole-number values of a directory's wanted tags, and where the next directory is (0: none).
 
     Raises struct.error, KeyError or IndexError for a directory that is not whole.
     """
     if position > len(data):  # which an offset of 64 bits may be by more than Python can count
         raise IndexError
-    (count,) = struct.unpack_from(form.entries, data, position)
-    first, value = position + struct.calcsize(form.entries), struct.calcsize(form.entry)
-    step = value + struct.calcsize(form.offset)
+    (count,) = struct.unpack_from(layout.entries, data, position)
+    first, value = position + struct.calcsize(layout.entries), struct.calcsize(layout.entry)
+    step = value + struct.calcsize(layout.offset)
     if count * step > len(data):
         raise IndexError
     tags = {}
     for at in range(first, first + count * step, step):
-        tag, kind, number = struct.unpack_from(form.entry, data, at)
+        tag, kind, number = struct.unpack_from(layout.entry, data, at)
         if tag in wanted:
-            tags[tag] = _values(data, form, kind, number, at + value)
-    return tags, struct.unpack_from(form.offset, data, first + count * step)[0]
+            tags[tag] = _values(data, layout, kind, number, at + value)
+    return tags, struct.unpack_from(layout.offset, data, first + count * step)[0]
 
 
-def _values(data: bytes, form: ByteLayout, kind: int, number: int, position: int) -> tuple[int, ...]:
+def _values(data: bytes, layout: ByteLayout, kind: int, number: int, position: int) -> tuple[int, ...]:
     """The values of an entry: in place when they fit there, otherwise where an offset points to."""
     if not 0 < number <= min(len(data), _MAX_VALUES):
         raise IndexError
-    layout = f"{form.order}{number}{_CODES[kind]}"
-    if struct.calcsize(layout) > struct.calcsize(form.offset):
-        (position,) = struct.unpack_from(form.offset, data, position)
+    codes = f"{layout.order}{number}{_CODES[kind]}"
+    if struct.calcsize(codes) > struct.calcsize(layout.offset):
+        (position,) = struct.unpack_from(layout.offset, data, position)
         if position > len(data):
             raise IndexError
-    return struct.unpack_from(layout, data, position)
+    return struct.unpack_from(codes, data, position)
 
 
 def _is_reduced(tags: Tags) -> bool:

@@ -7,7 +7,8 @@ import pytest
 from services.augment import core
 from services.augment.core import affine, apply_transform, background, carry_lesions, draw_transform
 from services.augment.elastic import displacement
-from shared.domain.films import Elastic, Lesion, Transform
+from shared.domain.films import Elastic, Transform
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 from shared.imaging.image import unsigned
 from shared.modelling.recipes import AugmentationRecipe
@@ -159,6 +160,15 @@ def test_a_lesion_is_carried_to_where_its_pixel_comes_from() -> None:
         at = np.array([moved.x]) - 0.5, np.array([moved.y]) - 0.5
         back = core._source(transform, *at, (1024, 768)).ravel() + 0.5
         assert back == pytest.approx([lesion.x, lesion.y], abs=0.03)
+
+
+def test_the_corners_of_an_outline_are_carried_as_the_centres_of_circles_are() -> None:
+    transform = draw_transform(RECIPE, "mdb001", 1, 1024, 768)
+    box = Lesion.of_box("mass", Label.BENIGN, (100, 200, 300, 500))
+    circles = tuple(Lesion(kind="CIRC", label=Label.BENIGN, x=x, y=y, radius=1) for x, y in box.polygon)
+    carried, *centres = carry_lesions((box, *circles), transform, 1024, 768)
+    assert carried.polygon == tuple((circle.x, circle.y) for circle in centres)
+    assert carried.polygon != box.polygon
 
 
 def test_the_strongest_elastic_displacement_never_folds_a_film_over() -> None:

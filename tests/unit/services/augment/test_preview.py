@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.augment import preview
-from shared.domain.films import Lesion
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 from shared.modelling.recipes import AugmentationRecipe
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from flask import Flask
 from flask.testing import FlaskClient
-from pydantic import SecretStr
 
 from services.inference.app import create_app
 from services.train.fitting.serialise import network_to_bytes
@@ -16,12 +15,13 @@ from services.train.publishing.publish import model_files
 from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.modelling.networks import build
-from shared.settings import Settings
+from shared.settings import InferenceProcessSettings
 from shared.store import models
 from shared.store.api_keys import new_key
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.support.builders import model_card, preprocessing_card
+from tests.support.settings import inference_settings
 from tests.support.versions import wait_for_version
 
 NETWORK, SIZE = "modified_cnn", 64
@@ -54,11 +54,11 @@ def film() -> np.ndarray:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Settings], FlaskClient]]:
+def serve() -> Iterator[Callable[[InferenceProcessSettings], FlaskClient]]:
     """Starts a service, which ends with the test, and asks it with a key that is good for everything."""
     apps: list[Flask] = []
 
-    def start(config: Settings) -> FlaskClient:
+    def start(config: InferenceProcessSettings) -> FlaskClient:
         apps.append(create_app(config))
         client = apps[-1].test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
@@ -70,20 +70,10 @@ def serve() -> Iterator[Callable[[Settings], FlaskClient]]:
 
 
 @pytest.fixture
-def client(store: ObjectStore, serve: Callable[[Settings], FlaskClient]) -> FlaskClient:
+def client(store: ObjectStore, serve: Callable[[InferenceProcessSettings], FlaskClient]) -> FlaskClient:
     assert isinstance(store, DirectoryStore)
-    config = Settings(
-        _env_file=None,
-        store=str(store.root),
-        redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
-        serve_network=NETWORK,
-        serve_engine="onnx",
-        api_key=SecretStr(KEY),
-        promotion_poll_s=0.02,
-        max_image_mb=2,
-        cpu_threads=1,
-    )
-    return serve(config)
+    serving = {"network": NETWORK, "engine": "onnx", "promotion_poll_s": 0.02, "max_image_mb": 2}
+    return serve(inference_settings(str(store.root), key=KEY, **serving))
 
 
 @pytest.fixture

@@ -17,14 +17,16 @@ from services.inference.serving.predictor import Prediction, ServedModel, predic
 from shared.api.batches import BatchLine, BatchRequest
 from shared.batches import flow
 from shared.batches.plan import BatchPlan, batch_id, make_batch
-from shared.errors import InputError, JobInterrupted, ModelCorrupt, StoreMisconfigured, StoreUnavailable
+from shared.errors import InputError, JobInterrupted, StoreMisconfigured, StoreUnavailable
 from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.modelling.applicability import TrainedOn
 from shared.queue.messages import Message
+from shared.settings import BatchProcessSettings, StoreSettings
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.support.builders import Tries
 from tests.support.memory_queue import MemoryQueue
+from tests.support.settings import NO_BROKER
 from tests.unit.services.inference.conftest import NETWORK
 
 LIMITS = BatchLimits(most_bytes=2 << 20, max_tries=3)
@@ -109,13 +111,12 @@ def test_a_part_is_given_up_whatever_the_reason_and_its_lists_hold(store: Direct
     store.put("inbox/good.png", b"")
     (store.root / os.fsdecode(b"inbox/gr\xf6\xdfe.png")).write_bytes(b"")
     asked, queue = BatchRequest(prefix="inbox/"), MemoryQueue()
+    (predicting,) = tasks.unit_tasks(BatchProcessSettings(store=StoreSettings(url="unused"), broker=NO_BROKER))
     plan = make_batch(store, batch_id("me", None), asked, "inbox/", owner="me", network=NETWORK, version="v1")
     if lists == "lost":
         for key in list(store.list(f"batches/{plan.batch}/keys/")):
             store.delete(key)
-    tasks.PredictTask(flow.PREDICT).on_failure(
-        store, queue, Message(run=plan.batch, unit="000000"), ModelCorrupt("\udcff is damaged")
-    )
+    predicting.on_failure(store, queue, Message(run=plan.batch, unit="000000"), InputError("\udcff is damaged"))
     assert flow.describe(store, plan).state == "done"
     lines = [BatchLine.model_validate_json(line) for line in b"".join(flow.read_results(store, plan)).splitlines()]
     keys_told = ["inbox/good.png", "inbox/gr\\udcf6\\udcdfe.png"] if lists == "whole" else ["", ""]

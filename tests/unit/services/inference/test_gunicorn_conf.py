@@ -11,6 +11,8 @@ from shared.local.commands import ROOT, inference_command
 
 pytestmark = pytest.mark.external
 
+NEEDED = {"MAMMO_STORE": "unused", "MAMMO_REDIS_URL": "redis://:unused@127.0.0.1:1/0"}
+
 COUNT_ARENAS = """
 import threading
 together = threading.Barrier(16)
@@ -44,7 +46,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def printed(code: str, **settings: str) -> int:
     """What `code` prints in a process that gunicorn's configuration has been read in, as `read`."""
     configuration = next(part for part in inference_command() if part.endswith("gunicorn.conf.py"))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MAMMO_CPU_THREADS": "2", **settings}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MAMMO_CPU_THREADS": "2", **NEEDED, **settings}
     begin = "import ctypes, runpy, sys, tempfile; read = runpy.run_path(sys.argv[1])"
     command = [sys.executable, "-c", f"{begin}\n{code}", configuration]
     return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)

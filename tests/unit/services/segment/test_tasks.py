@@ -56,6 +56,7 @@ def test_view_exam_and_acquisition_go_with_a_segmented_image(
     key = layout.augmented_manifest("films", plan.augmentation.id, "000000")
     shard = Shard.model_validate_json(store.get(key))
     taken = {"view": "CC", "exam": "e1", "acquisition": "digital", "vendor": "GE", "bits": 12}
+    taken |= {"spacing": (0.07, 0.07), "group": "site 1", "official_split": "test"}
     variants = tuple(variant.model_copy(update=taken) for variant in shard.variants)
     store.put(key, shard.model_copy(update={"variants": variants}).model_dump_json().encode())
     do(SEGMENT, store, plan, "000000")

@@ -1,6 +1,5 @@
 """A training job as its worker does it: its result, its progress, and no checkpoint left."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,24 +17,25 @@ from shared.queue.claim import claimed
 from shared.runs.plan import SCRATCH
 from shared.runs.status import JobProgress
 from shared.runs.tasks import ClaimedJob
-from shared.settings import settings
+from shared.settings import ComputeSettings, StoreSettings, TrainingProcessSettings, TrainingSettings
 from shared.store import layout
 from tests.support.builders import do, ingested
+from tests.support.settings import NO_BROKER
 
 JOB = "modified_cnn/patient/fold-0"
 
 
-@pytest.fixture
-def _two_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("MAMMO_TRAIN_PROCESSES", "2")
-    monkeypatch.setenv("MAMMO_CPU_THREADS", "2")
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
+def training(**fields: int) -> TrainingProcessSettings:
+    """Settings of a training worker; `fields` are those of TrainingSettings."""
+    return TrainingProcessSettings(
+        store=StoreSettings(url="unused"),
+        broker=NO_BROKER,
+        compute=ComputeSettings(cpu_threads=2),
+        training=TrainingSettings(**fields),
+    )
 
 
 @pytest.mark.external
-@pytest.mark.usefixtures("_two_processes")
 def test_two_processes_train_a_network_for_their_worker(tmp_path: Path, synthetic_films: Path) -> None:
     store, plan = ingested(tmp_path, synthetic_films)
     trained = {"networks": ("modified_cnn",), "protocols": ("patient",), "weights": {"modified_cnn": SCRATCH}}
@@ -44,7 +44,7 @@ def test_two_processes_train_a_network_for_their_worker(tmp_path: Path, syntheti
         do(AUGMENT, store, plan, shard)
         do(SEGMENT, store, plan, shard)
     with claimed(store, layout.claim(plan.run, "train", JOB), plan.done_key("train", JOB)) as fenced:
-        train_fold(ClaimedJob(fenced, plan, JOB, stopping=lambda: False))
+        train_fold(ClaimedJob(fenced, plan, JOB, stopping=lambda: False), training(processes=2))
     result = JobResult.model_validate_json(store.get(plan.done_key("train", JOB)))
     assert result_is_intact(store, plan, JOB)
     assert len(result.history.epochs) == plan.training["modified_cnn"].epochs
@@ -68,7 +68,7 @@ def test_a_head_is_fitted_at_once_behind_frozen_stages(tmp_path: Path) -> None:
         do(SEGMENT, store, plan, shard)
     job = "resnet50/patient/fold-0"
     with claimed(store, layout.claim(plan.run, "train", job), plan.done_key("train", job)) as fenced:
-        train_fold(ClaimedJob(fenced, plan, job, stopping=lambda: False))
+        train_fold(ClaimedJob(fenced, plan, job, stopping=lambda: False), training())
     result = JobResult.model_validate_json(store.get(plan.done_key("train", job)))
     assert result_is_intact(store, plan, job)
     (epoch,) = result.history.epochs

@@ -8,8 +8,8 @@ import pytest
 
 from services.train.jobs import (
     MODEL,
-    Job,
     JobResult,
+    TrainingJob,
     delete_weights,
     job_identity,
     parse_job,
@@ -185,7 +185,7 @@ def test_what_does_not_decide_the_weights_keeps_the_identity() -> None:
     plan = small_plan()
     recipes = {**plan.training, "alexnet": plan.training["resnet50"]}
     other = plan.model_copy(update={"run": "another", "promote": (), "training": recipes})
-    assert job_identity(JOB, other, "data") == job_identity(Job(**dict(JOB)), plan, "data")
+    assert job_identity(JOB, other, "data") == job_identity(TrainingJob(**dict(JOB)), plan, "data")
 
 
 # ---- all of a run ----------------------------------------------------------------------------------------------------

@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 
 from services.train import tracking
-from services.train.tracking import REQUIREMENTS, check_trackers, tracked
+from services.train.tracking import REQUIREMENTS, check_trackers, track_epochs
 from shared.errors import JobInterrupted
 from shared.local.commands import ROOT
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.recipes import TrainingRecipe
-from shared.settings import Settings, SettingsError
+from shared.settings import SettingsError, TrainingSettings
 
 RECIPE = TrainingRecipe(input_size=64, epochs=4, learning_rate=3e-4)
 JOB = "resnet50/patient/fold-0"
 EXTRA = f"an extra: pip install -r {REQUIREMENTS}"
 
 
-def config(**values: str) -> Settings:
-    return Settings.model_validate({"store": "nowhere", "redis_url": "redis://127.0.0.1:1/0", **values})
+def config(**values: str) -> TrainingSettings:
+    return TrainingSettings(**values)
 
 
 def epoch(number: int, auc: float | None = 0.6) -> EpochRecord:
@@ -39,8 +39,8 @@ def epoch(number: int, auc: float | None = 0.6) -> EpochRecord:
 
 def test_without_settings_nobody_is_told() -> None:
     check_trackers(config())
-    with tracked(config(), "run", JOB, RECIPE, done=0) as tell:
-        tell(epoch(1))
+    with track_epochs(config(), "run", JOB, RECIPE, done=0) as track:
+        track(epoch(1))
 
 
 @pytest.mark.parametrize(("setting", "package"), [("tensorboard_dir", "tensorboard"), ("mlflow_uri", "mlflow")])
@@ -63,12 +63,12 @@ class Failing:
     def begin(self) -> None:
         pass
 
-    def tell(self, record: EpochRecord) -> None:
+    def log_epoch(self, record: EpochRecord) -> None:
         self.told.append(record.epoch)
         if record.epoch == 2:
             raise ConnectionError("the server is away")
 
-    def end(self, *, whole: bool) -> None:
+    def end(self, *, completed: bool) -> None:
         raise AssertionError("it is told no more")
 
 
@@ -79,10 +79,10 @@ def test_a_tracker_that_fails_is_told_no_more_and_training_goes_on(
     monkeypatch.setattr(tracking, "_TensorBoard", lambda *_: failing)
     with (
         caplog.at_level(logging.WARNING),
-        tracked(config(tensorboard_dir="somewhere"), "run", JOB, RECIPE, done=0) as tell,
+        track_epochs(config(tensorboard_dir="somewhere"), "run", JOB, RECIPE, done=0) as track,
     ):
         for number in (1, 2, 3):
-            tell(epoch(number))
+            track(epoch(number))
     assert failing.told == [1, 2]
     assert [record.message for record in caplog.records] == ["a tracker failed and is disabled"]
 
@@ -92,12 +92,12 @@ def test_tensorboard_shows_a_curve_for_each_job_without_what_an_interruption_und
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     settings = config(tensorboard_dir=str(tmp_path))
-    with tracked(settings, "run", JOB, RECIPE, done=0) as tell:
+    with track_epochs(settings, "run", JOB, RECIPE, done=0) as track:
         for number in (1, 2):
-            tell(epoch(number))
-    with tracked(settings, "run", JOB, RECIPE, done=1) as tell:  # the checkpoint of the second one was not kept
+            track(epoch(number))
+    with track_epochs(settings, "run", JOB, RECIPE, done=1) as track:  # the checkpoint of the second one was not kept
         for number in (2, 3):
-            tell(epoch(number, auc=None))
+            track(epoch(number, auc=None))
     events = EventAccumulator(str(tmp_path / "run" / JOB))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss/train")] == [
@@ -118,14 +118,14 @@ def test_mlflow_has_a_run_for_each_job_which_goes_on_after_an_interruption(
     def runs() -> list[Any]:
         return list(client.search_runs([client.get_experiment_by_name("mammostack").experiment_id]))
 
-    with suppress(JobInterrupted), tracked(settings, "run", JOB, RECIPE, done=0) as tell:
-        tell(epoch(1))
+    with suppress(JobInterrupted), track_epochs(settings, "run", JOB, RECIPE, done=0) as track:
+        track(epoch(1))
         raise JobInterrupted("stopped")
     assert [run.info.status for run in runs()] == ["KILLED"]
-    with tracked(settings, "run", JOB, RECIPE, done=1) as tell:
-        tell(epoch(2))
-    with tracked(settings, "run", "alexnet/patient/fold-0", RECIPE, done=0) as tell:
-        tell(epoch(1))
+    with track_epochs(settings, "run", JOB, RECIPE, done=1) as track:
+        track(epoch(2))
+    with track_epochs(settings, "run", "alexnet/patient/fold-0", RECIPE, done=0) as track:
+        track(epoch(1))
     assert sorted(run.info.run_name for run in runs()) == ["run/alexnet/patient/fold-0", f"run/{JOB}"]
     (run,) = [run for run in runs() if run.info.run_name.endswith(JOB)]
     assert run.info.status == "FINISHED"

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -14,7 +13,6 @@ import pytest
 from safetensors.numpy import save
 from typer.testing import CliRunner
 
-from shared import settings
 from shared.cli import runs
 from shared.cli.main import app
 from shared.datasets.synthetic import write_dataset
@@ -48,13 +46,11 @@ COMMANDS = (
 
 
 @pytest.fixture
-def store(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DirectoryStore]:
+def store(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> DirectoryStore:
     """The store that the commands of a test are set to."""
     monkeypatch.setenv("MAMMO_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("MAMMO_REDIS_URL", redis_url)
-    settings.settings.cache_clear()
-    yield DirectoryStore(tmp_path / "store")
-    settings.settings.cache_clear()
+    return DirectoryStore(tmp_path / "store")
 
 
 def mammo(*arguments: str) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.datasets.mias import Source, parse_info, read_manifest
+from shared.datasets.entries import read_manifest
+from shared.datasets.mias import Source, parse_info
 from shared.datasets.phantom import EDGE
 from shared.datasets.synthetic import draw, label_of, write_dataset
 from shared.domain.films import Manifest
 from shared.domain.records import CLASSES, Label
+from tests.support.films import film_of
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_a_film_depends_on_its_seed_and_number_alone(folder: Path, tmp_path: Pat
 
 def test_lesions_lie_where_the_rows_say(manifest: Manifest) -> None:
     for number, film in enumerate(manifest.films, 1):
-        truth = draw(number, seed=7)
+        truth = film_of(number, seed=7)
         for lesion in film.lesions:
             if lesion.x is not None and lesion.y is not None:
                 assert truth.parenchyma[round(lesion.y), round(lesion.x)] == 255
@@ -75,7 +77,7 @@ def test_lesions_lie_where_the_rows_say(manifest: Manifest) -> None:
 
 @pytest.mark.parametrize("number", range(1, 9))
 def test_a_film_looks_like_one_of_mias(number: int) -> None:
-    film = draw(number, seed=3)
+    film = film_of(number, seed=3)
     right_breast = number % 2 == 1
     assert film.pixels.dtype == np.uint8
     assert film.pixels.shape == film.breast.shape == film.parenchyma.shape == (EDGE, EDGE)
@@ -89,9 +91,9 @@ def test_a_film_looks_like_one_of_mias(number: int) -> None:
 
 
 def test_the_mass_is_brighter_than_what_surrounds_it() -> None:
-    numbers = [number for number in range(1, 33) if draw(number, 3).lesions and number != 7]
+    numbers = [number for number in range(1, 33) if film_of(number, seed=3).lesions and number != 7]
     for number in numbers:
-        film = draw(number, 3)
+        film = film_of(number, seed=3)
         lesion = film.lesions[0]
         assert lesion.x is not None
         assert lesion.y is not None

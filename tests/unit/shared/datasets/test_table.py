@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.datasets.entries import read_manifest
 from shared.datasets.mias import Source
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic import write_dataset
 from shared.datasets.table import FILMS, LESIONS, TableSource
-from shared.domain.films import Film, Lesion
+from shared.domain.films import Film
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 from shared.errors import DatasetError
 from shared.imaging.formats.decode import encode_pgm
@@ -19,6 +21,7 @@ HEADER = "film,file,patient,exam,side,view,acquisition,vendor,density,label,synt
 ROW = "a_L_CC,films/a.pgm,p1,e1,left,CC,digital,phantom,G,malignant,yes"
 OTHER = "a_R_CC,films/b.pgm,p1,e1,right,,,,G,normal,yes"
 LESION_HEADER = "film,kind,label,x,y,radius"
+UNKNOWN = dict.fromkeys(("spacing", "group", "official_split"))
 LESION = "a_L_CC,SPIC,malignant,20.5,10,5"
 
 
@@ -33,16 +36,18 @@ def write(folder: Path, films: Iterable[str] = (ROW, OTHER), lesions: Iterable[s
 
 
 def read(folder: Path) -> list[Film]:
-    return list(open_source(folder).manifest("exams").films)
+    return list(read_manifest(open_source(folder), "exams").films)
 
 
 def test_a_film_has_all_that_its_row_and_its_lesions_say(tmp_path: Path) -> None:
     first, second = read(write(tmp_path))
     assert (first.id, first.patient, first.side, first.label) == ("a_L_CC", "p1", "left", Label.MALIGNANT)
-    assert first.exposure == {"view": "CC", "exam": "e1", "acquisition": "digital", "vendor": "phantom", "bits": 12}
+    exposure = {"view": "CC", "exam": "e1", "acquisition": "digital", "vendor": "phantom", "bits": 12}
+    assert first.exposure == {**exposure, **UNKNOWN}
     assert first.lesions == (Lesion(kind="SPIC", label=Label.MALIGNANT, x=20.5, y=10, radius=5),)
     assert (first.width, first.height) == (64, 48)
-    assert second.exposure == {"view": None, "exam": "e1", "acquisition": None, "vendor": None, "bits": 13}
+    exposure = {"view": None, "exam": "e1", "acquisition": None, "vendor": None, "bits": 13}
+    assert second.exposure == {**exposure, **UNKNOWN}
 
 
 def test_a_folder_with_a_table_is_read_as_such_and_another_as_mias(tmp_path: Path) -> None:

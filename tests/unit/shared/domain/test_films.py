@@ -4,6 +4,7 @@ import pytest
 
 from shared.domain.films import Dataset, Exposure, Film, Manifest, check_enough_patients, describe, patients_by_label
 from shared.domain.records import Label
+from shared.domain.terms import MIAS_TERMS, SYNTHETIC_TERMS, Terms
 from shared.errors import PlanError
 from tests.support.builders import small_manifest
 
@@ -65,13 +66,32 @@ def test_the_digest_of_films_in_the_form_of_mias_is_what_it_was_before_exposures
 
 def test_a_film_that_was_stored_before_exposures_is_an_oblique_film_scan_and_is_written_as_before() -> None:
     film = Film.model_validate_json(BEFORE_EXPOSURES)
-    assert film.exposure == {"view": "MLO", "exam": None, "acquisition": "film scan", "vendor": None, "bits": 8}
+    assert film.exposure == {
+        "view": "MLO",
+        "exam": None,
+        "acquisition": "film scan",
+        "vendor": None,
+        "bits": 8,
+        "spacing": None,
+        "group": None,
+        "official_split": None,
+    }
     assert film.model_dump_json() == BEFORE_EXPOSURES
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"view": "CC"}, {"view": None}, {"exam": "e1"}, {"acquisition": None}, {"vendor": "GE"}, {"bits": 12}],
+    [
+        {"view": "CC"},
+        {"view": None},
+        {"exam": "e1"},
+        {"acquisition": None},
+        {"vendor": "GE"},
+        {"bits": 12},
+        {"spacing": (0.07, 0.07)},
+        {"group": "site 2"},
+        {"official_split": "test"},
+    ],
     ids=str,
 )
 def test_what_is_known_of_an_exposure_is_kept_and_counts_in_the_digest(change: dict[str, object]) -> None:
@@ -80,3 +100,24 @@ def test_what_is_known_of_an_exposure_is_kept_and_counts_in_the_digest(change: d
     assert Film.model_validate_json(other[0].model_dump_json()).exposure == Exposure.model_validate(change).exposure
     digests = {describe(Manifest(dataset="small", synthetic=True, films=chosen)).sha256 for chosen in (films, other)}
     assert len(digests) == 2
+
+
+def test_the_digest_of_films_is_the_same_wherever_they_are_stored() -> None:
+    films = small_manifest(4).films
+    moved = tuple(film.model_copy(update={"key": f"films/{film.id}"}) for film in films)
+    digests = {describe(Manifest(dataset="small", synthetic=True, films=chosen)).sha256 for chosen in (films, moved)}
+    assert len(digests) == 1
+
+
+def test_a_manifest_that_says_no_terms_has_those_of_mias_or_of_generated_films() -> None:
+    real = Manifest(dataset="mias", synthetic=False, films=())
+    assert (real.known_terms, small_manifest(0).known_terms) == (MIAS_TERMS, SYNTHETIC_TERMS)
+    terms = Terms(text="ours", redistribute=False, release_models=False)
+    own = Manifest(dataset="own", synthetic=False, terms=terms, labelling="by pathology", films=())
+    described = Dataset.model_validate_json(describe(own).model_dump_json())
+    assert (described.known_terms, described.labelling) == (terms, "by pathology")
+
+
+def test_a_film_may_have_no_density() -> None:
+    film = small_manifest(1).films[0].model_copy(update={"density": None})
+    assert Film.model_validate_json(film.model_dump_json()) == film

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram, UnsupportedImage
 from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.image import Image
 from shared.imaging.preprocess import Preprocessing, network_input, prepare, prepare_image
+from tests.support.films import film_of
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("size", [96, 224])
 @pytest.mark.parametrize("bits", [8, 12])
 def test_training_and_serving_see_the_same_pixels(number: int, size: int, bits: int) -> None:
-    preprocessing, pixels = Preprocessing(size=size), draw(number, seed=5).pixels
+    preprocessing, pixels = Preprocessing(size=size), film_of(number, seed=5).pixels
     served = prepare(encode_png(pixels if bits == 8 else pixels.astype(np.uint16) * 16 + 5), preprocessing)
     stored = (encode_png(served.segmentation.film), encode_png(served.segmentation.mask))
     film, mask = (decode(file).pixels for file in stored)
@@ -27,7 +27,7 @@ def test_training_and_serving_see_the_same_pixels(number: int, size: int, bits: 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_film_that_was_halved_already_gives_the_same_input(size: int, mirrored: bool) -> None:
     """Serving halves a film once, for the breast and for the input; training comes from the whole one."""
-    pixels = draw(4, seed=5).pixels
+    pixels = film_of(4, seed=5).pixels
     pixels = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
     served = prepare_image(Image(pixels, 8), Preprocessing(size=size))
     whole = served.segmentation
@@ -36,7 +36,7 @@ def test_a_film_that_was_halved_already_gives_the_same_input(size: int, mirrored
 
 
 def test_the_input_is_one_square_channel_from_0_to_1() -> None:
-    prepared = prepare(encode_png(draw(2, seed=5).pixels), Preprocessing(size=96))
+    prepared = prepare(encode_png(film_of(2, seed=5).pixels), Preprocessing(size=96))
     assert prepared.input.shape == (1, 96, 96)
     assert prepared.input.dtype == np.float32
     assert prepared.input.min() == 0
@@ -45,7 +45,7 @@ def test_the_input_is_one_square_channel_from_0_to_1() -> None:
 
 
 def test_the_same_film_at_12_bits_looks_the_same() -> None:
-    pixels = draw(2, seed=5).pixels
+    pixels = film_of(2, seed=5).pixels
     shallow = prepare(encode_pgm(pixels), Preprocessing(size=96))
     deep = prepare(encode_png(pixels.astype(np.uint16) * 16 + 15), Preprocessing(size=96))
     assert deep.bits == 12 or pixels.max() < 128
@@ -59,7 +59,7 @@ def test_a_film_keeps_its_depth_up_to_the_normalisation() -> None:
     preprocessing = Preprocessing(size=400)
     assert len(np.unique(network_input(ramp, mask, preprocessing))) > 200
     assert len(np.unique(network_input((ramp >> 4).astype(np.uint8), mask, preprocessing))) < 64
-    deep = draw(2, seed=5).pixels.astype(np.uint16) * 16 + 7
+    deep = film_of(2, seed=5).pixels.astype(np.uint16) * 16 + 7
     prepared = prepare(encode_png(deep), preprocessing)
     assert prepared.segmentation.film.dtype == np.uint16
     assert set(np.unique(prepared.segmentation.film)) <= {0, *np.unique(deep)}
@@ -67,14 +67,14 @@ def test_a_film_keeps_its_depth_up_to_the_normalisation() -> None:
 
 @pytest.mark.parametrize("view", ["CC", "MLO"])
 def test_the_view_that_is_known_of_a_film_decides_whether_muscle_is_cut(view: str) -> None:
-    image = Image(draw(1, seed=5).pixels, 8, view=view)
+    image = Image(film_of(1, seed=5).pixels, 8, view=view)
     found = prepare_image(image, Preprocessing(size=96)).segmentation
     assert (found.view.name, found.view.source) == (view, "file")
     assert ((found.breast > 0) & (found.mask == 0)).mean() < 0.002 if view == "CC" else found.view.shows_muscle
 
 
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same() -> None:
-    large = cv2.resize(draw(2, seed=5).pixels, (2400, 2400), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(film_of(2, seed=5).pixels, (2400, 2400), interpolation=cv2.INTER_CUBIC)
     data = cv2.imencode(".jpg", large, (cv2.IMWRITE_JPEG_QUALITY, 98))[1].tobytes()
     preprocessing = Preprocessing(size=96)
     assert decode(data, preprocessing.least_edge).reduction == 2

@@ -7,7 +7,7 @@ from shared.domain.films import Film
 from shared.domain.records import CLASSES, Label
 from shared.modelling.bilateral import WEIGHT, both_sides, compared, log_odds
 from shared.modelling.calibration import calibrate
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from tests.support.builders import small_manifest
 
 NORMAL, BENIGN, MALIGNANT = CLASSES
@@ -15,7 +15,7 @@ ROWS = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])
 MEAN = (0.0, -0.7, -1.8)
 
 
-def pictured(**changes: object) -> Predictions:
+def pictured(**changes: object) -> FoldPredictions:
     """Left and right of two patients, and the only film of a third."""
     rows = ((0.5, 0.3, 0.2), (0.7, 0.2, 0.1), (0.2, 0.2, 0.6), (0.8, 0.1, 0.1), (0.4, 0.3, 0.3))
     fields = {
@@ -25,7 +25,7 @@ def pictured(**changes: object) -> Predictions:
         "probabilities": rows,
         "folds": (0, 0, 1, 1, 0),
     }
-    return Predictions.model_validate(fields | changes)
+    return FoldPredictions.model_validate(fields | changes)
 
 
 def known(**sides_and_views: str) -> dict[str, Film]:

@@ -42,7 +42,7 @@ def films(count: int, seed: int = 0) -> tuple[Array, Array]:
     """Logits (n, 3), and labels that were drawn with the very probabilities of their softmax."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (count, 3))
-    return logits, np.array([rng.choice(3, p=row) for row in softmax(logits)])
+    return logits, (rng.random((count, 1)) > softmax(logits).cumsum(axis=1)[:, :2]).sum(axis=1)
 
 
 # ---- temperature -----------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_screening_is_the_highest_threshold_that_finds_90_percent(found: list[tu
     if 0 < abnormal.sum() < len(abnormal):
         threshold = choose_threshold("screening", scores, abnormal)
         assert rates(scores, abnormal, threshold)[0] >= 0.9
-        assert all(rates(scores, abnormal, higher)[0] < 0.9 for higher in scores[scores > threshold])
+        assert all((scores[abnormal] >= higher).mean() < 0.9 for higher in scores[scores > threshold])
 
 
 @settings(deadline=None)

@@ -7,7 +7,7 @@ from shared.domain.arrays import Float64Array
 from shared.domain.records import CLASSES, Label
 from shared.modelling.bilateral import log_odds
 from shared.modelling.exams import breast_probabilities, by_breast_and_exam, judge_exam
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from tests.support.builders import exam_manifest, small_manifest
 
 CLEAN, DOUBTFUL, SUSPICIOUS = [0.9, 0.06, 0.04], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]
@@ -81,7 +81,7 @@ def test_the_order_of_the_films_changes_nothing() -> None:
 
 
 FILMS = {film.id: film for film in (*exam_manifest(2).films, *small_manifest(2).films)}
-JUDGED = Predictions(
+JUDGED = FoldPredictions(
     films=("e001_R_CC", "e001_L_CC", "e001_R_MLO", "e001_L_MLO", "e002_R_CC", "mdb001", "mdb002"),
     patients=("p001",) * 4 + ("p002", "p009", "p009"),
     labels=(*CLASSES, Label.NORMAL, Label.NORMAL, Label.BENIGN, Label.NORMAL),

@@ -8,7 +8,8 @@ from torch import nn
 
 from services.train.data.examples import Examples
 from services.train.evaluation.figures import name as name_in_figures
-from services.train.fitting.fit import FitContext, fit, predict
+from services.train.fitting.fit import FitContext, fit
+from services.train.fitting.predict import predict
 from services.train.fitting.serialise import network_from_bytes, network_to_bytes
 from services.train.jobs import parse_job
 from services.train.publishing.publish import model_files

@@ -6,7 +6,7 @@ import pytest
 from shared.domain.records import CLASSES
 from shared.errors import PromotionRefused
 from shared.modelling.metrics import auc_difference, evaluate
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.promotion import check_fit, check_not_worse, same_folds
 from tests.support.builders import model_card
 
@@ -15,11 +15,11 @@ TRUTH = np.arange(FILMS) // 2 % 3
 NOISE = np.random.default_rng(3).normal(size=(FILMS, 3))
 
 
-def judged(skill: float) -> Predictions:
+def judged(skill: float) -> FoldPredictions:
     """Two films a patient; the same chance for all."""
     logits = skill * np.eye(3)[TRUTH] + NOISE
     rows = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return Predictions(
+    return FoldPredictions(
         films=tuple(f"film{n:03}" for n in range(FILMS)),
         patients=tuple(f"patient{n // 2:03}" for n in range(FILMS)),
         labels=tuple(CLASSES[label] for label in TRUTH),
@@ -28,7 +28,7 @@ def judged(skill: float) -> Predictions:
     )
 
 
-def compare(current: Predictions, candidate: Predictions, *, only_if_better: bool = False) -> None:
+def compare(current: FoldPredictions, candidate: FoldPredictions, *, only_if_better: bool = False) -> None:
     cards = [
         model_card(version=version, metrics=evaluate(predictions, resamples=200))
         for version, predictions in (("v1", current), ("v2", candidate))
@@ -54,7 +54,7 @@ def test_a_graph_that_does_not_answer_as_torch_does_is_refused(difference: float
 
 
 @pytest.mark.parametrize("candidate", [judged(1.2), judged(1.5)])
-def test_what_is_no_worse_beyond_the_interval_passes(candidate: Predictions) -> None:
+def test_what_is_no_worse_beyond_the_interval_passes(candidate: FoldPredictions) -> None:
     compare(judged(1.2), candidate)
 
 
@@ -69,7 +69,7 @@ def test_only_what_is_better_passes_where_that_is_asked_for() -> None:
 
 def test_the_order_of_films_does_not_matter_and_their_folds_and_labels_do() -> None:
     one = judged(1.2)
-    backwards = Predictions.model_validate({name: values[::-1] for name, values in one})
+    backwards = FoldPredictions.model_validate({name: values[::-1] for name, values in one})
     assert same_folds(one, backwards)
     assert auc_difference(one, backwards).value == pytest.approx(0)
     assert auc_difference(one, judged(1.5)) == auc_difference(backwards, judged(1.5))

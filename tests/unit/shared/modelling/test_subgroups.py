@@ -2,9 +2,10 @@
 
 import pytest
 
-from shared.domain.films import Film, Lesion
+from shared.domain.films import Film
+from shared.domain.lesions import Lesion
 from shared.domain.records import Label
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.subgroups import GroupMetrics, by_group
 from tests.support.builders import small_manifest
 
@@ -36,8 +37,8 @@ def films() -> dict[str, Film]:
     return {film.id: film for film in changed}
 
 
-def judged(known: dict[str, Film]) -> Predictions:
-    return Predictions(
+def judged(known: dict[str, Film]) -> FoldPredictions:
+    return FoldPredictions(
         films=tuple(known),
         patients=tuple(known),
         labels=tuple(film.label for film in known.values()),
@@ -78,7 +79,7 @@ def test_films_with_a_lesion_are_ranked_against_all_normal_films() -> None:
 
 def test_films_that_nobody_knows_are_left_out() -> None:
     known = films()
-    predictions = Predictions(
+    predictions = FoldPredictions(
         films=("a", "b"), patients=("a", "b"), labels=(NORMAL, BENIGN), probabilities=(SURE[NORMAL],) * 2, folds=(0, 0)
     )
     assert by_group(predictions, known) == ()

@@ -6,7 +6,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from shared.queue import broker as module
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.celery_app import make_app
 from shared.queue.messages import QUEUES, STAGES, Message, Stage, task_name
-from shared.settings import Settings, settings
+from shared.settings import BrokerSettings
 from tests.support.servers import running_broker
 
 pytestmark = pytest.mark.external
@@ -28,8 +27,8 @@ pytestmark = pytest.mark.external
 RUN = "20240601-000000-aaaa"
 
 
-def settings_for(url: str, **changes: Any) -> Settings:
-    return Settings(_env_file=None, store="/nowhere", redis_url=SecretStr(url), **changes)
+def settings_for(url: str, **changes: Any) -> BrokerSettings:
+    return BrokerSettings(redis_url=SecretStr(url), **changes)
 
 
 def broker_at(url: str, *, patient: bool = False) -> Broker:
@@ -381,11 +380,3 @@ def test_an_application_waits_for_its_broker_and_gives_back_what_it_did_not_fini
     assert conf.worker_prefetch_multiplier == 1
     assert (list(conf.accept_content), conf.task_serializer) == (["json"], "json")
     assert conf.task_ignore_result
-
-
-def test_every_service_and_who_starts_runs_have_the_same_options_of_the_queue() -> None:
-    apps = [import_module(f"services.{service}.tasks").app for service in sorted(set(QUEUES.values()))]
-    assert len(apps) == 4
-    for app in apps:
-        for name in ("broker_transport_options", "task_acks_late", "worker_prefetch_multiplier", "accept_content"):
-            assert app.conf[name] == make_app(settings()).conf[name]

@@ -7,19 +7,18 @@ import pytest
 from prometheus_client import generate_latest
 from pydantic import SecretStr
 
-from shared.queue.broker import Broker, connect
+from shared.queue.broker import Broker
 from shared.queue.broker_metrics import broker_registry
-from shared.queue.celery_app import make_app
-from shared.settings import Settings
+from shared.settings import BrokerSettings
 
 
-def config(url: str) -> Settings:
-    return Settings(_env_file=None, store="/nowhere", redis_url=SecretStr(url))
+def config(url: str) -> BrokerSettings:
+    return BrokerSettings(redis_url=SecretStr(url))
 
 
 @pytest.fixture
 def broker(redis_url: str) -> Iterator[Broker]:
-    broker = Broker(make_app(config(redis_url)), connect(config(redis_url)), patient=False)
+    broker = Broker.open(config(redis_url))
     broker.client.flushdb()
     yield broker
     broker.client.flushdb()

@@ -1,9 +1,9 @@
 """The status with which a worker ends."""
 
-import importlib
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from shared.queue import launch
 
@@ -21,9 +21,13 @@ class EndedWorker:
 
 
 def test_a_worker_that_ended_in_an_error_says_so_by_its_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("STORE", str(tmp_path)), ("REDIS_URL", "redis://:unused@127.0.0.1:1/0")):
+        monkeypatch.setenv(f"MAMMO_{name}", value)
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("shared.logs.configure_logs", lambda _level: None)
+    monkeypatch.setattr("shared.queue.process.WorkerProcess.listen", lambda _process: None)
     monkeypatch.setattr(launch, "keep_freed_memory", lambda _cores: None)
-    monkeypatch.setattr(importlib.import_module("services.augment.tasks").app, "Worker", EndedWorker)
+    monkeypatch.setattr(Celery, "Worker", EndedWorker)
     with pytest.raises(SystemExit) as ended:
         launch.main("augment")
     assert ended.value.code == 7

@@ -13,9 +13,12 @@ from shared.queue.attempts import storable, text_of
 from shared.queue.broker import Broker
 from shared.queue.messages import Message
 from shared.queue.unit_task import UnitTask
-from shared.settings import settings
+from shared.settings import StoreSettings, WorkerProcessSettings, WorkerSettings
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
+from tests.support.settings import NO_BROKER
+
+RETRIES = WorkerSettings().retries
 
 
 class Sent:
@@ -53,12 +56,15 @@ def perform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callab
     sent = Sent()
     # The log of these failures holds a lone surrogate, which pytest-xdist can't send on in what it captured.
     monkeypatch.setattr(worker._log, "disabled", True)
-    monkeypatch.setattr(worker, "worker_store", lambda: DirectoryStore(tmp_path))
-    monkeypatch.setattr(worker, "worker_broker", lambda _app: sent)
+    process: Any = SimpleNamespace(
+        settings=WorkerProcessSettings(store=StoreSettings(url=str(tmp_path)), broker=NO_BROKER),
+        store=DirectoryStore(tmp_path),
+        broker=sent,
+    )
 
     def deliver(give_up: Callable[[ObjectStore, Broker, Message, Exception], str], tries: int) -> Sent:
-        task: Any = SimpleNamespace(app=None, request=SimpleNamespace(retries=tries, id="id"))
-        worker._perform(task, Failing(give_up), Message(run="run", unit="000000"))
+        task: Any = SimpleNamespace(request=SimpleNamespace(retries=tries, id="id"))
+        worker._perform(process, task, Failing(give_up), Message(run="run", unit="000000"))
         return sent
 
     return deliver
@@ -71,7 +77,7 @@ def test_a_unit_that_failed_for_the_last_time_is_given_up_once(perform: Callable
         told.append(text_of(error))
         return "given up"
 
-    assert perform(give_up, settings().task_retries).again == []
+    assert perform(give_up, RETRIES).again == []
     assert told == ["ValueError: a film called \\udcff.pgm"]
 
 
@@ -84,7 +90,7 @@ def test_a_reason_that_can_not_be_stored_is_replaced_by_a_shorter_one(perform: C
         told.append(text_of(error))
         return "given up"
 
-    assert perform(give_up, settings().task_retries).again == []
+    assert perform(give_up, RETRIES).again == []
     assert told == ["it failed every time, and why can't be stored; the worker's log has it"]
 
 
@@ -93,8 +99,7 @@ def test_a_unit_that_can_not_be_given_up_comes_again(perform: Callable[..., Sent
     def give_up(*_: Any) -> str:
         raise error
 
-    tries = settings().task_retries
-    assert perform(give_up, tries).again == [tries]
+    assert perform(give_up, RETRIES).again == [RETRIES]
 
 
 def test_what_an_error_says_can_be_stored() -> None:

@@ -10,13 +10,12 @@ from pydantic import SecretStr
 from shared.domain.films import SetAside
 from shared.errors import QueueUnavailable, RunNotFound, StoreUnavailable
 from shared.local.broker import free_port
-from shared.queue.broker import Broker, connect
-from shared.queue.celery_app import make_app
+from shared.queue.broker import Broker
 from shared.queue.messages import STAGES, QueueDepth, Stage
 from shared.runs import pipeline
 from shared.runs.plan import Plan
 from shared.runs.status import JobProgress, StageStatus, read_status
-from shared.settings import Settings
+from shared.settings import BrokerSettings
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
@@ -270,8 +269,7 @@ def test_what_waits_and_what_is_in_hand_is_told_by_the_broker(store: DirectorySt
 @pytest.mark.external
 def test_a_broker_that_is_away_hides_nothing_of_what_the_store_tells(store: DirectoryStore, queue: MemoryQueue) -> None:
     plan = begun(store, queue, small_plan(20), "augment")
-    config = Settings(_env_file=None, store="/nowhere", redis_url=SecretStr(f"redis://127.0.0.1:{free_port()}/0"))
-    nobody = Broker(make_app(config), connect(config), patient=False)
+    nobody = Broker.open(BrokerSettings(redis_url=SecretStr(f"redis://127.0.0.1:{free_port()}/0")))
     with pytest.raises(QueueUnavailable):
         nobody.depth()
     assert read_status(store, plan.run, nobody) == read_status(store, plan.run)

@@ -2,10 +2,9 @@
 
 import boto3
 import pytest
-from pydantic import SecretStr
 
 from shared.errors import StoreMisconfigured, StoreUnavailable
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store.bucket import ensure_bucket
 
 
@@ -15,14 +14,8 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
-def config(store: str, endpoint: str = "http://127.0.0.1:1", region: str = "us-east-1") -> Settings:
-    return Settings(
-        _env_file=None,
-        store=store,
-        redis_url=SecretStr("redis://:unused@127.0.0.1:1/0"),
-        s3_endpoint_url=endpoint,
-        s3_region=region,
-    )
+def config(store: str, endpoint: str = "http://127.0.0.1:1", region: str = "us-east-1") -> StoreSettings:
+    return StoreSettings(url=store, s3_endpoint_url=endpoint, s3_region=region)
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.datasets.mias import Source, read_manifest
+from shared.datasets.entries import read_manifest
+from shared.datasets.mias import Source
 from shared.domain.films import FilmShard, describe
+from shared.domain.terms import MIAS_TERMS
 from shared.errors import DatasetError, InputError, ObjectNotFound, StoreMisconfigured
 from shared.imaging.formats.decode import encode_pgm
 from shared.store import layout
@@ -88,10 +90,10 @@ def test_the_store_holds_the_films_as_they_came_and_their_manifest(store: Direct
     assert read_dataset(store, "mias") == done.dataset
     assert stored_manifest(store, "mias") == done.manifest
     assert set(store.list("")) == {layout.raw_manifest("mias"), shard_key(done.dataset, "000000")} | {
-        film_key(done.dataset, film.id) for film in done.manifest.films
+        film_key(done.dataset, film) for film in done.manifest.films
     }
     for film in done.manifest.films:
-        assert store.get(film_key(done.dataset, film.id)) == (source.path / f"{film.id}.pgm").read_bytes()
+        assert store.get(film_key(done.dataset, film)) == (source.path / f"{film.id}.pgm").read_bytes()
 
 
 def test_a_second_time_changes_nothing(store: DirectoryStore, source: Source) -> None:
@@ -148,7 +150,7 @@ def test_nothing_is_written_when_the_last_film_is_bad(store: DirectoryStore, sou
 def test_a_film_that_got_lost_is_restored_alone(store: DirectoryStore, source: Source) -> None:
     done = ingest(store, source, "mias")
     before = contents(store)
-    lost = film_key(done.dataset, "mdb002")
+    lost = film_key(done.dataset, done.manifest.films[1])
     store.delete(lost)
     assert ingest(store, source, "mias").written == 1
     after = contents(store)
@@ -200,8 +202,9 @@ def test_what_is_known_of_a_data_set_is_read_as_it_was_written(store: DirectoryS
 
 def test_what_makes_a_data_set_exist_is_written_last_and_once(tmp_path: Path) -> None:
     store = Recording(tmp_path / "store")
-    done = ingest(store, write_films(tmp_path / "films", films=9), "mias").dataset
-    films = [film_key(done, f"mdb{number:03d}") for number in range(1, 10)]
+    ingested = ingest(store, write_films(tmp_path / "films", films=9), "mias")
+    done = ingested.dataset
+    films = [film_key(done, film) for film in ingested.manifest.films]
     shards = [shard_key(done, "000000"), shard_key(done, "000001")]
     assert store.written == [*films, *shards, layout.raw_manifest("mias")]
     with pytest.raises(DatasetError, match="other films under this name"):
@@ -248,7 +251,7 @@ def as_before(store: ObjectStore, source: Source) -> dict[str, bytes]:
     manifest = read_manifest(source, "mias")
     description = describe(manifest).model_dump(exclude={"content"}, mode="json")
     shard = FilmShard(films=manifest.films).model_dump_json(indent=1).encode()
-    objects = {layout.raw_film("mias", "", image.film): image.data for image in source.images()}
+    objects = {layout.raw_film("mias", "", entry.id): source.files.read(entry.file) for entry in source.entries()}
     objects |= {layout.raw_shard("mias", "", "000000"): shard}
     objects |= {layout.raw_manifest("mias"): json.dumps(description, indent=1).encode()}
     for key, data in objects.items():
@@ -264,7 +267,7 @@ def test_a_data_set_of_before_is_read_and_ingested_again_without_a_change(
     before = contents(store)
     again = ingest(store, source, "mias")
     assert contents(store) == before
-    assert (again.written, film_key(again.dataset, "mdb001")) == (0, "raw/mias/films/mdb001.pgm")
+    assert (again.written, film_key(again.dataset, again.manifest.films[0])) == (0, "raw/mias/films/mdb001.pgm")
     for lost in ("raw/mias/films/mdb003.pgm", "raw/mias/manifests/000000.json"):
         store.delete(lost)
         ingest(store, source, "mias")
@@ -278,6 +281,77 @@ def test_other_films_are_refused_beside_a_data_set_of_before(
     with pytest.raises(DatasetError, match="other films under this name"):
         ingest(store, write_films(tmp_path / "other", seed=1), "mias")
     assert {key: store.get(key) for key in store.list("")} == objects
+
+
+RELEASED_DIGEST = "8fec43e2bf4bab527e10315d2bbec1410a04ab309430c4eb163e49b80d76bf0c"
+RELEASED_MANIFEST = f"""{{
+ "dataset": "mias",
+ "synthetic": false,
+ "films": 2,
+ "shard_films": 8,
+ "patients": {{
+  "normal": 1,
+  "benign": 1,
+  "malignant": 0
+ }},
+ "sha256": "{RELEASED_DIGEST}",
+ "content": "{RELEASED_DIGEST}"
+}}"""
+RELEASED_SHARD = """{
+ "films": [
+  {
+   "id": "mdb001",
+   "patient": "p001",
+   "side": "right",
+   "density": "G",
+   "label": "benign",
+   "lesions": [
+    {
+     "kind": "CIRC",
+     "label": "benign",
+     "x": 10.0,
+     "y": 8.0,
+     "radius": 5.0
+    }
+   ],
+   "sha256": "1220e066fc7a176ddacd23c2a913460194da8fa76238e73598d648026fa5e013",
+   "width": 64,
+   "height": 48
+  },
+  {
+   "id": "mdb002",
+   "patient": "p001",
+   "side": "left",
+   "density": "G",
+   "label": "normal",
+   "lesions": [],
+   "sha256": "6f22a9126568cab2556e4b264f387ede6d652e9d45610d4dc1196af04994e710",
+   "width": 64,
+   "height": 48
+  }
+ ]
+}"""
+
+
+def test_a_data_set_that_release_0_1_stored_is_ingested_again_without_a_change(
+    tmp_path: Path, store: DirectoryStore
+) -> None:
+    """The two texts are what 0.1.0 wrote of these films."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    films = {f"mdb{number:03d}": encode_pgm(np.full((48, 64), 50 * number, np.uint8)) for number in (1, 2)}
+    store.put("raw/mias/manifest.json", RELEASED_MANIFEST.encode())
+    store.put(f"raw/mias/{RELEASED_DIGEST}/manifests/000000.json", RELEASED_SHARD.encode())
+    for film, data in films.items():
+        (folder / f"{film}.pgm").write_bytes(data)
+        store.put(f"raw/mias/{RELEASED_DIGEST}/films/{film}.pgm", data)
+    (folder / "Info.txt").write_text("mdb001 G CIRC B 10 40 5\nmdb002 G NORM\n")
+    before = contents(store)
+    again = ingest(store, Source(folder), "mias")
+    assert (again.written, again.dataset.sha256) == (0, RELEASED_DIGEST)
+    assert contents(store) == before
+    assert again.dataset.model_dump_json(indent=1) == RELEASED_MANIFEST
+    assert again.dataset.known_terms == MIAS_TERMS
 
 
 # ---- two at once -----------------------------------------------------------------------------------------------------
@@ -299,9 +373,11 @@ def check_whole(store: ObjectStore, source: Source) -> None:
     stored, dataset = stored_manifest(store, "mias"), read_dataset(store, "mias")
     assert stored == read_manifest(source, "mias")
     wanted = {layout.raw_manifest("mias"), *(shard_key(dataset, name) for name in shard_names(dataset.films, 8))}
-    for image in source.images():
-        assert store.get(film_key(dataset, image.film)) == image.data
-        wanted.add(film_key(dataset, image.film))
+    films = {film.id: film for film in stored.films}
+    for entry in source.entries():
+        key = film_key(dataset, films[entry.id])
+        assert store.get(key) == source.files.read(entry.file)
+        wanted.add(key)
     assert set(store.list("raw/mias/")) == wanted
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from shared.errors import InputError, ModelCorrupt, ModelNotFound, PromotionRefused
+from shared.modelling.bootstrap import Interval
 from shared.modelling.card import ModelCard
-from shared.modelling.metrics import Interval
 from shared.modelling.promotion import PREDICTIONS
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore

@@ -15,11 +15,10 @@ import boto3
 import pytest
 import requests
 from botocore.config import Config
-from pydantic import SecretStr
 
 from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
 from shared.local.broker import free_port
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store.directory import ABANDONED_AFTER, DirectoryStore
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -27,8 +26,8 @@ from shared.store.s3 import S3Store
 from shared.store.self_test import check_conditional_writes
 
 
-def settings_for(store: str, endpoint: str | None = None) -> Settings:
-    return Settings(store=store, redis_url=SecretStr("redis://nowhere"), s3_endpoint_url=endpoint)
+def settings_for(store: str, endpoint: str | None = None) -> StoreSettings:
+    return StoreSettings(url=store, s3_endpoint_url=endpoint)
 
 
 @pytest.fixture

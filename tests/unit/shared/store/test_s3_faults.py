@@ -10,10 +10,9 @@ import boto3
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 from prometheus_client import REGISTRY
-from pydantic import SecretStr
 
 from shared.errors import ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable, StoreUnsupported
-from shared.settings import Settings
+from shared.settings import StoreSettings
 from shared.store import s3
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -82,9 +81,8 @@ def store(server: FaultyS3, bucket: str) -> ObjectStore:
 
 def store_of(server: FaultyS3, bucket: str, checksums: Checksums = "when_required") -> ObjectStore:
     return open_store(
-        Settings(
-            store=f"s3://{bucket}/some/prefix",
-            redis_url=SecretStr("redis://nowhere"),
+        StoreSettings(
+            url=f"s3://{bucket}/some/prefix",
             s3_endpoint_url=server.url,
             s3_checksums=checksums,
         )

@@ -9,10 +9,21 @@ from pydantic import SecretStr
 
 from services.inference.admission.auth import Authenticator, NoKeys, check_keys_exist, local_key
 from shared.api.keys import SCOPES
-from shared.errors import InputError, LimitReached, NotAllowed, NotAuthenticated, StoreUnavailable
+from shared.errors import (
+    InputError,
+    LimitReached,
+    MammoError,
+    ModelCorrupt,
+    NotAllowed,
+    NotAuthenticated,
+    ObjectNotFound,
+    QueueUnavailable,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
 from shared.imaging.formats.decode import encode_png
-from shared.settings import Settings
-from shared.store.api_keys import add_key, describe_key, new_key, revoke_key
+from shared.settings import ClientSettings, ServingSettings
+from shared.store.api_keys import ApiKey, add_key, describe_key, new_key, revoke_key, rotate_key
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 
@@ -169,32 +180,125 @@ def test_a_key_without_the_scope_is_told_which(empty: DirectoryStore) -> None:
         found.enter(header, "metrics")
 
 
-def config(store: DirectoryStore, host: str, key: str | None = None) -> Settings:
-    broker = SecretStr("redis://:unused@127.0.0.1:1/0")
+def key_of(host: str, key: str | None = None) -> ApiKey | None:
     secret = SecretStr(key) if key is not None else None
-    return Settings(_env_file=None, store=str(store.root), redis_url=broker, serve_host=host, api_key=secret)
+    return local_key(ClientSettings(api_key=secret), ServingSettings(host=host))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "inference"])
 def test_beyond_loopback_there_has_to_be_a_key_in_the_store(empty: DirectoryStore, host: str) -> None:
     key = new_key()
-    assert local_key(config(empty, host, key)) is None
+    assert key_of(host, key) is None
     with pytest.raises(NoKeys, match="mammo keys create"):
-        check_keys_exist(empty, config(empty, host, key))
+        check_keys_exist(empty, ServingSettings(host=host))
     add_key(empty, describe_key(key, "pacs", ["predict"]))
-    check_keys_exist(empty, config(empty, host))
+    check_keys_exist(empty, ServingSettings(host=host))
     revoke_key(empty, key.split("_")[1])
     with pytest.raises(NoKeys):
-        check_keys_exist(empty, config(empty, host))
+        check_keys_exist(empty, ServingSettings(host=host))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_on_loopback_the_key_of_the_settings_is_good_for_everything(empty: DirectoryStore, host: str) -> None:
-    check_keys_exist(empty, config(empty, host))
-    assert local_key(config(empty, host)) is None
-    assert local_key(config(empty, host, "")) is None
-    kept = local_key(config(empty, host, new_key()))
+def test_on_loopback_the_key_of_the_settings_is_good_for_predictions(empty: DirectoryStore, host: str) -> None:
+    check_keys_exist(empty, ServingSettings(host=host))
+    assert key_of(host) is None
+    assert key_of(host, "") is None
+    kept = key_of(host, new_key())
     assert kept
-    assert kept.scopes == SCOPES
+    assert kept.scopes == ("predict",)
     with pytest.raises(InputError, match="mammo keys create"):
-        local_key(config(empty, host, "secret"))
+        key_of(host, "secret")
+
+
+def test_the_local_key_has_the_scopes_of_its_setting() -> None:
+    def scopes(text: str) -> tuple[str, ...]:
+        kept = local_key(ClientSettings(api_key=SecretStr(new_key())), ServingSettings(local_scopes=text))
+        assert kept
+        return kept.scopes
+
+    assert scopes("metrics, predict") == ("predict", "metrics")
+    assert scopes("predict,metrics,admin") == SCOPES
+    for text in ("", "all", "predict,Admin"):
+        with pytest.raises(InputError, match="MAMMO_API_KEY_SCOPES"):
+            scopes(text)
+
+
+def test_what_the_store_says_of_the_local_key_counts(empty: DirectoryStore) -> None:
+    key = new_key()
+    found = Authenticator(empty, describe_key(key, "local", SCOPES), clock=lambda: 0.0)
+    found.refresh()
+    found.leave(found.enter(f"Bearer {key}", "admin"))
+    add_key(empty, describe_key(key, "pacs", ["predict"], requests_a_minute=1))
+    found.refresh()
+    with pytest.raises(NotAllowed, match="'pacs' lacks the scope admin"):
+        found.enter(f"Bearer {key}", "admin")
+    found.leave(found.enter(f"Bearer {key}", "predict"))
+    with pytest.raises(LimitReached):
+        found.enter(f"Bearer {key}", "predict")
+    revoke_key(empty, key.split("_")[1])
+    found.refresh()
+    with pytest.raises(NotAuthenticated):
+        found.enter(f"Bearer {key}", "predict")
+    rotate_key(empty, _add_another(empty), 24)  # which tidies up
+    found.refresh()
+    with pytest.raises(NotAuthenticated):
+        found.enter(f"Bearer {key}", "predict")
+
+
+def _add_another(store: DirectoryStore) -> str:
+    other = describe_key(new_key(), "other", ["predict"])
+    add_key(store, other)
+    return other.id
+
+
+def test_a_limit_that_a_used_key_gets_begins_with_all_its_requests(empty: DirectoryStore) -> None:
+    key = new_key()
+    add_key(empty, describe_key(key, "pacs", ["predict"]))
+    found = Authenticator(empty, clock=lambda: 0.0)
+    found.refresh()
+    for _ in range(1000):
+        found.leave(found.enter(f"Bearer {key}", "predict"))
+    add_key(empty, describe_key(key, "pacs", ["predict"], requests_a_minute=2))
+    found.refresh()
+    for _ in range(2):
+        found.leave(found.enter(f"Bearer {key}", "predict"))
+    with pytest.raises(LimitReached) as refused:
+        found.enter(f"Bearer {key}", "predict")
+    assert refused.value.retry_after_s == 30
+
+
+# ---- what clients learn of the installation --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable, StoreMisconfigured, ObjectNotFound, QueueUnavailable, ModelCorrupt]
+)
+def test_an_error_tells_clients_no_address_and_the_log_all(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[MammoError]
+) -> None:
+    def fails(_store: ObjectStore) -> None:
+        raise error("s3://bucket/access/keys.json at http://s3.internal:9000")
+
+    monkeypatch.setattr("services.inference.api.api_keys.read_keys", fails)
+    answer = client.get("/v1/keys")
+    assert answer.json["title"] == error.code
+    for secret in ("bucket", "s3.internal", "keys.json"):
+        assert secret not in answer.text
+    assert "s3.internal" in str([record.__dict__ for record in caplog.records])
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/v2/health/ready"])
+def test_readiness_tells_no_address_without_a_key(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    keeper = client.application.extensions["inference"].keeper
+
+    def fails(*_: object) -> None:
+        raise StoreMisconfigured("s3://bucket at http://s3.internal:9000: access denied")
+
+    monkeypatch.setattr("services.inference.serving.model_loader.models.read_alias", fails)
+    keeper.refresh()
+    answer = client.get(path, environ_overrides=NOBODY)
+    assert answer.status_code == 503
+    assert "the object store refuses the service" in answer.json["detail"]
+    assert "s3.internal" not in answer.text

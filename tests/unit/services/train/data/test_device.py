@@ -13,11 +13,11 @@ from services.train.data import device
 from services.train.data.device import (
     Indices,
     autocast,
-    compile_where_it_pays,
-    number_format,
-    prepared,
-    resident,
-    streamed,
+    compile_on_gpu,
+    compute_dtype,
+    prepare_device,
+    resident_inputs,
+    streamed_inputs,
 )
 from shared.modelling.networks import MammogramNetwork
 
@@ -25,15 +25,15 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def test_the_cpu_computes_in_single_precision_unless_it_is_told_otherwise() -> None:
-    assert number_format("auto", CPU) == torch.float32
-    assert number_format("bfloat16", CPU) == torch.bfloat16
+    assert compute_dtype("auto", CPU) == torch.float32
+    assert compute_dtype("bfloat16", CPU) == torch.bfloat16
 
 
 @pytest.mark.parametrize("has_it", [True, False])
 def test_a_gpu_computes_in_bfloat16_where_it_has_it(monkeypatch: pytest.MonkeyPatch, has_it: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it or including_emulation)
-    assert number_format("auto", GPU) == (torch.bfloat16 if has_it else torch.float32)
-    assert number_format("float32", GPU) == torch.float32
+    assert compute_dtype("auto", GPU) == (torch.bfloat16 if has_it else torch.float32)
+    assert compute_dtype("float32", GPU) == torch.float32
 
 
 def test_matrix_products_are_in_the_number_format_and_weights_stay_in_single_precision() -> None:
@@ -48,7 +48,7 @@ def test_matrix_products_are_in_the_number_format_and_weights_stay_in_single_pre
 def test_the_cpu_is_deterministic_with_as_many_threads_as_it_is_given() -> None:
     threads = torch.get_num_threads()
     try:
-        assert prepared(1, deterministic=False) == CPU
+        assert prepare_device(1, deterministic=False) == CPU
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
     finally:
@@ -60,7 +60,7 @@ def compiled_by(backend: Callable[..., Any]) -> MammogramNetwork:
     torch.manual_seed(0)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(4, 3))
     network = MammogramNetwork(nn.Sequential(nn.Conv2d(3, 4, 3)), head)
-    compile_where_it_pays(network, CPU, backend)
+    compile_on_gpu(network, CPU, backend)
     return network
 
 
@@ -112,12 +112,12 @@ def test_inputs_that_lie_on_the_device_are_those_that_come_to_it(monkeypatch: py
         asked.append(len(chosen))
         return pool[chosen]
 
-    held, chosen = resident(batch, 10, CPU), np.array([9, 0, 4])
+    held, chosen = resident_inputs(batch, 10, CPU), np.array([9, 0, 4])
     sent = len(asked)
     assert max(asked) == 4, "the array may be larger than memory"
     assert np.array_equal(held(chosen).numpy(), pool[chosen])
     assert len(asked) == sent, "nothing is read again"
-    assert np.array_equal(streamed(batch, CPU)(chosen).numpy(), pool[chosen])
+    assert np.array_equal(streamed_inputs(batch, CPU)(chosen).numpy(), pool[chosen])
 
 
 @pytest.mark.parametrize(("free", "stays"), [(2 * 10 * 8 * 8 * 4, True), (2 * 10 * 8 * 8 * 4 - 2, False)])
@@ -126,7 +126,7 @@ def test_a_gpu_holds_what_fits_into_half_of_its_free_memory(
 ) -> None:
     ways: list[str] = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 1 << 40))
-    monkeypatch.setattr(device, "resident", lambda *_: ways.append("resident"))
-    monkeypatch.setattr(device, "streamed", lambda *_: ways.append("streamed"))
-    device.supply(lambda chosen: np.zeros((len(chosen), 1, 8, 8), np.float32), 10, GPU)
-    assert ways == ["resident" if stays else "streamed"]
+    monkeypatch.setattr(device, "resident_inputs", lambda *_: ways.append("resident_inputs"))
+    monkeypatch.setattr(device, "streamed_inputs", lambda *_: ways.append("streamed_inputs"))
+    device.input_loader(lambda chosen: np.zeros((len(chosen), 1, 8, 8), np.float32), 10, GPU)
+    assert ways == ["resident_inputs" if stays else "streamed_inputs"]

@@ -10,7 +10,7 @@ import pytest
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
-from services.train.data.inputs import lesion_places, load_images, read_segmented
+from services.train.data.inputs import load_images, load_place_labels, read_segmented
 from shared.domain.films import Shard
 from shared.domain.records import CLASSES
 from shared.errors import StoreError, StoreUnavailable
@@ -138,7 +138,7 @@ def test_the_places_of_lesions_are_where_the_network_sees_them_whatever_moved_th
 ) -> None:
     store, plan = segmented
     images = load_images(store, plan, PREPROCESSING)
-    places = lesion_places(store, images, 16)
+    places = load_place_labels(store, images, 16)
     seen = images.inputs[:, 0].reshape(-1, 16, 4, 16, 4).mean(axis=(2, 4))
     with_lesions = [index for index, image in enumerate(images.variants) if image.lesions]
     placed = [index for index in with_lesions if (places[index] > 0).any()]

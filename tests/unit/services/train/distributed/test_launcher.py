@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from services.train.data.examples import Examples
-from services.train.data.process_group import ALONE
-from services.train.distributed.exchange import Mailbox, Order, Owner
-from services.train.distributed.launcher import Several, TrainingProcessLost
-from services.train.fitting.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
-from services.train.fitting.fit import FitContext, Fitted, TrainingDiverged
-from services.train.fitting.unfreezing import learning_part
+from services.train.data.process_group import SINGLE_PROCESS
+from services.train.distributed.exchange import ExchangeFolder, OwnerProcess, TrainingRequest
+from services.train.distributed.launcher import MultiprocessTrainer, TrainingProcessLost
+from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
+from services.train.fitting.fit import FitContext, FitResult, TrainingDiverged
+from services.train.fitting.serialise import Tensors
+from services.train.fitting.unfreezing import trainable_part
 from shared.errors import JobInterrupted
 from shared.local.commands import ROOT
 from shared.modelling.networks import build
@@ -35,7 +36,7 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(tmp_path
     subprocess.run(
         [sys.executable, "-m", *TORCHRUN, "tests.support.ranks", str(tmp_path / "two")], cwd=ROOT, check=True
     )
-    train_a_share(tmp_path / "one", ALONE)
+    train_a_share(tmp_path / "one", SINGLE_PROCESS)
     alone, first, second = (load_file(tmp_path / name) for name in ("one.0", "two.0", "two.1"))
     for name, value in alone.items():
         assert torch.allclose(first[name], value, rtol=1e-5, atol=1e-6), name
@@ -59,8 +60,10 @@ class Run:
         self.epochs: list[float] = []
         self.documents: list[bytes] = []
         torch.manual_seed(5)
-        several = Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False)
-        self.fit: Callable[[], Fitted] = lambda: several.fit(
+        several = MultiprocessTrainer(
+            processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False
+        )
+        self.fit: Callable[[], FitResult] = lambda: several.fit(
             build("modified_cnn"),
             recipe,
             examples(24, 0),
@@ -78,7 +81,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def whole() -> tuple[Fitted, list[float]]:
+def whole() -> tuple[FitResult, list[float]]:
     run = Run()
     return run.fit(), run.epochs
 
@@ -88,7 +91,7 @@ def same(one: Tensors, other: Tensors) -> bool:
 
 
 @pytest.mark.external
-def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[Fitted, list[float]]) -> None:
+def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[FitResult, list[float]]) -> None:
     first = Run(stopping=lambda run: True)
     with pytest.raises(JobInterrupted, match="to continue from the checkpoint"):
         first.fit()
@@ -100,7 +103,7 @@ def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[Fitted, l
 
 
 @pytest.mark.external
-def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(whole: tuple[Fitted, list[float]]) -> None:
+def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(whole: tuple[FitResult, list[float]]) -> None:
     endless = RECIPE.model_copy(update={"epochs": 100_000})
 
     def kill_the_second(run: Run) -> bool:
@@ -128,8 +131,8 @@ def ranks() -> list[psutil.Process]:
 # ---- the folder between worker and processes -------------------------------------------------------------------------
 
 
-def order(owner: Owner) -> Order:
-    return Order(
+def order(owner: OwnerProcess) -> TrainingRequest:
+    return TrainingRequest(
         network="modified_cnn", recipe=RECIPE, pretrained=False, seed=1, owner=owner, threads=1, deterministic=False,
         compiled=False,
     )  # fmt: skip
@@ -140,8 +143,8 @@ def test_arrays_that_lie_on_the_disk_are_linked_and_others_written(tmp_path: Pat
     pool = np.asarray(np.load(tmp_path / "pool.npy", mmap_mode="r"))
     rows = np.array([7, 1, 3])
     (tmp_path / "box").mkdir()
-    mailbox = Mailbox(tmp_path / "box")
-    mailbox.send(order(Owner.this()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0))
+    mailbox = ExchangeFolder(tmp_path / "box")
+    mailbox.put_request(order(OwnerProcess.current()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0))
     assert (tmp_path / "box/train.pool.npy").samefile(tmp_path / "pool.npy")
     assert np.array_equal(mailbox.examples("train").inputs, pool[rows])
     assert np.array_equal(mailbox.examples("validation").inputs, examples(4, 0).inputs)
@@ -149,23 +152,25 @@ def test_arrays_that_lie_on_the_disk_are_linked_and_others_written(tmp_path: Pat
 
 @pytest.mark.external
 def test_a_process_stops_when_it_is_asked_or_nobody_waits_for_it(tmp_path: Path) -> None:
-    mailbox, owner = Mailbox(tmp_path), Owner.this()
-    assert not mailbox.is_to_stop(owner)
-    assert mailbox.is_to_stop(owner.model_copy(update={"born": owner.born - 1})), "its id belongs to another process"
+    mailbox, owner = ExchangeFolder(tmp_path), OwnerProcess.current()
+    assert not mailbox.should_stop(owner)
+    assert mailbox.should_stop(owner.model_copy(update={"started": owner.started - 1})), (
+        "its id belongs to another process"
+    )
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-        assert mailbox.is_to_stop(Owner(pid=gone.pid, born=0))
-    assert Mailbox(tmp_path / "given up").is_to_stop(owner)
-    mailbox.ask_to_stop()
-    assert mailbox.is_to_stop(owner)
+        assert mailbox.should_stop(OwnerProcess(pid=gone.pid, started=0))
+    assert ExchangeFolder(tmp_path / "given up").should_stop(owner)
+    mailbox.request_stop()
+    assert mailbox.should_stop(owner)
 
 
 def test_problems_come_back_as_they_were(tmp_path: Path) -> None:
-    mailbox = Mailbox(tmp_path)
-    mailbox.raise_problem()
-    mailbox.tell_problem(TrainingDiverged("the loss is not a number"))
+    mailbox = ExchangeFolder(tmp_path)
+    mailbox.raise_error()
+    mailbox.put_error(TrainingDiverged("the loss is not a number"))
     with pytest.raises(TrainingDiverged, match="the loss is not a number"):
-        mailbox.raise_problem()
+        mailbox.raise_error()
 
 
 @pytest.mark.external
@@ -176,8 +181,8 @@ def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else() -> None:
     recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
     maps = np.random.default_rng(0).random((24, 96, 8, 8)).astype(np.float16)
     behind = Examples(maps, np.arange(24, dtype=np.int64) % 3)
-    Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
-        learning_part(network, recipe, pretrained=True),
+    MultiprocessTrainer(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
+        trainable_part(network, recipe, pretrained=True),
         recipe,
         behind,
         behind,

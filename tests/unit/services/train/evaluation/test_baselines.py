@@ -7,19 +7,19 @@ from safetensors.torch import save
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
-from services.train.evaluation.baselines import baselines, frozen_features, logistic_regression
+from services.train.evaluation.baselines import baselines, logistic_regression, pooled_features
 from shared.datasets.synthetic import write_dataset
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import build
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.profiles import PROFILES
 from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore
 from tests.support.builders import do, ingested, small_predictions
 
 
-def backwards(predictions: Predictions) -> Predictions:
-    return Predictions.model_validate({name: values[::-1] for name, values in predictions})
+def backwards(predictions: FoldPredictions) -> FoldPredictions:
+    return FoldPredictions.model_validate({name: values[::-1] for name, values in predictions})
 
 
 def test_always_the_commonest_class_ranks_nothing() -> None:
@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[DirectoryStore, Plan]
 
 def test_the_regression_is_asked_about_every_held_out_film_once(run: tuple[DirectoryStore, Plan]) -> None:
     store, plan = run
-    found = logistic_regression(store, plan)
+    found = logistic_regression(store, plan, torch.device("cpu"))
     assert found is not None
     assert sorted(found.films) == [f"mdb{number:03}" for number in range(1, 25)]
     assert set(found.folds) == set(range(plan.folds))
@@ -71,7 +71,7 @@ def test_the_regression_is_asked_about_every_held_out_film_once(run: tuple[Direc
 def test_without_weights_there_is_no_regression(run: tuple[DirectoryStore, Plan], weights: dict[str, str]) -> None:
     store, plan = run
     store.put("weights/damaged.pth", b"no weights")
-    assert logistic_regression(store, plan.model_copy(update={"weights": weights})) is None
+    assert logistic_regression(store, plan.model_copy(update={"weights": weights}), torch.device("cpu")) is None
 
 
 def test_of_no_honest_result_there_are_no_baselines() -> None:
@@ -84,7 +84,7 @@ def test_features_are_those_of_the_deepest_map_that_was_loaded(missing: tuple[st
     network = build("resnet50")
     weights = WeightsReport(source="a file", loaded=("trunk.conv1",), missing=missing, unexpected=())
     inputs = np.random.default_rng(1).random((3, 1, 64, 64), np.float32)
-    found = frozen_features(network, weights, inputs)
+    found = pooled_features(network, weights, inputs)
     assert found.shape == (3, features)
     with torch.inference_mode():
         maps = network.eval()(torch.from_numpy(inputs))[1]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from services.train.evaluation.evaluate import evaluate_run
-from services.train.evaluation.exams import films_of, published_comparison, published_exam_rule
-from services.train.evaluation.points import best_fold, published_points
+from services.train.evaluation.exams import films_by_id, published_comparison, published_exam_rule
+from services.train.evaluation.operating_points import best_fold, published_points
 from services.train.jobs import JobResult
 from shared.domain.records import CLASSES, Label
 from shared.modelling.bilateral import both_sides, compared, log_odds
@@ -21,15 +21,15 @@ from shared.modelling.calibration import (
 from shared.modelling.evaluation import NetworkResult
 from shared.modelling.exams import ExamRule, by_breast_and_exam
 from shared.modelling.metrics import evaluate
-from shared.modelling.predictions import Predictions, merge
+from shared.modelling.predictions import FoldPredictions, merge
 from tests.support.builders import exam_manifest, job_result, small_manifest, small_plan
 
 NORMAL, BENIGN, MALIGNANT = CLASSES
 
 
-def scored(*films: tuple[float, Label], fold: int = 0) -> Predictions:
+def scored(*films: tuple[float, Label], fold: int = 0) -> FoldPredictions:
     """Films, each of a patient of its own, from their abnormal scores and labels."""
-    return Predictions(
+    return FoldPredictions(
         films=tuple(f"fold{fold}film{number}" for number in range(len(films))),
         patients=tuple(f"fold{fold}patient{number}" for number in range(len(films))),
         labels=tuple(label for _, label in films),
@@ -148,7 +148,7 @@ def test_films_of_both_breasts_are_judged_side_by_side_by_what_validation_films_
     results = paired(folds())
     beside = judged(*results).side_by_side
     assert beside
-    films, parts = films_of(small_manifest()), []
+    films, parts = films_by_id(small_manifest()), []
     for result in results:
         (validation, others), (held_out, opposite) = (
             found for each in (result.validation, result.predictions) if (found := both_sides(each, films))
@@ -168,7 +168,7 @@ def test_films_of_both_breasts_are_judged_side_by_side_by_what_validation_films_
 
 def test_where_no_patient_has_both_breasts_nothing_is_said_of_them() -> None:
     assert judged(*folds()).side_by_side is None
-    assert published_comparison(folds()[0], None, films_of(small_manifest())) is None
+    assert published_comparison(folds()[0], None, films_by_id(small_manifest())) is None
 
 
 def test_the_leaky_protocol_is_calibrated_but_gets_no_operating_points() -> None:
@@ -210,7 +210,7 @@ def judged_exams(*results: JobResult) -> NetworkResult:
 
 
 def test_breasts_and_exams_are_judged_by_the_rule_with_thresholds_of_validation_breasts_and_exams() -> None:
-    results, films = of_exams(folds()), films_of(exam_manifest(2))
+    results, films = of_exams(folds()), films_by_id(exam_manifest(2))
     breast, exam = judged_exams(*results).levels
     assert (breast.level, exam.level) == ("breast", "exam")
     for found in (breast, exam):
@@ -231,7 +231,7 @@ def test_breasts_and_exams_are_judged_by_the_rule_with_thresholds_of_validation_
 
 def test_where_nothing_is_known_of_the_films_there_are_no_breasts_and_exams() -> None:
     assert judged(*folds()).levels == ()
-    assert published_exam_rule(folds()[0], (), films_of(small_manifest())) is None
+    assert published_exam_rule(folds()[0], (), films_by_id(small_manifest())) is None
 
 
 def test_breasts_of_one_film_are_judged_as_their_films_are() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from services.train.data.provenance import code_sha256
 from services.train.evaluation.report import THRESHOLD_RULES, percent, picture_name, render, share
-from services.train.evaluation.worst_errors import Mistake, picture
+from services.train.evaluation.worst_errors import ConfidentError, error_picture
 from shared.domain.records import CLASSES
+from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import (
     Baseline,
     Calibration,
@@ -26,8 +27,8 @@ from shared.modelling.evaluation import (
     WeightsReport,
 )
 from shared.modelling.exams import RULE
-from shared.modelling.metrics import Interval, ModelMetrics, evaluate
-from shared.modelling.predictions import Predictions
+from shared.modelling.metrics import ModelMetrics, evaluate
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.subgroups import GroupMetrics
 
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -60,7 +61,7 @@ def example_metrics(skill: float, films: int, resamples: int, seed: int) -> Mode
     truth = rng.choice(3, size=films, p=(0.64, 0.2, 0.16))
     rows = rng.dirichlet((3, 1.5, 1), size=films) + skill * np.eye(3)[truth]
     rows /= rows.sum(axis=1, keepdims=True)
-    predictions = Predictions(
+    predictions = FoldPredictions(
         films=tuple(f"film{n}" for n in range(films)),
         patients=tuple(f"patient{n % 161}" for n in range(films)),
         labels=tuple(CLASSES[c] for c in truth),
@@ -280,8 +281,8 @@ def test_groups_of_films_stand_with_their_numbers(evaluation: Evaluation) -> Non
 
 
 def test_the_surest_mistakes_are_shown_with_film_truth_and_answer(evaluation: Evaluation) -> None:
-    png = picture(np.full((64, 64), 0.5, np.float32), np.eye(4, dtype=np.float32))
-    files = render(evaluation, [Mistake("mdb<7>", CLASSES[2], CLASSES[0], 0.913, png)])
+    png = error_picture(np.full((64, 64), 0.5, np.float32), np.eye(4, dtype=np.float32))
+    files = render(evaluation, [ConfidentError("mdb<7>", CLASSES[2], CLASSES[0], 0.913, png)])
     page = files["index.html"].decode()
     assert files["mistake-01.png"] == png
     assert "<b>mdb&lt;7&gt;</b>: malignant, called normal with 91.3%" in page
@@ -352,7 +353,7 @@ def test_hostile_names_are_escaped(evaluation: Evaluation) -> None:
 
 
 def test_undefined_numbers_are_called_undefined() -> None:
-    predictions = Predictions(
+    predictions = FoldPredictions(
         films=("a", "b"),
         patients=("p", "p"),
         labels=(CLASSES[0], CLASSES[0]),

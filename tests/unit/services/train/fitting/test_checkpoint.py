@@ -11,13 +11,13 @@ from safetensors.torch import load, save
 from services.train.fitting.checkpoint import (
     Checkpoint,
     CheckpointUnusable,
-    Progress,
-    Tensors,
+    TrainingProgress,
     capture,
     from_bytes,
     restore,
     to_bytes,
 )
+from services.train.fitting.serialise import Tensors
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import build, head_layers
 
@@ -32,9 +32,9 @@ EPOCH = EpochRecord(
 )
 
 
-def checkpoint(progress: Progress | None = None) -> Checkpoint:
+def checkpoint(progress: TrainingProgress | None = None) -> Checkpoint:
     return Checkpoint(
-        progress or Progress(epochs=(EPOCH,), losses=(1 / 3, 5e-324), seconds=0.7),
+        progress or TrainingProgress(epochs=(EPOCH,), losses=(1 / 3, 5e-324), seconds=0.7),
         network={"head.weight": torch.tensor([[1.0, -0.0], [float("nan"), 1e-45]]), "head.count": torch.tensor(3)},
         optimiser={"head.weight.step": torch.tensor(2.0), "head.weight.exp_avg": torch.randn(2, 2)},
         best={"head.weight": torch.randn(2, 2)},
@@ -65,7 +65,7 @@ def test_every_bit_of_a_checkpoint_comes_back() -> None:
 @settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
 def test_every_loss_comes_back_as_the_same_number(losses: list[float]) -> None:
-    document = to_bytes(checkpoint(Progress(losses=tuple(losses))), "job-1")
+    document = to_bytes(checkpoint(TrainingProgress(losses=tuple(losses))), "job-1")
     assert [loss.hex() for loss in from_bytes(document, "job-1").progress.losses] == [loss.hex() for loss in losses]
 
 
@@ -104,7 +104,7 @@ def test_a_restored_checkpoint_is_not_changed_by_the_training_that_follows() -> 
     optimiser = torch.optim.AdamW(network.parameters())
     network(torch.rand(2, 1, 64, 64))[0].sum().backward()
     optimiser.step()
-    document = to_bytes(capture(network, optimiser, {}, Progress()), "job-1")
+    document = to_bytes(capture(network, optimiser, {}, TrainingProgress()), "job-1")
     read, untouched = from_bytes(document, "job-1"), from_bytes(document, "job-1")
     restore(read, network, optimiser, CPU)
     optimiser.step()
@@ -117,7 +117,7 @@ def test_a_parameter_that_never_learned_has_no_state_of_the_optimiser() -> None:
     optimiser = torch.optim.AdamW(network.parameters())
     head_layers(network).bias.sum().backward()
     optimiser.step()
-    captured = capture(network, optimiser, {}, Progress())
+    captured = capture(network, optimiser, {}, TrainingProgress())
     assert {name.rpartition(".")[0] for name in captured.optimiser} == {"head.linear.bias"}
     again = build("modified_cnn")
     restored = torch.optim.AdamW(again.parameters())

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from services.train.data.examples import Examples
-from services.train.data.process_group import Ranks
+from services.train.data.process_group import ProcessGroup
 from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
-from services.train.fitting.fit import FitContext, Fitted, TrainingDiverged, fit, predict
-from services.train.fitting.optimiser import clip
+from services.train.fitting.fit import FitContext, FitResult, TrainingDiverged, fit
+from services.train.fitting.optimiser import clip_gradient
+from services.train.fitting.predict import predict
 from services.train.fitting.scores import macro_auc
 from shared.errors import JobInterrupted
 from shared.modelling.evaluation import EpochRecord
@@ -137,7 +138,7 @@ def test_circles_have_a_say_in_what_is_learned() -> None:
     for places in (None, np.tile(data.labels[:, None, None].astype(np.int8), (1, 4, 4))):
         torch.manual_seed(1)
         fitted = fit(
-            build("modified_cnn"), short, replace(data, places=places), examples(24, 1),
+            build("modified_cnn"), short, replace(data, place_labels=places), examples(24, 1),
             FitContext(pretrained=False, seed=1, device=CPU, on_epoch=lambda _: None),
         )  # fmt: skip
         states.append(fitted.network.state_dict())
@@ -178,7 +179,7 @@ def test_a_large_gradient_is_clipped_to_its_norm() -> None:
     for scaled in (True, False):
         optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
         if scaled:
-            clip(network, optimiser)
+            clip_gradient(network, optimiser)
         else:
             for name, weights in network.named_parameters():
                 weights.grad = expected[name] * 5 / norm
@@ -187,7 +188,7 @@ def test_a_large_gradient_is_clipped_to_its_norm() -> None:
     assert all(torch.allclose(one, other, rtol=1e-5) for one, other in zip(*moments, strict=True))
     for weights in network.parameters():
         weights.grad = torch.full_like(weights, 1e-6)
-    clip(network, optimiser)
+    clip_gradient(network, optimiser)
     assert vars(optimiser)["grad_scale"] == 1
 
 
@@ -212,13 +213,13 @@ def test_a_pretrained_trunk_learns_at_a_lower_rate_than_the_head() -> None:
 def test_training_ends_when_the_patience_of_one_of_several_processes_does() -> None:
     answers = iter([False] * 6 + [True])  # whether to stop after each batch, then whether one's patience is at its end
 
-    class Told(Ranks):
+    class Told(ProcessGroup):
         def any(self, flag: bool) -> bool:
             return next(answers)
 
     fitted = fit(
         build("modified_cnn"), RECIPE.model_copy(update={"patience": 5}), examples(), examples(24, 1),
-        FitContext(pretrained=False, seed=0, device=CPU, on_epoch=lambda _: None), ranks=Told(),
+        FitContext(pretrained=False, seed=0, device=CPU, on_epoch=lambda _: None), group=Told(),
     )  # fmt: skip
     assert len(fitted.epochs) == 1
 
@@ -275,7 +276,7 @@ class Job:
     ) -> None:  # fmt: skip
         self.documents: list[bytes] = []
         self.epochs: list[EpochRecord] = []
-        self.fitted: Fitted | None = None
+        self.fitted: FitResult | None = None
         pretrained, batches = kind != "modified_cnn", count(1)
         torch.manual_seed(99 if start else 4)
         with suppress(JobInterrupted):

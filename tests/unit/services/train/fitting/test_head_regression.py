@@ -9,10 +9,11 @@ import torch
 from services.train.data.batches import class_weights
 from services.train.data.examples import Examples
 from services.train.data.lesion_targets import UNKNOWN
-from services.train.fitting.fit import FitContext, Fitted, predict
+from services.train.fitting.fit import FitContext, FitResult
 from services.train.fitting.head_regression import TooFewCircles, fit_head
+from services.train.fitting.predict import predict
 from services.train.fitting.scores import log_loss, macro_auc
-from services.train.fitting.unfreezing import Learner
+from services.train.fitting.unfreezing import NetworkTail
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import build, head_layers
 from shared.modelling.profiles import PROFILES
@@ -36,12 +37,12 @@ def examples(films: int, seed: int) -> Examples:
             row, column = rng.integers(EDGE), rng.integers(4)
             maps[film, label, row, column] += 4
             places[film, row, column] = label
-    return Examples(maps, labels, places=places)
+    return Examples(maps, labels, place_labels=places)
 
 
-def fitted(train: Examples, validation: Examples, seed: int = 1) -> tuple[Fitted, list[EpochRecord]]:
+def fitted(train: Examples, validation: Examples, seed: int = 1) -> tuple[FitResult, list[EpochRecord]]:
     torch.manual_seed(0)
-    learner, told = Learner(build("resnet50", "layer3"), RECIPE.frozen), list[EpochRecord]()
+    learner, told = NetworkTail(build("resnet50", "layer3"), RECIPE.frozen), list[EpochRecord]()
     inside = INSIDE.repeat(len(train.labels), axis=0)
     found = fit_head(
         learner,
@@ -89,7 +90,7 @@ def test_of_the_network_nothing_changes_but_the_head_and_the_scales_of_its_chann
     before = {name: value.clone() for name, value in network.state_dict().items()}
     train = examples(30, 1)
     fit_head(
-        Learner(network, RECIPE.frozen), RECIPE, train, train,
+        NetworkTail(network, RECIPE.frozen), RECIPE, train, train,
         INSIDE.repeat(30, axis=0), FitContext(pretrained=True, seed=1, device=CPU, on_epoch=lambda _: None),
     )  # fmt: skip
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
@@ -99,6 +100,7 @@ def test_of_the_network_nothing_changes_but_the_head_and_the_scales_of_its_chann
 
 def test_a_class_without_a_circle_is_told_with_what_to_do() -> None:
     train = examples(30, 1)
-    train = replace(train, places=np.where(train.places == 2, UNKNOWN, train.places))
-    with pytest.raises(TooFewCircles, match="no circle of the training films is malignant; choose another profile"):
+    train = replace(train, place_labels=np.where(train.place_labels == 2, UNKNOWN, train.place_labels))
+    message = "no outlined lesion of the training films is malignant; choose another profile"
+    with pytest.raises(TooFewCircles, match=message):
         fitted(train, train)

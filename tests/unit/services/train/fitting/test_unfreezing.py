@@ -3,8 +3,8 @@
 import pytest
 from torch import nn
 
-from services.train.fitting.optimiser import adamw, part_of_rate, set_rates
-from services.train.fitting.unfreezing import set_learning, stages
+from services.train.fitting.optimiser import adamw, learning_rate_factor, set_learning_rates
+from services.train.fitting.unfreezing import set_trainable, unfreezing_stages
 from shared.modelling.network_table import NETWORKS, Network
 from shared.modelling.networks import MammogramNetwork, build
 from shared.modelling.recipes import TrainingRecipe
@@ -14,7 +14,7 @@ RECIPE = TrainingRecipe(input_size=64, epochs=9, head_epochs=1, stage_epochs=2, 
 
 def names(network: MammogramNetwork) -> list[list[str]]:
     known = {module: name for name, module in network.named_modules()}
-    return [[known[layer] for layer in stage] for stage in stages(network)]
+    return [[known[layer] for layer in stage] for stage in unfreezing_stages(network)]
 
 
 def learning(network: MammogramNetwork) -> set[str]:
@@ -37,7 +37,7 @@ def test_alexnets_hidden_dense_layers_are_the_stage_above_its_convolutions() -> 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_stages_and_last_layer_are_the_whole_network(kind: Network) -> None:
     network = build(kind)
-    found = [weights for stage in stages(network) for layer in stage for weights in layer.parameters()]
+    found = [weights for stage in unfreezing_stages(network) for layer in stage for weights in layer.parameters()]
     assert len(found) + 2 == len(list(network.parameters()))
     assert len(set(found)) == len(found)
 
@@ -46,7 +46,7 @@ def test_one_stage_after_the_other_begins_to_learn_from_the_top() -> None:
     network = build("resnet50")
     seen = {}
     for epoch in range(1, 11):
-        set_learning(network, RECIPE, epoch, pretrained=True)
+        set_trainable(network, RECIPE, epoch, pretrained=True)
         seen[epoch] = {name.removeprefix("trunk.") for name in learning(network) if name.startswith("trunk")}
         assert "head.linear" in learning(network)
     assert seen[1] == set()
@@ -58,7 +58,7 @@ def test_one_stage_after_the_other_begins_to_learn_from_the_top() -> None:
 
 def test_batch_norms_of_a_frozen_stage_keep_their_statistics_and_those_above_learn_theirs() -> None:
     network = build("resnet50")
-    set_learning(network, RECIPE, 4, pretrained=True)
+    set_trainable(network, RECIPE, 4, pretrained=True)
     training = {
         name.split(".")[1]: layer.training
         for name, layer in network.named_modules()
@@ -69,7 +69,7 @@ def test_batch_norms_of_a_frozen_stage_keep_their_statistics_and_those_above_lea
 
 def test_a_network_from_scratch_learns_as_a_whole_at_one_rate() -> None:
     network = build("modified_cnn")
-    set_learning(network, RECIPE, 1, pretrained=False)
+    set_trainable(network, RECIPE, 1, pretrained=False)
     assert all(weights.requires_grad for weights in network.parameters())
     assert {group["full_rate"] for group in adamw(network, RECIPE, pretrained=False).param_groups} == {1e-3}
 
@@ -77,7 +77,7 @@ def test_a_network_from_scratch_learns_as_a_whole_at_one_rate() -> None:
 def test_rates_fall_from_stage_to_stage() -> None:
     network = build("resnet50")
     optimiser = adamw(network, RECIPE, pretrained=True)
-    set_rates(optimiser, 0.5)
+    set_learning_rates(optimiser, 0.5)
     rates = {weights: group["lr"] for group in optimiser.param_groups for weights in group["params"]}
     assert len(rates) == len(list(network.parameters()))
     of = dict(network.named_parameters())
@@ -89,7 +89,7 @@ def test_rates_fall_from_stage_to_stage() -> None:
 
 
 def test_rates_rise_and_then_fall_to_nothing() -> None:
-    parts = [part_of_rate(step, 100) for step in range(101)]
+    parts = [learning_rate_factor(step, 100) for step in range(101)]
     assert parts[:10] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
     assert parts[10:] == sorted(parts[10:], reverse=True)
     assert parts[100] == pytest.approx(0)

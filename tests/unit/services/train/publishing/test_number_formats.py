@@ -12,12 +12,12 @@ from services.train.publishing import number_formats
 from services.train.publishing.number_formats import Judge
 from services.train.publishing.publish import model_files
 from services.train.publishing.quantise import quantised
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.card import GOLDEN, ONNX
 from shared.modelling.engines.interface import EngineUnavailable
 from shared.modelling.engines.openvino import OpenVinoEngine
 from shared.modelling.golden import check_golden, golden_inputs
-from shared.modelling.metrics import Interval
 from shared.modelling.networks import build
 
 SIZE = 64

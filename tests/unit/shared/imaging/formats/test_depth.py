@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from pydicom.sequence import Sequence
 
-from shared.datasets.synthetic import draw
 from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.formats.depth import depth_of, within_depth
 from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, prepare
 from tests.support.dicoms import dicom, table
+from tests.support.films import film_of
 
-FILM = np.ascontiguousarray(draw(2, seed=5).pixels[:, ::-1]).astype(np.uint16) * 16
+FILM = np.ascontiguousarray(film_of(2, seed=5).pixels[:, ::-1]).astype(np.uint16) * 16
 """12 bits; its darkest level is a background of 0, as in most digital films."""
 DARK = np.percentile(FILM, 5)
 FILM[FILM < DARK] = 0

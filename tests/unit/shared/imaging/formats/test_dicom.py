@@ -18,13 +18,13 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from shared.datasets.synthetic import draw
 from shared.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import WindowPreset
 from tests.support.dicoms import LOSSLESS, LOSSY, NATIVE, SECRET, Words, dicom, jpeg, table
+from tests.support.films import film_of
 
-FILM = cv2.resize(draw(2, seed=5).pixels, (240, 320), interpolation=cv2.INTER_AREA).astype(np.uint16) * 16
+FILM = cv2.resize(film_of(2, seed=5).pixels, (240, 320), interpolation=cv2.INTER_AREA).astype(np.uint16) * 16
 FILM[0], FILM[1, :120] = 0, 4095  # so that without a window the stored values are the grey levels
 TWELVE = {"BitsStored": 12}
 RAMP = (np.arange(4608) - 512).clip(0).astype(np.uint16).reshape(72, 64).repeat(3, axis=0).repeat(4, axis=1)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 
 from services.augment.core import apply_transform, draw_transform
-from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram
 from shared.imaging.formats.decode import decode, encode_png
 from shared.imaging.image import Image
@@ -19,6 +18,7 @@ from shared.imaging.segmentation.breast import find_breast, fine
 from shared.imaging.segmentation.gate import DIGITAL, SCANNED, THRESHOLD, Gate, judge, measure
 from shared.imaging.segmentation.segment import segment
 from shared.modelling.profiles import PROFILES
+from tests.support.films import film_of
 from tests.support.scenes import KINDS, scene
 
 Grey = npt.NDArray[np.uint8]
@@ -50,7 +50,7 @@ def share_passed(images: Iterable[Grey]) -> float:
 
 @pytest.mark.parametrize("number", range(1, 13))
 def test_generated_films_pass_however_they_lie(number: int) -> None:
-    film = draw(number, seed=901).pixels
+    film = film_of(number, seed=901).pixels
     for pixels in (film, np.ascontiguousarray(film[:, ::-1]), turned(film, 20), turned(film, -30), brighter(film, 1.2)):
         assert gate_of(pixels).score >= 0.8
 
@@ -74,7 +74,7 @@ def test_a_refusal_says_why_and_what_to_do(kind: str) -> None:
 
 
 def test_each_trait_can_refuse_by_itself() -> None:
-    reduced = find_breast(fine(draw(2, seed=901).pixels))  # a left breast: its chest wall is on the left
+    reduced = find_breast(fine(film_of(2, seed=901).pixels))  # a left breast: its chest wall is on the left
     assert judge(reduced).score == pytest.approx(1.0)
     assert measure(reduced).keys() == SCANNED.keys() >= DIGITAL.keys()
     for trait in (*SCANNED.values(), *DIGITAL.values()):

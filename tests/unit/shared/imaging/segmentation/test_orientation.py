@@ -4,13 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.datasets.synthetic_exams import Exposed, draw_exposure, exposures
+from shared.datasets.synthetic_exams import Exposed, exposures
 from shared.imaging.image import Image, to_8bit
 from shared.imaging.segmentation.breast import find_breast, fine
 from shared.imaging.segmentation.orientation import chest_wall_is_right
 from shared.imaging.segmentation.regions import Grey
 from tests.bench.film_folders import RealFilm
 from tests.bench.real_films import judge
+from tests.support.films import exposure_of
 
 FILMS = tuple(exposures(12))
 
@@ -21,7 +22,7 @@ def found_right(pixels: Grey) -> bool:
 
 @pytest.mark.parametrize("exposed", FILMS, ids=lambda exposed: exposed.film)
 def test_the_straight_side_of_the_breast_is_the_chest_wall(exposed: Exposed) -> None:
-    film = draw_exposure(exposed, seed=11)
+    film = exposure_of(exposed, seed=11)
     pixels = to_8bit(Image(film.pixels, film.bits))
     assert found_right(pixels) is (film.wall == "right")
     assert found_right(np.ascontiguousarray(pixels[:, ::-1])) is (film.wall == "left")

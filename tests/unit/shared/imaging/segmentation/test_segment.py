@@ -12,21 +12,20 @@ import pytest
 
 from shared.datasets.mias import parse_info
 from shared.datasets.phantom import SyntheticFilm
-from shared.datasets.synthetic import draw
 from shared.errors import NotAMammogram
 from shared.imaging.segmentation.breast import enlarged
 from shared.imaging.segmentation.gate import judge
 from shared.imaging.segmentation.regions import around
 from shared.imaging.segmentation.segment import Segmentation, segment
 from tests.bench.segmentation import CHANGES, dice, found
+from tests.support.films import film_of
 
 Mask: TypeAlias = npt.NDArray[np.uint8]
 FILMS = range(1, 9)
 
 
-@cache
 def film(number: int) -> SyntheticFilm:
-    return draw(number, seed=11)
+    return film_of(number, seed=11)
 
 
 @cache

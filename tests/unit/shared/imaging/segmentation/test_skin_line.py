@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.datasets.synthetic import draw
 from shared.imaging.segmentation.breast import find_breast, fine
 from shared.imaging.segmentation.regions import Grey
 from tests.bench.segmentation import dice
+from tests.support.films import film_of
 
 
 def digital(background: int = 0, periphery: int = 60) -> tuple[Grey, Grey]:
@@ -55,7 +55,7 @@ def test_one_bright_pixel_and_a_label_move_no_outline() -> None:
 @pytest.mark.parametrize("degrees", [-30, -10, 10, 30])
 def test_a_turned_strip_of_film_in_black_padding_is_no_digital_film(degrees: float) -> None:
     """Its edges are steps in a constant background as well; the scanned ground inside of them is no breast."""
-    scan = draw(8, seed=3)
+    scan = film_of(8, seed=3)
     turn = cv2.getRotationMatrix2D((511.5, 511.5), degrees, 1)
     film, breast = (
         np.asarray(cv2.warpAffine(array, turn, (1024, 1024)), np.uint8) for array in (scan.pixels, scan.breast)

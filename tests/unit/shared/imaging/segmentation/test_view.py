@@ -3,24 +3,25 @@
 import numpy as np
 import pytest
 
-from shared.datasets.synthetic_exams import Exposed, draw_exposure, exposures
+from shared.datasets.synthetic_exams import Exposed, exposures
 from shared.imaging.segmentation.segment import segment
 from shared.imaging.segmentation.upright import Upright
 from shared.imaging.segmentation.view import View, view_of
+from tests.support.films import exposure_of
 
 FILMS = tuple(exposures(12))
 
 
 @pytest.mark.parametrize("exposed", FILMS, ids=lambda exposed: exposed.film)
 def test_the_view_is_told_by_the_shape_of_the_breast(exposed: Exposed) -> None:
-    film = draw_exposure(exposed, seed=11)
+    film = exposure_of(exposed, seed=11)
     view = segment(film.pixels, film.bits).view
     assert (view.name, view.source) == (exposed.view, "shape")
     assert 0.5 < view.score <= 1
 
 
 def test_a_declared_view_counts_more_than_the_shape() -> None:
-    film = draw_exposure(next(film for film in FILMS if film.view == "MLO"), seed=11)
+    film = exposure_of(next(film for film in FILMS if film.view == "MLO"), seed=11)
     oblique, declared = segment(film.pixels, film.bits), segment(film.pixels, film.bits, "CC")
     assert declared.view == View("CC", 1.0, "file")
     # No muscle is cut out of it, so that the mask is all of the breast.

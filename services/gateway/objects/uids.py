@@ -1,0 +1,72 @@
+"""UIDs of result objects: the same report gets the same UIDs, another one never does.
+
+A series belongs to study, network and kind. An instance is `<root>.<films>.<kind>.<content>`: the digest of the films,
+the number of the kind, and the digest of all that its content depends on. So a listing of a study says which films
+have results of each kind, whatever model made them.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from pydicom.uid import PYDICOM_ROOT_UID
+
+from services.gateway.report import KINDS, Kind, Report
+
+BUILDER_VERSION = "1"
+"""To be raised with every change of what is written into result objects."""
+
+_ROOT = str(PYDICOM_ROOT_UID)  # 26 of the 64 characters of a UID
+_FILMS_DIGITS, _CONTENT_DIGITS, _SERIES_DIGITS = 17, 18, 38
+
+
+def series_uid(study_uid: str, network: str, kind: Kind) -> str:
+    """Return the UID of the series that holds all results of a kind."""
+    return _ROOT + _digits(_SERIES_DIGITS, "series", study_uid, network, kind)
+
+
+def instance_uid(report: Report, kind: Kind, films: Iterable[str]) -> str:
+    """Return the UID of a result about films, given by their SOP Instance UIDs."""
+    films = set(films)
+    refused = (f"{film.header.sop_uid} {film.refusal.code}" for film in report.films if film.refusal)
+    content = _digits(
+        _CONTENT_DIGITS,
+        series_uid(report.study_uid, report.model.network, kind),
+        report.model.sha256,
+        report.operating_point,
+        BUILDER_VERSION,
+        *sorted(films),
+        *sorted(each for each in refused if each.split(" ")[0] in films),
+    )
+    return f"{result_prefix(kind, films)}{content}"
+
+
+def result_prefix(kind: Kind, films: Iterable[str]) -> str:
+    """Return the beginning of the UIDs of all results of a kind about these films."""
+    return f"{_ROOT}{_digits(_FILMS_DIGITS, 'films', *sorted(films))}.{KINDS.index(kind) + 1}."
+
+
+def kind_of(sop_uid: str) -> Kind | None:
+    """Return the kind of result that a UID was made for; None if it was not made here."""
+    films, *others = sop_uid.removeprefix(_ROOT).split(".")
+    if not sop_uid.startswith(_ROOT) or len(others) != 2 or len(films) != _FILMS_DIGITS:
+        return None
+    number, content = others
+    known = len(content) == _CONTENT_DIGITS and number.isdecimal() and 1 <= int(number) <= len(KINDS)
+    return KINDS[int(number) - 1] if known else None
+
+
+def device_uid(network: str) -> str:
+    """Return the UID of the device that observes: this software with a network."""
+    return _ROOT + _digits(_SERIES_DIGITS, "device", network)
+
+
+def tracking_uid(report: Report, *parts: str) -> str:
+    """Return the UID by which one observation is tracked."""
+    return _ROOT + _digits(_SERIES_DIGITS, "tracking", report.study_uid, report.model.network, *parts)
+
+
+def _digits(count: int, *parts: str) -> str:
+    """Digest parts to `count` decimal digits without a leading zero."""
+    number = int.from_bytes(hashlib.sha256("\n".join(("mammostack", *parts)).encode()).digest())
+    least = 10 ** (count - 1)
+    return str(least + number % (9 * least))

@@ -1,0 +1,98 @@
+"""The process of a worker: its connections, and what it checks before it takes its first unit of work."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from functools import cached_property
+
+from celery import signals
+from prometheus_client import start_http_server
+
+from shared import metrics
+from shared.errors import MammoError, StoreUnavailable
+from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
+from shared.queue.broker_metrics import BrokerCollector
+from shared.queue.celery_app import make_app
+from shared.queue.idle import IdleMonitor
+from shared.settings import WorkerProcessSettings
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
+from shared.store.self_test import check_conditional_writes
+
+_log = logging.getLogger("mammostack.worker")
+
+
+class WorkerProcess:
+    """The application of a worker, and its store and broker, which each process opens for itself."""
+
+    def __init__(self, settings: WorkerProcessSettings) -> None:
+        self.settings = settings
+        self.app = make_app(settings.broker)
+        self.shutting_down = threading.Event()
+        self._main_process = os.getpid()
+        self._idle = IdleMonitor()
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The store of MAMMO_STORE."""
+        return open_store(self.settings.store)
+
+    @cached_property
+    def broker(self) -> Broker:
+        """The broker, which is waited for while it is away."""
+        return Broker(self.app, connect(self.settings.broker), patient=True)
+
+    def end(self) -> None:
+        """Ask the worker to end, as SIGTERM from outside would; also from a child process."""
+        os.kill(self._main_process, signal.SIGTERM)
+
+    def listen(self) -> None:
+        """Connect to Celery's signals of this process: start, fork of a child, end."""
+        signals.worker_init.connect(self._prepare, weak=False)
+        signals.worker_process_init.connect(self._begin_child, weak=False)
+        signals.worker_shutting_down.connect(self._note_shutdown, weak=False)
+        signals.setup_logging.connect(_keep_our_logs, weak=False)
+
+    def _prepare(self, **_: object) -> None:
+        """Find at start-up what would otherwise fail in the middle of a run."""
+        settings = self.settings
+        try:
+            client = connect(settings.broker)
+            wait_for_broker(client)
+            check_nothing_is_evicted(client)
+            _wait_for_store(self.store)
+        except MammoError as error:
+            raise SystemExit(f"mammostack: {error}") from error
+        except Exception as error:  # Celery would log it, and let a worker begin whose store and broker are not tested
+            _log.exception("the tests of broker and store failed")
+            raise SystemExit("mammostack: the tests of broker and store failed; the log above says how") from error
+        if settings.worker.metrics_port:
+            series = metrics.registry()
+            series.register(BrokerCollector(settings.broker))
+            start_http_server(settings.worker.metrics_port, addr=settings.worker.metrics_host, registry=series)
+        if settings.worker.idle_s:
+            self._idle.end_after(settings.worker.idle_s, self.end)
+
+    def _begin_child(self, **_: object) -> None:
+        """Drop the parent's connections: a child must not talk over them."""
+        for opened in ("store", "broker"):
+            self.__dict__.pop(opened, None)
+
+    def _note_shutdown(self, **_: object) -> None:
+        self.shutting_down.set()
+
+
+def _wait_for_store(store: ObjectStore) -> None:
+    """Return when the store has passed its test; say every few seconds that it is waited for."""
+    while True:
+        try:
+            return check_conditional_writes(store)
+        except StoreUnavailable as error:
+            _log.warning("waiting for the store of MAMMO_STORE", extra={"reason": str(error)})
+            time.sleep(5)
+
+
+def _keep_our_logs(**_: object) -> None:
+    """Connected so that Celery leaves logging alone."""

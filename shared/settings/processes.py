@@ -1,0 +1,95 @@
+"""The processes: which groups each of them reads. An entry point reads one of these classes, or a single group."""
+
+from typing import get_type_hints
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.settings.base import SettingsGroup
+from shared.settings.groups import (
+    BrokerSettings,
+    ClientSettings,
+    ComputeSettings,
+    LogSettings,
+    StoreSettings,
+    TrainingSettings,
+    WorkerSettings,
+)
+from shared.settings.serving import ServingSettings
+
+
+class QueueSettings(BaseModel):
+    """A command that starts or follows runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    store: StoreSettings
+    broker: BrokerSettings
+
+
+class WorkerProcessSettings(QueueSettings):
+    """A worker of augment or segment."""
+
+    log: LogSettings = LogSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+
+class TrainingProcessSettings(WorkerProcessSettings):
+    """A worker of train."""
+
+    compute: ComputeSettings = ComputeSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+class BatchProcessSettings(WorkerProcessSettings):
+    """A worker of inference, which predicts batches as the service predicts films."""
+
+    compute: ComputeSettings = ComputeSettings()
+    serving: ServingSettings = ServingSettings()
+
+
+class InferenceProcessSettings(QueueSettings):
+    """The inference service."""
+
+    log: LogSettings = LogSettings()
+    compute: ComputeSettings = ComputeSettings()
+    client: ClientSettings = ClientSettings()
+    serving: ServingSettings = ServingSettings()
+
+
+GROUPS: tuple[type[SettingsGroup], ...] = (
+    StoreSettings,
+    BrokerSettings,
+    WorkerSettings,
+    TrainingSettings,
+    ClientSettings,
+    ServingSettings,
+    ComputeSettings,
+    LogSettings,
+)
+"""Each setting stands in one of them."""
+
+WORKERS: dict[str, type[WorkerProcessSettings]] = {
+    "augment": WorkerProcessSettings,
+    "segment": WorkerProcessSettings,
+    "train": TrainingProcessSettings,
+    "inference": BatchProcessSettings,
+}
+"""The settings of the worker of each service."""
+
+ReadSettings = type[SettingsGroup] | type[QueueSettings]
+
+PROCESSES: dict[str, ReadSettings] = {
+    "`mammo ingest`, `models`, `keys`, `cancel`": StoreSettings,
+    "`mammo run`, `train`, `status RUN`, `resume`, `retry`": QueueSettings,
+    "`mammo predict`, `batch`": ClientSettings,
+    "inference service": InferenceProcessSettings,
+    **{f"{name} worker": settings for name, settings in WORKERS.items()},
+}
+"""The settings that each process reads, for the reference."""
+
+
+def groups_of(settings: ReadSettings) -> dict[str, type[SettingsGroup]]:
+    """Return the groups of a process by name; those of a single group are itself."""
+    if issubclass(settings, SettingsGroup):
+        return {"": settings}
+    return {name: typed for name, typed in get_type_hints(settings).items() if name in settings.model_fields}
