@@ -94,7 +94,7 @@ def fastest_engine(card: ModelCard, read: Callable[[str], bytes], cache: Path | 
     if remembered is not None:
         with suppress(OSError, ValueError, TypeError):
             return _choice(json.loads(remembered.read_text()))
-    seconds = _measure(offered, {name: read(name) for name in files}, cache)
+    seconds = _measure(offered, {name: read(name) for name in files})
     _log.info("engines measured", extra={"network": card.network, "version": card.version, "seconds": seconds})
     if not seconds:
         return "onnx"
@@ -116,7 +116,7 @@ def _choice(seconds: Mapping[str, float]) -> CpuEngine:
     return best
 
 
-def _measure(offered: Mapping[NumberFormat, Offer], files: Mapping[str, bytes], cache: Path | None) -> dict[str, float]:
+def _measure(offered: Mapping[NumberFormat, Offer], files: Mapping[str, bytes]) -> dict[str, float]:
     """Measure all engines of the offered formats, in a process of its own: those not taken leave no memory behind."""
     offer_of = {engine: offered[form] for engine in CPU_ENGINES if (form := number_format(engine)) in offered}
     jobs = [[engine, offer.graph, offer.golden, offer.tolerance] for engine, offer in offer_of.items()]
@@ -124,7 +124,7 @@ def _measure(offered: Mapping[NumberFormat, Offer], files: Mapping[str, bytes], 
         with tempfile.TemporaryDirectory(prefix="mammostack-measure-") as folder:
             for name, content in files.items():
                 (Path(folder) / name).write_bytes(content)
-            command = [sys.executable, "-m", "services.inference.serving.engine_speed", folder, str(cache or "")]
+            command = [sys.executable, "-m", "services.inference.serving.engine_speed", folder]
             ended = subprocess.run(
                 command, input=json.dumps(jobs), capture_output=True, text=True, check=True, timeout=_MEASURING_S
             )

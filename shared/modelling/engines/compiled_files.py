@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 _DIGEST_BYTES = 32
-_KEPT = 6
+_KEPT = 4
 """Compiled networks of the latest versions; older ones are deleted."""
 
 

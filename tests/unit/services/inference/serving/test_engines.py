@@ -78,7 +78,7 @@ def test_an_engine_that_answers_its_golden_inputs_otherwise_is_not_measured(
 ) -> None:
     for name, content in (("a", files["v1"][ONNX]), ("golden", files["v1"][GOLDEN]), ("b", files["v2"][ONNX])):
         (tmp_path / name).write_bytes(content)
-    seconds = engine_speed.main(tmp_path, None, [("onnx", "a", "golden", 1e-3), ("openvino", "b", "golden", 1e-3)])
+    seconds = engine_speed.main(tmp_path, [("onnx", "a", "golden", 1e-3), ("openvino", "b", "golden", 1e-3)])
     assert list(seconds) == ["onnx"]
 
 
