@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import BaseModel, ValidationError
 
+from shared.addresses import is_loopback
 from shared.api.batches import Batch, BatchLine, BatchList, BatchRequest
 from shared.api.exams import ExamPrediction
 from shared.api.films import Side
@@ -59,6 +61,8 @@ class InferenceClient:
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._session = requests.Session()
+        if is_loopback(_host(self._url)):
+            self._session.trust_env = False  # no proxy reaches this machine's loopback
         if key:
             self._session.headers["Authorization"] = f"Bearer {key}"
 
@@ -210,6 +214,13 @@ def read_image(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # the first request says what is wrong with it
+        return ""
 
 
 def _refusal(response: requests.Response) -> MammoError:

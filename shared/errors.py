@@ -13,6 +13,8 @@
     │       └── NotAMammogram      no breast was found
     ├── StoreError                 the object store
     │   ├── ObjectNotFound
+    │   ├── ObjectUnreadable       a record that is empty, cut, damaged or of another form
+    │   ├── ObjectOfLaterRelease   a record that only a later release can read: deploying it helps
     │   ├── PreconditionFailed     a conditional write failed: another writer was first
     │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
     │   └── StoreMisconfigured     access denied, no such bucket; names the setting
@@ -171,6 +173,41 @@ class ObjectNotFound(StoreError):
     def __init__(self, key: str) -> None:
         super().__init__(f"{key}: there is no such object in the store")
         self.key = key
+
+
+class ObjectUnreadable(StoreError):
+    """A stored record that is empty, cut, damaged or of another form.
+
+    Args:
+        key: of the object.
+        reason: what is wrong with it, without its content.
+    """
+
+    code = "object-unreadable"
+    for_clients = "a record in the store can't be read; the operator finds it with `mammo doctor`"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} can't be read: {reason}; `mammo doctor` says what it costs and how to replace it")
+        self.key, self.reason = key, reason
+
+
+class ObjectOfLaterRelease(StoreError):
+    """A stored record that only a later release can read.
+
+    Args:
+        key: of the object.
+        release: that wrote it, where it is known.
+    """
+
+    code = "object-of-later-release"
+    retryable = True
+    http_status = 503
+    for_clients = "a record in the store is of a later release; the operator has to deploy it"
+
+    def __init__(self, key: str, release: str | None = None) -> None:
+        made = f"release {release}" if release else "a later release"
+        super().__init__(f"{key} was made by {made}; deploy it or later")
+        self.key, self.release = key, release
 
 
 class PreconditionFailed(StoreError):

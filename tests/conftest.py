@@ -2,7 +2,7 @@
 
 `MAMMO_TEST_MIAS` names a folder with `png/mdbNNN.png` and `Info.txt`, `MAMMO_TEST_MIAS_MASKS` one with `breast/` and
 `parenchyma/`, `MAMMO_TEST_DICOM` one with public DICOM files (fodicom_GH133.dcm, what was derived from it, and
-clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one in the layout that `tests/bench/film_folders.py` describes.
+clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one in the layout that `tests/support/film_folders.py` describes.
 Without them the tests that need real films skip and say so.
 """
 
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3  # noqa: F401  its first import binds a port to learn of IPv6, which is no test's doing
 
 from shared.datasets.synthetic import write_dataset
 from shared.datasets.synthetic_exams import write_exams
-from tests.bench.film_folders import RealFilm, real_films
+from tests.support.film_folders import RealFilm, real_films
 from tests.support.outside import noticing
 from tests.support.reports import without_surrogates
 
@@ -113,7 +114,7 @@ def dicom_films() -> Path:
 
 @pytest.fixture(scope="session")
 def labelled_films() -> list[RealFilm]:
-    return real_films(_given("MAMMO_TEST_FILMS", "films with truth, as tests/bench/film_folders.py describes them"))
+    return real_films(_given("MAMMO_TEST_FILMS", "films with truth, as tests/support/film_folders.py describes them"))
 
 
 @pytest.fixture(scope="session")

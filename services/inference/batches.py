@@ -1,6 +1,5 @@
 """Process a part of a batch: one result line per image, finding or problem."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from services.inference.serving.predictor import ServedModel, explanation, opera
 from shared.api.batches import BatchLine, ImageProblem
 from shared.batches.flow import PREDICT
 from shared.batches.plan import BatchPlan, read_images
+from shared.digests import sha256_hex
 from shared.errors import (
     ImageError,
     ImageTooLarge,
@@ -63,7 +63,7 @@ def predict_part(
         PlanError: there is no such part.
         InputError: the model has no operating point of this name.
         JobInterrupted: `stopping` returned True between two images.
-        MammoError: one of attempts.OUTSIDE.
+        MammoError: one of `attempts.INFRASTRUCTURE_ERRORS`.
     """
     point, lines = operating_point(model.card, plan.operating_point), []
     for index, key in read_images(store, plan, part):
@@ -111,7 +111,7 @@ def _predict_image(
     heatmap = None
     if prediction.heat is not None:
         png = overlay_png(prediction.heat)
-        heatmap = layout.batch_heatmap(plan.batch, index, hashlib.sha256(png).hexdigest())
+        heatmap = layout.batch_heatmap(plan.batch, index, sha256_hex(png))
         store.put(heatmap, png)
     image_finding = finding(model.card, prediction, point, time.perf_counter() - began)
     return BatchLine(index=index, key=key, finding=image_finding, heatmap=heatmap, heatmap_class=prediction.explained)

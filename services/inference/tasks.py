@@ -12,7 +12,7 @@ from services.inference.serving.model_loader import WantedEngine, load_model
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.api.batches import BatchLine
-from shared.batches.flow import PREDICT, has_ended, mark_part, store_answers
+from shared.batches.flow import PREDICT, has_ended, mark_part, store_results
 from shared.batches.plan import BatchPlan, read_batch, read_images
 from shared.errors import ObjectNotFound
 from shared.queue.attempts import text_of
@@ -84,7 +84,7 @@ def model_of(store: ObjectStore, network: str, version: str, wanted: WantedEngin
 
 
 def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) -> None:
-    if store_answers(store, part.plan, part.name, to_document(lines)):
+    if store_results(store, part.plan, part.name, to_document(lines)):
         for line in lines:
             metrics.BATCH_IMAGES.labels(line.problem.code if line.problem else "predicted").inc()
 

@@ -1,6 +1,5 @@
 """One fold of a run: prepare, fit, evaluate and store one network."""
 
-import hashlib
 import time
 from dataclasses import dataclass, replace
 
@@ -33,6 +32,7 @@ from services.train.jobs import (
 from services.train.progress import checkpoint_writer, read_checkpoint, report_epoch
 from services.train.tracking import track_epochs
 from shared.datasets.splits import Split
+from shared.digests import sha256_hex
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.calibration import fit_temperature
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
@@ -183,7 +183,7 @@ def store_fold(claimed: ClaimedJob, fold: PreparedFold, result: JobResult) -> No
     store, plan = claimed.store, claimed.plan
     if fold.job.protocol == "patient":
         weights = network_to_bytes(fold.network)
-        result = result.model_copy(update={"model_sha256": hashlib.sha256(weights).hexdigest()})
+        result = result.model_copy(update={"model_sha256": sha256_hex(weights)})
         store.put(weights_key(plan, result), weights)
     store.delete(layout.fold_file(plan.run, fold.job.name, CHECKPOINT))
     store.finish(result.model_dump_json().encode())

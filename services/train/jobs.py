@@ -1,6 +1,5 @@
 """Training jobs and their results in the store: one network, one protocol, one fold each."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -10,19 +9,21 @@ from pydantic import Field
 
 from shared import __version__
 from shared.datasets.splits import SPLIT_VERSION
+from shared.digests import sha256_hex
 from shared.domain.arrays import Float64Array
 from shared.domain.films import Variant
 from shared.domain.records import Record
-from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
+from shared.errors import ModelCorrupt, ObjectNotFound, ObjectUnreadable, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.network_table import Network
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.recipes import Protocol
 from shared.runs.plan import Plan
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
-RESULT, MODEL, PROGRESS, CHECKPOINT = "result.json", "model.safetensors", "progress.json", "checkpoint.safetensors"
+MODEL, PROGRESS, CHECKPOINT = "model.safetensors", "progress.json", "checkpoint.safetensors"
 
 
 class TrainingJob(Record):
@@ -83,7 +84,7 @@ def job_identity(job: TrainingJob, plan: Plan, data_sha256: str) -> str:
     """Return a digest of everything that a job's weights depend on; checkpoints of other identities are not used."""
     fields = (__version__, SPLIT_VERSION, job.name, plan.seed, plan.folds, plan.weights[job.network], data_sha256)
     recipe = plan.training[job.network].model_dump_json()
-    return hashlib.sha256(json.dumps([*fields, recipe]).encode()).hexdigest()
+    return sha256_hex(json.dumps([*fields, recipe]).encode())
 
 
 def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
@@ -92,7 +93,7 @@ def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
     Raises:
         PlanError: the jobs were trained on different images, or used different splits of the patients.
     """
-    results = [JobResult.model_validate_json(store.get(unit.done_key)) for unit in plan.units("train")]
+    results = [read_document(store, unit.done_key, JobResult) for unit in plan.units("train")]
     if len({result.data_sha256 for result in results}) > 1:
         raise PlanError("the films of this run changed during training; start a new run, which reuses finished images")
     for network in plan.networks:
@@ -110,11 +111,11 @@ def results_of(results: Sequence[JobResult], network: Network, protocol: Protoco
 def result_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
     """Return True if a job's result can be read and its weights, until published, are the ones that it names."""
     try:
-        result = JobResult.model_validate_json(store.get(plan.done_key("train", unit)))
+        result = read_document(store, plan.done_key("train", unit), JobResult)
         if result.model_sha256 is None or store.exists(layout.published_mark(plan.run, result.job.network)):
             return True
         read_weights(store, plan, result)
-    except (ObjectNotFound, ModelCorrupt, ValueError):
+    except (ObjectNotFound, ModelCorrupt, ObjectUnreadable):
         return False
     return True
 
@@ -135,7 +136,7 @@ def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
         weights = store.get(weights_key(plan, result))
     except ObjectNotFound:
         weights = store.get(layout.fold_file(plan.run, result.job.name, MODEL))
-    if hashlib.sha256(weights).hexdigest() != result.model_sha256:
+    if sha256_hex(weights) != result.model_sha256:
         raise ModelCorrupt(
             f"{weights_key(plan, result)} differs from the trained weights; delete "
             f"{plan.done_key('train', result.job.name)}, "

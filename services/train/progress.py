@@ -45,7 +45,7 @@ def checkpoint_writer(claimed: ClaimedJob, identity: str, every_s: float) -> Cal
         stored_at = time.monotonic()
         key = layout.fold_file(claimed.plan.run, claimed.unit, CHECKPOINT)
         claimed.store.put(key, to_bytes(checkpoint, identity))
-        claimed.store.got_somewhere()
+        claimed.store.note_progress()
 
     return write
 

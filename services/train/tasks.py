@@ -1,6 +1,5 @@
 """The training worker: training jobs, and the evaluation, publishing and promotion of a run's networks."""
 
-import hashlib
 import json
 from contextlib import suppress
 from functools import partial
@@ -14,6 +13,7 @@ from services.train.fold import train_fold
 from services.train.jobs import delete_weights, read_results, result_is_intact, results_of
 from services.train.publishing.publish import model_is_intact, publish_best
 from services.train.tracking import check_trackers
+from shared.digests import sha256_hex
 from shared.errors import PreconditionFailed, PromotionRefused
 from shared.modelling.network_table import as_network
 from shared.runs.pipeline import failures
@@ -40,7 +40,7 @@ def evaluate(claimed: ClaimedJob, settings: TrainingProcessSettings) -> None:
     files |= {RESULTS: results_document(store, plan)}
     for name, data in files.items():
         store.put(layout.report_file(plan.run, name), data)
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    digests = {name: sha256_hex(data) for name, data in files.items()}
     store.finish(json.dumps(digests).encode())
 
 

@@ -19,7 +19,7 @@ class MammoCommands(LazyGroup):
 
     entries: ClassVar[Mapping[str, CommandEntry]] = {
         "ingest": CommandEntry(
-            "shared.cli.runs:ingest",
+            "shared.cli.ingesting:ingest",
             "Runs",
             "Check a data set film by film and copy it into the store; safe to repeat.",
         ),
@@ -92,6 +92,11 @@ class MammoCommands(LazyGroup):
             "shared.cli.batches:app",
             "Services",
             "Predict many images of the object store in the background.",
+        ),
+        "doctor": CommandEntry(
+            "shared.cli.doctor:doctor",
+            "Runs",
+            "List the stored records that can't be read, what each costs, and the remedy.",
         ),
         "keys": CommandEntry(
             "shared.cli.keys:app",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from shared.cli.console import console, listing, show_listing
-from shared.errors import InputError, ModelCorrupt, ModelNotFound
+from shared.errors import InputError, ModelCorrupt, ModelNotFound, ObjectOfLaterRelease, ObjectUnreadable
 from shared.modelling.card import ModelCard
 from shared.modelling.network_table import NETWORKS, NETWORKS_TEXT
 from shared.settings import StoreSettings, read_settings
@@ -35,8 +35,9 @@ def list_models() -> None:
         for version in versions:
             try:
                 card = models.read_card(store, network, version)
-            except ModelCorrupt:
-                table.add_row(version, network, "DAMAGED", "", "", "")
+            except (ModelCorrupt, ObjectOfLaterRelease) as error:
+                what = "DAMAGED" if isinstance(error, ModelCorrupt) else "OF A LATER RELEASE"
+                table.add_row(version, network, what, "", "", "")
                 continue
             dataset = f"{card.dataset} (SYNTHETIC)" if card.synthetic else card.dataset
             auc = card.metrics.macro_auc
@@ -103,6 +104,9 @@ def _points_to(store: ObjectStore, network: str, alias: str) -> str | None:
     try:
         return models.read_alias(store, network, alias).version
     except ModelNotFound:
+        return None
+    except (ObjectUnreadable, ObjectOfLaterRelease) as error:
+        console.print(f"{error}; `mammo models promote {network} VERSION --alias {alias}` writes it anew", markup=False)
         return None
 
 

@@ -71,7 +71,7 @@ def serve() -> None:
         console.print("Use it with: export MAMMO_API_KEY=... or curl -H 'Authorization: Bearer ...'")
     address = netloc(serving.host, serving.port)
     console.print(f"serving {serving.network} ({serving.alias}) on http://{address}")
-    _become(inference_command())
+    _become(inference_command(settings.compute.cores))
 
 
 def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKERS)}.")]) -> None:

@@ -71,6 +71,19 @@ class Image:
         return self.frame or (width, height)
 
 
+@dataclass(frozen=True)
+class ImageHeader:
+    """An image file as its header describes it, before any pixel is decoded; see `Image`."""
+
+    format: str
+    width: int
+    height: int
+    spacing: tuple[float, float] | None = None
+    laterality: Literal["L", "R"] | None = None
+    view: str | None = None
+    metadata: FileMetadata = FileMetadata()
+
+
 def check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
     """Raise UndecodableImage for an empty frame and ImageTooLarge for one of more than `most` pixels."""
     if width <= 0 or height <= 0:

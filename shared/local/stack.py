@@ -17,7 +17,7 @@ from shared.errors import MammoError
 from shared.local import broker
 from shared.local.commands import ROOT, WORKERS, inference_command, worker_command
 from shared.local.processes import ProcessDied, Processes
-from shared.settings import BrokerSettings, QueueSettings, StoreSettings
+from shared.settings import BrokerSettings, ComputeSettings, QueueSettings, StoreSettings
 from shared.store.api_keys import new_key
 
 _READY_S = 60.0
@@ -86,7 +86,8 @@ def running_stack(
         for name in WORKERS:
             label = f"{name}-worker" if name == "inference" else name  # beside the service of that name
             processes.start(label, worker_command(name), environment | (of_worker or {}).get(name, {}))
-        processes.start("inference", inference_command(), environment)
+        cores = ComputeSettings(cpu_threads=environment.get("MAMMO_CPU_THREADS", 0)).cores
+        processes.start("inference", inference_command(cores), environment)
         settings = QueueSettings(
             store=StoreSettings(url=store, s3_endpoint_url=(extra or {}).get("MAMMO_S3_ENDPOINT_URL")),
             broker=BrokerSettings(redis_url=SecretStr(config.url)),

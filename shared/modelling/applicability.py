@@ -132,7 +132,7 @@ def _known(trained_on: TrainedOn) -> dict[Fact, tuple[str | int, ...]]:
         "vendor": trained_on.vendors,
         "bits": trained_on.bits,
     }
-    return {fact: _common(having) for fact, having in counts.items()}
+    return {fact: _common(by_value) for fact, by_value in counts.items()}
 
 
 def _fits(value: str | int | None, known: tuple[str | int, ...]) -> bool:
@@ -146,9 +146,9 @@ def _fits(value: str | int | None, known: tuple[str | int, ...]) -> bool:
     return value in known
 
 
-def _common(having: Mapping[str, int] | Mapping[int, int]) -> tuple[str | int, ...]:
-    least = LEAST_SHARE * sum(having.values())
-    return tuple(value for value, count in having.items() if count >= least)
+def _common(counts: Mapping[str, int] | Mapping[int, int]) -> tuple[str | int, ...]:
+    least = LEAST_SHARE * sum(counts.values())
+    return tuple(value for value, count in counts.items() if count >= least)
 
 
 def _this_film(film: Mapping[Fact, str | int | None]) -> str:

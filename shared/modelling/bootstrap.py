@@ -27,8 +27,8 @@ def share(part: BoolArray, whole: BoolArray, patients: Sequence[str], resamples:
     """
     draws, patient = patient_draws(patients, resamples, seed)
     weights = np.vstack([np.ones(draws.shape[1]), draws])  # the first row is the films as they are
-    found = ratio(weights @ np.bincount(patient, part & whole), weights @ np.bincount(patient, whole), empty=np.nan)
-    return percentile_interval(float(found[0]), found[1:])
+    shares = ratio(weights @ np.bincount(patient, part & whole), weights @ np.bincount(patient, whole), empty=np.nan)
+    return percentile_interval(float(shares[0]), shares[1:])
 
 
 def patient_draws(patients: Sequence[str], resamples: int, seed: int) -> tuple[Int64Array, Int64Array]:

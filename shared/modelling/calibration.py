@@ -21,7 +21,7 @@ from pydantic import Field
 from shared.domain.arrays import BoolArray, Float64Array, Int64Array
 from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.bootstrap import Interval
-from shared.modelling.metrics import confidence_bins
+from shared.modelling.metrics import confidence_bins, overconfidence, squared_distances
 
 OperatingPointName = Literal["screening", "balanced"]
 OPERATING_POINTS: tuple[OperatingPointName, ...] = ("screening", "balanced")
@@ -126,7 +126,7 @@ def brier_score(probabilities: Float64Array, labels: Int64Array) -> float:
 
     It is the mean squared distance to the truth (Brier, Mon. Weather Rev. 78, 1950).
     """
-    return float(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
+    return float(squared_distances(probabilities, labels).mean())
 
 
 def expected_calibration_error(probabilities: Float64Array, labels: Int64Array) -> float:
@@ -134,10 +134,8 @@ def expected_calibration_error(probabilities: Float64Array, labels: Int64Array) 
 
     It is the distance of the predicted class's probability from its accuracy (Guo et al., ICML 2017).
     """
-    confidence = probabilities.max(axis=1)
-    surplus = confidence - (probabilities.argmax(axis=1) == labels)
-    bins = confidence_bins(confidence)
-    return float(abs(np.bincount(bins, weights=surplus)).sum() / len(labels))
+    bins = confidence_bins(probabilities.max(axis=1))
+    return float(abs(np.bincount(bins, weights=overconfidence(probabilities, labels))).sum() / len(labels))
 
 
 def reliability(probabilities: Float64Array, labels: Int64Array) -> tuple[tuple[float, float, int], ...]:

@@ -14,9 +14,14 @@ from shared.modelling.network_table import Network
 from shared.modelling.recipes import Protocol, TrainingRecipe
 
 WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
+<<<<<<< HEAD
 INT8, GOLDEN_INT8, GOLDEN_BFLOAT16 = "model.int8.onnx", "golden.int8.json", "golden.bfloat16.json"
 """The files of a version. The second graph is there where it was found to judge as the first does, and so are the
 golden answers of a number format."""
+=======
+INT8, GOLDEN_INT8 = "model.int8.onnx", "golden.int8.json"
+"""The files of a version; the 8-bit graph exists only if it agrees with the other one."""
+>>>>>>> main
 
 INTENDED_USE = (
     "Research on computer-aided reading of digitised screening mammograms. Not a medical device: no decision about a "
@@ -78,11 +83,9 @@ class Bfloat16Report(FormatReport):
 class ModelCard(Record):
     """Metadata, metrics and files of a published model.
 
-    `metrics` are those of the recipe under `protocol`, over all folds: every film is judged by a model that has not
-    seen its
-    patient; so are sensitivity and specificity of `operating_points`. The published weights are those of `fold`, chosen
-    by
-    its validation films; `temperature`, thresholds and bands come from the same films.
+    `metrics` are those of the recipe under `protocol`, over all folds: every film is predicted by a model that was
+    trained without its patient; so are sensitivity and specificity of `operating_points`. The published weights are
+    those of `fold`, chosen by its validation films; `temperature`, thresholds and bands come from the same films.
     """
 
     network: Network = Field(description="architecture")

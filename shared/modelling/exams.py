@@ -1,4 +1,4 @@
-"""From the films of an exam to an answer for each breast and for the exam, by a rule without anything to train.
+"""Probabilities of breasts and exams from those of their films, by a rule without trained parameters.
 
 - A breast: the mean of the log-odds against normal of its views. Films of the same view (repeat exposures) are averaged
   first, so that a view that was taken twice does not count twice; films of unknown view are one view together.
@@ -113,7 +113,7 @@ def breast_probabilities(rows: Float64Array, views: Sequence[str | None]) -> Flo
 
 
 def by_breast_and_exam(predictions: FoldPredictions, films: Mapping[str, Film]) -> dict[Level, FoldPredictions] | None:
-    """Return what the rule gives the breasts and the exams of which films were judged, each with its worst label.
+    """Apply the rule to predictions by film; breasts and exams have their worst film's label.
 
     Films of a patient without an exam are of one exam. Each fold is judged by itself.
 

@@ -124,6 +124,16 @@ def auc_difference(one: FoldPredictions, other: FoldPredictions, resamples: int 
     return percentile_interval(float(second[0] - first[0]), (second - first)[1:])
 
 
+def squared_distances(probabilities: Float64Array, labels: Int64Array) -> Float64Array:
+    """Return each film's squared distance (n,) to the truth, the terms of the Brier score."""
+    return np.asarray(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1))
+
+
+def overconfidence(probabilities: Float64Array, labels: Int64Array) -> Float64Array:
+    """Return each film's probability of the predicted class, minus 1 if the prediction is correct (n,)."""
+    return np.asarray(probabilities.max(axis=1) - (probabilities.argmax(axis=1) == labels))
+
+
 def confidence_bins(confidence: Float64Array) -> Int64Array:
     """Return the index of the bin, of ten equally wide ones, of each probability."""
     return np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
@@ -166,10 +176,8 @@ def _statistics(truth: Int64Array, probabilities: Float64Array, weights: Float64
 
 def _calibration(truth: Int64Array, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
     """Compute Brier score and expected calibration error (rows,), as defined in `calibration`."""
-    distance = ((probabilities - np.eye(len(CLASSES))[truth]) ** 2).sum(axis=1)
-    confidence = probabilities.max(axis=1)
-    surplus = confidence - (probabilities.argmax(axis=1) == truth)
-    bins = np.eye(CALIBRATION_BINS)[confidence_bins(confidence)]
+    bins = np.eye(CALIBRATION_BINS)[confidence_bins(probabilities.max(axis=1))]
+    surplus = bins * overconfidence(probabilities, truth)[:, None]
     total = weights.sum(axis=1)
-    brier, ece = weights @ distance / total, abs(weights @ (bins * surplus[:, None])).sum(axis=1) / total
+    brier, ece = weights @ squared_distances(probabilities, truth) / total, abs(weights @ surplus).sum(axis=1) / total
     return {"brier": brier.round(12), "ece": ece.round(12)}  # further digits depend on the order of summation

@@ -12,10 +12,10 @@ from shared.modelling.metrics import auc_difference
 from shared.modelling.predictions import FoldPredictions
 
 PREDICTIONS = "predictions.json"
-"""The file of a version that is compared: what its recipe gave held-out films, all folds together, calibrated."""
+"""The file of a version that is compared: calibrated predictions for the held-out films of all folds."""
 
 GOLDEN_TOLERANCE = 1e-4
-"""By how much the graph's golden answers may differ from torch's, as `golden_difference` counts it."""
+"""Largest allowed difference of the graph's golden answers from torch's (`golden_difference`)."""
 
 
 def check_fit(card: ModelCard) -> None:

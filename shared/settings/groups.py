@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 
 from shared.addresses import check_host, check_redis, check_s3_endpoint, check_store
-from shared.settings.base import SettingsGroup
+from shared.settings.base import SettingsError, SettingsGroup
+
+_FEWEST_CHARACTERS = 32
 
 
 class StoreSettings(SettingsGroup):
@@ -66,6 +68,38 @@ class BrokerSettings(SettingsGroup):
     def _a_broker(cls, address: SecretStr) -> SecretStr:
         check_redis(address.get_secret_value())
         return address
+
+
+class IngestSettings(SettingsGroup):
+    """Ingestion of patients' films."""
+
+    pseudonym_key: SecretStr | None = Field(
+        None,
+        validation_alias="MAMMO_PSEUDONYM_KEY",
+        description="Secret from which `mammo ingest` makes pseudonyms of patients, exams and films, 32 characters or "
+        "more. The same for all ingests of a data set; keep it outside the store. Needed for own exams alone.",
+    )
+
+    @field_validator("pseudonym_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key and 0 < len(key.get_secret_value()) < _FEWEST_CHARACTERS:
+            raise ValueError(f"has fewer than {_FEWEST_CHARACTERS} characters; make one with `openssl rand -hex 32`")
+        return key
+
+    @property
+    def key(self) -> bytes:
+        """The secret.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        if not (secret := self.pseudonym_key and self.pseudonym_key.get_secret_value()):
+            raise SettingsError(
+                "MAMMO_PSEUDONYM_KEY: needed to hide the ids of patients; set it to a secret of your own, made with "
+                "`openssl rand -hex 32`"
+            )
+        return secret.encode()
 
 
 class LogSettings(SettingsGroup):

@@ -1,5 +1,6 @@
 """The settings of the inference service."""
 
+<<<<<<< HEAD
 import os
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,6 +10,13 @@ from pydantic import Field, field_validator, model_validator
 
 from shared.addresses import check_host
 from shared.modelling.engines.names import EngineSetting
+=======
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from shared.addresses import check_host, is_loopback
+>>>>>>> main
 from shared.settings.base import SettingsGroup
 
 _FEWEST_THREADS = 4
@@ -145,7 +153,4 @@ class ServingSettings(SettingsGroup):
     @property
     def serves_loopback_alone(self) -> bool:
         """True if the inference service can be reached from this machine alone."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)

@@ -18,9 +18,10 @@ from shared.errors import ImageError
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import to_8bit
 from shared.imaging.segmentation.segment import Segmentation, segment
-from tests.bench.film_folders import NEGATIVE, RealFilm, real_films
 from tests.bench.outlined import Grey
-from tests.bench.segmentation import GREEN, RED, TILE, WORST, dice
+from tests.bench.segmentation import GREEN, RED, TILE, WORST
+from tests.support.film_folders import NEGATIVE, RealFilm, real_films
+from tests.support.masks import dice
 
 
 @dataclass(frozen=True)

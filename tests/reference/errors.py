@@ -69,6 +69,11 @@ ADVICE = {
         "A run's data set holds other films by now, or its jobs were trained on others.",
         "Start a new run with `mammo run`.",
     ),
+    "object-unreadable": (
+        "A record in the store is empty, cut, damaged or of another form.",
+        "`mammo doctor` lists it with what it costs and what replaces it.",
+    ),
+    "object-of-later-release": ("Only a later release can read a record of the store.", "Deploy that release."),
     "api": ("The inference service refused the request, or is away.", "Read its problem document; check `--url`."),
     "lease-held": ("Another worker has the unit.", "Nothing: it is tried again."),
     "superseded": ("Another worker has taken the job over.", "Nothing: the other worker finishes it."),

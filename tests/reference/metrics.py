@@ -21,6 +21,11 @@ MEANINGS = {
         "*",
         "calls of the object store that failed after all attempts: store-unavailable, store-misconfigured",
     ),
+    "mammo_objects_unreadable_total": (
+        "*",
+        "reads of stored records that are empty, damaged or of a later release, by the first part of their key",
+    ),
+    "mammo_keys_unread": ("inference", "1 while the API keys in the store can't be read"),
     "mammo_store_retries_total": ("*", "requests to the object store that were repeated"),
     "celery_queue_length": ("*", "messages that wait (celery-exporter's name)"),
     "mammo_queue_oldest_seconds": ("*", "age of the message that is next"),

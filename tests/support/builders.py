@@ -26,7 +26,7 @@ from shared.modelling.profiles import PROFILES
 from shared.queue.broker import Broker
 from shared.queue.messages import Kind
 from shared.runs.plan import Plan, RunOptions, make_plan
-from shared.runs.shards import ShardStage, do_shard
+from shared.runs.shards import ShardStage, process_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import film_key, ingest, read_dataset, shard_key, stored_manifest
@@ -138,7 +138,7 @@ class HeldStore:
 
 def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tuple[SetAside, ...]:
     """Does one shard of a stage, as its worker would."""
-    return do_shard(way, store, plan, shard, Tries(), max_tries=3)
+    return process_shard(way, store, plan, shard, Tries(), max_tries=3)
 
 
 def queue_of(stack: Stack) -> Broker:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from shared.domain.films import Shard
+from shared.domain.films import SetAside, Shard
 from shared.errors import QueueUnavailable
 from shared.queue.messages import QUEUES, Kind, Message, QueueDepth, Stage
 from shared.runs import pipeline
@@ -120,3 +120,9 @@ def begun(store: ObjectStore, queue: MemoryQueue, plan: Plan, *finished: Stage) 
         finish(store, queue, plan, stage)
     queue.taken()
     return plan
+
+
+def set_aside(store: ObjectStore, plan: Plan, stage: Stage, unit: str, *films: str) -> None:
+    """Notes films as the worker of their shard does."""
+    aside = [SetAside(film=film, stage=stage, code="invalid-image", message="bad", tries=5) for film in films]
+    pipeline.set_aside(store, plan, unit, aside)

@@ -1,6 +1,5 @@
 """Network inputs from the segmented films of a run, cached for the next job (`array_cache`)."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from services.train.data.lesion_targets import PlaceLabels, place_labels
 from services.train.data.provenance import code_sha256
 from services.train.jobs import TrainingJob
 from shared.datasets.splits import Split, paper_split, patient_split
+from shared.digests import sha256_hex
 from shared.domain.arrays import Float32Array, Int64Array
 from shared.domain.films import SetAside, Shard, Variant
 from shared.domain.records import CLASSES
@@ -25,6 +25,7 @@ from shared.imaging.image import Image, with_depth
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.runs.plan import Plan
 from shared.runs.sources import images_sha256
+from shared.store.documents import parse_document
 from shared.store.interface import ObjectStore
 
 READERS = 4
@@ -114,11 +115,11 @@ def load_place_labels(store: ObjectStore, images: RunImages, edge: int) -> Place
 
 @lru_cache(maxsize=1)
 def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Preprocessing) -> RunImages:
-    shards = [Shard.model_validate_json(manifest) for manifest in manifests]
+    shards = [parse_document("data_segmentation", manifest, Shard) for manifest in manifests]
     variants = tuple(variant for shard in shards for variant in shard.variants)
     sha256 = images_sha256(manifests)
     identity = f"{sha256} {preprocessing.model_dump_json()} {code_sha256()}"
-    cache_key = hashlib.sha256(identity.encode()).hexdigest()
+    cache_key = sha256_hex(identity.encode())
     shape = (len(variants), 1, preprocessing.size, preprocessing.size)
 
     def read_input(variant: Variant) -> Float32Array:
@@ -157,6 +158,6 @@ def _read_mask(store: ObjectStore, variant: Variant) -> "npt.NDArray[np.uint8]":
 def _checked(store: ObjectStore, key: str, sha256: str) -> bytes:
     """Read an object; raise StoreError if its digest is not `sha256`."""
     data = store.get(key)
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if sha256_hex(data) != sha256:
         raise StoreError(f"{key} is not what the segment worker wrote; `mammo resume RUN --verify` recreates it")
     return data

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.train.data.examples import Examples
-from services.train.distributed.exchange import ExchangeFolder, OwnerProcess, TrainingRequest
+from services.train.distributed.exchange import ExchangeFolder, TrainingRequest
 from services.train.fitting.fit import FitContext, FitResult
+from shared.allocator import TRAINING_VARIABLES
 from shared.errors import MammoError
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
+from shared.process_identity import ProcessIdentity
 
 _ROOT = Path(__file__).parents[3]
 _POLL_S = 0.2
@@ -67,7 +69,7 @@ class MultiprocessTrainer:
             recipe=recipe,
             pretrained=context.pretrained,
             seed=context.seed,
-            owner=OwnerProcess.current(),
+            owner=ProcessIdentity.current(),
             threads=self.threads,
             deterministic=self.deterministic,
             compiled=self.compiled,
@@ -99,7 +101,7 @@ class MultiprocessTrainer:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
         command += ["--nproc-per-node", str(self.processes)]
         command += ["-m", "services.train.distributed.worker", str(exchange.folder)]
-        env = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        env = {**os.environ, "OMP_NUM_THREADS": str(self.threads), **TRAINING_VARIABLES}
         # a session of its own: a signal from the terminal goes to the worker only, which then requests the stop
         with subprocess.Popen(command, cwd=_ROOT, env=env, start_new_session=True) as launcher:
             try:

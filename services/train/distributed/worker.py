@@ -17,14 +17,12 @@ from services.train.data.process_group import ProcessGroup
 from services.train.distributed.exchange import ExchangeFolder, TrainingRequest
 from services.train.fitting.fit import FitContext, fit
 from services.train.fitting.unfreezing import trainable_part
-from shared.allocator import keep_all_memory
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.networks import build
 
 
 def main(exchange: ExchangeFolder) -> None:
     """Train as the request says; exit with status 1 on failure, so that torchrun ends the other processes."""
-    keep_all_memory()
     request = exchange.request()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -63,7 +61,7 @@ def main(exchange: ExchangeFolder) -> None:
 
 
 def _report(exchange: ExchangeFolder, request: TrainingRequest, error: MammoError) -> None:
-    if request.owner.is_alive:
+    if request.owner.process:
         exchange.put_error(error)
     else:
         shutil.rmtree(exchange.folder, ignore_errors=True)

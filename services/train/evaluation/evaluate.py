@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from services.train.data.provenance import code_sha256
 from services.train.evaluation.baselines import baselines
 from services.train.evaluation.exams import films_by_id, levels, side_by_side
-from services.train.evaluation.operating_points import pooled_operating_point, pooled_predictions
+from services.train.evaluation.operating_points import pooled_operating_points, pooled_predictions
 from services.train.jobs import JobResult, results_of
 from shared.domain.films import Manifest
 from shared.domain.records import Label
-from shared.modelling.calibration import OPERATING_POINTS, brier_score, expected_calibration_error, reliability
+from shared.modelling.calibration import brier_score, expected_calibration_error, reliability
 from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult
 from shared.modelling.metrics import evaluate
 from shared.modelling.network_table import Network
@@ -85,7 +85,7 @@ def _network_results(plan: Plan, dataset: Manifest, results: Sequence[JobResult]
                     weights=first.weights,
                     histories=tuple(fold.history for fold in folds),
                     metrics=evaluate(predictions),
-                    operating_points=tuple(pooled_operating_point(name, folds) for name in OPERATING_POINTS if honest),
+                    operating_points=pooled_operating_points(folds) if honest else (),
                     calibration=_calibration(folds, predictions) if honest else None,
                     side_by_side=side_by_side(folds, films) if honest else None,
                     levels=levels(folds, films) if honest else (),

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from services.train.evaluation.operating_points import (
     calibrated,
-    pooled_operating_point,
+    pooled_operating_points,
     pooled_predictions,
     published_points,
 )
 from services.train.jobs import JobResult
 from shared.domain.films import Film, Manifest
 from shared.modelling.bilateral import Comparison, both_sides, compared, log_odds
-from shared.modelling.calibration import OPERATING_POINTS, fit_temperature
+from shared.modelling.calibration import fit_temperature
 from shared.modelling.evaluation import LevelResult, SideBySide
 from shared.modelling.exams import LEVELS, ExamRule, Level, LevelFigures, by_breast_and_exam
 from shared.modelling.metrics import evaluate
@@ -52,7 +52,7 @@ def side_by_side(folds: Sequence[JobResult], films: Mapping[str, Film]) -> SideB
         return None
     return SideBySide(
         metrics=evaluate(pooled_predictions(compared_folds)),
-        operating_points=tuple(pooled_operating_point(name, compared_folds) for name in OPERATING_POINTS),
+        operating_points=pooled_operating_points(compared_folds),
     )
 
 
@@ -86,9 +86,8 @@ def levels(folds: Sequence[JobResult], films: Mapping[str, Film]) -> tuple[Level
     for level in LEVELS:
         judged = [result for fold in folds if (result := judge_by_level(level, fold, films))]
         if len(judged) == len(folds):
-            points = tuple(pooled_operating_point(name, judged) for name in OPERATING_POINTS)
             metrics = evaluate(pooled_predictions(judged))
-            results.append(LevelResult(level=level, metrics=metrics, operating_points=points))
+            results.append(LevelResult(level=level, metrics=metrics, operating_points=pooled_operating_points(judged)))
     return tuple(results)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from services.train.jobs import JobResult
 from shared.modelling.bootstrap import share
 from shared.modelling.calibration import (
+    OPERATING_POINTS,
     OperatingPoint,
     OperatingPointName,
     abnormal_score,
@@ -36,7 +37,12 @@ def pooled_predictions(folds: Sequence[JobResult]) -> FoldPredictions:
     return merge([calibrated(fold.predictions, fold) for fold in folds])
 
 
-def pooled_operating_point(name: OperatingPointName, folds: Sequence[JobResult]) -> PooledOperatingPoint:
+def pooled_operating_points(folds: Sequence[JobResult]) -> tuple[PooledOperatingPoint, ...]:
+    """Compute the metrics of all operating points on held-out films."""
+    return tuple(_pooled_operating_point(name, folds) for name in OPERATING_POINTS)
+
+
+def _pooled_operating_point(name: OperatingPointName, folds: Sequence[JobResult]) -> PooledOperatingPoint:
     """Compute the metrics of an operating point on held-out films, each under its own fold's threshold."""
     held_out = merge([fold.predictions for fold in folds])
     abnormal = held_out.abnormal

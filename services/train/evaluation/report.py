@@ -4,7 +4,6 @@ The page is self-contained: pictures are embedded, the style is inline, there is
 policy forbids external requests. It can be mailed, printed or served from a bucket.
 """
 
-import hashlib
 import json
 from base64 import b64encode
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.train.evaluation import figures
 from services.train.evaluation.worst_errors import ConfidentError
+from shared.digests import sha256_hex
 from shared.domain.records import CLASSES
 from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
@@ -85,8 +85,7 @@ def report_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
     try:
         digests = json.loads(store.get(plan.done_key("evaluate", unit)))
         return all(
-            hashlib.sha256(store.get(layout.report_file(plan.run, name))).hexdigest() == digest
-            for name, digest in digests.items()
+            sha256_hex(store.get(layout.report_file(plan.run, name))) == digest for name, digest in digests.items()
         )
     except (ObjectNotFound, ValueError):
         return False

@@ -103,13 +103,13 @@ def _sample_places(train: Examples, inside: PlaceMask, rng: np.random.Generator)
     features, labels = [], []
     for film, breast in enumerate(inside):
         index = np.array([film])
-        (maps,), (known,) = train.read(index), cast("PlaceLabels", train.read_place_labels(index))
-        normal = known == _NORMAL
-        for region, most in ((known > _NORMAL, LESION), (normal & breast, REST), (normal & ~breast, BACKGROUND)):
+        (maps,), (targets,) = train.read(index), cast("PlaceLabels", train.read_place_labels(index))
+        normal = targets == _NORMAL
+        for region, most in ((targets > _NORMAL, LESION), (normal & breast, REST), (normal & ~breast, BACKGROUND)):
             places = np.argwhere(region)
             rows, columns = places[rng.permutation(len(places))[:most]].T
             features.append(maps[:, rows, columns].T.astype(np.float32))
-            labels.append(known[rows, columns].astype(np.int64))
+            labels.append(targets[rows, columns].astype(np.int64))
     classes = np.concatenate(labels)
     if missing := [label.value for index, label in enumerate(CLASSES) if index not in classes]:
         raise TooFewCircles(

@@ -71,8 +71,13 @@ def jpeg(data: bytes) -> Codestream:
     raise UndecodableImage("the JPEG ends before its end marker; send the file again")
 
 
-def without_application_data(data: bytes) -> bytes:
-    """Return a JPEG that `jpeg` has read without what its writer noted in front of the first scan."""
+def without_application_data(data: bytes, *, comments: bool = True) -> bytes:
+    """Return a JPEG that `jpeg` has read without what its writer noted in front of the first scan.
+
+    Args:
+        comments: keep comments, which no decoder reads.
+    """
+    dropped = {*range(0xE0, 0xF0), *([] if comments else [0xFE])}
     kept, position = [data[:2]], 2
     while data[position + 1] != 0xDA:
         end = (
@@ -80,7 +85,18 @@ def without_application_data(data: bytes) -> bytes:
             if data[position + 1] == 0xFF
             else position + 2 + int.from_bytes(data[position + 2 : position + 4])
         )
-        if data[position + 1] not in range(0xE0, 0xF0):
+        if data[position + 1] not in dropped:
+            kept.append(data[position:end])
+        position = end
+    return b"".join([*kept, data[position:]])
+
+
+def jpeg_2000_without_comments(data: bytes) -> bytes:
+    """Return a codestream that `jpeg_2000` has read without the comments of its main header."""
+    kept, position = [data[:2]], 2
+    while (marker := data[position : position + 2]) != b"\xff\x90":
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
+        if marker != b"\xff\x64":
             kept.append(data[position:end])
         position = end
     return b"".join([*kept, data[position:]])

@@ -1,6 +1,6 @@
 """Between image files and arrays: PGM, PNG, JPEG, TIFF and DICOM in, PNG and PGM out.
 
-A format is recognised by its first bytes, never by a name. To add one, give it a reader and a line in `_FORMATS`.
+A format is recognised by its first bytes, never by a name. To add one, give it two readers and a line in `_FORMATS`.
 """
 
 import logging
@@ -17,7 +17,7 @@ from shared.imaging.formats import codestreams, headers, tiff
 from shared.imaging.formats.depth import within_depth
 from shared.imaging.formats.exif import ON_ITS_SIDE, orientation_of, turned
 from shared.imaging.formats.jpeg import MOST_HALVINGS, decode_baseline
-from shared.imaging.image import Image, Pixels, check_not_too_small, check_size, halved, halvings, unsigned
+from shared.imaging.image import Image, ImageHeader, Pixels, check_not_too_small, check_size, halved, halvings, unsigned
 
 
 def decode(data: bytes, least_edge: int | None = None) -> Image:
@@ -35,11 +35,28 @@ def decode(data: bytes, least_edge: int | None = None) -> Image:
     """
     if not data:
         raise UndecodableImage("the file is empty; send it again")
-    for start, read in _FORMATS:
+    for start, read, _ in _FORMATS:
         if start.match(data):
             image = read(data, least_edge)
             return image if least_edge is None else halved(check_not_too_small(image, least_edge), least_edge)
     raise UnsupportedImage("unsupported image format; send PGM (P5), PNG, JPEG, TIFF or DICOM")
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Read what an image file says about itself, without decoding a pixel.
+
+    Raises:
+        ImageError: as `decode`, as far as the header shows it.
+    """
+    for start, _, describe in _FORMATS:
+        if start.match(data):
+            return describe(data)
+    raise UnsupportedImage("unsupported image format; send PGM (P5), PNG, JPEG, TIFF or DICOM")
+
+
+def is_dicom(data: bytes) -> bool:
+    """Tell whether a file would be read as DICOM."""
+    return next((read is _read_dicom for start, read, _ in _FORMATS if start.match(data)), False)
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -143,6 +160,37 @@ def _read_jpeg(data: bytes, least_edge: int | None) -> Image:
     return Image(pixels, 8, "JPEG", reduction=2**times, frame=frame if times else None)
 
 
+def _described(name: str, width: int, height: int, orientation: int = 1) -> ImageHeader:
+    check_size(width, height)
+    return ImageHeader(name, *((height, width) if orientation in ON_ITS_SIDE else (width, height)))
+
+
+def _describe_pgm(data: bytes) -> ImageHeader:
+    header = headers.pgm(data)
+    return _described("PGM", header.width, header.height)
+
+
+def _describe_png(data: bytes) -> ImageHeader:
+    header = headers.png(data)
+    return _described("PNG", header.width, header.height, orientation_of(header.exif))
+
+
+def _describe_jpeg(data: bytes) -> ImageHeader:
+    header = codestreams.jpeg(data)
+    return _described("JPEG", header.width, header.height, orientation_of(header.exif))
+
+
+def _describe_tiff(data: bytes) -> ImageHeader:
+    page = tiff.header(data)
+    return _described("TIFF", page.width, page.height, page.orientation)
+
+
+def _describe_dicom(data: bytes) -> ImageHeader:
+    from shared.imaging.formats import dicom  # noqa: PLC0415
+
+    return dicom.read_header(data)
+
+
 def _read_dicom(data: bytes, least_edge: int | None) -> Image:
     # Imported when the first one comes: pydicom takes longer to import than a service may take to start.
     from shared.imaging.formats import dicom  # noqa: PLC0415
@@ -155,14 +203,16 @@ logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
 
 _Reader: TypeAlias = Callable[[bytes, int | None], Image]
 
-_FORMATS: tuple[tuple[re.Pattern[bytes], _Reader], ...] = tuple(
-    (re.compile(start, re.DOTALL), read)
-    for start, read in (
-        (rb"(.{128})?DICM", _read_dicom),  # first: a preamble may look like a TIFF
-        (rb"P5", _read_pgm),
-        (rb"\x89PNG\r\n\x1a\n", _read_png),
-        (rb"\xff\xd8\xff", _read_jpeg),
-        (rb"II[*+]\0|MM\0[*+]", _read_tiff),
-        (rb"[\x02\x08]\0[\0-\x20]\0", _read_dicom),  # without its preamble: the first element is of group 2 or 8
+_Describer: TypeAlias = Callable[[bytes], ImageHeader]
+
+_FORMATS: tuple[tuple[re.Pattern[bytes], _Reader, _Describer], ...] = tuple(
+    (re.compile(start, re.DOTALL), read, describe)
+    for start, read, describe in (
+        (rb"(.{128})?DICM", _read_dicom, _describe_dicom),  # first: a preamble may look like a TIFF
+        (rb"P5", _read_pgm, _describe_pgm),
+        (rb"\x89PNG\r\n\x1a\n", _read_png, _describe_png),
+        (rb"\xff\xd8\xff", _read_jpeg, _describe_jpeg),
+        (rb"II[*+]\0|MM\0[*+]", _read_tiff, _describe_tiff),
+        (rb"[\x02\x08]\0[\0-\x20]\0", _read_dicom, _describe_dicom),  # no preamble: group 2 or 8 is first
     )
 )

@@ -81,6 +81,8 @@ _MODIFIERS = {
     "axillary tissue": ("R-40AB2", "442580003"),
 }
 """View modifiers with their codes in PS3.16 CID 4015 (SNOMED RT and CT)."""
+MODIFIER_CODES = {name: codes[1] for name, codes in _MODIFIERS.items()}
+"""The SNOMED CT code of each modifier."""
 _MODIFIER_OF = {code: name for name, codes in _MODIFIERS.items() for code in codes}
 _MODIFIER_OF |= {re.sub("[^a-z]", "", name): name for name in _MODIFIERS}
 
@@ -126,7 +128,11 @@ def refuse_unsuitable(elements: Dataset, sop_class: str) -> None:
 
 def _unsuitable(elements: Dataset, sop_class: str) -> str | None:
     """Return the key in _KINDS of the image's unsuitable kind, if it has one."""
-    types, part, modality = set(_texts(elements, 0x00080008)), _text(elements, 0x00180015), _text(elements, 0x00080060)
+    types, part, modality = (
+        set(texts_of(elements, 0x00080008)),
+        _text(elements, 0x00180015),
+        _text(elements, 0x00080060),
+    )
     captured = sop_class in _SECONDARY_CAPTURES
     found = {
         "for-processing": _text(elements, 0x00080068) == "FOR PROCESSING",
@@ -149,7 +155,7 @@ def _is_of_specimen(elements: Dataset) -> bool:
 
 def metadata_of(elements: Dataset, sop_class: str) -> FileMetadata:
     """Return the facts of a header that `refuse_unsuitable` let pass; the reader adds windows and its own notes."""
-    modifiers = _modifiers(elements)
+    modifiers = modifiers_of(elements)
     implant = {"YES": True, "NO": False}.get(_text(elements, 0x00281300))
     return FileMetadata(
         view_modifiers=modifiers,
@@ -184,11 +190,12 @@ def _views(elements: Dataset) -> Iterator[str]:
 
 def names_of_windows(elements: Dataset) -> list[str | None]:
     """Return the names of a header's windows in order; None if not in common use."""
-    names = (name.lower() for name in _texts(elements, 0x00281055))
+    names = (name.lower() for name in texts_of(elements, 0x00281055))
     return [name if name in _WINDOW_NAMES else None for name in names]
 
 
-def _modifiers(elements: Dataset) -> tuple[str, ...] | None:
+def modifiers_of(elements: Dataset) -> tuple[str, ...] | None:
+    """Return the names of a view's modifiers; None if the header names neither a view nor a modifier."""
     found = []
     views = _items(elements, 0x00540220)
     for code, meaning in (code for holder in (elements, *views) for code in _codes(holder, 0x00540222)):
@@ -211,7 +218,7 @@ def _marks(elements: Dataset, modifiers: tuple[str, ...], implant: bool | None) 
         yield "According to the file, an implant is present."
     if _says_yes(elements, 0x00280301):
         yield "According to the file, annotations are burned into its pixels."
-    types = set(_texts(elements, 0x00080008))
+    types = set(texts_of(elements, 0x00080008))
     if types & _SUBTRACTED_TYPES or _text(elements, 0x00180010) not in {"", "NO", "NONE"}:
         yield "The file says that a contrast agent was given."
     if any(kind.startswith("STEREO") for kind in types):
@@ -236,7 +243,7 @@ def _is_synthesized(elements: Dataset) -> bool:
     It is recognised by its Image Type or by a product's name in the series.
     """
     named = _SYNTHESIZED_NAMES.search(_text(elements, 0x0008103E))
-    return named is not None or bool(_SYNTHESIZED_TYPES & set(_texts(elements, 0x00080008)))
+    return named is not None or bool(_SYNTHESIZED_TYPES & set(texts_of(elements, 0x00080008)))
 
 
 def _codes(elements: Dataset, tag: int) -> Iterator[tuple[str, str]]:
@@ -255,10 +262,11 @@ def _says_yes(elements: Dataset, tag: int) -> bool:
 
 
 def _text(elements: Dataset, tag: int) -> str:
-    return next(iter(_texts(elements, tag)), "")
+    return next(iter(texts_of(elements, tag)), "")
 
 
-def _texts(elements: Dataset, tag: int) -> list[str]:
+def texts_of(elements: Dataset, tag: int) -> list[str]:
+    """Return the values of a text element in capitals, without spaces around them."""
     value: Any = or_default([], lambda: value_of(elements, tag), None)
     values = [value] if value is None or isinstance(value, str) else list(value)
     return [str(each or "").strip().upper() for each in values]

@@ -26,8 +26,8 @@ from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.support.builders import Tries
 from tests.support.memory_queue import MemoryQueue
+from tests.support.published import NETWORK
 from tests.support.settings import NO_BROKER
-from tests.unit.services.inference.conftest import NETWORK
 
 LIMITS = BatchLimits(most_bytes=2 << 20, max_tries=3)
 GREY = encode_png(np.full((512, 512), 128, np.uint8))

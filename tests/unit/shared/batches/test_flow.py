@@ -52,7 +52,7 @@ def answers(store: ObjectStore, plan: BatchPlan, part: str, failed: int = 0) -> 
 
 
 def finish(store: ObjectStore, queue: MemoryQueue, plan: BatchPlan, part: str, document: bytes) -> bool:
-    stored = flow.store_answers(store, plan, part, document)
+    stored = flow.store_results(store, plan, part, document)
     flow.mark_part(store, queue, plan, part)
     return stored
 
@@ -165,7 +165,7 @@ def test_results_come_in_the_order_of_the_images(store: DirectoryStore, queue: M
 
 def test_a_broker_that_is_away_leaves_a_batch_that_can_be_resumed(store: DirectoryStore) -> None:
     plan, broken = planned(store), MemoryQueue(breaks_after=1)
-    with pytest.raises(QueueUnavailable, match=f"then `mammo batch resume {plan.batch}`; the batch is kept"):
+    with pytest.raises(QueueUnavailable, match=f"then `mammo batch resume {plan.batch}`; the batch is stored"):
         flow.begin(store, broken, plan)
     assert state(store, plan) == ("queued", 0, 0)
     assert flow.list_batches(store, "clinic", 10) == [plan.batch]

@@ -7,6 +7,7 @@ import pytest
 
 from shared.datasets.entries import FilmEntry, check_film
 from shared.datasets.files import SourceFile
+from shared.datasets.problems import Problem
 from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 from shared.errors import DatasetError
@@ -29,25 +30,33 @@ def film_file(**elements: object) -> bytes:
 
 def test_what_the_row_leaves_open_is_read_from_the_header() -> None:
     data = film_file()
-    film, disagreements = check_film(entry(exam="e1", group="site 1", official_split="test"), data)
+    film, problems = check_film(entry(exam="e1", group="site 1", official_split="test"), data)
     assert (film.side, film.view, film.spacing, film.vendor) == ("left", "CC", (0.07, 0.08), "Hologic")
     assert (film.acquisition, film.format, film.width, film.height) == ("digital", "DICOM", 64, 48)
     assert (film.exam, film.group, film.official_split) == ("e1", "site 1", "test")
     assert film.sha256 == hashlib.sha256(data).hexdigest()
-    assert disagreements == ()
+    assert problems == ()
 
 
 @pytest.mark.parametrize(("header_wins", "side", "view"), [(False, "right", "MLO"), (True, "left", "CC")])
 def test_where_row_and_header_disagree_one_of_them_counts_and_it_is_said(
     header_wins: bool, side: str, view: str
 ) -> None:
-    film, disagreements = check_film(entry(side="right", view="MLO"), film_file(), header_wins=header_wins)
+    film, problems = check_film(entry(side="right", view="MLO"), film_file(), header_wins=header_wins)
     assert (film.side, film.view) == (side, view)
     winner = "header" if header_wins else "table"
-    assert disagreements == (
-        f"film a: side right by the table, left by its header; the {winner} counts",
-        f"film a: view MLO by the table, CC by its header; the {winner} counts",
+    assert problems == (
+        Problem("header disagrees", "table:2", f"side right by the table, left by the header; the {winner} counts"),
+        Problem("header disagrees", "table:2", f"view MLO by the table, CC by the header; the {winner} counts"),
     )
+
+
+def test_a_lesion_is_cut_at_the_edges_of_its_film_and_one_outside_has_no_place() -> None:
+    lesions = [Lesion.of_box("mass", Label.BENIGN, box) for box in ((60, 40, 70, 50), (70, 1, 80, 9), (1, 2, 3, 4))]
+    film, problems = check_film(entry(label=Label.BENIGN, lesions=lambda *_: tuple(lesions)), film_file())
+    cut, gone, whole = film.lesions
+    assert (cut.outline, gone.outline, whole) == (((60, 40), (64, 40), (64, 48), (60, 48)), None, lesions[2])
+    assert [problem.kind for problem in problems] == ["lesion outside the image"] * 2
 
 
 def test_a_film_of_which_neither_knows_the_side_is_refused() -> None:

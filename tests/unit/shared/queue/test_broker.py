@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-from pydantic import SecretStr
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
 from shared.local.broker import configure, free_port
@@ -19,7 +18,7 @@ from shared.queue import broker as module
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.celery_app import make_app
 from shared.queue.messages import QUEUES, STAGES, Message, Stage, task_name
-from shared.settings import BrokerSettings
+from tests.support.brokers import broker_at, empty_broker, settings_for
 from tests.support.servers import running_broker
 
 pytestmark = pytest.mark.external
@@ -27,22 +26,10 @@ pytestmark = pytest.mark.external
 RUN = "20240601-000000-aaaa"
 
 
-def settings_for(url: str, **changes: Any) -> BrokerSettings:
-    return BrokerSettings(redis_url=SecretStr(url), **changes)
-
-
-def broker_at(url: str, *, patient: bool = False) -> Broker:
-    config = settings_for(url)
-    return Broker(make_app(config), connect(config), patient=patient)
-
-
 @pytest.fixture
 def broker(redis_url: str) -> Iterator[Broker]:
-    broker = broker_at(redis_url)
-    broker.client.flushdb()
-    yield broker
-    broker.client.flushdb()
-    broker.client.close()
+    with empty_broker(redis_url) as broker:
+        yield broker
 
 
 def waiting(broker: Broker, queue: str) -> list[dict[str, Any]]:
@@ -362,7 +349,7 @@ def test_a_replica_that_has_lost_its_primary_is_waited_for(monkeypatch: pytest.M
 def test_a_wrong_password_is_refused_at_once(redis_url: str, password: str) -> None:
     server = redis_url.partition("@")[2]
     began = time.monotonic()
-    with pytest.raises(QueueMisconfigured, match=r"the broker refuses us .*; check MAMMO_REDIS_URL"):
+    with pytest.raises(QueueMisconfigured, match=r"the broker refuses the connection .*; check MAMMO_REDIS_URL"):
         wait_for_broker(connect(settings_for(f"redis://:{password}@{server}")))
     assert time.monotonic() - began < 3
 

@@ -19,6 +19,7 @@ from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore, StoredObject
 from shared.store.s3 import S3Store
 from tests.support.builders import HeldStore
+from tests.support.stores import contents
 
 KEY = layout.claim("run", "train", "resnet50/patient/fold-0")
 DONE = RESULT = "runs/run/training/resnet50/patient/fold-0/result.json"
@@ -72,10 +73,6 @@ def deaths(store: ObjectStore) -> int:
 
 def stored_claim(store: ObjectStore) -> Claim:
     return Claim.model_validate_json(store.get(KEY))
-
-
-def contents(store: ObjectStore) -> dict[str, bytes]:
-    return {key: store.get(key) for key in store.list("")}
 
 
 # ---- the owner -------------------------------------------------------------------------------------------------------
@@ -162,7 +159,7 @@ def test_an_owner_that_was_followed_can_not_undo_the_count_of_deaths(store: Obje
         with dies(store):
             pass
         with pytest.raises(Superseded):
-            first.got_somewhere()
+            first.note_progress()
     assert stored_claim(store).deaths == 2
 
 
@@ -279,13 +276,13 @@ def test_an_owner_that_left_in_good_order_ends_the_count(store: ObjectStore, err
     assert deaths(store) == 0
 
 
-def test_an_owner_that_got_somewhere_ends_the_count_of_those_before_it(store: ObjectStore) -> None:
+def test_an_owner_that_note_progress_ends_the_count_of_those_before_it(store: ObjectStore) -> None:
     for _ in range(3):
         with dies(store):
             pass
     with dies(store) as fenced:
         assert fenced.claim.deaths == 3
-        fenced.got_somewhere()
+        fenced.note_progress()
         assert fenced.claim.deaths == stored_claim(store).deaths == 0
         fenced.put(RESULT, b"it is still the owner")
     assert deaths(store) == 1  # its own
@@ -294,7 +291,7 @@ def test_an_owner_that_got_somewhere_ends_the_count_of_those_before_it(store: Ob
 def test_to_get_somewhere_writes_nothing_where_nobody_died(store: ObjectStore) -> None:
     with claimed(store, KEY, DONE) as fenced:
         before = store.read(KEY)
-        fenced.got_somewhere()
+        fenced.note_progress()
         assert store.read(KEY) == before
 
 

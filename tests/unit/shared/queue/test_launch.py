@@ -26,7 +26,6 @@ def test_a_worker_that_ended_in_an_error_says_so_by_its_status(tmp_path: Path, m
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     monkeypatch.setattr("shared.logs.configure_logs", lambda _level: None)
     monkeypatch.setattr("shared.queue.process.WorkerProcess.listen", lambda _process: None)
-    monkeypatch.setattr(launch, "keep_freed_memory", lambda _cores: None)
     monkeypatch.setattr(Celery, "Worker", EndedWorker)
     with pytest.raises(SystemExit) as ended:
         launch.main("augment")

@@ -91,7 +91,7 @@ def test_a_reason_that_can_not_be_stored_is_replaced_by_a_shorter_one(perform: C
         return "given up"
 
     assert perform(give_up, RETRIES).again == []
-    assert told == ["it failed every time, and why can't be stored; the worker's log has it"]
+    assert told == ["it failed at every attempt, and the reason can't be stored; see the worker's log"]
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("whatever it is")], ids=str)

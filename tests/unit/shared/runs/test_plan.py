@@ -124,7 +124,7 @@ def test_another_augmentation_has_shards_of_its_own() -> None:
         (small_plan(promote=("alexnet",)), "alexnet can't be promoted"),
         (
             small_plan(training={"alexnet": TrainingRecipe(input_size=64, epochs=1, lesion_weight=1)}, promote=()),
-            "alexnet can't learn from lesions' circles",
+            "alexnet can't be trained on lesions' circles",
         ),
         (
             small_plan(training={"alexnet": TrainingRecipe(input_size=64, epochs=1, last_stage="layer3")}, promote=()),

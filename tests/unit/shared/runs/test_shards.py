@@ -17,12 +17,13 @@ from shared.errors import (
     UndecodableImage,
 )
 from shared.runs.plan import Plan
-from shared.runs.shards import ShardStage, do_shard, is_intact
+from shared.runs.shards import ShardStage, is_intact, process_shard
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
 from tests.support import tiny_stages
 from tests.support.builders import Tries, do, shard_place, small_plan
+from tests.support.stores import contents
 from tests.support.tiny_stages import AUGMENT, SEGMENT, shard_of
 
 MAX_TRIES = 3
@@ -35,7 +36,7 @@ class Trouble:
     def __init__(self, **errors: list[Exception]) -> None:
         self.errors = errors
         self.tried: list[str] = []
-        self.way: ShardStage[Film] = replace(AUGMENT, work=self.work)
+        self.way: ShardStage[Film] = replace(AUGMENT, process=self.work)
 
     def work(self, store: ObjectAccess, plan: Plan, film: Film) -> list[Variant]:
         self.tried.append(film.id)
@@ -44,7 +45,7 @@ class Trouble:
         return tiny_stages.augment(store, plan, film)
 
     def do(self, store: ObjectStore, plan: Plan, tries: Tries | None = None) -> tuple[SetAside, ...]:
-        return do_shard(self.way, store, plan, "000000", tries or Tries(), MAX_TRIES)
+        return process_shard(self.way, store, plan, "000000", tries or Tries(), MAX_TRIES)
 
 
 @pytest.fixture
@@ -58,10 +59,6 @@ def plan(store: DirectoryStore) -> Plan:
     return tiny_stages.stored(store, small_plan(16))
 
 
-def contents(store: ObjectStore) -> dict[str, bytes]:
-    return {key: store.get(key) for key in store.list("")}
-
-
 def films_of(shard: Shard) -> list[str]:
     return list(dict.fromkeys(variant.film for variant in shard.variants))
 
@@ -71,7 +68,7 @@ def films_of(shard: Shard) -> list[str]:
 
 def test_a_shard_without_trouble_holds_all_its_films(store: DirectoryStore, plan: Plan) -> None:
     tries = Tries()
-    assert do_shard(AUGMENT, store, plan, "000001", tries, MAX_TRIES) == ()
+    assert process_shard(AUGMENT, store, plan, "000001", tries, MAX_TRIES) == ()
     shard = shard_of(store, AUGMENT, plan, "000001")
     assert films_of(shard) == [f"mdb{number:03d}" for number in range(9, 17)]
     assert (shard.dataset, shard.recipe, shard.shard) == ("small", plan.augmentation.id, "000001")
@@ -162,11 +159,11 @@ def test_a_film_that_kills_its_worker_every_time_stops_nobody_for_ever(store: Di
             raise Killed
         return tiny_stages.augment(store, plan, film)
 
-    tries, deadly = Tries(), replace(AUGMENT, work=kill)
+    tries, deadly = Tries(), replace(AUGMENT, process=kill)
     for _ in range(MAX_TRIES):  # the shard's message comes again every time
         with pytest.raises(Killed):
-            do_shard(deadly, store, plan, "000000", tries, MAX_TRIES)
-    (aside,) = do_shard(deadly, store, plan, "000000", tries, MAX_TRIES)
+            process_shard(deadly, store, plan, "000000", tries, MAX_TRIES)
+    (aside,) = process_shard(deadly, store, plan, "000000", tries, MAX_TRIES)
     assert (aside.film, aside.code) == ("mdb003", "worker-lost")
 
 
@@ -241,7 +238,7 @@ def test_what_an_earlier_stage_set_aside_is_carried_on_and_told_once(store: Dire
             raise NotAMammogram("no breast in it")
         return tiny_stages.segment(store, plan, variants)
 
-    (later,) = do(replace(SEGMENT, work=segment), store, plan, "000000")
+    (later,) = do(replace(SEGMENT, process=segment), store, plan, "000000")
     assert (later.film, later.stage) == ("mdb006", "segment")
     shard = shard_of(store, SEGMENT, plan, "000000")
     assert shard.set_aside == (earlier, later)

@@ -27,18 +27,18 @@ from shared.store import layout, models
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.support.builders import model_card, model_place, preprocessing_card
+<<<<<<< HEAD
 
 NETWORK = "modified_cnn"
 ONNX_ENGINE = WantedEngine(1, "onnx")
+=======
+from tests.support.published import NETWORK, promote
+>>>>>>> main
 
 
 @pytest.fixture
 def keeper(store: ObjectStore) -> ModelKeeper:
     return ModelKeeper(store, NETWORK, "production", ONNX_ENGINE)
-
-
-def promote(store: ObjectStore, version: str) -> None:
-    models.promote(store, NETWORK, version, models.MoveReason(by="test", why="test"))
 
 
 def test_nothing_is_ready_before_a_promotion_and_the_reason_says_what_to_do(keeper: ModelKeeper) -> None:

@@ -12,7 +12,7 @@ from shared.domain.arrays import Float32Array
 from shared.imaging.formats.decode import encode_png
 from shared.modelling.engines.interface import NetworkOutput
 from shared.store.interface import ObjectStore
-from tests.unit.services.inference.conftest import NETWORK
+from tests.support.published import NETWORK
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from shared.errors import ModelCorrupt
 from shared.modelling.card import ONNX, WEIGHTS
 from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.golden import golden_inputs
-
-NETWORK, SIZE = "modified_cnn", 64
+from tests.support.published import NETWORK, SIZE
 
 
 @pytest.fixture(scope="module")

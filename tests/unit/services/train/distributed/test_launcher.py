@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 
 from services.train.data.examples import Examples
 from services.train.data.process_group import SINGLE_PROCESS
-from services.train.distributed.exchange import ExchangeFolder, OwnerProcess, TrainingRequest
 from services.train.distributed.launcher import MultiprocessTrainer, TrainingProcessLost
 from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
-from services.train.fitting.fit import FitContext, FitResult, TrainingDiverged
+from services.train.fitting.fit import FitContext, FitResult
 from services.train.fitting.serialise import Tensors
 from services.train.fitting.unfreezing import trainable_part
 from shared.errors import JobInterrupted
@@ -129,48 +128,6 @@ def ranks() -> list[psutil.Process]:
 
 
 # ---- the folder between worker and processes -------------------------------------------------------------------------
-
-
-def order(owner: OwnerProcess) -> TrainingRequest:
-    return TrainingRequest(
-        network="modified_cnn", recipe=RECIPE, pretrained=False, seed=1, owner=owner, threads=1, deterministic=False,
-        compiled=False,
-    )  # fmt: skip
-
-
-def test_arrays_that_lie_on_the_disk_are_linked_and_others_written(tmp_path: Path) -> None:
-    np.save(tmp_path / "pool.npy", np.random.default_rng(0).random((9, 1, 8, 8), np.float32))
-    pool = np.asarray(np.load(tmp_path / "pool.npy", mmap_mode="r"))
-    rows = np.array([7, 1, 3])
-    (tmp_path / "box").mkdir()
-    mailbox = ExchangeFolder(tmp_path / "box")
-    mailbox.put_request(order(OwnerProcess.current()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0))
-    assert (tmp_path / "box/train.pool.npy").samefile(tmp_path / "pool.npy")
-    assert np.array_equal(mailbox.examples("train").inputs, pool[rows])
-    assert np.array_equal(mailbox.examples("validation").inputs, examples(4, 0).inputs)
-
-
-@pytest.mark.external
-def test_a_process_stops_when_it_is_asked_or_nobody_waits_for_it(tmp_path: Path) -> None:
-    mailbox, owner = ExchangeFolder(tmp_path), OwnerProcess.current()
-    assert not mailbox.should_stop(owner)
-    assert mailbox.should_stop(owner.model_copy(update={"started": owner.started - 1})), (
-        "its id belongs to another process"
-    )
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
-        assert mailbox.should_stop(OwnerProcess(pid=gone.pid, started=0))
-    assert ExchangeFolder(tmp_path / "given up").should_stop(owner)
-    mailbox.request_stop()
-    assert mailbox.should_stop(owner)
-
-
-def test_problems_come_back_as_they_were(tmp_path: Path) -> None:
-    mailbox = ExchangeFolder(tmp_path)
-    mailbox.raise_error()
-    mailbox.put_error(TrainingDiverged("the loss is not a number"))
-    with pytest.raises(TrainingDiverged, match="the loss is not a number"):
-        mailbox.raise_error()
 
 
 @pytest.mark.external

@@ -16,7 +16,7 @@ with_tools = pytest.mark.skipif(
 
 
 def complaints(*files: Path) -> list[str]:
-    script = Path(__file__).parent / "tools" / "validate.py"
+    script = Path(__file__).parents[1] / "deploy" / "tools" / "validate.py"
     told = subprocess.run(
         [str(TOOLS / "python"), str(script), *map(str, files)], capture_output=True, text=True, check=False
     )

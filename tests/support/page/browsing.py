@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tests.e2e.exam_answers import ExamSpec
-from tests.e2e.page_answers import film_file
+from tests.support.page.answers import film_file
+from tests.support.page.exam_answers import ExamSpec
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FILM = film_file()

@@ -7,7 +7,7 @@ from shared.api.films import FilmAbout, FilmWindow, Side
 from shared.api.predictions import FilmAnswer, FilmImage, HeatMap, ImageFacts
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.exams import RULE
-from tests.e2e.page_answers import (
+from tests.support.page.answers import (
     APPLIES,
     APPLIES_NOT,
     FILM,

@@ -1,4 +1,7 @@
-"""The page as the service serves it, over answers about generated films; `python -m tests.e2e.page_stub` to look."""
+"""The page as the service serves it, over answers about generated films.
+
+`python -m tests.support.page.stub` serves it to look at.
+"""
 
 import time
 from collections.abc import Iterator
@@ -11,10 +14,10 @@ from werkzeug.serving import make_server
 
 from shared.api.predictions import GateAnswer
 from shared.api.problem import Problem
-from tests.e2e.exam_answers import ExamSpec, exam
-from tests.e2e.page_answers import POINTS, PROBLEMS, SCORES, answer, card
+from tests.support.page.answers import POINTS, PROBLEMS, SCORES, answer, card
+from tests.support.page.exam_answers import ExamSpec, exam
 
-PAGE = Path(__file__).resolve().parents[2] / "services" / "inference" / "page"
+PAGE = Path(__file__).resolve().parents[3] / "services" / "inference" / "page"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

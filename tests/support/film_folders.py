@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.bench.outlined import Grey
+from tests.support.masks import Mask
 
 NEGATIVE = "negative"
 
@@ -31,7 +31,7 @@ class RealFilm:
     pectoral: Path | None = None
     parenchyma: Path | None = None
 
-    def truth(self, shape: tuple[int, ...]) -> tuple[Grey | None, Grey | None]:
+    def truth(self, shape: tuple[int, ...]) -> tuple[Mask | None, Mask | None]:
         """Return the masks of breast and parenchyma (255 inside) at the size of the film, None where unknown.
 
         A craniocaudal film without a truth of the muscle has none.
@@ -51,7 +51,7 @@ def real_films(folder: Path) -> list[RealFilm]:
         return _indexed(folder)
     if (folder / "png").is_dir():
         return _mias(folder)
-    raise SystemExit(f"{folder} has neither index.csv nor png/; see tests/bench/film_folders.py for the layout")
+    raise SystemExit(f"{folder} has neither index.csv nor png/; see tests/support/film_folders.py for the layout")
 
 
 def _indexed(folder: Path) -> list[RealFilm]:
@@ -94,7 +94,7 @@ def _mias(folder: Path) -> list[RealFilm]:
     ]
 
 
-def _mask(path: Path | None, shape: tuple[int, ...]) -> Grey | None:
+def _mask(path: Path | None, shape: tuple[int, ...]) -> Mask | None:
     if path is None:
         return None
     mask = np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8)
