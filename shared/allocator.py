@@ -6,6 +6,10 @@ memory of its largest image: half as much again after some minutes under load. O
 The images of deploy/docker/Dockerfile set the same.
 """
 
+import ctypes
+import sys
+from contextlib import suppress
+
 KEPT, UNUSED = 16 << 20, 64 << 20
 """Bytes: arrays up to the first are kept when they are freed, and at most the second of what nothing uses."""
 
@@ -21,15 +25,9 @@ def film_variables(threads: int = 1) -> dict[str, str]:
     }
 
 
-<<<<<<< HEAD
-def keep_all_memory() -> None:
-    """Keep all freed memory in a training process.
-
-    Every step frees its gradients and allocates the same amount again. For AlexNet, whose largest layer has 150 MB of
-    them,
-    page faults took a fifth of a step.
-    """
-    _tell_malloc({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER})
+TRAINING_VARIABLES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+"""All freed memory is kept: every step frees its gradients and allocates the same amount again. For AlexNet, whose
+largest layer has 150 MB of them, page faults took a fifth of a step."""
 
 
 def return_freed_memory() -> None:
@@ -37,17 +35,3 @@ def return_freed_memory() -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
-
-
-def _tell_malloc(options: dict[int, int]) -> None:
-    if sys.platform != "linux":
-        return
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        for option, value in options.items():
-            libc.mallopt(option, value)
-=======
-TRAINING_VARIABLES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
-"""All freed memory is kept: every step frees its gradients and allocates the same amount again. For AlexNet, whose
-largest layer has 150 MB of them, page faults took a fifth of a step."""
->>>>>>> main

@@ -14,14 +14,9 @@ from shared.modelling.network_table import Network
 from shared.modelling.recipes import Protocol, TrainingRecipe
 
 WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
-<<<<<<< HEAD
 INT8, GOLDEN_INT8, GOLDEN_BFLOAT16 = "model.int8.onnx", "golden.int8.json", "golden.bfloat16.json"
 """The files of a version. The second graph is there where it was found to judge as the first does, and so are the
 golden answers of a number format."""
-=======
-INT8, GOLDEN_INT8 = "model.int8.onnx", "golden.int8.json"
-"""The files of a version; the 8-bit graph exists only if it agrees with the other one."""
->>>>>>> main
 
 INTENDED_USE = (
     "Research on computer-aided reading of digitised screening mammograms. Not a medical device: no decision about a "

@@ -1,22 +1,13 @@
 """The settings of the inference service."""
 
-<<<<<<< HEAD
 import os
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from shared.addresses import check_host
-from shared.modelling.engines.names import EngineSetting
-=======
-from typing import Literal, Self
-
-from pydantic import Field, field_validator, model_validator
-
 from shared.addresses import check_host, is_loopback
->>>>>>> main
+from shared.modelling.engines.names import EngineSetting
 from shared.settings.base import SettingsGroup
 
 _FEWEST_THREADS = 4

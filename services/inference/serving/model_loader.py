@@ -18,14 +18,10 @@ from shared.domain.arrays import Float32Array
 from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady, text_for_clients
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
-<<<<<<< HEAD
+from shared.logs import Repeats
 from shared.modelling.card import GOLDEN, HEAD, WEIGHTS, ModelCard
 from shared.modelling.engines.interface import Engine
 from shared.modelling.engines.names import EngineName, EngineSetting, number_format
-=======
-from shared.logs import Repeats
-from shared.modelling.card import GOLDEN, GOLDEN_INT8, HEAD, INT8, ONNX, WEIGHTS, ModelCard
->>>>>>> main
 from shared.modelling.golden import check_golden
 from shared.store import models
 from shared.store.interface import ObjectStore

@@ -13,11 +13,7 @@ from flask.testing import FlaskClient
 from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import softmax
-<<<<<<< HEAD
 from shared.modelling.engines.onnx import OnnxEngine
-from shared.store import models
-=======
->>>>>>> main
 from shared.store.interface import ObjectStore
 from tests.support.published import promote
 from tests.support.servers import wait_until

@@ -13,7 +13,7 @@ from shared.modelling.card import GOLDEN, ONNX
 from shared.modelling.engines.names import CPU_ENGINES, number_format
 from shared.store import models
 from shared.store.interface import ObjectStore
-from tests.unit.services.inference.conftest import NETWORK
+from tests.support.published import NETWORK
 
 SLOWER = {"onnx": 0.05, "openvino": 0.06}
 

@@ -27,13 +27,9 @@ from shared.store import layout, models
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.support.builders import model_card, model_place, preprocessing_card
-<<<<<<< HEAD
-
-NETWORK = "modified_cnn"
-ONNX_ENGINE = WantedEngine(1, "onnx")
-=======
 from tests.support.published import NETWORK, promote
->>>>>>> main
+
+ONNX_ENGINE = WantedEngine(1, "onnx")
 
 
 @pytest.fixture
