@@ -30,7 +30,7 @@ from shared.settings.processes import (
     WorkerProcessSettings,
 )
 from shared.settings.read import read_settings
-from shared.settings.serving import EngineKind, ServingSettings
+from shared.settings.serving import ServingSettings
 
 __all__ = [
     "GROUPS",
@@ -40,7 +40,6 @@ __all__ = [
     "BrokerSettings",
     "ClientSettings",
     "ComputeSettings",
-    "EngineKind",
     "GatewayProcessSettings",
     "GatewaySettings",
     "InferenceProcessSettings",

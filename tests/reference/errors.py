@@ -56,6 +56,10 @@ ADVICE = {
     ),
     "model": ("The registry of models failed.", "Read the message."),
     "model-not-found": ("There is no such model or version.", "List them with `mammo models list`."),
+    "engine-unavailable": (
+        "The engine that is set can't run the network on this CPU.",
+        "Set MAMMO_SERVE_ENGINE to auto.",
+    ),
     "model-corrupt": ("A file of the model is not the one of its card.", "Promote or publish another version."),
     "model-not-ready": ("No model is loaded yet.", "Repeat later; promote a version if there is none."),
     "promotion-refused": (

@@ -6,7 +6,6 @@ JSON.
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -138,4 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
