@@ -4,13 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import BaseModel, ValidationError
 
+from shared.addresses import is_loopback
 from shared.api.batches import Batch, BatchLine, BatchList, BatchRequest
 from shared.api.exams import ExamPrediction
-from shared.api.films import Side
+from shared.api.films import Laterality
 from shared.api.predictions import ClassName, HeatmapStyle, PredictionAnswer
 from shared.api.problem import Problem
 from shared.api.service import ModelList, Ready, UsageLimits
@@ -45,7 +47,7 @@ class FilmUpload:
     data: bytes
     name: str | None = None
     view: str | None = None
-    side: Side | None = None
+    side: Laterality | None = None
 
 
 class InferenceClient:
@@ -59,6 +61,8 @@ class InferenceClient:
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._session = requests.Session()
+        if is_loopback(_host(self._url)):
+            self._session.trust_env = False  # no proxy reaches this machine's loopback
         if key:
             self._session.headers["Authorization"] = f"Bearer {key}"
 
@@ -132,7 +136,7 @@ class InferenceClient:
         """Return accepted formats and limits of use."""
         return self._get(UsageLimits, "GET", "/v1/usage-limits")
 
-    def create_batch(self, asked: BatchRequest, idempotency_key: str | None = None) -> Batch:
+    def create_batch(self, request: BatchRequest, idempotency_key: str | None = None) -> Batch:
         """Create a batch from images of the object store.
 
         The same idempotency key with the same request returns the same batch.
@@ -141,7 +145,9 @@ class InferenceClient:
             "Content-Type": "application/json",
             **({"Idempotency-Key": idempotency_key} if idempotency_key else {}),
         }
-        return self._get(Batch, "POST", "/v1/batches", data=asked.model_dump_json(exclude_unset=True), headers=headers)
+        return self._get(
+            Batch, "POST", "/v1/batches", data=request.model_dump_json(exclude_unset=True), headers=headers
+        )
 
     def batch(self, batch: str) -> Batch:
         """Return the state of a batch."""
@@ -168,13 +174,13 @@ class InferenceClient:
         """Cancel a batch; finished results are kept."""
         return self._get(Batch, "POST", f"/v1/batches/{batch}/cancel")
 
-    def _get(self, form: type[T], method: str, path: str, **options: Any) -> T:
+    def _get(self, kind: type[T], method: str, path: str, **options: Any) -> T:
         response = self._send(method, path, **options)
         try:
-            return form.model_validate_json(response.content)
+            return kind.model_validate_json(response.content)
         except ValidationError as error:
             raise ApiError(
-                f"{self._url} did not return a valid {form.__name__}; check that --url is a Mammostack "
+                f"{self._url} did not return a valid {kind.__name__}; check that --url is a Mammostack "
                 "service of this release"
             ) from error
 
@@ -195,8 +201,8 @@ class InferenceClient:
 
 
 def _query(operating_point: str, explained: ClassName | None, **others: str | None) -> dict[str, str]:
-    given = {"operating_point": operating_point, "class": explained, **others}
-    return {name: value for name, value in given.items() if value is not None}
+    parameters = {"operating_point": operating_point, "class": explained, **others}
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def read_image(path: Path) -> bytes:
@@ -209,6 +215,13 @@ def read_image(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # the first request says what is wrong with it
+        return ""
 
 
 def _refusal(response: requests.Response) -> MammoError:

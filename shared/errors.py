@@ -13,6 +13,8 @@
     │       └── NotAMammogram      no breast was found
     ├── StoreError                 the object store
     │   ├── ObjectNotFound
+    │   ├── ObjectUnreadable       a record that is empty, cut, damaged or of another form
+    │   ├── ObjectOfLaterRelease   a record that only a later release can read: deploying it helps
     │   ├── PreconditionFailed     a conditional write failed: another writer was first
     │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
     │   └── StoreMisconfigured     access denied, no such bucket; names the setting
@@ -36,10 +38,11 @@
         └── PromotionRefused       the promotion gate rejected the model
 
 Each class has `code` (stable, for programs), `retryable` (True if the same call may succeed later) and
-`http_status`. The message is one line for a person and ends with what to do next.
+`http_status`. The message is one line for a person and ends with what to do next. Where it may name buckets, addresses
+or paths of the installation, `for_clients` stands for it in answers over HTTP.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class MammoError(Exception):
@@ -48,6 +51,17 @@ class MammoError(Exception):
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
     http_status: ClassVar[int] = 500
+    for_clients: str | None = None
+
+    def telling_clients(self, text: str) -> Self:
+        """Return this error with what clients of the service learn of it."""
+        self.for_clients = text
+        return self
+
+
+def text_for_clients(error: MammoError) -> str:
+    """Return what an error says to clients of the service, who are not to learn where its store and broker are."""
+    return error.for_clients or str(error)
 
 
 class InputError(MammoError):
@@ -147,6 +161,7 @@ class StoreError(MammoError):
     """A failure of the object store."""
 
     code = "store"
+    for_clients = "the object store failed; the operator finds the reason in the log, by the request's ID"
 
 
 class ObjectNotFound(StoreError):
@@ -154,10 +169,46 @@ class ObjectNotFound(StoreError):
 
     code = "object-not-found"
     http_status = 404
+    for_clients = "an object that this request needs is not in the store; the operator finds its key in the log"
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key}: there is no such object in the store")
         self.key = key
+
+
+class ObjectUnreadable(StoreError):
+    """A stored record that is empty, cut, damaged or of another form.
+
+    Args:
+        key: of the object.
+        reason: what is wrong with it, without its content.
+    """
+
+    code = "object-unreadable"
+    for_clients = "a record in the store can't be read; the operator finds it with `mammo doctor`"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} can't be read: {reason}; `mammo doctor` says what it costs and how to replace it")
+        self.key, self.reason = key, reason
+
+
+class ObjectOfLaterRelease(StoreError):
+    """A stored record that only a later release can read.
+
+    Args:
+        key: of the object.
+        release: that wrote it, where it is known.
+    """
+
+    code = "object-of-later-release"
+    retryable = True
+    http_status = 503
+    for_clients = "a record in the store is of a later release; the operator has to deploy it"
+
+    def __init__(self, key: str, release: str | None = None) -> None:
+        made = f"release {release}" if release else "a later release"
+        super().__init__(f"{key} was made by {made}; deploy it or later")
+        self.key, self.release = key, release
 
 
 class PreconditionFailed(StoreError):
@@ -165,6 +216,7 @@ class PreconditionFailed(StoreError):
 
     code = "precondition-failed"
     http_status = 409
+    for_clients = "another request changed the same object meanwhile; try again"
 
 
 class StoreUnavailable(StoreError):
@@ -173,12 +225,14 @@ class StoreUnavailable(StoreError):
     code = "store-unavailable"
     retryable = True
     http_status = 503
+    for_clients = "the object store does not answer; try again later"
 
 
 class StoreMisconfigured(StoreError):
     """A wrong setting of the object store, such as its credentials or bucket."""
 
     code = "store-misconfigured"
+    for_clients = "the object store refuses the service; the operator finds the reason in the log, by the request's ID"
 
 
 class StoreUnsupported(StoreMisconfigured):
@@ -193,6 +247,9 @@ class QueueUnavailable(MammoError):
     code = "queue-unavailable"
     retryable = True
     http_status = 503
+    for_clients = (
+        "the broker does not take messages; repeat the request later, with the same Idempotency-Key if it had one"
+    )
 
 
 class ServiceUnavailable(MammoError):
@@ -208,6 +265,7 @@ class QueueMisconfigured(MammoError):
 
     code = "queue-misconfigured"
     http_status = 503
+    for_clients = "the broker can't be used; the operator finds the reason in the log, by the request's ID"
 
 
 class JobInterrupted(MammoError):
@@ -297,6 +355,7 @@ class ModelCorrupt(ModelError):
     """A model file that is damaged or differs from its card."""
 
     code = "model-corrupt"
+    for_clients = "the model is damaged or of another release; the operator finds the reason in the log"
 
 
 class ModelNotReady(ModelError):

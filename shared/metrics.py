@@ -28,6 +28,12 @@ FILMS_SET_ASIDE = Counter("mammo_films_set_aside", "Films that could not be proc
 STORE_ERRORS = Counter(
     "mammo_store_errors", "Object store calls that failed after all attempts, by consequence", ["meaning"]
 )
+KEYS_UNREAD = Gauge("mammo_keys_unread", "1 while the API keys in the store can't be read", multiprocess_mode="livemax")
+OBJECTS_UNREADABLE = Counter(
+    "mammo_objects_unreadable",
+    "Reads of stored records that are empty, damaged or of a later release, by the first part of their key",
+    ["prefix"],
+)
 STORE_RETRIES = Counter("mammo_store_retries", "Requests to the object store that had to be repeated")
 
 TRAIN_EPOCH = Gauge("mammo_training_epoch", "Last finished epoch of the running training job", ["network"])
@@ -120,6 +126,12 @@ GATEWAY_OUTBOX = Gauge(
 MODEL_LOADS = Counter("mammo_model_loads", "Attempts to load a promoted model, by outcome", ["outcome"])
 MODEL_INFO = Gauge(
     "mammo_model_loaded", "1 for the model in use", ["model_name", "model_version"], multiprocess_mode="livemax"
+)
+MODEL_ENGINE = Gauge(
+    "mammo_model_engine",
+    "1 for the engine that runs the model in use: library and number format",
+    ["model_name", "model_version", "engine"],
+    multiprocess_mode="livemax",
 )
 MODEL_CREATED = Gauge(
     "mammo_model_created_timestamp_seconds",

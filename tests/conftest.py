@@ -2,7 +2,7 @@
 
 `MAMMO_TEST_MIAS` names a folder with `png/mdbNNN.png` and `Info.txt`, `MAMMO_TEST_MIAS_MASKS` one with `breast/` and
 `parenchyma/`, `MAMMO_TEST_DICOM` one with public DICOM files (fodicom_GH133.dcm, what was derived from it, and
-clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one of the form that `tests/bench/film_folders.py` describes.
+clunie_MG_pixelspacing_8bit.dcm), `MAMMO_TEST_FILMS` one in the layout that `tests/support/film_folders.py` describes.
 Without them the tests that need real films skip and say so.
 """
 
@@ -18,17 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3  # noqa: F401  its first import binds a port to learn of IPv6, which is no test's doing
 
 from shared.datasets.synthetic import write_dataset
 from shared.datasets.synthetic_exams import write_exams
-from tests.bench.film_folders import RealFilm, real_films
+from tests.support.film_folders import RealFilm, real_films
 from tests.support.outside import noticing
 from tests.support.reports import without_surrogates
 
 _TESTS = Path(__file__).parent
 _UNIT = _TESTS / "unit"
-_ALONE = (_TESTS / "chaos", _TESTS / "e2e", _TESTS / "integration" / "test_endurance.py")
-"""Clusters under faults, browsers, containers and the whole demo: what else the machine does makes them fail."""
+_ALONE = (
+    _TESTS / "chaos",
+    *(_TESTS / "e2e" / name for name in ("test_containers.py", "test_demo.py", "test_podman.py")),
+    _TESTS / "integration" / "test_endurance.py",
+)
+"""Clusters under faults, containers and the whole demo: what else the machine does makes them fail."""
 
 _SERVICES, _SHARED = _UNIT / "services", _UNIT / "shared"
 _SLOW = [
@@ -58,6 +63,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if _UNIT not in places or not fixtures.isdisjoint(_EXTERNAL):
             item.add_marker("external")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let services that tests start keep compiled networks in a folder of this session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp().parent / "mammostack-cache"))
+        yield
 
 
 def pytest_collection_finish() -> None:
@@ -105,7 +118,7 @@ def dicom_films() -> Path:
 
 @pytest.fixture(scope="session")
 def labelled_films() -> list[RealFilm]:
-    return real_films(_given("MAMMO_TEST_FILMS", "films with truth, as tests/bench/film_folders.py describes them"))
+    return real_films(_given("MAMMO_TEST_FILMS", "films with truth, as tests/support/film_folders.py describes them"))
 
 
 @pytest.fixture(scope="session")

@@ -113,9 +113,8 @@ def _nodes(edge: int) -> Float64Array:
 def background(pixels: Pixels, bits: int = 8) -> int:
     """Return the commonest dark grey level along a film's edges, to extend the film.
 
-    It is 0 for scanner padding, and the level of the background for a film without padding. For more than 8 bits the
-    upper
-    8 are counted, and the median of the pixels that share them is returned.
+    It is 0 for scanner padding, and the level of the background for a film without padding. For more than 8 bits, the
+    upper 8 bits are counted, and the median of the pixels that share them is returned.
     """
     edges = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
     upper = edges >> (bits - 8)

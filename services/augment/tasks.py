@@ -1,11 +1,11 @@
-"""The augment worker: makes the variants of the films of a shard and stores them; its manifest comes last."""
+"""The augment worker: creates and stores the variants of a shard's films, then the shard's manifest."""
 
-import hashlib
 from typing import NamedTuple
 
 import cv2
 
 from services.augment.core import apply_transform, carry_lesions, draw_transform
+from shared.digests import sha256_hex
 from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.formats.decode import decode, encode_png
@@ -14,6 +14,7 @@ from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
 from shared.settings import WorkerProcessSettings
 from shared.store import layout
+from shared.store.documents import parse_document
 from shared.store.ingest import film_key, read_dataset, shard_key
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
@@ -27,23 +28,24 @@ class StoredFilm(NamedTuple):
 
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredFilm]:
-    """The films of a shard of the data set."""
+    """Read the records of a shard's films."""
     dataset = read_dataset(store, plan.dataset)
-    document = store.get(shard_key(dataset, shard))
-    films = FilmShard.model_validate_json(document).films
+    key = shard_key(dataset, shard)
+    document = store.get(key)
+    films = parse_document(key, document, FilmShard).films
     stored = {film.id: StoredFilm(film, film_key(dataset, film)) for film in films}
-    return ShardInput(stored, hashlib.sha256(document).hexdigest())
+    return ShardInput(stored, sha256_hex(document))
 
 
 def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Variant]:
-    """Stores all variants of a film under the recipe's prefix.
+    """Create and store all variants of a film.
 
     Raises:
         ImageError: the film can't be decoded, or is not the one that was ingested.
     """
     film, recipe, recipe_id = stored.film, plan.augmentation, plan.augmentation.id
     data = files.get(stored.key)
-    if hashlib.sha256(data).hexdigest() != film.sha256:
+    if sha256_hex(data) != film.sha256:
         raise UndecodableImage(f"film {film.id} is not what was ingested; restore it, then `mammo retry {plan.run}`")
     original = decode(data)
     variants = []
@@ -64,14 +66,14 @@ def augment_film(files: ObjectAccess, plan: Plan, stored: StoredFilm) -> list[Va
                 transform=transform,
                 lesions=carry_lesions(film.lesions, transform, film.width, film.height),
                 key=key,
-                sha256=hashlib.sha256(image).hexdigest(),
+                sha256=sha256_hex(image),
             )
         )
     return variants
 
 
 def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
-    """The keys of what `augment_film` reads."""
+    """Return the keys that `augment_film` reads."""
     return (stored.key,)
 
 
@@ -79,6 +81,6 @@ AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, a
 
 
 def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
-    """Return the kinds of units that this worker does, each of its processes with its share of the cores."""
+    """Set the threads of this process to its share of the cores, and return the kinds of units that it does."""
     cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
     return (ShardTask(AUGMENT, settings.worker.retries),)

@@ -1,6 +1,5 @@
 """Headers of films: the elements that eligibility and result objects need, without pixels."""
 
-import hashlib
 import io
 import re
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
+from shared.digests import sha256_hex
 from shared.errors import UndecodableImage
 from shared.imaging.formats import dicom_metadata
 
@@ -87,12 +87,12 @@ class FilmHeader:
 
 def hashed(uid: str) -> str:
     """Hash a UID for names in the store, in messages and in logs."""
-    return hashlib.sha256(uid.encode()).hexdigest()
+    return sha256_hex(uid.encode())
 
 
 def film_set(hashes: Iterable[str]) -> str:
     """Digest a set of hashed films, in any order."""
-    return hashlib.sha256("\n".join(sorted(set(hashes))).encode()).hexdigest()
+    return sha256_hex("\n".join(sorted(set(hashes))).encode())
 
 
 def read_header(data: bytes) -> FilmHeader:

@@ -8,9 +8,9 @@ import redis
 
 from shared.errors import QueueUnavailable
 from shared.queue.broker import Broker
-from shared.queue.messages import Kind, Message
+from shared.queue.messages import Message, UnitKind
 
-KIND: Kind = "exam"
+KIND: UnitKind = "exam"
 RUN = "gateway"
 """In place of a run in messages, and in the keys of what is set aside."""
 

@@ -32,7 +32,7 @@ _PAGE = Path(__file__).parent / "page"
 _FIRST_LOOK_S = 20.0
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""A client's own id of a request is taken if it is of this form; nothing else that it sends gets into the logs."""
+"""A client's own id of a request is taken if it has this format; nothing else that it sends gets into the logs."""
 
 _log = logging.getLogger("mammostack.inference")
 
@@ -89,8 +89,8 @@ def _add_page(app: Flask) -> None:
 
 
 def _begin() -> None:
-    began, asked = time.perf_counter(), request.headers.get("X-Request-Id", "")
-    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    began, client_id = time.perf_counter(), request.headers.get("X-Request-Id", "")
+    g.request_id = client_id if _REQUEST_ID.fullmatch(client_id) else uuid.uuid4().hex
     g.elapsed = lambda: time.perf_counter() - began
 
 
@@ -102,8 +102,8 @@ def _end(response: Response) -> Response:
     metrics.REQUESTS.labels(route, str(response.status_code)).inc()
     metrics.REQUEST_SECONDS.labels(route).observe(seconds)
     if route not in _PROBES:
-        what = {"request_id": g.request_id, "route": route, "status": response.status_code}
-        _log.info("request", extra={**what, "seconds": round(seconds, 4)})
+        fields = {"request_id": g.request_id, "route": route, "status": response.status_code}
+        _log.info("request", extra={**fields, "seconds": round(seconds, 4)})
     response.headers["X-Request-Id"] = g.request_id
     for name, value in _SECURITY.items():
         response.headers.setdefault(name, value)

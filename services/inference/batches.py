@@ -1,6 +1,5 @@
 """Process a part of a batch: one result line per image, finding or problem."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -13,7 +12,16 @@ from services.inference.serving.predictor import ServedModel, explanation, opera
 from shared.api.batches import BatchLine, ImageProblem
 from shared.batches.flow import PREDICT
 from shared.batches.plan import BatchPlan, read_images
-from shared.errors import ImageError, ImageTooLarge, JobInterrupted, MammoError, ObjectNotFound, StoreMisconfigured
+from shared.digests import sha256_hex
+from shared.errors import (
+    ImageError,
+    ImageTooLarge,
+    JobInterrupted,
+    MammoError,
+    ObjectNotFound,
+    StoreMisconfigured,
+    text_for_clients,
+)
 from shared.modelling.calibration import OperatingPoint
 from shared.queue.attempts import AttemptCounter, GivenUp, attempt, code_of, storable, text_of
 from shared.store import layout
@@ -55,7 +63,7 @@ def predict_part(
         PlanError: there is no such part.
         InputError: the model has no operating point of this name.
         JobInterrupted: `stopping` returned True between two images.
-        MammoError: one of attempts.OUTSIDE.
+        MammoError: one of `attempts.INFRASTRUCTURE_ERRORS`.
     """
     point, lines = operating_point(model.card, plan.operating_point), []
     for index, key in read_images(store, plan, part):
@@ -65,19 +73,21 @@ def predict_part(
                 "cancelled"
             )
 
-        def work(index: int = index, key: str = key) -> BatchLine:
+        def predict_image(index: int = index, key: str = key) -> BatchLine:
             _check_name(key)
             return _predict_image(store, plan, index, key, model, point, limits)
 
-        done = attempt(tries, plan.batch, PREDICT, f"{index:06d}", limits.max_tries, work, _HOPELESS)
-        lines.append(failed_line(index, key, done.reason) if isinstance(done, GivenUp) else done)
+        result = attempt(tries, plan.batch, PREDICT, f"{index:06d}", limits.max_tries, predict_image, _HOPELESS)
+        lines.append(failed_line(index, key, result.reason) if isinstance(result, GivenUp) else result)
     return lines
 
 
 def failed_line(index: int, key: str, reason: Exception) -> BatchLine:
     """Return the result line of an image without a finding."""
-    told = text_of(reason) if isinstance(reason, MammoError) else "unexpected error; see the worker's log"
-    return BatchLine(index=index, key=storable(key), problem=ImageProblem(code=code_of(reason), detail=told))
+    detail = "unexpected error; see the worker's log"
+    if isinstance(reason, MammoError):  # a missing image is named by the key that the client gave
+        detail = text_of(reason) if isinstance(reason, ObjectNotFound) else storable(text_for_clients(reason))
+    return BatchLine(index=index, key=storable(key), problem=ImageProblem(code=code_of(reason), detail=detail))
 
 
 def to_document(lines: list[BatchLine]) -> bytes:
@@ -96,15 +106,15 @@ def _predict_image(
 ) -> BatchLine:
     data, began = _fetch(store, key, limits.most_bytes), time.perf_counter()
     explain = explanation(point) if plan.explain == "heatmap" else None
-    found = predict(model, data, alone=limits.alone, explain=explain)
-    count_applicability(model.card, found)
+    prediction = predict(model, data, alone=limits.alone, explain=explain)
+    count_applicability(model.card, prediction)
     heatmap = None
-    if found.heat is not None:
-        png = overlay_png(found.heat)
-        heatmap = layout.batch_heatmap(plan.batch, index, hashlib.sha256(png).hexdigest())
+    if prediction.heat is not None:
+        png = overlay_png(prediction.heat)
+        heatmap = layout.batch_heatmap(plan.batch, index, sha256_hex(png))
         store.put(heatmap, png)
-    said = finding(model.card, found, point, time.perf_counter() - began)
-    return BatchLine(index=index, key=key, finding=said, heatmap=heatmap, heatmap_class=found.explained)
+    image_finding = finding(model.card, prediction, point, time.perf_counter() - began)
+    return BatchLine(index=index, key=key, finding=image_finding, heatmap=heatmap, heatmap_class=prediction.explained)
 
 
 def _check_name(key: str) -> None:

@@ -24,7 +24,7 @@ class DriftMonitor:
         self._parts: deque[list[int]] = deque()
         self._counts = np.zeros((len(TRAITS), PARTS), np.int64)
 
-    def see(self, card: ModelCard, film: TraitsOfFilm) -> None:
+    def observe(self, card: ModelCard, film: TraitsOfFilm) -> None:
         metrics.INPUT_BRIGHTNESS.labels(card.network).observe(film.brightness)
         metrics.INPUT_BREAST_AREA.labels(card.network).observe(film.breast_area)
         expected = card.inputs
@@ -40,7 +40,7 @@ class DriftMonitor:
             self._counts[_EACH, parts] += 1
             if len(self._parts) > WINDOW:
                 self._counts[_EACH, self._parts.popleft()] -= 1
-            seen, counts = len(self._parts), self._counts.copy()
-        if seen >= MIN_FILMS:
+            films, counts = len(self._parts), self._counts.copy()
+        if films >= MIN_FILMS:
             for trait, of_trait in zip(TRAITS, counts, strict=True):
                 metrics.INPUT_DRIFT.labels(card.network, card.version, trait).set(psi(of_trait))

@@ -40,7 +40,7 @@ def breasts_and_exam(
     if not films:
         return (), None
     sides = [film.known.side for film in films]
-    found = judge_exam(np.stack([film.probabilities for film in films]), sides, [film.exposure for film in films])
+    exam = judge_exam(np.stack([film.probabilities for film in films]), sides, [film.exposure for film in films])
     at_breast, of_breast = _point(card, "breast", point)
     at_exam, of_exam = _point(card, "exam", point)
     breasts = tuple(
@@ -50,10 +50,10 @@ def breasts_and_exam(
             films=tuple(films[place].position for place in breast.films),
             figures_of=of_breast,
         )
-        for breast in found.breasts
+        for breast in exam.breasts
     )
-    worst = breasts[found.worst].laterality
-    return breasts, ExamFinding(**judged(found.probabilities, at_exam), laterality=worst, figures_of=of_exam)
+    worst = breasts[exam.worst].laterality
+    return breasts, ExamFinding(**judged(exam.probabilities, at_exam), laterality=worst, figures_of=of_exam)
 
 
 def beside_other_breast(card: ModelCard, films: Sequence[JudgedFilm], point: str) -> dict[int, ComparedJudgement]:
@@ -66,16 +66,16 @@ def beside_other_breast(card: ModelCard, films: Sequence[JudgedFilm], point: str
     comparison = card.comparison
     if comparison is None:
         return {}
-    at, found = operating_point(card, point, comparison.operating_points), {}
+    at, comparisons = operating_point(card, point, comparison.operating_points), {}
     for film in films:
         view, side = film.known.standard_view, film.known.side
         others = [each for each in films if view and each.known.standard_view == view and each.known.side != side]
         if others:
-            together = breast_probabilities(np.stack([each.probabilities for each in others]), [view] * len(others))
-            rows = compared(film.probabilities[None], together[None], comparison.centre, comparison.temperature)
+            other_breast = breast_probabilities(np.stack([each.probabilities for each in others]), [view] * len(others))
+            rows = compared(film.probabilities[None], other_breast[None], comparison.centre, comparison.temperature)
             beside = tuple(each.position for each in others)
-            found[film.position] = ComparedJudgement(**judged(rows[0], at), beside=beside)
-    return found
+            comparisons[film.position] = ComparedJudgement(**judged(rows[0], at), beside=beside)
+    return comparisons
 
 
 def _point(card: ModelCard, level: Level, name: str) -> tuple[OperatingPoint, MetricUnit]:

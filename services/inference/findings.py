@@ -49,6 +49,7 @@ def model_in_use(model: ServedModel) -> ModelInUse:
         version=card.version,
         file=model.file,
         sha256=card.files[model.file],
+        engine=model.engine_name,
         dataset=card.dataset,
         synthetic=card.synthetic,
     )
@@ -71,37 +72,39 @@ def probabilities_of(row: Float64Array) -> Probabilities:
     return Probabilities(**{label.value: round(value, 6) for label, value in zip(CLASSES, values, strict=True)})
 
 
-def finding(card: ModelCard, found: Prediction, point: OperatingPoint, total_s: float) -> Finding:
+def finding(card: ModelCard, prediction: Prediction, point: OperatingPoint, total_s: float) -> Finding:
     """Return the finding without images; `total_s` is the total duration in seconds."""
-    return Finding(**_finding(card, found, point, total_s))
+    return Finding(**_finding(card, prediction, point, total_s))
 
 
 def film_answer(
     card: ModelCard,
-    found: Prediction,
+    prediction: Prediction,
     point: OperatingPoint,
     total_s: float,
     *,
-    form: HeatmapStyle = "overlay",
+    heatmap_style: HeatmapStyle = "overlay",
     view: ViewKind | None = None,
 ) -> FilmAnswer:
     """Return the finding with its outline and the requested images."""
-    heat, label = found.heat, found.explained
+    heat, label = prediction.heat, prediction.explained
     return FilmAnswer(
-        **_finding(card, found, point, total_s),
-        outline=_outline(found),
-        heatmap=None if heat is None else HeatMap(label=label, form=form, png=_base64(DRAWN[form](heat))),
-        view=_view(found.image, view) if view else None,
+        **_finding(card, prediction, point, total_s),
+        outline=_outline(prediction),
+        heatmap=None
+        if heat is None
+        else HeatMap(label=label, form=heatmap_style, png=_base64(DRAWN[heatmap_style](heat))),
+        view=_view(prediction.image, view) if view else None,
     )
 
 
-def _finding(card: ModelCard, found: Prediction, point: OperatingPoint, total_s: float) -> dict[str, Any]:
-    image = found.image
+def _finding(card: ModelCard, prediction: Prediction, point: OperatingPoint, total_s: float) -> dict[str, Any]:
+    image = prediction.image
     width, height = image.full_size
-    seconds = {phase: round(value, 5) for phase, value in {**found.seconds, "total": total_s}.items()}
+    seconds = {phase: round(value, 5) for phase, value in {**prediction.seconds, "total": total_s}.items()}
     return {
-        **judged(found.probabilities, point),
-        "gate": GateAnswer(passed=True, score=round(found.gate.score, 4), reason=found.gate.reason),
+        **judged(prediction.probabilities, point),
+        "gate": GateAnswer(passed=True, score=round(prediction.gate.score, 4), reason=prediction.gate.reason),
         "image": ImageFacts(
             width=width,
             height=height,
@@ -112,19 +115,19 @@ def _finding(card: ModelCard, found: Prediction, point: OperatingPoint, total_s:
             laterality=image.laterality,
             view=image.view,
         ),
-        "about": _about(found),
-        "applicability": applicability_answer(card, found),
-        "breast_box": _box(found),
+        "about": _about(prediction),
+        "applicability": applicability_answer(card, prediction),
+        "breast_box": _box(prediction),
         "seconds": Seconds(**seconds),
     }
 
 
-def _about(found: Prediction) -> FilmAbout:
-    known, of_file = found.known, found.known.file
+def _about(prediction: Prediction) -> FilmAbout:
+    known, of_file = prediction.known, prediction.known.file
     return FilmAbout(
         view=FilmView(name=known.view, source=known.view_source, score=known.view_score, modifiers=known.modifiers),
         laterality=FilmSide(name=known.side, source=known.side_source),
-        chest_wall="right" if found.segmentation.flipped else "left",
+        chest_wall="right" if prediction.segmentation.flipped else "left",
         acquisition=of_file.acquisition,
         vendor=of_file.vendor,
         implant=of_file.implant,
@@ -136,9 +139,9 @@ def _about(found: Prediction) -> FilmAbout:
     )
 
 
-def applicability_answer(card: ModelCard, found: Prediction) -> ApplicabilityAnswer:
+def applicability_answer(card: ModelCard, prediction: Prediction) -> ApplicabilityAnswer:
     """Compare a film's kind with the training films; unknown if the card has no data."""
-    assessed = applicability(card, found.known, found.image.bits)
+    assessed = applicability(card, prediction.known, prediction.image.bits)
     return ApplicabilityAnswer(
         applies=None if card.trained_on is None else assessed.applies,
         reasons=assessed.reasons,
@@ -165,17 +168,19 @@ def judged(row: Float64Array, point: OperatingPoint) -> dict[str, Any]:
     }
 
 
-def _box(found: Prediction) -> Box:
-    x, y, width, height = found.segmentation.box
-    if found.segmentation.flipped:
-        x = found.image.pixels.shape[1] - x - width
-    (left, top), (right, bottom) = _as_sent(found, np.array([[x, y], [x + width, y + height]], np.float64)).tolist()
+def _box(prediction: Prediction) -> Box:
+    x, y, width, height = prediction.segmentation.box
+    if prediction.segmentation.flipped:
+        x = prediction.image.pixels.shape[1] - x - width
+    (left, top), (right, bottom) = _as_sent(
+        prediction, np.array([[x, y], [x + width, y + height]], np.float64)
+    ).tolist()
     return Box(x=left, y=top, width=right - left, height=bottom - top)
 
 
-def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
+def _outline(prediction: Prediction) -> tuple[tuple[int, int], ...]:
     """Return the parenchyma's outline as a polygon in film pixels, within two pixels."""
-    segmented = found.segmentation
+    segmented = prediction.segmentation
     x, y, width, height = segmented.drawn_box
     box = segmented.drawn[y : y + height, x : x + width]
     contours, _ = cv2.findContours(box, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x, y))
@@ -184,13 +189,13 @@ def _outline(found: Prediction) -> tuple[tuple[int, int], ...]:
     polygon = polygon.astype(np.float64) * times + (times - 1) / 2  # the middle of a pixel stays where it is
     if segmented.flipped:
         polygon[:, 0] = segmented.pixels.shape[1] - 1 - polygon[:, 0]
-    return tuple((x, y) for x, y in _as_sent(found, polygon).tolist())
+    return tuple((x, y) for x, y in _as_sent(prediction, polygon).tolist())
 
 
-def _as_sent(found: Prediction, points: Float64Array) -> npt.NDArray[np.int64]:
+def _as_sent(prediction: Prediction, points: Float64Array) -> npt.NDArray[np.int64]:
     """Points (n x 2: x, y) of the decoded pixels, in pixels of the frame that was sent."""
-    height, width = found.image.pixels.shape
-    return np.rint(points * (np.array(found.image.full_size) / (width, height))).astype(np.int64)
+    height, width = prediction.image.pixels.shape
+    return np.rint(points * (np.array(prediction.image.full_size) / (width, height))).astype(np.int64)
 
 
 def _view(image: Image, kind: ViewKind) -> FilmImage:

@@ -15,7 +15,6 @@ if signal.SIGINT in signal.pthread_sigmask(signal.SIG_UNBLOCK, ()):  # `mammo se
 
 from services.inference.admission.queueing import IN_HAND
 from shared.addresses import netloc
-from shared.allocator import keep_freed_memory
 from shared.errors import MammoError
 from shared.settings import InferenceProcessSettings, read_settings
 
@@ -50,8 +49,6 @@ keepalive = 5
 control_socket_disable = True  # one socket in the home directory for all instances: nothing of ours needs it
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  heartbeats must not wait for a disk
 loglevel = _settings.log.level.lower()
-
-keep_freed_memory(_cores)
 
 
 def on_starting(_server: Any) -> None:

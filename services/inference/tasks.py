@@ -1,6 +1,6 @@
-"""The inference worker: predicts the images of batches, part by part, with the model that each batch was made for.
+"""The inference worker: predicts the images of batches, part by part, with the model version of each batch.
 
-The model is loaded, and checked by its golden inputs, in the child process that works with it.
+The model is loaded and verified by its golden inputs in the child process that uses it.
 """
 
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.inference.batches import BatchLimits, failed_line, predict_part, to_document
-from services.inference.serving.model_loader import load_model
+from services.inference.serving.model_loader import WantedEngine, load_model
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.api.batches import BatchLine
-from shared.batches.flow import PREDICT, has_ended, mark_part, store_answers
+from shared.batches.flow import PREDICT, has_ended, mark_part, store_results
 from shared.batches.plan import BatchPlan, read_batch, read_images
 from shared.errors import ObjectNotFound
 from shared.queue.attempts import text_of
 from shared.queue.broker import Broker
 from shared.queue.messages import Message
 from shared.queue.unit_task import UnitTask
-from shared.settings import BatchProcessSettings, EngineKind
+from shared.settings import BatchProcessSettings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -36,7 +36,7 @@ class PredictTask(UnitTask[BatchPart]):
 
     def __init__(self, settings: BatchProcessSettings) -> None:
         super().__init__(PREDICT)
-        self._cores, self._engine = settings.compute.cores, settings.serving.engine
+        self._wanted = WantedEngine(settings.compute.cores, settings.serving.engine, settings.serving.cache_folder)
         self._limits = BatchLimits(
             settings.serving.max_image_mb << 20, settings.worker.retries + 1, alone=settings.worker.processes == 1
         )
@@ -56,18 +56,18 @@ class PredictTask(UnitTask[BatchPart]):
 
     def execute(self, store: ObjectStore, broker: Broker, unit: BatchPart, stopping: Callable[[], bool]) -> None:
         plan = unit.plan
-        model = model_of(store, plan.network, plan.version, self._cores, self._engine)
+        model = model_of(store, plan.network, plan.version, self._wanted)
         _store_lines(store, unit, predict_part(store, plan, unit.name, model, broker, self._limits, stopping))
 
     def advance(self, store: ObjectStore, broker: Broker, unit: BatchPart) -> None:
         mark_part(store, broker, unit.plan, unit.name)
 
     def on_failure(self, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str:
-        """Store for every image of the part what was wrong with the part, such as a damaged model."""
+        """Store the error of the part, such as a damaged model, as the problem of each of its images."""
         part = self.load(store, message)
         try:
             images = read_images(store, part.plan, part.name)
-        except (ObjectNotFound, ValueError):  # lost or damaged: they go by their index alone
+        except (ObjectNotFound, ValueError):  # lost or damaged: only their indices are known
             images = [(index, "") for index in part.plan.span(part.name)]
         _store_lines(store, part, [failed_line(index, key, error) for index, key in images])
         self.advance(store, broker, part)
@@ -75,16 +75,16 @@ class PredictTask(UnitTask[BatchPart]):
 
 
 @lru_cache(maxsize=2)
-def model_of(store: ObjectStore, network: str, version: str, cores: int, engine: EngineKind) -> ServedModel:
-    """Load a version once, to run as the service runs it.
+def model_of(store: ObjectStore, network: str, version: str, wanted: WantedEngine) -> ServedModel:
+    """Load a version, as the service does.
 
-    Two are kept: of two batches at a time one may have been made before a promotion and the other after it.
+    Two versions are cached, because one of two concurrent batches may be older than a promotion.
     """
-    return load_model(store, network, version, cores, engine)
+    return load_model(store, network, version, wanted)
 
 
 def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) -> None:
-    if store_answers(store, part.plan, part.name, to_document(lines)):
+    if store_results(store, part.plan, part.name, to_document(lines)):
         for line in lines:
             metrics.BATCH_IMAGES.labels(line.problem.code if line.problem else "predicted").inc()
 

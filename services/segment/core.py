@@ -15,8 +15,7 @@ class SegmentedImage:
     """PNG files, H x W: the oriented film, 0 outside the parenchyma, and its mask.
 
     The film keeps its depth; the mask is 255 inside. `flipped` is True if left and right were swapped to get the chest
-    wall
-    to the left.
+    wall to the left.
     """
 
     film_png: bytes

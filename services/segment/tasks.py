@@ -1,11 +1,11 @@
-"""The segment worker: segments the augmented images of a shard and stores film and mask; its manifest comes last."""
+"""The segment worker: segments a shard's images, stores films and masks, then the shard's manifest."""
 
-import hashlib
 from itertools import groupby
 
 import cv2
 
 from services.segment.core import segment_image
+from shared.digests import sha256_hex
 from shared.domain.films import Shard, Variant
 from shared.errors import UndecodableImage
 from shared.runs.plan import Plan
@@ -13,20 +13,22 @@ from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
 from shared.settings import WorkerProcessSettings
 from shared.store import layout
+from shared.store.documents import parse_document
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
 
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[list[Variant]]:
-    """The augmented images of a shard, film by film."""
-    document = store.get(layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
-    augmented = Shard.model_validate_json(document)
+    """Read the records of a shard's augmented images, by film."""
+    key = layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard)
+    document = store.get(key)
+    augmented = parse_document(key, document, Shard)
     films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
-    return ShardInput(films, hashlib.sha256(document).hexdigest(), augmented.set_aside)
+    return ShardInput(films, sha256_hex(document), augmented.set_aside)
 
 
 def segment_film(files: ObjectAccess, plan: Plan, variants: list[Variant]) -> list[Variant]:
-    """Stores the segmented image and the mask of every variant of a film.
+    """Segment all variants of a film, and store images and masks.
 
     Raises:
         ImageError: an image is damaged, or no breast is found in it.
@@ -36,7 +38,7 @@ def segment_film(files: ObjectAccess, plan: Plan, variants: list[Variant]) -> li
 
 def _segment_variant(files: ObjectAccess, plan: Plan, variant: Variant) -> Variant:
     data = files.get(variant.key)
-    if hashlib.sha256(data).hexdigest() != variant.sha256:
+    if sha256_hex(data) != variant.sha256:
         raise UndecodableImage(
             f"{variant.key} is not what the augment worker wrote; `mammo resume {plan.run} --verify` makes it again, "
             f"then `mammo retry {plan.run}`"
@@ -49,9 +51,9 @@ def _segment_variant(files: ObjectAccess, plan: Plan, variant: Variant) -> Varia
     return variant.model_copy(
         update={
             "key": image_key,
-            "sha256": hashlib.sha256(segmented.film_png).hexdigest(),
+            "sha256": sha256_hex(segmented.film_png),
             "mask_key": mask_key,
-            "mask_sha256": hashlib.sha256(segmented.mask_png).hexdigest(),
+            "mask_sha256": sha256_hex(segmented.mask_png),
             "flipped": segmented.flipped,
             "lesions": tuple(
                 lesion.mirrored(segmented.width) if segmented.flipped else lesion for lesion in variant.lesions
@@ -61,7 +63,7 @@ def _segment_variant(files: ObjectAccess, plan: Plan, variant: Variant) -> Varia
 
 
 def read_by(_plan: Plan, variants: list[Variant]) -> tuple[str, ...]:
-    """The keys of what `segment_film` reads."""
+    """Return the keys that `segment_film` reads."""
     return tuple(variant.key for variant in variants)
 
 
@@ -69,6 +71,6 @@ SEGMENT = ShardStage("segment", lambda plan: plan.augmentation.segmented_id, rea
 
 
 def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
-    """Return the kinds of units that this worker does, each of its processes with its share of the cores."""
+    """Set the threads of this process to its share of the cores, and return the kinds of units that it does."""
     cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
     return (ShardTask(SEGMENT, settings.worker.retries),)

@@ -1,6 +1,5 @@
-"""One training job as it is stored: one network, one protocol, one fold."""
+"""Training jobs and their results in the store: one network, one protocol, one fold each."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -10,23 +9,25 @@ from pydantic import Field
 
 from shared import __version__
 from shared.datasets.splits import SPLIT_VERSION
+from shared.digests import sha256_hex
 from shared.domain.arrays import Float64Array
 from shared.domain.films import Variant
 from shared.domain.records import Record
-from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
+from shared.errors import ModelCorrupt, ObjectNotFound, ObjectUnreadable, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.network_table import Network
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.recipes import Protocol
 from shared.runs.plan import Plan
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
-RESULT, MODEL, PROGRESS, CHECKPOINT = "result.json", "model.safetensors", "progress.json", "checkpoint.safetensors"
+MODEL, PROGRESS, CHECKPOINT = "model.safetensors", "progress.json", "checkpoint.safetensors"
 
 
-class Job(Record):
-    """What the name of a unit of the stage train says: <network>/<protocol>/fold-<k>."""
+class TrainingJob(Record):
+    """The parts of a training unit's name, <network>/<protocol>/fold-<k>."""
 
     network: Network
     protocol: Protocol
@@ -34,16 +35,17 @@ class Job(Record):
 
     @property
     def name(self) -> str:
+        """The unit's name."""
         return f"{self.network}/{self.protocol}/fold-{self.fold}"
 
 
 class JobResult(Record):
-    """What a finished job leaves: the training's history, and what its films were given, as the network gave it."""
+    """The stored result of a job; predictions are those of the network, not calibrated."""
 
-    job: Job
+    job: TrainingJob
     history: FoldHistory
-    predictions: Predictions = Field(description="of the held-out films; not calibrated")
-    validation: Predictions = Field(description="of the validation films, by the chosen epoch's weights; the same")
+    predictions: FoldPredictions = Field(description="of the held-out films; not calibrated")
+    validation: FoldPredictions = Field(description="of the validation films, by the chosen epoch's weights; the same")
     temperature: float = Field(gt=0, description="that calibrates both; fitted on the validation films")
     weights: WeightsReport
     parameters: int
@@ -54,18 +56,22 @@ class JobResult(Record):
     model_sha256: str | None = Field(description="of the stored weights; None by the leaky protocol")
 
 
-def parse_job(name: str) -> Job:
-    """Raises PlanError."""
+def parse_job(name: str) -> TrainingJob:
+    """Parse the name of a training unit.
+
+    Raises:
+        PlanError: it is not <network>/<protocol>/fold-<k>.
+    """
     try:
         network, protocol, fold = name.split("/")
-        return Job(network=network, protocol=cast("Protocol", protocol), fold=int(fold[5:]))
+        return TrainingJob(network=network, protocol=cast("Protocol", protocol), fold=int(fold[5:]))
     except ValueError as error:
         raise PlanError(f"'{name}' is not a training job; expected NETWORK/PROTOCOL/fold-K") from error
 
 
-def predictions_of(job: Job, images: Sequence[Variant], probabilities: Float64Array) -> Predictions:
-    """What a job's network gave to `images`, n x 3. Images of the leaky protocol go by their variant's id."""
-    return Predictions(
+def job_predictions(job: TrainingJob, images: Sequence[Variant], probabilities: Float64Array) -> FoldPredictions:
+    """Combine images with a network's probabilities (n x 3); under the leaky protocol ids are those of variants."""
+    return FoldPredictions(
         films=tuple(image.id if job.protocol == "paper" else image.film for image in images),
         patients=tuple(image.patient for image in images),
         labels=tuple(image.label for image in images),
@@ -74,58 +80,63 @@ def predictions_of(job: Job, images: Sequence[Variant], probabilities: Float64Ar
     )
 
 
-def job_identity(job: Job, plan: Plan, data_sha256: str) -> str:
-    """A digest of all that decides a job's weights: a checkpoint of another identity is of no use to it."""
-    decides = (__version__, SPLIT_VERSION, job.name, plan.seed, plan.folds, plan.weights[job.network], data_sha256)
+def job_identity(job: TrainingJob, plan: Plan, data_sha256: str) -> str:
+    """Return a digest of everything that a job's weights depend on; checkpoints of other identities are not used."""
+    fields = (__version__, SPLIT_VERSION, job.name, plan.seed, plan.folds, plan.weights[job.network], data_sha256)
     recipe = plan.training[job.network].model_dump_json()
-    return hashlib.sha256(json.dumps([*decides, recipe]).encode()).hexdigest()
+    return sha256_hex(json.dumps([*fields, recipe]).encode())
 
 
 def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
-    """All results of a run, in the order of its plan.
+    """Read the results of all jobs of a run, in the order of its plan.
 
     Raises:
-        PlanError: its jobs did not all train on the same images, or not all divided the patients in the same way.
+        PlanError: the jobs were trained on different images, or used different splits of the patients.
     """
-    results = [JobResult.model_validate_json(store.get(unit.done_key)) for unit in plan.units("train")]
+    results = [read_document(store, unit.done_key, JobResult) for unit in plan.units("train")]
     if len({result.data_sha256 for result in results}) > 1:
         raise PlanError("the films of this run changed during training; start a new run, which reuses finished images")
     for network in plan.networks:
-        folds = [r.predictions.films for r in results if (r.job.network, r.job.protocol) == (network, "patient")]
+        folds = [result.predictions.films for result in results_of(results, network, "patient")]
         if set(Counter(film for films in folds for film in films).values()) - {plan.repeats}:
             raise PlanError("the jobs of this run used different patient splits; start a new run")
     return results
 
 
+def results_of(results: Sequence[JobResult], network: Network, protocol: Protocol) -> list[JobResult]:
+    """Select the folds of one network under one protocol."""
+    return [result for result in results if (result.job.network, result.job.protocol) == (network, protocol)]
+
+
 def result_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
-    """Whether a finished job's result can be read and its weights, as long as they are needed, are those it names."""
+    """Return True if a job's result can be read and its weights, until published, are the ones that it names."""
     try:
-        result = JobResult.model_validate_json(store.get(plan.done_key("train", unit)))
+        result = read_document(store, plan.done_key("train", unit), JobResult)
         if result.model_sha256 is None or store.exists(layout.published_mark(plan.run, result.job.network)):
             return True
         read_weights(store, plan, result)
-    except (ObjectNotFound, ModelCorrupt, ValueError):
+    except (ObjectNotFound, ModelCorrupt, ObjectUnreadable):
         return False
     return True
 
 
 def weights_key(plan: Plan, result: JobResult) -> str:
-    """Where the weights of a job are: below their digest, so that no other worker's take their place."""
+    """Return the key of a job's weights; it contains their digest, so that no other worker overwrites them."""
     return layout.fold_file(plan.run, result.job.name, f"{result.model_sha256}/{MODEL}")
 
 
 def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
-    """The weights that a job has left. Those of runs of before 0.2 are beside its result.
+    """Read the weights of a job; runs before 0.2 stored them next to the result.
 
     Raises:
-        ObjectNotFound: they are needed no more, or lost.
-        ModelCorrupt: they are not those that the result names.
+        ObjectNotFound: they were deleted after publishing, or are lost.
+        ModelCorrupt: they are not the ones that the result names.
     """
     try:
         weights = store.get(weights_key(plan, result))
     except ObjectNotFound:
         weights = store.get(layout.fold_file(plan.run, result.job.name, MODEL))
-    if hashlib.sha256(weights).hexdigest() != result.model_sha256:
+    if sha256_hex(weights) != result.model_sha256:
         raise ModelCorrupt(
             f"{weights_key(plan, result)} differs from the trained weights; delete "
             f"{plan.done_key('train', result.job.name)}, "
@@ -135,7 +146,7 @@ def read_weights(store: ObjectStore, plan: Plan, result: JobResult) -> bytes:
 
 
 def delete_weights(store: ObjectStore, plan: Plan, job: str) -> None:
-    """Delete the weights that workers have left of a job, when they are needed no more."""
+    """Delete all weights that workers have stored for a job."""
     for key in list(store.list(layout.fold_file(plan.run, job, ""))):
-        if key.endswith(f"/{MODEL}"):  # beside the result too, where releases before 0.2 left them
+        if key.endswith(f"/{MODEL}"):  # also those next to the result, from releases before 0.2
             store.delete(key)

@@ -1,6 +1,5 @@
-"""The training worker: training jobs, the evaluation of a run, and publishing and promoting what came out of it."""
+"""The training worker: training jobs, and the evaluation, publishing and promotion of a run's networks."""
 
-import hashlib
 import json
 from contextlib import suppress
 from functools import partial
@@ -9,11 +8,12 @@ from services.train.distributed.setup import training_device
 from services.train.evaluation.baselines import logistic_regression
 from services.train.evaluation.evaluate import evaluate_run
 from services.train.evaluation.report import best_result, render, report_is_intact
-from services.train.evaluation.worst_errors import mistakes
+from services.train.evaluation.worst_errors import confident_errors
 from services.train.fold import train_fold
-from services.train.jobs import delete_weights, read_results, result_is_intact
+from services.train.jobs import delete_weights, read_results, result_is_intact, results_of
 from services.train.publishing.publish import model_is_intact, publish_best
 from services.train.tracking import check_trackers
+from shared.digests import sha256_hex
 from shared.errors import PreconditionFailed, PromotionRefused
 from shared.modelling.network_table import as_network
 from shared.runs.pipeline import failures
@@ -26,46 +26,43 @@ from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
 
-def evaluate(work: ClaimedJob, settings: TrainingProcessSettings) -> None:
-    """Store the run's report; the digests of its files, which say that the stage is done, last."""
-    store, plan = work.store, work.plan
+def evaluate(claimed: ClaimedJob, settings: TrainingProcessSettings) -> None:
+    """Store the run's report, and last the digests of its files, which mark the stage as done."""
+    store, plan = claimed.store, claimed.plan
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
     results = read_results(store, plan)
     device = training_device(settings.compute, settings.training)
-    frozen = logistic_regression(store, plan, device) if "patient" in plan.protocols else None
-    evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, frozen)
+    regression = logistic_regression(store, plan, device) if "patient" in plan.protocols else None
+    evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, regression)
     evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)
-    files = render(evaluation, mistakes(store, plan, as_network(best.network), results) if best else ())
+    files = render(evaluation, confident_errors(store, plan, as_network(best.network), results) if best else ())
     files |= {RESULTS: results_document(store, plan)}
     for name, data in files.items():
         store.put(layout.report_file(plan.run, name), data)
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    digests = {name: sha256_hex(data) for name, data in files.items()}
     store.finish(json.dumps(digests).encode())
 
 
-def publish(work: ClaimedJob) -> None:
-    """Publish the network of the best fold by validation and make it the candidate.
-
-    The run gives the version its name.
-    """
-    store, plan, network = work.store, work.plan, as_network(work.unit)
-    results = [r for r in read_results(store, plan) if (r.job.network, r.job.protocol) == (network, "patient")]
+def publish(claimed: ClaimedJob) -> None:
+    """Publish the network of the fold with the best validation scores as the run's version, and make it candidate."""
+    store, plan, network = claimed.store, claimed.plan, as_network(claimed.unit)
+    results = results_of(read_results(store, plan), network, "patient")
     if not model_is_intact(store, plan, network):
         publish_best(store, plan, network, results)
-    with suppress(PromotionRefused):  # somebody else's is the latest, then
+    with suppress(PromotionRefused):  # another run has moved the alias at the same time
         models.promote(
             store, network, plan.run, models.MoveReason(by=f"run {plan.run}", why="published"), alias=models.CANDIDATE
         )
-    # the weights of the folds are needed no more; the mark comes last, so that none is left behind
+    # the weights of the folds are not needed any more; the unit is marked as done last, so that all are deleted
     for result in results:
         delete_weights(store, plan, result.job.name)
     store.finish(json.dumps({"network": network, "version": plan.run}).encode())
 
 
-def promote(work: ClaimedJob) -> None:
-    """Ask the gate for `production`; a refusal ends the run as well, and the reason is kept."""
-    store, run, network, better = work.store, work.plan.run, work.unit, work.plan.only_if_better
+def promote(claimed: ClaimedJob) -> None:
+    """Promote the run's version to `production`, or store the reason for which the gate refuses it."""
+    store, run, network, better = claimed.store, claimed.plan.run, claimed.unit, claimed.plan.only_if_better
     outcome: dict[str, object]
     why = "the run was to promote it if it is better" if better else "the run was to promote it"
     try:
@@ -77,7 +74,7 @@ def promote(work: ClaimedJob) -> None:
 
 
 def _first_evaluated(store: ObjectStore, plan: Plan, when: str) -> str:
-    """Return when a run was first evaluated: whoever evaluates it writes the same bytes."""
+    """Return when the run was first evaluated, so that another evaluation writes the same bytes."""
     key = layout.report_file(plan.run, "begun")
     with suppress(PreconditionFailed):
         store.put(key, when.encode(), if_absent=True)
@@ -88,7 +85,7 @@ def unit_tasks(settings: TrainingProcessSettings) -> tuple[JobTask, ...]:
     """Return the kinds of units that this worker does.
 
     Raises:
-        SettingsError: a tracker is set whose package is not installed.
+        SettingsError: a tracker is configured whose package is not installed.
     """
     check_trackers(settings.training)
     retries = settings.worker.retries

@@ -7,8 +7,8 @@ from pydantic import Field
 from shared.api.base import QueryModel, ResponseModel, absent
 from shared.api.films import ApplicabilityAnswer, FilmAbout
 from shared.domain.records import Label
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPointName, Verdict
-from shared.modelling.metrics import Interval
 
 LONGEST_TIMEOUT_MS = 60_000
 
@@ -175,6 +175,9 @@ class ModelInUse(ResponseModel):
     version: str
     file: str = Field(description="File in use: model.onnx, model.int8.onnx or model.safetensors")
     sha256: str = Field(description="SHA-256 of the file")
+    engine: str | None = absent(
+        "Library and number format in use: onnx, openvino, openvino-bf16, onnx-int8, openvino-int8 or torch"
+    )
     dataset: str
     synthetic: bool = Field(description="Trained on synthetic films: for testing the software only")
 

@@ -1,1 +1,1 @@
-"""Batches of predictions: their plan, and their whole flow from the request to the last part."""
+"""Batches of predictions: their plan, and their flow from the request to the last part."""

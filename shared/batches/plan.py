@@ -1,10 +1,9 @@
-"""The plan of a batch: all that decides its outcome, written to `batches/<batch>/plan.json` before it is enqueued.
+"""The plan of a batch: everything that determines its results, in `batches/<batch>/plan.json`.
 
-The keys of its images stand in lists beside it, many to an object, so that a batch of 100,000 images is made in seconds
-and a worker reads few of them. Each making writes lists of its own, and the one whose plan is written counts.
+The keys of its images are stored in separate lists of many keys, so that a batch of 100,000 images is created in
+seconds and a worker reads only its part. Concurrent requests write separate lists; the plan names the valid one.
 """
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator
@@ -14,18 +13,20 @@ from itertools import islice
 from typing import Literal
 
 from shared.api.batches import MOST_BATCH_IMAGES, BatchRequest
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, MammoError, ObjectNotFound, PlanError, PreconditionFailed, RunNotFound
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 PART_IMAGES = 16
 _LIST_PARTS = 64
-_KEY_BYTES = 1024  # as S3 has it
+_KEY_BYTES = 1024  # limit of S3
 
 
 class BatchNotFound(RunNotFound):
-    """There is none of this id, or it is somebody else's."""
+    """An unknown batch, or a batch of another key."""
 
     code = "batch-not-found"
 
@@ -34,14 +35,21 @@ class BatchNotFound(RunNotFound):
 
 
 class IdempotencyConflict(MammoError):
-    """An Idempotency-Key came with another request than before."""
+    """An Idempotency-Key that was used with another request before."""
 
     code = "idempotency-conflict"
     http_status = 409
 
 
 class BatchPlan(Record):
-    """`asked` is the digest of what was asked for; `listing` names the lists of the images' keys."""
+    """Plan of one batch.
+
+    Attributes:
+        owner: name of the API key that created it.
+        part_images: number of images per part.
+        asked: digest of the request.
+        listing: name of the lists of the images' keys.
+    """
 
     batch: str
     owner: str
@@ -56,11 +64,15 @@ class BatchPlan(Record):
     listing: str
 
     def names(self) -> Iterator[str]:
-        """The names of all parts, in the order of the images."""
+        """Yield the names of all parts, in the order of the images."""
         return (f"{first // self.part_images:06d}" for first in range(0, self.images, self.part_images))
 
     def span(self, part: str) -> range:
-        """The indices of the images of a part. Raises PlanError when there is no such part."""
+        """Return the indices of the images of a part.
+
+        Raises:
+            PlanError: there is no such part.
+        """
         known = len(part) == 6 and part.isdecimal()
         first = int(part) * self.part_images if known else self.images
         if first >= self.images:
@@ -69,54 +81,70 @@ class BatchPlan(Record):
 
 
 def batch_id(owner: str, idempotency_key: str | None) -> str:
-    """The same for the same key of the same owner; by chance without one."""
+    """Derive the id from owner and idempotency key; random without a key."""
     if idempotency_key is None:
         return secrets.token_hex(16)
-    return hashlib.sha256(f"{owner}\n{idempotency_key}".encode()).hexdigest()[:32]
+    return sha256_hex(f"{owner}\n{idempotency_key}".encode())[:32]
 
 
 def read_batch(store: ObjectStore, batch: str) -> BatchPlan:
-    """Raises BatchNotFound."""
+    """Read the plan of a batch.
+
+    Raises:
+        BatchNotFound: there is no such batch.
+    """
     if not (batch.isalnum() and batch.isascii() and len(batch) == 32):
         raise BatchNotFound
     try:
-        return BatchPlan.model_validate_json(store.get(layout.batch_plan(batch)))
+        return read_document(store, layout.batch_plan(batch), BatchPlan)
     except ObjectNotFound:
         raise BatchNotFound from None
 
 
 def read_images(store: ObjectStore, plan: BatchPlan, part: str) -> list[tuple[int, str]]:
-    """Index and key of each image of a part. Raises PlanError when there is no such part."""
+    """Read index and key of each image of a part.
+
+    Raises:
+        PlanError: there is no such part.
+    """
     span, size = plan.span(part), _LIST_PARTS * plan.part_images
     listed = json.loads(store.get(layout.batch_keys(plan.batch, plan.listing, span.start // size)))
     return [(index, listed[index % size]) for index in span]
 
 
 def make_batch(
-    store: ObjectStore, batch: str, asked: BatchRequest, allowed: str, *, owner: str, network: str, version: str
+    store: ObjectStore, batch: str, request: BatchRequest, allowed: str, *, owner: str, network: str, version: str
 ) -> BatchPlan:
-    """Writes the lists of the images and then the plan. Where there is a batch of this id already, that is returned.
+    """Store a new batch: the lists of its images, then its plan.
+
+    An existing batch of the same id and request is returned unchanged.
 
     Args:
-        allowed: the prefix below which all images have to be.
+        store: store of batches and images.
+        batch: id of the batch.
+        request: images and options.
+        allowed: prefix below which all images must be.
+        owner: name of the API key.
+        network: network to predict with.
+        version: version of the network.
 
     Raises:
-        InputError: a key or the prefix is not below `allowed`; there are no images, or too many.
-        IdempotencyConflict: the batch that is there was made of another request.
+        InputError: a key or the prefix is not below `allowed`, or there are no images, or too many.
+        IdempotencyConflict: the existing batch has another request.
     """
-    digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
+    digest = sha256_hex(request.model_dump_json().encode())
     with suppress(BatchNotFound):
         return _same(read_batch(store, batch), digest)
     listing = secrets.token_hex(8)
-    images = _write_lists(store, batch, listing, _images(store, asked, allowed))
+    images = _write_lists(store, batch, listing, _images(store, request, allowed))
     plan = BatchPlan(
         batch=batch,
         owner=owner,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         network=network,
         version=version,
-        operating_point=asked.operating_point,
-        explain=asked.explain,
+        operating_point=request.operating_point,
+        explain=request.explain,
         images=images,
         part_images=PART_IMAGES,
         asked=digest,
@@ -124,43 +152,54 @@ def make_batch(
     )
     try:
         store.put(layout.batch_plan(batch), plan.model_dump_json(indent=1).encode(), if_absent=True)
-    except PreconditionFailed:  # the same request came twice at a time
+    except PreconditionFailed:  # the same request was sent twice at the same time
         _drop_lists(store, batch, listing)
         return _same(read_batch(store, batch), digest)
     return plan
 
 
-def _images(store: ObjectStore, asked: BatchRequest, allowed: str) -> Iterator[str]:
-    """The keys that were asked for, in order. Raises InputError when one of them is not below `allowed`."""
-    if asked.prefix:
-        if not asked.prefix.endswith("/"):
-            raise InputError("a prefix ends with a slash; add it, or name the images by their keys")
-        _check_below(allowed, asked.prefix.removesuffix("/"), asked.prefix)
-        return (key for key in store.list(asked.prefix) if not key.endswith("/"))
-    for key in asked.keys:
+def _images(store: ObjectStore, request: BatchRequest, allowed: str) -> Iterator[str]:
+    """Yield the requested keys, in order.
+
+    Raises:
+        InputError: a key is not below `allowed`.
+    """
+    if request.prefix:
+        if not request.prefix.endswith("/"):
+            raise InputError("the prefix does not end with a slash; add it, or send the keys of the images")
+        _check_below(allowed, request.prefix.removesuffix("/"), request.prefix)
+        return (key for key in store.list(request.prefix) if not key.endswith("/"))
+    for key in request.keys:
         _check_below(allowed, key, key)
-    return iter(asked.keys)
+    return iter(request.keys)
 
 
 def _check_below(allowed: str, path: str, key: str) -> None:
-    """Raises InputError unless `key`, whose steps are those of `path`, means what is below `allowed` and nothing
-    else."""
+    """Check that a key, whose steps are those of `path`, lies below `allowed`.
+
+    Raises:
+        InputError: it does not, or it is ambiguous.
+    """
     plain = key.isprintable() and "\\" not in key and not {"", ".", ".."} & set(path.split("/"))
     if not plain or not key.startswith(allowed) or len(key.encode()) > _KEY_BYTES:
-        raise InputError(f"a batch takes images below {allowed} alone; begin each key, or the prefix, with it")
+        raise InputError(f"a key or the prefix is not below {allowed}; batches accept images below it only")
 
 
 def _write_lists(store: ObjectStore, batch: str, listing: str, images: Iterator[str]) -> int:
-    """Stores the keys as they come and returns how many there are. Raises InputError."""
+    """Store the keys in lists and return their number.
+
+    Raises:
+        InputError: there are no keys, or too many.
+    """
     count, most = 0, MOST_BATCH_IMAGES
     for number, chunk in enumerate(_chunks(islice(images, most + 1), _LIST_PARTS * PART_IMAGES)):
         store.put(layout.batch_keys(batch, listing, number), json.dumps(chunk).encode())
         count += len(chunk)
     if count > most:
         _drop_lists(store, batch, listing)
-        raise InputError(f"there are more than {most} images below this prefix; make several batches of them")
+        raise InputError(f"there are more than {most} images below this prefix; create several batches")
     if not count:
-        raise InputError("there is no image below this prefix; put some there first")
+        raise InputError("there are no images below this prefix; upload some first")
     return count
 
 
@@ -178,6 +217,6 @@ def _drop_lists(store: ObjectStore, batch: str, listing: str) -> None:
 def _same(plan: BatchPlan, digest: str) -> BatchPlan:
     if plan.asked != digest:
         raise IdempotencyConflict(
-            f"this Idempotency-Key came with another request before, which made batch {plan.batch}; take a new one"
+            f"this Idempotency-Key was used with another request, for batch {plan.batch}; use a new one"
         )
     return plan

@@ -39,12 +39,12 @@ def create(
         raise InputError("give either store keys of images or --prefix, not both and not neither")
     images = {"keys": tuple(keys)} if keys else {"prefix": prefix}
     try:
-        asked = BatchRequest(**images, operating_point=operating_point, explain="heatmap" if heatmaps else None)
+        request = BatchRequest(**images, operating_point=operating_point, explain="heatmap" if heatmaps else None)
     except ValidationError as error:
         raise InputError(
             f"the batch request is invalid: {error.errors()[0]['msg'].lower()}; correct the command"
         ) from None
-    batch = _client(url).create_batch(asked, idempotency_key)
+    batch = _client(url).create_batch(request, idempotency_key)
     console.print(f"batch {batch.id}: {batch.images} images, model {batch.network} {batch.version}")
     console.print(f"Next: mammo batch status {batch.id} --follow, mammo batch results {batch.id}")
 
@@ -87,11 +87,11 @@ def list_batches(
 ) -> None:
     """List the batches of this API key's name, the newest first."""
     table = listing("id", "state", "done", "failed", "images", "model", "created")
-    found = _client(url).batches(limit).batches
-    for batch in found:
+    batches = _client(url).batches(limit).batches
+    for batch in batches:
         counts = (str(count) for count in (batch.done, batch.failed, batch.images))
         table.add_row(batch.id, batch.state, *counts, f"{batch.network} {batch.version}", batch.created)
-    if found:
+    if batches:
         show_listing(table)
     else:
         console.print("There are no batches. Create one: mammo batch create --prefix inbox/")
@@ -111,9 +111,9 @@ def cancel(batch_id: BatchId, url: Url = _HERE) -> None:
 
 def _follow(client: InferenceClient, batch: Batch) -> Batch:
     with bars() as progress:
-        shown = progress.add_task("images", total=batch.images, note="")
+        bar = progress.add_task("images", total=batch.images, note="")
         while True:
-            progress.update(shown, completed=batch.done, note=f"{batch.failed} failed" if batch.failed else "")
+            progress.update(bar, completed=batch.done, note=f"{batch.failed} failed" if batch.failed else "")
             if batch.state in ("done", "cancelled"):
                 return batch
             time.sleep(_LOOK_EVERY_S)

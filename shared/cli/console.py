@@ -15,9 +15,10 @@ from rich.table import Table
 from shared.api.exams import ExamPrediction
 from shared.api.films import FilmAbout
 from shared.api.predictions import Finding, Judgement, PredictionAnswer, Signature
+from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import Evaluation
-from shared.modelling.metrics import Interval
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -55,14 +56,14 @@ def show_listing(table: Table) -> None:
 
 @contextmanager
 def reporting() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback (what, done, total) that draws one progress bar per `what`."""
+    """Yield a callback (step, done, total) that draws one progress bar per step."""
     with bars() as progress:
-        shown: dict[str, Any] = {}
+        bars_of: dict[str, Any] = {}
 
-        def report(what: str, done: int, total: int) -> None:
-            if what not in shown:
-                shown[what] = progress.add_task(what, note="")
-            progress.update(shown[what], completed=done, total=total or done)
+        def report(step: str, done: int, total: int) -> None:
+            if step not in bars_of:
+                bars_of[step] = progress.add_task(step, note="")
+            progress.update(bars_of[step], completed=done, total=total or done)
 
         yield report
 
@@ -100,15 +101,15 @@ def weights_line(evaluation: Evaluation) -> str:
     return "trained " + ", ".join(f"{network} {start}" for network, start in starts.items())
 
 
-def show_prediction(name: str, answer: PredictionAnswer) -> None:
+def show_prediction(name: str, response: PredictionAnswer) -> None:
     """Print one prediction of the inference service."""
-    _show_film(name, answer)
-    _show_signature(answer, answer.seconds.total)
+    _show_film(name, response)
+    _show_signature(response, response.seconds.total)
 
 
-def show_exam(answer: ExamPrediction) -> None:
+def show_exam(response: ExamPrediction) -> None:
     """Print the predictions for one patient: by film, by breast and by exam."""
-    for film in answer.films:
+    for film in response.films:
         name = film.name or f"film {film.position + 1}"
         if film.problem:
             console.print(f"[bold]{escape(name)}: refused[/] ({escape(film.problem.detail)})")
@@ -116,24 +117,24 @@ def show_exam(answer: ExamPrediction) -> None:
             _show_film(name, film.finding)
         if film.side_by_side:
             _show_finding(f"{name} compared with the same view of the other breast", film.side_by_side)
-    for breast in answer.breasts:
+    for breast in response.breasts:
         films = "1 film" if len(breast.films) == 1 else f"{len(breast.films)} films"
         _show_finding(f"breast {breast.laterality}, of {films}", breast)
-    if answer.exam:
-        _show_finding(f"exam, as breast {answer.exam.laterality}", answer.exam)
+    if response.exam:
+        _show_finding(f"exam, as breast {response.exam.laterality}", response.exam)
     else:
         console.print("[bold]exam: no answer[/] (every film is refused)")
-    _show_signature(answer, sum(film.finding.seconds.total for film in answer.films if film.finding))
+    _show_signature(response, sum(film.finding.seconds.total for film in response.films if film.finding))
 
 
-def _show_film(name: str, found: Finding) -> None:
-    _show_finding(name, found)
-    if found.about:
-        console.print(f"  {escape(_facts(found.about))}")
-    if found.applicability and not found.applicability.applies:
-        for reason in found.applicability.reasons:
+def _show_film(name: str, finding: Finding) -> None:
+    _show_finding(name, finding)
+    if finding.about:
+        console.print(f"  {escape(_facts(finding.about))}")
+    if finding.applicability and not finding.applicability.applies:
+        for reason in finding.applicability.reasons:
             console.print(f"  [yellow]{escape(reason)}[/]")
-    for sentence in (*found.about.disagreements, *found.about.notes) if found.about else ():
+    for sentence in (*finding.about.disagreements, *finding.about.notes) if finding.about else ():
         console.print(f"  {escape(sentence)}")
 
 
@@ -141,19 +142,19 @@ def _facts(about: FilmAbout) -> str:
     """Describe a film in one line, such as 'view CC, magnification (file); breast R (file); digital, Hologic'."""
     view = about.view
     source = f" ({_SOURCES[view.source]})" if view.source else ""
-    made = [about.acquisition, about.vendor, "implant" if about.implant else None]
+    origin = [about.acquisition, about.vendor, "implant" if about.implant else None]
     parts = (
         f"view {', '.join((view.name or 'not known', *(view.modifiers or ())))}{source}",
         f"breast {about.laterality.name} ({_SOURCES[about.laterality.source]})",
-        ", ".join(fact for fact in made if fact),
+        ", ".join(fact for fact in origin if fact),
     )
     return "; ".join(part for part in parts if part)
 
 
-def _show_finding(name: str, found: Judgement) -> None:
-    chances = ", ".join(f"{label} {chance:.1%}" for label, chance in found.probabilities)
-    console.print(f"[bold]{escape(name)}: {found.label}[/] ({chances})")
-    decision = found.decision
+def _show_finding(name: str, judgement: Judgement) -> None:
+    chances = ", ".join(f"{label} {chance:.1%}" for label, chance in judgement.probabilities)
+    console.print(f"[bold]{escape(name)}: {judgement.label}[/] ({chances})")
+    decision = judgement.decision
     point = decision.operating_point
     meaning = "a reader has to look" if decision.answer == "uncertain" else f"threshold {point.threshold:.2f}"
     console.print(
@@ -162,9 +163,9 @@ def _show_finding(name: str, found: Judgement) -> None:
     )
 
 
-def _show_signature(answer: Signature, seconds: float) -> None:
-    model = answer.model
-    console.print(f"  by {model.network} {model.version} in {seconds * 1000:.0f} ms. {answer.notice}")
+def _show_signature(response: Signature, seconds: float) -> None:
+    model = response.model
+    console.print(f"  by {model.network} {model.version} in {seconds * 1000:.0f} ms. {response.notice}")
 
 
 def read_evaluation(store: ObjectStore, run: str) -> Evaluation:
@@ -173,7 +174,7 @@ def read_evaluation(store: ObjectStore, run: str) -> Evaluation:
     Raises:
         ObjectNotFound: the run has no report yet.
     """
-    return Evaluation.model_validate_json(store.get(layout.report_file(run, "metrics.json")))
+    return read_document(store, layout.report_file(run, "metrics.json"), Evaluation)
 
 
 def _percent(interval: Interval) -> str:

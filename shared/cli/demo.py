@@ -115,7 +115,7 @@ def _main_job(
     client = InferenceClient(stack.url, stack.key)
     wait_for("loading the promoted model", client.ready, stack.processes)
     exam = _unseen_exam(manifest, models.read_card(store, "resnet50", client.model().version))
-    answer = client.predict_exam([_sent(film, store.get(film_key(ingested.dataset, film))) for film in exam])
+    prediction = client.predict_exam([_upload(film, store.get(film_key(ingested.dataset, film))) for film in exam])
     console.print()
     evaluation = read_evaluation(store, plan.run)
     console.print(evaluation_table(evaluation))
@@ -127,7 +127,7 @@ def _main_job(
     kind = "synthetic exam" if manifest.synthetic else "exam"
     labels = ", ".join(f"{side} breast {label}" for side, label in _truth(exam).items())
     console.print(f"{kind} of patient {exam[0].patient}, unseen in training, in truth: {labels}")
-    show_exam(answer)
+    show_exam(prediction)
     console.print(f"\nReport with figures: {store.locate(layout.report_file(plan.run, 'index.html'))}")
 
 
@@ -164,7 +164,7 @@ def _truth(exam: list[Film]) -> dict[str, Label]:
     }
 
 
-def _sent(film: Film, data: bytes) -> FilmUpload:
+def _upload(film: Film, data: bytes) -> FilmUpload:
     return FilmUpload(data, name=film.id, view=film.view, side="L" if film.side == "left" else "R")
 
 
@@ -186,12 +186,12 @@ def _stack_of_demo(folder: Path, port: int) -> Iterator[Stack]:
     store, mark = folder / "store", folder / "made-by-mammo-demo"
 
     def empty() -> None:
-        for made in (store, folder / "films", folder / "broker"):
-            if made.exists() and not mark.exists():
+        for path in (store, folder / "films", folder / "broker"):
+            if path.exists() and not mark.exists():
                 raise InputError(
-                    f"{made} was not created by a demo, and the demo would delete it; choose another --folder"
+                    f"{path} was not created by a demo, and the demo would delete it; choose another --folder"
                 )
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
         mark.touch()
 
     # a demo that is stopped begins anew anyway, and AlexNet's checkpoints are a gigabyte each

@@ -19,7 +19,7 @@ class MammoCommands(LazyGroup):
 
     entries: ClassVar[Mapping[str, CommandEntry]] = {
         "ingest": CommandEntry(
-            "shared.cli.runs:ingest",
+            "shared.cli.ingesting:ingest",
             "Runs",
             "Check a data set film by film and copy it into the store; safe to repeat.",
         ),
@@ -97,6 +97,11 @@ class MammoCommands(LazyGroup):
             "shared.cli.gateway:app",
             "Services",
             "The gateway to a hospital's archive (PACS).",
+        ),
+        "doctor": CommandEntry(
+            "shared.cli.doctor:doctor",
+            "Runs",
+            "List the stored records that can't be read, what each costs, and the remedy.",
         ),
         "keys": CommandEntry(
             "shared.cli.keys:app",

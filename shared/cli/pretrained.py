@@ -1,6 +1,5 @@
 """Initial weights of a run: copy files into the store, download ImageNet's."""
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -11,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from shared.digests import sha256_hex
 from shared.errors import PlanError, WeightsUnavailable
 from shared.modelling.network_table import TRANSFER_NETWORKS, Network
 from shared.runs.plan import TORCHVISION
@@ -99,7 +99,7 @@ def _tried(choices: Sequence[str]) -> dict[Network, str | None]:
 def _key_of(store: ObjectStore, path: Path, place: str) -> str:
     if path.is_file():
         data = path.read_bytes()
-        key = layout.weights(hashlib.sha256(data).hexdigest(), path.name)
+        key = layout.weights(sha256_hex(data), path.name)
         if not store.exists(key):
             store.put(key, data)
         return key

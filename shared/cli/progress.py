@@ -113,8 +113,8 @@ def _queue_line(status: RunStatus) -> str:
 def _rate(stage: StageStatus) -> str:
     if stage.rate is None:
         return ""
-    what = "films" if stage.films else "epochs"
-    return f"{stage.rate:.1f} {what}/s" if stage.rate >= 1 else f"{stage.rate * 60:.1f} {what}/min"
+    unit = "films" if stage.films else "epochs"
+    return f"{stage.rate:.1f} {unit}/s" if stage.rate >= 1 else f"{stage.rate * 60:.1f} {unit}/min"
 
 
 def _duration(seconds: float | None) -> str:
@@ -134,8 +134,8 @@ def _amount(plan: Plan, status: RunStatus, stage: StageStatus) -> tuple[int, int
     total = sum(epochs.values())
     if stage.done == stage.units:
         return total, total
-    left = sum(count for name, count in epochs.items() if name not in status.finished_jobs)
-    return total - left + sum(job.epoch for job in status.jobs.values()), total
+    remaining = sum(count for name, count in epochs.items() if name not in status.finished_jobs)
+    return total - remaining + sum(job.epoch for job in status.jobs.values()), total
 
 
 def _note(status: RunStatus, stage: StageStatus) -> str:

@@ -9,12 +9,11 @@ import typer
 from rich.live import Live
 
 from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
-from shared.cli.console import console, evaluation_table, read_evaluation, reporting, weights_line
+from shared.cli.console import console, evaluation_table, read_evaluation, weights_line
 from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
 from shared.cli.progress import failure_line, follow, status_line, status_table
-from shared.datasets.sources import open_source
 from shared.domain.films import Dataset as IngestedDataset
-from shared.errors import ObjectNotFound, PlanError, RunError
+from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
 from shared.modelling.profiles import Profile, profile
 from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
@@ -56,24 +55,6 @@ class StartOptions:
     weights: list[str] | None
     strided: Strided | None
     from_scratch: bool
-
-
-def ingest(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="A folder or archive with mdbNNN.pgm and Info.txt as distributed by MIAS, or a folder of generated "
-            "films with films.csv."
-        ),
-    ],
-    dataset: Dataset = "mias",
-) -> None:
-    """Check a data set film by film and copy it into the store; safe to repeat."""
-    with reporting() as report:
-        done = ingestion.ingest(_store(), open_source(source), dataset, report)
-    what = f"{done.written} films written" if done.written else "nothing had changed"
-    kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
-    console.print(f"data set {dataset}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {dataset}")
 
 
 def run(
@@ -141,7 +122,10 @@ def status(
     if run is None:
         runs = pipeline.list_runs(store)
         for name in runs:
-            console.print(status_line(read_status(store, name)))
+            try:
+                console.print(status_line(read_status(store, name)))
+            except (ObjectUnreadable, ObjectOfLaterRelease) as error:
+                console.print(f"run {name}: {error}", markup=False)
         if not runs:
             console.print("there are no runs yet; start one with `mammo run`")
         return

@@ -19,7 +19,7 @@ from shared.settings import ClientSettings, InferenceProcessSettings, read_setti
 from shared.store.api_keys import new_key, read_keys
 from shared.store.objects import open_store
 
-Form: TypeAlias = Literal["exams", "mias"]
+DatasetLayout: TypeAlias = Literal["exams", "mias"]
 
 
 def predict(
@@ -31,27 +31,27 @@ def predict(
     heatmap: Annotated[
         Path | None, typer.Option(help="Write the film's class-activation map to this PNG file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the complete answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the complete response as JSON.")] = False,
 ) -> None:
     """Send one or several films of a patient to the inference service."""
     if heatmap is not None and len(files) > 1:
         raise InputError("--heatmap works with one film; give a single file")
     client, images = InferenceClient(url, read_settings(ClientSettings).key), [read_image(file) for file in files]
-    answer: PredictionAnswer | ExamPrediction
+    prediction: PredictionAnswer | ExamPrediction
     if len(images) == 1:
-        answer = client.predict(images[0], operating_point=operating_point)
+        prediction = client.predict(images[0], operating_point=operating_point)
     else:
         films = [FilmUpload(image, file.name) for file, image in zip(files, images, strict=True)]
-        answer = client.predict_exam(films, operating_point=operating_point)
+        prediction = client.predict_exam(films, operating_point=operating_point)
     if heatmap is not None:
         heatmap.write_bytes(client.explain(images[0]))
     if as_json:
-        console.print_json(answer.model_dump_json())
-    elif isinstance(answer, PredictionAnswer):
-        show_prediction(files[0].name, answer)
+        console.print_json(prediction.model_dump_json())
+    elif isinstance(prediction, PredictionAnswer):
+        show_prediction(files[0].name, prediction)
     else:
-        show_exam(answer)
-    if isinstance(answer, ExamPrediction) and answer.exam is None:
+        show_exam(prediction)
+    if isinstance(prediction, ExamPrediction) and prediction.exam is None:
         raise typer.Exit(1)
 
 
@@ -59,7 +59,11 @@ def serve() -> None:
     """Run the inference service (gunicorn) in the foreground."""
     settings = read_settings(InferenceProcessSettings)
     serving = settings.serving
-    if serving.serves_loopback_alone and not settings.client.key and not read_keys(open_store(settings.store)).keys:
+    if (
+        serving.serves_loopback_alone
+        and not settings.client.key
+        and not read_keys(open_store(settings.store)).unrevoked
+    ):
         os.environ["MAMMO_API_KEY"] = key = new_key()
         console.print(
             f"There are no API keys yet. Until it stops, the service accepts this one (loopback only):\n  {key}"
@@ -67,7 +71,7 @@ def serve() -> None:
         console.print("Use it with: export MAMMO_API_KEY=... or curl -H 'Authorization: Bearer ...'")
     address = netloc(serving.host, serving.port)
     console.print(f"serving {serving.network} ({serving.alias}) on http://{address}")
-    _become(inference_command())
+    _become(inference_command(settings.compute.cores))
 
 
 def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKER_SETTINGS)}.")]) -> None:
@@ -111,10 +115,11 @@ def synthesize(
     patients: Annotated[
         int, typer.Option(min=8, help="Patients, each with an exam: four views, or two with --form mias.")
     ] = 32,
-    form: Annotated[
-        Form,
+    layout: Annotated[
+        DatasetLayout,
         typer.Option(
-            help="exams: CC and MLO, scanned and digital, with films.csv. mias: the format of MIAS, with Info.txt."
+            "--form",
+            help="exams: CC and MLO, scanned and digital, with films.csv. mias: the format of MIAS, with Info.txt.",
         ),
     ] = "exams",
     seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 7,
@@ -125,7 +130,7 @@ def synthesize(
 
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; choose a new folder")
-    films, write = (len(list(exposures(patients))), write_exams) if form == "exams" else (2 * patients, write_dataset)
+    films, write = (len(list(exposures(patients))), write_exams) if layout == "exams" else (2 * patients, write_dataset)
     with reporting() as report:
         write(folder, patients, seed=seed, progress=lambda done: report("generating films", done, films))
     console.print(f"{films} SYNTHETIC films in {folder}. Next: mammo ingest {folder} --dataset synthetic")

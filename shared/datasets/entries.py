@@ -1,20 +1,20 @@
 """What a data set says about each of its films, and the film's record that follows once the image is read."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from shared.datasets.files import SourceFile, SourceFiles
+from shared.datasets.problems import Problem
+from shared.digests import sha256_hex
 from shared.domain.films import Acquisition, Density, Film, ImageFormat, Manifest, Side
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 from shared.domain.terms import Terms
 from shared.errors import DatasetError, ImageError
 from shared.imaging.formats.decode import decode
-from shared.imaging.image import Image
+from shared.imaging.image import Image, ImageHeader
 
-Winner = Literal["table", "header"]
 LEAST_EDGE = 1024
 """Pixels of the shorter edge to which a large image is reduced while it is decoded for a check."""
 
@@ -56,6 +56,14 @@ class FilmSource(Protocol):
     terms: Terms | None
     labelling: str | None
     header_wins: bool
+    problems: list[Problem]
+
+    def stored(self, entry: FilmEntry, data: bytes) -> bytes:
+        """Return the bytes of a film's file as they are stored, without anything of the patient.
+
+        Raises:
+            ImageError: the film can't be read, or may not be stored.
+        """
 
     def entries(self) -> Iterator[FilmEntry]:
         """Yield every film; what is wrong with the data set as a whole is found at the end at the latest.
@@ -66,10 +74,10 @@ class FilmSource(Protocol):
 
 
 class Checked(NamedTuple):
-    """A film's record, and sentences about where the header of its file disagrees with the table."""
+    """A film's record, and what had to be settled for it."""
 
     film: Film
-    disagreements: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False) -> Checked:
@@ -87,9 +95,9 @@ def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False) -> C
             entry.file.name,
             f"is {image.format}, from which this form would make up patient and side; ingest it by a table (--table)",
         )
-    facts, disagreements = _settled(entry, image, header_wins)
+    facts, disagreements = settle(entry, image, header_wins=header_wins)
     width, height = image.full_size
-    lesions = entry.lesions(width, height)
+    lesions, outside = lesions_inside(entry, width, height)
     worst = max((lesion.label for lesion in lesions), key=CLASSES.index, default=entry.label)
     if CLASSES.index(worst) > CLASSES.index(entry.label):
         raise DatasetError(
@@ -105,14 +113,26 @@ def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False) -> C
         group=entry.group,
         official_split=entry.official_split,
         lesions=lesions,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256_hex(data),
         width=width,
         height=height,
         bits=image.bits,
         spacing=image.spacing,
         format=image.format,
     )
-    return Checked(film, disagreements)
+    return Checked(film, (*disagreements, *outside))
+
+
+def read_film(source: FilmSource, entry: FilmEntry) -> bytes:
+    """Read a film's file as it is to be stored.
+
+    Raises:
+        DatasetError: it can't be read, or may not be stored.
+    """
+    try:
+        return source.stored(entry, source.files.read(entry.file))
+    except ImageError as error:
+        raise DatasetError(entry.file.name, str(error)) from error
 
 
 def read_manifest(source: FilmSource, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
@@ -126,7 +146,7 @@ def read_manifest(source: FilmSource, dataset: str, progress: Callable[[int], No
     """
     films = []
     for count, entry in enumerate(source.entries(), 1):
-        films.append(check_film(entry, source.files.read(entry.file), header_wins=source.header_wins).film)
+        films.append(check_film(entry, read_film(source, entry), header_wins=source.header_wins).film)
         if progress:
             progress(count)
     return manifest_of(source, dataset, films)
@@ -148,8 +168,29 @@ def _decoded(data: bytes) -> Image:
     return decode(data, LEAST_EDGE) if len(data) > LEAST_EDGE**2 else decode(data)
 
 
-def _settled(entry: FilmEntry, image: Image, header_wins: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return what table and header say together, and where they disagree."""
+def lesions_inside(entry: FilmEntry, width: int, height: int) -> tuple[tuple[Lesion, ...], tuple[Problem, ...]]:
+    """Return the lesions of a film, their outlines cut at its edges, and which of them reached beyond."""
+    lesions, problems = [], []
+    for lesion in entry.lesions(width, height):
+        inside = tuple((min(max(x, 0), width), min(max(y, 0), height)) for x, y in lesion.outline or ())
+        if inside == (lesion.outline or ()):
+            lesions.append(lesion)
+            continue
+        gone = len(inside) > 1 and (len({x for x, _ in inside}) == 1 or len({y for _, y in inside}) == 1)
+        lesions.append(lesion.model_copy(update={"outline": None if gone else inside}))
+        what = "lies outside the film and has no place now" if gone else "reaches outside the film and was cut"
+        problems.append(Problem("lesion outside the image", entry.where, f"a lesion of film {entry.id} {what}"))
+    return tuple(lesions), tuple(problems)
+
+
+def settle(
+    entry: FilmEntry, image: Image | ImageHeader, *, header_wins: bool
+) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """Return what table and header say together, and where they disagree.
+
+    Raises:
+        DatasetError: neither says which side it is.
+    """
     stated = {"L": "left", "R": "right"}.get(image.laterality or "")
     said: dict[str, tuple[str | None, str | None]] = {
         "side": (entry.side, stated),
@@ -162,9 +203,8 @@ def _settled(entry: FilmEntry, image: Image, header_wins: bool) -> tuple[dict[st
         settled[fact] = first or second
         if by_table and by_header and by_table != by_header:
             winner = "header" if header_wins else "table"
-            disagreements.append(
-                f"film {entry.id}: {fact} {by_table} by the table, {by_header} by its header; the {winner} counts"
-            )
+            what = f"{fact} {by_table} by the table, {by_header} by the header; the {winner} counts"
+            disagreements.append(Problem("header disagrees", entry.where, what))
     if settled["side"] is None:
         raise DatasetError(entry.where, f"film {entry.id} has no side, in the table or in its header; add a column")
     settled["acquisition"] = entry.acquisition or image.metadata.acquisition

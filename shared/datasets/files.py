@@ -11,14 +11,14 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from shared.errors import DatasetError
 
-_COMPRESSED: dict[bytes, Callable[[Path, Literal["rb"]], gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
+_COMPRESSED: dict[bytes, type[gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
@@ -46,8 +46,8 @@ class SourceFiles(Protocol):
     def list(self) -> Iterator[SourceFile]:
         """List all files: of a folder by name, of an archive in its order, in which a name may occur twice."""
 
-    def read(self, file: SourceFile) -> bytes:
-        """Read a file that was listed.
+    def read(self, file: SourceFile, at_most: int | None = None) -> bytes:
+        """Read a file that was listed, or its first bytes.
 
         Raises:
             DatasetError: it is gone or damaged.
@@ -82,9 +82,10 @@ class FolderFiles:
                 found = file.stat()
                 yield SourceFile(file.relative_to(self.path).as_posix(), found.st_size, found.st_mtime)
 
-    def read(self, file: SourceFile) -> bytes:
+    def read(self, file: SourceFile, at_most: int | None = None) -> bytes:
         try:
-            return (self.path / file.name).read_bytes()
+            with (self.path / file.name).open("rb") as opened:
+                return opened.read(-1 if at_most is None else at_most)
         except OSError as error:
             raise DatasetError(file.name, f"can't be read ({error.strerror}); check the file") from error
 
@@ -109,10 +110,11 @@ class ArchiveFiles:
     def list(self) -> Iterator[SourceFile]:
         return iter(self._listed)
 
-    def read(self, file: SourceFile) -> bytes:
+    def read(self, file: SourceFile, at_most: int | None = None) -> bytes:
+        wanted = file.size if at_most is None else min(file.size, at_most)
         with _undamaged(self.path):
-            data = os.pread(self._file.fileno(), file.size, self._places[file])
-            if len(data) < file.size:
+            data = os.pread(self._file.fileno(), wanted, self._places[file])
+            if len(data) < wanted:
                 raise EOFError("it ends within a file")
         return data
 

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from shared.datasets.entries import FilmEntry
 from shared.datasets.files import SourceFile, SourceFiles, open_files
+from shared.datasets.problems import Problem
 from shared.domain.films import Density, ImageFormat
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
@@ -63,6 +64,7 @@ class Source:
             DatasetError: `path` is neither a folder nor a tar archive, or has no Info.txt.
         """
         self.path = path
+        self.problems: list[Problem] = []
         self.files: SourceFiles = open_files(path)
         infos = [file for file in self.files.list() if PurePosixPath(file.name).name.lower() == "info.txt"]
         if len(infos) != 1:
@@ -70,6 +72,10 @@ class Source:
         self.info_name = infos[0].name
         self.info = _decoded(self.files.read(infos[0]))
         self.synthetic = SYNTHETIC_MARK in self.info
+
+    def stored(self, _entry: FilmEntry, data: bytes) -> bytes:
+        """Return the file as it came: the distribution names no patient."""
+        return data
 
     def entries(self) -> Iterator[FilmEntry]:
         """Yield every film with its rows; a film or row without the other is an error."""

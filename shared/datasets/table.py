@@ -1,7 +1,7 @@
 """Read generated exams: images, films.csv (a row per film) and lesions.csv.
 
 films.csv has the columns of `FilmRow`, lesions.csv those of `LesionRow`, each with a header. Empty cells are unknown.
-Lesions have their origin at the top left edge of the film. Patients' films are not read in this form yet, because
+Lesions have their origin at the top left edge of the film. Patients' films are not read in this layout yet, because
 de-identification and terms of use are missing.
 """
 
@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from shared.datasets.entries import FilmEntry
 from shared.datasets.files import FolderFiles, SourceFiles
+from shared.datasets.problems import Problem
 from shared.domain.films import Acquisition
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label, Record
@@ -74,6 +75,7 @@ class TableSource:
             DatasetError: a row is malformed, or contradicts another one.
         """
         self.path = path
+        self.problems: list[Problem] = []
         self.files: SourceFiles = FolderFiles(path)
         self._films: dict[str, tuple[str, FilmRow]] = {}
         exams: dict[str, str] = {}
@@ -93,6 +95,10 @@ class TableSource:
             if lesion.film not in self._films:
                 raise DatasetError(where, f"film {lesion.film} has no row in {FILMS}; add one, or remove the lesion")
             self._lesions[lesion.film].append((where, lesion))
+
+    def stored(self, _entry: FilmEntry, data: bytes) -> bytes:
+        """Return the file as it came: generated films show none."""
+        return data
 
     def entries(self) -> Iterator[FilmEntry]:
         """Yield every film of the table; an image without a row is an error at the end."""

@@ -1,4 +1,4 @@
-"""Arrays of floating-point numbers by their type, for annotations; the shape is said where one is used."""
+"""Array types for annotations; shapes are documented at each use."""
 
 from typing import TypeAlias
 
@@ -7,3 +7,5 @@ import numpy.typing as npt
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 Float64Array: TypeAlias = npt.NDArray[np.float64]
+Int64Array: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]

@@ -3,12 +3,12 @@
 Coordinates are pixels from the top left edge of the film, x to the right and y downwards.
 """
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from shared.digests import sha256_hex
 from shared.domain.lesions import Lesion
 from shared.domain.records import Label, Record
 from shared.domain.terms import MIAS_TERMS, SYNTHETIC_TERMS, Terms
@@ -32,9 +32,9 @@ def _as_in_mias(default: Any, description: str) -> Any:
 class Exposure(Record):
     """Exam and acquisition of a film; None: unknown.
 
-    The defaults are those of mini-MIAS, the only form before these fields existed, so old objects are read correctly. A
-    field with its default is not written, so that digests of such data sets stay the same. Sources of other films set
-    all fields.
+    The defaults are those of mini-MIAS, the only layout before these fields existed, so old objects are read
+    correctly. A field with its default is not written, so that digests of such data sets stay the same. Sources of
+    other films set all fields.
     """
 
     view: str | None = _as_in_mias("MLO", "view position: CC, MLO, ...")
@@ -189,7 +189,7 @@ def describe(manifest: Manifest) -> Dataset:
     """
     count = len(manifest.films)
     films = FilmShard(films=tuple(film.model_copy(update={"key": None}) for film in manifest.films))
-    digest = hashlib.sha256(films.model_dump_json().encode()).hexdigest()  # wherever the films are stored
+    digest = sha256_hex(films.model_dump_json().encode())  # wherever the films are stored
     return Dataset(
         dataset=manifest.dataset,
         synthetic=manifest.synthetic,

@@ -1,4 +1,4 @@
-"""The form of every stored record, and the classes of films."""
+"""The base of every stored record, and the classes of films."""
 
 from enum import StrEnum
 

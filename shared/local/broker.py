@@ -70,8 +70,8 @@ def written_by(folder: Path) -> str | None:
 
 def server_version(command: str) -> str | None:
     """Name and version of a server, in the same form."""
-    said = subprocess.run((command, "--version"), capture_output=True, text=True, check=False).stdout
-    found = _SERVER.search(said)
+    output = subprocess.run((command, "--version"), capture_output=True, text=True, check=False).stdout
+    found = _SERVER.search(output)
     return f"{found[1]} {found[2]}" if found else None
 
 
@@ -81,14 +81,14 @@ def wait_until_up(url: str, check: Callable[[], None]) -> None:
     Raises:
         QueueUnavailable: it did not answer within 20 s. Errors of `check` are passed on.
     """
-    client, until = redis.Redis.from_url(url, socket_timeout=2), time.monotonic() + _START_S
+    client, deadline = redis.Redis.from_url(url, socket_timeout=2), time.monotonic() + _START_S
     while True:
         try:
             client.ping()
             return
         except redis.RedisError as error:
             check()
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise QueueUnavailable(f"the broker did not answer within {_START_S:.0f} s: {error}") from error
             time.sleep(0.05)
         finally:

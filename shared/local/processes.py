@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,8 @@ from typing import Self
 import psutil
 
 from shared.errors import MammoError
+from shared.files import write_whole
+from shared.process_identity import ProcessIdentity
 
 _GRACE_S = 8.0
 _NOTES = "processes.json"
@@ -128,13 +131,9 @@ def _lives(process: psutil.Process) -> bool:
 def _note(folder: Path, processes: Mapping[str, psutil.Process]) -> None:
     notes = []
     for name, process in processes.items():
-        try:
+        with suppress(psutil.NoSuchProcess):
             notes.append({"name": name, "pid": process.pid, "born": process.create_time()})
-        except psutil.NoSuchProcess:
-            continue
-    partial = folder / f"{_NOTES}.partial"
-    partial.write_text(json.dumps(notes))
-    partial.replace(folder / _NOTES)
+    write_whole(folder / _NOTES, json.dumps(notes).encode())
 
 
 def _noted(folder: Path) -> dict[str, psutil.Process]:
@@ -142,15 +141,8 @@ def _noted(folder: Path) -> dict[str, psutil.Process]:
         notes = json.loads((folder / _NOTES).read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    found = {}
-    for note in notes:
-        try:
-            process = psutil.Process(note["pid"])
-            if abs(process.create_time() - note["born"]) < 1:
-                found[note["name"]] = process
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    found = {note["name"]: ProcessIdentity(note["pid"], note["born"]).process for note in notes}
+    return {name: process for name, process in found.items() if process}
 
 
 def _guard(folder: Path) -> None:

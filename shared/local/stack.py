@@ -17,7 +17,7 @@ from shared.errors import MammoError
 from shared.local import broker
 from shared.local.commands import ROOT, WORKERS, inference_command, worker_command
 from shared.local.processes import ProcessDied, Processes
-from shared.settings import BrokerSettings, QueueSettings, StoreSettings
+from shared.settings import BrokerSettings, ComputeSettings, QueueSettings, StoreSettings
 from shared.store.api_keys import new_key
 
 _READY_S = 60.0
@@ -79,13 +79,15 @@ def running_stack(
             "MAMMO_REDIS_URL": config.url,
             "MAMMO_SERVE_PORT": str(port),
             "MAMMO_API_KEY": key,
+            "MAMMO_API_KEY_SCOPES": "predict,metrics",
             **(extra or {}),
         }
         environment = service_environment(variables)
         for name in WORKERS:
             label = f"{name}-worker" if name == "inference" else name  # beside the service of that name
             processes.start(label, worker_command(name), environment | (of_worker or {}).get(name, {}))
-        processes.start("inference", inference_command(), environment)
+        cores = ComputeSettings(cpu_threads=environment.get("MAMMO_CPU_THREADS", 0)).cores
+        processes.start("inference", inference_command(cores), environment)
         settings = QueueSettings(
             store=StoreSettings(url=store, s3_endpoint_url=(extra or {}).get("MAMMO_S3_ENDPOINT_URL")),
             broker=BrokerSettings(redis_url=SecretStr(config.url)),
@@ -115,18 +117,18 @@ def _start_broker(processes: Processes, folder: Path) -> broker.BrokerConfig:
     return config
 
 
-def wait_for(what: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
+def wait_for(step: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
     """Wait until `condition()` is true.
 
     Raises:
         MammoError: it was not true within `seconds`.
         ProcessDied: a process has ended.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
         processes.check()
-        if time.monotonic() > until:
-            raise MammoError(f"{what} took more than {seconds:.0f} s; see the logs")
+        if time.monotonic() > deadline:
+            raise MammoError(f"{step} took more than {seconds:.0f} s; see the logs")
         time.sleep(0.1)
 
 

@@ -2,8 +2,7 @@
 
 A network gives a prediction for any image that passes the gate, but its metrics hold only for films like its training
 films: for an unseen view, acquisition, vendor or depth they are meaningless. The assessment uses known properties of
-the
-film only; drift compares the distribution of pixels.
+the film only; drift compares the distribution of pixels.
 """
 
 from collections import Counter
@@ -133,24 +132,23 @@ def _known(trained_on: TrainedOn) -> dict[Fact, tuple[str | int, ...]]:
         "vendor": trained_on.vendors,
         "bits": trained_on.bits,
     }
-    return {fact: _common(having) for fact, having in counts.items()}
+    return {fact: _common(by_value) for fact, by_value in counts.items()}
 
 
 def _fits(value: str | int | None, known: tuple[str | int, ...]) -> bool:
     """Return True if a property's value is among the known ones.
 
     All depths beyond 8 bits are equivalent: files of 16 bits are containers whose depth is measured from the pixels, so
-    that
-    it differs between films of one device.
+    that it differs between films of one device.
     """
     if isinstance(value, int) and value > 8:
         return any(isinstance(depth, int) and depth > 8 for depth in known)
     return value in known
 
 
-def _common(having: Mapping[str, int] | Mapping[int, int]) -> tuple[str | int, ...]:
-    least = LEAST_SHARE * sum(having.values())
-    return tuple(value for value, count in having.items() if count >= least)
+def _common(counts: Mapping[str, int] | Mapping[int, int]) -> tuple[str | int, ...]:
+    least = LEAST_SHARE * sum(counts.values())
+    return tuple(value for value, count in counts.items() if count >= least)
 
 
 def _this_film(film: Mapping[Fact, str | int | None]) -> str:

@@ -18,10 +18,10 @@ from shared.domain.films import Film
 from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.calibration import OperatingPoint, softmax
 from shared.modelling.metrics import ModelMetrics
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 
 WEIGHT = 0.5
-"""The part of the other film's log-odds that is taken off; docs/experiments.md tells how it was chosen."""
+"""The part of the other film's log-odds that is subtracted; chosen on validation films."""
 
 _NORMAL = CLASSES.index(Label.NORMAL)
 _LEAST = 1e-9
@@ -40,7 +40,7 @@ class Comparison(Record):
 
 
 def log_odds(rows: Float64Array) -> Float64Array:
-    """Against normal, n x 3; that of normal is 0."""
+    """Compute log-odds against normal, n x 3; that of normal is 0."""
     logs = np.log(np.maximum(rows, _LEAST))
     return np.asarray(logs - logs[:, _NORMAL : _NORMAL + 1])
 
@@ -55,7 +55,7 @@ def compared(
     return softmax((log_odds(rows) - WEIGHT * (log_odds(others) - np.array(centre))) / temperature)
 
 
-def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Predictions, Float64Array] | None:
+def both_sides(predictions: FoldPredictions, films: Mapping[str, Film]) -> tuple[FoldPredictions, Float64Array] | None:
     """Pair films with the same view of the other breast, by patient, exam and fold.
 
     If a view was taken several times, each film is paired with the mean log-odds of the other breast's films.
@@ -84,10 +84,10 @@ def both_sides(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Pre
     if not pairs:
         return None
     rows = predictions.rows
-    return predictions.at([place for place, _ in pairs]), np.stack([_together(rows[others]) for _, others in pairs])
+    return predictions.at([place for place, _ in pairs]), np.stack([_average(rows[others]) for _, others in pairs])
 
 
-def _together(rows: Float64Array) -> Float64Array:
+def _average(rows: Float64Array) -> Float64Array:
     """Average the log-odds of films of one view, n x 3; return probabilities (3,).
 
     A single film's probabilities are returned unchanged.

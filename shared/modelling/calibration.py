@@ -1,14 +1,14 @@
-"""Probabilities that can be taken at their word, and the thresholds at which they become an answer.
+"""Calibration of probabilities, and thresholds that turn them into decisions.
 
-Both are fitted on validation films, which no network trains on and none is judged by. A film's abnormal score is
-1 - P(normal), and the film is called abnormal when its score is at least the threshold of the operating point in use:
+Both are fitted on validation films, on which no network is trained or evaluated. A film's abnormal score is
+1 - P(normal); the film is called abnormal if its score is at least the threshold of the operating point in use:
 
 - `screening`: the highest threshold whose sensitivity on the validation films is at least 0.90;
 - `balanced`: the largest sum of sensitivity and specificity on the validation films (Youden, Cancer 3, 1950); of equal
   ones that with the higher sensitivity.
 
-A film whose score lies near the threshold, within `uncertain_band`, could as well have been called otherwise: it needs
-a reader. Probabilities are float64 n x 3 in the order of CLASSES, labels int64 (n,) index CLASSES.
+A film whose score is near the threshold, within `uncertain_band`, is uncertain: it needs a reader.
+Probabilities are float64 n x 3 in the order of CLASSES, labels int64 (n,) index CLASSES.
 """
 
 from math import ceil, exp, log
@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from shared.domain.arrays import Float64Array
+from shared.domain.arrays import BoolArray, Float64Array, Int64Array
 from shared.domain.records import CLASSES, Label, Record
-from shared.modelling.metrics import Interval, confidence_bins
-from shared.modelling.predictions import Bools, Ints
+from shared.modelling.bootstrap import Interval
+from shared.modelling.metrics import confidence_bins, overconfidence, squared_distances
 
 OperatingPointName = Literal["screening", "balanced"]
 OPERATING_POINTS: tuple[OperatingPointName, ...] = ("screening", "balanced")
 Verdict = Literal["normal", "abnormal", "uncertain"]
-"""Uncertain: a reader has to look."""
+"""Uncertain: needs a reader."""
 
 MIN_FILMS = 20  # with fewer, the temperature would follow the chance of the draw
 _COLDEST, _HOTTEST = 0.05, 20.0
@@ -37,7 +37,7 @@ _UNDECIDED = 0.5
 
 
 class OperatingPoint(Record):
-    """A threshold on the abnormal score, and what it does to held-out films."""
+    """A threshold on the abnormal score, and its metrics on held-out films."""
 
     name: OperatingPointName
     threshold: float = Field(description="of the published weights, on calibrated probabilities")
@@ -46,13 +46,12 @@ class OperatingPoint(Record):
     specificity: Interval = Field(description="part of the normal held-out films called normal, all folds together")
 
 
-def fit_temperature(probabilities: Float64Array, labels: Ints) -> float:
+def fit_temperature(probabilities: Float64Array, labels: Int64Array) -> float:
     """Fit the temperature that maximises the likelihood of validation labels.
 
     Source: Guo et al., ICML 2017. The result is between 0.05 and 20. It is 1.0, which changes nothing, with fewer than
     MIN_FILMS films, with films of one class only, and if all predictions are correct: without an error the likelihood
-    grows
-    without bound.
+    grows without bound.
     """
     if len(labels) < MIN_FILMS or len(np.unique(labels)) == 1 or (probabilities.argmax(axis=1) == labels).all():
         return 1.0
@@ -68,7 +67,7 @@ def fit_temperature(probabilities: Float64Array, labels: Ints) -> float:
 
 
 def softmax(logits: "npt.NDArray[np.floating]") -> Float64Array:
-    """Along the last axis, in double precision."""
+    """Compute the softmax along the last axis, in double precision."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
@@ -78,13 +77,11 @@ def calibrate(probabilities: Float64Array, temperature: float) -> Float64Array:
 
     Each row sums to 1 and keeps the order of its classes.
     """
-    scaled = _logs(probabilities) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return softmax(_logs(probabilities) / temperature)
 
 
 def abnormal_score(probabilities: Float64Array) -> Float64Array:
-    """1 - P(normal), (n,)."""
+    """Compute 1 - P(normal), (n,)."""
     return np.asarray(1 - probabilities[:, CLASSES.index(Label.NORMAL)])
 
 
@@ -96,7 +93,7 @@ def verdict(score: float, threshold: float, uncertain: tuple[float, float]) -> V
     return "abnormal" if score >= threshold else "normal"
 
 
-def choose_threshold(name: OperatingPointName, scores: Float64Array, abnormal: Bools) -> float:
+def choose_threshold(name: OperatingPointName, scores: Float64Array, abnormal: BoolArray) -> float:
     """Choose the threshold of an operating point among validation scores (n,).
 
     It is 0.5 if all films are `abnormal` (n,) or none is, because no threshold is better then.
@@ -116,8 +113,7 @@ def uncertain_band(threshold: float, scores: Float64Array) -> tuple[float, float
     """Return the range of scores of the validation films next to the threshold.
 
     It contains a tenth of all films on each side, or all of them if a side has fewer, and ends at the threshold if a
-    side
-    has none.
+    side has none.
     """
     count = ceil(len(scores) / _BAND_PARTS)
     below = np.sort(scores[scores < threshold])[-count:]
@@ -125,26 +121,24 @@ def uncertain_band(threshold: float, scores: Float64Array) -> tuple[float, float
     return min(below.tolist(), default=threshold), max(above.tolist(), default=threshold)
 
 
-def brier_score(probabilities: Float64Array, labels: Ints) -> float:
+def brier_score(probabilities: Float64Array, labels: Int64Array) -> float:
     """Return the Brier score over all classes, from 0 to 2.
 
     It is the mean squared distance to the truth (Brier, Mon. Weather Rev. 78, 1950).
     """
-    return float(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
+    return float(squared_distances(probabilities, labels).mean())
 
 
-def expected_calibration_error(probabilities: Float64Array, labels: Ints) -> float:
+def expected_calibration_error(probabilities: Float64Array, labels: Int64Array) -> float:
     """Return the expected calibration error over ten equally wide bins.
 
     It is the distance of the predicted class's probability from its accuracy (Guo et al., ICML 2017).
     """
-    confidence = probabilities.max(axis=1)
-    surplus = confidence - (probabilities.argmax(axis=1) == labels)
-    bins = confidence_bins(confidence)
-    return float(abs(np.bincount(bins, weights=surplus)).sum() / len(labels))
+    bins = confidence_bins(probabilities.max(axis=1))
+    return float(abs(np.bincount(bins, weights=overconfidence(probabilities, labels))).sum() / len(labels))
 
 
-def reliability(probabilities: Float64Array, labels: Ints) -> tuple[tuple[float, float, int], ...]:
+def reliability(probabilities: Float64Array, labels: Int64Array) -> tuple[tuple[float, float, int], ...]:
     """Return mean confidence, accuracy and number of films of each non-empty bin."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -156,5 +150,5 @@ def reliability(probabilities: Float64Array, labels: Ints) -> tuple[tuple[float,
 
 
 def _logs(probabilities: Float64Array) -> Float64Array:
-    """Logits, but for a constant in each row."""
+    """Return logits up to a constant in each row."""
     return np.asarray(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))

@@ -14,7 +14,7 @@ from shared.domain.records import Record
 from shared.imaging.image import Pixels
 
 MIN_FILMS = 100
-"""Of fewer films no distribution is told: by chance alone, PSI would be near what should alarm."""
+"""Least number of films of a distribution: with fewer, PSI is near the alarm's threshold by chance alone."""
 
 PARTS = 10
 _SPARSE = 8
@@ -54,7 +54,7 @@ def traits_of(film: Pixels, mask: npt.NDArray[np.uint8], bits: int = 8) -> Trait
 
 
 def distribution(films: Sequence[TraitsOfFilm]) -> InputDistribution | None:
-    """None where there are too few films."""
+    """Compute the distribution of films; None for fewer than MIN_FILMS."""
     if len(films) < MIN_FILMS:
         return None
     at = np.arange(1, PARTS) / PARTS

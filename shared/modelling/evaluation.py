@@ -1,21 +1,21 @@
 """The evaluation of a run, the content of metrics.json."""
 
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
 from shared.domain.records import Record
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPointName
 from shared.modelling.exams import Level
-from shared.modelling.metrics import Interval, ModelMetrics
+from shared.modelling.metrics import ModelMetrics
 from shared.modelling.network_table import NETWORKS_TEXT
+from shared.modelling.recipes import Protocol
 from shared.modelling.subgroups import GroupMetrics
-
-Protocol: TypeAlias = Literal["patient", "paper"]
 
 
 class EpochRecord(Record):
-    """One pass over the training films. A loss that is not finite is refused: JSON can't hold it."""
+    """One pass over the training films; losses are finite, because JSON has no other numbers."""
 
     epoch: int
     train_loss: FiniteFloat
@@ -26,7 +26,7 @@ class EpochRecord(Record):
 
 
 class FoldHistory(Record):
-    """The training of one fold, and which epoch's weights its test films were given."""
+    """The training of one fold; its test films are predicted by the weights of `best_epoch`."""
 
     fold: int
     epochs: tuple[EpochRecord, ...]
@@ -88,7 +88,7 @@ class SideBySide(Record):
 
 
 class LevelResult(Record):
-    """The same films judged together by breast or by exam (`shared.modelling.exams`); `n_films` counts these."""
+    """The same films evaluated by breast or by exam (`shared.modelling.exams`), which `n_films` counts."""
 
     level: Level
     metrics: ModelMetrics
@@ -112,7 +112,9 @@ class NetworkResult(Record):
     operating_points: tuple[PooledOperatingPoint, ...] = Field(description="none by the leaky protocol")
     calibration: Calibration | None = Field(description="None by the leaky protocol")
     side_by_side: SideBySide | None = Field(
-        None, description="the same films beside those of the other breast; None where no patient has both, or it leaks"
+        None,
+        description="the same films compared with the other breast; None if no patient has both, or under the "
+        "leaky protocol",
     )
     levels: tuple[LevelResult, ...] = Field((), description="by breast and by exam; none by the leaky protocol")
     groups: tuple[GroupMetrics, ...] = Field(
@@ -121,7 +123,7 @@ class NetworkResult(Record):
 
     @property
     def combined(self) -> tuple[LevelResult, ...]:
-        """The levels that put several films together: other numbers than those by film."""
+        """The levels with fewer units than films, whose metrics differ from those by film."""
         return tuple(level for level in self.levels if level.metrics.n_films < self.metrics.n_films)
 
     @property
@@ -139,7 +141,7 @@ class Baseline(Record):
 
 
 class Evaluation(Record):
-    """A whole run."""
+    """The evaluation of a run."""
 
     run: str
     dataset: str
@@ -163,7 +165,7 @@ class Evaluation(Record):
 
     @property
     def commonest(self) -> tuple[str, float]:
-        """The class with the most films and its share: the accuracy of a network that always answers it."""
+        """The class with the most films and its share, the accuracy of always predicting it."""
         label = max(self.class_counts, key=lambda label: self.class_counts[label])
         return label, self.class_counts[label] / sum(self.class_counts.values())
 

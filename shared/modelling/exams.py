@@ -1,4 +1,4 @@
-"""From the films of an exam to an answer for each breast and for the exam, by a rule without anything to train.
+"""Probabilities of breasts and exams from those of their films, by a rule without trained parameters.
 
 - A breast: the mean of the log-odds against normal of its views. Films of the same view (repeat exposures) are averaged
   first, so that a view that was taken twice does not count twice; films of unknown view are one view together.
@@ -27,15 +27,15 @@ from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.bilateral import log_odds
 from shared.modelling.calibration import OperatingPoint, abnormal_score, softmax
 from shared.modelling.metrics import ModelMetrics
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 
 RULE = (
     "A breast has the mean of the calibrated log-odds of its views, films of the same view averaged first; an exam has "
     "the probabilities of its most suspicious breast."
 )
 
-Side: TypeAlias = Hashable
-"""Names a breast within its exam: 'L' and 'R', 'left' and 'right'."""
+BreastName: TypeAlias = Hashable
+"""Name of a breast within its exam: 'L' and 'R', 'left' and 'right'."""
 
 
 Level: TypeAlias = Literal["breast", "exam"]
@@ -65,7 +65,7 @@ class ExamRule(Record):
 class BreastAnswer:
     """The answer for one breast: `films` are the places of its films in the exam, `probabilities` float64 (3,)."""
 
-    side: Side | None
+    side: BreastName | None
     films: tuple[int, ...]
     probabilities: Float64Array
 
@@ -83,7 +83,7 @@ class ExamAnswer:
         return self.breasts[self.worst].probabilities
 
 
-def judge_exam(rows: Float64Array, sides: Sequence[Side | None], views: Sequence[str | None]) -> ExamAnswer:
+def judge_exam(rows: Float64Array, sides: Sequence[BreastName | None], views: Sequence[str | None]) -> ExamAnswer:
     """Judge the films of one exam together.
 
     Args:
@@ -112,8 +112,8 @@ def breast_probabilities(rows: Float64Array, views: Sequence[str | None]) -> Flo
     return softmax(np.mean(by_view, axis=0))
 
 
-def by_breast_and_exam(predictions: Predictions, films: Mapping[str, Film]) -> dict[Level, Predictions] | None:
-    """Return what the rule gives the breasts and the exams of which films were judged, each with its worst label.
+def by_breast_and_exam(predictions: FoldPredictions, films: Mapping[str, Film]) -> dict[Level, FoldPredictions] | None:
+    """Apply the rule to predictions by film; breasts and exams have their worst film's label.
 
     Films of a patient without an exam are of one exam. Each fold is judged by itself.
 
@@ -150,6 +150,6 @@ class _Units:
     def add(self, name: str, patient: str, label: Label, probabilities: Float64Array, fold: int) -> None:
         self._rows.append((name, patient, label, tuple(probabilities.tolist()), fold))
 
-    def predictions(self) -> Predictions:
+    def predictions(self) -> FoldPredictions:
         names = ("films", "patients", "labels", "probabilities", "folds")
-        return Predictions.model_validate(dict(zip(names, zip(*self._rows, strict=True), strict=True)))
+        return FoldPredictions.model_validate(dict(zip(names, zip(*self._rows, strict=True), strict=True)))

@@ -1,4 +1,4 @@
-"""Golden inputs: films that anyone can make again, whose logits are kept with a model, to know it when it is loaded."""
+"""Golden inputs: reproducible films whose logits are published with a model, to verify it when it is loaded."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ _COARSE = 8
 
 
 def golden_inputs(size: int, seed: int) -> Float32Array:
-    """Smooth random fields as network inputs, float32 2 x 1 x size x size in [0, 1]."""
+    """Create smooth random fields as network inputs, float32 2 x 1 x size x size in [0, 1]."""
     coarse = np.random.default_rng(seed).random((_COUNT, _COARSE, _COARSE), np.float32)
     return np.stack([cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR)[None] for field in coarse])
 
@@ -32,8 +32,8 @@ def golden_difference(document: bytes, run: Any) -> float:
     """
     golden = json.loads(document)
     expected = np.array(golden["logits"], np.float32)
-    answered = run(golden_inputs(golden["size"], golden["seed"]))
-    return float(np.abs(answered - expected).max() / max(1.0, float(np.abs(expected).max())))
+    logits = run(golden_inputs(golden["size"], golden["seed"]))
+    return float(np.abs(logits - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 
 def check_golden(document: bytes, run: Any, tolerance: float) -> None:

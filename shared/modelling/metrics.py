@@ -1,50 +1,31 @@
-"""How good a network is on films it was not trained on: every number with the uncertainty that comes from few patients.
+"""Metrics of a network on held-out films, each with the uncertainty that comes from few patients.
 
-`evaluate` takes the predictions for held-out films and gives accuracy, precision, recall, F1, areas under the ROC curve
-and the confusion matrix, each headline number with a 95% interval.
+`evaluate` computes accuracy, precision, recall, F1, areas under the ROC curve and the confusion matrix from predictions
+for held-out films; all but the matrix have a 95% interval.
 
 Conventions:
 - The predicted class is the one with the highest probability; an exact tie goes to the less severe class.
-- Precision, recall and F1 are 0.0 where their denominator is zero, as in scikit-learn with `zero_division=0`, and macro
+- Precision, recall and F1 are 0.0 if their denominator is zero, as in scikit-learn with `zero_division=0`, and macro
   averages are over all three classes. Balanced accuracy is over the classes that are present.
-- An area under the ROC curve is None where one side has no films.
-- Films of several folds are pooled before ranking. Each fold has its own network, so the pooled area also pays for
-  differences of calibration between folds.
+- An area under the ROC curve is None if one side has no films.
+- Films of several folds are pooled before ranking. Each fold has its own network, so that differences of calibration
+  between folds lower the pooled area.
 """
 
-from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
 from pydantic import Field
 
-from shared.domain.arrays import Float64Array
+from shared.domain.arrays import Float64Array, Int64Array
 from shared.domain.records import CLASSES, Label, Record
-from shared.modelling.predictions import Bools, Ints, Predictions
+from shared.modelling.bootstrap import Interval, patient_draws, percentile_interval, ratio
+from shared.modelling.predictions import FoldPredictions
+from shared.modelling.roc import RocCurve, roc_curve, sensitivity_at, weighted_auc, with_band
 
-ROC_POINTS = 200  # more can't be told apart in a picture
 CALIBRATION_BINS = 10
-BAND_RATES = tuple(step / 10 for step in range(11))
-BAND_RESAMPLES = 200  # the band is looked at, not read
-BLOCK = 4_000_000  # weights held at once (32 MB), so that augmented films by the ten thousand need no gigabytes
-
-
-class Interval(Record):
-    """A number and its 95% interval; None where it is undefined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-class RocCurve(Record):
-    """A ROC curve from (0, 0) to (1, 1), thinned to at most ROC_POINTS points."""
-
-    false_positive_rate: tuple[float, ...]
-    true_positive_rate: tuple[float, ...]
-    band: tuple[tuple[float, float, float], ...] = Field(
-        (), description="false positive rate, and the 95% interval of the true positive rate there"
-    )
+BAND_RESAMPLES = 200  # sufficient for a figure
+BLOCK = 4_000_000  # weights in memory at a time (32 MB)
 
 
 class ClassMetrics(Record):
@@ -59,7 +40,7 @@ class ClassMetrics(Record):
 
 
 class ModelMetrics(Record):
-    """Everything that is reported of a network under a protocol."""
+    """Metrics of a network under a protocol."""
 
     n_films: int = Field(description="each counted once, though it may have been judged in several divisions")
     n_patients: int
@@ -84,16 +65,14 @@ class ModelMetrics(Record):
     )
 
 
-def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> ModelMetrics:
+def evaluate(predictions: FoldPredictions, resamples: int = 1000, seed: int = 0) -> ModelMetrics:
     """Compute the metrics with 95% percentile bootstrap intervals by patient.
 
-    Patients are resampled, not films: the two films of a patient are alike, and counting them as independent would make
-    the intervals too narrow (the cluster bootstrap; Field and Welsh, J. R. Statist. Soc. B 69, 2007). Resamples in
-    which a number is undefined are left out of its interval. With fewer than two patients there is no interval, and
-    if every film is correct the interval has no width, though the uncertainty is not nil.
+    Resamples in which a number is undefined are left out of its interval. With fewer than two patients there is no
+    interval; if every prediction is correct the interval has no width, although the uncertainty is not zero.
     """
     truth, probabilities = predictions.truth, predictions.rows
-    draws, patient = _draws(predictions.patients, resamples, seed)
+    draws, patient = patient_draws(predictions.patients, resamples, seed)
     films = len(truth)
 
     point = _statistics(truth, probabilities, np.ones((1, films)))
@@ -103,7 +82,7 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
     some = draws[:BAND_RESAMPLES, patient].astype(np.float64)
 
     def interval(name: str) -> Interval:
-        return _interval(float(point[name][0]), np.concatenate([part[name] for part in parts]))
+        return percentile_interval(float(point[name][0]), np.concatenate([part[name] for part in parts]))
 
     per_class = {
         label.value: ClassMetrics(
@@ -112,7 +91,7 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
             recall=interval(f"{label}_recall"),
             f1=interval(f"{label}_f1"),
             auc=interval(f"{label}_auc"),
-            roc=_with_band(roc_curve(probabilities[:, c], truth == c), probabilities[:, c], truth == c, some),
+            roc=with_band(roc_curve(probabilities[:, c], truth == c), probabilities[:, c], truth == c, some),
         )
         for c, label in enumerate(CLASSES)
     }
@@ -136,89 +115,48 @@ def evaluate(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> 
     )
 
 
-def share(part: Bools, whole: Bools, patients: Sequence[str], resamples: int = 1000, seed: int = 0) -> Interval:
-    """Return the share of the films of `whole` (n,) that are also in `part` (n,).
-
-    Interval and conventions are those of `evaluate`; None if `whole` is empty.
-    """
-    draws, patient = _draws(patients, resamples, seed)
-    weights = np.vstack([np.ones(draws.shape[1]), draws])  # the first row is the films as they are
-    found = _ratio(weights @ np.bincount(patient, part & whole), weights @ np.bincount(patient, whole), empty=np.nan)
-    return _interval(float(found[0]), found[1:])
-
-
-def auc_difference(one: Predictions, other: Predictions, resamples: int = 1000, seed: int = 0) -> Interval:
-    """Macro AUC of `other` less that of `one`, of the same films in any order; resampled together, by patient."""
+def auc_difference(one: FoldPredictions, other: FoldPredictions, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Compute the macro AUC of `other` minus that of `one` on the same films, in any order, resampled together."""
     parts = [_in_order(predictions) for predictions in (one, other)]
-    draws, patient = _draws(parts[0].patients, resamples, seed)
+    draws, patient = patient_draws(parts[0].patients, resamples, seed)
     weights = np.vstack([np.ones(draws.shape[1]), draws])[:, patient]
     first, second = (_statistics(part.truth, part.rows, weights)["macro_auc"] for part in parts)
-    return _interval(float(second[0] - first[0]), (second - first)[1:])
+    return percentile_interval(float(second[0] - first[0]), (second - first)[1:])
 
 
-def roc_curve(scores: Float64Array, positive: Bools) -> RocCurve | None:
-    """Compute the ROC curve of scores (n,) against the truth (n,).
-
-    None if one class has no films.
-    """
-    if positive.all() or not positive.any():
-        return None
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    hits = np.append(0, np.cumsum(positive[order])[last_of_tie])
-    alarms = np.append(0, np.cumsum(~positive[order])[last_of_tie])
-    kept = np.unique(np.linspace(0, len(hits) - 1, ROC_POINTS).round().astype(int))
-    return RocCurve(
-        false_positive_rate=tuple((alarms[kept] / alarms[-1]).tolist()),
-        true_positive_rate=tuple((hits[kept] / hits[-1]).tolist()),
-    )
+def squared_distances(probabilities: Float64Array, labels: Int64Array) -> Float64Array:
+    """Return each film's squared distance (n,) to the truth, the terms of the Brier score."""
+    return np.asarray(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1))
 
 
-def confidence_bins(confidence: Float64Array) -> Ints:
+def overconfidence(probabilities: Float64Array, labels: Int64Array) -> Float64Array:
+    """Return each film's probability of the predicted class, minus 1 if the prediction is correct (n,)."""
+    return np.asarray(probabilities.max(axis=1) - (probabilities.argmax(axis=1) == labels))
+
+
+def confidence_bins(confidence: Float64Array) -> Int64Array:
     """Return the index of the bin, of ten equally wide ones, of each probability."""
     return np.minimum((CALIBRATION_BINS * confidence).astype(np.int64), CALIBRATION_BINS - 1)
 
 
-def _in_order(predictions: Predictions) -> Predictions:
+def _in_order(predictions: FoldPredictions) -> FoldPredictions:
     """Sort the predictions by fold and film."""
     rows = zip(predictions.folds, predictions.films, range(len(predictions.films)), strict=True)
     return predictions.at([index for _, _, index in sorted(rows)])
 
 
-def _with_band(curve: RocCurve | None, scores: Float64Array, positive: Bools, weights: Float64Array) -> RocCurve | None:
-    if curve is None or not len(weights):
-        return curve
-    band = []
-    for rate in BAND_RATES:
-        found = _interval(0.0, _sensitivity_at(1 - rate, scores, positive, weights))
-        if found.low is not None and found.high is not None:
-            band.append((rate, found.low, found.high))
-    return curve.model_copy(update={"band": tuple(band)})
-
-
-def _draws(patients: Sequence[str], resamples: int, seed: int) -> tuple[Ints, Ints]:
-    """Return counts of each patient per resample, and each film's patient (n,).
-
-    Counts are resamples x patients; there are no resamples of a single patient.
-    """
-    names, patient = np.unique(patients, return_inverse=True)
-    count = len(names)
-    size = resamples if count > 1 else 0
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=size), patient
-
-
-def _statistics(truth: Ints, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
-    """Every number for every row of `weights`: how often each of n films counts, (rows, n). Values are (rows,)."""
+def _statistics(truth: Int64Array, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
+    """Compute every number (rows,) for every row of `weights`, which say how often each film counts (rows x n)."""
     cell = np.eye(9)[3 * truth + probabilities.argmax(axis=1)]
     confusion = (weights @ cell).reshape(-1, 3, 3)
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     actual, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
-    recall = _ratio(hits, actual)
+    recall = ratio(hits, actual)
     by_class = {
-        "precision": _ratio(hits, predicted),
+        "precision": ratio(hits, predicted),
         "recall": recall,
-        "f1": _ratio(2 * hits, actual + predicted),
-        "auc": np.stack([_auc(probabilities[:, c], truth == c, weights) for c in range(3)], axis=1),
+        "f1": ratio(2 * hits, actual + predicted),
+        "auc": np.stack([weighted_auc(probabilities[:, c], truth == c, weights) for c in range(3)], axis=1),
     }
     numbers = {
         "accuracy": hits.sum(axis=1) / actual.sum(axis=1),
@@ -226,7 +164,7 @@ def _statistics(truth: Ints, probabilities: Float64Array, weights: Float64Array)
     }
     malignant = CLASSES.index(Label.MALIGNANT)
     for percent in (80, 90):
-        numbers[f"malignant_at_{percent}"] = _sensitivity_at(
+        numbers[f"malignant_at_{percent}"] = sensitivity_at(
             percent / 100, probabilities[:, malignant], truth == malignant, weights
         )
     numbers |= _calibration(truth, probabilities, weights)
@@ -236,49 +174,10 @@ def _statistics(truth: Ints, probabilities: Float64Array, weights: Float64Array)
     return numbers
 
 
-def _auc(scores: Float64Array, positive: Bools, weights: Float64Array) -> Float64Array:
-    """Area under the ROC curve (rows,) by the Mann-Whitney count, ties as one half; NaN where one side is empty."""
-    order = np.argsort(scores, kind="stable")
-    ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
-    ordered = weights[:, order]
-    above = np.add.reduceat(ordered * positive[order], ties, axis=1)
-    below = np.add.reduceat(ordered * ~positive[order], ties, axis=1)
-    wins = (above * (np.cumsum(below, axis=1) - below / 2)).sum(axis=1)
-    return _ratio(wins, above.sum(axis=1) * below.sum(axis=1), empty=np.nan)
-
-
-def _sensitivity_at(specificity: float, scores: Float64Array, positive: Bools, weights: Float64Array) -> Float64Array:
-    """Return the largest sensitivity (rows,) at a specificity; NaN for one class only."""
-    order = np.argsort(-scores, kind="stable")
-    ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
-    ordered = weights[:, order]
-    found = np.cumsum(np.add.reduceat(ordered * positive[order], ties, axis=1), axis=1)
-    alarms = np.cumsum(np.add.reduceat(ordered * ~positive[order], ties, axis=1), axis=1)
-    allowed = alarms <= (1 - specificity) * alarms[:, -1:] + 1e-9
-    best = np.where(allowed, found, 0).max(axis=1)
-    return np.where(alarms[:, -1] > 0, _ratio(best, found[:, -1], empty=np.nan), np.nan)
-
-
-def _calibration(truth: Ints, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
-    """Brier score and expected calibration error (rows,), as `calibration` defines them."""
-    distance = ((probabilities - np.eye(len(CLASSES))[truth]) ** 2).sum(axis=1)
-    confidence = probabilities.max(axis=1)
-    surplus = confidence - (probabilities.argmax(axis=1) == truth)
-    bins = np.eye(CALIBRATION_BINS)[confidence_bins(confidence)]
+def _calibration(truth: Int64Array, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
+    """Compute Brier score and expected calibration error (rows,), as defined in `calibration`."""
+    bins = np.eye(CALIBRATION_BINS)[confidence_bins(probabilities.max(axis=1))]
+    surplus = bins * overconfidence(probabilities, truth)[:, None]
     total = weights.sum(axis=1)
-    brier, ece = weights @ distance / total, abs(weights @ (bins * surplus[:, None])).sum(axis=1) / total
-    return {"brier": brier.round(12), "ece": ece.round(12)}  # beyond that the order of the sums would be seen
-
-
-def _ratio(part: Float64Array, whole: Float64Array, empty: float = 0.0) -> Float64Array:
-    quotient = np.full(part.shape, empty)
-    np.divide(part, whole, out=quotient, where=whole > 0)
-    return quotient
-
-
-def _interval(value: float, spread: Float64Array) -> Interval:
-    defined = spread[~np.isnan(spread)]
-    if np.isnan(value) or not defined.size:
-        return Interval(value=None if np.isnan(value) else value, low=None, high=None)
-    low, high = np.percentile(defined, (2.5, 97.5)).tolist()
-    return Interval(value=value, low=low, high=high)
+    brier, ece = weights @ squared_distances(probabilities, truth) / total, abs(weights @ surplus).sum(axis=1) / total
+    return {"brier": brier.round(12), "ece": ece.round(12)}  # further digits depend on the order of summation

@@ -1,4 +1,4 @@
-"""The networks that can be trained: one record for each, from which the other modules take what differs.
+"""The networks that can be trained: one record each with everything in which they differ.
 
 A new network is a record here, a builder in `networks`, and a recipe in each profile that is to train it.
 """
@@ -14,12 +14,12 @@ from shared.errors import PlanError
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """What there is to know of a network apart from its layers, which `networks.BUILDERS` makes.
+    """Properties of a network; its layers are in `networks.BUILDERS`.
 
-    `label` is the name as people write it. `weights` is torchvision's name of the pretrained weights; None: it always
-    learns from scratch. `trunk` renames the parameters of such weights: what begins with a key begins with its value
-    here; the first key that fits counts. `explainable`: its head judges every place of the feature map, so that it has
-    a class-activation map and learns from circles. `staged`: its last stage and its strides can be chosen.
+    `label` is the display name. `weights` is torchvision's name of the pretrained weights; None: it is always trained
+    from scratch. `trunk` maps prefixes of the parameters of such weights to prefixes here; the first match counts.
+    `explainable`: its head judges every place of the feature map, so that it has a class-activation map and learns from
+    outlines of lesions. `staged`: its last stage and its strides can be chosen.
     """
 
     label: str
@@ -44,7 +44,7 @@ NETWORK_TABLE: dict[str, NetworkRecord] = {
         staged=True,
     ),
 }
-"""By the name that plans, cards and store paths use; of several the last one with pretrained weights is preferred."""
+"""By the name in plans, cards and store paths."""
 
 NETWORKS: tuple[str, ...] = tuple(NETWORK_TABLE)
 NETWORKS_TEXT = f"{', '.join(NETWORKS[:-1])} or {NETWORKS[-1]}"
@@ -64,7 +64,11 @@ Network: TypeAlias = Annotated[str, AfterValidator(_known), WithJsonSchema({"typ
 
 
 def as_network(name: str) -> Network:
-    """Return `name` if it is a network's; raises PlanError with the names that there are."""
+    """Return `name` if it is the name of a network.
+
+    Raises:
+        PlanError: it is not; lists the networks.
+    """
     try:
         return _known(name)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """The three networks: films, float32 N x 1 x S x S in [0, 1], to logits N x 3 and the last feature map.
 
-What ImageNet's weights expect of an image (three channels, mean and deviation) happens inside the network, so that it
-goes wherever the weights go. Two of the networks end in `PlacesHead`: their class-activation map (Zhou et al. 2016) is
+The normalisation of ImageNet's weights (three channels, mean and deviation) is part of the network, so that it goes
+wherever the weights go. Two of the networks end in `PlacesHead`: their class-activation map (Zhou et al. 2016) is
 the product of its linear layer's weights with the feature map.
 """
 
@@ -21,7 +21,7 @@ from torchvision import models  # isort: skip
 
 _NORMAL = CLASSES.index(Label.NORMAL)
 _MARK = "strided_1x1"
-"""Goes with the weights, which are the same in both forms: without it nobody could tell them apart."""
+"""Buffer in the weights that marks strides in the 1x1 convolutions: shapes of weights don't show the strides."""
 
 _IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -39,8 +39,13 @@ class MammogramNetwork(nn.Module):
         self.trunk = trunk
         self.head = head
 
+    def normalise(self, films: Tensor) -> Tensor:
+        """Return films as the trunk expects them, N x 3 x S x S with ImageNet's mean and deviation."""
+        return (films - self.mean) / self.deviation
+
     def forward(self, films: Tensor) -> tuple[Tensor, Tensor]:
-        features = cast("Tensor", self.trunk((films - self.mean) / self.deviation))
+        """Return logits N x 3 and the last feature map."""
+        features = cast("Tensor", self.trunk(self.normalise(films)))
         return cast("Tensor", self.head(features)), features
 
 
@@ -50,8 +55,7 @@ class PlacesHead(nn.Module):
     Pooling is over the differences of each place's logits from its logit of normal. A lesion takes up a hundredth of a
     film. The mean over all places, as in ResNet, hides it; the maximum would train one place per film. The log-mean-exp
     (Pinheiro & Collobert, CVPR 2015) is the mean if the places agree and follows the maximum if one stands out. Odds
-    against
-    normal are averaged, because a film is not more normal on account of its most normal place.
+    against normal are averaged, because a film is not more normal on account of its most normal place.
     """
 
     def __init__(self, features: int, dropout: float = 0.0) -> None:
@@ -60,13 +64,13 @@ class PlacesHead(nn.Module):
         self.linear = nn.Linear(features, len(CLASSES))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits N x 3 of a feature map N x C x h x w; that of normal is 0."""
+        """Return logits N x 3 of a feature map N x C x h x w; that of normal is 0."""
         places = self.places(features).flatten(1, 2)
         against_normal = places - places[..., _NORMAL : _NORMAL + 1]
         return against_normal.logsumexp(1) - math.log(places.shape[1])
 
     def places(self, features: Tensor) -> Tensor:
-        """Logits N x h x w x 3."""
+        """Return logits N x h x w x 3."""
         return cast("Tensor", self.linear(self.dropout(features).permute(0, 2, 3, 1)))
 
 
@@ -93,7 +97,7 @@ def trained(network: Network, weights: Mapping[str, Tensor]) -> MammogramNetwork
 
 
 def _modified_cnn() -> MammogramNetwork:
-    """Our own, for few and small images; 1.35 million weights.
+    """Create the modified CNN, for few and small images; 1.35 million weights.
 
     | layer   | what                                              | out, of an input of S |
     | ------- | ------------------------------------------------- | --------------------- |
@@ -104,11 +108,11 @@ def _modified_cnn() -> MammogramNetwork:
     | stage 4 | the same, without a stride                        | 192 x S/16            |
     | head    | dropout 0.3, linear, log-mean-exp over all places | 3                     |
 
-    Against the plain stack of convolutions, pooling and wide dense layers of the classic small CNN: residual blocks
-    with batch norm learn from scratch in a few hundred steps; strided convolutions see a faint mass that max pooling
-    would trade for the brightest pixel of the texture; a head that judges every place alike, in place of dense layers,
-    has nothing that could memorise where in 322 films a lesion was, takes any input size, and gives the
-    class-activation map. The last stage keeps its resolution, so that the map is fine enough to point at a lesion.
+    Differences from a classic small CNN (convolutions, pooling, wide dense layers): residual blocks with batch norm
+    learn from scratch in a few hundred steps; strided convolutions keep a faint mass that max pooling would lose to the
+    brightest pixel of the texture; a head that treats all places alike, in place of dense layers, can't memorise where
+    in 322 films the lesions were, takes any input size, and gives the class-activation map. The last stage keeps its
+    resolution, so that the map is fine enough to point at a lesion.
     """
     widths = (32, 48, 96, 192, 192)
     stem = nn.Sequential(
@@ -140,10 +144,10 @@ class _ResidualBlock(nn.Module):
 
 
 def _alexnet() -> MammogramNetwork:
-    """AlexNet (Krizhevsky 2014, torchvision) with its last layer replaced by one for three classes.
+    """Create AlexNet (Krizhevsky 2014, torchvision) with a last layer for three classes.
 
-    It has no batch norms, and torch's own random weights let the signal fade from layer to layer: from scratch its
-    logits hardly differ from film to film. Those of He et al. 2015 ("Delving deep into rectifiers") keep the signal.
+    It has no batch norms, and with torch's initialisation the signal fades from layer to layer: from scratch its logits
+    hardly differ between films. The initialisation of He et al. 2015 ("Delving deep into rectifiers") keeps the signal.
     """
     reference = models.alexnet(weights=None)
     *hidden, last = reference.classifier
@@ -159,13 +163,13 @@ def _alexnet() -> MammogramNetwork:
 
 
 def _resnet50(last_stage: LastStage, strided: Strided) -> MammogramNetwork:
-    """ResNet-50 (He et al. 2015, torchvision) with its last layer replaced by one for three classes.
+    """Create ResNet-50 (He et al. 2015, torchvision) with a last layer for three classes.
 
     Up to layer3 it is the C4 trunk of detectors (Ren et al. 2015): places of 16 pixels where layer4 has 32. The scales
-    of layer3's channels lie far apart, and no layer above evens them out before the head: a batch norm does.
+    of layer3's channels differ widely, so a batch norm is added before the head.
 
     Weights of the paper's own release have the stride of a stage in its first 1x1 convolution, torchvision's in the 3x3
-    one (known as v1.5). They fit either form, but see every other place of it only in their own.
+    one (known as v1.5). Their shapes are the same, but each set is correct with its own strides only.
     """
     reference = models.resnet50(weights=None)
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
@@ -188,7 +192,7 @@ BUILDERS: dict[str, Callable[[LastStage, Strided], MammogramNetwork]] = {
     "alexnet": lambda _stage, _strided: _alexnet(),
     "resnet50": _resnet50,
 }
-"""What makes the layers of each network of `network_table`; the last stage and strides are for those with `staged`."""
+"""The builder of each network of `network_table`; last stage and strides are used by those with `staged`."""
 
 
 def head_layers(network: MammogramNetwork) -> nn.Linear:
@@ -206,4 +210,5 @@ def map_edge(network: MammogramNetwork, input_size: int) -> int:
 
 
 def parameter_count(network: nn.Module) -> int:
+    """Count the weights of a network."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -1,23 +1,19 @@
-"""Predictions for films with known labels, the input of metrics and calibration."""
+"""FoldPredictions for films with known labels, the input of metrics and calibration."""
 
 from collections.abc import Iterable, Sequence
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from shared.domain.arrays import Float64Array
+from shared.domain.arrays import BoolArray, Float64Array, Int64Array
 from shared.domain.records import CLASSES, Label, Record
-
-Ints: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 SUM_TOLERANCE = 1e-3  # a softmax in half precision is off by this much
 
 
-class Predictions(Record):
-    """Predictions of the films of one or more folds: row i of each field is one film.
+class FoldPredictions(Record):
+    """FoldPredictions of the films of one or more folds: row i of each field is one film.
 
     Raises a pydantic ValidationError if the fields differ in length, if there is no film, or if a row of probabilities
     is not a distribution.
@@ -35,12 +31,12 @@ class Predictions(Record):
         return np.asarray(self.probabilities, np.float64)
 
     @property
-    def truth(self) -> Ints:
+    def truth(self) -> Int64Array:
         """The index of each film's class in CLASSES, (n,)."""
         return np.array([CLASSES.index(label) for label in self.labels], np.int64)
 
     @property
-    def abnormal(self) -> Bools:
+    def abnormal(self) -> BoolArray:
         """Return True for films that are benign or malignant, (n,)."""
         return np.array([label != Label.NORMAL for label in self.labels])
 
@@ -70,13 +66,13 @@ class Predictions(Record):
         return self
 
 
-def merge(parts: Sequence[Predictions]) -> Predictions:
+def merge(parts: Sequence[FoldPredictions]) -> FoldPredictions:
     """Combine the predictions of several folds.
 
     Raises:
         ValidationError: `parts` is empty.
     """
-    return Predictions(
+    return FoldPredictions(
         films=tuple(film for part in parts for film in part.films),
         patients=tuple(patient for part in parts for patient in part.patients),
         labels=tuple(label for part in parts for label in part.labels),

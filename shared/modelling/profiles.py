@@ -1,4 +1,4 @@
-"""Profiles: each names a recipe of augmentation, recipes of training, and the number of folds."""
+"""Profiles: named sets of an augmentation recipe, training recipes and a number of folds."""
 
 from typing import NamedTuple, Self
 
@@ -30,7 +30,7 @@ class Profile(Record):
 
 
 class _Pace(NamedTuple):
-    """How long and how fast a network learns: epochs, learning rate, images in a batch."""
+    """Epochs, learning rate and batch size of a network."""
 
     epochs: int
     rate: float
@@ -73,8 +73,8 @@ _PUBLISHED = Profile(
         "resnet50": TrainingRecipe(input_size=112, epochs=12, patience=3, frozen=UP_TO_LAYER3, trunk_rate=1),
     },
 )
-"""What the published pipeline did: many turned copies of every film. By the leaky protocol it passes what was
-published; by the honest one the same recipe is at chance (docs/experiments.md)."""
+"""The published pipeline: many rotated copies of every film. Under the leaky protocol it exceeds the published metrics;
+under the patient protocol the same recipe is at chance (docs/experiments.md)."""
 
 _LESIONS = Profile(
     name="lesions",
@@ -96,7 +96,7 @@ _LESIONS = Profile(
         ),
     },
 )
-"""Large inputs and circles: networks are told where to look, and judge places in place of films."""
+"""Large inputs and lesions' outlines: networks are trained on places in addition to films."""
 
 PROFILES: dict[str, Profile] = {
     profile.name: profile
@@ -113,7 +113,7 @@ PROFILES: dict[str, Profile] = {
             variants=3,
             folds=2,
             size=64,
-            paces={  # few images: small batches are what makes enough steps
+            paces={  # few images: small batches give enough steps
                 "modified_cnn": _Pace(12, 2e-3, batch=16),
                 "alexnet": _Pace(6, 5e-4),
                 "resnet50": _Pace(6, 1e-3, batch=16),

@@ -6,15 +6,16 @@ patients on both cancels out, so that a real loss is found that two separate int
 """
 
 from shared.errors import PromotionRefused
+from shared.modelling.bootstrap import Interval
 from shared.modelling.card import ModelCard
-from shared.modelling.metrics import Interval, auc_difference
-from shared.modelling.predictions import Predictions
+from shared.modelling.metrics import auc_difference
+from shared.modelling.predictions import FoldPredictions
 
 PREDICTIONS = "predictions.json"
-"""The file of a version that is compared: what its recipe gave held-out films, all folds together, calibrated."""
+"""The file of a version that is compared: calibrated predictions for the held-out films of all folds."""
 
 GOLDEN_TOLERANCE = 1e-4
-"""By how much the graph's golden answers may differ from torch's, as `golden_difference` counts it."""
+"""Largest allowed difference of the graph's golden answers from torch's (`golden_difference`)."""
 
 
 def check_fit(card: ModelCard) -> None:
@@ -38,7 +39,7 @@ def check_fit(card: ModelCard) -> None:
 def check_not_worse(
     current: ModelCard,
     candidate: ModelCard,
-    judged: tuple[Predictions, Predictions] | None,
+    judged: tuple[FoldPredictions, FoldPredictions] | None,
     *,
     only_if_better: bool = False,
 ) -> None:
@@ -84,7 +85,7 @@ def check_not_worse(
             )
 
 
-def same_folds(one: Predictions, other: Predictions) -> bool:
+def same_folds(one: FoldPredictions, other: FoldPredictions) -> bool:
     """Return True if both were evaluated on the same folds of the same films."""
     first, second = (
         sorted(zip(each.folds, each.films, each.patients, each.labels, strict=True)) for each in (one, other)

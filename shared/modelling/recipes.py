@@ -1,16 +1,16 @@
-"""Recipes as data: how films are augmented, and how networks are trained.
+"""Recipes as data: parameters of augmentation and training.
 
-A recipe's `id` ends with a digest of its content, and keys of the store carry that id: a changed recipe can't be
-taken for the one that made what is already stored.
+An augmentation recipe's `id` ends with a digest of its content and is part of keys in the store, so that images of a
+changed recipe are not mistaken for those of another.
 """
 
-import hashlib
 import json
 import tomllib
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, PlanError
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
@@ -21,17 +21,17 @@ Precision = Literal["auto", "float32", "bfloat16"]
 LastStage = Literal["layer3", "layer4"]
 Strided = Literal["3x3", "1x1"]
 UP_TO_LAYER3 = 7
-"""Stages of ResNet-50's trunk: conv1, its batch norm, ReLU and pooling, and three layers."""
+"""Number of stages of ResNet-50's trunk up to layer3: conv1, batch norm, ReLU, pooling, and three layers."""
 
 AUGMENTATION_VERSION: int = 2
-"""Raised whenever the same recipe makes other images than before: it is part of the recipe's id."""
+"""Increased when the same recipe creates other images than before; part of the recipe's id."""
 
 ELASTIC_CELLS = 8
-"""Cells of the elastic grid along a film's longer edge. Beyond a quarter of a cell a film might be folded over."""
+"""Cells of the elastic grid along a film's longer edge; an amplitude above a quarter of a cell could fold a film."""
 
 
 class AugmentationRecipe(Record):
-    """Variants of each film, the film itself being the first; parameters are drawn evenly within the limits."""
+    """Variants of each film, the first of which is the film; parameters are drawn uniformly within the limits."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="keys of the store begin with it")
     seed: int = 20240521
@@ -48,8 +48,9 @@ class AugmentationRecipe(Record):
 
     @property
     def id(self) -> str:
+        """The name and a digest of the recipe and its version."""
         content = f"{AUGMENTATION_VERSION} {self.model_dump_json()}"
-        return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        return f"{self.name}-{sha256_hex(content.encode())[:8]}"
 
     @property
     def segmented_id(self) -> str:
@@ -104,36 +105,46 @@ class TrainingRecipe(Record):
     input_size: int = Field(ge=64, le=2048, description="edge of the square network input, pixels")
     epochs: int = Field(ge=1)
     patience: int = Field(
-        0, ge=0, description="epochs without a better one after which training ends; 0 goes through all"
+        0, ge=0, description="training ends after this many epochs without improvement; 0: never early"
     )
-    head_epochs: int = Field(0, ge=0, description="first epochs in which only the new head learns (transfer only)")
+    head_epochs: int = Field(0, ge=0, description="first epochs in which only the new head is trained (transfer only)")
     stage_epochs: int = Field(
-        0, ge=0, description="epochs from one stage to the next one below; 0 lets all learn at once (transfer only)"
+        0, ge=0, description="epochs between unfreezing a stage and the one below it; 0: all at once (transfer only)"
     )
     frozen: int = Field(
-        0, ge=0, description="leading stages of the trunk that never learn, so that they work once (transfer only)"
+        0,
+        ge=0,
+        description="first stages of the trunk that stay frozen, so that they are computed once (transfer only)",
     )
-    last_stage: LastStage = Field("layer4", description="of ResNet-50, in front of the head; layer3 sees twice as fine")
+    last_stage: LastStage = Field(
+        "layer4", description="of ResNet-50, before the head; layer3 has twice the resolution"
+    )
     strided: Strided = Field(
         "3x3",
-        description="which convolution of a block of ResNet-50 takes the stride: the 3x3 one in torchvision's weights, "
+        description="convolution of a block of ResNet-50 that has the stride: the 3x3 one in torchvision's weights, "
         "the first 1x1 one in those of the paper",
     )
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
-    trunk_rate: float = Field(0.1, gt=0, le=1, description="rate of pretrained layers, as a part of the head's")
-    stage_rate: float = Field(1.0, gt=0, le=1, description="rate of each stage, as a part of the one above it")
+    trunk_rate: float = Field(
+        0.1, gt=0, le=1, description="learning rate of pretrained layers, as a part of the head's"
+    )
+    stage_rate: float = Field(
+        1.0, gt=0, le=1, description="learning rate of each stage, as a part of that of the stage above it"
+    )
     weight_decay: float = Field(1e-2, ge=0)
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     jitter: Jitter = Field(Jitter(), description="augmentation in the loader")
     lesion_weight: float = Field(
-        0.0, ge=0, description="of the loss that asks at each place of the feature map what the circles say lies there"
+        0.0,
+        ge=0,
+        description="weight of the loss over the places of the feature map, whose labels are the lesions' outlines",
     )
     regression: float = Field(
         0.0,
         ge=0,
-        description="C of a logistic regression on places that fits the head at once, in place of steps (transfer "
-        "only, behind ResNet-50 up to layer3, all of it frozen); 0: none",
+        description="C of a logistic regression on places that fits the head in one step (transfer only, "
+        "behind ResNet-50 up to layer3, all of it frozen); 0: none",
     )
     precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that has it, otherwise float32")
 
@@ -154,7 +165,11 @@ class TrainingRecipe(Record):
 
 
 def as_protocol(name: str) -> Protocol:
-    """`name`, if it is a protocol's. Raises PlanError."""
+    """Return `name` if it is the name of a protocol.
+
+    Raises:
+        PlanError: it is not.
+    """
     for protocol in PROTOCOLS:
         if protocol == name:
             return protocol

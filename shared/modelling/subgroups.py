@@ -9,10 +9,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from shared.domain.arrays import BoolArray
 from shared.domain.films import Film
 from shared.domain.records import Record
-from shared.modelling.metrics import Interval, evaluate, share
-from shared.modelling.predictions import Bools, Predictions
+from shared.modelling.bootstrap import Interval, share
+from shared.modelling.metrics import evaluate
+from shared.modelling.predictions import FoldPredictions
 
 DENSITIES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
 LESIONS = {
@@ -23,16 +25,16 @@ LESIONS = {
     "ARCH": "architectural distortion",
     "ASYM": "asymmetry",
 }
-"""The classes of MIAS, as people say them."""
+"""Display names of the lesion classes of MIAS."""
 
 
-Of: TypeAlias = Literal["density", "view", "acquisition", "lesion"]
+Grouping: TypeAlias = Literal["density", "view", "acquisition", "lesion"]
 
 
 class GroupMetrics(Record):
-    """A network on the films of one group. Those with a lesion of a kind are ranked against all normal films."""
+    """Metrics of the films of one group; films with a kind of lesion are ranked against all normal films."""
 
-    of: Of
+    of: Grouping
     name: str
     films: int
     abnormal: int = Field(description="films of the group that are benign or malignant")
@@ -41,7 +43,7 @@ class GroupMetrics(Record):
     abnormal_auc: Interval
 
 
-def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
+def by_group(predictions: FoldPredictions, films: Mapping[str, Film]) -> tuple[GroupMetrics, ...]:
     """Return metrics by density and kind of lesion, and by view and acquisition.
 
     View and acquisition are included if there are several. `films` are the known films by their id.
@@ -57,22 +59,22 @@ def by_group(predictions: Predictions, films: Mapping[str, Film]) -> tuple[Group
     for density, name in DENSITIES.items():
         inside = densities == density
         groups.append(_group(predictions, "density", name, inside, inside))
-    taken: tuple[tuple[Of, list[str | None]], ...] = (
+    groupings: tuple[tuple[Grouping, list[str | None]], ...] = (
         ("view", [film.view for film in known]),
         ("acquisition", [film.acquisition for film in known]),
     )
-    for of, values in taken:
-        kinds_of = sorted({value for value in values if value})
-        for value in kinds_of if len(kinds_of) > 1 else ():
-            inside = np.array([each == value for each in values])
+    for of, values in groupings:
+        distinct = sorted({value for value in values if value})
+        for value in distinct if len(distinct) > 1 else ():
+            inside = np.array([own == value for own in values])
             groups.append(_group(predictions, of, value, inside, inside))
     for kind in sorted(set().union(*kinds)):
-        inside = np.array([kind in having for having in kinds]) & ~normal
+        inside = np.array([kind in of_film for of_film in kinds]) & ~normal
         groups.append(_group(predictions, "lesion", LESIONS.get(kind, kind), inside, inside | normal))
     return tuple(group for group in groups if group.films)
 
 
-def _group(predictions: Predictions, of: Of, name: str, inside: Bools, ranked: Bools) -> GroupMetrics:
+def _group(predictions: FoldPredictions, of: Grouping, name: str, inside: BoolArray, ranked: BoolArray) -> GroupMetrics:
     called = predictions.rows.argmax(axis=1)
     films = np.array(predictions.films)
     return GroupMetrics(

@@ -1,7 +1,7 @@
-"""Finds out whether training can start from weights: `python -m shared.modelling.weight_download NETWORK[=FILE]...`.
+"""Check pretrained weights: `python -m shared.modelling.weight_download NETWORK[=FILE]...`.
 
-Without a file ImageNet weights are put into torch's cache, so that training finds them. Prints a JSON object: for each
-network null, or why its weights can't be had. A process of its own, so that the command line needs no torch.
+Without a file, ImageNet weights are downloaded into torch's cache. Prints a JSON object: for each network null, or the
+reason for which its weights are not available. A process of its own, so that the command line needs no torch.
 """
 
 import json
@@ -19,13 +19,14 @@ _CONNECT_S = 10
 
 
 def main(choices: list[str]) -> None:
+    """Check the weights of each choice, and print the outcome."""
     socket.setdefaulttimeout(_CONNECT_S)
     outcome: dict[str, str | None] = {}
     for choice in choices:
         name, _, file = choice.partition("=")
         network = as_network(name)
         try:
-            with redirect_stdout(sys.stderr):  # torch talks while it downloads
+            with redirect_stdout(sys.stderr):  # torch prints its progress
                 _check_file(network, Path(file)) if file else download(network, progress=True)
             outcome[network] = None
         except WeightsUnavailable as error:

@@ -1,6 +1,6 @@
-"""Pretrained weights of networks: from torchvision's own loader, or from a file of torchvision's names.
+"""Pretrained weights, downloaded by torchvision or from a file with torchvision's names.
 
-Whatever layers of a file fit are loaded; the report says which were not, and which had to start at random.
+All layers that fit are loaded; the report lists the others, and the layers initialised at random.
 """
 
 import io
@@ -18,10 +18,10 @@ from torchvision.models import get_weight  # isort: skip
 
 
 def download(network: Network, *, progress: bool = False) -> tuple[dict[str, Tensor], str]:
-    """ImageNet weights by torchvision's own loader (kept in torch's cache), and what they are called.
+    """Load ImageNet weights from torch's cache or by download; return them and their name.
 
     Raises:
-        WeightsUnavailable: they are neither in the cache nor to be downloaded.
+        WeightsUnavailable: they are not in the cache and can't be downloaded.
     """
     name = NETWORK_TABLE[network].weights
     if name is None:
@@ -44,11 +44,11 @@ def from_file(data: bytes, name: str) -> dict[str, Tensor]:
     """
     try:
         if name.endswith(".safetensors"):
-            from safetensors.torch import load  # noqa: PLC0415  only for this form
+            from safetensors.torch import load  # noqa: PLC0415  only for this format
 
             return load(data)
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a foreign file does to its reader, it is not usable
+    except Exception as error:  # reading an arbitrary file may raise anything
         raise WeightsUnavailable(
             f"{name} is not a weights file ({type(error).__name__}); give .safetensors or .pth with tensors only"
         ) from error

@@ -1,1 +1,1 @@
-"""The queue: its messages (`messages`), its application (`celery_app`), and the common shell of workers (`worker`)."""
+"""The queue: messages, Celery application, leases and claims, and the task loop of all workers."""

@@ -1,7 +1,7 @@
-"""Work on one film, tried again when it fails, and given up with its reason after some tries.
+"""Retries of one film, and the reason why it is given up.
 
-The tries of a film are counted by the broker before work on it begins, so that a film that kills its worker (out of
-memory, a crash in native code) is counted as well as one that raises an error.
+The broker counts an attempt before it begins, so that a film that kills its worker (out of memory, a crash in native
+code) is counted as well as one that raises an error.
 """
 
 import logging
@@ -9,36 +9,49 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from shared.errors import MammoError, QueueUnavailable, ServiceUnavailable, StoreMisconfigured, StoreUnavailable
-from shared.queue.messages import Kind
+from shared.errors import (
+    MammoError,
+    ObjectOfLaterRelease,
+    QueueUnavailable,
+    ServiceUnavailable,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
+from shared.queue.messages import UnitKind
 
 T = TypeVar("T")
-INFRASTRUCTURE_ERRORS = (StoreUnavailable, StoreMisconfigured, QueueUnavailable, ServiceUnavailable)
-"""Errors of the surroundings: no film is to blame for them."""
+INFRASTRUCTURE_ERRORS = (
+    StoreUnavailable,
+    StoreMisconfigured,
+    ObjectOfLaterRelease,
+    QueueUnavailable,
+    ServiceUnavailable,
+)
+"""Errors that no film causes; they do not count as attempts."""
 
 _LONGEST_TEXT = 2000
 _log = logging.getLogger("mammostack.shards")
 
 
 class WorkerLost(MammoError):
-    """Work on a film or a job ended with the death of its worker, every time."""
+    """A film or a job whose worker died at every attempt."""
 
     code = "worker-lost"
 
 
 class AttemptCounter(Protocol):
-    """Counts the tries of a film; see `broker.Broker`."""
+    """Counter of the attempts at a film; implemented by `broker.Broker`."""
 
-    def begin_try(self, run: str, kind: Kind, film: str) -> int: ...
+    def begin_try(self, run: str, kind: UnitKind, film: str) -> int: ...
 
-    def take_back_try(self, run: str, kind: Kind, film: str) -> None: ...
+    def take_back_try(self, run: str, kind: UnitKind, film: str) -> None: ...
 
-    def end_tries(self, run: str, kind: Kind, film: str) -> None: ...
+    def end_tries(self, run: str, kind: UnitKind, film: str) -> None: ...
 
 
 @dataclass(frozen=True)
 class GivenUp:
-    """A film that could not be worked on, and why."""
+    """Result for a film that could not be processed."""
 
     reason: Exception
 
@@ -46,50 +59,58 @@ class GivenUp:
 def attempt(
     tries: AttemptCounter,
     run: str,
-    kind: Kind,
+    kind: UnitKind,
     film: str,
     max_tries: int,
-    work: Callable[[], T],
+    process: Callable[[], T],
     hopeless: tuple[type[Exception], ...] = (),
 ) -> T | GivenUp:
-    """What `work` on a film returns, tried again when it fails, and counted before each try.
+    """Process a film; repeat it on errors, at most `max_tries` times.
 
     Args:
-        hopeless: errors with which no other try would fare better.
+        tries: counter of attempts.
+        process: processes the film.
+        hopeless: errors that a repetition can't fix.
+
+    Returns:
+        The result of `process`, or the reason why the film is given up.
 
     Raises:
-        One of OUTSIDE: it is no fault of the film, and does not count as a try.
+        MammoError: one of INFRASTRUCTURE_ERRORS; the attempt is not counted.
     """
-    reason: Exception = WorkerLost("the worker died while it worked on this film: out of memory, or a crash")
+    reason: Exception = WorkerLost(
+        "the worker died while it processed this film: out of memory, or a crash; see the worker's log"
+    )
     while (begun := tries.begin_try(run, kind, film)) <= max_tries:
         try:
-            done = work()
+            result = process()
         except INFRASTRUCTURE_ERRORS:
             tries.take_back_try(run, kind, film)
             raise
         except hopeless as error:
             reason = error
             break
-        except Exception as error:  # noqa: BLE001  whatever a film may cause, the others go on
+        except Exception as error:  # noqa: BLE001  whatever a film causes, the other films are processed
             reason = error
             _log.warning("film failed", extra={"run": run, "stage": kind, "film": film, "try": begun}, exc_info=error)
         else:
             tries.end_tries(run, kind, film)
-            return done
+            return result
     tries.end_tries(run, kind, film)
     return GivenUp(reason)
 
 
 def code_of(error: Exception) -> str:
+    """Return the code of an error; `internal` for an unexpected one."""
     return error.code if isinstance(error, MammoError) else "internal"
 
 
 def text_of(error: Exception) -> str:
-    """What an error says, in a form that can be stored."""
+    """Return the message of an error as text that can be stored."""
     return storable(str(error) if isinstance(error, MammoError) else f"{type(error).__name__}: {error}")
 
 
 def storable(text: str) -> str:
-    """`text` as UTF-8 can hold it, and no longer than a person reads. File names may be of other bytes."""
+    """Escape what is not valid UTF-8, as file names may be, and shorten the text."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ..."

@@ -1,5 +1,4 @@
-"""The broker on Redis: messages by Celery, the tally of each stage, the tries of each film; and what is checked of the
-server before a worker begins."""
+"""The broker on Redis: messages, tallies of stages, attempts at films; checks of the server."""
 
 import logging
 import time
@@ -15,7 +14,7 @@ from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
 from shared.queue.celery_app import make_app
-from shared.queue.messages import QUEUES, SENT_AT, STAGES, Kind, Message, QueueDepth, task_name
+from shared.queue.messages import QUEUES, SENT_AT, STAGES, Message, QueueDepth, UnitKind, task_name
 from shared.settings import BrokerSettings
 
 _CHUNK = 500
@@ -35,10 +34,10 @@ _log = logging.getLogger("mammostack.broker")
 
 
 def connect(config: BrokerSettings) -> "redis.Redis":
-    """A client that gets over a broken connection by itself.
+    """Connect to Redis; the client reconnects by itself.
 
     Raises:
-        QueueMisconfigured: an option of the address has a value that the client does not take.
+        QueueMisconfigured: an option of the address has an invalid value.
     """
     try:
         return redis.Redis.from_url(
@@ -48,14 +47,18 @@ def connect(config: BrokerSettings) -> "redis.Redis":
             retry=Retry(ExponentialWithJitterBackoff(cap=1, base=0.05), 3),
         )
     except ValueError as error:
-        raise QueueMisconfigured("MAMMO_REDIS_URL: an option behind the '?' has a value that can't be read") from error
+        raise QueueMisconfigured(
+            "MAMMO_REDIS_URL: an option after the '?' has an invalid value; correct it, or remove the option"
+        ) from error
 
 
 class Broker:
-    """`messages.Queue` on Redis, and the count of the tries of each film.
+    """Implementation of `messages.Queue` and `attempts.AttemptCounter` on Redis.
 
     Args:
-        patient: whether a message waits for a broker that is away (workers), or that is an error (people).
+        app: Celery application that sends the messages.
+        client: connection to the same server.
+        patient: wait for an unavailable broker (workers) instead of raising QueueUnavailable (commands).
     """
 
     def __init__(self, app: Celery, client: "redis.Redis", *, patient: bool) -> None:
@@ -72,7 +75,7 @@ class Broker:
         """
         return cls(make_app(settings), connect(settings), patient=False)
 
-    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
+    def enqueue(self, run: str, kind: UnitKind, units: Iterable[str]) -> int:
         key, remaining = _tally(run, kind), iter(units)
         with _answering(), self._app.producer_or_acquire() as producer:
             self.client.delete(key)
@@ -82,15 +85,19 @@ class Broker:
                 self.client.sadd(key, _BASE, _OPEN, *chunk)  # all: the tally may just have been lost
                 for unit in chunk:
                     self._send(kind, Message(run=run, unit=unit), producer=producer)
-        left = self.strike(run, kind, _OPEN)
-        return 1 if left is None else left
+        missing = self.strike(run, kind, _OPEN)
+        return 1 if missing is None else missing
 
-    def send_again(self, kind: Kind, message: Message, *, tries: int, in_s: float) -> None:
-        """Puts a message back for a later try. Raises QueueUnavailable."""
+    def send_again(self, kind: UnitKind, message: Message, *, tries: int, in_s: float) -> None:
+        """Send a message again, to be delivered in `in_s` seconds.
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
         with _answering():
             self._send(kind, message, countdown=in_s, retries=tries)
 
-    def _send(self, kind: Kind, message: Message, **options: object) -> None:
+    def _send(self, kind: UnitKind, message: Message, **options: object) -> None:
         self._app.send_task(
             task_name(kind),
             kwargs=message.model_dump(),
@@ -100,7 +107,7 @@ class Broker:
             **options,
         )
 
-    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
+    def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         key, remaining = _tally(run, kind), iter(units)
         partial = f"{key}:partial:{time.monotonic_ns()}"
         with _answering():
@@ -111,25 +118,29 @@ class Broker:
             if not self.client.renamenx(partial, key):
                 self.client.delete(partial)
 
-    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
+    def strike(self, run: str, kind: UnitKind, unit: str) -> int | None:
         with _answering():
-            left = int(self.client.eval(_STRIKE, 1, _tally(run, kind), unit))
-        return None if left < 0 else left
+            missing = int(self.client.eval(_STRIKE, 1, _tally(run, kind), unit))
+        return None if missing < 0 else missing
 
-    def drop_tally(self, run: str, kind: Kind) -> None:
+    def drop_tally(self, run: str, kind: UnitKind) -> None:
         with _answering():
             self.client.delete(_tally(run, kind))
 
-    def begin_try(self, run: str, kind: Kind, film: str) -> int:
-        """Notes that work on a film begins; how many tries of it have begun and not ended. Raises QueueUnavailable."""
+    def begin_try(self, run: str, kind: UnitKind, film: str) -> int:
+        """Count an attempt at a film; return the number of attempts so far.
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
         with _answering():
             return int(self.client.eval(_BEGIN, 1, _tries(run, kind), film, _KEPT_S))
 
-    def take_back_try(self, run: str, kind: Kind, film: str) -> None:
+    def take_back_try(self, run: str, kind: UnitKind, film: str) -> None:
         with _answering():
             self.client.hincrby(_tries(run, kind), film, -1)
 
-    def end_tries(self, run: str, kind: Kind, film: str) -> None:
+    def end_tries(self, run: str, kind: UnitKind, film: str) -> None:
         with _answering():
             self.client.hdel(_tries(run, kind), film)
 
@@ -145,10 +156,10 @@ class Broker:
 
 
 def wait_for_broker(client: "redis.Redis") -> None:
-    """Returns when the broker answers; says every few seconds that it is waited for.
+    """Wait until the broker answers; log a warning every few seconds.
 
     Raises:
-        QueueMisconfigured: it answers, and refuses us.
+        QueueMisconfigured: the broker refuses the connection.
     """
     pause = 1.0
     while True:
@@ -158,7 +169,7 @@ def wait_for_broker(client: "redis.Redis") -> None:
         except redis.exceptions.MasterDownError as error:  # a replica that has lost its primary answers nothing else
             _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
         except (redis.AuthenticationError, redis.ResponseError) as error:
-            raise QueueMisconfigured(f"the broker refuses us ({error}); check MAMMO_REDIS_URL") from error
+            raise QueueMisconfigured(f"the broker refuses the connection ({error}); check MAMMO_REDIS_URL") from error
         except redis.RedisError as error:
             _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
         time.sleep(pause)
@@ -166,7 +177,11 @@ def wait_for_broker(client: "redis.Redis") -> None:
 
 
 def check_nothing_is_evicted(client: "redis.Redis") -> None:
-    """Raises QueueMisconfigured when the server would drop messages to make room."""
+    """Check that the server never drops messages to free memory.
+
+    Raises:
+        QueueMisconfigured: its maxmemory-policy is not noeviction.
+    """
     with _answering():
         policy = client.info("memory").get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
@@ -182,14 +197,16 @@ def _answering() -> Iterator[None]:
         yield
     except (OperationalError, redis.RedisError) as error:
         answered = isinstance(error, redis.ResponseError) or isinstance(error.__cause__, redis.ResponseError)
-        what = "answers, and stores nothing" if answered else "can't be reached"
-        advice = "free memory on it, or let it take writes" if answered else "start it"
-        raise QueueUnavailable(f"the broker of MAMMO_REDIS_URL {what} ({str(error).rstrip('.')}); {advice}") from error
+        problem = "rejects writes" if answered else "can't be reached"
+        advice = "free memory on it, or make it writable" if answered else "start it"
+        raise QueueUnavailable(
+            f"the broker of MAMMO_REDIS_URL {problem} ({str(error).rstrip('.')}); {advice}"
+        ) from error
 
 
-def _tally(run: str, kind: Kind) -> str:
+def _tally(run: str, kind: UnitKind) -> str:
     return f"mammostack:tally:{run}:{kind}"
 
 
-def _tries(run: str, kind: Kind) -> str:
+def _tries(run: str, kind: UnitKind) -> str:
     return f"mammostack:tries:{run}:{kind}"

@@ -1,6 +1,6 @@
-"""What the broker holds, as Prometheus series: every scrape of a worker or of the inference service asks it anew.
+"""Prometheus metrics of the broker, read at every scrape of a worker or of the inference service.
 
-All processes tell the same, so that it is known as long as one of them lives; take the `max` over them.
+All processes export the same values, so that they are available while any of them runs; take the `max` over them.
 """
 
 import json
@@ -21,14 +21,14 @@ _PATIENCE_S = 1.0  # a scrape must not wait for a broker that is away
 
 
 class BrokerCollector(Collector):
-    """Names as celery-exporter's where it has one."""
+    """Collector of the broker's metrics; names follow celery-exporter where it has one."""
 
     def __init__(self, config: BrokerSettings) -> None:
         self._url = config.redis_url
         self._client: redis.Redis | None = None
 
     def describe(self) -> list[Metric]:
-        return []  # so that nothing is asked when it is registered
+        return []  # so that registering it does not connect to the broker
 
     def collect(self) -> Iterator[Metric]:
         names = sorted(set(QUEUES.values()))
@@ -39,14 +39,14 @@ class BrokerCollector(Collector):
                 socket_connect_timeout=_PATIENCE_S,
                 retry=Retry(NoBackoff(), 0),
             )
-            with self._client.pipeline(transaction=False) as asked:
+            with self._client.pipeline(transaction=False) as pipeline:
                 for name in names:
-                    asked.llen(name)
-                    asked.lindex(name, -1)  # the next to be taken
-                asked.hlen("unacked")
-                asked.info("memory")
-                *queues, in_hand, memory = asked.execute()
-        except (redis.RedisError, ValueError):  # ValueError: an address that is none, or a host that can't be one
+                    pipeline.llen(name)
+                    pipeline.lindex(name, -1)  # the next to be taken
+                pipeline.hlen("unacked")
+                pipeline.info("memory")
+                *queues, in_hand, memory = pipeline.execute()
+        except (redis.RedisError, ValueError):  # ValueError: an invalid address or host
             yield _gauge("mammo_broker_up", "Whether the broker answers", 0)
             return
         yield _gauge("mammo_broker_up", "Whether the broker answers", 1)
@@ -64,6 +64,7 @@ class BrokerCollector(Collector):
 
 
 def broker_registry(config: BrokerSettings) -> CollectorRegistry:
+    """Create a registry with the broker's metrics alone."""
     registry = CollectorRegistry()
     registry.register(BrokerCollector(config))
     return registry
@@ -74,7 +75,7 @@ def _gauge(name: str, documentation: str, value: float) -> Metric:
 
 
 def _age(message: bytes | None) -> float:
-    """Seconds since a message was sent; 0 where there is none, or none of ours."""
+    """Return the seconds since a message was sent; 0 without a message of ours."""
     try:
         sent = json.loads(message or b"{}").get("headers", {}).get(SENT_AT)
     except ValueError:

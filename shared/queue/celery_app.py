@@ -1,4 +1,4 @@
-"""The Celery application, the same for workers and for those that send messages."""
+"""The Celery application, the same for workers and senders of messages."""
 
 from celery import Celery
 
@@ -7,8 +7,10 @@ from shared.settings import BrokerSettings
 
 
 def make_app(config: BrokerSettings) -> Celery:
-    """The Celery application. Every process, workers and senders, gets the same options: a shorter visibility
-    time-out in one of them would deliver the others' messages twice."""
+    """Create the Celery application, with the same options for workers and senders.
+
+    A shorter visibility time-out in one process would deliver the messages of the others twice.
+    """
     take_over_redis()
     app = Celery("mammostack", broker=config.redis_url.get_secret_value())
     app.conf.update(

@@ -1,9 +1,9 @@
-"""Who may write for a long job: an object in the store with a token that grows with every owner.
+"""Claims on long jobs: objects in the store with a fencing token that grows with every owner.
 
-Whoever takes a job over writes its own name into the job's claim, by a conditional write. Every write of an owner goes
-through `FencedStore`, which first reads the claim: an owner that was taken for dead, and comes back, is refused. What
-says that the job is done is written by a condition, so not even a write that was on its way meanwhile replaces it.
-Leases in Redis only save work; this holds even when Redis has lost everything.
+A worker that takes a job over writes its id into the job's claim, by a conditional write. Every write of an owner goes
+through `FencedStore`, which first reads the claim: an owner that was presumed dead and comes back is refused. The
+object that marks the job as done is written conditionally, so that a delayed write can't replace it. Leases in Redis
+only avoid duplicate work; claims protect the results even when Redis has lost all its data.
 """
 
 import uuid
@@ -12,19 +12,28 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from shared.domain.records import Record
-from shared.errors import MammoError, ObjectNotFound, PreconditionFailed
+from shared.errors import MammoError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.queue.lease import LeaseHeld
+from shared.store.documents import parse_document
 from shared.store.interface import ObjectEntry, ObjectStore, StoredObject
 
 
 class Superseded(MammoError):
-    """Another worker has taken the job over; nothing was written."""
+    """A job that another worker has taken over; nothing was written."""
 
     code = "superseded"
 
 
 class Claim(Record):
-    """The content of a claim. `deaths` counts the owners that died one after the other without getting anywhere."""
+    """Content of a claim.
+
+    Attributes:
+        token: number of owners so far.
+        owner: random id of the current owner.
+        since: start of the ownership, UTC in ISO format.
+        deaths: consecutive owners that died without progress.
+        released: the owner ended in good order.
+    """
 
     token: int
     owner: str
@@ -34,7 +43,10 @@ class Claim(Record):
 
 
 class FencedStore:
-    """The store as the owner of a job sees it: reading is free, writing is for the owner alone."""
+    """A store that only the current owner of a job can write to.
+
+    Every write raises Superseded once another worker owns the job.
+    """
 
     def __init__(self, store: ObjectStore, key: str, claim: Claim, etag: str, done_key: str) -> None:
         self._store = store
@@ -45,15 +57,14 @@ class FencedStore:
         self.claim = claim
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        """As ObjectStore.put. Raises Superseded."""
         self._check()
         return self._store.put(key, data, if_absent=if_absent, if_match=if_match)
 
     def finish(self, data: bytes) -> None:
-        """Write the object that says that the job is done, if it still is as it was when the claim was made.
+        """Write the object that marks the job as done, unless another owner has.
 
         Raises:
-            Superseded: another owner has written it, or has the claim.
+            Superseded: the object has changed since the claim, or another worker owns the job.
         """
         self._check()
         try:
@@ -65,7 +76,6 @@ class FencedStore:
             raise self._superseded() from None
 
     def delete(self, key: str) -> None:
-        """As ObjectStore.delete. Raises Superseded."""
         self._check()
         self._store.delete(key)
 
@@ -73,13 +83,21 @@ class FencedStore:
         self._check()
         return self._store.discard_partial(prefix)
 
-    def got_somewhere(self) -> None:
-        """Notes that this owner made progress, so that the deaths before it count no more. Raises Superseded."""
+    def note_progress(self) -> None:
+        """Reset the count of deaths, because this owner made progress.
+
+        Raises:
+            Superseded: another worker owns the job.
+        """
         if self.claim.deaths:
             self._replace(self.claim.model_copy(update={"deaths": 0}))
 
     def release(self) -> None:
-        """Notes that the owner left in good order. Raises Superseded."""
+        """Mark the claim as ended in good order.
+
+        Raises:
+            Superseded: another worker owns the job.
+        """
         self._replace(self.claim.model_copy(update={"released": True}))
 
     def read(self, key: str) -> StoredObject:
@@ -137,21 +155,24 @@ def _etag(store: ObjectStore, key: str) -> str | None:
 
 @contextmanager
 def claimed(store: ObjectStore, key: str, done_key: str) -> Iterator[FencedStore]:
-    """Makes the block the owner of a job, in place of whoever was.
+    """Own a job for the duration of the block, in place of its previous owner.
 
     Args:
-        key: of the claim.
-        done_key: of the object that says that the job is done.
+        store: store of claim and results.
+        key: key of the claim.
+        done_key: key of the object that marks the job as done.
 
     Raises:
-        LeaseHeld: another worker claims it at this very moment.
-        Superseded: another worker took it over before the block had ended.
+        LeaseHeld: another worker claims the job at the same moment.
+        Superseded: another worker took the job over before the end of the block.
     """
     try:
         stored = store.read(key)
-        before: Claim | None = Claim.model_validate_json(stored.data)
+        before: Claim | None = parse_document(key, stored.data, Claim)
     except ObjectNotFound:
         stored, before = None, None
+    except ObjectUnreadable:  # its etag fences the former owner all the same
+        before = None
     claim = Claim(
         token=before.token + 1 if before else 1,
         owner=uuid.uuid4().hex,

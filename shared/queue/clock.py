@@ -1,7 +1,8 @@
-"""The time as it is stored."""
+"""Time stamps of stored objects."""
 
 from datetime import UTC, datetime
 
 
 def now() -> str:
+    """Return the current time: UTC in ISO format, seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")

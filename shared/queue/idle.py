@@ -1,5 +1,7 @@
-"""Ends a worker that has had nothing to do for a while: for an autoscaler that starts workers for what waits, and must
-never end one that is at work. Only a worker without child processes can be watched, which is the training worker."""
+"""Stop a worker that has been idle for some time, so that an autoscaler never stops a busy one.
+
+Only a worker without child processes can be monitored: the training worker.
+"""
 
 import threading
 import time
@@ -9,24 +11,26 @@ from celery import signals
 
 
 class IdleMonitor:
-    """Knows since when no unit is at work in this process."""
+    """Monitor of the units in progress in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._at_work = 0
+        self._in_progress = 0
         self._since = time.monotonic()
         signals.task_prerun.connect(self._begin)
         signals.task_postrun.connect(self._end)
 
     @property
     def idle_s(self) -> float:
-        """Seconds since the last unit ended, or since the start; 0 while one is at work."""
+        """Seconds since the last unit ended, or since the start; 0 while one is in progress."""
         with self._lock:
-            return 0.0 if self._at_work else time.monotonic() - self._since
+            return 0.0 if self._in_progress else time.monotonic() - self._since
 
     def end_after(self, limit_s: float, end: Callable[[], None]) -> None:
-        """Calls `end` once nothing has been at work for so long. A unit that comes in that moment is handed back, as
-        at every end of a worker."""
+        """Call `end` after `limit_s` idle seconds.
+
+        A unit that arrives at that moment is returned to the queue, as at every end of a worker.
+        """
 
         def watch() -> None:
             while self.idle_s < limit_s:
@@ -37,9 +41,9 @@ class IdleMonitor:
 
     def _begin(self, **_: object) -> None:
         with self._lock:
-            self._at_work += 1
+            self._in_progress += 1
 
     def _end(self, **_: object) -> None:
         with self._lock:
-            self._at_work -= 1
+            self._in_progress -= 1
             self._since = time.monotonic()

@@ -1,7 +1,7 @@
-"""Starts one worker: `python -m shared.queue.launch augment`. The same wherever workers run.
+"""Start one worker: `python -m shared.queue.launch augment`, the same wherever workers run.
 
-Films are worked on in child processes, so that a film that kills its process leaves the worker alive. A training
-worker is one process: CUDA and fork don't go together, and its data stay in memory from job to job.
+Films are processed in child processes, so that a film that kills its process leaves the worker alive. A training
+worker is one process, because CUDA does not survive a fork and its data stay in memory from job to job.
 """
 
 import atexit
@@ -20,12 +20,11 @@ if __name__ == "__main__":  # until Celery takes it over, Ctrl-C ends this witho
 from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.nodenames import host_format
 
-from shared.allocator import keep_all_memory, keep_freed_memory
 from shared.errors import MammoError
 
 
 def main(service: str) -> None:
-    """Runs the worker of `service` until it is told to end."""
+    """Run the worker of a service until it receives SIGTERM."""
     forks = service != "train"
     # prometheus_client sums the counts of parent and children there; it looks for it when it is imported
     if forks and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
@@ -35,10 +34,6 @@ def main(service: str) -> None:
         os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
     # Celery advises against going on with a task when the broker is lost; ours are safe to be delivered twice
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
-    if forks:
-        keep_freed_memory(1)
-    else:
-        keep_all_memory()
     # after the folder of the metrics is known
     from shared.logs import configure_logs  # noqa: PLC0415
     from shared.queue.process import WorkerProcess  # noqa: PLC0415

@@ -1,8 +1,7 @@
-"""One owner of a unit of work: a key in Redis that is set once, kept alive by a heartbeat, and dropped at the end.
+"""Leases on units: keys in Redis that expire unless a heartbeat extends them.
 
-An owner that dies stops beating, and the unit is free again after `ttl_s`; at once, when whoever asks next is on the
-same machine and can see that the owner's process is gone. A lease saves work, it does not protect results: those are
-protected by `claim`, in the store.
+When an owner dies, its unit is free after `ttl_s`, or at once for a worker on the same machine, which sees that the
+owner's process has ended. A lease avoids duplicate work; results are protected by `claim`, in the store.
 """
 
 import os
@@ -12,10 +11,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import psutil
 import redis
 
 from shared.errors import QueueUnavailable
+from shared.process_identity import ProcessIdentity
 
 _EXTEND = """
 local owner = redis.call('get', KEYS[1])
@@ -27,17 +26,14 @@ return 1
 _RELEASE = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0"
 
 
-_SAME_BIRTH_S = 2.0  # times of birth are reckoned from the clock, which may be set
-
-
 class LeaseHeld(QueueUnavailable):
-    """Another worker has the unit; a later try finds it done or free."""
+    """A unit that another worker processes; a later attempt finds it done or free."""
 
     code = "lease-held"
 
 
 class Lease:
-    """What the owner knows of its lease. `lost` becomes true when another worker has taken the unit over."""
+    """A held lease; `lost` becomes True when another worker takes the unit over."""
 
     def __init__(self) -> None:
         self.lost = False
@@ -47,13 +43,16 @@ class Lease:
 def lease(
     client: "redis.Redis", name: str, ttl_s: float, on_beat: Callable[[], None] = lambda: None
 ) -> Iterator[Lease]:
-    """Holds the lease `name` for the duration of the block.
+    """Hold the lease `name` for the duration of the block.
 
     Args:
+        client: connection to Redis.
+        name: name of the unit.
+        ttl_s: seconds after which the lease of a dead owner expires.
         on_beat: called in the heartbeat's thread, three times in `ttl_s`; must not raise.
 
     Raises:
-        LeaseHeld: somebody else, who may be alive, holds it.
+        LeaseHeld: another owner holds it, and is not known to be dead.
         QueueUnavailable: Redis does not answer.
     """
     key, ttl_ms = f"mammostack:lease:{name}", int(ttl_s * 1000)
@@ -64,7 +63,7 @@ def lease(
             _quietly(client, _RELEASE, key, holder)
             taken = client.set(key, owner, nx=True, px=ttl_ms)
     except redis.RedisError as error:
-        raise QueueUnavailable(f"the broker of MAMMO_REDIS_URL does not answer: {error}") from error
+        raise QueueUnavailable(f"the broker of MAMMO_REDIS_URL does not answer ({error}); start it") from error
     if not taken:
         raise LeaseHeld(f"{name} is being worked on by another worker")
     held, ended = Lease(), threading.Event()
@@ -85,7 +84,7 @@ def lease(
 
 
 def this_machine() -> str:
-    """Its name, and the name space of process ids: containers may share the first and not the second."""
+    """Return the host name with the PID namespace, because containers may share a name."""
     try:
         return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
@@ -93,7 +92,8 @@ def this_machine() -> str:
 
 
 def _this_process() -> str:
-    return f"{this_machine()} {os.getpid()} {psutil.Process().create_time():.2f}"
+    this = ProcessIdentity.current()
+    return f"{this_machine()} {this.pid} {this.started:.2f}"
 
 
 def _text(value: object) -> str:
@@ -101,21 +101,19 @@ def _text(value: object) -> str:
 
 
 def _is_gone(holder: str) -> bool:
-    """Whether the owner was a process of this machine and has ended; False where that can't be known."""
+    """Return True if the owner was a process of this machine and has ended."""
     try:
         host, pid, born, _ = holder.split(" ")
-        if host != this_machine():
-            return False
-        process = psutil.Process(int(pid))
-        return abs(process.create_time() - float(born)) > _SAME_BIRTH_S or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+        return host == this_machine() and ProcessIdentity(int(pid), float(born)).process is None
     except ValueError:
         return False
 
 
 def _quietly(client: "redis.Redis", script: str, key: str, *arguments: str | int) -> int | None:
-    """The script's answer; None when Redis is away. The lease then runs out by itself; the next beat tries again."""
+    """Run a script; return None if Redis is unavailable.
+
+    The lease then expires by itself, and the next beat tries again.
+    """
     try:
         return int(client.eval(script, 1, key, *arguments))
     except redis.RedisError:

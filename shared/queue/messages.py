@@ -1,6 +1,6 @@
-"""What travels over the queue: one form of message, a unit of work of a run or of a batch, and the queue of each kind.
+"""Messages of the queue: one unit of a run or of a batch each, and the queue of each kind.
 
-A message holds names only. What has to be done is read from the store, so a message may be lost or come twice.
+A message holds names only; the unit itself is read from the store. So a message may be lost or delivered twice.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from shared.domain.records import Record
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
-Kind = Stage | Literal["predict", "exam"]
-"""What a unit of work is of: a stage of a run, a batch of predictions, or the exams of an archive."""
+UnitKind = Stage | Literal["predict", "exam"]
+"""Kind of a unit: a stage of a run, the prediction of a batch's part, or an exam of an archive."""
 
-QUEUES: dict[Kind, str] = {
+QUEUES: dict[UnitKind, str] = {
     "augment": "augment",
     "segment": "segment",
     "train": "train",
@@ -27,48 +27,52 @@ QUEUES: dict[Kind, str] = {
 
 
 SENT_AT = "mammostack_sent_at"
-"""The header of a message that tells when it was sent: seconds since 1970."""
+"""Header of a message: time of sending, in seconds since the epoch."""
 
 
 class Message(Record):
-    """The arguments of every task. `run` is the id of a batch where a part of one is to be predicted."""
+    """Arguments of every task; for predictions `run` is the id of the batch."""
 
     run: str
     unit: str
 
 
 class QueueDepth(Record):
-    """How many messages wait in each queue, and how many are in the hands of workers, of all runs together."""
+    """Number of waiting messages by queue, and of unacknowledged ones, over all runs."""
 
     waiting: dict[str, int]
     in_hand: int
 
 
 class Queue(Protocol):
-    """The broker as the flow of a run or a batch sees it. All that it holds may be lost at any moment.
+    """Interface of the broker for runs and batches; its data may be lost at any moment.
 
-    The tally of a stage holds the units that are still to be done, so that the store need not be listed after every
-    one of them. It is a hint: that a stage is complete is always read from the store. Every method raises
-    QueueUnavailable when the broker does not answer.
+    The tally of a stage is the set of its missing units, so that the store need not be listed after each unit. It is a
+    hint: a stage is complete only if the store says so. Every method raises QueueUnavailable if the broker does not
+    answer.
     """
 
-    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
-        """Begins a new tally of a stage with these units, and puts a message for each into its queue. Returns
-        how many are left to be done; while messages are still being put there, nobody is told that none is."""
+    def enqueue(self, run: str, kind: UnitKind, units: Iterable[str]) -> int:
+        """Start a new tally of these units and send a message for each.
 
-    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
-        """Begins the tally of a stage, unless there is one."""
+        Returns:
+            Number of missing units at the end. While messages are being sent, `strike` never returns 0.
+        """
 
-    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
-        """Strikes a unit off the tally and tells how many are left; None where there is no tally."""
+    def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
+        """Create the tally of a stage, unless there is one."""
 
-    def drop_tally(self, run: str, kind: Kind) -> None: ...
+    def strike(self, run: str, kind: UnitKind, unit: str) -> int | None:
+        """Remove a unit from the tally; return the number of missing units, or None without a tally."""
+
+    def drop_tally(self, run: str, kind: UnitKind) -> None: ...
 
     def forget_tries(self, run: str) -> None:
-        """Films of the run that killed their worker get all their tries again."""
+        """Reset the attempts at all films of a run."""
 
     def depth(self) -> QueueDepth: ...
 
 
-def task_name(kind: Kind) -> str:
+def task_name(kind: UnitKind) -> str:
+    """Return the name of the Celery task of a kind."""
     return f"mammostack.{kind}"

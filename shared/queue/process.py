@@ -1,4 +1,4 @@
-"""The process of a worker: its connections, and what it checks before it takes its first unit of work."""
+"""The process of a worker: its connections, and its checks before the first unit."""
 
 import logging
 import os
@@ -41,11 +41,11 @@ class WorkerProcess:
 
     @cached_property
     def broker(self) -> Broker:
-        """The broker, which is waited for while it is away."""
+        """The broker; sending waits while it is unavailable."""
         return Broker(self.app, connect(self.settings.broker), patient=True)
 
     def end(self) -> None:
-        """Ask the worker to end, as SIGTERM from outside would; also from a child process."""
+        """Send SIGTERM to the worker's main process; may be called in a child process."""
         os.kill(self._main_process, signal.SIGTERM)
 
     def listen(self) -> None:
@@ -56,7 +56,7 @@ class WorkerProcess:
         signals.setup_logging.connect(_keep_our_logs, weak=False)
 
     def _prepare(self, **_: object) -> None:
-        """Find at start-up what would otherwise fail in the middle of a run."""
+        """Check broker and store at the start instead of failing in the middle of a run."""
         settings = self.settings
         try:
             client = connect(settings.broker)
@@ -67,7 +67,7 @@ class WorkerProcess:
             raise SystemExit(f"mammostack: {error}") from error
         except Exception as error:  # Celery would log it, and let a worker begin whose store and broker are not tested
             _log.exception("the tests of broker and store failed")
-            raise SystemExit("mammostack: the tests of broker and store failed; the log above says how") from error
+            raise SystemExit("mammostack: the tests of broker and store failed; see the log above") from error
         if settings.worker.metrics_port:
             series = metrics.registry()
             series.register(BrokerCollector(settings.broker))
@@ -76,7 +76,7 @@ class WorkerProcess:
             self._idle.end_after(settings.worker.idle_s, self.end)
 
     def _begin_child(self, **_: object) -> None:
-        """Drop the parent's connections: a child must not talk over them."""
+        """Drop the parent's connections, which a child must not share."""
         for opened in ("store", "broker"):
             self.__dict__.pop(opened, None)
 
@@ -85,7 +85,7 @@ class WorkerProcess:
 
 
 def _wait_for_store(store: ObjectStore) -> None:
-    """Return when the store has passed its test; say every few seconds that it is waited for."""
+    """Wait until the store passes its test; log a warning every few seconds."""
     while True:
         try:
             return check_conditional_writes(store)
@@ -95,4 +95,4 @@ def _wait_for_store(store: ObjectStore) -> None:
 
 
 def _keep_our_logs(**_: object) -> None:
-    """Connected so that Celery leaves logging alone."""
+    """Keep Celery from configuring logging, as any receiver of this signal does."""

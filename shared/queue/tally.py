@@ -1,21 +1,24 @@
-"""The last unit: which one of a stage, or of a batch, is done when all the others are."""
+"""Detection of the last unit of a stage or a batch."""
 
 from collections.abc import Callable, Iterator
 
-from shared.queue.messages import Kind, Queue
+from shared.queue.messages import Queue, UnitKind
 
 
-def was_last(queue: Queue, run: str, kind: Kind, unit: str, missing: Callable[[], Iterator[str]]) -> bool:
-    """Strikes a unit that is done off the tally; whether all the others are done too.
+def was_last(queue: Queue, run: str, kind: UnitKind, unit: str, missing: Callable[[], Iterator[str]]) -> bool:
+    """Remove a finished unit from the tally; return True if all units are done.
 
     Args:
-        missing: names the units that are not done. It reads the store, and is asked when the tally says that nothing
-            is left, and when the broker has lost the tally.
+        queue: broker with the tally.
+        run: run or batch.
+        kind: kind of the unit.
+        unit: the finished unit.
+        missing: names the missing units by the store; called when the tally is empty or lost.
     """
-    left = queue.strike(run, kind, unit)
-    if left is None:
+    remaining = queue.strike(run, kind, unit)
+    if remaining is None:
         names = list(missing())
         if names:
             queue.begin_tally(run, kind, names)
-            left = queue.strike(run, kind, unit)  # another worker's tally may hold it still
-    return not left and next(missing(), None) is None
+            remaining = queue.strike(run, kind, unit)  # another worker's tally may hold it still
+    return not remaining and next(missing(), None) is None

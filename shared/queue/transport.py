@@ -1,9 +1,10 @@
-"""Celery's transport over Redis, for a broker that answers and takes no writes: out of memory, or a replica.
+"""Celery's Redis transport, hardened for a server that answers but rejects writes.
 
-kombu takes a message from its queue (BRPOP) and notes it as unacknowledged (ZADD, HSET) in two steps. A server that
-refuses the second one has given the message away: it would be lost. And it takes such a server for connected, so that a
-worker would fail and connect again without a pause. Here a message that could not be noted is kept until the next
-connection, which counts as made once the server has taken a write and the message is back in its queue.
+Such a server is out of memory, or a replica. kombu takes a message from its queue (BRPOP) and records it as
+unacknowledged (ZADD, HSET) in two steps: if the server rejects the second, the message is lost. kombu also considers
+such a server connected, so that a worker would fail and reconnect without a pause. Here an unrecorded message is kept
+until the next connection, which is established only once the server has accepted a write and the message is back in
+its queue.
 """
 
 from typing import Any
@@ -27,10 +28,10 @@ class _Channel(redis.Channel):
     QoS = _QoS
 
     def check_writes(self) -> None:
-        """Writes a key, and puts back what was kept.
+        """Write a key and return the kept messages to their queues.
 
         Raises:
-            redis.ResponseError: the server takes no writes.
+            redis.ResponseError: the server rejects writes.
         """
         with self.conn_or_acquire() as client:
             client.set(_PROBE, b"", px=1)
@@ -40,7 +41,7 @@ class _Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """kombu's, with connections to servers that take writes."""
+    """Transport that connects only to servers that accept writes."""
 
     Channel = _Channel
 
@@ -55,5 +56,5 @@ class Transport(redis.Transport):
 
 
 def take_over_redis() -> None:
-    """Has every connection of this process to redis:// and rediss:// made by this transport."""
+    """Use this transport for all redis:// and rediss:// connections of the process."""
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__name__}"))

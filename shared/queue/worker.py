@@ -1,8 +1,8 @@
-"""Run units of work as Celery tasks: the common shell of all workers.
+"""Run units as Celery tasks: the task loop of all workers.
 
-A unit is read from the store, skipped when its output is there and whole, done by its `UnitTask` under a lease, and
-followed by what comes next. Trouble of the surroundings is waited out; what fails by itself is tried
-again with a growing pause, a bounded number of times, and then set aside under `failed/` with its reason.
+A unit is read from the store, skipped if its output is intact, processed by its `UnitTask` under a lease, and followed
+by the next step. After an infrastructure error its message is sent again. A unit that fails by itself is retried with
+a growing pause, a bounded number of times, and then recorded under `failed/` with its reason.
 """
 
 import logging
@@ -22,7 +22,7 @@ from shared.queue.attempts import INFRASTRUCTURE_ERRORS
 from shared.queue.broker import Broker
 from shared.queue.claim import Superseded
 from shared.queue.lease import LeaseHeld, lease
-from shared.queue.messages import Kind, Message, task_name
+from shared.queue.messages import Message, UnitKind, task_name
 from shared.queue.process import WorkerProcess
 from shared.queue.unit_task import U, UnitTask
 from shared.store.interface import ObjectStore
@@ -33,13 +33,13 @@ _log = logging.getLogger("mammostack.worker")
 
 
 class ReasonUnstorable(MammoError):
-    """Stand for an error whose own words can't be stored."""
+    """Substitute for an error whose own message can't be stored."""
 
     code = "reason-unstorable"
 
 
 def register(worker: WorkerProcess, *table: UnitTask[Any]) -> None:
-    """Make a Celery task of each kind of unit."""
+    """Register a Celery task for each kind of unit."""
     for kind in table:
         _register(worker, kind)
 
@@ -54,7 +54,7 @@ def _register(worker: WorkerProcess, kind: UnitTask[U]) -> None:
 
 
 def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Message) -> None:
-    """Handle one delivery: the unit is done, or its message sent again, or the unit given up."""
+    """Handle one delivery: process the unit, send its message again, or give it up."""
     stage = kind.kind
     ids = {"run": message.run, "stage": stage, "unit": message.unit, "task": task.request.id}
     store, broker, began = worker.store, worker.broker, time.monotonic()
@@ -73,12 +73,12 @@ def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Mess
         _log.info("unit interrupted", extra={**ids, "reason": str(interrupted)})
         raise Reject(interrupted, requeue=True) from interrupted
     except StoreMisconfigured as error:
-        # Not this unit's fault, and no other unit would fare better: the worker goes, the message stays.
+        # Not this unit's fault, and every other unit would fail as well: the worker ends, the message stays.
         _log.critical("worker ends: %s", error, extra=ids)
         worker.end()
         raise Reject(error, requeue=True) from error
-    except INFRASTRUCTURE_ERRORS as trouble:
-        _log.warning("unit waits", extra={**ids, "reason": str(trouble)})
+    except INFRASTRUCTURE_ERRORS as error:
+        _log.warning("unit waits", extra={**ids, "reason": str(error)})
         return _send_again(broker, stage, message, tries, _pause(9))
     except Exception as error:  # noqa: BLE001  whatever it is, the unit is tried again or given up
         hopeless = isinstance(error, MammoError) and not error.retryable
@@ -99,7 +99,7 @@ def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Mess
 
 
 def _carry_out(worker: WorkerProcess, kind: UnitTask[U], message: Message) -> str:
-    """Do a unit unless it is done or no longer wanted; returns the outcome, a word for the metrics."""
+    """Process a unit unless it is done or cancelled; return the outcome for the metrics."""
     store, broker = worker.store, worker.broker
     unit = kind.load(store, message)
     if kind.is_cancelled(store, unit):
@@ -113,12 +113,15 @@ def _carry_out(worker: WorkerProcess, kind: UnitTask[U], message: Message) -> st
 
 
 def _give_up(kind: UnitTask[U], store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str | None:
-    """Note why a unit is given up, in fewer words where the error's own can't be stored.
+    """Store the reason why a unit is given up, or a substitute for it.
 
     Returns:
-        A line for the log; None where nothing could be noted, and the unit has to come again.
+        A line for the log; None if nothing could be stored, so that the message has to be sent again.
     """
-    for reason in (error, ReasonUnstorable("it failed every time, and why can't be stored; the worker's log has it")):
+    for reason in (
+        error,
+        ReasonUnstorable("it failed at every attempt, and the reason can't be stored; see the worker's log"),
+    ):
         try:
             return kind.on_failure(store, broker, message, reason)
         except INFRASTRUCTURE_ERRORS:
@@ -130,16 +133,18 @@ def _give_up(kind: UnitTask[U], store: ObjectStore, broker: Broker, message: Mes
 
 @contextmanager
 def _holding(worker: WorkerProcess, name: str, is_cancelled: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
-    """Make the block the one owner of a unit.
+    """Hold the lease of a unit for the duration of the block.
 
-    Yields a function that is true once the block should stop: the worker is to end, the unit was cancelled, or another
+    Yields a function that returns True once the block should stop: the worker ends, the unit was cancelled, or another
     worker has taken it over.
 
     Args:
-        is_cancelled: asked with every beat of the lease; may raise MammoError.
+        worker: process that holds the lease.
+        name: name of the lease.
+        is_cancelled: called at every beat of the lease; may raise MammoError.
 
     Raises:
-        LeaseHeld: another worker has the unit.
+        LeaseHeld: another worker processes the unit.
     """
     cancelled = threading.Event()
 
@@ -148,13 +153,13 @@ def _holding(worker: WorkerProcess, name: str, is_cancelled: Callable[[], bool])
             if is_cancelled():
                 cancelled.set()
 
-    # it runs out before the message of a dead owner is delivered again
+    # it expires before the message of a dead owner is delivered again
     lease_s = 0.75 * worker.settings.broker.visibility_timeout_s
     with lease(worker.broker.client, name, lease_s, look_for_cancellation) as held:
         yield lambda: worker.shutting_down.is_set() or cancelled.is_set() or held.lost
 
 
-def _send_again(broker: Broker, kind: Kind, message: Message, tries: int, in_s: float) -> None:
+def _send_again(broker: Broker, kind: UnitKind, message: Message, tries: int, in_s: float) -> None:
     try:
         broker.send_again(kind, message, tries=tries, in_s=in_s)
     except QueueUnavailable as error:
@@ -163,10 +168,10 @@ def _send_again(broker: Broker, kind: Kind, message: Message, tries: int, in_s: 
 
 
 def _pause(tries: int) -> float:
-    """Return the seconds before the next try: 1, 2, 4, ..., half of it by chance.
+    """Return the seconds before the next attempt: 1, 2, 4, ..., half of them random.
 
-    Chance spreads the workers out. It is never as long as the visibility time-out, or the waiting message would be
-    delivered once more.
+    Randomness spreads the workers. The pause stays below the visibility time-out, because the waiting message would be
+    delivered twice otherwise.
     """
     longest = min(_LONGEST_PAUSE_S, 2.0**tries)
     return longest / 2 + random.uniform(0, longest / 2)  # noqa: S311  no secret

@@ -1,1 +1,1 @@
-"""Runs: their plan, the whole flow of their stages (`pipeline`), and how each unit is done (`tasks`, `shards`)."""
+"""Runs: their plan, the flow of their stages (`pipeline`), and their units (`tasks`, `shards`)."""

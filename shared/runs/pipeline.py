@@ -1,8 +1,8 @@
-"""The whole flow of a run, in one readable place: augment -> segment -> train -> evaluate -> publish -> promote.
+"""The flow of a run: augment -> segment -> train -> evaluate -> publish -> promote.
 
-The store is the only truth. A unit of work is done when its object is there; a stage is complete when all its units
-are; whoever sees that first, by a conditional write, enqueues the next stage. So messages may be lost or delivered
-twice, and `resume` finishes any run by enqueuing what is missing.
+The store is the only truth. A unit is done when its object exists; a stage is complete when all its units are. The
+first worker that sees it, by a conditional write, enqueues the next stage. So messages may be lost or delivered twice,
+and `resume` finishes any run by enqueuing its missing units.
 """
 
 import secrets
@@ -11,7 +11,7 @@ from itertools import islice
 
 from shared.domain.films import SetAside, Shard
 from shared.domain.records import Record
-from shared.errors import ObjectNotFound, PreconditionFailed, QueueUnavailable
+from shared.errors import ObjectNotFound, ObjectUnreadable, PreconditionFailed, QueueUnavailable
 from shared.queue.attempts import code_of, text_of
 from shared.queue.clock import now
 from shared.queue.messages import STAGES, Queue, Stage
@@ -20,13 +20,14 @@ from shared.runs.plan import SHARDED, Plan, Unit, check_plan, read_plan
 from shared.runs.shards import images_are_intact
 from shared.runs.sources import check_same_films, check_trained_images, stale_units
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 _COMPARED_AT_ONCE = 256
 
 
 class Failure(Record):
-    """Why a unit of work was given up, or a film of it set aside; kept under `failed/` until it is tried again."""
+    """A unit that was given up, or a film that was set aside, stored under `failed/`."""
 
     stage: Stage
     unit: str
@@ -37,8 +38,10 @@ class Failure(Record):
 
 
 class StageMarker(Record):
-    """The end of a stage: which unit was the last one, and whether the next stage is enqueued. The token makes every
-    marker different, so that a writer whose answer was lost can tell its own from another's."""
+    """The end of a stage: its last unit, and True in `enqueued` once the next stage is enqueued.
+
+    The random token makes every marker different, so that a writer whose response was lost recognises its own.
+    """
 
     unit: str
     token: str
@@ -47,13 +50,13 @@ class StageMarker(Record):
 
 
 def start(store: ObjectStore, queue: Queue, plan: Plan) -> None:
-    """Writes the plan and enqueues the first unfinished stage.
+    """Store the plan and enqueue the first unfinished stage.
 
     Raises:
-        PlanError: the plan can't be carried out.
-        FilmsChanged: other films were ingested since it was made.
-        PreconditionFailed: there is a run of this name already.
-        QueueUnavailable: the broker is away; the plan is kept, and the run can be resumed.
+        PlanError: the plan is invalid.
+        FilmsChanged: other films were ingested since the plan was made.
+        PreconditionFailed: a run of this name exists.
+        QueueUnavailable: the broker is unavailable; the plan is stored, and the run can be resumed.
     """
     check_plan(plan)
     check_same_films(store, plan)
@@ -61,11 +64,11 @@ def start(store: ObjectStore, queue: Queue, plan: Plan) -> None:
     try:
         _enqueue_from(store, queue, plan, STAGES[0])
     except QueueUnavailable as error:
-        raise QueueUnavailable(f"{error}, then `mammo resume {plan.run}`; its plan is kept") from error
+        raise QueueUnavailable(f"{error}, then `mammo resume {plan.run}`; its plan is stored") from error
 
 
 def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: str) -> None:
-    """Called when `unit` is done: if it was the last one, and nobody was faster, the next stage begins."""
+    """Enqueue the next stage if `unit` was the last missing unit of its stage."""
     if not was_last(queue, plan.run, stage, unit, lambda: (other.name for other in missing_units(store, plan, stage))):
         return
     following = STAGES.index(stage) + 1
@@ -77,36 +80,46 @@ def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: st
 
 
 def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> StageMarker | None:
-    """Makes `unit` the one that ends the stage; None when another one does, or has. A unit whose worker died before
-    the next stage was enqueued comes again, and finds its own marker."""
+    """Make `unit` the one that ends the stage; return None if another unit does.
+
+    A unit whose worker died before the next stage was enqueued is delivered again and finds its own marker.
+    """
     key, marker = layout.stage_marker(plan.run, stage), StageMarker(unit=unit, token=secrets.token_hex(8), when=now())
     try:
         store.put(key, marker.model_dump_json().encode(), if_absent=True)
     except PreconditionFailed:
-        found = StageMarker.model_validate_json(store.get(key))
-        return found if found.unit == unit and not found.enqueued else None
+        try:
+            stored = read_document(store, key, StageMarker)
+        except ObjectUnreadable:  # the next stage may be enqueued twice then, which does no harm
+            store.put(key, marker.model_dump_json().encode())
+            return marker
+        return stored if stored.unit == unit and not stored.enqueued else None
     return marker
 
 
 def _enqueue_from(store: ObjectStore, queue: Queue, plan: Plan, first: Stage) -> int:
-    """Enqueues the missing units of the first incomplete stage from `first` on; returns how many."""
+    """Enqueue the missing units of the first incomplete stage from `first` on; return their number."""
     for place in range(STAGES.index(first), len(STAGES)):
         stage = STAGES[place]
         if missing := [unit.name for unit in missing_units(store, plan, stage)]:
             for unended in STAGES[place:]:
                 store.delete(layout.stage_marker(plan.run, unended))
-            if queue.enqueue(plan.run, stage, missing) == 0:  # done already: the workers were faster
+            if queue.enqueue(plan.run, stage, missing) == 0:  # the workers have finished them meanwhile
                 advance(store, queue, plan, stage, missing[-1])
             return len(missing)
     return 0
 
 
 def resume(store: ObjectStore, queue: Queue, run: str, *, verify: bool = False) -> int:
-    """Enqueues the missing units of the run's first incomplete stage; returns how many. A unit that was given up is
-    missing; a film that was set aside is not (see `retry`). A cancelled run is taken up again.
+    """Enqueue the missing units of the run's first incomplete stage; return their number.
+
+    Units that were given up are missing; films that were set aside are not, see `retry`. A cancelled run continues.
 
     Args:
-        verify: read every image of the run first; shards with a damaged or missing one are made again.
+        store: store of the run.
+        queue: broker to enqueue to.
+        run: name of the run.
+        verify: read every image first, and recreate shards with a damaged or missing one.
 
     Raises:
         RunNotFound: there is no such run.
@@ -128,9 +141,12 @@ def resume(store: ObjectStore, queue: Queue, run: str, *, verify: bool = False) 
 
 
 def retry(store: ObjectStore, queue: Queue, run: str) -> int:
-    """Tries the films again that were set aside, after whatever was wrong was mended, and resumes the run.
+    """Retry films that were set aside, and resume the run.
 
-    Returns how many units are enqueued. The other films of their shards are made again with them, to the same bytes.
+    The other films of their shards are recreated with them, to the same bytes.
+
+    Returns:
+        Number of enqueued units.
 
     Raises:
         RunNotFound: there is no such run.
@@ -149,7 +165,7 @@ def retry(store: ObjectStore, queue: Queue, run: str) -> int:
 
 
 def cancel(store: ObjectStore, run: str) -> None:
-    """Stops a run: what is at work ends at its next opportunity, what is queued is not begun. What is done stays.
+    """Cancel a run: units in progress stop soon, queued ones do not start, results stay.
 
     Raises:
         RunNotFound: there is no such run.
@@ -159,6 +175,7 @@ def cancel(store: ObjectStore, run: str) -> None:
 
 
 def is_cancelled(store: ObjectStore, run: str) -> bool:
+    """Return True if the run was cancelled and not resumed."""
     return store.exists(layout.cancelled(run))
 
 
@@ -166,23 +183,23 @@ def _damaged(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
     """Yield the finished shards with an image that is damaged or missing, and those of another source."""
     for unit in plan.units(stage):
         try:
-            if not images_are_intact(store, Shard.model_validate_json(store.get(unit.done_key))):
+            if not images_are_intact(store, read_document(store, unit.done_key, Shard)):
                 yield unit
-        except ValueError:
+        except ObjectUnreadable:
             yield unit
         except ObjectNotFound:
             continue
 
 
 def give_up(store: ObjectStore, run: str, stage: Stage, unit: str, error: Exception) -> Failure:
-    """Gives a unit up, with its reason, where `status` shows it."""
+    """Store the reason why a unit is given up."""
     failure = Failure(stage=stage, unit=unit, code=code_of(error), message=text_of(error), when=now())
     store.put(layout.failure(run, stage, unit), failure.model_dump_json(indent=1).encode())
     return failure
 
 
 def set_aside(store: ObjectStore, plan: Plan, unit: str, films: Iterable[SetAside]) -> None:
-    """Notes, for this run, the films of a shard that were set aside in this run or in another one of its recipe."""
+    """Store the reasons why films of a shard were set aside."""
     for film in films:
         failure = Failure(
             stage=film.stage, unit=unit, film=film.film, code=film.code, message=film.message, when=now()
@@ -191,11 +208,24 @@ def set_aside(store: ObjectStore, plan: Plan, unit: str, films: Iterable[SetAsid
 
 
 def failures(store: ObjectStore, run: str) -> list[Failure]:
-    return [Failure.model_validate_json(store.get(key)) for key in store.list(layout.failures(run))]
+    """Read the failures of a run: units and films."""
+    return [_read_failure(store, run, key) for key in store.list(layout.failures(run))]
+
+
+def _read_failure(store: ObjectStore, run: str, key: str) -> Failure:
+    """Read why a unit or a film failed; its key replaces a reason that can't be read."""
+    try:
+        return read_document(store, key, Failure)
+    except ObjectUnreadable as error:
+        stage, _, name = key.removeprefix(layout.failures(run)).removesuffix(".json").partition("/")
+        known = next((known for known in STAGES if known == stage), None)
+        if known is None:
+            raise
+        return Failure(stage=known, unit=name, code=error.code, message=str(error), when="")
 
 
 def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
-    """The units of a stage that are not done, in the order of their keys. What is done is listed once.
+    """Yield the missing units of a stage in the order of their keys, by one listing of the store.
 
     What was made from something else than what is there now is not done.
     """
@@ -221,6 +251,6 @@ def _with_presence(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[tup
 
 
 def list_runs(store: ObjectStore) -> list[str]:
-    """Names of all runs, the oldest first (a run's name begins with its time)."""
+    """List all runs, the oldest first; a run's name begins with its time."""
     suffix = "/plan.json"
     return [key.split("/")[1] for key in store.list(layout.runs()) if key.endswith(suffix)]

@@ -1,4 +1,4 @@
-"""The plan of a run: all that decides its outcome, written to `runs/<run>/plan.json` before anything is enqueued."""
+"""The plan of a run: everything that determines its results, stored in `runs/<run>/plan.json`."""
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,18 +17,19 @@ from shared.modelling.profiles import Profile
 from shared.modelling.recipes import AugmentationRecipe, Protocol, TrainingRecipe
 from shared.queue.messages import Stage
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.ingest import shard_names
 from shared.store.interface import ObjectStore
 
 SHARDED: tuple[Stage, ...] = ("augment", "segment")
-"""Stages whose units are shards of films; the units of the others are long jobs."""
+"""Stages whose units are shards of films; the units of other stages are long jobs."""
 
 SCRATCH = "scratch"
 TORCHVISION = "torchvision"
 
 
 class Unit(NamedTuple):
-    """One piece of work of a stage. It is done when the object `done_key` is there."""
+    """A unit of a stage, done once the object `done_key` exists."""
 
     stage: Stage
     name: str
@@ -36,11 +37,13 @@ class Unit(NamedTuple):
 
 
 class Plan(Record):
-    """One run. `weights` says where each network starts: 'scratch', 'torchvision', or a key in the store.
+    """Plan of one run.
 
-    The patients are divided into `folds` parts `repeats` times, each time otherwise; the jobs of all divisions are
-    numbered through. What `promote` names goes into production unless it is worse than what is there, or
-    `only_if_better`.
+    Attributes:
+        weights: initial weights by network: 'scratch', 'torchvision', or a key in the store.
+        repeats: number of different divisions of the patients into `folds`; their jobs are numbered consecutively.
+        promote: networks to put into production, unless they are worse than the model in production.
+        only_if_better: promote only networks that are better than the model in production.
     """
 
     run: str
@@ -64,10 +67,11 @@ class Plan(Record):
 
     @property
     def networks(self) -> tuple[Network, ...]:
+        """Networks that the run trains."""
         return tuple(self.training)
 
     def names(self, stage: Stage) -> Iterator[str]:
-        """The names of all units of a stage, in order; none where the stage has nothing to do in this run."""
+        """Yield the names of all units of a stage, in order."""
         match stage:
             case "augment" | "segment":
                 yield from shard_names(self.films, self.shard_films)
@@ -85,14 +89,19 @@ class Plan(Record):
                 yield from self.promote
 
     def units(self, stage: Stage) -> Iterator[Unit]:
+        """Yield all units of a stage, in order."""
         return (Unit(stage, name, self.done_key(stage, name)) for name in self.names(stage))
 
     def count(self, stage: Stage) -> int:
-        """How many units a stage has."""
+        """Return the number of units of a stage."""
         return sum(1 for _ in self.names(stage))
 
     def find(self, stage: Stage, name: str) -> Unit:
-        """Raises PlanError when the stage has no such unit."""
+        """Return a unit by its name.
+
+        Raises:
+            PlanError: the stage has no such unit.
+        """
         if stage in SHARDED:
             known = len(name) == 6 and name.isdecimal() and int(name) * self.shard_films < self.films
         else:
@@ -102,6 +111,7 @@ class Plan(Record):
         return Unit(stage, name, self.done_key(stage, name))
 
     def done_key(self, stage: Stage, name: str) -> str:
+        """Return the key of the object that marks a unit as done."""
         match stage:
             case "augment":
                 return layout.augmented_manifest(self.dataset, self.augmentation.id, name)
@@ -117,7 +127,7 @@ class Plan(Record):
                 return layout.promoted_mark(self.run, name)
 
     def done_prefix(self, stage: Stage) -> str:
-        """The prefix below which the `done_key`s of all units of a stage are."""
+        """Return the common prefix of the `done_key`s of a stage."""
         match stage:
             case "augment":
                 return layout.augmented_manifests(self.dataset, self.augmentation.id)
@@ -134,27 +144,37 @@ class Plan(Record):
 
 
 def read_plan(store: ObjectStore, run: str) -> Plan:
-    """Raises RunNotFound."""
+    """Read the plan of a run.
+
+    Raises:
+        RunNotFound: there is no such run.
+        ObjectUnreadable: the plan is damaged.
+        ObjectOfLaterRelease: only a later release can read it.
+    """
     try:
-        return Plan.model_validate_json(store.get(layout.run_plan(layout.check_name("run", run))))
+        return read_document(store, layout.run_plan(layout.check_name("run", run)), Plan)
     except ObjectNotFound:
         raise RunNotFound(f"there is no run '{run}'; `mammo status` lists the runs") from None
 
 
 def check_plan(plan: Plan) -> None:
-    """Raises PlanError for what no worker could carry out."""
+    """Check that workers can carry out the plan.
+
+    Raises:
+        PlanError: an option is impossible; the message names it.
+    """
     if not plan.training:
         raise PlanError(f"the run trains no network; name one of {', '.join(NETWORK_TABLE)}")
     if not plan.protocols:
         raise PlanError("the run has no protocol; name patient, paper, or both")
     circles = {name for name, recipe in plan.training.items() if recipe.lesion_weight}
     if unplaced := [name for name in plan.training if name in circles and not NETWORK_TABLE[name].explainable]:
-        raise PlanError(f"{', '.join(unplaced)} can't learn from lesions' circles; set its lesion_weight to 0")
+        raise PlanError(f"{', '.join(unplaced)} can't be trained on lesions' circles; set its lesion_weight to 0")
     staged = ", ".join(record.label for record in NETWORK_TABLE.values() if record.staged)
     for choice, usual in (("last_stage", "layer4"), ("strided", "3x3")):
         chosen = [name for name, recipe in plan.training.items() if getattr(recipe, choice) != usual]
         if others := [name for name in chosen if not NETWORK_TABLE[name].staged]:
-            raise PlanError(f"{', '.join(others)} has no {choice} to choose, {staged} alone has; leave it out")
+            raise PlanError(f"{', '.join(others)} has no {choice} to choose, only {staged} has; omit it")
     if untrained := set(plan.promote) - set(plan.networks):
         raise PlanError(f"{', '.join(sorted(untrained))} can't be promoted: this run does not train it")
     if plan.promote and "patient" not in plan.protocols:
@@ -163,9 +183,9 @@ def check_plan(plan: Plan) -> None:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a new run does beyond its data set and profile.
+    """Options of a new run beyond data set and profile.
 
-    `weights` says where training starts, for the networks that are not to be trained from scratch.
+    `weights` names the initial weights of the networks that are not trained from scratch.
     """
 
     networks: Sequence[Network]
@@ -177,7 +197,7 @@ class RunOptions:
 
 
 def make_plan(dataset: Dataset, profile: Profile, choices: RunOptions) -> Plan:
-    """Plan a new run over an ingested data set; its name is the time with a few random digits.
+    """Plan a new run on an ingested data set; its name is the time with a few random digits.
 
     Raises:
         PlanError: there are too few patients for the profile's folds.

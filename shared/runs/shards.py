@@ -1,16 +1,17 @@
-"""A shard of films, done film by film: one that can't be processed is set aside after some tries, the others go on."""
+"""Processing of a shard, film by film; a film that fails repeatedly is set aside."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic
 
+from shared.digests import sha256_hex
 from shared.domain.films import SetAside, Shard, Variant
-from shared.errors import ObjectNotFound
+from shared.errors import ObjectNotFound, ObjectUnreadable
 from shared.queue.attempts import AttemptCounter, GivenUp, T, attempt, code_of, text_of
 from shared.queue.messages import Stage
 from shared.runs.plan import Plan
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess, PrefetchingStore
 
@@ -19,7 +20,7 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class ShardInput(Generic[T]):
-    """What a shard is made from: something for each film, the digest of it all, and what was set aside before."""
+    """Input of a shard: one item per film, their digest, and films that were set aside earlier."""
 
     films: Mapping[str, T]
     sha256: str
@@ -28,76 +29,82 @@ class ShardInput(Generic[T]):
 
 @dataclass(frozen=True)
 class ShardStage(Generic[T]):
-    """How one stage does a shard: its source, the recipe's id, the work on one film, which stores its images, and the
-    keys of what that work will read."""
+    """Definition of a stage that processes shards.
+
+    Attributes:
+        recipe: returns the id of the stage's recipe.
+        read_input: reads the input of a shard.
+        process: processes one film and stores its images.
+        reads: returns the keys that `process` will read, for prefetching.
+    """
 
     stage: Stage
     recipe: Callable[[Plan], str]
-    read_source: Callable[[ObjectStore, Plan, str], ShardInput[T]]
-    work: Callable[[ObjectAccess, Plan, T], list[Variant]]
+    read_input: Callable[[ObjectStore, Plan, str], ShardInput[T]]
+    process: Callable[[ObjectAccess, Plan, T], list[Variant]]
     reads: Callable[[Plan, T], Iterable[str]] = lambda _plan, _film: ()
 
 
-def do_shard(
-    way: ShardStage[T], store: ObjectStore, plan: Plan, shard: str, tries: AttemptCounter, max_tries: int
+def process_shard(
+    stage: ShardStage[T], store: ObjectStore, plan: Plan, shard: str, tries: AttemptCounter, max_tries: int
 ) -> tuple[SetAside, ...]:
-    """Does all films of a shard and stores its manifest last; returns the films that were set aside in this stage."""
-    source = way.read_source(store, plan, shard)
+    """Process all films of a shard and store its manifest last; return the films set aside."""
+    shard_input = stage.read_input(store, plan, shard)
     variants: list[Variant] = []
     aside: list[SetAside] = []
-    films = tuple(source.films.items())
+    films = tuple(shard_input.films.items())
     with PrefetchingStore(store) as files:
-        for number, (film, what) in enumerate(films):
-            for _, soon in films[number : number + 2]:
-                files.expect(way.reads(plan, soon))
-            done = _do_film(way, files, plan, film, what, tries, max_tries)
-            if isinstance(done, SetAside):
-                aside.append(done)
+        for number, (film, item) in enumerate(films):
+            for _, upcoming in films[number : number + 2]:
+                files.expect(stage.reads(plan, upcoming))
+            result = _process_film(stage, files, plan, film, item, tries, max_tries)
+            if isinstance(result, SetAside):
+                aside.append(result)
             else:
-                variants += done
+                variants += result
     manifest = Shard(
         dataset=plan.dataset,
-        recipe=way.recipe(plan),
+        recipe=stage.recipe(plan),
         shard=shard,
-        source_sha256=source.sha256,
+        source_sha256=shard_input.sha256,
         variants=tuple(variants),
-        set_aside=(*source.set_aside, *aside),
+        set_aside=(*shard_input.set_aside, *aside),
     )
-    store.put(plan.done_key(way.stage, shard), manifest.model_dump_json().encode())
+    store.put(plan.done_key(stage.stage, shard), manifest.model_dump_json().encode())
     return tuple(aside)
 
 
-def _do_film(
-    way: ShardStage[T], files: ObjectAccess, plan: Plan, film: str, what: T, tries: AttemptCounter, max_tries: int
+def _process_film(
+    stage: ShardStage[T], files: ObjectAccess, plan: Plan, film: str, item: T, tries: AttemptCounter, max_tries: int
 ) -> list[Variant] | SetAside:
-    done = attempt(tries, plan.run, way.stage, film, max_tries, lambda: way.work(files, plan, what))
-    if isinstance(done, GivenUp):
-        reason = done.reason
-        return SetAside(film=film, stage=way.stage, code=code_of(reason), message=text_of(reason), tries=max_tries)
-    return done
+    result = attempt(tries, plan.run, stage.stage, film, max_tries, lambda: stage.process(files, plan, item))
+    if isinstance(result, GivenUp):
+        reason = result.reason
+        return SetAside(film=film, stage=stage.stage, code=code_of(reason), message=text_of(reason), tries=max_tries)
+    return result
 
 
-def is_intact(way: ShardStage[T], store: ObjectStore, plan: Plan, shard: str) -> bool:
-    """Whether a finished shard was made from what is there today, and every image has the checksum of its manifest."""
+def is_intact(stage: ShardStage[T], store: ObjectStore, plan: Plan, shard: str) -> bool:
+    """Return True if a shard was made from its current input and its images are intact."""
     try:
-        manifest = Shard.model_validate_json(store.get(plan.done_key(way.stage, shard)))
-        return manifest.source_sha256 == way.read_source(store, plan, shard).sha256 and images_are_intact(
+        manifest = read_document(store, plan.done_key(stage.stage, shard), Shard)
+        return manifest.source_sha256 == stage.read_input(store, plan, shard).sha256 and images_are_intact(
             store, manifest
         )
-    except (ObjectNotFound, ValueError):
+    except (ObjectNotFound, ObjectUnreadable):
         return False
 
 
 def images_are_intact(store: ObjectStore, manifest: Shard) -> bool:
-    """Whether every image that the manifest names is there with its checksum."""
-    wanted = [(variant.key, variant.sha256) for variant in manifest.variants]
-    wanted += [(v.mask_key, v.mask_sha256) for v in manifest.variants if v.mask_key and v.mask_sha256]
+    """Return True if every image of the manifest exists with its checksum."""
+    images = [(variant.key, variant.sha256) for variant in manifest.variants]
+    images += [(v.mask_key, v.mask_sha256) for v in manifest.variants if v.mask_key and v.mask_sha256]
 
     def matches(image: tuple[str, str]) -> bool:
         try:
-            return hashlib.sha256(store.get(image[0])).hexdigest() == image[1]
+            return sha256_hex(store.get(image[0])) == image[1]
         except ObjectNotFound:
             return False
 
     with ThreadPoolExecutor(_READERS) as readers:
-        return all(readers.map(matches, wanted))
+        return all(readers.map(matches, images))

@@ -9,11 +9,13 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Shard
-from shared.errors import ObjectNotFound, PlanError
+from shared.errors import ObjectNotFound, ObjectUnreadable, PlanError
 from shared.queue.messages import Stage
 from shared.runs.plan import SHARDED, Plan, Unit
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.ingest import read_dataset, shard_key
 from shared.store.interface import ObjectStore
 
@@ -70,8 +72,11 @@ def stale_units(store: ObjectStore, plan: Plan, stage: Stage, units: list[Unit])
     """Yield those of a stage's finished units that were made from something else than what is there now.
 
     Units whose source is gone can't be compared, nor made again, and count as done. A training job has no other source
-    than its run's images, on which all jobs of a run are trained; see `check_trained_images`.
+    than its run's images, on which all jobs of a run are trained; see `check_trained_images`. Results that can't be
+    read are stale.
     """
+    if stage == "train":
+        yield from (unit for unit in units if not _is_json_object(store, unit.done_key))
     if stage == "evaluate":
         yield from (unit for unit in units if _is_stale_report(store, plan, unit))
     if stage not in SHARDED or not units:
@@ -88,12 +93,12 @@ def stale_units(store: ObjectStore, plan: Plan, stage: Stage, units: list[Unit])
 def is_stale(store: ObjectStore, source: str | None, done: str) -> bool:
     """Return whether a finished shard was made from another document than the one under the key `source`."""
     try:
-        digest = hashlib.sha256(store.get(source)).hexdigest() if source else None
+        digest = sha256_hex(store.get(source)) if source else None
     except ObjectNotFound:
         return False
     try:
-        return digest is not None and Shard.model_validate_json(store.get(done)).source_sha256 != digest
-    except (ObjectNotFound, ValueError):
+        return digest is not None and read_document(store, done, Shard).source_sha256 != digest
+    except (ObjectNotFound, ObjectUnreadable):
         return True
 
 
@@ -133,15 +138,22 @@ def results_document(store: ObjectStore, plan: Plan) -> bytes:
     Raises:
         ObjectNotFound: a result is missing.
     """
-    digests = {unit.name: hashlib.sha256(store.get(unit.done_key)).hexdigest() for unit in plan.units("train")}
+    digests = {unit.name: sha256_hex(store.get(unit.done_key)) for unit in plan.units("train")}
     return json.dumps(digests, indent=1).encode()
+
+
+def _is_json_object(store: ObjectStore, key: str) -> bool:
+    try:
+        return isinstance(json.loads(store.get(key)), dict)
+    except (ObjectNotFound, ValueError):
+        return False
 
 
 def _is_stale_report(store: ObjectStore, plan: Plan, unit: Unit) -> bool:
     """Return whether a report was made from other results; reports of before 0.2 do not tell."""
     try:
         made_from = json.loads(store.get(unit.done_key)).get(RESULTS)
-        return made_from is not None and made_from != hashlib.sha256(results_document(store, plan)).hexdigest()
+        return made_from is not None and made_from != sha256_hex(results_document(store, plan))
     except ObjectNotFound:
         return False
     except (ValueError, AttributeError):

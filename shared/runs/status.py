@@ -1,4 +1,4 @@
-"""Where a run stands: what is done and how fast, from the store; what waits and what is in hand, from the broker."""
+"""Status of a run: progress and rate from the store, waiting messages from the broker."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +8,14 @@ from typing import Literal
 
 from shared.domain.films import Dataset
 from shared.domain.records import Record
-from shared.errors import ObjectNotFound, QueueUnavailable
+from shared.errors import ObjectNotFound, ObjectUnreadable, QueueUnavailable
 from shared.modelling.network_table import as_network
 from shared.queue.messages import STAGES, Queue, QueueDepth, Stage
 from shared.runs.pipeline import Failure, failures, is_cancelled
 from shared.runs.plan import SHARDED, Plan, read_plan
 from shared.runs.sources import READERS, films_changed, is_stale, source_key, stored_dataset
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 _RATE_WINDOW_S = 60.0
@@ -22,7 +23,7 @@ State = Literal["running", "failed", "cancelled", "finished"]
 
 
 class JobProgress(Record):
-    """How far a training job is; written by the job after every epoch."""
+    """Progress of a training job, written after every epoch."""
 
     epoch: int
     epochs: int
@@ -33,11 +34,12 @@ class JobProgress(Record):
 
 
 class StageStatus(Record):
-    """Units and, where a unit is a shard of films, films of one stage. A film that was set aside is missing from the
-    later stages too.
+    """Status of a stage in units and, if a unit is a shard, in films.
 
-    `rate` is in films or epochs a second, over the last minute; None where nothing was done in it. `left_s` is what
-    is left at that rate.
+    Attributes:
+        set_aside: films set aside in this stage or before.
+        rate: films or epochs per second over the last minute; None if none was finished.
+        left_s: remaining seconds at that rate.
     """
 
     stage: Stage
@@ -52,9 +54,14 @@ class StageStatus(Record):
 
 
 class RunStatus(Record):
-    """A run as the store and the broker tell it. `jobs` holds the training jobs that have begun and are not done,
-    `finished_jobs` the names of those that are; `queue` is None where the broker was not asked or does not answer.
-    `films_changed`: the data set holds other films by now, so the run can't go on."""
+    """Status of a run.
+
+    Attributes:
+        jobs: progress of the unfinished training jobs, by name.
+        finished_jobs: names of the finished training jobs.
+        queue: waiting messages; None if the broker was not asked or does not answer.
+        films_changed: the data set holds other films now, so that the run can't continue.
+    """
 
     run: str
     dataset: str
@@ -69,18 +76,22 @@ class RunStatus(Record):
 
     @property
     def current(self) -> StageStatus | None:
-        """The first stage that is not complete; None when all are."""
+        """The first incomplete stage; None if all are complete."""
         return next((stage for stage in self.stages if stage.done < stage.units), None)
 
     @property
     def stands_still(self) -> bool:
-        """Whether all that is left of the current stage was given up."""
+        """True if all missing units of the current stage were given up."""
         current = self.current
         return current is not None and current.failed > 0 and current.done + current.failed >= current.units
 
 
 def read_status(store: ObjectStore, run: str, queue: Queue | None = None) -> RunStatus:
-    """Where a run stands. Lists every stage of the run once. Raises RunNotFound."""
+    """Read the status of a run; lists every stage once.
+
+    Raises:
+        RunNotFound: there is no such run.
+    """
     plan = read_plan(store, run)
     failed = tuple(failures(store, run))
     stages, jobs, finished_jobs = [], {}, frozenset[str]()
@@ -111,7 +122,7 @@ def read_status(store: ObjectStore, run: str, queue: Queue | None = None) -> Run
 
 
 def _done(store: ObjectStore, plan: Plan, stage: Stage, dataset: Dataset | None) -> tuple[list[str], float | None]:
-    """The names of the units that are done, and how many were done a second in the last minute."""
+    """Return the names of the finished units, and units per second over the last minute."""
     names = {unit.done_key: unit.name for unit in plan.units(stage)}
     if not names:
         return [], None
@@ -174,16 +185,16 @@ def _long(plan: Plan, stage: Stage, done: int) -> StageStatus:
 
 
 def _with_epochs(plan: Plan, stage: StageStatus, jobs: dict[str, JobProgress], finished: frozenset[str]) -> StageStatus:
-    """Epochs a second of all jobs at work, and the time that the epochs of all jobs take at that rate."""
+    """Add the epochs per second of all running jobs, and the remaining time at that rate."""
     rate = sum(1 / job.seconds_per_epoch for job in jobs.values() if job.seconds_per_epoch)
     if not rate:
         return stage
-    left = sum(
+    remaining = sum(
         plan.training[as_network(name.partition("/")[0])].epochs - (jobs[name].epoch if name in jobs else 0)
         for name in plan.names("train")
         if name not in finished
     )
-    return stage.model_copy(update={"rate": rate, "left_s": left / rate})
+    return stage.model_copy(update={"rate": rate, "left_s": remaining / rate})
 
 
 def _jobs(store: ObjectStore, plan: Plan, finished: frozenset[str]) -> dict[str, JobProgress]:
@@ -192,10 +203,9 @@ def _jobs(store: ObjectStore, plan: Plan, finished: frozenset[str]) -> dict[str,
         if name in finished:
             continue
         try:
-            document = store.get(layout.fold_file(plan.run, name, "progress.json"))
-        except ObjectNotFound:
+            jobs[name] = read_document(store, layout.fold_file(plan.run, name, "progress.json"), JobProgress)
+        except (ObjectNotFound, ObjectUnreadable):
             continue
-        jobs[name] = JobProgress.model_validate_json(document)
     return jobs
 
 

@@ -13,7 +13,7 @@ from shared.queue.messages import Message, Stage
 from shared.queue.unit_task import UnitTask
 from shared.runs import pipeline
 from shared.runs.plan import Plan, Unit, read_plan
-from shared.runs.shards import ShardStage, do_shard, is_intact
+from shared.runs.shards import ShardStage, is_intact, process_shard
 from shared.runs.sources import check_same_films, stale_units
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -31,8 +31,10 @@ class PlannedUnit(NamedTuple):
 class ClaimedJob:
     """A long job that this worker owns.
 
-    `store` refuses writes once another worker has taken over. `stopping` returns true when the worker is to end, the
-    run was cancelled or the lease is lost: the job keeps what it has and raises an error that may be retried.
+    Attributes:
+        store: refuses writes once another worker has taken over.
+        stopping: returns True when the worker ends, the run was cancelled or the lease is lost; the job then stores its
+            progress and raises a retryable error.
     """
 
     store: FencedStore
@@ -42,7 +44,7 @@ class ClaimedJob:
 
 
 class StageTask(UnitTask[PlannedUnit]):
-    """Do the units of one stage of a run; the stage is told complete by `pipeline.advance`."""
+    """Units of one stage of a run."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
@@ -67,42 +69,44 @@ class StageTask(UnitTask[PlannedUnit]):
 
 
 class ShardTask(StageTask):
-    """Do the shards of a stage film by film; films that fail every time are set aside.
+    """Shards of a stage, processed film by film; films that fail repeatedly are set aside.
 
     Args:
-        retries: of a film that fails.
+        stage: definition of the stage.
+        retries: number of retries of a film that fails.
     """
 
-    def __init__(self, way: ShardStage[Any], retries: int) -> None:
-        super().__init__(way.stage)
+    def __init__(self, stage: ShardStage[Any], retries: int) -> None:
+        super().__init__(stage.stage)
         self._retries = retries
-        self._way = replace(way, work=self._work_and_count)
-        self._work = way.work
-        metrics.FILMS.labels(way.stage)
-        metrics.FILMS_SET_ASIDE.labels(way.stage)
+        self._shard_stage = replace(stage, process=self._process_and_count)
+        self._process = stage.process
+        metrics.FILMS.labels(stage.stage)
+        metrics.FILMS_SET_ASIDE.labels(stage.stage)
 
     def is_done(self, store: ObjectStore, unit: PlannedUnit) -> bool:
-        return super().is_done(store, unit) and is_intact(self._way, store, unit.plan, unit.unit.name)
+        return super().is_done(store, unit) and is_intact(self._shard_stage, store, unit.plan, unit.unit.name)
 
     def execute(self, store: ObjectStore, broker: Broker, unit: PlannedUnit, _stopping: Callable[[], bool]) -> None:
         plan, shard = unit.plan, unit.unit.name
-        aside = do_shard(self._way, store, plan, shard, broker, self._retries + 1)
+        aside = process_shard(self._shard_stage, store, plan, shard, broker, self._retries + 1)
         pipeline.set_aside(store, plan, shard, aside)
         metrics.FILMS_SET_ASIDE.labels(self.stage).inc(len(aside))
 
-    def _work_and_count(self, files: ObjectAccess, plan: Plan, film: Any) -> list[Variant]:
-        variants = self._work(files, plan, film)
+    def _process_and_count(self, files: ObjectAccess, plan: Plan, film: Any) -> list[Variant]:
+        variants = self._process(files, plan, film)
         metrics.FILMS.labels(self.stage).inc()
         return variants
 
 
 class JobTask(StageTask):
-    """Do the long jobs of a stage, each claimed so that a worker that was taken over can write nothing.
+    """Long jobs of a stage, each claimed, so that a superseded worker can't write results.
 
     Args:
-        job: the service's own function.
-        is_intact: whether the output of a finished unit, given by its name, is whole.
-        retries: of a job whose workers died.
+        stage: stage of the jobs.
+        job: does one job.
+        is_intact: returns True if the output of a finished unit, given by its name, is intact.
+        retries: number of retries of a job whose worker died.
     """
 
     def __init__(
@@ -126,7 +130,7 @@ class JobTask(StageTask):
         with claimed(store, layout.claim(plan.run, self.stage, name), unit.unit.done_key) as fenced:
             if fenced.claim.deaths > self._retries:
                 raise WorkerLost(
-                    f"{fenced.claim.deaths} workers died while they did this: out of memory, or a crash; see their logs"
+                    f"{fenced.claim.deaths} workers died in this job: out of memory, or a crash; see their logs"
                 )
             metrics.TRAIN_PROGRESS.labels(self.stage).set_to_current_time()
             self._job(ClaimedJob(fenced, plan, name, stopping))

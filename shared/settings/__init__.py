@@ -11,6 +11,7 @@ from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
     ComputeSettings,
+    IngestSettings,
     LogSettings,
     StoreSettings,
     TrainingSettings,
@@ -23,12 +24,13 @@ from shared.settings.processes import (
     BatchProcessSettings,
     GatewayProcessSettings,
     InferenceProcessSettings,
+    IngestProcessSettings,
     QueueSettings,
     TrainingProcessSettings,
     WorkerProcessSettings,
 )
 from shared.settings.read import read_settings
-from shared.settings.serving import EngineKind, ServingSettings
+from shared.settings.serving import ServingSettings
 
 __all__ = [
     "GROUPS",
@@ -38,10 +40,11 @@ __all__ = [
     "BrokerSettings",
     "ClientSettings",
     "ComputeSettings",
-    "EngineKind",
     "GatewayProcessSettings",
     "GatewaySettings",
     "InferenceProcessSettings",
+    "IngestProcessSettings",
+    "IngestSettings",
     "LogSettings",
     "PacsSettings",
     "QueueSettings",

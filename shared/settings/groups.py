@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 
 from shared.addresses import check_host, check_redis, check_s3_endpoint, check_store
-from shared.settings.base import SettingsGroup
+from shared.settings.base import SettingsError, SettingsGroup
+
+_FEWEST_CHARACTERS = 32
 
 
 class StoreSettings(SettingsGroup):
@@ -68,6 +70,38 @@ class BrokerSettings(SettingsGroup):
         return address
 
 
+class IngestSettings(SettingsGroup):
+    """Ingestion of patients' films."""
+
+    pseudonym_key: SecretStr | None = Field(
+        None,
+        validation_alias="MAMMO_PSEUDONYM_KEY",
+        description="Secret from which `mammo ingest` makes pseudonyms of patients, exams and films, 32 characters or "
+        "more. The same for all ingests of a data set; keep it outside the store. Needed for own exams alone.",
+    )
+
+    @field_validator("pseudonym_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key and 0 < len(key.get_secret_value()) < _FEWEST_CHARACTERS:
+            raise ValueError(f"has fewer than {_FEWEST_CHARACTERS} characters; make one with `openssl rand -hex 32`")
+        return key
+
+    @property
+    def key(self) -> bytes:
+        """The secret.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        if not (secret := self.pseudonym_key and self.pseudonym_key.get_secret_value()):
+            raise SettingsError(
+                "MAMMO_PSEUDONYM_KEY: needed to hide the ids of patients; set it to a secret of your own, made with "
+                "`openssl rand -hex 32`"
+            )
+        return secret.encode()
+
+
 class LogSettings(SettingsGroup):
     """Logs."""
 
@@ -100,7 +134,7 @@ class ClientSettings(SettingsGroup):
         None,
         validation_alias="MAMMO_API_KEY",
         description="The API key that commands send. An inference service that listens on loopback alone accepts it as "
-        "well.",
+        "well, with the scopes of MAMMO_API_KEY_SCOPES; where the store has the same key, what the store says counts.",
     )
 
     @field_validator("api_key")

@@ -10,6 +10,7 @@ from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
     ComputeSettings,
+    IngestSettings,
     LogSettings,
     StoreSettings,
     TrainingSettings,
@@ -18,10 +19,21 @@ from shared.settings.groups import (
 from shared.settings.serving import ServingSettings
 
 
-class QueueSettings(BaseModel):
-    """A command that starts or follows runs."""
+class ProcessSettings(BaseModel):
+    """A process that reads several groups."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class IngestProcessSettings(ProcessSettings):
+    """Ingestion without workers."""
+
+    store: StoreSettings
+    ingest: IngestSettings = IngestSettings()
+
+
+class QueueSettings(ProcessSettings):
+    """A command that starts or follows runs."""
 
     store: StoreSettings
     broker: BrokerSettings
@@ -68,6 +80,7 @@ class GatewayProcessSettings(WorkerProcessSettings):
 GROUPS: tuple[type[SettingsGroup], ...] = (
     StoreSettings,
     BrokerSettings,
+    IngestSettings,
     WorkerSettings,
     TrainingSettings,
     ClientSettings,
@@ -88,10 +101,11 @@ WORKERS: dict[str, type[WorkerProcessSettings]] = {
 }
 """The settings of the worker of each service."""
 
-ReadSettings = type[SettingsGroup] | type[QueueSettings]
+ReadSettings = type[SettingsGroup] | type[ProcessSettings]
 
 PROCESSES: dict[str, ReadSettings] = {
-    "`mammo ingest`, `models`, `keys`, `cancel`": StoreSettings,
+    "`mammo ingest`": IngestProcessSettings,
+    "`mammo models`, `keys`, `cancel`, `doctor`": StoreSettings,
     "`mammo run`, `train`, `status RUN`, `resume`, `retry`": QueueSettings,
     "`mammo predict`, `batch`": ClientSettings,
     "inference service": InferenceProcessSettings,

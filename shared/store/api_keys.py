@@ -5,7 +5,6 @@ Every replica sees a new or revoked key within seconds; reading the object revea
 hash, which is meant for passwords. `rotate_key` replaces a key without a gap.
 """
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -15,17 +14,22 @@ from datetime import UTC, datetime, timedelta
 from pydantic import Field
 
 from shared.api.keys import Scope
+from shared.digests import sha256_hex
 from shared.domain.records import Record
-from shared.errors import InputError, KeyUnknown, ObjectNotFound, PreconditionFailed
+from shared.errors import InputError, KeyUnknown, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
+from shared.store.documents import parse_document, read_document
 from shared.store.interface import ObjectStore
 
-_FORM = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
+_FORMAT = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
 _TRIES = 8
 
 
 class ApiKey(Record):
-    """Stored properties of a key; `expires` is a UTC time in ISO format."""
+    """Stored properties of a key; `expires` is a UTC time in ISO format.
+
+    A revoked key stays, and expired when it was created: so a service knows that it was revoked, of whatever release.
+    """
 
     id: str
     name: str
@@ -39,22 +43,38 @@ class ApiKey(Record):
     def is_valid(self, now: datetime) -> bool:
         return self.expires is None or now < datetime.fromisoformat(self.expires)
 
+    @property
+    def is_revoked(self) -> bool:
+        return self.expires is not None and self.expires <= self.created
+
 
 class KeyRing(Record):
-    """All keys, in the order in which they were made."""
+    """All keys, in the order in which they were made; revoked ones too."""
 
     keys: tuple[ApiKey, ...] = ()
 
+    @property
+    def unrevoked(self) -> tuple[ApiKey, ...]:
+        return tuple(key for key in self.keys if not key.is_revoked)
+
     def find(self, key: str, now: datetime) -> ApiKey | None:
         """Find the valid stored key for `key`, comparing hashes in constant time."""
-        parts = _FORM.fullmatch(key)
+        known = self._known(key)
+        return known if known and known.is_valid(now) else None
+
+    def knows(self, key: str) -> bool:
+        """Return whether `key` is stored, be it valid, expired or revoked."""
+        return self._known(key) is not None
+
+    def _known(self, key: str) -> ApiKey | None:
+        parts = _FORMAT.fullmatch(key)
         known = next((each for each in self.keys if parts and each.id == parts[1]), None)
         same = hmac.compare_digest(hash_of(key), known.sha256 if known else hash_of(""))
-        return known if known and same and known.is_valid(now) else None
+        return known if same else None
 
 
 def hash_of(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return sha256_hex(key.encode())
 
 
 def new_key() -> str:
@@ -70,15 +90,15 @@ def describe_key(
     requests_a_minute: int | None = None,
     requests_at_once: int | None = None,
 ) -> ApiKey:
-    """Create the stored form of a key.
+    """Describe a key for storage.
 
     Raises:
         InputError: the key does not have the format of `new_key`.
     """
-    parts = _FORM.fullmatch(key)
+    parts = _FORMAT.fullmatch(key)
     if parts is None:
         raise InputError(
-            "an API key has the form mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; create one with "
+            "an API key has the format mammo_<8 hexadecimal digits>_<40 to 80 letters and digits>; create one with "
             "`mammo keys create`"
         )
     now = datetime.now(UTC)
@@ -97,25 +117,40 @@ def describe_key(
 def read_keys(store: ObjectStore) -> KeyRing:
     """All keys; an empty ring where none was ever made."""
     try:
-        return KeyRing.model_validate_json(store.get(layout.api_keys()))
+        return read_document(store, layout.api_keys(), KeyRing)
     except ObjectNotFound:
         return KeyRing()
 
 
-def add_key(store: ObjectStore, key: ApiKey) -> None:
-    """Add a key; a key with the same id is replaced, so repeating it is safe."""
-    _change(store, lambda ring: KeyRing(keys=(*(each for each in ring.keys if each.id != key.id), key)))
+def add_key(store: ObjectStore, key: ApiKey, *, anew: bool = False) -> None:
+    """Add a key; a key with the same id is replaced, so repeating it is safe.
+
+    Args:
+        anew: whether keys that can't be read are given up, and this one is the first.
+
+    Raises:
+        ObjectUnreadable: the keys can't be read.
+    """
+    _change(store, lambda ring: KeyRing(keys=(*(each for each in ring.keys if each.id != key.id), key)), anew=anew)
 
 
 def revoke_key(store: ObjectStore, key_id: str) -> ApiKey:
-    """Remove a key and return its stored form.
+    """Revoke a key for good and return its stored properties of before.
 
     Raises:
         KeyUnknown: there is no key with this id.
     """
-    revoked = _get(read_keys(store), key_id)
-    _change(store, lambda ring: KeyRing(keys=tuple(each for each in ring.keys if each.id != key_id)))
-    return revoked
+    known = _get(read_keys(store), key_id)
+
+    def revoke(ring: KeyRing) -> KeyRing:
+        return KeyRing(
+            keys=tuple(
+                each.model_copy(update={"expires": each.created}) if each.id == key_id else each for each in ring.keys
+            )
+        )
+
+    _change(store, revoke)
+    return known
 
 
 def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[str, ApiKey]:
@@ -124,7 +159,7 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
     The old key expires after `overlap_hours`. The lifetime of an expiring key is passed on to the new one.
 
     Returns:
-        The new key and its stored form.
+        The new key and its stored properties.
 
     Raises:
         KeyUnknown: there is no key with this id.
@@ -132,7 +167,7 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
     now, key = datetime.now(UTC), new_key()
     old = _get(read_keys(store), key_id)
     life = datetime.fromisoformat(old.expires) - datetime.fromisoformat(old.created) if old.expires else None
-    made = describe_key(
+    created = describe_key(
         key, old.name, old.scopes, requests_a_minute=old.requests_a_minute, requests_at_once=old.requests_at_once
     ).model_copy(update={"expires": (now + life).isoformat(timespec="seconds") if life else None})
     ends = min(filter(None, (old.expires, (now + timedelta(hours=overlap_hours)).isoformat(timespec="seconds"))))
@@ -141,29 +176,35 @@ def rotate_key(store: ObjectStore, key_id: str, overlap_hours: float) -> tuple[s
         ending = tuple(
             each.model_copy(update={"expires": ends}) if each.id == key_id else each
             for each in ring.keys
-            if each.is_valid(now)
+            if each.is_valid(now) or each.is_revoked
         )
-        return KeyRing(keys=(*ending, made))
+        return KeyRing(keys=(*ending, created))
 
     _change(store, replace)
-    return key, made
+    return key, created
 
 
 def _get(ring: KeyRing, key_id: str) -> ApiKey:
-    for each in ring.keys:
+    for each in ring.unrevoked:
         if each.id == key_id:
             return each
     raise KeyUnknown(f"there is no API key '{key_id}'; see `mammo keys list`")
 
 
-def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing]) -> None:
+def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing], *, anew: bool = False) -> None:
     """Read, change and write the keys; retry if another process was faster."""
     for attempt in range(_TRIES):
         try:
             stored = store.read(layout.api_keys())
         except ObjectNotFound:
             stored = None
-        ring = change(KeyRing.model_validate_json(stored.data) if stored else KeyRing())
+        try:
+            ring = parse_document(layout.api_keys(), stored.data, KeyRing) if stored else KeyRing()
+        except ObjectUnreadable:
+            if not anew:
+                raise
+            ring = KeyRing()
+        ring = change(ring)
         document = ring.model_dump_json(indent=1).encode()
         try:
             if stored:

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from shared.digests import sha256_hex
 from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
 from shared.store.interface import ObjectEntry, StoredObject
 
@@ -28,7 +28,7 @@ class DirectoryStore:
 
     def read(self, key: str) -> StoredObject:
         data = self.get(key)
-        return StoredObject(data, hashlib.sha256(data).hexdigest())
+        return StoredObject(data, sha256_hex(data))
 
     def get(self, key: str) -> bytes:
         with _reading(key):
@@ -54,7 +54,7 @@ class DirectoryStore:
             finally:
                 with suppress(FileNotFoundError):
                     os.unlink(partial)
-        return hashlib.sha256(data).hexdigest()
+        return sha256_hex(data)
 
     def _replace_if(self, target: Path, partial: str, etag: str, key: str) -> None:
         with (self.root / ".partial" / "lock").open("w") as lock:

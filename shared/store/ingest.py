@@ -4,16 +4,18 @@ The data set exists once its manifest is written, conditionally and once; it nam
 simultaneous ingests of one name do not overwrite each other's objects, and objects that no manifest names are removed.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.datasets.entries import FilmSource, read_manifest
+from shared.datasets.entries import FilmSource, read_film, read_manifest
+from shared.datasets.problems import Problem
+from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe
-from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
+from shared.errors import DatasetError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 from shared.store.unreferenced import remove_unreferenced
 
@@ -33,6 +35,7 @@ class Ingested:
     dataset: Dataset
     manifest: Manifest
     written: int
+    problems: tuple[Problem, ...] = ()
 
 
 def ingest(
@@ -46,7 +49,7 @@ def ingest(
     layout.check_name("data set", dataset)
     manifest = read_manifest(source, dataset, lambda done: progress("checking films", done, 0))
     description = describe(manifest)
-    with suppress(ObjectNotFound):
+    with suppress(ObjectNotFound, ObjectUnreadable):
         description = _same(read_dataset(store, dataset), description)
     written = _write_films(store, source, description, manifest, progress)
     description = write_manifests(store, description, manifest)
@@ -64,9 +67,9 @@ def _write_films(
     present = set(store.list(layout.raw_films(dataset.dataset, dataset.content)))
     films, written = {film.id: film for film in manifest.films}, 0
     for done, entry in enumerate(source.entries(), 1):
-        film, data = films[entry.id], source.files.read(entry.file)
+        film, data = films[entry.id], read_film(source, entry)
         key = film_key(dataset, film)
-        if hashlib.sha256(data).hexdigest() != film.sha256:
+        if sha256_hex(data) != film.sha256:
             raise DatasetError(entry.file.name, "changed during ingestion; start again")
         if key not in present:
             store.put(key, data)
@@ -90,21 +93,30 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
         store.put(layout.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode(), if_absent=True)
         stored = dataset
     except PreconditionFailed:
-        stored = read_dataset(store, dataset.dataset)
+        stored = _stored_or_replaced(store, dataset)
     named = tuple(part(stored.dataset, stored.content) for part in (layout.raw_films, layout.raw_manifests))
     remove_unreferenced(store, layout.raw(stored.dataset), named, _CONTENT)
     return _same(stored, dataset)
 
 
-def _same(stored: Dataset, wanted: Dataset) -> Dataset:
+def _stored_or_replaced(store: ObjectStore, dataset: Dataset) -> Dataset:
+    """Read the stored manifest; replace one that can't be read."""
+    try:
+        return read_dataset(store, dataset.dataset)
+    except ObjectUnreadable:
+        store.put(layout.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode())
+        return dataset
+
+
+def _same(stored: Dataset, new: Dataset) -> Dataset:
     """Return `stored` if it has the same films.
 
     Raises:
         DatasetError: it has other films.
     """
-    if stored.model_copy(update={"content": wanted.content}) != wanted:
+    if stored.model_copy(update={"content": new.content}) != new:
         raise DatasetError(
-            f"data set '{wanted.dataset}'", "the store holds other films under this name; choose another name"
+            f"data set '{new.dataset}'", "the store holds other films under this name; choose another name"
         )
     return stored
 
@@ -128,14 +140,14 @@ def read_dataset(store: ObjectStore, dataset: str) -> Dataset:
         InputError: `dataset` is not a valid name.
         ObjectNotFound: there is no such data set.
     """
-    return Dataset.model_validate_json(store.get(layout.raw_manifest(layout.check_name("data set", dataset))))
+    return read_document(store, layout.raw_manifest(layout.check_name("data set", dataset)), Dataset)
 
 
 def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
     """All films of an ingested data set. Raises ObjectNotFound."""
     description = read_dataset(store, dataset)
     names = shard_names(description.films, description.shard_films)
-    shards = [FilmShard.model_validate_json(store.get(shard_key(description, name))) for name in names]
+    shards = [read_document(store, shard_key(description, name), FilmShard) for name in names]
     films = tuple(film for shard in shards for film in shard.films)
     return Manifest(
         dataset=dataset,

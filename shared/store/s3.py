@@ -25,6 +25,7 @@ from botocore.exceptions import (
 )
 
 from shared import metrics
+from shared.addresses import is_loopback
 from shared.errors import (
     ObjectNotFound,
     PreconditionFailed,
@@ -63,7 +64,7 @@ class S3Store:
 
         They come from the environment, a profile, or the role of the instance or pod.
         """
-        address = urlsplit(settings.url)
+        address, endpoint = urlsplit(settings.url), urlsplit(settings.s3_endpoint_url or "")
         config = Config(
             connect_timeout=5,
             read_timeout=READ_TIMEOUT,
@@ -73,6 +74,7 @@ class S3Store:
             parameter_validation=False,  # ours are of the right types
             request_checksum_calculation=settings.s3_checksums,
             response_checksum_validation=settings.s3_checksums,
+            proxies={} if is_loopback(endpoint.hostname or "") else None,  # no proxy reaches loopback
         )
         try:
             client = boto3.client(
@@ -88,8 +90,8 @@ class S3Store:
 
     def read(self, key: str) -> StoredObject:
         with self._translated(key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-            return StoredObject(answer["Body"].read(), answer["ETag"])
+            response = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            return StoredObject(response["Body"].read(), response["ETag"])
 
     def get(self, key: str) -> bytes:
         return self.read(key).data
@@ -100,8 +102,8 @@ class S3Store:
             with self._translated(key):
                 if len(data) > LARGE and not conditions:
                     return self._put_in_parts(self._prefix + key, data)
-                answer = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
-                return str(answer["ETag"])
+                response = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **conditions)
+                return str(response["ETag"])
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if conditions and code in _UNCONDITIONAL:

@@ -17,13 +17,15 @@ import torch
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
-from services.train.data.inputs import Images, job_split, load_images
-from services.train.fitting.fit import FitContext, fit, predict
-from services.train.jobs import parse_job, predictions_of
+from services.train.data.inputs import RunImages, job_split, load_images
+from services.train.fitting.fit import FitContext, fit
+from services.train.fitting.predict import predict
+from services.train.jobs import job_predictions, parse_job
 from shared.datasets.mias import Source
 from shared.domain.records import Label
 from shared.imaging.preprocess import Preprocessing
-from shared.modelling.metrics import Interval, ModelMetrics, evaluate
+from shared.modelling.bootstrap import Interval
+from shared.modelling.metrics import ModelMetrics, evaluate
 from shared.modelling.networks import build
 from shared.modelling.predictions import merge
 from shared.modelling.profiles import PROFILES
@@ -42,7 +44,7 @@ RECIPE = TrainingRecipe(input_size=64, epochs=12, batch_size=16, learning_rate=2
 FOLDS, SEED = 3, 7
 
 
-def films(folder: Path, source: Path) -> tuple[Plan, Images]:
+def films(folder: Path, source: Path) -> tuple[Plan, RunImages]:
     """The segmented variants of all films, labels as they are."""
     store = DirectoryStore(folder)
     dataset = ingest(store, Source(source), "films").dataset
@@ -58,7 +60,7 @@ def films(folder: Path, source: Path) -> tuple[Plan, Images]:
     return plan, load_images(store, plan, Preprocessing(size=RECIPE.input_size))
 
 
-def shuffled(images: Images, seed: int) -> Images:
+def shuffled(images: RunImages, seed: int) -> RunImages:
     """Every patient gets the labels of another one with as many films."""
     labels: dict[str, dict[str, Label]] = defaultdict(dict)
     for image in images.variants:
@@ -74,7 +76,7 @@ def shuffled(images: Images, seed: int) -> Images:
     )
 
 
-def judged(images: Images, plan: Plan, protocol: Protocol, recipe: TrainingRecipe) -> ModelMetrics:
+def judged(images: RunImages, plan: Plan, protocol: Protocol, recipe: TrainingRecipe) -> ModelMetrics:
     """What comes out when a network is trained and tested by a protocol."""
     found = []
     for fold in range(plan.folds if protocol == "patient" else 1):
@@ -89,7 +91,7 @@ def judged(images: Images, plan: Plan, protocol: Protocol, recipe: TrainingRecip
             FitContext(pretrained=False, seed=SEED + fold, device=torch.device("cpu"), on_epoch=lambda _: None),
         )
         rows = predict(fitted.network, images.inputs[split.test], recipe.batch_size, torch.device("cpu"))
-        found.append(predictions_of(job, [images.variants[index] for index in split.test], rows))
+        found.append(job_predictions(job, [images.variants[index] for index in split.test], rows))
     return evaluate(merge(found))
 
 

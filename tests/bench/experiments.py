@@ -21,14 +21,15 @@ import torch
 from torch import Tensor
 
 from services.train.data.examples import Examples
-from services.train.data.frozen_features import Maps
-from services.train.data.inputs import NEXT_DIVISION
-from services.train.data.lesion_targets import breast_places, places_of
+from services.train.data.frozen_features import FeatureMaps
+from services.train.data.inputs import DIVISION_SEED_STEP
+from services.train.data.lesion_targets import breast_mask, place_labels
 from services.train.evaluation.baselines import regression
-from services.train.fitting.fit import FitContext, fit, predict
+from services.train.fitting.fit import FitContext, fit
 from services.train.fitting.head_regression import fit_head
-from services.train.fitting.unfreezing import learning_part
-from services.train.jobs import Job, predictions_of
+from services.train.fitting.predict import predict
+from services.train.fitting.unfreezing import trainable_part
+from services.train.jobs import TrainingJob, job_predictions
 from shared.datasets.mias import Source
 from shared.datasets.splits import patient_split
 from shared.domain.arrays import Float32Array
@@ -40,9 +41,10 @@ from shared.imaging.image import Pixels
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.imaging.segmentation.segment import segment
 from shared.modelling.bilateral import both_sides, compared, log_odds
-from shared.modelling.metrics import Interval, evaluate
+from shared.modelling.bootstrap import Interval
+from shared.modelling.metrics import evaluate
 from shared.modelling.networks import MammogramNetwork, build
-from shared.modelling.predictions import Predictions, merge
+from shared.modelling.predictions import FoldPredictions, merge
 from shared.modelling.profiles import PROFILES
 from shared.modelling.recipes import TrainingRecipe
 from shared.modelling.weights import from_file, load_into
@@ -85,10 +87,12 @@ def _segmented(data: bytes, lesions: tuple[Lesion, ...]) -> Segmented:
 
 
 @torch.inference_mode()
-def features(network: MammogramNetwork, inputs: Float32Array) -> tuple[dict[tuple[str, str], Float32Array], Maps]:
+def features(
+    network: MammogramNetwork, inputs: Float32Array
+) -> tuple[dict[tuple[str, str], Float32Array], FeatureMaps]:
     """By stage and pooling, N x C, and the maps of the last stage, N x C x h x w."""
     parts: dict[tuple[str, str], list[Float32Array]] = {}
-    last: list[Maps] = []
+    last: list[FeatureMaps] = []
     for first in range(0, len(inputs), BATCH):
         maps: Tensor = (torch.from_numpy(inputs[first : first + BATCH]) - network.mean) / network.deviation
         for name, layer in network.trunk.named_children():
@@ -109,7 +113,7 @@ Judge: TypeAlias = Callable[[Numbers, Numbers], npt.NDArray[np.float64]]
 """From the numbers of films to learn from and of others (n) to class probabilities of these (n x 3)."""
 
 
-def validated(known: list[Film], judge: Judge) -> Predictions:
+def validated(known: list[Film], judge: Judge) -> FoldPredictions:
     """What a judge gives the validation films of every fold of every division."""
     images = [
         Variant(
@@ -131,19 +135,19 @@ def whole(known: list[Film], table: Float32Array) -> Judge:
 
 
 def by_places(
-    known: list[Film], segmented: list[Segmented], inputs: Float32Array, maps: Maps, recipe: TrainingRecipe
+    known: list[Film], segmented: list[Segmented], inputs: Float32Array, maps: FeatureMaps, recipe: TrainingRecipe
 ) -> Judge:
     """The head of ResNet-50 behind all that is frozen, told by circles what lies there: fitted at once, or in steps
     where the recipe has no regression."""
     edge = maps.shape[-1]
-    inside = breast_places(inputs, edge)
+    inside = breast_mask(inputs, edge)
     each_film = zip(known, segmented, strict=True)
-    told = np.stack([places_of(each.lesions, film.label, each.square, edge) for film, each in each_film])
+    told = np.stack([place_labels(each.lesions, film.label, each.square, edge) for film, each in each_film])
     labels = np.array([CLASSES.index(film.label) for film in known])
 
     def judge(train: Numbers, asked: Numbers) -> npt.NDArray[np.float64]:
         torch.manual_seed(SEED)
-        learner = learning_part(build("resnet50", recipe.last_stage), recipe, pretrained=True)
+        learner = trainable_part(build("resnet50", recipe.last_stage), recipe, pretrained=True)
         given, others = (Examples(maps, labels[films], films, told) for films in (train, asked))
         how = {"seed": SEED, "device": CPU, "on_epoch": lambda _: None}
         if recipe.regression:
@@ -155,15 +159,15 @@ def by_places(
     return judge
 
 
-def _folds(images: list[Variant], judge: Judge) -> Iterator[Predictions]:
+def _folds(images: list[Variant], judge: Judge) -> Iterator[FoldPredictions]:
     for repeat, fold in product(range(REPEATS), range(FOLDS)):
-        split = patient_split(images, FOLDS, fold, SEED + NEXT_DIVISION * repeat)
-        job = Job(network="resnet50", protocol="patient", fold=FOLDS * repeat + fold)
+        split = patient_split(images, FOLDS, fold, SEED + DIVISION_SEED_STEP * repeat)
+        job = TrainingJob(network="resnet50", protocol="patient", fold=FOLDS * repeat + fold)
         rows = judge(split.train, split.validation)
-        yield predictions_of(job, [images[index] for index in split.validation], rows)
+        yield job_predictions(job, [images[index] for index in split.validation], rows)
 
 
-def beside(judged: Predictions, known: list[Film]) -> Predictions:
+def beside(judged: FoldPredictions, known: list[Film]) -> FoldPredictions:
     """The same films, each beside that of the other breast."""
     found = both_sides(judged, {film.id: film for film in known})
     assert found, "the films of a patient are of both breasts"

@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sheet", type=Path, default=ROOT / "var" / "bench" / "segmentation.jpg", help="a picture")
     parser.add_argument(
-        "--films", type=Path, help="a folder of films with truth, of the form that film_folders.py describes"
+        "--films", type=Path, help="a folder of films with truth, in the layout that film_folders.py describes"
     )
     parser.add_argument("--base", default="7d3aabf", help="the commit that preparing is compared with")
     parser.add_argument("--only", help="one part: " + ", ".join(parts(Path("x"), None, "")))

@@ -1,6 +1,6 @@
 """Judge gate, orientation, view and outlines on a folder of real films with truth, by group of films.
 
-The form of the folder is that of `film_folders.py`. Prints tables and writes a sheet of the films that are worst.
+The layout of the folder is that of `film_folders.py`. Prints tables and writes a sheet of the films that are worst.
 """
 
 import argparse
@@ -18,9 +18,10 @@ from shared.errors import ImageError
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import to_8bit
 from shared.imaging.segmentation.segment import Segmentation, segment
-from tests.bench.film_folders import NEGATIVE, RealFilm, real_films
 from tests.bench.outlined import Grey
-from tests.bench.segmentation import GREEN, RED, TILE, WORST, dice
+from tests.bench.segmentation import GREEN, RED, TILE, WORST
+from tests.support.film_folders import NEGATIVE, RealFilm, real_films
+from tests.support.masks import dice
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from shared.domain.lesions import Lesion
 from shared.errors import NotAMammogram
 from shared.imaging.segmentation.segment import segment
 from tests.bench.outlined import Case, Grey, cases
+from tests.support.masks import area, dice
 
 WORST, TILE = 10, 400
 STEADY = 0.98  # Dice of a changed film's mask with the unchanged one's
@@ -35,14 +36,6 @@ class Measured:
     simple: dict[str, float]
     changed: dict[str, float]
     lesions: tuple[float, ...]
-
-
-def dice(a: Grey, b: Grey) -> float:
-    return 2 * _area(np.bitwise_and(a, b)) / max(1, _area(a) + _area(b))
-
-
-def _area(mask: Grey) -> int:
-    return cv2.countNonZero(mask)
 
 
 def found(film: Grey) -> tuple[Grey, Grey]:
@@ -122,7 +115,7 @@ def _kept(lesion: Lesion, breast: Grey, parenchyma: Grey) -> float:
     circle = np.zeros_like(breast)
     cv2.circle(circle, (round(x - 0.5), round(y - 0.5)), round(radius), 255, cv2.FILLED)
     inside = circle & breast
-    return _area(inside & parenchyma) / max(1, _area(inside))
+    return area(inside & parenchyma) / max(1, area(inside))
 
 
 def print_tables(films: str, measured: list[Measured]) -> None:

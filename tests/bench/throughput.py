@@ -27,7 +27,7 @@ import psutil
 
 from services.augment.core import apply_transform, draw_transform
 from services.segment.core import segment_image
-from shared.allocator import keep_freed_memory
+from shared.allocator import film_variables
 from shared.domain.films import Film, Manifest, describe
 from shared.domain.records import Label
 from shared.imaging.formats.decode import decode, encode_pgm, encode_png
@@ -79,6 +79,7 @@ def measure_cores(pgms: list[bytes]) -> Rates:
         "augment": (augment_core, pgms, VARIANTS),
         "segment": (segment_image, pngs, 1),
     }
+    os.environ |= film_variables()  # which the new processes start with
     with multiprocessing.get_context("spawn").Pool(PROCESSES, _prepare) as pool:
         measured = {}
         for stage, (work, inputs, images) in works.items():
@@ -89,7 +90,6 @@ def measure_cores(pgms: list[bytes]) -> Rates:
 
 def _prepare() -> None:
     """As the workers are."""
-    keep_freed_memory(1)
     cv2.setNumThreads(1)
 
 

@@ -5,22 +5,29 @@ a quiet machine it is the time that passes.
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
-from shared.allocator import keep_freed_memory
+from shared.allocator import film_variables
 
 Work = Callable[[], object]
 
 
 def keep_to_one_core() -> None:
     """This process stays on one core, and OpenCV with it; memory is kept as in our services, for all sides alike."""
+    restart_with(film_variables())
     import cv2
 
-    keep_freed_memory(1)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
+
+
+def restart_with(variables: Mapping[str, str]) -> None:
+    """Start this process anew with variables that must be there at its start, unless they are."""
+    if any(os.environ.get(name) != value for name, value in variables.items()):
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **variables})  # noqa: S606
 
 
 def milliseconds(sides: Mapping[str, Work], seconds: float = 3.0, least: int = 5) -> dict[str, float]:

@@ -17,10 +17,11 @@ from torch.nn.functional import cross_entropy
 
 from services.train.data.examples import Examples
 from services.train.fitting.fit import FitContext, fit
-from shared.allocator import keep_all_memory
+from shared.allocator import TRAINING_VARIABLES
 from shared.modelling.network_table import NETWORKS, Network
 from shared.modelling.networks import build
 from shared.modelling.recipes import TrainingRecipe
+from tests.bench.timing import restart_with
 
 WANTED = 0.95
 BATCH, SIZE = 32, 112
@@ -74,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    keep_all_memory()
+    restart_with(TRAINING_VARIABLES)
     torch.set_num_threads(os.cpu_count() or 1)
     print(f"batches of {BATCH} images of {SIZE} x {SIZE}, {torch.get_num_threads()} threads, {rounds} rounds")
     print("images/s        ours    bare   ratio")

@@ -57,7 +57,7 @@ def went_on(cluster: Cluster, plan: Plan) -> list[int]:
         json.loads(line)
         for path in (cluster.folder / "logs").glob("train-*.log")
         for line in path.read_text(errors="replace").splitlines()
-        if line.startswith("{") and '"job goes on"' in line
+        if line.startswith("{") and '"job resumes"' in line
     ]
     return [line["epochs"] for line in lines if line["run"] == plan.run]
 

@@ -1,12 +1,13 @@
 """docker-compose.yml, the Dockerfiles and the pages about them hold together, and hadolint finds nothing."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from shared.local.commands import ROOT
+from shared.local.commands import ROOT, inference_command, worker_command
 from shared.settings import ServingSettings
 from tests.support.manifests import compose
 from tests.support.settings import VARIABLES
@@ -16,8 +17,11 @@ HADOLINT = ROOT / ".venv-deploy" / "bin" / "hadolint"
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
 DOCKERFILES = sorted([*DOCKER.rglob("Dockerfile"), *(ROOT / "tests").rglob("Dockerfile")])
 MADE_BY_THE_READER = "deploy/k8s/overlays/mine"
+SERVICES = ("augment", "segment", "train", "train-gpu", "inference", "inference-worker")
 SET_ELSEWHERE = {
     "MAMMO_API_KEY",  # for commands; by the service `cli`
+    "MAMMO_PSEUDONYM_KEY",  # for ingestion; by the service `cli`
+    "MAMMO_API_KEY_SCOPES",  # for loopback alone, on which no container serves
     "MAMMO_SERVE_HOST",  # by the images: what they listen on is theirs to say
     "MAMMO_SERVE_PORT",
     "MAMMO_GATEWAY_HOST",
@@ -61,6 +65,33 @@ def test_what_compose_builds_has_a_target() -> None:
         }
         <= targets
     )
+
+
+@pytest.mark.parametrize("target", ["augment", "segment", "train", "inference", "inference-worker"])
+def test_an_image_keeps_memory_as_the_same_process_does_on_one_machine(target: str) -> None:
+    recipe = (DOCKER / "Dockerfile").read_text()
+    parents = dict(reversed(pair) for pair in re.findall(r"^FROM (\S+) AS ([\w-]+)$", recipe, re.MULTILINE))
+    stages = dict(re.findall(r"^FROM \S+ AS ([\w-]+)$(.*?)(?=^FROM |\Z)", recipe, re.MULTILINE | re.DOTALL))
+    set_here, stage = dict[str, str](), target
+    while stage in stages:
+        set_here = dict(re.findall(r"^[^#\n]*\b(MALLOC_[A-Z_]+)=(\d+)", stages[stage], re.MULTILINE)) | set_here
+        stage = parents[stage]
+    if target == "inference":  # as many arenas as cores: its command says so when it starts
+        (line,) = re.findall(r'^CMD \["sh", "-c", "(.*)"\]$', stages[target], re.MULTILINE)
+        shown = line.replace('\\"', '"').replace("exec gunicorn", "echo $MALLOC_ARENA_MAX; exit;")
+        for cores, arenas in (("1", "2"), ("5", "5"), ("0", str(max(2, os.cpu_count() or 1)))):
+            environment = {**os.environ, "MAMMO_CPU_THREADS": cores}
+            said = subprocess.run(("sh", "-c", shown), env=environment, check=True, stdout=subprocess.PIPE, text=True)
+            assert said.stdout.strip() == arenas
+        set_here["MALLOC_ARENA_MAX"] = arenas
+    command = inference_command() if target == "inference" else worker_command(target.removesuffix("-worker"))
+    assert set_here == dict(each.split("=") for each in command if each.startswith("MALLOC_"))
+
+
+def test_no_deployment_overrides_how_its_image_keeps_memory() -> None:
+    files = [ROOT / "docker-compose.yml", *(ROOT / "deploy" / "k8s").rglob("*.yaml")]
+    assert [file for file in files if "MALLOC_" in file.read_text()] == []
+    assert not any({"command", "entrypoint"} & set(compose()["services"][name]) for name in SERVICES)
 
 
 def test_every_container_is_bounded_and_has_no_more_rights_than_it_needs() -> None:

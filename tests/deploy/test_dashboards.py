@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from shared.local.commands import ROOT
-from tests.deploy.judges import complaints, with_tools
+from tests.support.judges import complaints, with_tools
 from tests.support.series import exported
 
 GRAFANA = ROOT / "deploy" / "grafana"

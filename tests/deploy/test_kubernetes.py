@@ -14,7 +14,7 @@ import yaml
 from shared.local.commands import ROOT
 from shared.queue.messages import QUEUES
 from shared.settings import ServingSettings
-from tests.deploy.judges import TOOLS, complaints, with_tools
+from tests.support.judges import TOOLS, complaints, with_tools
 from tests.support.manifests import (
     COMPONENTS,
     K8S,

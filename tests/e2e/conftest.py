@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browsing import CHROMIUM, watched
-from tests.e2e.page_stub import Stub, running
+from tests.support.page.browsing import CHROMIUM, watched
+from tests.support.page.stub import Stub, running
 
 
 @pytest.fixture(scope="module")

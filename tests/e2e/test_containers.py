@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from shared.local.commands import ROOT
-from tests.e2e.composed import WHY_NOT, Compose, bare
+from tests.support.composed import WHY_NOT, Compose, bare
 from tests.support.servers import wait_until
 
 KILLED = ("augment", "segment", "redis", "s3", "train", "inference", "inference-worker", "prometheus")

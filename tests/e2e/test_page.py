@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browsing import FILM, choose, colourless, drawn, facts
-from tests.e2e.page_stub import Stub, running
+from tests.support.page.browsing import FILM, choose, colourless, drawn, facts
+from tests.support.page.stub import Stub, running
 
 
 def test_a_chosen_film_is_answered_in_words_with_figures_bars_model_and_card(page: Any) -> None:

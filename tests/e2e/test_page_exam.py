@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.e2e.browsing import SETTLED, bare, choose_exam, colourless, drawn, facts, said, slide
-from tests.e2e.exam_answers import ExamSpec
-from tests.e2e.page_stub import Stub
+from tests.support.page.browsing import SETTLED, bare, choose_exam, colourless, drawn, facts, said, slide
+from tests.support.page.exam_answers import ExamSpec
+from tests.support.page.stub import Stub
 
 R_CC, L_CC = ExamSpec(side="R", view="CC"), ExamSpec(side="L", view="CC")
 R_MLO, L_MLO = ExamSpec(side="R", view="MLO", score=0.9), ExamSpec(side="L", view="MLO", score=0.44)

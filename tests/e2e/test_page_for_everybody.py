@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browsing import FILM, choose, choose_exam
-from tests.e2e.exam_answers import ExamSpec
+from tests.support.page.browsing import FILM, choose, choose_exam
+from tests.support.page.exam_answers import ExamSpec
 
 MARKED = ExamSpec(score=0.9, implant=True, applies=False, modifiers=("magnification",))
 

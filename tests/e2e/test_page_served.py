@@ -14,10 +14,11 @@ from shared.client import FilmUpload
 from shared.datasets.phantom import render
 from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_png
-from tests.e2e.browsing import bare, choose, colourless, drawn, facts, said, slide, watched
 from tests.support.dicoms import SECRET, dicom
+from tests.support.page.browsing import bare, choose, colourless, drawn, facts, said, slide, watched
+from tests.support.published import KEY, NETWORK
 from tests.support.scenes import scene
-from tests.support.serving import KEY, NETWORK, Served, published, running_service
+from tests.support.serving import Served, published, running_service
 
 PIXELS = render(np.random.default_rng(11), "right", "G", Label.MALIGNANT).pixels
 PNG = encode_png(PIXELS)

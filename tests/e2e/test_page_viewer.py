@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.e2e.browsing import bare, choose, colourless, drawn, said, slide
+from tests.support.page.browsing import bare, choose, colourless, drawn, said, slide
 
 # playwright's wait_for_function won't do: it takes eval, which the page's policy forbids
 SCROLLED = "() => new Promise((done) => (function look() { scrollY ? done() : requestAnimationFrame(look); })())"

@@ -25,10 +25,11 @@ from shared.store.api_keys import add_key, describe_key
 from shared.store.bucket import ensure_bucket
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
-from tests.e2e.composed import WHY_NOT, Compose
+from tests.support.composed import WHY_NOT, Compose
 from tests.support.manifests import KUSTOMIZE, Manifest, copy_of_tree, render
+from tests.support.published import KEY, NETWORK
 from tests.support.servers import wait_until
-from tests.support.serving import HEADERS, KEY, NETWORK, published
+from tests.support.serving import HEADERS, published
 
 HOST, STORE = f"mammostack-test-podman-{os.getpid()}", f"mammostack-test-podman-s3-{os.getpid()}"
 

@@ -28,7 +28,8 @@ from shared.datasets.synthetic import draw
 from shared.imaging.formats.decode import encode_png
 from tests.fuzz.images import corpus, file_of
 from tests.support.dicoms import SECRET
-from tests.support.serving import KEY, NETWORK, Served, published, running_service
+from tests.support.published import KEY, NETWORK
+from tests.support.serving import Served, published, running_service
 
 CLIENTS = 4
 PATIENCE_S, LONGEST_S = 2.0, 20.0

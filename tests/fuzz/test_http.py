@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.http import exchange, fuzz
-from tests.support.serving import KEY, Served, published, running_service
+from tests.support.published import KEY
+from tests.support.serving import Served, published, running_service
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,10 @@ import pytest
 import redis
 import requests
 import torch
-from typer.testing import CliRunner
 
 from services.train.fitting.serialise import network_to_bytes
 from services.train.publishing.publish import model_files
 from shared.api.batches import Batch, BatchLine, BatchRequest
-from shared.cli.main import app
 from shared.client import ApiError, InferenceClient
 from shared.datasets.phantom import render
 from shared.domain.records import Label
@@ -37,6 +35,7 @@ from shared.store.api_keys import new_key
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from tests.support.builders import model_card, model_place, preprocessing_card
+from tests.support.commands import mammo
 from tests.support.servers import running_broker, wait_until
 
 NETWORK, SIZE = "modified_cnn", 64
@@ -104,6 +103,7 @@ def place(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
             "MAMMO_SERVE_NETWORK": NETWORK,
             "MAMMO_SERVE_PORT": str(port),
             "MAMMO_API_KEY": KEY,
+            "MAMMO_API_KEY_SCOPES": "predict,metrics,admin",
             "MAMMO_MAX_IMAGE_MB": "2",
             "PYTHONPATH": str(ROOT),
         }
@@ -255,13 +255,6 @@ def test_the_commands_lead_through_a_batch(
         mammo("batch", "resume", named, *url)
     with pytest.raises(InputError, match="either store keys of images or --prefix"):
         mammo("batch", "create", *url)
-
-
-def mammo(*arguments: str) -> str:
-    result = CliRunner().invoke(app, arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.output
 
 
 def test_a_model_that_is_damaged_is_told_of_every_image(place: Place, films: dict[str, bytes | None]) -> None:

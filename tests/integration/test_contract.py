@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from shared.local.commands import ROOT
-from tests.support.serving import KEY, Served
+from tests.support.published import KEY
+from tests.support.serving import Served
 
 CONTRACT = Path(__file__).parent / "contract"
 

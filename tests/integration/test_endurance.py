@@ -14,8 +14,9 @@ import requests
 from requests.exceptions import ChunkedEncodingError
 
 from shared.store.directory import DirectoryStore
+from tests.support.published import KEY
 from tests.support.servers import wait_until
-from tests.support.serving import HEADERS, KEY, Served, running_service
+from tests.support.serving import HEADERS, Served, running_service
 
 CLIENTS = 4
 

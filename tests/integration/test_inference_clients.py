@@ -11,8 +11,9 @@ import requests
 import tritonclient.http as triton
 
 from shared.store import models
+from tests.support.published import NETWORK
 from tests.support.servers import wait_until
-from tests.support.serving import HEADERS, NETWORK, Served
+from tests.support.serving import HEADERS, Served
 
 
 def test_the_client_of_triton_is_at_home(served: Served, films: list[bytes]) -> None:

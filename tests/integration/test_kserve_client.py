@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared.local.commands import ROOT
-from tests.support.serving import KEY, NETWORK, Served
+from tests.support.published import KEY, NETWORK
+from tests.support.serving import Served
 
 PYTHON = ROOT / ".venv-kserve" / "bin" / "python"
 

@@ -109,7 +109,7 @@ def test_the_evaluation_judges_every_film_once_by_the_honest_protocol(finished: 
     assert "leaky" in page
     names = [baseline.name for baseline in evaluation.baselines]
     assert names == (["majority class", "ensemble"] if len(plan.networks) > 1 else ["majority class"])
-    assert "The surest mistakes" in page
+    assert "Most confident errors" in page
     assert store.exists(layout.report_file(plan.run, "mistake-01.png"))
 
 

@@ -56,6 +56,10 @@ ADVICE = {
     ),
     "model": ("The registry of models failed.", "Read the message."),
     "model-not-found": ("There is no such model or version.", "List them with `mammo models list`."),
+    "engine-unavailable": (
+        "The engine that is set can't run the network on this CPU.",
+        "Set MAMMO_SERVE_ENGINE to auto.",
+    ),
     "model-corrupt": ("A file of the model is not the one of its card.", "Promote or publish another version."),
     "model-not-ready": ("No model is loaded yet.", "Repeat later; promote a version if there is none."),
     "promotion-refused": (
@@ -66,6 +70,11 @@ ADVICE = {
         "A run's data set holds other films by now, or its jobs were trained on others.",
         "Start a new run with `mammo run`.",
     ),
+    "object-unreadable": (
+        "A record in the store is empty, cut, damaged or of another form.",
+        "`mammo doctor` lists it with what it costs and what replaces it.",
+    ),
+    "object-of-later-release": ("Only a later release can read a record of the store.", "Deploy that release."),
     "api": ("The inference service refused the request, or is away.", "Read its problem document; check `--url`."),
     "lease-held": ("Another worker has the unit.", "Nothing: it is tried again."),
     "superseded": ("Another worker has taken the job over.", "Nothing: the other worker finishes it."),

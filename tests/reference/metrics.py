@@ -21,6 +21,11 @@ MEANINGS = {
         "*",
         "calls of the object store that failed after all attempts: store-unavailable, store-misconfigured",
     ),
+    "mammo_objects_unreadable_total": (
+        "*",
+        "reads of stored records that are empty, damaged or of a later release, by the first part of their key",
+    ),
+    "mammo_keys_unread": ("inference", "1 while the API keys in the store can't be read"),
     "mammo_store_retries_total": ("*", "requests to the object store that were repeated"),
     "celery_queue_length": ("*", "messages that wait (celery-exporter's name)"),
     "mammo_queue_oldest_seconds": ("*", "age of the message that is next"),
@@ -59,6 +64,10 @@ MEANINGS = {
         "reasons. This is not drift, which compares the pixels of many films with those of the training films",
     ),
     "mammo_model_loads_total": ("I", "attempts to load a promoted model"),
+    "mammo_model_engine": (
+        "1 for the engine that runs the model in use: library and number format",
+        "Which of the offered number formats this CPU runs fastest",
+    ),
     "mammo_model_loaded": ("I", "1 for the model that answers, 0 for those before"),
     "mammo_model_created_timestamp_seconds": ("I", "when it was made"),
     "mammo_metrics_files_unread": (

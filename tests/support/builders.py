@@ -15,17 +15,18 @@ from shared.domain.records import CLASSES, Label
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.local.stack import Stack
 from shared.modelling.bilateral import Comparison
+from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPoint, OperatingPointName
 from shared.modelling.card import ModelCard, PreprocessingCard
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
-from shared.modelling.metrics import Interval, evaluate
+from shared.modelling.metrics import evaluate
 from shared.modelling.network_table import as_network
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.modelling.profiles import PROFILES
 from shared.queue.broker import Broker
-from shared.queue.messages import Kind
+from shared.queue.messages import UnitKind
 from shared.runs.plan import Plan, RunOptions, make_plan
-from shared.runs.shards import ShardStage, do_shard
+from shared.runs.shards import ShardStage, process_shard
 from shared.store import models
 from shared.store.directory import DirectoryStore
 from shared.store.ingest import film_key, ingest, read_dataset, shard_key, stored_manifest
@@ -90,14 +91,14 @@ class Tries:
     def __init__(self, **begun: int) -> None:
         self.begun = begun
 
-    def begin_try(self, run: str, kind: Kind, film: str) -> int:
+    def begin_try(self, run: str, kind: UnitKind, film: str) -> int:
         self.begun[film] = self.begun.get(film, 0) + 1
         return self.begun[film]
 
-    def take_back_try(self, run: str, kind: Kind, film: str) -> None:
+    def take_back_try(self, run: str, kind: UnitKind, film: str) -> None:
         self.begun[film] -= 1
 
-    def end_tries(self, run: str, kind: Kind, film: str) -> None:
+    def end_tries(self, run: str, kind: UnitKind, film: str) -> None:
         self.begun.pop(film)
 
 
@@ -137,7 +138,7 @@ class HeldStore:
 
 def do(way: ShardStage[Any], store: ObjectStore, plan: Plan, shard: str) -> tuple[SetAside, ...]:
     """Does one shard of a stage, as its worker would."""
-    return do_shard(way, store, plan, shard, Tries(), max_tries=3)
+    return process_shard(way, store, plan, shard, Tries(), max_tries=3)
 
 
 def queue_of(stack: Stack) -> Broker:
@@ -145,12 +146,12 @@ def queue_of(stack: Stack) -> Broker:
     return Broker.open(stack.settings.broker)
 
 
-def small_predictions() -> Predictions:
+def small_predictions() -> FoldPredictions:
     """Twelve held-out films of six patients: most are right, none is sure."""
     truth = (0, 0, 1, 1, 2, 2, 0, 0, 1, 0, 2, 2)
     answer = (0, 0, 1, 0, 2, 2, 0, 0, 1, 0, 2, 1)
     rows = {0: (0.6, 0.3, 0.1), 1: (0.2, 0.6, 0.2), 2: (0.1, 0.3, 0.6)}
-    return Predictions(
+    return FoldPredictions(
         films=tuple(f"mdb{number:03d}" for number in range(1, 13)),
         patients=tuple(f"p{number // 2 + 1:03d}" for number in range(12)),
         labels=tuple(CLASSES[label] for label in truth),

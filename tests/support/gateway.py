@@ -33,7 +33,7 @@ from shared.api.predictions import (
 from shared.datasets.synthetic_dicom import FOUR_VIEWS, Patient, dicom_film
 from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_png
-from shared.modelling.metrics import Interval
+from shared.modelling.bootstrap import Interval
 
 Verdict = Literal["normal", "uncertain", "abnormal"]
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import urllib3.util.connection  # noqa: F401  its first import binds a socket, to see whether there is IPv6
+
 _PROCESSES = frozenset({"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"})
 _LOOPBACK = ("127.", "::1", "localhost")
 _noticed: list[list[str]] = []

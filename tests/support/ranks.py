@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import distributed, nn
 
 from services.train.data.examples import Examples
-from services.train.data.process_group import Ranks
+from services.train.data.process_group import ProcessGroup
 from services.train.fitting.fit import FitContext, fit
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork, PlacesHead
@@ -41,7 +41,7 @@ def examples(count: int, seed: int) -> Examples:
         inputs[index, 0, 20:40, 10:34] += 0.2 + 0.25 * label
     places = np.zeros((count, 4, 4), np.int8)
     places[:, 1:3, 1] = labels[:, None]
-    return Examples(inputs, labels, places=places)
+    return Examples(inputs, labels, place_labels=places)
 
 
 def network() -> MammogramNetwork:
@@ -52,7 +52,7 @@ def network() -> MammogramNetwork:
     return MammogramNetwork(trunk, PlacesHead(8))
 
 
-def train_a_share(file: Path, ranks: Ranks) -> None:
+def train_a_share(file: Path, group: ProcessGroup) -> None:
     epochs: list[EpochRecord] = []
     fitted = fit(
         network(),
@@ -60,16 +60,16 @@ def train_a_share(file: Path, ranks: Ranks) -> None:
         examples(29, 0),
         examples(12, 1),
         FitContext(pretrained=True, seed=3, device=torch.device("cpu"), on_epoch=epochs.append),
-        ranks=ranks,
+        group=group,
     )
     told = {name: value.contiguous() for name, value in fitted.network.state_dict().items()}
     told["train"] = torch.tensor([epoch.train_loss for epoch in epochs], dtype=torch.float64)
     told["validation"] = torch.tensor([epoch.validation_loss for epoch in epochs], dtype=torch.float64)
-    save_file(told, file.with_suffix(f".{ranks.rank}"))
+    save_file(told, file.with_suffix(f".{group.rank}"))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
-    train_a_share(Path(sys.argv[1]), Ranks(distributed.get_rank(), distributed.get_world_size()))
+    train_a_share(Path(sys.argv[1]), ProcessGroup(distributed.get_rank(), distributed.get_world_size()))
     distributed.destroy_process_group()

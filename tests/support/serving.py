@@ -7,22 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from services.train.fitting.serialise import network_to_bytes
-from services.train.publishing.publish import model_files
 from shared.client import InferenceClient
 from shared.local import broker
 from shared.local.commands import ROOT, inference_command
-from shared.modelling.networks import build
-from shared.store import models
-from shared.store.api_keys import new_key
 from shared.store.directory import DirectoryStore
-from tests.support.builders import model_card, preprocessing_card
+from tests.support.published import KEY, NETWORK, promote, publish_versions
 from tests.support.servers import wait_until
 
-NETWORK, SIZE = "modified_cnn", 64
-KEY = new_key()
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -47,12 +38,8 @@ class Served:
 def published(folder: Path) -> DirectoryStore:
     """A store with v1, which is in production, and v2."""
     store = DirectoryStore(folder)
-    for version, seed in (("v1", 1), ("v2", 2)):
-        torch.manual_seed(seed)
-        files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
-        card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
-        models.publish(store, card, files)
-    models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
+    publish_versions(store)
+    promote(store, "v1")
     return store
 
 
@@ -67,6 +54,7 @@ def running_service(store: DirectoryStore, folder: Path, **variables: str) -> It
         "MAMMO_SERVE_NETWORK": NETWORK,
         "MAMMO_SERVE_PORT": str(port),
         "MAMMO_API_KEY": KEY,
+        "MAMMO_API_KEY_SCOPES": "predict,metrics,admin",
         "MAMMO_PROMOTION_POLL_S": "0.1",
         "PYTHONPATH": str(ROOT),
         **variables,

@@ -29,5 +29,5 @@ def inference_settings(
         broker=broker,
         compute=ComputeSettings(cpu_threads=1),
         client=ClientSettings(api_key=key),
-        serving=ServingSettings(**serving),
+        serving=ServingSettings(**{"local_scopes": "predict,metrics,admin"} | serving),
     )

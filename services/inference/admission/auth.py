@@ -1,7 +1,8 @@
 """Authenticate API keys; enforce their scopes and limits.
 
 Keys are read from the store (`shared.store.api_keys`) every few seconds, so that new and revoked keys take effect. If
-the service listens on loopback only, the key of `MAMMO_API_KEY` is accepted as well.
+the service listens on loopback only, the key of `MAMMO_API_KEY` is accepted as well, unless the store knows it: a key
+that was limited or revoked there stays so.
 """
 
 import logging
@@ -16,6 +17,7 @@ from shared import metrics
 from shared.api.keys import SCOPES, Scope
 from shared.errors import (
     AccessError,
+    InputError,
     LimitReached,
     MammoError,
     NotAllowed,
@@ -23,6 +25,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
+from shared.logs import Repeats
 from shared.settings import ClientSettings, ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
@@ -32,8 +35,9 @@ _log = logging.getLogger("mammostack.inference")
 
 @dataclass
 class _KeyUsage:
-    """Use of a key's limits. `tokens` are available requests, refilled over a minute."""
+    """Use of a key's limits. `tokens` are available requests, refilled over a minute; `rate` is the limit they fit."""
 
+    rate: int | None
     tokens: float
     at: float
     in_hand: int = 0
@@ -53,6 +57,7 @@ class Authenticator:
     _ring: KeyRing | None = None
     _uses: dict[str, _KeyUsage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _repeats: Repeats = field(default_factory=Repeats)
 
     def __post_init__(self) -> None:
         self._own = KeyRing(keys=(self.local,)) if self.local else None
@@ -62,7 +67,11 @@ class Authenticator:
         try:
             self._ring = read_keys(self.store)
         except StoreError as error:
-            _log.warning("keys not read", extra={"reason": str(error)})
+            metrics.KEYS_UNREAD.set(1)
+            if self._repeats.is_due(str(error)):
+                _log.warning("keys not read", extra={"reason": str(error)})
+        else:
+            metrics.KEYS_UNREAD.set(0)
 
     def enter(self, header: str | None, scope: Scope) -> ApiKey:
         """Authenticate an `Authorization` header and count its request.
@@ -102,7 +111,7 @@ class Authenticator:
             raise StoreUnavailable(
                 "the API keys could not be loaded because the store of MAMMO_STORE is unavailable; try again"
             )
-        found = local or (ring and ring.find(key.strip(), now))
+        found = ring.find(key.strip(), now) if ring and ring.knows(key.strip()) else local
         if not found:
             raise NotAuthenticated("the API key is unknown, revoked or expired; request a new one")
         return found
@@ -110,7 +119,9 @@ class Authenticator:
     def _count(self, key: ApiKey) -> None:
         now, rate = self.clock(), key.requests_a_minute
         with self._lock:
-            use = self._uses.setdefault(key.id, _KeyUsage(rate or 0, now))
+            use = self._uses.setdefault(key.id, _KeyUsage(rate, rate or 0, now))
+            if use.rate != rate:  # a limit that is new or another begins with all its requests
+                use.rate, use.tokens = rate, rate or 0
             if rate:
                 use.tokens = min(rate, use.tokens + (now - use.at) * rate / 60)
             use.at = now
@@ -125,17 +136,23 @@ class Authenticator:
                     f"the API key '{key.name}' is limited to {rate} requests per minute; try again later",
                     math.ceil((1 - use.tokens) * 60 / rate),
                 )
-            use.tokens -= 1
+            if rate:
+                use.tokens -= 1
             use.in_hand += 1
 
 
 def local_key(client: ClientSettings, serving: ServingSettings) -> ApiKey | None:
-    """Return the stored form of `MAMMO_API_KEY` if the service is on loopback only.
+    """Return the stored properties of `MAMMO_API_KEY` if the service is on loopback only.
 
     Raises:
-        InputError: the key is malformed.
+        InputError: the key is malformed, or MAMMO_API_KEY_SCOPES names no scope.
     """
-    return describe_key(client.key, "local", SCOPES) if client.key and serving.serves_loopback_alone else None
+    if not client.key or not serving.serves_loopback_alone:
+        return None
+    named = [name.strip() for name in serving.local_scopes.split(",")]
+    if unknown := [name for name in named if name not in SCOPES]:
+        raise InputError(f"MAMMO_API_KEY_SCOPES: '{unknown[0]}' is no scope; name some of {', '.join(SCOPES)}")
+    return describe_key(client.key, "local", [scope for scope in SCOPES if scope in named])
 
 
 class NoKeys(AccessError):

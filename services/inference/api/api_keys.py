@@ -20,36 +20,36 @@ def blueprint(service: InferenceService) -> Blueprint:
     @api.get("/v1/keys")
     @needs("admin")
     @describe("keys", "List API keys, without the keys themselves", KeyList, errors=(503,))
-    def listed() -> Response:
-        kept = read_keys(service.store).keys
-        return request_parsing.sent(KeyList(keys=tuple(_facts(key) for key in kept)))
+    def list_keys() -> Response:
+        keys = read_keys(service.store).unrevoked
+        return request_parsing.json_response(KeyList(keys=tuple(_facts(key) for key in keys)))
 
     @api.post("/v1/keys")
     @needs("admin")
     @describe("keys", "Create an API key", KeyMade, status=201, body=(KeyRequest,), errors=(400, 409, 413, 503))
-    def made() -> Response:
+    def create_key() -> Response:
         """Create an API key and return it once; the store holds only its hash."""
-        wanted, key = request_parsing.body(KeyRequest), new_key()
-        kept = describe_key(
+        new, key = request_parsing.body(KeyRequest), new_key()
+        stored = describe_key(
             key,
-            wanted.name,
-            wanted.scopes,
-            days=wanted.days,
-            requests_a_minute=wanted.requests_a_minute,
-            requests_at_once=wanted.requests_at_once,
+            new.name,
+            new.scopes,
+            days=new.days,
+            requests_a_minute=new.requests_a_minute,
+            requests_at_once=new.requests_at_once,
         )
-        add_key(service.store, kept)
+        add_key(service.store, stored)
         service.authenticator.refresh()
-        return request_parsing.sent(KeyMade(**_facts(kept).model_dump(), key=key), 201)
+        return request_parsing.json_response(KeyMade(**_facts(stored).model_dump(), key=key), 201)
 
     @api.delete("/v1/keys/<key_id>")
     @needs("admin")
     @describe("keys", "Revoke an API key", KeyFacts, errors=(404, 409, 503))
-    def revoked(key_id: str) -> Response:
+    def delete_key(key_id: str) -> Response:
         """Revoke a key; all replicas apply it within seconds."""
-        kept = revoke_key(service.store, key_id)
+        revoked = revoke_key(service.store, key_id)
         service.authenticator.refresh()
-        return request_parsing.sent(_facts(kept))
+        return request_parsing.json_response(_facts(revoked))
 
     return api
 

@@ -49,43 +49,41 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
         headers={_IDEMPOTENCY: _PURPOSE},
         errors=(400, 409, 413, 503),
     )
-    def made() -> Response:
+    def create_batch() -> Response:
         """List the prefix now and fix the model version for the whole batch.
 
         While the broker is unavailable the status is 503: the batch is stored, and the same request with the same
         Idempotency-Key, or a resume, starts it.
         """
-        key, asked, card = _idempotency_key(), request_parsing.body(BatchRequest), service.model().card
-        operating_point(card, asked.operating_point)
-        if asked.explain and not card.explainable:
+        key, batch_request, card = _idempotency_key(), request_parsing.body(BatchRequest), service.model().card
+        operating_point(card, batch_request.operating_point)
+        if batch_request.explain and not card.explainable:
             raise InputError(f"{card.network} has no activation map; request predictions only")
         plan = make_batch(
             store,
             batch_id(g.caller.name, key),
-            asked,
+            batch_request,
             service.settings.serving.batch_prefix,
             owner=g.caller.name,
             network=card.network,
             version=card.version,
         )
         flow.begin(store, queue(), plan)
-        return request_parsing.sent(flow.describe(store, plan), 202)
+        return request_parsing.json_response(flow.describe(store, plan), 202)
 
     @api.get("/v1/batches")
     @describe("batches", "List the batches of this API key's name", BatchList, query=BatchQuery, errors=(400, 503))
-    def listed() -> Response:
+    def list_batches() -> Response:
         """Return the newest batches first."""
-        found = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
-        return request_parsing.sent(
-            BatchList(batches=tuple(flow.describe(store, read_batch(store, each)) for each in found))
-        )
+        ids = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
+        return request_parsing.json_response(BatchList(batches=tuple(flow.describe_all(store, ids))))
 
 
 def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -> None:
     @api.get("/v1/batches/<batch>")
     @describe("batches", "Get the state of a batch", Batch, errors=(404, 503))
-    def shown(batch: str) -> Response:
-        return request_parsing.sent(flow.describe(store, own(batch)))
+    def batch_state(batch: str) -> Response:
+        return request_parsing.json_response(flow.describe(store, own(batch)))
 
     @api.get("/v1/batches/<batch>/results")
     @describe("batches", "Get the results of a batch so far", _LINES, errors=(404, 503))
@@ -98,19 +96,19 @@ def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -
 
     @api.post("/v1/batches/<batch>/resume")
     @describe("batches", "Resume a batch: enqueue its missing images", Batch, status=202, errors=(404, 409, 503))
-    def resumed(batch: str) -> Response:
+    def resume_batch(batch: str) -> Response:
         """Enqueue missing parts after the broker lost its messages; safe to repeat."""
         plan = own(batch)
         flow.resume(store, queue(), plan)
-        return request_parsing.sent(flow.describe(store, plan), 202)
+        return request_parsing.json_response(flow.describe(store, plan), 202)
 
     @api.post("/v1/batches/<batch>/cancel")
     @describe("batches", "Cancel a batch", Batch, errors=(404, 503))
-    def cancelled(batch: str) -> Response:
+    def cancel_batch(batch: str) -> Response:
         """Cancel a batch and keep its results; an ended batch is left unchanged."""
         plan = own(batch)
         flow.cancel(store, plan)
-        return request_parsing.sent(flow.describe(store, plan))
+        return request_parsing.json_response(flow.describe(store, plan))
 
     def own(batch: str) -> BatchPlan:
         """Read a batch of the calling key.

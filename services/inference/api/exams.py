@@ -7,7 +7,7 @@ from flask import Blueprint, Response, g
 
 from services.inference.api import request_parsing
 from services.inference.api.openapi import describe
-from services.inference.api.uploads import IMAGES, UploadedFilm, explain_of, films_sent, form, predict_film
+from services.inference.api.uploads import IMAGES, UploadedFilm, explain_of, film_form, films_sent, predict_film
 from services.inference.exams import JudgedFilm, beside_other_breast, breasts_and_exam
 from services.inference.findings import film_answer, gate_of, signature
 from services.inference.service import InferenceService
@@ -27,7 +27,7 @@ def blueprint(service: InferenceService) -> Blueprint:
         "predictions",
         "Predict an exam: by film, by breast and as a whole",
         ExamPrediction,
-        body=(form(MOST_FILMS), IMAGES),
+        body=(film_form(MOST_FILMS), IMAGES),
         query=PredictionQuery,
         errors=(400, 413, 503, 504),
     )
@@ -40,14 +40,14 @@ def blueprint(service: InferenceService) -> Blueprint:
         files don't
         contain.
         """
-        asked, model = request_parsing.query(PredictionQuery), service.model()
-        return request_parsing.sent(predict_exam(service, model, films_sent(MOST_FILMS), asked))
+        options, model = request_parsing.query(PredictionQuery), service.model()
+        return request_parsing.json_response(predict_exam(service, model, films_sent(MOST_FILMS), options))
 
     return api
 
 
 def predict_exam(
-    service: InferenceService, model: ServedModel, films: Sequence[UploadedFilm], asked: PredictionQuery
+    service: InferenceService, model: ServedModel, films: Sequence[UploadedFilm], options: PredictionQuery
 ) -> ExamPrediction:
     """Predict films one after the other, holding the pixels of one film at a time.
 
@@ -55,30 +55,30 @@ def predict_exam(
         InputError: the model has no such operating point.
         MammoError: errors of `InferenceService.predict`, except ImageError, which becomes the film's problem.
     """
-    card, point = model.card, operating_point(model.card, asked.operating_point)
-    answers: list[ExamFilm] = []
+    card, point = model.card, operating_point(model.card, options.operating_point)
+    exam_films: list[ExamFilm] = []
     judged: list[JudgedFilm] = []
     for film in films:
         began = time.perf_counter()
         place = {"position": film.position, "name": film.name}
         try:
-            found = predict_film(
-                service, model, film, named=False, explain=explain_of(asked, point), timeout_ms=asked.timeout_ms
+            prediction = predict_film(
+                service, model, film, named=False, explain=explain_of(options, point), timeout_ms=options.timeout_ms
             )
         except ImageError as error:
             problem = FilmProblem(code=error.code, detail=str(error), status=error.http_status, gate=gate_of(error))
-            answers.append(ExamFilm(**place, problem=problem))
+            exam_films.append(ExamFilm(**place, problem=problem))
             continue
-        took = time.perf_counter() - began
-        answer = film_answer(card, found, point, took, form=asked.form, view=asked.view)
-        answers.append(ExamFilm(**place, finding=answer))
-        judged.append(JudgedFilm(film.position, found.probabilities, found.known))
-        del found
-    beside = beside_other_breast(card, judged, point.name)
+        seconds = time.perf_counter() - began
+        finding = film_answer(card, prediction, point, seconds, heatmap_style=options.form, view=options.view)
+        exam_films.append(ExamFilm(**place, finding=finding))
+        judged.append(JudgedFilm(film.position, prediction.probabilities, prediction.known))
+        del prediction
+    comparisons = beside_other_breast(card, judged, point.name)
     breasts, exam = breasts_and_exam(card, judged, point.name)
     return ExamPrediction(
         **signature(model, g.request_id),
-        films=tuple(each.model_copy(update={"side_by_side": beside.get(each.position)}) for each in answers),
+        films=tuple(film.model_copy(update={"side_by_side": comparisons.get(film.position)}) for film in exam_films),
         breasts=breasts,
         exam=exam,
         rule=RULE if card.exam_rule is None else card.exam_rule.rule,

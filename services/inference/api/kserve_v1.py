@@ -30,7 +30,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     @api.get("/v1/models/<name:network>")
     @describe("kserve v1", "Check that a network is ready", ModelReady, errors=(404, 503))
     def ready(network: str) -> Response:
-        return request_parsing.sent(ModelReady(name=service.model(network).card.network))
+        return request_parsing.json_response(ModelReady(name=service.model(network).card.network))
 
     @api.post("/v1/models/<name:network>:predict")
     @describe(
@@ -38,8 +38,8 @@ def blueprint(service: InferenceService) -> Blueprint:
     )
     def predict(network: str) -> Response:
         model = service.model(network)
-        found = predict_all(service, model, _images())
-        return request_parsing.sent(
+        predictions = predict_all(service, model, _images())
+        return request_parsing.json_response(
             InstancePredictions(
                 predictions=tuple(
                     InstancePrediction(
@@ -48,7 +48,7 @@ def blueprint(service: InferenceService) -> Blueprint:
                         score=round(each.score, 6),
                         applies=applicability_answer(model.card, each).applies,
                     )
-                    for each in found
+                    for each in predictions
                 )
             )
         )
@@ -63,8 +63,8 @@ def blueprint(service: InferenceService) -> Blueprint:
         if model.head is None:
             raise InputError(f"{model.card.network} has no activation map; request predictions only")
         explain = explanation(operating_point(model.card, "screening"))
-        found = predict_all(service, model, _images(), explain=explain)
-        return request_parsing.sent(
+        predictions = predict_all(service, model, _images(), explain=explain)
+        return request_parsing.json_response(
             InstanceExplanations(
                 explanations=tuple(
                     InstanceExplanation(
@@ -72,7 +72,7 @@ def blueprint(service: InferenceService) -> Blueprint:
                         explained=each.explained,
                         heatmap=EncodedPicture(b64=b64encode(overlay_png(each.heat)).decode()),
                     )
-                    for each in found
+                    for each in predictions
                     if each.heat is not None and each.explained is not None
                 )
             )

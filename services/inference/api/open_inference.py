@@ -58,7 +58,7 @@ def _add_server(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v2")
     @describe("open inference protocol", "Get the server's metadata", ServerMetadata)
     def server() -> Response:
-        return request_parsing.sent(
+        return request_parsing.json_response(
             ServerMetadata(name="mammostack", version=__version__, extensions=("binary_tensor_data",))
         )
 
@@ -66,14 +66,14 @@ def _add_server(api: Blueprint, service: InferenceService) -> None:
     @needs(None)
     @describe("open inference protocol", "Check that the server is alive", ServerLive)
     def live() -> Response:
-        return request_parsing.sent(ServerLive())
+        return request_parsing.json_response(ServerLive())
 
     @api.get("/v2/health/ready")
     @needs(None)
     @describe("open inference protocol", "Check that the server is ready", ServerReady, errors=(503,))
     def ready() -> Response:
         service.model()
-        return request_parsing.sent(ServerReady())
+        return request_parsing.json_response(ServerReady())
 
 
 def _add_models(api: Blueprint, service: InferenceService) -> None:
@@ -82,7 +82,7 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
     @describe("open inference protocol", "Get a model's metadata", ModelMetadata, errors=(404, 503))
     def metadata(network: str, version: str | None = None) -> Response:
         card = service.model(network, version).card
-        return request_parsing.sent(
+        return request_parsing.json_response(
             ModelMetadata(
                 name=card.network,
                 versions=(card.version,),
@@ -101,7 +101,7 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
     @api.get("/v2/models/<name:network>/versions/<name:version>/ready")
     @describe("open inference protocol", "Check that a model is ready", ModelReady, errors=(404, 503))
     def model_ready(network: str, version: str | None = None) -> Response:
-        return request_parsing.sent(ModelReady(name=service.model(network, version).card.network))
+        return request_parsing.json_response(ModelReady(name=service.model(network, version).card.network))
 
     @api.post("/v2/models/<name:network>/infer")
     @api.post("/v2/models/<name:network>/versions/<name:version>/infer")
@@ -120,9 +120,11 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
         A binary BYTES element is preceded by its length in four bytes, little-endian; in JSON it is base64.
         """
         model = service.model(network, version)
-        asked, images = parse(request_parsing.sent_body(), request.headers.get(_HEADER))
-        found = predict_all(service, model, [UploadedFilm(place, None, image) for place, image in enumerate(images)])
-        return _answer(asked, found, model.card)
+        infer_request, images = parse(request_parsing.raw_body(), request.headers.get(_HEADER))
+        predictions = predict_all(
+            service, model, [UploadedFilm(place, None, image) for place, image in enumerate(images)]
+        )
+        return _infer_response(infer_request, predictions, model.card)
 
 
 def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, list[bytes]]:
@@ -132,12 +134,12 @@ def parse(body: bytes, header_length: str | None) -> tuple[InferRequest, list[by
         InputError: the request is malformed.
     """
     size = _header_size(header_length, len(body))
-    asked = request_parsing.body(InferRequest, body[:size])
-    tensor = asked.inputs[0]
+    infer_request = request_parsing.body(InferRequest, body[:size])
+    tensor = infer_request.inputs[0]
     images = _images(tensor, body[size:])
     if not 1 <= len(images) <= MOST_IMAGES or tensor.shape not in ([len(images)], [len(images), 1]):
         raise InputError(f"the shape of image must be [N] for N images, at most {MOST_IMAGES}; correct the request")
-    return asked, images
+    return infer_request, images
 
 
 def _header_size(header_length: str | None, length: int) -> int:
@@ -180,13 +182,13 @@ def _elements(raw: bytes) -> list[bytes]:
     return elements
 
 
-def _answer(asked: InferRequest, found: list[Prediction], card: ModelCard) -> Response:
+def _infer_response(infer_request: InferRequest, predictions: list[Prediction], card: ModelCard) -> Response:
     tensors, raw = [], b""
-    all_binary = bool(asked.parameters and asked.parameters.binary_data_output)
-    for output in asked.outputs or [RequestedOutput(name=name) for name in _OUTPUTS]:
-        shape, values, packed = _tensor(output.name, found, card)
-        own = output.parameters and output.parameters.binary_data
-        binary = all_binary if own is None else own
+    all_binary = bool(infer_request.parameters and infer_request.parameters.binary_data_output)
+    for output in infer_request.outputs or [RequestedOutput(name=name) for name in _OUTPUTS]:
+        shape, values, packed = _tensor(output.name, predictions, card)
+        requested = output.parameters and output.parameters.binary_data
+        binary = all_binary if requested is None else requested
         tensors.append(
             OutputTensor(
                 name=output.name,
@@ -197,28 +199,30 @@ def _answer(asked: InferRequest, found: list[Prediction], card: ModelCard) -> Re
             )
         )
         raw += packed if binary else b""
-    answer = InferResponse(model_name=card.network, model_version=card.version, id=asked.id, outputs=tuple(tensors))
+    response = InferResponse(
+        model_name=card.network, model_version=card.version, id=infer_request.id, outputs=tuple(tensors)
+    )
     if not raw:
-        return request_parsing.sent(answer)
-    head = answer.model_dump_json().encode()
+        return request_parsing.json_response(response)
+    head = response.model_dump_json().encode()
     return Response(head + raw, mimetype="application/octet-stream", headers={_HEADER: str(len(head))})
 
 
-def _applies(card: ModelCard, found: Prediction) -> str:
-    applies = applicability_answer(card, found).applies
+def _applies(card: ModelCard, prediction: Prediction) -> str:
+    applies = applicability_answer(card, prediction).applies
     return "unknown" if applies is None else "yes" if applies else "no"
 
 
 def _tensor(
-    name: OutputName, found: list[Prediction], card: ModelCard
+    name: OutputName, predictions: list[Prediction], card: ModelCard
 ) -> tuple[tuple[int, ...], tuple[Number, ...], bytes]:
     """Return the shape, JSON values and raw bytes of an output."""
     if name in _TEXTS:
-        words = [each.label.value if name == "class" else _applies(card, each) for each in found]
+        words = [each.label.value if name == "class" else _applies(card, each) for each in predictions]
         packed = b"".join(struct.pack("<I", len(word)) + word.encode() for word in words)
-        return (len(found),), tuple(words), packed
+        return (len(predictions),), tuple(words), packed
     if name == "score":
-        values = np.array([each.score for each in found], "<f4")
+        values = np.array([each.score for each in predictions], "<f4")
     else:
-        values = np.stack([each.probabilities for each in found]).astype("<f4")
+        values = np.stack([each.probabilities for each in predictions]).astype("<f4")
     return values.shape, tuple(values.ravel().tolist()), values.tobytes()

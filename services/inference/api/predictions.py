@@ -5,7 +5,7 @@ from flask import Blueprint, Response, g
 from services.inference.api import request_parsing
 from services.inference.api.exams import predict_exam
 from services.inference.api.openapi import PNG, describe
-from services.inference.api.uploads import IMAGE_ERRORS, IMAGES, explain_of, films_sent, form, predict_all
+from services.inference.api.uploads import IMAGE_ERRORS, IMAGES, explain_of, film_form, films_sent, predict_all
 from services.inference.findings import film_answer, signature
 from services.inference.service import InferenceService
 from services.inference.serving.heatmaps import DRAWN
@@ -42,7 +42,7 @@ def _add_predictions(api: Blueprint, service: InferenceService) -> None:
         "Predict one film, or the films of a patient",
         PredictionAnswer,
         ExamPrediction,
-        body=(IMAGES, form(MOST_FILMS)),
+        body=(IMAGES, film_form(MOST_FILMS)),
         query=PredictionQuery,
         errors=(400, *IMAGE_ERRORS),
     )
@@ -52,20 +52,22 @@ def _add_predictions(api: Blueprint, service: InferenceService) -> None:
         Several films are answered like `/v1/exams`. The format is detected from the first bytes, not from the media
         type.
         """
-        asked, model, films = request_parsing.query(PredictionQuery), service.model(), films_sent(MOST_FILMS)
+        options, model, films = request_parsing.query(PredictionQuery), service.model(), films_sent(MOST_FILMS)
         if len(films) > 1:
-            return request_parsing.sent(predict_exam(service, model, films, asked))
-        point = operating_point(model.card, asked.operating_point)
-        (found,) = predict_all(service, model, films, explain=explain_of(asked, point), timeout_ms=asked.timeout_ms)
-        answer = film_answer(model.card, found, point, g.elapsed(), form=asked.form, view=asked.view)
-        return request_parsing.sent(PredictionAnswer(**dict(answer), **signature(model, g.request_id)))
+            return request_parsing.json_response(predict_exam(service, model, films, options))
+        point = operating_point(model.card, options.operating_point)
+        (prediction,) = predict_all(
+            service, model, films, explain=explain_of(options, point), timeout_ms=options.timeout_ms
+        )
+        finding = film_answer(model.card, prediction, point, g.elapsed(), heatmap_style=options.form, view=options.view)
+        return request_parsing.json_response(PredictionAnswer(**dict(finding), **signature(model, g.request_id)))
 
     @api.post("/v1/explanations")
     @describe(
         "predictions",
         "Get the class-activation map of a film",
         PNG,
-        body=(IMAGES, form(1)),
+        body=(IMAGES, film_form(1)),
         query=ExplanationQuery,
         errors=(400, *IMAGE_ERRORS),
     )
@@ -74,16 +76,16 @@ def _add_predictions(api: Blueprint, service: InferenceService) -> None:
 
         The header X-Explained-Class names the class that the map explains.
         """
-        asked, model, images = request_parsing.query(ExplanationQuery), service.model(), films_sent(MOST_FILMS)
+        options, model, images = request_parsing.query(ExplanationQuery), service.model(), films_sent(MOST_FILMS)
         if len(images) > 1:
             raise InputError("the request has several images; send a single one to /v1/explanations")
-        point = operating_point(model.card, asked.operating_point)
-        explain = explanation(point, None if asked.explained is None else Label(asked.explained))
-        (found,) = predict_all(service, model, images, explain=explain, timeout_ms=asked.timeout_ms)
-        if found.heat is None or found.explained is None:
+        point = operating_point(model.card, options.operating_point)
+        explain = explanation(point, None if options.explained is None else Label(options.explained))
+        (prediction,) = predict_all(service, model, images, explain=explain, timeout_ms=options.timeout_ms)
+        if prediction.heat is None or prediction.explained is None:
             raise InputError(f"{model.card.network} has no activation map; request a prediction only")
-        headers = {"X-Explained-Class": found.explained.value}
-        return Response(DRAWN[asked.form](found.heat), mimetype="image/png", headers=headers)
+        headers = {"X-Explained-Class": prediction.explained.value}
+        return Response(DRAWN[options.form](prediction.heat), mimetype="image/png", headers=headers)
 
 
 def _add_models(api: Blueprint, service: InferenceService) -> None:
@@ -93,18 +95,18 @@ def _add_models(api: Blueprint, service: InferenceService) -> None:
         card = service.keeper.current.card if service.keeper.ready else None
         network = service.settings.serving.network
         details = ModelDetails(name=network, ready=card is not None, version=card and card.version)
-        return request_parsing.sent(ModelList(models=(network,), details=(details,)))
+        return request_parsing.json_response(ModelList(models=(network,), details=(details,)))
 
     @api.get("/v1/models/<name:network>/card")
     @describe("models", "Get a model's card: intended use, limits, metrics", ModelCard, errors=(404, 503))
     def card(network: str) -> Response:
-        return request_parsing.sent(service.model(network).card)
+        return request_parsing.json_response(service.model(network).card)
 
     @api.get("/v1/usage-limits")
     @describe("models", "Get the accepted formats and the limits of use", UsageLimits)
     def usage_limits() -> Response:
         caller = g.caller
-        return request_parsing.sent(
+        return request_parsing.json_response(
             UsageLimits(
                 body_mb=service.settings.serving.max_image_mb,
                 request_mb=service.settings.serving.max_request_mb,

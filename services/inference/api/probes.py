@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from services.inference.api.auth import needs
 from services.inference.api.openapi import Media, describe
-from services.inference.api.request_parsing import sent
+from services.inference.api.request_parsing import json_response
 from services.inference.service import InferenceService
 from shared import metrics
 from shared.api.service import Alive, Ready
@@ -29,7 +29,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     @needs(None)
     @describe("probes", "Check that the process is alive", Alive)
     def healthz() -> Response:
-        return sent(Alive())
+        return json_response(Alive())
 
     @api.get("/readyz")
     @needs(None)
@@ -37,7 +37,7 @@ def blueprint(service: InferenceService) -> Blueprint:
     def readyz() -> Response:
         """Check that a model with verified checksums and golden outputs is loaded."""
         card = service.keeper.current.card
-        return sent(Ready(network=card.network, version=card.version))
+        return json_response(Ready(network=card.network, version=card.version))
 
     @api.get("/metrics")
     @needs("metrics")

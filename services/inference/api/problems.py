@@ -13,7 +13,7 @@ from services.inference.admission.queueing import Overloaded
 from services.inference.findings import gate_of
 from shared.api.predictions import GateAnswer
 from shared.api.problem import Problem, ProtocolProblem
-from shared.errors import LimitReached, MammoError, NotAuthenticated
+from shared.errors import LimitReached, MammoError, NotAuthenticated, text_for_clients
 
 FOREIGN = ("/v2", "/v1/models")
 """Paths of the protocols of others: tritonclient and kserve's client read `error`, and the latter only where the type
@@ -31,9 +31,10 @@ def register(app: Flask) -> None:
 
 
 def _expected(error: MammoError) -> Response:
-    if error.http_status >= 500 and error.code not in ("model-not-ready", "deadline-passed"):
+    hidden = error.for_clients is not None
+    if (error.http_status >= 500 or hidden) and error.code not in ("model-not-ready", "deadline-passed"):
         _log.error("request failed", extra={"request_id": g.request_id, "reason": str(error)})
-    response = _problem(error.http_status, error.code, str(error), gate_of(error))
+    response = _problem(error.http_status, error.code, text_for_clients(error), gate_of(error))
     if isinstance(error, NotAuthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Overloaded | LimitReached):

@@ -12,44 +12,44 @@ T = TypeVar("T", bound=BaseModel)
 _MOST_PROBLEMS = 3
 
 
-def query(form: type[T]) -> T:
+def query(kind: type[T]) -> T:
     """Parse the query of the request.
 
     Raises:
         InputError: a parameter is unknown, repeated or invalid.
     """
-    given = request.args
-    if twice := next((name for name in given if len(given.getlist(name)) > 1), None):
-        raise InputError(f"the query parameter {twice[:40]} is repeated; give it once")
-    return _checked("query", lambda: form.model_validate(given.to_dict()))
+    parameters = request.args
+    if repeated := next((name for name in parameters if len(parameters.getlist(name)) > 1), None):
+        raise InputError(f"the query parameter {repeated[:40]} is repeated; give it once")
+    return _checked("query", lambda: kind.model_validate(parameters.to_dict()))
 
 
-def body(form: type[T], document: bytes | None = None) -> T:
+def body(kind: type[T], document: bytes | None = None) -> T:
     """Parse a JSON body: `document` if given, else the body of the request.
 
     Raises:
         InputError: the body is not valid.
     """
-    data = sent_body() if document is None else document
-    return _checked("body", lambda: form.model_validate_json(data))
+    data = raw_body() if document is None else document
+    return _checked("body", lambda: kind.model_validate_json(data))
 
 
-def sent_body() -> bytes:
+def raw_body() -> bytes:
     """Return the body of the request; empty if it was a form."""
     return bytes(g.get("body", b""))
 
 
-def sent(answer: BaseModel, status: int = 200) -> Response:
+def json_response(document: BaseModel, status: int = 200) -> Response:
     """Serialise a document as a JSON response."""
-    return Response(answer.model_dump_json(), status, mimetype="application/json")
+    return Response(document.model_dump_json(), status, mimetype="application/json")
 
 
-def _checked(what: str, read: Callable[[], T]) -> T:
+def _checked(part: str, read: Callable[[], T]) -> T:
     try:
         return read()
     except ValidationError as error:
         # What was sent is not quoted: it may be an image, or a name.
-        found = error.errors(include_input=False, include_url=False)
-        problems = [f"{'.'.join(map(str, each['loc'])) or what}: {each['msg'].lower()}" for each in found]
+        errors = error.errors(include_input=False, include_url=False)
+        problems = [f"{'.'.join(map(str, each['loc'])) or part}: {each['msg'].lower()}" for each in errors]
         listed = "; ".join(problems[:_MOST_PROBLEMS])
-        raise InputError(f"invalid {what}: {listed}; see /docs for this route's parameters") from None
+        raise InputError(f"invalid {part}: {listed}; see /docs for this route's parameters") from None

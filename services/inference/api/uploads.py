@@ -13,7 +13,7 @@ from services.inference.api.openapi import Media
 from services.inference.service import InferenceService, connection_closed
 from services.inference.serving.known_film import UNSTATED, StatedView, ViewAndSide
 from services.inference.serving.predictor import Explain, Prediction, ServedModel, explanation
-from shared.api.films import Side
+from shared.api.films import Laterality
 from shared.api.predictions import PredictionQuery
 from shared.domain.records import Label
 from shared.errors import ImageError, ImageTooLarge, InputError
@@ -21,7 +21,7 @@ from shared.modelling.calibration import OperatingPoint
 
 T = TypeVar("T")
 VIEWS: tuple[StatedView, ...] = get_args(StatedView)
-SIDES: tuple[Side, ...] = get_args(Side)
+SIDES: tuple[Laterality, ...] = get_args(Laterality)
 _LONGEST_NAME = 80
 
 IMAGE_ERRORS = (413, 415, 422, 503, 504)
@@ -40,7 +40,7 @@ IMAGES = Media(
 )
 
 
-def form(most: int) -> Media:
+def film_form(most: int) -> Media:
     """Describe a multipart form with 1 to `most` films of one patient."""
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": most}
     texts = {
@@ -89,7 +89,7 @@ def films_sent(most: int) -> list[UploadedFilm]:
     """
     form: MultipartForm | None = g.get("form")
     if form is None:
-        data = request_parsing.sent_body()
+        data = request_parsing.raw_body()
         if not data:
             raise InputError("the body is empty; send the unchanged bytes of an image file")
         return [UploadedFilm(0, None, data)]
@@ -99,7 +99,7 @@ def films_sent(most: int) -> list[UploadedFilm]:
         raise InputError(f"the form contains {len(form.files)} files; send at most {most} per request")
     stated = _stated(form)
     return [
-        UploadedFilm(position, _shown(file.name), file.data, stated[position])
+        UploadedFilm(position, _display_name(file.name), file.data, stated[position])
         for position, file in enumerate(form.files)
     ]
 
@@ -129,17 +129,17 @@ def _stated_field(form: MultipartForm, name: str, allowed: tuple[T, ...]) -> lis
     return [known[value.strip().upper()] for value in values]
 
 
-def explain_of(asked: PredictionQuery, point: OperatingPoint) -> Explain | None:
+def explain_of(options: PredictionQuery, point: OperatingPoint) -> Explain | None:
     """Return the explanation that the query requests, if any."""
-    if asked.explain is None:
+    if options.explain is None:
         return None
-    return explanation(point, None if asked.explained is None else Label(asked.explained))
+    return explanation(point, None if options.explained is None else Label(options.explained))
 
 
-def _shown(name: str | None) -> str | None:
+def _display_name(name: str | None) -> str | None:
     """Shorten a file name for display, without folders and unprintable characters."""
-    shown = "".join(letter for letter in re.split(r"[/\\]", name or "")[-1] if letter.isprintable())
-    return shown[:_LONGEST_NAME] or None
+    printable = "".join(letter for letter in re.split(r"[/\\]", name or "")[-1] if letter.isprintable())
+    return printable[:_LONGEST_NAME] or None
 
 
 def predict_all(

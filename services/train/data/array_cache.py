@@ -1,8 +1,7 @@
-"""What networks learn from as one memory-mapped array for each data set and recipe, filled once
-and read by every job after it.
+"""A cache of memory-mapped arrays on disk: training inputs are computed by one job and mapped by the next ones.
 
-The arrays lie in the temporary folder (TMPDIR moves it), so that the machine keeps in memory what is in use, no more.
-Where there is no room for one, it is made in memory. A folder of arrays belongs to one user; the last few are kept.
+Arrays lie in the temporary folder (TMPDIR), so that the page cache holds only what is in use. Without space on disk an
+array is made in memory. The cache belongs to one user; only the most recently used arrays are kept.
 """
 
 import os
@@ -17,59 +16,60 @@ import psutil
 
 Float = TypeVar("Float", bound=np.floating)
 KEPT = 8
-"""Arrays that stay, the last used ones."""
+"""Number of arrays in the cache."""
 
 
-def filled(
-    name: str, shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Float]]], form: type[Float]
+def cached_array(
+    name: str, shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Float]]], dtype: type[Float]
 ) -> npt.NDArray[Float]:
-    """The array `name` (numbers of a `form`, read-only where it is mapped), filled from `rows` unless it is there.
+    """Return the array `name`, read-only and mapped, or fill it from `rows` if it is not cached.
 
-    `name` has to say all that decides its content. Whatever `rows` raises goes on to the caller, and leaves nothing.
+    `name` must identify the content, such as a digest of everything that it is computed from. An exception of `rows`
+    is passed on, and no partial array is kept.
     """
     folder = Path(tempfile.gettempdir()) / f"mammostack-arrays-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        return _in_memory(shape, rows, form)  # somebody else's: what lies in it is not to be trusted
+        return _in_memory(shape, rows, dtype)  # another user's folder is not trusted
     target = folder / f"{name}.npy"
-    if (found := _mapped(target, shape, form)) is not None:
+    if (cached := _mapped(target, shape, dtype)) is not None:
         target.touch()
-        return found
-    part = folder / f"{name}.{os.getpid()}.part"
+        return cached
+    partial = folder / f"{name}.{os.getpid()}.part"
     try:
         try:
-            array = _allocated(part, shape, form)
+            array = _allocated(partial, shape, dtype)
         except OSError:
-            return _in_memory(shape, rows, form)  # there is no room
+            return _in_memory(shape, rows, dtype)  # no space on disk
         _fill(array, rows())
         array.flush()
-        part.replace(target)
-        _forget_old(folder)
+        partial.replace(target)
+        _delete_stale(folder)
         return np.asarray(array)
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
-def _allocated(file: Path, shape: tuple[int, ...], form: type[Float]) -> "np.memmap[tuple[int, ...], np.dtype[Float]]":
-    """A new array whose every page has its place: writing to one that has none would end the process."""
-    array = np.lib.format.open_memmap(file, mode="w+", dtype=form, shape=shape)
+def _allocated(file: Path, shape: tuple[int, ...], dtype: type[Float]) -> "np.memmap[tuple[int, ...], np.dtype[Float]]":
+    """Create an array with all of its pages allocated: writing to a page without space would kill the process."""
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
     with file.open("r+b") as opened:
         os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     return array
 
 
-def _mapped(file: Path, shape: tuple[int, ...], form: type[Float]) -> npt.NDArray[Float] | None:
+def _mapped(file: Path, shape: tuple[int, ...], dtype: type[Float]) -> npt.NDArray[Float] | None:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return np.asarray(array) if array.shape == shape and array.dtype == form else None
+    return np.asarray(array) if array.shape == shape and array.dtype == dtype else None
 
 
 def _in_memory(
-    shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Float]]], form: type[Float]
+    shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Float]]], dtype: type[Float]
 ) -> npt.NDArray[Float]:
-    array = np.empty(shape, form)
+    array = np.empty(shape, dtype)
     _fill(array, rows())
     return array
 
@@ -79,8 +79,11 @@ def _fill(array: npt.NDArray[Float], rows: Iterable[npt.NDArray[Float]]) -> None
         array[index] = row
 
 
-def _forget_old(folder: Path) -> None:
-    """Who has an old one mapped keeps it; its place is free when he is done. What a killed process began goes too."""
+def _delete_stale(folder: Path) -> None:
+    """Delete all but the last used arrays and the partial files of dead processes.
+
+    Processes that still map a deleted file keep it.
+    """
     for file in folder.glob("*.part"):
         if not psutil.pid_exists(int(file.name.split(".")[-2])):
             file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What depends on the device that trains: number formats, compiling, and where the examples lie."""
+"""Device-dependent parts of training: set-up, arithmetic, compilation, and transfer of the inputs."""
 
 from collections.abc import Callable
 
@@ -7,38 +7,44 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from shared.domain.arrays import Float32Array
+from shared.domain.arrays import Float32Array, Int64Array
 from shared.modelling.recipes import Precision
 
-Indices = npt.NDArray[np.int64]
+Indices = Int64Array
 Inputs = Float32Array | npt.NDArray[np.float16]
-Batch = Callable[[Indices], Inputs]
-"""From the numbers of examples (n) to their inputs (n x C x S x S)."""
+InputReader = Callable[[Indices], Inputs]
+"""Reads the inputs (n x C x S x S) of examples by their indices (n)."""
+
+InputLoader = Callable[[Indices], Tensor]
+"""Reads the inputs of examples as a float32 tensor on the device."""
 
 _COMPILED_ON = ("cuda",)
-"""On a CPU compiling takes longer than most jobs and gains nothing that channels-last has not."""
+"""On a CPU, compilation takes longer than most jobs and is no faster than channels-last."""
 
 _SHARE_OF_MEMORY = 0.5
 _CHUNK = 256
 
 
-def prepared(threads: int, *, deterministic: bool) -> torch.device:
-    """A GPU where there is one, else the CPU with as many threads; torch is set up for it.
+def prepare_device(threads: int, *, deterministic: bool) -> torch.device:
+    """Set torch up for a GPU if there is one, otherwise for `threads` threads of the CPU.
 
-    The CPU always gives the same bits again. A GPU does so where it is asked to be `deterministic`, and takes longer.
+    Results on the CPU are always bit-identical; on a GPU only if `deterministic`, which is slower.
     """
     gpu = torch.cuda.is_available()
     torch.use_deterministic_algorithms(deterministic or not gpu, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads what it has not written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no uninitialised memory is read here
     torch.set_num_threads(threads)
     if not gpu:
         return torch.device("cpu")
-    torch.backends.cudnn.benchmark = not deterministic  # all batches but the last are of one size
+    torch.backends.cudnn.benchmark = not deterministic  # all batches but the last have the same size
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def number_format(precision: Precision, device: torch.device) -> torch.dtype:
-    """What matrix products and convolutions are computed in: `auto` is bfloat16 on a GPU that has it, else float32."""
+def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the dtype of matrix products and convolutions.
+
+    `auto` is bfloat16 on a GPU with native support, otherwise float32.
+    """
     if precision == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
@@ -46,43 +52,40 @@ def number_format(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """The context in which a network goes forward. bfloat16 has float32's range, so the loss needs no scaling."""
-    numbers = number_format(precision, device)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=numbers == torch.bfloat16)
+    """Create the context of the forward pass; bfloat16 has the range of float32, so the loss is not scaled."""
+    dtype = compute_dtype(precision, device)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
-def compile_where_it_pays(
-    network: nn.Module, device: torch.device, backend: str | Callable[..., object] = "inductor"
-) -> None:
-    """Has torch compile `network` on its first batch; what can't be compiled runs as it is, and torch warns."""
+def compile_on_gpu(network: nn.Module, device: torch.device, backend: str | Callable[..., object] = "inductor") -> None:
+    """Compile the network at its first batch if `device` is a GPU.
+
+    Parts that can't be compiled run uncompiled; torch logs a warning.
+    """
     if device.type in _COMPILED_ON:
         torch._dynamo.config.suppress_errors = True
         network.compile(backend=backend)
 
 
-def supply(batch: Batch, count: int, device: torch.device) -> Callable[[Indices], Tensor]:
-    """How inputs (float32 n x C x S x S) get to `device` by their numbers (n), of `count` that `batch` knows.
-
-    A GPU holds all of them where they fit into half of its free memory; otherwise, and on the CPU, they come batch by
-    batch.
-    """
+def input_loader(read: InputReader, count: int, device: torch.device) -> InputLoader:
+    """Return a loader of `count` inputs: resident on a GPU if they fit into half of its free memory, else streamed."""
     if device.type != "cuda":
-        return streamed(batch, device)
+        return streamed_inputs(read, device)
     free, _ = torch.cuda.mem_get_info(device)
-    fits = batch(np.arange(1)).nbytes * count <= free * _SHARE_OF_MEMORY
-    return resident(batch, count, device) if fits else streamed(batch, device)
+    fits = read(np.arange(1)).nbytes * count <= free * _SHARE_OF_MEMORY
+    return resident_inputs(read, count, device) if fits else streamed_inputs(read, device)
 
 
-def resident(batch: Batch, count: int, device: torch.device) -> Callable[[Indices], Tensor]:
-    """All inputs are sent to `device` at once."""
-    held = torch.empty((count, *batch(np.arange(1)).shape[1:]), device=device)
-    for first in range(0, count, _CHUNK):
-        held[first : first + _CHUNK] = torch.from_numpy(batch(np.arange(first, min(first + _CHUNK, count))))
-    return lambda chosen: held[torch.from_numpy(chosen).to(device)]
+def resident_inputs(read: InputReader, count: int, device: torch.device) -> InputLoader:
+    """Copy all inputs to the device now."""
+    resident = torch.empty((count, *read(np.arange(1)).shape[1:]), device=device)
+    for start in range(0, count, _CHUNK):
+        resident[start : start + _CHUNK] = torch.from_numpy(read(np.arange(start, min(start + _CHUNK, count))))
+    return lambda indices: resident[torch.from_numpy(indices).to(device)]
 
 
-def streamed(batch: Batch, device: torch.device) -> Callable[[Indices], Tensor]:
-    """Inputs are sent as they are needed; a GPU takes them from pinned memory while it is still at the last batch."""
+def streamed_inputs(read: InputReader, device: torch.device) -> InputLoader:
+    """Copy inputs batch by batch; to a GPU from pinned memory, while it still computes the previous batch."""
     if device.type != "cuda":
-        return lambda chosen: torch.from_numpy(batch(chosen)).to(device, torch.float32)
-    return lambda chosen: torch.from_numpy(batch(chosen)).pin_memory().to(device, torch.float32, non_blocking=True)
+        return lambda indices: torch.from_numpy(read(indices)).to(device, torch.float32)
+    return lambda indices: torch.from_numpy(read(indices)).pin_memory().to(device, torch.float32, non_blocking=True)

@@ -1,1 +1,1 @@
-"""Training in several processes of one machine."""
+"""Training of one network in several processes."""

@@ -1,7 +1,7 @@
-"""The folder between a training worker and the processes that train for it: the order, its data, and what comes back.
+"""The folder through which a training worker and its processes exchange the request, its data and the results.
 
-Files are JSON, NumPy arrays and safetensors, never pickles, and appear whole. Arrays that lie on the disk already are
-linked, so that all processes map the same pages.
+Files are JSON, NumPy arrays and safetensors, never pickles, and appear only when complete. Arrays that are on disk
+already are hard-linked, so that all processes map the same pages.
 """
 
 import os
@@ -10,139 +10,137 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 
 from services.train.data.device import Inputs
 from services.train.data.examples import Examples
-from services.train.fitting.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
-from services.train.fitting.fit import Fitted, TrainingDiverged
+from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
+from services.train.fitting.fit import FitResult, TrainingDiverged
+from services.train.fitting.serialise import Tensors, on_cpu
 from shared.domain.records import Record
 from shared.errors import JobInterrupted, MammoError
+from shared.files import write_whole
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
+from shared.process_identity import ProcessIdentity
 
-_IDENTITY = "mailbox"
-_PASSED_ON: dict[str, type[MammoError]] = {error.code: error for error in (TrainingDiverged, JobInterrupted)}
-
-
-class Owner(Record):
-    """The worker: its process id and, as ids are reused, when it was born."""
-
-    pid: int
-    born: float
-
-    @classmethod
-    def this(cls) -> "Owner":
-        return cls(pid=os.getpid(), born=psutil.Process().create_time())
-
-    @property
-    def lives(self) -> bool:
-        try:
-            return psutil.Process(self.pid).create_time() == self.born
-        except psutil.NoSuchProcess:
-            return False
+_IDENTITY = "exchange"
+_ERRORS: dict[str, type[MammoError]] = {error.code: error for error in (TrainingDiverged, JobInterrupted)}
 
 
-class Order(Record):
-    """What to train, as `fit` takes it, and how each process is set up."""
+class TrainingRequest(Record):
+    """The arguments of `fit`, and the set-up of each process."""
 
     network: Network
     recipe: TrainingRecipe
     pretrained: bool
     seed: int
-    owner: Owner
+    owner: ProcessIdentity
     threads: int = Field(ge=1, description="of each process, on a CPU")
     deterministic: bool
     compiled: bool
 
 
-class _End(Record):
+class _Summary(Record):
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     best_auc: float | None
 
 
-class _Problem(Record):
+class _ErrorRecord(Record):
     code: str
     message: str
 
 
 @dataclass(frozen=True)
-class Mailbox:
+class ExchangeFolder:
+    """The exchange of one training."""
+
     folder: Path
 
     # ---- from the worker to its processes
 
-    def send(self, order: Order, weights: Tensors, train: Examples, validation: Examples) -> None:
-        """Everything but the checkpoint; raises OSError where there is no room for an array that lies in memory."""
-        save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, self.folder / "weights")
+    def put_request(self, request: TrainingRequest, weights: Tensors, train: Examples, validation: Examples) -> None:
+        """Write everything but the checkpoint.
+
+        Raises:
+            OSError: there is no space for an array that is in memory.
+        """
+        save_file(on_cpu(weights), self.folder / "weights")
         for name, examples in (("train", train), ("validation", validation)):
             _link_or_save(examples.pool, self.folder / f"{name}.pool.npy")
             np.save(self.folder / f"{name}.labels.npy", examples.labels)
             np.save(self.folder / f"{name}.rows.npy", _rows(examples))
-            if examples.places is not None:
-                np.save(self.folder / f"{name}.places.npy", examples.places)
-        self._put("order.json", order.model_dump_json().encode())
+            if examples.place_labels is not None:
+                np.save(self.folder / f"{name}.places.npy", examples.place_labels)
+        self._put("request.json", request.model_dump_json().encode())
 
-    def send_start(self, checkpoint: Checkpoint) -> None:
+    def put_start(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint to resume from."""
         self._put("start", to_bytes(checkpoint, _IDENTITY))
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
+        """Make the processes stop after their current batch."""
         (self.folder / "stop").touch()
 
-    def order(self) -> Order:
-        return Order.model_validate_json((self.folder / "order.json").read_bytes())
+    def request(self) -> TrainingRequest:
+        """Read the request."""
+        return TrainingRequest.model_validate_json((self.folder / "request.json").read_bytes())
 
     def weights(self) -> Tensors:
+        """Read the initial weights."""
         return load_file(self.folder / "weights")
 
     def examples(self, name: str) -> Examples:
+        """Map the examples `train` or `validation`."""
         pool = np.load(self.folder / f"{name}.pool.npy", mmap_mode="r", allow_pickle=False)
         labels, rows = (np.load(self.folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("labels", "rows"))
         places = self.folder / f"{name}.places.npy"
-        return Examples(
-            np.asarray(pool), labels, rows, np.load(places, allow_pickle=False) if places.exists() else None
-        )
+        place_labels = np.load(places, allow_pickle=False) if places.exists() else None
+        return Examples(np.asarray(pool), labels, rows, place_labels)
 
     def start(self) -> Checkpoint | None:
+        """Read the checkpoint to resume from; None if training starts from the initial weights."""
         file = self.folder / "start"
         return from_bytes(file.read_bytes(), _IDENTITY) if file.exists() else None
 
-    def is_to_stop(self, owner: Owner) -> bool:
-        """Also when the worker is gone, or has given the folder up."""
-        return (self.folder / "stop").exists() or not self.folder.exists() or not owner.lives
+    def should_stop(self, owner: ProcessIdentity) -> bool:
+        """Return True if a stop was requested, or if the worker is dead or has deleted the folder."""
+        return (self.folder / "stop").exists() or not self.folder.exists() or owner.process is None
 
     # ---- from the processes to their worker
 
-    def tell_epoch(self, record: EpochRecord) -> None:
+    def put_epoch(self, record: EpochRecord) -> None:
+        """Write the record of a finished epoch."""
         self._put(f"epoch-{record.epoch:06d}.json", record.model_dump_json().encode())
 
-    def hand_over(self, checkpoint: Checkpoint) -> None:
-        """Replaces one that was not collected."""
+    def put_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, in place of one that was not taken yet."""
         self._put("checkpoint", to_bytes(checkpoint, _IDENTITY))
 
-    def tell_problem(self, error: MammoError) -> None:
-        self._put("problem.json", _Problem(code=error.code, message=str(error)).model_dump_json().encode())
+    def put_error(self, error: MammoError) -> None:
+        """Write the error that ended training."""
+        self._put("error.json", _ErrorRecord(code=error.code, message=str(error)).model_dump_json().encode())
 
-    def deliver(self, fitted: Fitted) -> None:
-        save_file({n: t.cpu().contiguous() for n, t in fitted.network.state_dict().items()}, self.folder / "fitted")
-        end = _End(epochs=fitted.epochs, best_epoch=fitted.best_epoch, best_auc=fitted.best_auc)
-        self._put("end.json", end.model_dump_json().encode())
+    def put_result(self, result: FitResult) -> None:
+        """Write the trained weights and the history."""
+        save_file(on_cpu(result.network.state_dict()), self.folder / "trained")
+        summary = _Summary(epochs=result.epochs, best_epoch=result.best_epoch, best_auc=result.best_auc)
+        self._put("result.json", summary.model_dump_json().encode())
 
-    def epochs(self) -> list[EpochRecord]:
-        """Those that were not collected yet, in their order."""
-        found = []
+    def take_epochs(self) -> list[EpochRecord]:
+        """Read and delete the epoch records, in their order."""
+        records = []
         for file in sorted(self.folder.glob("epoch-*.json")):
-            found.append(EpochRecord.model_validate_json(file.read_bytes()))
+            records.append(EpochRecord.model_validate_json(file.read_bytes()))
             file.unlink()
-        return found
+        return records
 
-    def checkpoint(self) -> Checkpoint | None:
-        """The last one, unless it was collected."""
+    def take_checkpoint(self) -> Checkpoint | None:
+        """Read the latest checkpoint; None if it was taken already."""
         taken = self.folder / "taken"
         try:
             (self.folder / "checkpoint").replace(taken)
@@ -150,26 +148,29 @@ class Mailbox:
             return None
         return from_bytes(taken.read_bytes(), _IDENTITY)
 
-    def raise_problem(self) -> None:
-        """Raises what a process ended with: TrainingDiverged, JobInterrupted, or MammoError for another one of ours."""
-        file = self.folder / "problem.json"
-        if file.exists():
-            problem = _Problem.model_validate_json(file.read_bytes())
-            raise _PASSED_ON.get(problem.code, MammoError)(problem.message)
+    def raise_error(self) -> None:
+        """Raise the error that ended training, if there is one.
 
-    def fitted(self, network: MammogramNetwork) -> Fitted | None:
-        """What was delivered, in `network`; None while nothing was."""
-        file = self.folder / "end.json"
+        Raises:
+            TrainingDiverged, JobInterrupted: as `fit`.
+            MammoError: any other error of this project.
+        """
+        file = self.folder / "error.json"
+        if file.exists():
+            record = _ErrorRecord.model_validate_json(file.read_bytes())
+            raise _ERRORS.get(record.code, MammoError)(record.message)
+
+    def result(self, network: MammogramNetwork) -> FitResult | None:
+        """Load the trained weights into `network`; None if there is no result."""
+        file = self.folder / "result.json"
         if not file.exists():
             return None
-        network.load_state_dict(load_file(self.folder / "fitted"))
-        end = _End.model_validate_json(file.read_bytes())
-        return Fitted(network, end.epochs, end.best_epoch, end.best_auc)
+        network.load_state_dict(load_file(self.folder / "trained"))
+        summary = _Summary.model_validate_json(file.read_bytes())
+        return FitResult(network, summary.epochs, summary.best_epoch, summary.best_auc)
 
     def _put(self, name: str, content: bytes) -> None:
-        part = self.folder / f".{name}.{os.getpid()}"
-        part.write_bytes(content)
-        part.replace(self.folder / name)
+        write_whole(self.folder / name, content)
 
 
 def _rows(examples: Examples) -> npt.NDArray[np.intp]:
@@ -183,6 +184,6 @@ def _link_or_save(array: Inputs, target: Path) -> None:
     if isinstance(mapped, np.memmap) and mapped.shape == array.shape and mapped.filename:
         try:
             return os.link(mapped.filename, target)
-        except OSError:  # another disk, or the file was cleared away since
+        except OSError:  # another file system, or the file was deleted from the cache
             pass
     return np.save(target, array)

@@ -1,7 +1,7 @@
-"""`fit` by several processes: torchrun starts them, a folder lies between them and the worker.
+"""`fit` in several processes: torchrun starts them, and they exchange files with the worker.
 
-The worker alone talks to the store, so that its claim fences all that is written. A process that dies ends the others;
-the queue then tries the job again, and it goes on from its last checkpoint.
+Only the worker writes to the store, so that its claim fences all writes. If a process dies, the others are ended; the
+queue then retries the job, which resumes from its last checkpoint.
 """
 
 import os
@@ -15,20 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.train.data.examples import Examples
-from services.train.distributed.exchange import Mailbox, Order, Owner
-from services.train.fitting.fit import FitContext, Fitted
+from services.train.distributed.exchange import ExchangeFolder, TrainingRequest
+from services.train.fitting.fit import FitContext, FitResult
+from shared.allocator import TRAINING_VARIABLES
 from shared.errors import MammoError
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
+from shared.process_identity import ProcessIdentity
 
 _ROOT = Path(__file__).parents[3]
-_LOOK_EVERY_S = 0.2
-_TIME_TO_END_S = 60
+_POLL_S = 0.2
+_TERMINATION_TIMEOUT_S = 60
 
 
-Trainer = Callable[[MammogramNetwork, TrainingRecipe, Examples, Examples, FitContext], Fitted]
-"""`fit`, or `Several.fit`, which takes the same."""
+FitFunction = Callable[[MammogramNetwork, TrainingRecipe, Examples, Examples, FitContext], FitResult]
+"""`fit` or `MultiprocessTrainer.fit`."""
 
 
 class TrainingProcessLost(MammoError):
@@ -39,8 +41,8 @@ class TrainingProcessLost(MammoError):
 
 
 @dataclass(frozen=True)
-class Several:
-    """How many processes train `network` together, and how each is set up."""
+class MultiprocessTrainer:
+    """Trains `network` in several processes; the other fields are the set-up of each."""
 
     processes: int
     network: Network
@@ -55,70 +57,66 @@ class Several:
         train: Examples,
         validation: Examples,
         context: FitContext,
-    ) -> Fitted:
-        """Train like `fit`, which runs in each of the processes; the network ends on the context's device.
+    ) -> FitResult:
+        """Run `fit` in each process; the trained network is moved to the context's device.
 
         Raises:
             TrainingDiverged, JobInterrupted: as `fit`.
             TrainingProcessLost: one of the processes died.
         """
-        order = Order(
+        request = TrainingRequest(
             network=self.network,
             recipe=recipe,
             pretrained=context.pretrained,
             seed=context.seed,
-            owner=Owner.this(),
+            owner=ProcessIdentity.current(),
             threads=self.threads,
             deterministic=self.deterministic,
             compiled=self.compiled,
         )
         with tempfile.TemporaryDirectory(prefix="mammostack-ranks-", ignore_cleanup_errors=True) as folder:
-            mailbox = Mailbox(Path(folder))
-            mailbox.send(order, network.state_dict(), train, validation)
+            exchange = ExchangeFolder(Path(folder))
+            exchange.put_request(request, network.state_dict(), train, validation)
             if context.start:
-                mailbox.send_start(context.start)
-
-            def pass_on() -> None:
-                for record in mailbox.epochs():
-                    context.on_epoch(record)
-                if checkpoint := mailbox.checkpoint():
-                    context.on_checkpoint(checkpoint)
-
-            with self._launched(mailbox) as launcher:
+                exchange.put_start(context.start)
+            with self._torchrun(exchange) as launcher:
                 while launcher.poll() is None:
-                    pass_on()
+                    _pass_on(exchange, context)
                     if context.stopping():
-                        mailbox.ask_to_stop()
-                    time.sleep(_LOOK_EVERY_S)
-            pass_on()
-            mailbox.raise_problem()
-            fitted = mailbox.fitted(network.to(context.device))
-        if fitted is None:
+                        exchange.request_stop()
+                    time.sleep(_POLL_S)
+            _pass_on(exchange, context)
+            exchange.raise_error()
+            result = exchange.result(network.to(context.device))
+        if result is None:
             raise TrainingProcessLost(
                 f"one of {self.processes} processes that train {self.network} died (out of memory or a crash); see its "
                 "log. The job continues from its checkpoint"
             )
-        return fitted
+        return result
 
     @contextmanager
-    def _launched(self, mailbox: Mailbox) -> Iterator["subprocess.Popen[bytes]"]:
-        """torchrun with the processes; whatever happens, they have ended afterwards."""
+    def _torchrun(self, exchange: ExchangeFolder) -> Iterator["subprocess.Popen[bytes]"]:
+        """Start torchrun with the processes; they have ended when the block is left."""
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-        command += [
-            "--nproc-per-node",
-            str(self.processes),
-            "-m",
-            "services.train.distributed.worker",
-            str(mailbox.folder),
-        ]
-        env = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        # a session of its own: a signal from the terminal is for the worker, which asks its processes to stop
+        command += ["--nproc-per-node", str(self.processes)]
+        command += ["-m", "services.train.distributed.worker", str(exchange.folder)]
+        env = {**os.environ, "OMP_NUM_THREADS": str(self.threads), **TRAINING_VARIABLES}
+        # a session of its own: a signal from the terminal goes to the worker only, which then requests the stop
         with subprocess.Popen(command, cwd=_ROOT, env=env, start_new_session=True) as launcher:
             try:
                 yield launcher
             finally:
                 launcher.terminate()
                 try:
-                    launcher.wait(_TIME_TO_END_S)
+                    launcher.wait(_TERMINATION_TIMEOUT_S)
                 except subprocess.TimeoutExpired:
-                    launcher.kill()  # its processes see that the folder is gone
+                    launcher.kill()  # its processes end when the folder is deleted
+
+
+def _pass_on(exchange: ExchangeFolder, context: FitContext) -> None:
+    """Call the callbacks with new epoch records and the latest checkpoint."""
+    for record in exchange.take_epochs():
+        context.on_epoch(record)
+    if checkpoint := exchange.take_checkpoint():
+        context.on_checkpoint(checkpoint)

@@ -1,1 +1,1 @@
-"""Judging a run: figures, operating points, baselines and the report."""
+"""Evaluation of a run: metrics, operating points, baselines and the report."""

@@ -1,7 +1,7 @@
-"""From the results of a run's jobs to its evaluation: the folds of a network put together, judged once.
+"""The evaluation of a run from the results of its jobs: the folds of each network are pooled, then evaluated.
 
-Everything is judged by the probabilities that would be served: each fold's are calibrated by its own temperature.
-Temperatures and thresholds come from a fold's validation films alone.
+Probabilities are those that inference would give: each fold's are calibrated by its own temperature. Temperatures and
+thresholds come from a fold's validation films only.
 """
 
 from collections import Counter
@@ -10,25 +10,16 @@ from datetime import UTC, datetime
 
 from services.train.data.provenance import code_sha256
 from services.train.evaluation.baselines import baselines
-from services.train.evaluation.exams import films_of, levels, side_by_side
-from services.train.evaluation.points import pooled_operating_point, served_predictions
-from services.train.jobs import JobResult
+from services.train.evaluation.exams import films_by_id, levels, side_by_side
+from services.train.evaluation.operating_points import pooled_operating_points, pooled_predictions
+from services.train.jobs import JobResult, results_of
 from shared.domain.films import Manifest
 from shared.domain.records import Label
-from shared.modelling.calibration import (
-    OPERATING_POINTS,
-    brier_score,
-    expected_calibration_error,
-    reliability,
-)
-from shared.modelling.evaluation import (
-    Calibration,
-    Evaluation,
-    NetworkResult,
-)
+from shared.modelling.calibration import brier_score, expected_calibration_error, reliability
+from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult
 from shared.modelling.metrics import evaluate
 from shared.modelling.network_table import Network
-from shared.modelling.predictions import Predictions, merge
+from shared.modelling.predictions import FoldPredictions, merge
 from shared.modelling.subgroups import by_group
 from shared.runs.plan import Plan
 
@@ -38,10 +29,17 @@ def evaluate_run(
     dataset: Manifest,
     results: Sequence[JobResult],
     set_aside: int = 0,
-    frozen: Predictions | None = None,
+    regression: FoldPredictions | None = None,
 ) -> Evaluation:
-    """The evaluation of all networks and protocols of a run, in which `set_aside` films were not processed; `frozen` is
-    what the logistic regression gave the held-out films."""
+    """Evaluate all networks and protocols of a run.
+
+    Args:
+        plan: of the run.
+        dataset: its films.
+        results: of its jobs.
+        set_aside: number of films that could not be processed.
+        regression: the logistic regression's predictions for the held-out films.
+    """
     counts = Counter(film.label for film in dataset.films)
     return Evaluation(
         run=plan.run,
@@ -62,24 +60,23 @@ def evaluate_run(
         folds=plan.folds,
         repeats=plan.repeats,
         results=tuple(_network_results(plan, dataset, results)),
-        baselines=baselines(_judged(plan, results), frozen),
+        baselines=baselines(_patient_predictions(plan, results), regression),
     )
 
 
-def _judged(plan: Plan, results: Sequence[JobResult]) -> dict[Network, Predictions]:
-    """Return the predictions of each network for its held-out films under the patient protocol."""
-    honest = [result for result in results if result.job.protocol == "patient"]
-    folds = {network: [r for r in honest if r.job.network == network] for network in plan.networks}
-    return {network: served_predictions(found) for network, found in folds.items() if found}
+def _patient_predictions(plan: Plan, results: Sequence[JobResult]) -> dict[Network, FoldPredictions]:
+    """Return each network's predictions for the held-out films of the patient protocol."""
+    folds = {network: results_of(results, network, "patient") for network in plan.networks}
+    return {network: pooled_predictions(of_network) for network, of_network in folds.items() if of_network}
 
 
 def _network_results(plan: Plan, dataset: Manifest, results: Sequence[JobResult]) -> list[NetworkResult]:
-    found, films = [], films_of(dataset)
+    network_results, films = [], films_by_id(dataset)
     for network in plan.networks:
         for protocol in plan.protocols:
-            folds = [r for r in results if (r.job.network, r.job.protocol) == (network, protocol)]
-            first, honest, served = folds[0], protocol == "patient", served_predictions(folds)
-            found.append(
+            folds = results_of(results, network, protocol)
+            first, honest, predictions = folds[0], protocol == "patient", pooled_predictions(folds)
+            network_results.append(
                 NetworkResult(
                     network=network,
                     protocol=protocol,
@@ -87,18 +84,18 @@ def _network_results(plan: Plan, dataset: Manifest, results: Sequence[JobResult]
                     input_size=first.input_size,
                     weights=first.weights,
                     histories=tuple(fold.history for fold in folds),
-                    metrics=evaluate(served),
-                    operating_points=tuple(pooled_operating_point(name, folds) for name in OPERATING_POINTS if honest),
-                    calibration=_calibration(folds, served) if honest else None,
+                    metrics=evaluate(predictions),
+                    operating_points=pooled_operating_points(folds) if honest else (),
+                    calibration=_calibration(folds, predictions) if honest else None,
                     side_by_side=side_by_side(folds, films) if honest else None,
                     levels=levels(folds, films) if honest else (),
-                    groups=by_group(served, films) if honest else (),
+                    groups=by_group(predictions, films) if honest else (),
                 )
             )
-    return found
+    return network_results
 
 
-def _calibration(folds: Sequence[JobResult], after: Predictions) -> Calibration:
+def _calibration(folds: Sequence[JobResult], after: FoldPredictions) -> Calibration:
     before = merge([fold.predictions for fold in folds])
     return Calibration(
         temperatures=tuple(fold.temperature for fold in folds),

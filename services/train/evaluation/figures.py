@@ -1,8 +1,8 @@
-"""The pictures of an evaluation, as PNG bytes: confusion matrix, curves of ROC, calibration and training, comparison.
+"""Figures of an evaluation as PNG: confusion matrix, ROC, calibration and training curves, comparison.
 
-Drawn 4.4 inches wide with 11 point text, so that they can be read at the width of a phone. The colours are Paul Tol's
-high-contrast scheme (doi 10.5281/zenodo.3381072): told apart with every kind of colour vision and in grey. Only
-matplotlib's object-oriented API is used: no global state, so threads may draw at once, and the same evaluation gives
+They are 4.4 inches wide with 11-point text, readable at the width of a phone. The colours are Paul Tol's high-contrast
+scheme (doi 10.5281/zenodo.3381072), distinguishable with all kinds of colour vision and in greyscale. Only matplotlib's
+object-oriented API is used: it has no global state, so threads may draw at the same time, and the same evaluation gives
 the same bytes.
 """
 
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from shared.domain.records import CLASSES
+from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import Evaluation, NetworkResult
-from shared.modelling.metrics import Interval
 from shared.modelling.network_table import NETWORK_TABLE
 
 BLUE, RED, GREY, INK = "#004488", "#BB5566", "#8A8F98", "#20242B"
@@ -28,18 +28,18 @@ WIDTH = 4.4
 
 
 def name(network: str) -> str:
-    """Return a network's name as people write it."""
+    """Return a network's display name."""
     return NETWORK_TABLE[network].label if network in NETWORK_TABLE else network
 
 
 def title(result: NetworkResult, synthetic: bool) -> str:
-    """What a picture is of, in one line: 'ResNet-50, paper protocol (leaky), synthetic films'."""
+    """Return the title of a figure: 'ResNet-50, paper protocol (leaky), synthetic films'."""
     leaky = " (leaky)" if result.leaky else ""
     return f"{name(result.network)}, {result.protocol} protocol{leaky}{', synthetic films' if synthetic else ''}"
 
 
 def confusion_matrix(result: NetworkResult, synthetic: bool) -> bytes:
-    """Counts and, below them, their share of the true class; shaded by that share."""
+    """Draw counts and their share of the true class, which is also the shade."""
     counts = np.array(result.metrics.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (axes,) = _figure(f"Confusion matrix\n{title(result, synthetic)}", height=4.2)
@@ -65,7 +65,7 @@ def confusion_matrix(result: NetworkResult, synthetic: bool) -> bytes:
 
 
 def roc_curves(result: NetworkResult, synthetic: bool) -> bytes:
-    """Each class against the two others, with its area and its 95% band, and the diagonal of chance."""
+    """Draw the ROC curve of each class against the rest with its area and 95% band."""
     figure, (axes,) = _figure(f"ROC curves, one class against the rest\n{title(result, synthetic)}", height=4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance (0.50)")
     for label, (colour, style) in zip(CLASSES, CLASS_STYLES, strict=True):
@@ -85,9 +85,9 @@ def roc_curves(result: NetworkResult, synthetic: bool) -> bytes:
 
 
 def calibration_curve(result: NetworkResult, synthetic: bool) -> bytes:
-    """How often an answer of some probability is right; the area of a dot is the number of its films."""
+    """Draw accuracy by predicted probability; the area of a dot is proportional to its number of films."""
     figure, (axes,) = _figure(f"Calibration\n{title(result, synthetic)}", height=4.2)
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="as often right as it says")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
     bins = result.calibration.bins if result.calibration else ()
     films = sum(count for *_, count in bins)
     if bins:
@@ -95,14 +95,14 @@ def calibration_curve(result: NetworkResult, synthetic: bool) -> bytes:
         axes.plot(confidence, accuracy, color=BLUE, linewidth=1.2)
         axes.scatter(confidence, accuracy, s=[20 + 400 * count / films for count in counts], color=BLUE, alpha=0.7)
     axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes.set_xlabel("probability of the answer", size=TEXT)
-    axes.set_ylabel("part that is right", size=TEXT)
+    axes.set_xlabel("probability of the predicted class", size=TEXT)
+    axes.set_ylabel("accuracy", size=TEXT)
     axes.legend(loc="upper left", fontsize=SMALL, frameon=False)
     return _png(figure)
 
 
 def training_curves(result: NetworkResult, synthetic: bool) -> bytes:
-    """Train and validation loss of every fold; a dot marks the epoch whose weights were kept."""
+    """Draw training and validation loss of every fold; a dot marks the selected epoch."""
     figure, (axes,) = _figure(f"Loss by epoch\n{title(result, synthetic)}", height=3.6)
     for number, history in enumerate(result.histories):
         epochs = [record.epoch for record in history.epochs]
@@ -125,7 +125,7 @@ def training_curves(result: NetworkResult, synthetic: bool) -> bytes:
             color=RED,
             markeredgecolor="white",
             markersize=8,
-            label="epoch kept" if first else None,
+            label="selected epoch" if first else None,
         )
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -138,22 +138,22 @@ def training_curves(result: NetworkResult, synthetic: bool) -> bytes:
 
 
 def comparison(evaluation: Evaluation) -> bytes:
-    """Accuracy and macro AUC of every network under every protocol, with 95% intervals, against knowing nothing."""
+    """Draw accuracy and macro AUC of all results with 95% intervals, and those of trivial predictions."""
     results = evaluation.results
     synthetic = "\nsynthetic films" if evaluation.synthetic else ""
     heading = f"Networks compared, with 95% intervals{synthetic}"
     figure, (accuracy, auc) = _figure(heading, height=2.2 + 0.62 * len(results), rows=2)
     commonest, share = evaluation.commonest
     accuracies = [result.metrics.accuracy for result in results]
-    _forest(accuracy, results, accuracies, share, f"accuracy (dotted: always answering {commonest})")
+    _forest(accuracy, results, accuracies, share, f"accuracy (dotted: always predicting {commonest})")
     _forest(auc, results, [result.metrics.macro_auc for result in results], 0.5, "macro AUC (dotted: chance)")
     return _png(figure)
 
 
 def _forest(
-    axes: Axes, results: tuple[NetworkResult, ...], intervals: list[Interval], ignorance: float, caption: str
+    axes: Axes, results: tuple[NetworkResult, ...], intervals: list[Interval], reference: float, caption: str
 ) -> None:
-    axes.axvline(ignorance, color=GREY, linestyle=":", linewidth=1.5)
+    axes.axvline(reference, color=GREY, linestyle=":", linewidth=1.5)
     for row, (result, interval) in enumerate(zip(results, intervals, strict=True)):
         colour = RED if result.leaky else BLUE
         if interval.low is not None and interval.high is not None:

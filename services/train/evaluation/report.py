@@ -1,10 +1,9 @@
-"""The report of a run: a page for people, metrics.json for programs, and the pictures one by one.
+"""The report of a run: an HTML page, metrics.json, and the pictures as separate files.
 
-The page is one file that asks nothing of any other host: its pictures are embedded, its style is inline, it has no
-script, and a content security policy holds it to that. It can be mailed, printed or served from a bucket.
+The page is self-contained: pictures are embedded, the style is inline, there is no script, and a content security
+policy forbids external requests. It can be mailed, printed or served from a bucket.
 """
 
-import hashlib
 import json
 from base64 import b64encode
 from collections.abc import Sequence
@@ -13,7 +12,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.train.evaluation import figures
-from services.train.evaluation.worst_errors import Mistake
+from services.train.evaluation.worst_errors import ConfidentError
+from shared.digests import sha256_hex
 from shared.domain.records import CLASSES
 from shared.errors import ObjectNotFound
 from shared.modelling.evaluation import Evaluation, NetworkResult
@@ -23,8 +23,8 @@ from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
-# What was published for ResNet-50 with images augmented first and split afterwards.
 PUBLISHED = {"accuracy": 0.986, "precision": 0.97, "recall": 1.0, "f1": 0.99}
+"""Published metrics of ResNet-50, from images that were augmented first and split afterwards."""
 
 THRESHOLD_RULES = {
     "screening": "the highest threshold that finds at least 90% of the abnormal validation films",
@@ -32,8 +32,8 @@ THRESHOLD_RULES = {
 }
 
 
-def render(evaluation: Evaluation, mistakes: Sequence[Mistake] = ()) -> dict[str, bytes]:
-    """File name -> content: index.html, metrics.json, comparison.png, the pictures of each result, and of `mistakes`.
+def render(evaluation: Evaluation, errors: Sequence[ConfidentError] = ()) -> dict[str, bytes]:
+    """Render index.html, metrics.json and all pictures, by file name.
 
     The same evaluation gives the same bytes.
     """
@@ -45,26 +45,27 @@ def render(evaluation: Evaluation, mistakes: Sequence[Mistake] = ()) -> dict[str
             pictures[picture_name(result, "calibration")] = figures.calibration_curve(result, evaluation.synthetic)
         if any(len(history.epochs) > 1 for history in result.histories):
             pictures[picture_name(result, "training")] = figures.training_curves(result, evaluation.synthetic)
-    pictures |= {f"mistake-{number:02d}.png": mistake.png for number, mistake in enumerate(mistakes, 1)}
+    pictures |= {f"mistake-{number:02d}.png": error.png for number, error in enumerate(errors, 1)}
     return {
-        "index.html": page(evaluation, pictures, mistakes).encode(),
+        "index.html": render_page(evaluation, pictures, errors).encode(),
         "metrics.json": evaluation.model_dump_json(indent=1).encode(),
         **pictures,
     }
 
 
 def picture_name(result: NetworkResult, kind: str) -> str:
+    """Return the file name of a picture of a result; `kind` is confusion, roc, calibration or training."""
     return f"{result.network}-{result.protocol}-{kind}.png"
 
 
 def best_result(evaluation: Evaluation) -> NetworkResult | None:
-    """That with the highest macro AUC under the patient protocol; None where nothing was judged by it."""
-    honest = [result for result in evaluation.results if not result.leaky]
-    return max(honest, key=lambda result: result.metrics.macro_auc.value or 0.0, default=None)
+    """Return the result with the highest macro AUC under the patient protocol; None without one."""
+    not_leaky = [result for result in evaluation.results if not result.leaky]
+    return max(not_leaky, key=lambda result: result.metrics.macro_auc.value or 0.0, default=None)
 
 
-def page(evaluation: Evaluation, pictures: dict[str, bytes], mistakes: Sequence[Mistake] = ()) -> str:
-    """The HTML page. Results under the patient protocol come first: they are the ones that count."""
+def render_page(evaluation: Evaluation, pictures: dict[str, bytes], errors: Sequence[ConfidentError] = ()) -> str:
+    """Render the HTML page; results under the patient protocol come first."""
     results = sorted(evaluation.results, key=lambda result: result.leaky)
     best = best_result(evaluation)
     leaky_twin = next((result for result in results if result.leaky and best and result.network == best.network), None)
@@ -73,34 +74,35 @@ def page(evaluation: Evaluation, pictures: dict[str, bytes], mistakes: Sequence[
         results=results,
         best=best,
         leaky_twin=leaky_twin,
-        mistakes=mistakes,
+        errors=errors,
         networks=list(dict.fromkeys(figures.name(result.network) for result in results)),
         pictures={name: f"data:image/png;base64,{b64encode(png).decode()}" for name, png in pictures.items()},
     )
 
 
 def report_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
-    """Whether every file of a stored report is there as it was written."""
+    """Return True if every file of a stored report has the digest with which it was written."""
     try:
         digests = json.loads(store.get(plan.done_key("evaluate", unit)))
         return all(
-            hashlib.sha256(store.get(layout.report_file(plan.run, name))).hexdigest() == digest
-            for name, digest in digests.items()
+            sha256_hex(store.get(layout.report_file(plan.run, name))) == digest for name, digest in digests.items()
         )
     except (ObjectNotFound, ValueError):
         return False
 
 
 def percent(number: float) -> str:
+    """Write a share as 12.3%."""
     return f"{number:.1%}"
 
 
 def share(number: float) -> str:
-    """Areas under a curve are written as 0.71, not as a percentage."""
+    """Write an area under a curve as 0.71, not as a percentage."""
     return f"{number:.2f}"
 
 
 def duration(seconds: float) -> str:
+    """Write a duration in seconds or minutes."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 

@@ -1,4 +1,4 @@
-"""The held-out films on which a network was surest and wrong, as it saw them, with where its answer came from."""
+"""The most confident errors of a network on held-out films: its inputs and class-activation maps as pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from services.train.data.inputs import load_images
-from services.train.evaluation.points import served_predictions
+from services.train.evaluation.operating_points import pooled_predictions
 from services.train.fitting.serialise import network_from_bytes
-from services.train.jobs import JobResult, read_weights
+from services.train.jobs import JobResult, read_weights, results_of
 from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES, Label
 from shared.errors import ObjectNotFound
@@ -18,78 +18,84 @@ from shared.imaging.preprocess import Preprocessing
 from shared.modelling.activation_map import activation_map
 from shared.modelling.network_table import NETWORK_TABLE, Network
 from shared.modelling.networks import MammogramNetwork, head_layers
-from shared.modelling.predictions import Predictions
+from shared.modelling.predictions import FoldPredictions
 from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
 
 COUNT = 12
-_EDGE = 224  # of each picture
-_HEAT = 0.45
+_EDGE = 224  # pixels of each picture
+_OPACITY = 0.45  # of the activation map
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """`png` shows the network's input and, beside it, the same with its class-activation map where it has one."""
+class ConfidentError:
+    """A wrong prediction; `png` shows the network's input and, if it has one, its class-activation map."""
 
     film: str
     truth: Label
-    answer: Label
+    prediction: Label
     probability: float
     png: bytes
 
 
-def mistakes(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> tuple[Mistake, ...]:
-    """The surest mistakes of a network under the patient protocol, the surest first; each film once.
+def confident_errors(
+    store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]
+) -> tuple[ConfidentError, ...]:
+    """Return a network's most confident errors under the patient protocol, in falling order; each film once.
 
-    There are none where the weights of a fold are gone, which they are once its network is published.
+    Empty if the weights of a fold were deleted, as they are after publishing.
     """
-    folds = {r.job.fold: r for r in results if (r.job.network, r.job.protocol) == (network, "patient")}
-    judged = served_predictions(list(folds.values()))
-    worst = surest(judged)
+    folds = {result.job.fold: result for result in results_of(results, network, "patient")}
+    predictions = pooled_predictions(list(folds.values()))
+    worst = most_confident(predictions)
     images = load_images(store, plan, Preprocessing(size=next(iter(folds.values())).input_size))
-    inputs = {image.film: images.inputs[n] for n, image in enumerate(images.variants) if image.variant == 0}
-    found: dict[int, Mistake] = {}
-    for fold in {judged.folds[index] for index in worst}:  # the weights of one at a time: they are large
+    inputs = {images.variants[n].film: images.inputs[n] for n in images.originals(range(len(images.variants)))}
+    errors: dict[int, ConfidentError] = {}
+    for fold in {predictions.folds[index] for index in worst}:  # one fold's weights in memory at a time
         try:
             weights = read_weights(store, plan, folds[fold])
         except ObjectNotFound:
             return ()
         explained = network_from_bytes(network, weights) if NETWORK_TABLE[network].explainable else None
-        for index in (index for index in worst if judged.folds[index] == fold):
-            film, row = judged.films[index], judged.rows[index]
+        for index in (index for index in worst if predictions.folds[index] == fold):
+            film, row = predictions.films[index], predictions.rows[index]
             label = int(row.argmax())
-            heat = _heat(explained, inputs[film], label) if explained is not None else None
-            shown = picture(inputs[film][0], heat)
-            found[index] = Mistake(film, judged.labels[index], CLASSES[label], float(row[label]), shown)
-    return tuple(found[index] for index in worst)
+            heat_map = _heat_map(explained, inputs[film], label) if explained is not None else None
+            png = error_picture(inputs[film][0], heat_map)
+            errors[index] = ConfidentError(film, predictions.labels[index], CLASSES[label], float(row[label]), png)
+    return tuple(errors[index] for index in worst)
 
 
-def surest(judged: Predictions, count: int = COUNT) -> list[int]:
-    """Which predictions are wrong, by falling probability; of a film that was judged several times, the surest."""
-    rows = judged.rows
-    wrong = np.flatnonzero(rows.argmax(axis=1) != judged.truth)
-    ordered = sorted(wrong.tolist(), key=lambda index: (-rows[index].max(), judged.films[index], judged.folds[index]))
-    first = {judged.films[index]: index for index in reversed(ordered)}
-    return [index for index in ordered if first[judged.films[index]] == index][:count]
+def most_confident(predictions: FoldPredictions, count: int = COUNT) -> list[int]:
+    """Return the indices of the wrong predictions with the highest probabilities, in falling order.
+
+    Of several predictions for a film, only the most confident one is returned.
+    """
+    rows = predictions.rows
+    wrong = np.flatnonzero(rows.argmax(axis=1) != predictions.truth)
+    films, folds = predictions.films, predictions.folds
+    ordered = sorted(wrong.tolist(), key=lambda index: (-rows[index].max(), films[index], folds[index]))
+    first = {films[index]: index for index in reversed(ordered)}
+    return [index for index in ordered if first[films[index]] == index][:count]
 
 
-def picture(film: Float32Array, heat: Float32Array | None) -> bytes:
-    """A PNG of a network's input (float32 S x S, 0..1), and beside it the same under its map (h x w, 0..1)."""
+def error_picture(film: Float32Array, heat_map: Float32Array | None) -> bytes:
+    """Draw a network's input (float32 S x S, 0..1) and next to it the same under a heat map (h x w, 0..1), as PNG."""
     size = (_EDGE, _EDGE)
     grey = cv2.resize((film * 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
     plain = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
-    sides = [plain]
-    if heat is not None:
-        levels = (cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR) * 255).astype(np.uint8)
+    panels = [plain]
+    if heat_map is not None:
+        levels = (cv2.resize(heat_map, size, interpolation=cv2.INTER_LINEAR) * 255).astype(np.uint8)
         colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
-        over = cv2.addWeighted(plain, 1 - _HEAT, colours, _HEAT, 0)
-        over[grey == 0] = 0
-        sides.append(over)
-    _, png = cv2.imencode(".png", cv2.hconcat(sides))
+        overlay = cv2.addWeighted(plain, 1 - _OPACITY, colours, _OPACITY, 0)
+        overlay[grey == 0] = 0
+        panels.append(overlay)
+    _, png = cv2.imencode(".png", cv2.hconcat(panels))
     return png.tobytes()
 
 
 @torch.inference_mode()
-def _heat(network: MammogramNetwork, film: Float32Array, label: int) -> Float32Array:
-    _, features = network(torch.from_numpy(np.array(film[None])))  # a copy: the film may lie in a mapped file
+def _heat_map(network: MammogramNetwork, film: Float32Array, label: int) -> Float32Array:
+    _, features = network(torch.from_numpy(np.array(film[None])))  # a copy: mapped files are read-only
     return activation_map(features[0].numpy(), head_layers(network).weight.numpy(), label)

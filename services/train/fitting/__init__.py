@@ -1,1 +1,1 @@
-"""Fitting a network: the loop, what it starts from, its optimiser and checkpoints."""
+"""Fitting of a network: the training loop, initial weights, optimiser and checkpoints."""

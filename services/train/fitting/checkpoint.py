@@ -1,7 +1,7 @@
-"""The state of a training job between two batches: all that it takes to go on to the very same weights.
+"""Checkpoints: the state of a training job between two batches, from which it resumes to the same weights.
 
-As bytes it is one safetensors document, so that reading one never runs code. Its metadata hold the progress, the
-identity of the job, and a checksum: safetensors itself doesn't notice a tensor with a wrong bit.
+A checkpoint is stored as one safetensors document, so that reading one never runs code. Its metadata are the progress,
+the identity of the job, and a checksum, because safetensors itself does not detect a wrong bit in a tensor.
 """
 
 import json
@@ -12,45 +12,47 @@ import torch
 from pydantic import Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import nn
 
+from services.train.fitting.serialise import Tensors, on_cpu
 from shared.domain.records import Record
 from shared.errors import MammoError
 from shared.modelling.evaluation import EpochRecord
 
-Tensors = dict[str, Tensor]
-
 
 class CheckpointUnusable(MammoError):
-    """A checkpoint is damaged, or another job's."""
+    """A checkpoint is damaged, or belongs to another job."""
 
     code = "checkpoint-unusable"
 
 
-class Progress(Record):
-    """How far a job has come; the batches, the step and the best epoch follow from it."""
+class TrainingProgress(Record):
+    """The epochs and batches that a job has done."""
 
     epochs: tuple[EpochRecord, ...] = ()
-    losses: tuple[FiniteFloat, ...] = Field((), description="of the batches done in the epoch that has begun")
+    losses: tuple[FiniteFloat, ...] = Field((), description="of the batches done in the current epoch")
     seconds: float = Field(0.0, description="spent on those batches")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`optimiser` names its tensors `<parameter>.<moment>`; a parameter that never learned has none.
+    """The state of a training job.
 
-    `best` holds the weights of the best epoch; it is empty where those are the network's own. There is no state of
-    random generators: what a batch draws follows from the seed and its number.
+    Keys of `optimiser` are `<parameter>.<moment>`; parameters that were always frozen have none. `best` are the weights
+    of the best epoch, empty if they are those of `network`. There is no state of random generators: the random numbers
+    of a batch follow from the seed and its number.
     """
 
-    progress: Progress
+    progress: TrainingProgress
     network: Tensors
     optimiser: Tensors
     best: Tensors
 
 
-def capture(network: nn.Module, optimiser: torch.optim.Optimizer, best: Tensors, progress: Progress) -> Checkpoint:
-    """The tensors are those that go on learning, not copies: use the checkpoint before the next batch."""
+def capture(
+    network: nn.Module, optimiser: torch.optim.Optimizer, best: Tensors, progress: TrainingProgress
+) -> Checkpoint:
+    """Create a checkpoint that shares its tensors with network and optimiser: use it before the next batch."""
     moments = {
         f"{name}.{moment}": tensor
         for name, parameter in network.named_parameters()
@@ -60,41 +62,38 @@ def capture(network: nn.Module, optimiser: torch.optim.Optimizer, best: Tensors,
 
 
 def restore(checkpoint: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
-    """Puts copies of the checkpoint's tensors into `network` and a new `optimiser`.
+    """Copy the checkpoint's tensors into `network` and a new `optimiser`.
 
-    A job that has moved between CPU and GPU goes on too, though not to the same bits.
+    A job may resume on another kind of device, but the weights are then not bit-identical.
     """
     network.load_state_dict(checkpoint.network)
     parameters = dict(network.named_parameters())
     for key, tensor in checkpoint.optimiser.items():
         name, _, moment = key.rpartition(".")
         parameter = parameters[name]
-        place = torch.empty_like(parameter if tensor.dim() else tensor, dtype=tensor.dtype, device=device)
-        optimiser.state[parameter][moment] = place.copy_(tensor)  # in memory as the parameter itself is laid out
+        state = torch.empty_like(parameter if tensor.dim() else tensor, dtype=tensor.dtype, device=device)
+        optimiser.state[parameter][moment] = state.copy_(tensor)  # in the memory format of the parameter
 
 
 def to_bytes(checkpoint: Checkpoint, identity: str) -> bytes:
-    """`identity` tells the job from others: a digest of its recipe, seed, data and network."""
-    parts = {
-        "network": checkpoint.network,
-        "optimiser": checkpoint.optimiser,
-        "best": checkpoint.best,
-    }
-    tensors = {f"{part}/{name}": tensor.cpu().contiguous() for part in parts for name, tensor in parts[part].items()}
+    """Serialise a checkpoint; `identity` is a digest of the job's recipe, seed, data and network."""
+    parts = {"network": checkpoint.network, "optimiser": checkpoint.optimiser, "best": checkpoint.best}
+    tensors = on_cpu({f"{part}/{name}": tensor for part in parts for name, tensor in parts[part].items()})
     progress = checkpoint.progress.model_dump_json()
     metadata = {"identity": identity, "progress": progress, "checksum": _checksum(progress, tensors)}
     return save(tensors, metadata)
 
 
 def from_bytes(data: bytes, identity: str) -> Checkpoint:
-    """
+    """Read a serialised checkpoint.
+
     Raises:
-        CheckpointUnusable: damaged, or the checkpoint of a job with another identity.
+        CheckpointUnusable: it is damaged, or belongs to a job with another identity.
     """
     try:
         tensors = load(data)
         metadata = _metadata(data)
-        progress = Progress.model_validate_json(metadata["progress"])
+        progress = TrainingProgress.model_validate_json(metadata["progress"])
         checksum, owner = metadata["checksum"], metadata["identity"]
     except (SafetensorError, KeyError, ValidationError) as error:
         raise CheckpointUnusable("the checkpoint is incomplete; delete it to restart the job") from error
@@ -110,14 +109,14 @@ def from_bytes(data: bytes, identity: str) -> Checkpoint:
 
 
 def _metadata(document: bytes) -> dict[str, str]:
-    """Of a valid document: the length of its header in 8 bytes, least first, then the header in JSON."""
+    """Read the metadata of a valid document: 8 bytes with the header's length, little-endian, then a JSON header."""
     length = int.from_bytes(document[:8], "little")
     metadata: dict[str, str] = json.loads(document[8 : 8 + length])["__metadata__"]
     return metadata
 
 
 def _checksum(progress: str, tensors: Tensors) -> str:
-    """CRC-32 of the progress and of every tensor with its name, type and shape."""
+    """Compute the CRC-32 of the progress and of every tensor with its name, dtype and shape."""
     checksum = zlib.crc32(progress.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

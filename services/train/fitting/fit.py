@@ -1,7 +1,7 @@
-"""One training job, straight down: model and recipe in, the weights of the best epoch and the history out.
+"""The training loop: from a model and a recipe to the weights of the best epoch and the history.
 
-A job can be stopped after any batch and goes on from its checkpoint to the weights it would have had anyway.
-Arrays and values only; the queue, the store and the settings stay in `tasks`.
+A job can be stopped after any batch, and resumes from its checkpoint to the weights that it would have had without the
+interruption. This module knows arrays and values only; queue, store and settings are in `fold` and `tasks`.
 """
 
 import copy
@@ -9,39 +9,37 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from services.train.data.batches import Batch, Feed
-from services.train.data.device import Inputs, autocast
+from services.train.data.batches import BatchLoader
+from services.train.data.device import autocast
 from services.train.data.examples import Examples
-from services.train.data.lesion_targets import place_losses
-from services.train.data.process_group import ALONE, Ranks
-from services.train.fitting.checkpoint import Checkpoint, Progress, Tensors, capture, restore
-from services.train.fitting.optimiser import adamw, clip, part_of_rate, set_rates
+from services.train.data.process_group import SINGLE_PROCESS, ProcessGroup
+from services.train.fitting.checkpoint import Checkpoint, TrainingProgress, capture, restore
+from services.train.fitting.loss import batch_loss
+from services.train.fitting.optimiser import adamw, clip_gradient, learning_rate_factor, set_learning_rates
+from services.train.fitting.predict import predict
 from services.train.fitting.scores import log_loss, macro_auc
-from services.train.fitting.unfreezing import set_learning
-from shared.domain.arrays import Float64Array
-from shared.domain.records import CLASSES
+from services.train.fitting.serialise import Tensors
+from services.train.fitting.unfreezing import set_trainable
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
-from shared.modelling.networks import MammogramNetwork, PlacesHead
+from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
 
 
 class TrainingDiverged(MammoError):
-    """The loss stopped being a number."""
+    """The loss is not finite any more."""
 
     code = "training-diverged"
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """`network` holds the weights of the best epoch."""
+class FitResult:
+    """A trained network with the weights of its best epoch, and the history."""
 
     network: MammogramNetwork
     epochs: tuple[EpochRecord, ...]
@@ -51,10 +49,10 @@ class Fitted:
 
 @dataclass(frozen=True)
 class FitContext:
-    """Where and from what a network is fitted, and the callbacks that follow it.
+    """Device, seed, checkpoint and callbacks of a training.
 
-    `on_epoch` gets the record of each epoch. `on_checkpoint` gets the state after every epoch but the last; it has to
-    be done with it when it returns, for the tensors go on learning. `stopping` is called after every batch.
+    `on_epoch` receives the record of each epoch. `on_checkpoint` receives the state after every epoch but the last, and
+    must not use it after it has returned, because training changes the tensors. `stopping` is called after every batch.
     """
 
     pretrained: bool
@@ -67,14 +65,14 @@ class FitContext:
 
 
 @dataclass
-class _Run:
-    """A network while it learns. `losses` and `seconds` are those of the present epoch so far."""
+class _FitState:
+    """A network in training; `losses` and `seconds` are those of the current epoch's batches so far."""
 
     network: MammogramNetwork
     recipe: TrainingRecipe
     context: FitContext
-    ranks: Ranks
-    feed: Feed
+    group: ProcessGroup
+    loader: BatchLoader
     optimiser: torch.optim.AdamW
     best_weights: Tensors
     epochs: list[EpochRecord]
@@ -83,11 +81,11 @@ class _Run:
 
     @property
     def steps(self) -> int:
-        return self.feed.batches * self.recipe.epochs
+        return self.loader.batches * self.recipe.epochs
 
-    def hand_over(self, best_weights: Tensors) -> None:
-        """Give the present state to `on_checkpoint`."""
-        progress = Progress(epochs=tuple(self.epochs), losses=tuple(self.losses), seconds=self.seconds)
+    def checkpoint(self, best_weights: Tensors) -> None:
+        """Pass the current state to `on_checkpoint`."""
+        progress = TrainingProgress(epochs=tuple(self.epochs), losses=tuple(self.losses), seconds=self.seconds)
         self.context.on_checkpoint(capture(self.network, self.optimiser, best_weights, progress))
 
 
@@ -97,69 +95,69 @@ def fit(
     train: Examples,
     validation: Examples,
     context: FitContext,
-    ranks: Ranks = ALONE,
-) -> Fitted:
-    """Train `network` by `recipe`; validation films choose the epoch (macro AUC, then loss).
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> FitResult:
+    """Train a network; validation films choose the epoch (macro AUC, then loss).
 
-    A pretrained network learns in stages: its new head alone, then all of it, the trunk at lower rates (`unfreezing`).
-    Stages that never learn are not part of what is given here (`frozen_features`).
-    The same seed on the same machine gives the same weights, also where the job goes on from `context.start`: all that
-    is drawn follows from the seed, the epoch and the batch.
+    A pretrained network is unfrozen in stages: first its new head alone, then all of it, the trunk at lower rates
+    (`unfreezing`). Stages that stay frozen are not part of `network` (`frozen_features`).
+    The same seed on the same machine gives the same weights, also if the job resumes from `context.start`: all random
+    numbers follow from the seed, the epoch and the batch.
 
-    Several `ranks` call this with the same arguments, and end with the same weights; it is enough that one of them has
-    callbacks, and one `stopping` stops them all.
+    All processes of a `group` call this with the same arguments and get the same weights. It is sufficient that one of
+    them has callbacks; if `stopping` returns True in one, all stop.
 
     Raises:
-        TrainingDiverged: the loss is not a number any more.
-        JobInterrupted: `stopping` returned true; the state was handed to `on_checkpoint`.
+        TrainingDiverged: the loss is not finite.
+        JobInterrupted: `stopping` returned True; the state was passed to `on_checkpoint`.
     """
-    run = _begin(network, recipe, train, context, ranks)
-    network, epochs, device = run.network, run.epochs, context.device
+    state = _initial_state(network, recipe, train, context, group)
+    network, epochs = state.network, state.epochs
     for epoch in range(len(epochs) + 1, recipe.epochs + 1):
-        _learn(run, epoch)
-        probabilities = predict(network, validation.inputs, recipe.batch_size, device)
+        _train_epoch(state, epoch)
+        probabilities = predict(network, validation.inputs, recipe.batch_size, context.device)
         record = EpochRecord(
             epoch=epoch,
-            train_loss=float(np.mean(run.losses)),
+            train_loss=float(np.mean(state.losses)),
             validation_loss=_finite(log_loss(probabilities, validation.labels), epoch),
             validation_auc=macro_auc(validation.labels, probabilities),
-            learning_rate=recipe.learning_rate * part_of_rate(epoch * run.feed.batches, run.steps),
-            images_per_second=len(train.labels) / run.seconds,
+            learning_rate=recipe.learning_rate * learning_rate_factor(epoch * state.loader.batches, state.steps),
+            images_per_second=len(train.labels) / state.seconds,
         )
         epochs.append(record)
-        run.losses, run.seconds = [], 0.0
+        state.losses, state.seconds = [], 0.0
         improved = _best(epochs) is record
         if improved:
-            run.best_weights = copy.deepcopy(network.state_dict())
+            state.best_weights = copy.deepcopy(network.state_dict())
         context.on_epoch(record)
-        if recipe.patience and ranks.any(epoch - _best(epochs).epoch >= recipe.patience):
+        if recipe.patience and group.any(epoch - _best(epochs).epoch >= recipe.patience):
             break
         if epoch < recipe.epochs:
-            run.hand_over({} if improved else run.best_weights)
+            state.checkpoint({} if improved else state.best_weights)
 
-    network.load_state_dict(run.best_weights)
+    network.load_state_dict(state.best_weights)
     best = _best(epochs)
-    return Fitted(network, tuple(epochs), best.epoch, best.validation_auc)
+    return FitResult(network, tuple(epochs), best.epoch, best.validation_auc)
 
 
-def _begin(
-    network: MammogramNetwork, recipe: TrainingRecipe, train: Examples, context: FitContext, ranks: Ranks
-) -> _Run:
-    """Put a network on its device, in the state of the checkpoint where there is one."""
+def _initial_state(
+    network: MammogramNetwork, recipe: TrainingRecipe, train: Examples, context: FitContext, group: ProcessGroup
+) -> _FitState:
+    """Move a network to its device and restore the checkpoint, if there is one."""
     network = network.to(context.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on a CPU
     optimiser = adamw(network, recipe, pretrained=context.pretrained)
-    feed = Feed(train, recipe, context.seed, context.device, ranks)
-    progress, best_weights = Progress(), Tensors()
+    loader = BatchLoader(train, recipe, context.seed, context.device, group)
+    progress, best_weights = TrainingProgress(), Tensors()
     if start := context.start:
         restore(start, network, optimiser, context.device)
         progress, best_weights = start.progress, start.best or copy.deepcopy(network.state_dict())
-    return _Run(
+    return _FitState(
         network=network,
         recipe=recipe,
         context=context,
-        ranks=ranks,
-        feed=feed,
+        group=group,
+        loader=loader,
         optimiser=optimiser,
         best_weights=best_weights,
         epochs=list(progress.epochs),
@@ -168,74 +166,46 @@ def _begin(
     )
 
 
-def _learn(run: _Run, epoch: int) -> None:
-    """Take the steps of an epoch that are left; raises JobInterrupted as `fit` does."""
-    network, feed, ranks = run.network, run.feed, run.ranks
-    began = time.perf_counter() - run.seconds
-    set_learning(network, run.recipe, epoch, pretrained=run.context.pretrained)
-    model = ranks.together(network, run.context.device)
-    recent: list[Tensor] = []  # on the device: to look at a loss is to wait for a GPU
-    for number in range(len(run.losses), feed.batches):
-        set_rates(run.optimiser, part_of_rate((epoch - 1) * feed.batches + number, run.steps))
-        loss = _batch_loss(run, model, feed.batch(epoch, number))
-        run.optimiser.zero_grad(set_to_none=True)
-        (loss * ranks.count).backward()  # the ranks' gradients will be averaged
-        clip(network, run.optimiser)
-        run.optimiser.step()
-        recent.append(loss.detach())
-        if ranks.any(run.context.stopping()):
-            run.losses += _values(recent, ranks, epoch)
-            run.seconds = time.perf_counter() - began
-            run.hand_over(run.best_weights)
-            raise JobInterrupted(f"stopped in epoch {epoch}; run again to continue from the checkpoint")
-    run.losses += _values(recent, ranks, epoch)
-    run.seconds = time.perf_counter() - began
+def _train_epoch(state: _FitState, epoch: int) -> None:
+    """Do the remaining steps of an epoch; raises JobInterrupted as `fit`."""
+    network, loader, group = state.network, state.loader, state.group
+    began = time.perf_counter() - state.seconds
+    set_trainable(network, state.recipe, epoch, pretrained=state.context.pretrained)
+    forward = group.wrap(network, state.context.device)
+    losses: list[Tensor] = []  # they stay on the device: reading one would wait for a GPU
+    interrupted = False
+    for number in range(len(state.losses), loader.batches):
+        step = (epoch - 1) * loader.batches + number
+        set_learning_rates(state.optimiser, learning_rate_factor(step, state.steps))
+        batch = loader.load(epoch, number)
+        with autocast(state.recipe.precision, state.context.device):
+            loss = batch_loss(network, forward, batch, state.recipe, loader.class_weights)
+        loss = loss / batch.weight
+        state.optimiser.zero_grad(set_to_none=True)
+        (loss * group.size).backward()  # the gradients of the processes are averaged
+        clip_gradient(network, state.optimiser)
+        state.optimiser.step()
+        losses.append(loss.detach())
+        if interrupted := group.any(state.context.stopping()):
+            break
+    state.losses += _read_losses(losses, group, epoch)
+    state.seconds = time.perf_counter() - began
+    if interrupted:
+        state.checkpoint(state.best_weights)
+        raise JobInterrupted(f"stopped in epoch {epoch}; run again to continue from the checkpoint")
 
 
-def _batch_loss(run: _Run, model: Callable[[Tensor], tuple[Tensor, Tensor]], batch: Batch) -> Tensor:
-    """Return this rank's part of the mean loss over the batch of all ranks."""
-    recipe, weights = run.recipe, run.feed.weights
-    with autocast(recipe.precision, run.context.device):
-        logits, features = model(batch.films)
-        loss = cross_entropy(
-            logits, batch.labels, weights, label_smoothing=recipe.label_smoothing, reduction="sum"
-        ) + recipe.lesion_weight * _place_loss(run.network, features, batch, weights)
-    return loss / batch.weight
-
-
-@torch.inference_mode()
-def predict(network: MammogramNetwork, inputs: Inputs, batch_size: int, device: torch.device) -> Float64Array:
-    """Return class probabilities, float64 N x 3; each row sums to 1."""
-    network.eval()
-    parts = [
-        network(torch.from_numpy(inputs[first : first + batch_size]).to(device, torch.float32))[0]
-        .double()
-        .softmax(1)
-        .cpu()
-        .numpy()
-        for first in range(0, len(inputs), batch_size)
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, len(CLASSES)))
-
-
-def _place_loss(network: MammogramNetwork, features: Tensor, batch: Batch, weights: Tensor) -> Tensor | float:
-    """Return the loss of the feature maps' places; 0 where nothing is known of them."""
-    if batch.places is None:
-        return 0.0
-    return place_losses(cast("PlacesHead", network.head).places(features), batch.places, weights).sum()
-
-
-def _values(losses: list[Tensor], ranks: Ranks, epoch: int) -> list[float]:
-    """Return the loss of every batch, the ranks' parts added up; waits for the device."""
-    return [_finite(loss, epoch) for loss in ranks.added(torch.stack(losses)).tolist()] if losses else []
+def _read_losses(losses: list[Tensor], group: ProcessGroup, epoch: int) -> list[float]:
+    """Return the loss of every batch, summed over processes; waits for the device."""
+    return [_finite(loss, epoch) for loss in group.sum(torch.stack(losses)).tolist()] if losses else []
 
 
 def _best(epochs: list[EpochRecord]) -> EpochRecord:
-    """Return the best epoch so far; the first one, where several are equal."""
+    """Return the best epoch; the first one, if several are equal."""
     return max(epochs, key=lambda record: (record.validation_auc or 0.0, -record.validation_loss))
 
 
 def _finite(loss: float, epoch: int) -> float:
     if not math.isfinite(loss):
-        raise TrainingDiverged(f"the loss is not a number in epoch {epoch}; lower the recipe's learning_rate")
+        raise TrainingDiverged(f"the loss is not finite in epoch {epoch}; lower the recipe's learning_rate")
     return loss

@@ -1,4 +1,4 @@
-"""Where training starts: the network with the weights that the plan names."""
+"""The network of a job with the initial weights that the plan names."""
 
 import torch
 
@@ -10,10 +10,12 @@ from shared.runs.plan import SCRATCH, TORCHVISION, Plan
 from shared.store.interface import ObjectStore
 
 
-def starting_network(
-    store: ObjectStore, plan: Plan, kind: Network, seed: int
-) -> tuple[MammogramNetwork, WeightsReport]:
-    """The network, its random weights drawn from `seed`, and what was loaded into it. Raises WeightsUnavailable."""
+def initial_network(store: ObjectStore, plan: Plan, kind: Network, seed: int) -> tuple[MammogramNetwork, WeightsReport]:
+    """Create the network; layers without pretrained weights are random, from `seed`.
+
+    Raises:
+        WeightsUnavailable: the weights can't be downloaded, or don't fit.
+    """
     torch.manual_seed(seed)
     recipe, choice = plan.training[kind], plan.weights[kind]
     network = build(kind, recipe.last_stage, recipe.strided)

@@ -1,4 +1,4 @@
-"""Classes weigh the same in training, however rare they are; what is served has to know again how rare they are."""
+"""Correction of a network that was trained with class weights: its probabilities follow the class frequencies again."""
 
 import torch
 
@@ -7,11 +7,11 @@ from shared.modelling.networks import MammogramNetwork, head_layers
 
 
 @torch.no_grad()
-def restore_shares(network: MammogramNetwork, weights: Float32Array) -> None:
-    """Takes the logarithms of the class weights that a network was trained with (float32 3) off its logits.
+def restore_class_priors(network: MammogramNetwork, class_weights: Float32Array) -> None:
+    """Subtract the logarithms of the class weights used in training (float32 3) from the logits.
 
-    A network that learned from weighted classes gives the probabilities of a world in which they are weighted so;
-    dividing by the weights gives those of the training films (Saerens et al., Neural Computation 14, 2002).
+    A network trained with class weights gives posterior probabilities for classes of equal weight; dividing by the
+    weights gives those for the class frequencies of the training films (Saerens et al., Neural Computation 14, 2002).
     """
     bias = head_layers(network).bias
-    bias.sub_(torch.from_numpy(weights).log().to(bias.device))
+    bias.sub_(torch.from_numpy(class_weights).log().to(bias.device))

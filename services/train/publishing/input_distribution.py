@@ -1,4 +1,4 @@
-"""What the training films look like, for the card: a service that sees others can tell."""
+"""The distribution of the training films' traits for the card, with which inference detects drift."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,20 +13,20 @@ from shared.store.interface import ObjectStore
 
 
 def training_films(store: ObjectStore, plan: Plan, best: JobResult) -> list[Variant]:
-    """Return the films that the published weights were trained on: the films themselves, without augmented copies."""
-    variants = load_images(store, plan, Preprocessing(size=best.input_size)).variants
-    split = job_split(variants, plan, best.job)
-    return [variants[index] for index in split.train if variants[index].variant == 0]
+    """Return the films that the published weights were trained on, without augmented copies."""
+    images = load_images(store, plan, Preprocessing(size=best.input_size))
+    split = job_split(images.variants, plan, best.job)
+    return [images.variants[index] for index in images.originals(split.train)]
 
 
 def training_inputs(store: ObjectStore, films: Sequence[Variant]) -> InputDistribution | None:
-    """Return the distribution of what `films` look like; None where they are too few to tell."""
+    """Return the distribution of the films' traits; None for fewer than MIN_FILMS films."""
     if len(films) < MIN_FILMS:
         return None
 
-    def look(variant: Variant) -> TraitsOfFilm:
+    def measure(variant: Variant) -> TraitsOfFilm:
         film, mask = read_segmented(store, variant)
         return traits_of(film.pixels, mask, film.bits)
 
     with ThreadPoolExecutor(READERS) as readers:
-        return distribution(list(readers.map(look, films)))
+        return distribution(list(readers.map(measure, films)))

@@ -1,5 +1,7 @@
-"""The files of a published model: safetensors weights, the ONNX graph that serves the CPU, golden answers, and what
-the class-activation map needs."""
+"""The files of a published model: safetensors weights, ONNX graphs, golden answers and head weights.
+
+The ONNX graphs are for inference on the CPU, the head's weights for the class-activation map.
+"""
 
 import tempfile
 import warnings
@@ -11,12 +13,13 @@ import numpy as np
 import torch
 
 from services.train.data.inputs import job_split, load_images
-from services.train.evaluation.exams import films_of, published_comparison, published_exam_rule
-from services.train.evaluation.points import best_fold, published_points, served_predictions
+from services.train.evaluation.exams import films_by_id, published_comparison, published_exam_rule
+from services.train.evaluation.operating_points import best_fold, pooled_predictions, published_points
 from services.train.fitting.serialise import network_from_bytes
 from services.train.jobs import JobResult, read_weights
 from services.train.publishing.input_distribution import training_films, training_inputs
-from services.train.publishing.quantise import CALIBRATION_FILMS, judge, logits_of, quantised
+from services.train.publishing.number_formats import Judge
+from services.train.publishing.quantise import CALIBRATION_FILMS, logits_of, quantised
 from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
@@ -26,11 +29,13 @@ from shared.modelling.applicability import count_films
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.card import (
     GOLDEN,
+    GOLDEN_BFLOAT16,
     GOLDEN_INT8,
     HEAD,
     INT8,
     ONNX,
     WEIGHTS,
+    Bfloat16Report,
     Int8Report,
     ModelCard,
     PreprocessingCard,
@@ -43,6 +48,7 @@ from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
 from shared.runs.plan import Plan
 from shared.store import layout, models
+from shared.store.documents import parse_document
 from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
@@ -51,23 +57,24 @@ _SYNTHETIC_TERMS = "Generated films; no person's data."
 
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
-    """Publishes, with its card, the network of the fold that did best on its validation films."""
+    """Publish the network of the fold with the best validation scores, with its card."""
     store.discard_partial(layout.model(network, plan.run))
     best = best_fold(results)
-    figures = store.get(layout.report_file(plan.run, "metrics.json"))
-    evaluation = Evaluation.model_validate_json(figures)
+    figures_key = layout.report_file(plan.run, "metrics.json")
+    figures = store.get(figures_key)
+    evaluation = parse_document(figures_key, figures, Evaluation)
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = read_weights(store, plan, best)
-    known = films_of(stored_manifest(store, plan.dataset))
+    known = films_by_id(stored_manifest(store, plan.dataset))
     films = training_films(store, plan, best)
     trained_on = count_films(films)
     files = model_files(network, weights, best.input_size, plan.seed)
     points = published_points(best, judged.operating_points)
-    int8, more = _in_8_bits(store, plan, best, files[ONNX], points)
+    bfloat16, int8, more = _faster_formats(store, plan, best, files, points)
     files |= more
     files |= {"report.html": store.get(layout.report_file(plan.run, "index.html")), "metrics.json": figures}
-    files |= {PREDICTIONS: served_predictions(results).model_dump_json().encode()}
+    files |= {PREDICTIONS: pooled_predictions(results).model_dump_json().encode()}
     card = ModelCard(
         network=network,
         version=plan.run,
@@ -95,6 +102,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         comparison=published_comparison(best, judged.side_by_side, known),
         exam_rule=published_exam_rule(best, judged.levels, known),
         int8=int8,
+        bfloat16=bfloat16,
         trained_on=trained_on,
         inputs=training_inputs(store, films),
         golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),
@@ -107,7 +115,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
 
 
 def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> dict[str, bytes]:
-    """Everything that a version holds besides its card and report.
+    """Create the files of a version, except card, report and predictions.
 
     Raises:
         ModelCorrupt: ONNX Runtime and torch disagree on the golden inputs.
@@ -122,26 +130,30 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
     return files | {HEAD: _head_weights(network)} if NETWORK_TABLE[kind].explainable else files
 
 
-def _in_8_bits(
-    store: ObjectStore, plan: Plan, best: JobResult, graph: bytes, points: tuple[OperatingPoint, ...]
-) -> tuple[Int8Report | None, dict[str, bytes]]:
-    """How the network in 8-bit integers does on the validation films, and its files where it does well enough."""
+def _faster_formats(
+    store: ObjectStore, plan: Plan, best: JobResult, files: dict[str, bytes], points: tuple[OperatingPoint, ...]
+) -> tuple[Bfloat16Report | None, Int8Report | None, dict[str, bytes]]:
+    """Judge bfloat16 and 8-bit integers on the validation films; with the files of those that do well enough."""
     if len(best.validation.films) < MIN_FILMS:
-        return None, {}
+        return None, None, {}
     images = load_images(store, plan, Preprocessing(size=best.input_size))
     split = job_split(images.variants, plan, best.job)
     originals = [index for index in split.train if images.variants[index].variant == 0]
-    int8 = quantised(graph, images.inputs[originals[:CALIBRATION_FILMS]])
-    validation = images.examples(split.validation)
-    report = judge(graph, int8, validation, best.temperature, points)
-    if not report.offered:
-        return report, {}
-    logits = logits_of(int8, golden_inputs(best.input_size, plan.seed))
-    return report, {INT8: int8, GOLDEN_INT8: golden_answers(best.input_size, plan.seed, logits)}
+    quantised_graph = quantised(files[ONNX], images.inputs[originals[:CALIBRATION_FILMS]])
+    head = np.load(BytesIO(files[HEAD]), allow_pickle=False) if HEAD in files else None
+    judge = Judge.of(files[ONNX], images.examples(split.validation), head, best.temperature, points)
+    bfloat16, golden_bfloat16 = judge.bfloat16(files[ONNX], files[GOLDEN])
+    int8, golden_int8 = judge.int8(quantised_graph, files[GOLDEN])
+    more: dict[str, bytes] = {}
+    if bfloat16 and bfloat16.offered:
+        more |= {GOLDEN_BFLOAT16: golden_bfloat16}
+    if int8.offered:
+        more |= {INT8: quantised_graph, GOLDEN_INT8: golden_int8}
+    return bfloat16, int8, more
 
 
 def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
-    """Whether the run's version of a network is published and every file of it is the one that its card names."""
+    """Return True if the run's version is published and its files are the ones that its card names."""
     try:
         card = models.read_card(store, network, plan.run)
         return all(models.read_file(store, card, name) for name in card.files)
@@ -150,7 +162,10 @@ def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:
 
 
 def _head_weights(network: MammogramNetwork) -> bytes:
-    """The last layer's weights, float32 3 x C; times the graph's `features` (C x h x w) the class-activation map."""
+    """Return the last layer's weights as .npy, float32 3 x C.
+
+    Their product with the graph's `features` (C x h x w) is the class-activation map.
+    """
     target = BytesIO()
     np.save(target, head_layers(network).weight.detach().numpy(), allow_pickle=False)
     return target.getvalue()
@@ -159,7 +174,7 @@ def _head_weights(network: MammogramNetwork) -> bytes:
 def _export(network: MammogramNetwork, example: Float32Array) -> bytes:
     batch = torch.export.Dim("batch")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's notes on its own deprecations are not ours to mend
+        warnings.simplefilter("ignore")  # the exporter warns about deprecations of its own
         target = Path(folder) / ONNX
         torch.onnx.export(
             network,

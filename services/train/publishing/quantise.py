@@ -1,6 +1,6 @@
-"""A second graph of a published network, in 8-bit integers: less memory, and faster where the CPU knows how.
+"""Quantisation of a published network to 8-bit integers: less memory, and faster on CPUs with such instructions.
 
-It is offered only where it judges the validation films as the network itself does, which `judge` finds out. It is
+It is offered only where it judges the validation films as the network itself does (`number_formats`). It is
 calibrated on training films, so that the films that judge it have had no part in it. After training quantisation as
 ONNX Runtime does it (Jacob et al., CVPR 2018): weights by channel, activations by the range that films fill.
 """
@@ -20,30 +20,26 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from services.train.data.examples import Examples
-from services.train.fitting.scores import macro_auc
 from shared.domain.arrays import Float32Array
-from shared.modelling.calibration import MIN_FILMS, OperatingPoint, abnormal_score, calibrate, softmax, verdict
-from shared.modelling.card import Int8Report
 
 CALIBRATION_FILMS = 64
-MOST_AUC_APART = 0.005
-LEAST_EQUAL = 0.99
 _BATCH = 8
 
 
 def quantised(graph: bytes, films: Float32Array) -> bytes:
-    """The graph in 8-bit integers, its inputs and outputs as before; `films` (float32 N x 1 x S x S) calibrate it."""
+    """Quantise a graph, calibrated on `films` (float32 N x 1 x S x S); inputs and outputs stay float32."""
     quieter = logging.getLogger()
     before = quieter.level
-    quieter.setLevel(logging.ERROR)  # the quantiser advises on the root logger what is done below
+    quieter.setLevel(logging.ERROR)  # the quantiser logs hints to the root logger that don't apply here
     try:
         with tempfile.TemporaryDirectory() as folder:
-            source, prepared, target = (Path(folder) / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx"))
+            source, prepare_device, target = (
+                Path(folder) / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx")
+            )
             source.write_bytes(graph)
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
+            quant_pre_process(source, prepare_device, skip_symbolic_shape=True)
             quantize_static(
-                prepared,
+                prepare_device,
                 target,
                 _Films(films),
                 quant_format=QuantFormat.QDQ,
@@ -57,41 +53,14 @@ def quantised(graph: bytes, films: Float32Array) -> bytes:
         quieter.setLevel(before)
 
 
-def judge(
-    graph: bytes,
-    int8: bytes,
-    validation: Examples,
-    temperature: float,
-    points: tuple[OperatingPoint, ...],
-) -> Int8Report:
-    """Compares both graphs on the validation films, with decisions at the operating points of the card."""
-    labels, films = validation.labels, np.asarray(validation.inputs, np.float32)
-    ours, theirs = (calibrate(softmax(logits_of(each, films)), temperature) for each in (graph, int8))
-    equal = [
-        verdict(one, point.threshold, point.uncertain) == verdict(other, point.threshold, point.uncertain)
-        for point in points
-        for one, other in zip(abnormal_score(ours), abnormal_score(theirs), strict=True)
-    ]
-    auc, auc_int8 = macro_auc(labels, ours), macro_auc(labels, theirs)
-    share = float(np.mean(equal))
-    close = auc is not None and auc_int8 is not None and abs(auc - auc_int8) <= MOST_AUC_APART
-    return Int8Report(
-        films=len(labels),
-        auc=auc,
-        auc_int8=auc_int8,
-        decisions_equal=share,
-        offered=close and share >= LEAST_EQUAL and len(labels) >= MIN_FILMS,
-    )
-
-
 def logits_of(graph: bytes, films: Float32Array) -> Float32Array:
-    """What a graph says of films, float32 N x 1 x S x S to N x 3."""
+    """Run a graph: films float32 N x 1 x S x S to logits N x 3."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(["logits"], {"films": batch})[0] for batch in _batches(films)])
 
 
 class _Films(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    """Hands the quantiser one batch after the other."""
+    """The calibration films, batch by batch."""
 
     def __init__(self, films: Float32Array) -> None:
         self._batches = _batches(films)

@@ -1,6 +1,6 @@
-"""Between image files and arrays: PGM, PNG, JPEG, TIFF and DICOM in, PNG and PGM out.
+"""Decode PGM, PNG, JPEG, TIFF and DICOM files to arrays; encode PNG and PGM.
 
-A format is recognised by its first bytes, never by a name. To add one, give it a reader and a line in `_FORMATS`.
+A format is recognised by its first bytes, never by a name. To add one, give it two readers and a line in `_FORMATS`.
 """
 
 import logging
@@ -17,29 +17,50 @@ from shared.imaging.formats import codestreams, headers, tiff
 from shared.imaging.formats.depth import within_depth
 from shared.imaging.formats.exif import ON_ITS_SIDE, orientation_of, turned
 from shared.imaging.formats.jpeg import MOST_HALVINGS, decode_baseline
-from shared.imaging.image import Image, Pixels, check_not_too_small, check_size, halved, halvings, unsigned
+from shared.imaging.image import Image, ImageHeader, Pixels, check_not_too_small, check_size, halved, halvings, unsigned
 
 
 def decode(data: bytes, least_edge: int | None = None) -> Image:
-    """Decodes an image file; colour becomes grey.
+    """Decode an image file; colour becomes grey.
 
-    With `least_edge` the image comes out halved, once or more, as long as its shorter edge keeps that many pixels: what
-    all that follows costs falls with it, and what decoding a large JPEG, JPEG 2000 or HTJ2K costs. None is full size.
-    An image that has fewer, and fewer than MIN_EDGE, is refused.
+    The depth of a PGM below 16 bits is the declared one. Files of 16 bits are mostly containers of 10 to 14: their
+    depth is measured, and brighter outliers are clipped to it (`depth.py`). For DICOM see `greyscale.py`.
 
-    The depth is what a PGM declares below 16 bits. Files of 16 bits are mostly containers of 10 to 14: the depth is
-    that which the film uses, and what lies above is clipped to it (`depth.py`). For DICOM see `greyscale.py`.
+    Args:
+        data: the bytes of the file.
+        least_edge: halve the image as often as its shorter edge keeps so many pixels, which also makes decoding a large
+            JPEG, JPEG 2000 or HTJ2K cheaper; None decodes it at full size.
 
-    Raises UnsupportedImage for other formats, UndecodableImage for truncated or corrupt files, and ImageTooLarge, from
-    the header alone, for images beyond MAX_PIXELS; ImageTooSmall.
+    Raises:
+        UnsupportedImage: the format is another one.
+        UndecodableImage: the file is truncated or corrupt.
+        ImageTooLarge: the header declares more than MAX_PIXELS.
+        ImageTooSmall: an edge is below both MIN_EDGE and `least_edge`.
     """
     if not data:
         raise UndecodableImage("the file is empty; send it again")
-    for start, read in _FORMATS:
+    for start, read, _ in _FORMATS:
         if start.match(data):
             image = read(data, least_edge)
             return image if least_edge is None else halved(check_not_too_small(image, least_edge), least_edge)
     raise UnsupportedImage("unsupported image format; send PGM (P5), PNG, JPEG, TIFF or DICOM")
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Read the header of an image file, without decoding a pixel.
+
+    Raises:
+        ImageError: as `decode`, as far as the header shows it.
+    """
+    for start, _, describe in _FORMATS:
+        if start.match(data):
+            return describe(data)
+    raise UnsupportedImage("unsupported image format; send PGM (P5), PNG, JPEG, TIFF or DICOM")
+
+
+def is_dicom(data: bytes) -> bool:
+    """Tell whether a file would be read as DICOM."""
+    return next((read is _read_dicom for start, read, _ in _FORMATS if start.match(data)), False)
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -74,8 +95,8 @@ def _read_pgm(data: bytes, _least_edge: int | None) -> Image:
     expected = header.width * header.height * sample.itemsize
     behind = data[header.offset + expected :]
     if len(data) < header.offset + expected or behind not in {b"", b"\n", b"\r\n"}:
-        found = len(data) - header.offset
-        raise UndecodableImage(f"the PGM has {found} bytes of pixels instead of {expected}; send the file again")
+        present = len(data) - header.offset
+        raise UndecodableImage(f"the PGM has {present} bytes of pixels instead of {expected}; send the file again")
     stored = np.frombuffer(data, sample, header.width * header.height, header.offset)
     pixels = unsigned(stored.reshape(header.height, header.width))
     if header.maxval not in {255, 65535} and int(pixels.max()) > header.maxval:
@@ -87,7 +108,7 @@ def _read_pgm(data: bytes, _least_edge: int | None) -> Image:
 
 
 def _scaled(pixels: Pixels, maxval: int, highest: int) -> Pixels:
-    """Pixels whose highest is `maxval`, so that it is `highest`."""
+    """Scale pixels so that `maxval` becomes `highest`."""
     if maxval == highest:
         return pixels
     table = np.rint(np.arange(2 ** (8 * pixels.itemsize)) * highest / maxval).clip(0, highest)
@@ -143,6 +164,37 @@ def _read_jpeg(data: bytes, least_edge: int | None) -> Image:
     return Image(pixels, 8, "JPEG", reduction=2**times, frame=frame if times else None)
 
 
+def _described(name: str, width: int, height: int, orientation: int = 1) -> ImageHeader:
+    check_size(width, height)
+    return ImageHeader(name, *((height, width) if orientation in ON_ITS_SIDE else (width, height)))
+
+
+def _describe_pgm(data: bytes) -> ImageHeader:
+    header = headers.pgm(data)
+    return _described("PGM", header.width, header.height)
+
+
+def _describe_png(data: bytes) -> ImageHeader:
+    header = headers.png(data)
+    return _described("PNG", header.width, header.height, orientation_of(header.exif))
+
+
+def _describe_jpeg(data: bytes) -> ImageHeader:
+    header = codestreams.jpeg(data)
+    return _described("JPEG", header.width, header.height, orientation_of(header.exif))
+
+
+def _describe_tiff(data: bytes) -> ImageHeader:
+    page = tiff.header(data)
+    return _described("TIFF", page.width, page.height, page.orientation)
+
+
+def _describe_dicom(data: bytes) -> ImageHeader:
+    from shared.imaging.formats import dicom  # noqa: PLC0415
+
+    return dicom.read_header(data)
+
+
 def _read_dicom(data: bytes, least_edge: int | None) -> Image:
     # Imported when the first one comes: pydicom takes longer to import than a service may take to start.
     from shared.imaging.formats import dicom  # noqa: PLC0415
@@ -155,14 +207,16 @@ logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
 
 _Reader: TypeAlias = Callable[[bytes, int | None], Image]
 
-_FORMATS: tuple[tuple[re.Pattern[bytes], _Reader], ...] = tuple(
-    (re.compile(start, re.DOTALL), read)
-    for start, read in (
-        (rb"(.{128})?DICM", _read_dicom),  # first: a preamble may look like a TIFF
-        (rb"P5", _read_pgm),
-        (rb"\x89PNG\r\n\x1a\n", _read_png),
-        (rb"\xff\xd8\xff", _read_jpeg),
-        (rb"II[*+]\0|MM\0[*+]", _read_tiff),
-        (rb"[\x02\x08]\0[\0-\x20]\0", _read_dicom),  # without its preamble: the first element is of group 2 or 8
+_Describer: TypeAlias = Callable[[bytes], ImageHeader]
+
+_FORMATS: tuple[tuple[re.Pattern[bytes], _Reader, _Describer], ...] = tuple(
+    (re.compile(start, re.DOTALL), read, describe)
+    for start, read, describe in (
+        (rb"(.{128})?DICM", _read_dicom, _describe_dicom),  # first: a preamble may look like a TIFF
+        (rb"P5", _read_pgm, _describe_pgm),
+        (rb"\x89PNG\r\n\x1a\n", _read_png, _describe_png),
+        (rb"\xff\xd8\xff", _read_jpeg, _describe_jpeg),
+        (rb"II[*+]\0|MM\0[*+]", _read_tiff, _describe_tiff),
+        (rb"[\x02\x08]\0[\0-\x20]\0", _read_dicom, _describe_dicom),  # no preamble: group 2 or 8 is first
     )
 )

@@ -19,8 +19,8 @@ ON_ITS_SIDE = {5, 6, 7, 8}
 def orientation_of(exif: bytes) -> int:
     """Return the orientation, 1 to 8, of a block of Exif data; 1 if it has none."""
     try:
-        form = layout_of(exif)
-        tags, _ = directory(exif, struct.unpack_from(form.offset, exif, 4)[0], form, {_ORIENTATION})
+        layout = layout_of(exif)
+        tags, _ = directory(exif, struct.unpack_from(layout.offset, exif, 4)[0], layout, {_ORIENTATION})
         return tags.get(_ORIENTATION, (1,))[0]
     except (struct.error, KeyError, IndexError):
         return 1

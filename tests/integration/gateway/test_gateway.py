@@ -17,8 +17,9 @@ from shared.datasets.synthetic_dicom import exam_films
 from shared.store.directory import DirectoryStore
 from tests.support.gateway import SECRETS, changed
 from tests.support.pacs import ArchiveProcess, GatewayProcesses, running_gateway, wait_for
+from tests.support.published import KEY
 from tests.support.servers import running_broker
-from tests.support.serving import KEY, Served, published, running_service
+from tests.support.serving import Served, published, running_service
 
 TODAY = date(2026, 11, 30)
 ONE_SET = {"cad-sr": 1, "tid1500": 1, "sc": 4}

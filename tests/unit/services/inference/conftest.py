@@ -5,46 +5,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from flask import Flask
 from flask.testing import FlaskClient
 
 from services.inference.app import create_app
-from services.train.fitting.serialise import network_to_bytes
-from services.train.publishing.publish import model_files
 from shared.datasets.phantom import render
 from shared.domain.records import Label
-from shared.modelling.networks import build
 from shared.settings import InferenceProcessSettings
-from shared.store import models
-from shared.store.api_keys import new_key
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
-from tests.support.builders import model_card, preprocessing_card
+from tests.support.published import KEY, NETWORK, promote, publish_versions, version_files
 from tests.support.settings import inference_settings
 from tests.support.versions import wait_for_version
-
-NETWORK, SIZE = "modified_cnn", 64
-KEY = new_key()
 
 
 @pytest.fixture(scope="session")
 def files() -> dict[str, dict[str, bytes]]:
     """What two versions of the network hold; v1 and v2 have other weights."""
-    versions = {}
-    for version, seed in (("v1", 1), ("v2", 2)):
-        torch.manual_seed(seed)
-        versions[version] = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, seed)
-    return versions
+    return version_files()
 
 
 @pytest.fixture
 def store(tmp_path: Path, files: dict[str, dict[str, bytes]]) -> ObjectStore:
     """Both versions published, none promoted."""
     store = DirectoryStore(tmp_path / "store")
-    for version, content in files.items():
-        card = model_card(NETWORK, version, preprocessing=preprocessing_card(SIZE))
-        models.publish(store, card, content)
+    publish_versions(store)
     return store
 
 
@@ -72,13 +57,13 @@ def serve() -> Iterator[Callable[[InferenceProcessSettings], FlaskClient]]:
 @pytest.fixture
 def client(store: ObjectStore, serve: Callable[[InferenceProcessSettings], FlaskClient]) -> FlaskClient:
     assert isinstance(store, DirectoryStore)
-    serving = {"network": NETWORK, "promotion_poll_s": 0.02, "max_image_mb": 2}
+    serving = {"network": NETWORK, "engine": "onnx", "promotion_poll_s": 0.02, "max_image_mb": 2}
     return serve(inference_settings(str(store.root), key=KEY, **serving))
 
 
 @pytest.fixture
 def ready(client: FlaskClient, store: ObjectStore) -> FlaskClient:
     """A service with v1 in production."""
-    models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
+    promote(store, "v1")
     wait_for_version(client, "v1")
     return client

@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from services.inference.serving.engine import Engine
 from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import softmax
-from shared.store import models
+from shared.modelling.engines.onnx import OnnxEngine
 from shared.store.interface import ObjectStore
+from tests.support.published import promote
 from tests.support.servers import wait_until
 from tests.support.versions import wait_for_version
-
-NETWORK = "modified_cnn"
 
 
 def encode_by_cv2(ending: str, pixels: np.ndarray) -> bytes:
@@ -53,7 +51,7 @@ def test_the_answer_is_that_of_the_published_network_on_the_prepared_film_calibr
     ready: FlaskClient, film: np.ndarray, files: dict[str, dict[str, bytes]]
 ) -> None:
     data = encode_pgm(film)
-    logits = Engine(files["v1"]["model.onnx"], 1).logits(prepare(data, Preprocessing(size=64)).input[None])
+    logits = OnnxEngine(files["v1"]["model.onnx"], 1).run(prepare(data, Preprocessing(size=64)).input[None]).logits
     temperature = ready.get("/v1/models/modified_cnn/card").json["temperature"]
     assert temperature != 1
     expected = softmax(logits / temperature)[0]
@@ -81,14 +79,14 @@ def test_alive_at_once_ready_only_with_a_model(client: FlaskClient, store: Objec
         assert answer.status_code == 503
         assert answer.json["title"] == "model-not-ready"
         assert answer.headers["Retry-After"]
-    models.promote(store, NETWORK, "v1", models.MoveReason(by="test", why="test"))
+    promote(store, "v1")
     wait_for_version(client, "v1")
 
 
 def test_a_promotion_is_served_without_a_restart(ready: FlaskClient, store: ObjectStore, film: np.ndarray) -> None:
     data = encode_png(film)
     before = ready.post("/v1/predictions", data=data).json
-    models.promote(store, NETWORK, "v2", models.MoveReason(by="test", why="test"))
+    promote(store, "v2")
     wait_for_version(ready, "v2")
     after = ready.post("/v1/predictions", data=data).json
     assert after["model"]["version"] == "v2"

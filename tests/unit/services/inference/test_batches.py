@@ -12,12 +12,12 @@ from flask.testing import FlaskClient
 
 from services.inference import batches, tasks
 from services.inference.batches import BatchLimits, failed_line, predict_part, to_document
-from services.inference.serving.model_loader import load_model
+from services.inference.serving.model_loader import WantedEngine, load_model
 from services.inference.serving.predictor import Prediction, ServedModel, predict
 from shared.api.batches import BatchLine, BatchRequest
 from shared.batches import flow
 from shared.batches.plan import BatchPlan, batch_id, make_batch
-from shared.errors import InputError, JobInterrupted, ModelCorrupt, StoreMisconfigured, StoreUnavailable
+from shared.errors import InputError, JobInterrupted, StoreMisconfigured, StoreUnavailable
 from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.modelling.applicability import TrainedOn
 from shared.queue.messages import Message
@@ -26,8 +26,8 @@ from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.support.builders import Tries
 from tests.support.memory_queue import MemoryQueue
+from tests.support.published import NETWORK
 from tests.support.settings import NO_BROKER
-from tests.unit.services.inference.conftest import NETWORK
 
 LIMITS = BatchLimits(most_bytes=2 << 20, max_tries=3)
 GREY = encode_png(np.full((512, 512), 128, np.uint8))
@@ -35,7 +35,7 @@ GREY = encode_png(np.full((512, 512), 128, np.uint8))
 
 @pytest.fixture
 def model(store: DirectoryStore) -> ServedModel:
-    return load_model(store, NETWORK, "v1", 1)
+    return load_model(store, NETWORK, "v1", WantedEngine(1, "onnx"))
 
 
 def planned(store: DirectoryStore, *names: str, **asked: str) -> BatchPlan:
@@ -116,7 +116,7 @@ def test_a_part_is_given_up_whatever_the_reason_and_its_lists_hold(store: Direct
     if lists == "lost":
         for key in list(store.list(f"batches/{plan.batch}/keys/")):
             store.delete(key)
-    predicting.on_failure(store, queue, Message(run=plan.batch, unit="000000"), ModelCorrupt("\udcff is damaged"))
+    predicting.on_failure(store, queue, Message(run=plan.batch, unit="000000"), InputError("\udcff is damaged"))
     assert flow.describe(store, plan).state == "done"
     lines = [BatchLine.model_validate_json(line) for line in b"".join(flow.read_results(store, plan)).splitlines()]
     keys_told = ["inbox/good.png", "inbox/gr\\udcf6\\udcdfe.png"] if lists == "whole" else ["", ""]

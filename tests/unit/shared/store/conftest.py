@@ -1,6 +1,5 @@
 """The two object stores, for tests that race over them."""
 
-import uuid
 from pathlib import Path
 
 import boto3
@@ -10,6 +9,7 @@ from botocore.config import Config
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from shared.store.s3 import S3Store
+from tests.support.stores import new_bucket
 
 
 @pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.external)])
@@ -23,6 +23,4 @@ def both_stores(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
         region_name="us-east-1",
         config=Config(max_pool_connections=32),
     )
-    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
-    client.create_bucket(Bucket=bucket)
-    return S3Store(client, bucket, "some/prefix")
+    return S3Store(client, new_bucket(client), "some/prefix")

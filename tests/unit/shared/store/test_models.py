@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from shared.errors import InputError, ModelCorrupt, ModelNotFound, PromotionRefused
+from shared.modelling.bootstrap import Interval
 from shared.modelling.card import ModelCard
-from shared.modelling.metrics import Interval
 from shared.modelling.promotion import PREDICTIONS
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
 from tests.support.builders import HeldStore, model_card, model_place, small_predictions
+from tests.support.stores import contents
 
 NET = "resnet50"
 FILES = {"model.safetensors": b"weights", "model.onnx": b"graph"}
@@ -40,10 +41,6 @@ def publish(store: ObjectStore, *versions: str) -> None:
 
 def promote(store: ObjectStore, version: str, *, force: bool = False) -> models.AliasMove:
     return models.promote(store, NET, version, models.MoveReason(by="somebody", why="a test"), force=force)
-
-
-def contents(store: DirectoryStore) -> dict[str, bytes]:
-    return {key: store.get(key) for key in store.list("")}
 
 
 def trail(store: ObjectStore) -> list[tuple[str | None, str]]:
@@ -341,6 +338,26 @@ def test_rollback_points_to_the_version_before(store: DirectoryStore) -> None:
     back = models.rollback(store, NET, models.MoveReason(by="somebody else", why="it was worse"))
     assert (back.version, back.previous, back.by) == ("v1", "v2", "somebody else")
     assert models.read_alias(store, NET) == back
+
+
+def test_each_rollback_goes_further_back_and_never_to_what_was_left_behind(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2", "v3", "v4")
+    for version in ("v1", "v2", "v3"):
+        promote(store, version)
+    why = models.MoveReason(by="somebody", why="it was worse")
+    assert [models.rollback(store, NET, why).version for _ in range(2)] == ["v2", "v1"]
+    with pytest.raises(ModelNotFound, match="nothing to roll back to"):
+        models.rollback(store, NET, why)
+    promote(store, "v4")
+    assert models.rollback(store, NET, why).version == "v1"
+
+
+def test_the_rollbacks_of_one_alias_do_not_touch_the_other(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2", "v3")
+    for version, alias in (("v1", "production"), ("v3", "candidate"), ("v2", "production")):
+        models.promote(store, NET, version, models.MoveReason(by="somebody", why="a test"), force=True, alias=alias)
+    assert models.rollback(store, NET, models.MoveReason(by="somebody", why="a test")).version == "v1"
+    assert models.read_alias(store, NET, "candidate").version == "v3"
 
 
 def test_the_first_promotion_can_not_be_rolled_back(store: DirectoryStore) -> None:

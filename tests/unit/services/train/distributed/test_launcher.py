@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from services.train.data.examples import Examples
-from services.train.data.process_group import ALONE
-from services.train.distributed.exchange import Mailbox, Order, Owner
-from services.train.distributed.launcher import Several, TrainingProcessLost
-from services.train.fitting.checkpoint import Checkpoint, Tensors, from_bytes, to_bytes
-from services.train.fitting.fit import FitContext, Fitted, TrainingDiverged
-from services.train.fitting.unfreezing import learning_part
+from services.train.data.process_group import SINGLE_PROCESS
+from services.train.distributed.launcher import MultiprocessTrainer, TrainingProcessLost
+from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
+from services.train.fitting.fit import FitContext, FitResult
+from services.train.fitting.serialise import Tensors
+from services.train.fitting.unfreezing import trainable_part
 from shared.errors import JobInterrupted
 from shared.local.commands import ROOT
 from shared.modelling.networks import build
@@ -28,20 +28,6 @@ from tests.support.ranks import train_a_share
 CPU = torch.device("cpu")
 RECIPE = TrainingRecipe(input_size=64, epochs=3, batch_size=8, learning_rate=2e-3)
 TORCHRUN = ("torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m")
-
-
-@pytest.mark.external
-def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", *TORCHRUN, "tests.support.ranks", str(tmp_path / "two")], cwd=ROOT, check=True
-    )
-    train_a_share(tmp_path / "one", ALONE)
-    alone, first, second = (load_file(tmp_path / name) for name in ("one.0", "two.0", "two.1"))
-    for name, value in alone.items():
-        assert torch.allclose(first[name], value, rtol=1e-5, atol=1e-6), name
-    assert all(torch.equal(first[name], second[name]) for name in first), "all ranks end with the same weights"
-    assert alone["train"].min() < 0.97 * alone["train"][0]
-    assert not torch.equal(first["train"], alone["train"]), "sums of halves are rounded in another way"
 
 
 def examples(count: int, seed: int) -> Examples:
@@ -59,8 +45,10 @@ class Run:
         self.epochs: list[float] = []
         self.documents: list[bytes] = []
         torch.manual_seed(5)
-        several = Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False)
-        self.fit: Callable[[], Fitted] = lambda: several.fit(
+        several = MultiprocessTrainer(
+            processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False
+        )
+        self.fit: Callable[[], FitResult] = lambda: several.fit(
             build("modified_cnn"),
             recipe,
             examples(24, 0),
@@ -78,7 +66,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def whole() -> tuple[Fitted, list[float]]:
+def whole() -> tuple[FitResult, list[float]]:
     run = Run()
     return run.fit(), run.epochs
 
@@ -87,34 +75,49 @@ def same(one: Tensors, other: Tensors) -> bool:
     return all(torch.equal(one[name], other[name]) for name in other)
 
 
-@pytest.mark.external
-def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[Fitted, list[float]]) -> None:
-    first = Run(stopping=lambda run: True)
-    with pytest.raises(JobInterrupted, match="to continue from the checkpoint"):
-        first.fit()
-    second = Run(start=from_bytes(first.documents[-1], "job"))
-    fitted = second.fit()
-    assert same(fitted.network.state_dict(), whole[0].network.state_dict())
-    assert first.epochs + second.epochs == whole[1]
-    assert (fitted.best_epoch, fitted.best_auc) == (whole[0].best_epoch, whole[0].best_auc)
+class TestMultiprocessTrainer:
+    @pytest.mark.external
+    def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(self, tmp_path: Path) -> None:
+        subprocess.run(
+            [sys.executable, "-m", *TORCHRUN, "tests.support.ranks", str(tmp_path / "two")], cwd=ROOT, check=True
+        )
+        train_a_share(tmp_path / "one", SINGLE_PROCESS)
+        alone, first, second = (load_file(tmp_path / name) for name in ("one.0", "two.0", "two.1"))
+        for name, value in alone.items():
+            assert torch.allclose(first[name], value, rtol=1e-5, atol=1e-6), name
+        assert all(torch.equal(first[name], second[name]) for name in first), "all ranks end with the same weights"
+        assert alone["train"].min() < 0.97 * alone["train"][0]
+        assert not torch.equal(first["train"], alone["train"]), "sums of halves are rounded in another way"
 
+    @pytest.mark.external
+    def test_they_stop_together_and_go_on_to_the_same_weights(self, whole: tuple[FitResult, list[float]]) -> None:
+        first = Run(stopping=lambda run: True)
+        with pytest.raises(JobInterrupted, match="to continue from the checkpoint"):
+            first.fit()
+        second = Run(start=from_bytes(first.documents[-1], "job"))
+        fitted = second.fit()
+        assert same(fitted.network.state_dict(), whole[0].network.state_dict())
+        assert first.epochs + second.epochs == whole[1]
+        assert (fitted.best_epoch, fitted.best_auc) == (whole[0].best_epoch, whole[0].best_auc)
 
-@pytest.mark.external
-def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(whole: tuple[Fitted, list[float]]) -> None:
-    endless = RECIPE.model_copy(update={"epochs": 100_000})
+    @pytest.mark.external
+    def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(
+        self, whole: tuple[FitResult, list[float]]
+    ) -> None:
+        endless = RECIPE.model_copy(update={"epochs": 100_000})
 
-    def kill_the_second(run: Run) -> bool:
-        if run.documents:
-            for process in ranks():
-                with suppress(psutil.NoSuchProcess):
-                    if process.environ()["RANK"] == "1":
-                        process.kill()
-        return False
+        def kill_the_second(run: Run) -> bool:
+            if run.documents:
+                for process in ranks():
+                    with suppress(psutil.NoSuchProcess):
+                        if process.environ()["RANK"] == "1":
+                            process.kill()
+            return False
 
-    with pytest.raises(TrainingProcessLost, match="continues from its checkpoint") as lost:
-        Run(stopping=kill_the_second, recipe=endless).fit()
-    assert lost.value.retryable
-    assert not ranks()
+        with pytest.raises(TrainingProcessLost, match="continues from its checkpoint") as lost:
+            Run(stopping=kill_the_second, recipe=endless).fit()
+        assert lost.value.retryable
+        assert not ranks()
 
 
 def ranks() -> list[psutil.Process]:
@@ -125,63 +128,21 @@ def ranks() -> list[psutil.Process]:
     return found
 
 
-# ---- the folder between worker and processes -------------------------------------------------------------------------
-
-
-def order(owner: Owner) -> Order:
-    return Order(
-        network="modified_cnn", recipe=RECIPE, pretrained=False, seed=1, owner=owner, threads=1, deterministic=False,
-        compiled=False,
-    )  # fmt: skip
-
-
-def test_arrays_that_lie_on_the_disk_are_linked_and_others_written(tmp_path: Path) -> None:
-    np.save(tmp_path / "pool.npy", np.random.default_rng(0).random((9, 1, 8, 8), np.float32))
-    pool = np.asarray(np.load(tmp_path / "pool.npy", mmap_mode="r"))
-    rows = np.array([7, 1, 3])
-    (tmp_path / "box").mkdir()
-    mailbox = Mailbox(tmp_path / "box")
-    mailbox.send(order(Owner.this()), {}, Examples(pool, np.array([0, 1, 2]), rows), examples(4, 0))
-    assert (tmp_path / "box/train.pool.npy").samefile(tmp_path / "pool.npy")
-    assert np.array_equal(mailbox.examples("train").inputs, pool[rows])
-    assert np.array_equal(mailbox.examples("validation").inputs, examples(4, 0).inputs)
-
-
-@pytest.mark.external
-def test_a_process_stops_when_it_is_asked_or_nobody_waits_for_it(tmp_path: Path) -> None:
-    mailbox, owner = Mailbox(tmp_path), Owner.this()
-    assert not mailbox.is_to_stop(owner)
-    assert mailbox.is_to_stop(owner.model_copy(update={"born": owner.born - 1})), "its id belongs to another process"
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
-        assert mailbox.is_to_stop(Owner(pid=gone.pid, born=0))
-    assert Mailbox(tmp_path / "given up").is_to_stop(owner)
-    mailbox.ask_to_stop()
-    assert mailbox.is_to_stop(owner)
-
-
-def test_problems_come_back_as_they_were(tmp_path: Path) -> None:
-    mailbox = Mailbox(tmp_path)
-    mailbox.raise_problem()
-    mailbox.tell_problem(TrainingDiverged("the loss is not a number"))
-    with pytest.raises(TrainingDiverged, match="the loss is not a number"):
-        mailbox.raise_problem()
-
-
-@pytest.mark.external
-def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else() -> None:
-    torch.manual_seed(5)
-    network = build("modified_cnn")
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
-    maps = np.random.default_rng(0).random((24, 96, 8, 8)).astype(np.float16)
-    behind = Examples(maps, np.arange(24, dtype=np.int64) % 3)
-    Several(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
-        learning_part(network, recipe, pretrained=True),
-        recipe,
-        behind,
-        behind,
-        FitContext(pretrained=True, seed=5, device=CPU, on_epoch=lambda _: None),
-    )
-    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    assert {name.removeprefix("trunk.").partition(".")[0] for name in changed} == {"3", "4", "head"}
+class TestFrozenStages:
+    @pytest.mark.external
+    def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else(self) -> None:
+        torch.manual_seed(5)
+        network = build("modified_cnn")
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
+        maps = np.random.default_rng(0).random((24, 96, 8, 8)).astype(np.float16)
+        behind = Examples(maps, np.arange(24, dtype=np.int64) % 3)
+        MultiprocessTrainer(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
+            trainable_part(network, recipe, pretrained=True),
+            recipe,
+            behind,
+            behind,
+            FitContext(pretrained=True, seed=5, device=CPU, on_epoch=lambda _: None),
+        )
+        changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+        assert {name.removeprefix("trunk.").partition(".")[0] for name in changed} == {"3", "4", "head"}

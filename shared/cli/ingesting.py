@@ -1,0 +1,113 @@
+"""The command `mammo ingest`: check a data set and bring it into the store, or only say what is wrong with it."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from shared.cli.console import console, listing, reporting, show_listing
+from shared.datasets.entries import FilmSource
+from shared.datasets.mapping import Mapping, read_mapping, shipped_mappings
+from shared.datasets.problems import WITHOUT_FILM, Kind, Problem
+from shared.datasets.pseudonyms import Pseudonyms
+from shared.datasets.sources import open_source
+from shared.datasets.survey import Survey, survey
+from shared.errors import InputError
+from shared.settings import IngestSettings, StoreSettings, read_settings
+from shared.store import ingest as ingestion
+from shared.store.objects import open_store
+
+_SHOWN = 5
+"""Problems of a kind that are printed; `--all` prints the others as well."""
+
+
+def ingest(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder or tar archive: films with tables (--mapping), mini-MIAS as distributed (mdbNNN.pgm and "
+            "Info.txt), or generated films with films.csv."
+        ),
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="Name of the data set in the store; default: the mapping's, or mias.")
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(help=f"How tables are read: a TOML file, or one of {', '.join(shipped_mappings())}."),
+    ] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV file in place of the tables that the mapping names; repeatable."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print counts and all that is wrong; store nothing.")
+    ] = False,
+    show_all: Annotated[bool, typer.Option("--all", help=f"Print all problems, not {_SHOWN} of each kind.")] = False,
+) -> None:
+    """Check a data set film by film and copy it into the store; safe to repeat."""
+    if table and mapping is None:
+        raise InputError("--table needs --mapping, which says what its columns mean; see docs/how-to/add-a-dataset.md")
+    chosen = read_mapping(mapping) if mapping else None
+    opened = open_source(source, chosen, tuple(table or ()), _pseudonyms(chosen, dry_run=dry_run))
+    if dry_run:
+        with reporting() as report:
+            found = survey(opened, lambda done: report("reading films", done, 0))
+        _show_survey(found, show_all=show_all)
+        return
+    name = dataset or (chosen.name if chosen else "mias")
+    with reporting() as report:
+        done = ingestion.ingest(open_store(read_settings(StoreSettings)), opened, name, report)
+    _show_problems(_problems(opened, done.problems), show_all=show_all)
+    what = f"{done.written} films written" if done.written else "nothing had changed"
+    kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
+    console.print(f"data set {name}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {name}")
+
+
+def _pseudonyms(mapping: Mapping | None, *, dry_run: bool) -> Pseudonyms | None:
+    """Return what hides ids; None if they are pseudonyms already, or nothing is stored.
+
+    Raises:
+        SettingsError: a key is needed and not set.
+    """
+    if mapping is None or not mapping.pseudonyms or dry_run:
+        return None
+    return Pseudonyms(read_settings(IngestSettings).key)
+
+
+def _problems(source: FilmSource, found: tuple[Problem, ...]) -> list[Problem]:
+    return [*source.problems, *found]
+
+
+def _show_survey(found: Survey, *, show_all: bool) -> None:
+    console.print(
+        f"{found.films} films of {found.exams} exams of {found.patients} patients"
+        + (f"; {found.left_out} rows are left out by the mapping" if found.left_out else "")
+    )
+    table = listing("by", "value", "films")
+    for name, counts in found.counts.items():
+        for value, count in sorted(counts.items()):
+            table.add_row(name, escape(value), str(count))
+    show_listing(table)
+    _show_problems(found.problems, show_all=show_all)
+    if not found.problems:
+        console.print("nothing is wrong")
+
+
+def _show_problems(problems: list[Problem], *, show_all: bool) -> None:
+    of_kind: dict[Kind, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        of_kind[problem.kind].append(problem)
+    for kind, found in sorted(of_kind.items(), key=lambda each: (each[0] not in WITHOUT_FILM, each[0])):
+        left_out = "; their films are left out" if kind in WITHOUT_FILM else ""
+        console.print(f"[yellow]{kind}: {len(found)}{left_out}[/]")
+        if kind == "unknown value":
+            for what, count in Counter(problem.what for problem in found).most_common():
+                console.print(f"  {escape(what)}: {count}")
+            continue
+        for problem in found if show_all else found[:_SHOWN]:
+            console.print(f"  {escape(problem.where)}: {escape(problem.what)}")
+        if not show_all and len(found) > _SHOWN:
+            console.print(f"  and {len(found) - _SHOWN} more (--all)")

@@ -1,0 +1,32 @@
+"""What is wrong with a data set, by kind, for a person who can correct it."""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+Kind: TypeAlias = Literal[
+    "unknown value",
+    "no label",
+    "labels that differ",
+    "row without image",
+    "image without row",
+    "film twice",
+    "view repeated",
+    "image twice",
+    "patient in both splits",
+    "lesion outside the image",
+    "lesion that can't be used",
+    "header disagrees",
+    "image can't be used",
+]
+
+WITHOUT_FILM: frozenset[Kind] = frozenset(
+    ("unknown value", "no label", "row without image", "film twice", "image can't be used")
+)
+"""Kinds for which a film is left out; the others are only reported."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: its kind, the row or file, and what it is."""
+
+    kind: Kind
+    where: str
+    what: str

@@ -1,0 +1,1 @@
+"""Readers of data sets whose tables a mapping alone can't describe."""
