@@ -15,7 +15,7 @@ NETWORK, VERSION, SIZE = "resnet50", "v1", 224
 
 @dataclass(frozen=True)
 class Published:
-    """In `folder`: the store, and one film of 1024 x 1024 in two forms."""
+    """In `folder`: the store, and one film of 1024 x 1024 in two encodings."""
 
     folder: Path
 
@@ -28,9 +28,9 @@ class Published:
         """The folder of the published version."""
         return self.store / "models" / NETWORK / VERSION
 
-    def film(self, form: str) -> Path:
+    def film(self, encoding: str) -> Path:
         """`png` or `pgm`."""
-        return self.folder / f"film.{form}"
+        return self.folder / f"film.{encoding}"
 
 
 def publish(folder: Path) -> Published:
