@@ -175,6 +175,9 @@ class ModelInUse(ResponseModel):
     version: str
     file: str = Field(description="File in use: model.onnx, model.int8.onnx or model.safetensors")
     sha256: str = Field(description="SHA-256 of the file")
+    engine: str | None = absent(
+        "Library and number format in use: onnx, openvino, openvino-bf16, onnx-int8, openvino-int8 or torch"
+    )
     dataset: str
     synthetic: bool = Field(description="Trained on synthetic films: for testing the software only")
 

@@ -9,11 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from shared.errors import MammoError, ObjectOfLaterRelease, QueueUnavailable, StoreMisconfigured, StoreUnavailable
+from shared.errors import (
+    MammoError,
+    ObjectOfLaterRelease,
+    QueueUnavailable,
+    ServiceUnavailable,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
 from shared.queue.messages import UnitKind
 
 T = TypeVar("T")
-INFRASTRUCTURE_ERRORS = (StoreUnavailable, StoreMisconfigured, ObjectOfLaterRelease, QueueUnavailable)
+INFRASTRUCTURE_ERRORS = (
+    StoreUnavailable,
+    StoreMisconfigured,
+    ObjectOfLaterRelease,
+    QueueUnavailable,
+    ServiceUnavailable,
+)
 """Errors that no film causes; they do not count as attempts."""
 
 _LONGEST_TEXT = 2000

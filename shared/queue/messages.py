@@ -11,8 +11,8 @@ from shared.domain.records import Record
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
-UnitKind = Stage | Literal["predict"]
-"""UnitKind of a unit: a stage of a run, or the prediction of a batch's part."""
+UnitKind = Stage | Literal["predict", "exam"]
+"""Kind of a unit: a stage of a run, the prediction of a batch's part, or an exam of an archive."""
 
 QUEUES: dict[UnitKind, str] = {
     "augment": "augment",
@@ -22,6 +22,7 @@ QUEUES: dict[UnitKind, str] = {
     "publish": "train",
     "promote": "train",
     "predict": "inference",
+    "exam": "gateway",
 }
 
 

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from shared.settings.base import SettingsGroup
+from shared.settings.gateway import GatewaySettings, PacsSettings
 from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
@@ -66,6 +67,14 @@ class InferenceProcessSettings(QueueSettings):
     serving: ServingSettings = ServingSettings()
 
 
+class GatewayProcessSettings(WorkerProcessSettings):
+    """The gateway and its worker."""
+
+    client: ClientSettings = ClientSettings()
+    pacs: PacsSettings = PacsSettings()
+    gateway: GatewaySettings = GatewaySettings()
+
+
 GROUPS: tuple[type[SettingsGroup], ...] = (
     StoreSettings,
     BrokerSettings,
@@ -76,6 +85,8 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     ServingSettings,
     ComputeSettings,
     LogSettings,
+    PacsSettings,
+    GatewaySettings,
 )
 """Each setting stands in one of them."""
 
@@ -84,6 +95,7 @@ WORKERS: dict[str, type[WorkerProcessSettings]] = {
     "segment": WorkerProcessSettings,
     "train": TrainingProcessSettings,
     "inference": BatchProcessSettings,
+    "gateway": GatewayProcessSettings,
 }
 """The settings of the worker of each service."""
 
@@ -95,6 +107,7 @@ PROCESSES: dict[str, ReadSettings] = {
     "`mammo run`, `train`, `status RUN`, `resume`, `retry`": QueueSettings,
     "`mammo predict`, `batch`": ClientSettings,
     "inference service": InferenceProcessSettings,
+    "gateway, `mammo gateway`": GatewayProcessSettings,
     **{f"{name} worker": settings for name, settings in WORKERS.items()},
 }
 """The settings that each process reads, for the reference."""

@@ -43,6 +43,10 @@ ADVICE = {
         "Use a server that has it.",
     ),
     "queue-unavailable": ("The broker does not answer.", "Repeat later; see the runbook broker-away."),
+    "service-unavailable": (
+        "An archive, destination or the inference service does not answer.",
+        "Nothing: it is tried again.",
+    ),
     "queue-misconfigured": ("The broker refuses access, or would lose messages.", "Correct what the message names."),
     "job-interrupted": ("A long job was stopped; its checkpoint is kept.", "Nothing: the next worker continues it."),
     "run": ("The run has failed.", "Read `mammo status RUN`, then `mammo retry RUN`."),
@@ -58,10 +62,11 @@ ADVICE = {
     ),
     "model": ("The registry of models failed.", "Read the message."),
     "model-not-found": ("There is no such model or version.", "List them with `mammo models list`."),
-    "model-corrupt": (
-        "The digest of a model's file is not the one on its card.",
-        "Promote or publish another version.",
+    "engine-unavailable": (
+        "The engine that is set can't run the network on this CPU.",
+        "Set MAMMO_SERVE_ENGINE to auto.",
     ),
+    "model-corrupt": ("A model's file has another digest than its card says.", "Promote or publish another version."),
     "model-not-ready": ("No model is loaded yet.", "Repeat later; promote a version if there is none."),
     "promotion-refused": (
         "The gate found the version no better, or not comparable.",
@@ -110,6 +115,13 @@ ADVICE = {
     "training-process-lost": ("A process of a training job died.", "Look at the memory and log of the worker."),
     "too-few-circles": ("A class has no outlined lesion to learn from.", "Train without the head's regression."),
     "training-diverged": ("The loss is not a finite number any more.", "Lower the learning rate of the recipe."),
+    "result-rejected": ("A destination refused a result for good.", "Read its status in `mammo gateway status`."),
+    "malformed-multipart": (
+        "The body is not a whole multipart/related.",
+        "Send it as DICOM PS3.18 describes.",
+    ),
+    "exam-fault": ("The gateway failed on an exam.", "Report the line that the message names."),
+    "prediction-failed": ("The inference service failed on an exam.", "Read the log of the inference service."),
     "checkpoint-unusable": ("A checkpoint is damaged or of another job.", "Nothing: the job starts again."),
 }
 """Code -> what it means and what to do."""

@@ -70,12 +70,15 @@ class TestMessages:
         assert message["headers"]["eta"] is not None
 
     def test_depth_counts_what_waits_in_every_queue_and_what_workers_hold(self, broker: Broker) -> None:
-        assert broker.depth().waiting == {"augment": 0, "inference": 0, "segment": 0, "train": 0}
+        assert broker.depth().waiting == {"augment": 0, "gateway": 0, "inference": 0, "segment": 0, "train": 0}
         broker.enqueue(RUN, "augment", ["000000", "000001"])
         broker.enqueue("other", "augment", ["000000"])
         broker.enqueue(RUN, "publish", ["resnet50"])
         depth = broker.depth()
-        assert (depth.waiting, depth.in_hand) == ({"augment": 3, "inference": 0, "segment": 0, "train": 1}, 0)
+        assert (depth.waiting, depth.in_hand) == (
+            {"augment": 3, "gateway": 0, "inference": 0, "segment": 0, "train": 1},
+            0,
+        )
 
     def test_a_message_in_the_hands_of_a_worker_is_counted_there(self, broker: Broker, redis_url: str) -> None:
         broker.enqueue(RUN, "augment", ["000000", "000001"])
