@@ -113,13 +113,14 @@ def demo(
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
     patients: Annotated[
-        int, typer.Option(min=8, help="Patients, each with an exam: four views, or two with --form mias.")
+        int, typer.Option(min=8, help="Patients, each with an exam: four views, or two with --layout mias.")
     ] = 32,
     layout: Annotated[
         DatasetLayout,
         typer.Option(
-            "--form",
-            help="exams: CC and MLO, scanned and digital, with films.csv. mias: the format of MIAS, with Info.txt.",
+            "--layout",
+            "--form",  # its name in 0.1.0
+            help="Layout of the folder: exams (CC and MLO, scanned and digital, films.csv) or mias (Info.txt).",
         ),
     ] = "exams",
     seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 7,

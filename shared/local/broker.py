@@ -8,7 +8,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import redis
 
 from shared.errors import QueueUnavailable
+from shared.polling import wait_until
 
 _START_S = 20.0
 _WRITER = re.compile(rb"(redis|valkey)-ver.(\d+\.\d+\.\d+)", re.DOTALL)  # of the first lines of an RDB file
@@ -69,7 +69,7 @@ def written_by(folder: Path) -> str | None:
 
 
 def server_version(command: str) -> str | None:
-    """Name and version of a server, in the same form."""
+    """Return name and version of a server, as `written_by` does; None if not known."""
     output = subprocess.run((command, "--version"), capture_output=True, text=True, check=False).stdout
     found = _SERVER.search(output)
     return f"{found[1]} {found[2]}" if found else None
@@ -81,18 +81,16 @@ def wait_until_up(url: str, check: Callable[[], None]) -> None:
     Raises:
         QueueUnavailable: it did not answer within 20 s. Errors of `check` are passed on.
     """
-    client, deadline = redis.Redis.from_url(url, socket_timeout=2), time.monotonic() + _START_S
-    while True:
+    if not wait_until(lambda: _answers(url), _START_S, check, pause_s=0.05):
+        raise QueueUnavailable(f"the broker did not answer within {_START_S:.0f} s; see its log")
+
+
+def _answers(url: str) -> bool:
+    with redis.Redis.from_url(url, socket_timeout=2) as client:
         try:
-            client.ping()
-            return
-        except redis.RedisError as error:
-            check()
-            if time.monotonic() > deadline:
-                raise QueueUnavailable(f"the broker did not answer within {_START_S:.0f} s: {error}") from error
-            time.sleep(0.05)
-        finally:
-            client.close()
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
 
 
 def free_port() -> int:

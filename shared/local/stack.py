@@ -5,7 +5,6 @@ All processes are stopped together, also after an error.
 
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from shared.errors import MammoError
 from shared.local import broker
 from shared.local.commands import ROOT, WORKERS, inference_command, worker_command
 from shared.local.processes import ProcessDied, Processes
+from shared.polling import wait_until
 from shared.settings import BrokerSettings, ComputeSettings, QueueSettings, StoreSettings
 from shared.store.api_keys import new_key
 
@@ -117,19 +117,15 @@ def _start_broker(processes: Processes, folder: Path) -> broker.BrokerConfig:
     return config
 
 
-def wait_for(step: str, condition: Callable[[], bool], processes: Processes, seconds: float = _READY_S) -> None:
+def wait_for(step: str, condition: Callable[[], bool], processes: Processes) -> None:
     """Wait until `condition()` is true.
 
     Raises:
-        MammoError: it was not true within `seconds`.
+        MammoError: it was not true within a minute.
         ProcessDied: a process has ended.
     """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        processes.check()
-        if time.monotonic() > deadline:
-            raise MammoError(f"{step} took more than {seconds:.0f} s; see the logs")
-        time.sleep(0.1)
+    if not wait_until(condition, _READY_S, processes.check):
+        raise MammoError(f"{step} took more than {_READY_S:.0f} s; see the logs")
 
 
 def service_environment(variables: dict[str, str]) -> dict[str, str]:

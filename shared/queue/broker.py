@@ -13,6 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
+from shared.polling import wait_for_server
 from shared.queue.celery_app import make_app
 from shared.queue.messages import QUEUES, SENT_AT, STAGES, Message, QueueDepth, UnitKind, task_name
 from shared.settings import BrokerSettings
@@ -161,19 +162,18 @@ def wait_for_broker(client: "redis.Redis") -> None:
     Raises:
         QueueMisconfigured: the broker refuses the connection.
     """
-    pause = 1.0
-    while True:
-        try:
-            client.ping()
-            return
-        except redis.exceptions.MasterDownError as error:  # a replica that has lost its primary answers nothing else
-            _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
-        except (redis.AuthenticationError, redis.ResponseError) as error:
-            raise QueueMisconfigured(f"the broker refuses the connection ({error}); check MAMMO_REDIS_URL") from error
-        except redis.RedisError as error:
-            _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
-        time.sleep(pause)
-        pause = min(10.0, pause * 1.5)
+    wait_for_server(lambda: _ping(client), "the broker of MAMMO_REDIS_URL", _log)
+
+
+def _ping(client: "redis.Redis") -> None:
+    try:
+        client.ping()
+    except redis.exceptions.MasterDownError as error:  # a replica that has lost its primary answers nothing else
+        raise QueueUnavailable(str(error)) from error
+    except (redis.AuthenticationError, redis.ResponseError) as error:
+        raise QueueMisconfigured(f"the broker refuses the connection ({error}); check MAMMO_REDIS_URL") from error
+    except redis.RedisError as error:
+        raise QueueUnavailable(str(error)) from error
 
 
 def check_nothing_is_evicted(client: "redis.Redis") -> None:

@@ -4,14 +4,14 @@ import logging
 import os
 import signal
 import threading
-import time
 from functools import cached_property
 
 from celery import signals
 from prometheus_client import start_http_server
 
 from shared import metrics
-from shared.errors import MammoError, StoreUnavailable
+from shared.errors import MammoError
+from shared.polling import wait_for_server
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.broker_metrics import BrokerCollector
 from shared.queue.celery_app import make_app
@@ -62,7 +62,7 @@ class WorkerProcess:
             client = connect(settings.broker)
             wait_for_broker(client)
             check_nothing_is_evicted(client)
-            _wait_for_store(self.store)
+            wait_for_server(lambda: check_conditional_writes(self.store), "the store of MAMMO_STORE", _log)
         except MammoError as error:
             raise SystemExit(f"mammostack: {error}") from error
         except Exception as error:  # Celery would log it, and let a worker begin whose store and broker are not tested
@@ -82,16 +82,6 @@ class WorkerProcess:
 
     def _note_shutdown(self, **_: object) -> None:
         self.shutting_down.set()
-
-
-def _wait_for_store(store: ObjectStore) -> None:
-    """Wait until the store passes its test; log a warning every few seconds."""
-    while True:
-        try:
-            return check_conditional_writes(store)
-        except StoreUnavailable as error:
-            _log.warning("waiting for the store of MAMMO_STORE", extra={"reason": str(error)})
-            time.sleep(5)
 
 
 def _keep_our_logs(**_: object) -> None:

@@ -82,13 +82,13 @@ class ServingSettings(SettingsGroup):
         64,
         validation_alias="MAMMO_MAX_IMAGE_MB",
         ge=1,
-        description="Larger image files are refused, and larger bodies of requests that are no form (MB).",
+        description="Larger image files are refused, and larger request bodies other than multipart forms (MB).",
     )
     max_request_mb: int = Field(
         256,
         validation_alias="MAMMO_MAX_REQUEST_MB",
         ge=1,
-        description="Larger forms are refused; they hold several films (MB).",
+        description="Larger multipart forms, which hold several films, are refused (MB).",
     )
     in_hand_mb: int = Field(
         512,
@@ -107,7 +107,7 @@ class ServingSettings(SettingsGroup):
         2.0,
         validation_alias="MAMMO_PROMOTION_POLL_S",
         gt=0,
-        description="Seconds between two looks for a promotion.",
+        description="Seconds between two checks for a promotion.",
     )
 
     @field_validator("threads")

@@ -106,7 +106,7 @@ class DirectoryStore:
 
     def _path(self, key: str) -> Path:
         if not key or key.startswith("/") or ".." in key.split("/"):
-            raise InputError(f"'{key}' is not a key")
+            raise InputError(f"'{key}' is not a store key")
         return self.root / key
 
 

@@ -16,7 +16,7 @@ NETWORK, VERSION, SIZE = "resnet50", "v1", 224
 
 @dataclass(frozen=True)
 class Published:
-    """In `folder`: the store, and one film of 1024 x 1024 in two forms."""
+    """In `folder`: the store, and one film of 1024 x 1024 in two encodings."""
 
     folder: Path
 
@@ -30,9 +30,9 @@ class Published:
         (weights,) = (self.store / "models" / NETWORK / VERSION).rglob("model.safetensors")
         return weights.parent
 
-    def film(self, form: str) -> Path:
+    def film(self, encoding: str) -> Path:
         """`png` or `pgm`."""
-        return self.folder / f"film.{form}"
+        return self.folder / f"film.{encoding}"
 
 
 def publish(folder: Path, root: Path = ROOT) -> Published:
