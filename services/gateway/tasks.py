@@ -34,6 +34,7 @@ class ExamTask(UnitTask[str]):
     def __init__(self, settings: GatewayProcessSettings) -> None:
         super().__init__(tickets.KIND)
         self._settings = settings
+        metrics.GATEWAY_EXAMS.labels("set aside")  # 0 from the start, so that the first one is seen to be one
 
     @cached_property
     def _flow(self) -> ExamFlow:

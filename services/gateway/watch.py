@@ -63,6 +63,7 @@ class Watch:
         self._keep_s, self._clock = keep_s, clock
         self._known: dict[str, _Known] = {}
         self._skipped: set[tuple[str, str]] = set()
+        metrics.GATEWAY_EXAMS.labels("expired")  # 0 from the start, so that the first one is seen to be one
 
     def look(self) -> None:
         """Look once at everything; what does not answer is left for the next time."""

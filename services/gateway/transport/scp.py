@@ -78,6 +78,8 @@ def start_listener(options: ListenerOptions, keep: Callable[[bytes], bool]) -> T
     listener.maximum_associations = options.most_associations
     listener.maximum_pdu_size = _LARGEST_PDU
     listener.acse_timeout = listener.dimse_timeout = listener.network_timeout = options.timeout_s
+    for reason in ("called title", "calling title", "too many"):
+        metrics.GATEWAY_ASSOCIATIONS.labels(reason)  # 0 from the start, so that the first one is seen to be one
     tls = server_context(options.certificates) if options.certificates else None
     handlers: list[Any] = [
         (evt.EVT_C_STORE, _on_store, [options, keep]),
