@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from pathlib import Path
 
 from services.gateway.flow import ExamFlow, FlowOptions
 from services.gateway.interfaces import Archive, Destination
@@ -92,7 +93,7 @@ def listener_options(settings: GatewayProcessSettings) -> ListenerOptions:
         most_associations=gateway.associations,
         most_bytes=gateway.film_mb << 20,
         fullest_disk=gateway.disk_percent / 100,
-        disk=None if store.startswith("s3://") else store,
+        disk=None if store.startswith("s3://") else str(Path(store).expanduser()),
     )
 
 

@@ -44,10 +44,10 @@ def parts(read: Callable[[int], bytes], boundary: bytes, most_bytes: int) -> Ite
     first = True
     while True:
         place = buffer.find(delimiter, searched)
+        if (len(buffer) if place < 0 else place) > most_bytes + _MOST_HEADER:
+            raise MalformedMultipart(f"a part is larger than {most_bytes >> 20} MB; send smaller objects")
         if place < 0:
             searched = max(0, len(buffer) - len(delimiter))
-            if len(buffer) > most_bytes + _MOST_HEADER:
-                raise MalformedMultipart(f"a part is larger than {most_bytes >> 20} MB; send smaller objects")
             chunk = read(_CHUNK)
             if not chunk:
                 raise MalformedMultipart("the body ends before its last boundary; send it again")

@@ -75,7 +75,7 @@ def _take(
     if study is not None and header.study_uid != study:
         reason = _CANNOT_UNDERSTAND
     elif is_wanted(header.sop_class):
-        reason = _OUT_OF_RESOURCES if is_full(options) else _kept(data, keep)
+        reason = _kept(data, options, keep)
     else:
         metrics.GATEWAY_RECEIVED.labels("other object").inc()
     if reason is None:
@@ -84,7 +84,11 @@ def _take(
         failed.append({**item, "00081197": {"vr": "US", "Value": [reason]}})
 
 
-def _kept(data: bytes, keep: Callable[[bytes], bool]) -> int | None:
+def _kept(data: bytes, options: ListenerOptions, keep: Callable[[bytes], bool]) -> int | None:
+    """Keep a film; return None, or the reason why it is refused for now."""
+    if is_full(options):
+        metrics.GATEWAY_RECEIVED.labels("disk full").inc()
+        return _OUT_OF_RESOURCES
     try:
         metrics.GATEWAY_RECEIVED.labels("kept" if keep(data) else "repeated").inc()
     except StoreError:
