@@ -9,7 +9,7 @@ COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training soak check format images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training siege soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ experiments: .venv/ready ## what frozen features tell of films, by input size, d
 fuzz: .venv/ready ## hostile images and requests, by seed (about 15 minutes); N=10000, SEED=1
 	.venv/bin/python -m tests.fuzz.images --executions $(or $(N),200000) --seed $(or $(SEED),1)
 	.venv/bin/python -m tests.fuzz.http --requests $(or $(N),10000) --seed $(or $(SEED),1)
+
+siege: .venv/ready ## clients that stall or flood the inference service: the slowest probe, memory, what was refused (2 minutes); ONLY=silent
+	.venv/bin/python -m tests.load.siege $(if $(ONLY),--only "$(ONLY)")
 
 soak: .venv/ready ## the inference service at three times what it can do; MINUTES=10
 	.venv/bin/python -m tests.load.soak $(if $(MINUTES),--minutes $(MINUTES))

@@ -57,7 +57,7 @@ def test_more_exams_at_once_than_it_may_hold_are_answered_or_told_when_to_come_a
         with ThreadPoolExecutor(CLIENTS) as pool:
             answers = list(pool.map(ask, range(CLIENTS)))
         statuses = [answer.status_code for answer in answers]
-        assert set(statuses) <= {200, 429}
+        assert set(statuses) <= {200, 429, 503}
         assert 200 in statuses
         for answer in answers:
             if answer.status_code == 200:

@@ -93,6 +93,7 @@ ADVICE = {
         "Create a key with `mammo keys create`.",
     ),
     "overloaded": ("Too many requests wait already.", "Wait the seconds of `Retry-After`."),
+    "no-room": ("The memory for request bodies is full.", "Wait the seconds of `Retry-After`."),
     "deadline-passed": ("The request was not begun in the time that its sender gave.", "Allow more time, or ask less."),
     "client-gone": ("The client closed the connection.", "Nothing: no answer was computed."),
     "training-process-lost": ("A process of a training job died.", "Look at the memory and log of the worker."),
