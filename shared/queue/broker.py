@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import cast
 
 import redis
 from celery import Celery
@@ -88,6 +89,31 @@ class Broker:
         missing = self.strike(run, kind, _OPEN)
         return 1 if missing is None else missing
 
+    def enqueue_some(self, run: str, kind: Kind, units: Iterable[str], at_once: int) -> int:
+        key, held, remaining = _tally(run, kind), _held_back(run, kind), iter(units)
+        first = list(islice(remaining, at_once))
+        with _answering():
+            self.client.delete(key, held)
+            self.client.sadd(key, _BASE, _OPEN, *first)
+            while chunk := list(islice(remaining, _CHUNK)):
+                self.client.sadd(key, *chunk)
+                self.client.rpush(held, *chunk)
+            for name in (key, held):
+                self.client.expire(name, _KEPT_S)
+        with _answering(), self._app.producer_or_acquire() as producer:
+            for unit in first:
+                self._send(kind, Message(run=run, unit=unit), producer=producer)
+        missing = self.strike(run, kind, _OPEN)
+        return 1 if missing is None else missing
+
+    def send_next(self, run: str, kind: Kind) -> None:
+        held = _held_back(run, kind)
+        with _answering():
+            unit = cast("bytes | None", self.client.lindex(held, 0))
+            if unit is not None:  # sent first, then struck off: it may be sent twice, and is never lost
+                self._send(kind, Message(run=run, unit=unit.decode()))
+                self.client.lrem(held, 1, unit.decode())
+
     def send_again(self, kind: Kind, message: Message, *, tries: int, in_s: float) -> None:
         """Send a message again, to be delivered in `in_s` seconds.
 
@@ -125,7 +151,7 @@ class Broker:
 
     def drop_tally(self, run: str, kind: Kind) -> None:
         with _answering():
-            self.client.delete(_tally(run, kind))
+            self.client.delete(_tally(run, kind), _held_back(run, kind))
 
     def begin_try(self, run: str, kind: Kind, film: str) -> int:
         """Count an attempt at a film; return the number of attempts so far.
@@ -206,6 +232,10 @@ def _answering() -> Iterator[None]:
 
 def _tally(run: str, kind: Kind) -> str:
     return f"mammostack:tally:{run}:{kind}"
+
+
+def _held_back(run: str, kind: Kind) -> str:
+    return f"mammostack:held-back:{run}:{kind}"
 
 
 def _tries(run: str, kind: Kind) -> str:

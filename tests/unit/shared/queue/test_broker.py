@@ -63,6 +63,25 @@ def test_a_message_is_json_with_a_run_and_a_unit_in_the_queue_of_its_stage(broke
     assert sum(broker.depth().waiting.values()) == 2
 
 
+def test_messages_that_are_held_back_are_sent_one_by_one_and_counted_from_the_start(broker: Broker) -> None:
+    units = [f"{number:06d}" for number in range(5)]
+    assert broker.enqueue_some(RUN, "predict", units, 2) == 5
+
+    def sent() -> list[str]:
+        return [arguments(message)["unit"] for message in waiting(broker, "inference")]
+
+    assert sent() == units[:2]
+    assert left(broker, units[0], stage="predict") == [4]
+    for number in (3, 4, 5, 5):
+        broker.send_next(RUN, "predict")
+        assert sent() == units[:number]
+    broker.enqueue_some(RUN, "predict", units[3:], 1)
+    broker.drop_tally(RUN, "predict")
+    before = sent()
+    broker.send_next(RUN, "predict")
+    assert sent() == before
+
+
 def test_a_message_that_is_sent_again_comes_later_and_knows_its_tries(broker: Broker) -> None:
     broker.send_again("train", Message(run=RUN, unit="resnet50/paper/fold-0"), tries=2, in_s=5)
     (message,) = waiting(broker, "train")

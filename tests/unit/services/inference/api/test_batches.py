@@ -180,7 +180,14 @@ def test_a_batch_is_its_owner_s_and_the_admin_s(owner: FlaskClient, other: Flask
         assert refused.status_code == 404
         assert refused.json["detail"] == unknown["detail"]
         assert ask(admin).status_code in (200, 202)
-    assert other.get("/v1/batches").json == admin.get("/v1/batches").json == {"batches": []}
+    assert other.get("/v1/batches").json == {"batches": []}
+    assert [each["id"] for each in admin.get("/v1/batches").json["batches"]] == [batch]
+
+
+def test_an_image_that_is_named_twice_is_refused(owner: FlaskClient, store: DirectoryStore) -> None:
+    refused = owner.post("/v1/batches", json={"keys": ["inbox/1.png"] * 3})
+    assert (refused.status_code, refused.json["title"]) == (400, "invalid-input")
+    assert list(store.list("batches/")) == []
 
 
 def test_a_cancelled_batch_can_not_be_resumed(owner: FlaskClient) -> None:
