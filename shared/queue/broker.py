@@ -21,6 +21,9 @@ from shared.settings import BrokerSettings
 _CHUNK = 500
 _KEPT_S = 30 * 24 * 3600
 _BASE, _OPEN = "", "+"  # no unit has these names: one keeps an empty tally there, the other one that is being filled
+_PASSING = ("MISCONF", "READONLY", "OOM", "LOADING", "BUSY", "CLUSTERDOWN", "TRYAGAIN")
+"""Answers of a server that takes nothing just now: its disk or memory is full, it is read-only, or it is starting."""
+
 _STRIKE = """
 if redis.call('exists', KEYS[1]) == 0 then return -1 end
 redis.call('srem', KEYS[1], ARGV[1])
@@ -192,14 +195,22 @@ def wait_for_broker(client: "redis.Redis") -> None:
         try:
             client.ping()
             return
-        except redis.exceptions.MasterDownError as error:  # a replica that has lost its primary answers nothing else
-            _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
-        except (redis.AuthenticationError, redis.ResponseError) as error:
-            raise QueueMisconfigured(f"the broker refuses the connection ({error}); check MAMMO_REDIS_URL") from error
         except redis.RedisError as error:
+            if _is_refusal(error):
+                raise QueueMisconfigured(
+                    f"the broker refuses the connection ({error}); check MAMMO_REDIS_URL"
+                ) from error
             _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
         time.sleep(pause)
         pause = min(10.0, pause * 1.5)
+
+
+def _is_refusal(error: redis.RedisError) -> bool:
+    """Return whether waiting won't help: the password or the rights are wrong."""
+    if isinstance(error, redis.exceptions.MasterDownError):  # a replica that has lost its primary answers nothing else
+        return False
+    refused = isinstance(error, redis.AuthenticationError | redis.ResponseError)
+    return refused and not str(error).startswith(_PASSING)
 
 
 def check_nothing_is_evicted(client: "redis.Redis") -> None:

@@ -364,6 +364,31 @@ def test_a_replica_that_has_lost_its_primary_is_waited_for(monkeypatch: pytest.M
     assert len(pauses) == 1
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "MISCONF Errors writing to the AOF file: No space left on device",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "READONLY You can't write against a read only replica.",
+        "LOADING Redis is loading the dataset in memory",
+    ],
+)
+def test_a_server_that_takes_nothing_just_now_is_waited_for(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    answers: list[Exception] = [redis.ResponseError(answer)] * 3
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    class Answering(redis.Redis):
+        def ping(self, **_: Any) -> bool:
+            if answers:
+                raise answers.pop()
+            return True
+
+    wait_for_broker(Answering())
+    assert len(pauses) == 3
+    assert pauses == sorted(pauses)
+
+
 @pytest.mark.parametrize("password", ["wrong", ""])
 def test_a_wrong_password_is_refused_at_once(redis_url: str, password: str) -> None:
     server = redis_url.partition("@")[2]
