@@ -20,6 +20,7 @@
     │   └── StoreMisconfigured     access denied, no such bucket; names the setting
     │       └── StoreUnsupported   the server does not implement the operation
     ├── QueueUnavailable           the broker can't be reached: a retry helps
+    ├── ServiceUnavailable         another system, such as an archive, does not answer: a retry helps
     ├── QueueMisconfigured         the broker rejects the connection or could lose messages; names the setting
     ├── JobInterrupted             a long job was stopped; it continues from its checkpoint
     ├── RunError                   a run is unknown or has failed
@@ -249,6 +250,14 @@ class QueueUnavailable(MammoError):
     for_clients = (
         "the broker does not take messages; repeat the request later, with the same Idempotency-Key if it had one"
     )
+
+
+class ServiceUnavailable(MammoError):
+    """Another system that does not answer for now, such as an archive or the inference service."""
+
+    code = "service-unavailable"
+    retryable = True
+    http_status = 503
 
 
 class QueueMisconfigured(MammoError):

@@ -24,13 +24,13 @@ from shared.errors import (
     PreconditionFailed,
     QueueUnavailable,
 )
-from shared.queue.messages import Kind, Queue
+from shared.queue.messages import Queue, UnitKind
 from shared.queue.tally import was_last
 from shared.store import layout
 from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
-PREDICT: Kind = "predict"
+PREDICT: UnitKind = "predict"
 AT_ONCE = 64
 """Parts of one batch that are in the queue at a time: those of a batch that is made later wait for no more."""
 

@@ -57,8 +57,6 @@ def ingest(
             found = survey(opened, lambda done: report("reading films", done, 0))
         _show_survey(found, show_all=show_all)
         return
-    if chosen:
-        raise InputError("films of a mapping are not stored yet; --dry-run checks them")
     name = dataset or (chosen.name if chosen else "mias")
     with reporting() as report:
         done = ingestion.ingest(open_store(read_settings(StoreSettings)), opened, name, report)

@@ -58,6 +58,13 @@ class FilmSource(Protocol):
     header_wins: bool
     problems: list[Problem]
 
+    def stored(self, entry: FilmEntry, data: bytes) -> bytes:
+        """Return the bytes of a film's file as they are stored, without anything of the patient.
+
+        Raises:
+            ImageError: the film can't be read, or may not be stored.
+        """
+
     def entries(self) -> Iterator[FilmEntry]:
         """Yield every film; what is wrong with the data set as a whole is found at the end at the latest.
 
@@ -116,6 +123,18 @@ def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False) -> C
     return Checked(film, (*disagreements, *outside))
 
 
+def read_film(source: FilmSource, entry: FilmEntry) -> bytes:
+    """Read a film's file as it is to be stored.
+
+    Raises:
+        DatasetError: it can't be read, or may not be stored.
+    """
+    try:
+        return source.stored(entry, source.files.read(entry.file))
+    except ImageError as error:
+        raise DatasetError(entry.file.name, str(error)) from error
+
+
 def read_manifest(source: FilmSource, dataset: str, progress: Callable[[int], None] | None = None) -> Manifest:
     """Check every film of a data set and describe it.
 
@@ -127,7 +146,7 @@ def read_manifest(source: FilmSource, dataset: str, progress: Callable[[int], No
     """
     films = []
     for count, entry in enumerate(source.entries(), 1):
-        films.append(check_film(entry, source.files.read(entry.file), header_wins=source.header_wins).film)
+        films.append(check_film(entry, read_film(source, entry), header_wins=source.header_wins).film)
         if progress:
             progress(count)
     return manifest_of(source, dataset, films)

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from collections.abc import Mapping as Cells
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,14 +13,14 @@ from shared.datasets.files import SourceFile, SourceFiles, open_files
 from shared.datasets.mapping import Boxes, Mapping
 from shared.datasets.matching import SIDES, Headers, Match, images_of, match_rows
 from shared.datasets.problems import Problem
+from shared.datasets.pseudonyms import Pseudonyms
 from shared.datasets.readers import cbis_ddsm, embed, inbreast
 from shared.datasets.rows import Draw, Drawing, Row, check_columns, find_tables, nothing_drawn, read_rows
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 from shared.domain.terms import Terms
-
-Pseudonym = Callable[[str, str], str]
-"""Makes the id that is stored of a kind of thing (film, patient, exam) and of its own id."""
+from shared.imaging.formats.decode import decode, encode_pgm, encode_png, is_dicom
+from shared.imaging.formats.dicom_deidentify import deidentify
 
 VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "XCC", "XCCL", "XCCM", "FB", "SIO", "ISO", "AT")
 _DENSITIES = {name: name for name in "FGD"}
@@ -36,13 +36,13 @@ class MappedSource:
     synthetic = False
 
     def __init__(
-        self, path: Path, mapping: Mapping, tables: tuple[Path, ...] = (), pseudonym: Pseudonym | None = None
+        self, path: Path, mapping: Mapping, tables: tuple[Path, ...] = (), pseudonyms: Pseudonyms | None = None
     ) -> None:
         """Read the tables.
 
         Args:
             tables: in place of those that the mapping names.
-            pseudonym: needed if the mapping hides ids; None leaves them as they are, for a survey.
+            pseudonyms: needed if the mapping hides ids; None leaves them as they are, for a survey.
 
         Raises:
             DatasetError: there is no table, or it lacks a column that the mapping names.
@@ -55,12 +55,20 @@ class MappedSource:
         self.problems: list[Problem] = []
         self.left_out = 0
         self._headers = Headers(self.files)
-        self._hide: Pseudonym = pseudonym if pseudonym and mapping.pseudonyms else lambda _, name: name
+        self._hide = pseudonyms if pseudonyms and mapping.pseudonyms else lambda _, name: name
+        self._uid = (pseudonyms or Pseudonyms(b"public data set")).uid
         given = [(table.name, table.read_bytes()) for table in tables]
         self._tables = given or [(file.name, self.files.read(file)) for file in find_tables(self.files, mapping.tables)]
         self._rows = [row for name, data in self._tables for row in read_rows(name, data)]
         if mapping.reader == "table":
             check_columns(self._rows, ", ".join(name for name, _ in self._tables), _columns(mapping))
+
+    def stored(self, entry: FilmEntry, data: bytes) -> bytes:
+        """Return a film without anything of its patient: DICOM written anew, other formats without their texts."""
+        if is_dicom(data):
+            return deidentify(data, entry.patient, self._uid, burned_in=self.mapping.burned_in)
+        image = decode(data)
+        return encode_pgm(image.pixels, image.bits) if image.format == "PGM" else encode_png(image.pixels)
 
     def entries(self) -> Iterator[FilmEntry]:
         """Yield every film that can be used; the rest is in `problems` when the last one was yielded."""

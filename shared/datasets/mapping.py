@@ -116,6 +116,7 @@ class Mapping(Record):
     acquisition: Acquisition | None = Field(None, description="of all films, where no header says it")
     vendor: str | None = None
     wins: Winner = Field("table", description="where table and header disagree on side or view")
+    burned_in: bool = Field(False, description="films are taken that say that annotations are burned in")
     pseudonyms: bool = Field(True, description="ids are replaced by keyed hashes; False: they are pseudonyms already")
 
     @property

@@ -1,4 +1,4 @@
-"""A dry run of ingestion: counts, and everything that is wrong, without decoding a pixel or storing a byte."""
+"""A dry run of ingestion: counts, and everything that is wrong, without decoding DICOM pixels or storing a byte."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -37,7 +37,7 @@ class _Seen:
 
 
 def survey(source: FilmSource, progress: Callable[[int], None] | None = None) -> Survey:
-    """Read every row of a data set, and every file once, up to its pixels.
+    """Read every row of a data set, and every file once.
 
     Raises:
         DatasetError: the data set can't be read at all.
@@ -67,7 +67,7 @@ def survey(source: FilmSource, progress: Callable[[int], None] | None = None) ->
 def _seen(source: FilmSource, entry: FilmEntry) -> tuple[_Seen, tuple[Problem, ...]]:
     data = source.files.read(entry.file)
     try:
-        header = read_header(data)
+        header = read_header(source.stored(entry, data))
     except ImageError as error:
         raise DatasetError(entry.file.name, str(error)) from error
     settled, disagreements = settle(entry, header, header_wins=source.header_wins)

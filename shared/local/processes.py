@@ -22,6 +22,8 @@ from typing import Any, Self
 import psutil
 
 from shared.errors import MammoError
+from shared.files import write_whole
+from shared.process_identity import ProcessIdentity
 
 _GRACE_S = 8.0
 _NOTES = "processes.json"
@@ -158,9 +160,8 @@ def _notes_of(processes: Mapping[str, psutil.Process]) -> list[dict[str, Any]]:
 
 
 def _note(folder: Path, notes: list[dict[str, Any]]) -> None:
-    partial = folder / f"{_NOTES}.partial"
-    partial.write_text(json.dumps({"folder": _identity(folder), "processes": notes}))
-    partial.replace(folder / _NOTES)
+    document = {"folder": _identity(folder), "processes": notes}
+    write_whole(folder / _NOTES, json.dumps(document).encode())
 
 
 def _identity(folder: Path) -> list[int]:
@@ -178,13 +179,8 @@ def _noted(folder: Path) -> dict[str, psutil.Process]:
 
 
 def _processes(notes: list[dict[str, Any]]) -> dict[str, psutil.Process]:
-    found = {}
-    for note in notes:
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(note["pid"])
-            if abs(process.create_time() - note["born"]) < 1:
-                found[note["name"]] = process
-    return found
+    found = {note["name"]: ProcessIdentity(note["pid"], note["born"]).process for note in notes}
+    return {name: process for name, process in found.items() if process}
 
 
 def _guard(folder: Path) -> None:

@@ -11,10 +11,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import psutil
 import redis
 
 from shared.errors import QueueUnavailable
+from shared.process_identity import ProcessIdentity
 
 _EXTEND = """
 local owner = redis.call('get', KEYS[1])
@@ -24,9 +24,6 @@ redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 return 1
 """
 _RELEASE = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1]) or 0"
-
-
-_SAME_BIRTH_S = 2.0  # start times are derived from the clock, which may be set
 
 
 class LeaseHeld(QueueUnavailable):
@@ -95,7 +92,8 @@ def this_machine() -> str:
 
 
 def _this_process() -> str:
-    return f"{this_machine()} {os.getpid()} {psutil.Process().create_time():.2f}"
+    this = ProcessIdentity.current()
+    return f"{this_machine()} {this.pid} {this.started:.2f}"
 
 
 def _text(value: object) -> str:
@@ -106,12 +104,7 @@ def _is_gone(holder: str) -> bool:
     """Return True if the owner was a process of this machine and has ended."""
     try:
         host, pid, born, _ = holder.split(" ")
-        if host != this_machine():
-            return False
-        process = psutil.Process(int(pid))
-        return abs(process.create_time() - float(born)) > _SAME_BIRTH_S or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+        return host == this_machine() and ProcessIdentity(int(pid), float(born)).process is None
     except ValueError:
         return False
 

@@ -213,7 +213,7 @@ def failures(store: ObjectStore, run: str) -> list[Failure]:
 
 
 def _read_failure(store: ObjectStore, run: str, key: str) -> Failure:
-    """Read why a unit or a film failed; what its key tells stands for a reason that can't be read."""
+    """Read why a unit or a film failed; its key replaces a reason that can't be read."""
     try:
         return read_document(store, key, Failure)
     except ObjectUnreadable as error:

@@ -6,6 +6,7 @@ the group that it needs. `make reference` writes `docs/reference/settings.md` an
 """
 
 from shared.settings.base import SettingsError, SettingsGroup
+from shared.settings.gateway import GatewaySettings, PacsSettings
 from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
@@ -21,6 +22,7 @@ from shared.settings.processes import (
     PROCESSES,
     WORKERS,
     BatchProcessSettings,
+    GatewayProcessSettings,
     InferenceProcessSettings,
     IngestProcessSettings,
     QueueSettings,
@@ -39,10 +41,13 @@ __all__ = [
     "ClientSettings",
     "ComputeSettings",
     "EngineKind",
+    "GatewayProcessSettings",
+    "GatewaySettings",
     "InferenceProcessSettings",
     "IngestProcessSettings",
     "IngestSettings",
     "LogSettings",
+    "PacsSettings",
     "QueueSettings",
     "ServingSettings",
     "SettingsError",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.datasets.entries import FilmSource, read_manifest
+from shared.datasets.entries import FilmSource, read_film, read_manifest
 from shared.datasets.problems import Problem
 from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe
@@ -67,7 +67,7 @@ def _write_films(
     present = set(store.list(layout.raw_films(dataset.dataset, dataset.content)))
     films, written = {film.id: film for film in manifest.films}, 0
     for done, entry in enumerate(source.entries(), 1):
-        film, data = films[entry.id], source.files.read(entry.file)
+        film, data = films[entry.id], read_film(source, entry)
         key = film_key(dataset, film)
         if sha256_hex(data) != film.sha256:
             raise DatasetError(entry.file.name, "changed during ingestion; start again")
@@ -100,7 +100,7 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) ->
 
 
 def _stored_or_replaced(store: ObjectStore, dataset: Dataset) -> Dataset:
-    """Read the manifest that is there; one that can't be read is replaced."""
+    """Read the stored manifest; replace one that can't be read."""
     try:
         return read_dataset(store, dataset.dataset)
     except ObjectUnreadable:

@@ -40,6 +40,7 @@ ADVICE = {
         "Use a server that has it.",
     ),
     "queue-unavailable": ("The broker does not answer.", "Repeat later; see the runbook broker-away."),
+    "service-unavailable": ("An archive, a destination or the inference service does not answer.", "It is waited for."),
     "queue-misconfigured": ("The broker refuses access, or would lose messages.", "Correct what the message names."),
     "job-interrupted": ("A long job was stopped; its checkpoint is kept.", "Nothing: the next worker goes on."),
     "run": ("The run has failed.", "Read `mammo status RUN`, then `mammo retry RUN`."),
@@ -103,6 +104,10 @@ ADVICE = {
     "training-process-lost": ("A process of a training job died.", "Look at the memory and log of the worker."),
     "too-few-circles": ("A class has no outlined lesion to learn from.", "Train without the head's regression."),
     "training-diverged": ("The loss is no number any more.", "Lower the learning rate of the recipe."),
+    "result-rejected": ("A destination refused a result for good.", "Read its status in `mammo gateway status`."),
+    "malformed-multipart": ("A body is no whole multipart/related.", "Send it as PS3.18 says."),
+    "exam-fault": ("The gateway failed on an exam.", "Report the line that the message names."),
+    "prediction-failed": ("The inference service failed on an exam.", "Read the log of the inference service."),
     "checkpoint-unusable": ("A checkpoint is damaged or of another job.", "Nothing: the job begins anew."),
 }
 """Code -> what it means and what to do."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 
@@ -21,33 +20,15 @@ from services.train.fitting.fit import FitResult, TrainingDiverged
 from services.train.fitting.serialise import Tensors, on_cpu
 from shared.domain.records import Record
 from shared.errors import JobInterrupted, MammoError
+from shared.files import write_whole
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
+from shared.process_identity import ProcessIdentity
 
 _IDENTITY = "exchange"
 _ERRORS: dict[str, type[MammoError]] = {error.code: error for error in (TrainingDiverged, JobInterrupted)}
-
-
-class OwnerProcess(Record):
-    """The worker: its process id and, because ids are reused, the time of its start."""
-
-    pid: int
-    started: float
-
-    @classmethod
-    def current(cls) -> "OwnerProcess":
-        """Return this process."""
-        return cls(pid=os.getpid(), started=psutil.Process().create_time())
-
-    @property
-    def is_alive(self) -> bool:
-        """Return True if the process has not ended."""
-        try:
-            return psutil.Process(self.pid).create_time() == self.started
-        except psutil.NoSuchProcess:
-            return False
 
 
 class TrainingRequest(Record):
@@ -57,7 +38,7 @@ class TrainingRequest(Record):
     recipe: TrainingRecipe
     pretrained: bool
     seed: int
-    owner: OwnerProcess
+    owner: ProcessIdentity
     threads: int = Field(ge=1, description="of each process, on a CPU")
     deterministic: bool
     compiled: bool
@@ -126,9 +107,9 @@ class ExchangeFolder:
         file = self.folder / "start"
         return from_bytes(file.read_bytes(), _IDENTITY) if file.exists() else None
 
-    def should_stop(self, owner: OwnerProcess) -> bool:
+    def should_stop(self, owner: ProcessIdentity) -> bool:
         """Return True if a stop was requested, or if the worker is dead or has deleted the folder."""
-        return (self.folder / "stop").exists() or not self.folder.exists() or not owner.is_alive
+        return (self.folder / "stop").exists() or not self.folder.exists() or owner.process is None
 
     # ---- from the processes to their worker
 
@@ -189,9 +170,7 @@ class ExchangeFolder:
         return FitResult(network, summary.epochs, summary.best_epoch, summary.best_auc)
 
     def _put(self, name: str, content: bytes) -> None:
-        partial = self.folder / f".{name}.{os.getpid()}"
-        partial.write_bytes(content)
-        partial.replace(self.folder / name)
+        write_whole(self.folder / name, content)
 
 
 def _rows(examples: Examples) -> npt.NDArray[np.intp]:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.train.data.examples import Examples
-from services.train.distributed.exchange import ExchangeFolder, OwnerProcess, TrainingRequest
+from services.train.distributed.exchange import ExchangeFolder, TrainingRequest
 from services.train.fitting.fit import FitContext, FitResult
 from shared.allocator import TRAINING_VARIABLES
 from shared.errors import MammoError
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
 from shared.modelling.recipes import TrainingRecipe
+from shared.process_identity import ProcessIdentity
 
 _ROOT = Path(__file__).parents[3]
 _POLL_S = 0.2
@@ -68,7 +69,7 @@ class MultiprocessTrainer:
             recipe=recipe,
             pretrained=context.pretrained,
             seed=context.seed,
-            owner=OwnerProcess.current(),
+            owner=ProcessIdentity.current(),
             threads=self.threads,
             deterministic=self.deterministic,
             compiled=self.compiled,

@@ -61,7 +61,7 @@ def main(exchange: ExchangeFolder) -> None:
 
 
 def _report(exchange: ExchangeFolder, request: TrainingRequest, error: MammoError) -> None:
-    if request.owner.is_alive:
+    if request.owner.process:
         exchange.put_error(error)
     else:
         shutil.rmtree(exchange.folder, ignore_errors=True)

@@ -1,14 +1,14 @@
-"""Reads mammograms from DICOM files (PS3.10), for `decode`, which imports this module when the first one comes.
+"""Read mammograms from DICOM files (PS3.10).
 
-pydicom reads the elements, of which only those named in `_WANTED` are looked at: nothing else of a header gets any
-further, and no error quotes one. It is kept on a short lead, for it was not made for hostile files: a reader that
-counts ends headers without end, and values that would become long lists are read as bytes.
+pydicom reads the elements, only those in `_ELEMENTS`: nothing else of a header gets any further, and no error quotes
+one. pydicom is not made for hostile files: the number of reads is limited, which ends endless headers, and values that
+would become long lists are read as bytes.
 """
 
 import logging
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -43,15 +43,15 @@ MAX_SPARE = 64
 """Bytes behind the pixels that are passed over (PS3.5 8.1.1 lets writers pad); more are a wrong size."""
 _UNDEFINED = 0xFFFFFFFF
 
-_WANTED = [
+_ELEMENTS = [
     *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),  # samples, photometric, frames, rows, columns
     *(0x00280100, 0x00280101, 0x00280102),  # bits allocated, stored, high bit
     *(0x00181164, 0x00182010, 0x00280030),  # spacing
     *(*stored_values.TAGS, *dicom_metadata.TAGS),
 ]
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_NATIVE = {_IMPLICIT, _EXPLICIT, _DEFLATED, _BIG_ENDIAN}
+DEFLATED = "1.2.840.10008.1.2.1.99"
+NATIVE = {_IMPLICIT, _EXPLICIT, DEFLATED, _BIG_ENDIAN}
 _CODECS: dict[str, codecs.FrameDecoder] = {
     "1.2.840.10008.1.2.5": codecs.run_lengths,
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg for number in (50, 51, 57, 70)},
@@ -60,31 +60,36 @@ _CODECS: dict[str, codecs.FrameDecoder] = {
 }
 
 
-class _Reader(BytesIO):
-    """A file in memory whose reads are counted, and that never gives less than was asked for, unless it is at its
-    end."""
+class _BoundedReader(BytesIO):
+    """A file in memory that limits the number of reads.
 
-    left = MAX_READS
+    A read that the end of the file cuts short raises EOFError; one at the end returns nothing.
+    """
+
+    remaining_reads = MAX_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.left -= 1
-        if self.left < 0:
+        self.remaining_reads -= 1
+        if self.remaining_reads < 0:
             raise UndecodableImage("the DICOM has too many elements; send the film as exported by the archive")
-        found = super().read(size)
-        if size is not None and found and len(found) < size:
+        data = super().read(size)
+        if size is not None and data and len(data) < size:
             raise EOFError
-        return found
+        return data
 
 
 @dataclass(frozen=True, eq=False)
-class _File:
-    """A parsed file: its elements, and where in the (inflated) bytes its pixels are, None if it has none. `length` is
-    _UNDEFINED where they are wrapped into fragments; `notes` grows while it is read."""
+class DicomFile:
+    """A parsed file: its elements, and the place of its pixels.
+
+    `start` counts in the (inflated) bytes, and is None without pixels; `length` is _UNDEFINED where they are wrapped
+    into fragments; `notes` grows while the file is read.
+    """
 
     elements: Dataset
     sop_class: str
     syntax: str
-    reader: _Reader
+    reader: _BoundedReader
     start: int | None
     length: int
     order: Literal["<", ">"]
@@ -92,22 +97,25 @@ class _File:
 
 
 def read(data: bytes, least_edge: int | None) -> Image:
-    """Decodes a DICOM file with a single grey frame; `least_edge` as in `decode`.
+    """Decode a DICOM file with a single grey frame; `least_edge` as in `decode`.
 
-    Raises UnsupportedImage, UndecodableImage and ImageTooLarge.
+    Raises:
+        UnsupportedImage: its kind or transfer syntax is not read.
+        UndecodableImage: it is truncated or corrupt.
+        ImageTooLarge: it has more than MAX_PIXELS.
     """
     with _undamaged():
-        return _image(_parsed(data), least_edge)
+        return _image(parsed(data), least_edge)
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Read what a DICOM file of one grey frame says about itself.
+    """Read the header of a DICOM file of one grey frame.
 
     Raises:
         ImageError: as `read`, as far as the header shows it.
     """
     with _undamaged():
-        file = _parsed(data)
+        file = parsed(data)
         size = whole_of(file.elements, 0x00280011), whole_of(file.elements, 0x00280010)
         check_size(*size)
         return ImageHeader(
@@ -120,14 +128,14 @@ def read_header(data: bytes) -> ImageHeader:
         )
 
 
-def read_elements(data: bytes, wanted: list[int]) -> Dataset:
+def read_elements(data: bytes, tags: list[int]) -> Dataset:
     """Read chosen elements of any DICOM file in front of its pixels.
 
     Raises:
         ImageError: the file is damaged, or its transfer syntax is not supported.
     """
     with _undamaged():
-        return _opened(data, wanted).elements
+        return _opened(data, tags).elements
 
 
 @contextmanager
@@ -140,17 +148,21 @@ def _undamaged() -> Iterator[None]:
         raise UndecodableImage("the DICOM is truncated or corrupt; send the file again") from None
 
 
-def _parsed(data: bytes) -> _File:
-    file = _opened(data, _WANTED)
+def parsed(data: bytes, more: Sequence[int] = ()) -> DicomFile:
+    """Parse a file of one mammogram; `more` are elements that the image does not need.
+
+    Raises:
+        ImageError: it holds no such image. pydicom's own errors pass.
+    """
+    file = _opened(data, [*_ELEMENTS, *more])
     refuse_unsuitable(file.elements, file.sop_class)
     if file.start is None:
         raise UnsupportedImage("the DICOM contains no image with integer pixels; send one mammogram")
-    file.reader.seek(file.start)
     return file
 
 
-def _opened(data: bytes, tags: list[int]) -> _File:
-    reader, notes = _Reader(data), []
+def _opened(data: bytes, tags: list[int]) -> DicomFile:
+    reader, notes = _BoundedReader(data), []
     mark = data[:132].rfind(b"DICM")
     reader.seek(mark + 4 if mark in {0, 128} else 0)
     if mark != 128:
@@ -162,11 +174,11 @@ def _opened(data: bytes, tags: list[int]) -> _File:
         explicit = data[reader.tell() + 4 : reader.tell() + 6].isalpha()
         syntax = _EXPLICIT if explicit else _IMPLICIT
         notes.append("The file does not state its transfer syntax.")
-    if syntax not in _NATIVE and syntax not in _CODECS:
+    if syntax not in NATIVE and syntax not in _CODECS:
         raise UnsupportedImage("the DICOM's transfer syntax is unsupported; send it uncompressed")
-    if syntax == _DEFLATED:
+    if syntax == DEFLATED:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        reader = _Reader(inflate.decompress(reader.read(), MAX_INFLATED))
+        reader = _BoundedReader(inflate.decompress(reader.read(), MAX_INFLATED))
         if inflate.unconsumed_tail:
             raise ImageTooLarge(f"the DICOM inflates to more than {MAX_INFLATED >> 20} MB; send it uncompressed")
     pixels: list[tuple[int, int]] = []
@@ -178,14 +190,14 @@ def _opened(data: bytes, tags: list[int]) -> _File:
         return int(tag) >= 0x7FE00008
 
     order: Literal["<", ">"] = ">" if syntax == _BIG_ENDIAN else "<"
-    wanted: list[BaseTag | int] = [BaseTag(tag) for tag in tags]
-    elements = read_dataset(reader, syntax == _IMPLICIT, order == "<", stop_when=at_pixels, specific_tags=wanted)
+    selected: list[BaseTag | int] = [BaseTag(tag) for tag in tags]
+    elements = read_dataset(reader, syntax == _IMPLICIT, order == "<", stop_when=at_pixels, specific_tags=selected)
     sop_class = str(value_of(elements, 0x00080016) or value_of(meta, 0x00020002) or "")
     start, length = pixels[0] if pixels else (None, 0)
-    return _File(elements, sop_class, syntax, reader, start, length, order, notes)
+    return DicomFile(elements, sop_class, syntax, reader, start, length, order, notes)
 
 
-def _image(file: _File, least_edge: int | None) -> Image:
+def _image(file: DicomFile, least_edge: int | None) -> Image:
     elements, notes = file.elements, file.notes
     frames = or_default(notes, lambda: whole_of(elements, 0x00280008, 1), 1)
     if frames > 1:
@@ -207,11 +219,11 @@ def _image(file: _File, least_edge: int | None) -> Image:
     if not 1 <= stored <= high_bit + 1 <= allocated:
         raise UndecodableImage("the DICOM's bits allocated, stored and high bit disagree; send the file again")
 
-    native = file.syntax in _NATIVE
+    native = file.syntax in NATIVE
     if native:
-        words, times = _native(file, (width, height), allocated), 0
+        words, times = native_words(file), 0
     else:
-        words, times = _CODECS[file.syntax](_frame(file), (width, height), allocated, least_edge)
+        words, times = _CODECS[file.syntax](frame_of(file), (width, height), allocated, least_edge)
     inverted = photometric == "MONOCHROME1"
     greyscale = greyscale_of(
         elements, file.order, notes, bits=stored, high_bit=high_bit if native else None, inverted=inverted
@@ -233,8 +245,15 @@ def _image(file: _File, least_edge: int | None) -> Image:
     )
 
 
-def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
-    width, height = size
+def native_words(file: DicomFile) -> Pixels:
+    """Return the words (H x W) of an uncompressed image as they are stored.
+
+    Raises:
+        ImageError: they are truncated, or too many.
+    """
+    allocated = whole_of(file.elements, 0x00280100)
+    width, height = whole_of(file.elements, 0x00280011), whole_of(file.elements, 0x00280010)
+    file.reader.seek(file.start or 0)
     expected = width * height * allocated // 8
     if file.length == _UNDEFINED:
         raise UndecodableImage(
@@ -246,18 +265,19 @@ def _native(file: _File, size: codecs.Size, allocated: int) -> Pixels:
     if spare > expected % 2:
         file.notes.append(f"Ignored extra bytes after the pixels: {spare}.")
     start = file.reader.tell()
-    found = file.reader.getbuffer()[start : start + expected]
-    if len(found) < expected:
-        raise UndecodableImage(f"the DICOM has {len(found)} bytes of pixels instead of {expected}; send it again")
+    samples = file.reader.getbuffer()[start : start + expected]
+    if len(samples) < expected:
+        raise UndecodableImage(f"the DICOM has {len(samples)} bytes of pixels instead of {expected}; send it again")
     if allocated == 8 and file.order == ">":
         raise UnsupportedImage(
             "the DICOM has 8-bit pixels in big-endian words; send it in a little-endian transfer syntax"
         )
-    return unsigned(np.frombuffer(found, f"{file.order}u{allocated // 8}").reshape(height, width))
+    return unsigned(np.frombuffer(samples, f"{file.order}u{allocated // 8}").reshape(height, width))
 
 
-def _frame(file: _File) -> bytes:
-    """The one compressed frame, whatever fragments it is cut into and wherever an offset table says that it begins."""
+def frame_of(file: DicomFile) -> bytes:
+    """Join the fragments of the one compressed frame, whatever the offset table says."""
+    file.reader.seek(file.start or 0)
     if file.length != _UNDEFINED:
         raise UndecodableImage("the DICOM's transfer syntax is compressed but its pixels are not; send it again")
     encaps.parse_basic_offsets(file.reader)

@@ -1,4 +1,4 @@
-"""The start of a stack: over data that an earlier one has left, and in folders and on ports that can't be used."""
+"""The broker of a stack over data that an earlier stack has left."""
 
 import errno
 import shutil
@@ -12,7 +12,7 @@ import pytest
 from shared.errors import QueueUnavailable
 from shared.local import broker
 from shared.local.commands import ROOT
-from shared.local.processes import Processes
+from shared.local.processes import ProcessDied, Processes
 from shared.local.stack import BrokerDataUnreadable, FolderUnusable, PortTaken, _start_broker, running_stack
 
 pytestmark = pytest.mark.external
@@ -29,16 +29,31 @@ def left_behind(folder: Path, base: bytes) -> Path:
     return folder
 
 
-def test_data_of_a_server_that_this_one_can_not_read_are_told_with_both_versions(tmp_path: Path) -> None:
-    folder = left_behind(tmp_path / "broker", TO_COME)
-    server = broker.server_version(broker.configure(folder).command[0])
-    assert server is not None
-    with (
-        pytest.raises(BrokerDataUnreadable, match=f"written by Redis 99.0.1, and {server} could not start") as refused,
-        Processes(tmp_path) as processes,
-    ):
-        _start_broker(processes, folder)
-    assert "`mammo resume`" in str(refused.value)
+class TestStartBroker:
+    def test_data_of_a_server_that_this_one_can_not_read_are_told_with_both_versions(self, tmp_path: Path) -> None:
+        folder = left_behind(tmp_path / "broker", TO_COME)
+        server = broker.server_version(broker.configure(folder).command[0])
+        assert server is not None
+        with (
+            pytest.raises(
+                BrokerDataUnreadable, match=f"written by Redis 99.0.1, and {server} could not start"
+            ) as refused,
+            Processes(tmp_path) as processes,
+        ):
+            _start_broker(processes, folder)
+        assert "`mammo resume`" in str(refused.value)
+
+    def test_data_of_nobody_known_end_the_broker_as_it_says_itself(self, tmp_path: Path) -> None:
+        folder = left_behind(tmp_path / "broker", b"no file of a server")
+        with pytest.raises(ProcessDied, match="broker ended with status"), Processes(tmp_path) as processes:
+            _start_broker(processes, folder)
+
+    def test_what_a_server_wrote_says_which_one_and_is_read_by_it_again(self, tmp_path: Path) -> None:
+        assert broker.written_by(tmp_path / "broker") is None
+        for _ in range(2):
+            with Processes(tmp_path) as processes:
+                config = _start_broker(processes, tmp_path / "broker")
+            assert broker.written_by(tmp_path / "broker") == broker.server_version(config.command[0])
 
 
 def test_data_that_no_server_wrote_are_told_with_what_the_broker_said(tmp_path: Path) -> None:
@@ -114,11 +129,3 @@ def test_the_command_says_what_to_run_before_the_set_up(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "make demo" in done.stderr
-
-
-def test_what_a_server_wrote_says_which_one_and_is_read_by_it_again(tmp_path: Path) -> None:
-    assert broker.written_by(tmp_path / "broker") is None
-    for _ in range(2):
-        with Processes(tmp_path) as processes:
-            config = _start_broker(processes, tmp_path / "broker")
-        assert broker.written_by(tmp_path / "broker") == broker.server_version(config.command[0])
