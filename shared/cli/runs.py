@@ -145,7 +145,7 @@ def status(
     if current.state in ("failed", "cancelled"):
         raise RunError(failure_line(current))
     if current.failures:
-        console.print(failure_line(current))
+        console.print(failure_line(current), markup=False)
     if current.state == "finished":
         console.print(f"report: {store.locate(layout.report_file(run, 'index.html'))}")
 
