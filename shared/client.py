@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from shared.addresses import is_loopback
 from shared.api.batches import Batch, BatchLine, BatchList, BatchRequest
 from shared.api.exams import ExamPrediction
-from shared.api.films import Side
-from shared.api.predictions import ClassName, PredictionAnswer
+from shared.api.films import Laterality
+from shared.api.predictions import ClassName, HeatmapStyle, PredictionAnswer
 from shared.api.problem import Problem
 from shared.api.service import ModelList, Ready, UsageLimits
 from shared.errors import InputError, MammoError, ModelNotReady
@@ -47,7 +47,7 @@ class FilmUpload:
     data: bytes
     name: str | None = None
     view: str | None = None
-    side: Side | None = None
+    side: Laterality | None = None
 
 
 class InferenceClient:
@@ -92,12 +92,13 @@ class InferenceClient:
         operating_point: str = "screening",
         heatmap: bool = False,
         explained: ClassName | None = None,
+        form: HeatmapStyle | None = None,
     ) -> ExamPrediction:
         """Predict 1 to 12 films of one patient: by film, by breast and as an exam.
 
-        A film that can't be processed has a problem instead of a finding.
+        A film that can't be processed has a problem instead of a finding. `form` is that of the class-activation maps.
         """
-        query = _query(operating_point, explained, explain="heatmap" if heatmap else None)
+        query = _query(operating_point, explained, explain="heatmap" if heatmap else None, form=form)
         files = [("image", (film.name or f"film{number}", film.data)) for number, film in enumerate(films)]
         texts: dict[str, list[str]] = {}
         if any(film.view for film in films):
@@ -191,7 +192,7 @@ class InferenceClient:
                 f"no server answers at {self._url}; start one with `mammo serve`, or correct --url"
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
-            raise ApiError(f"{self._url} is no address of a service; give --url http://HOST:PORT") from None
+            raise ApiError(f"{self._url} is not the address of a service; give --url http://HOST:PORT") from None
         except requests.RequestException as error:
             raise ApiError(f"{self._url} sent no valid HTTP response: {error}; check --url") from error
         if response.ok:

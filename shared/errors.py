@@ -13,13 +13,14 @@
     │       └── NotAMammogram      no breast was found
     ├── StoreError                 the object store
     │   ├── ObjectNotFound
-    │   ├── ObjectUnreadable       a record that is empty, cut, damaged or of another form
+    │   ├── ObjectUnreadable       a record that is empty, damaged or has another layout
     │   ├── ObjectOfLaterRelease   a record that only a later release can read: deploying it helps
     │   ├── PreconditionFailed     a conditional write failed: another writer was first
     │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
     │   └── StoreMisconfigured     access denied, no such bucket; names the setting
     │       └── StoreUnsupported   the server does not implement the operation
     ├── QueueUnavailable           the broker can't be reached: a retry helps
+    ├── ServiceUnavailable         another system, such as an archive, does not answer: a retry helps
     ├── QueueMisconfigured         the broker rejects the connection or could lose messages; names the setting
     ├── JobInterrupted             a long job was stopped; it continues from its checkpoint
     ├── RunError                   a run is unknown or has failed
@@ -176,7 +177,7 @@ class ObjectNotFound(StoreError):
 
 
 class ObjectUnreadable(StoreError):
-    """A stored record that is empty, cut, damaged or of another form.
+    """A stored record that is empty, truncated or damaged, or has another layout.
 
     Args:
         key: of the object.
@@ -249,6 +250,14 @@ class QueueUnavailable(MammoError):
     for_clients = (
         "the broker does not take messages; repeat the request later, with the same Idempotency-Key if it had one"
     )
+
+
+class ServiceUnavailable(MammoError):
+    """Another system that does not answer for now, such as an archive or the inference service."""
+
+    code = "service-unavailable"
+    retryable = True
+    http_status = 503
 
 
 class QueueMisconfigured(MammoError):

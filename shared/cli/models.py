@@ -16,8 +16,8 @@ from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect, promote and roll back published models.")
-Network = Annotated[str, typer.Argument(help=f"{NETWORKS_TEXT}.")]
-Reason = Annotated[str | None, typer.Option(help="Reason for the audit trail; required with --force.")]
+NetworkArgument = Annotated[str, typer.Argument(help=f"Network: {NETWORKS_TEXT}.")]
+Reason = Annotated[str | None, typer.Option(help="Reason for the audit trail; `promote --force` requires one.")]
 Alias = Annotated[str, typer.Option(help=f"Alias to move: {', '.join(models.ALIASES)}.")]
 
 
@@ -52,7 +52,8 @@ def list_models() -> None:
 
 @app.command()
 def card(
-    network: Network, version: Annotated[str, typer.Argument(help="A version, as printed by `mammo models list`.")]
+    network: NetworkArgument,
+    version: Annotated[str, typer.Argument(help="A version, as printed by `mammo models list`.")],
 ) -> None:
     """Print a model's card: intended use, training data, metrics, limits."""
     console.print_json(models.read_card(_store(), network, version).model_dump_json())
@@ -66,7 +67,7 @@ def schema() -> None:
 
 @app.command()
 def promote(
-    network: Network,
+    network: NetworkArgument,
     version: Annotated[str, typer.Argument(help="A version, as printed by `mammo models list`.")],
     reason: Reason = None,
     force: Annotated[bool, typer.Option("--force", help="Skip the comparison with the model in production.")] = False,
@@ -83,7 +84,7 @@ def promote(
 
 
 @app.command()
-def rollback(network: Network, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
+def rollback(network: NetworkArgument, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
     """Put the previous version back into production."""
     why = reason or "rolled back by hand"
     move = models.rollback(_store(), network, models.MoveReason(by=_who(), why=why), alias=_alias(alias))
@@ -91,12 +92,13 @@ def rollback(network: Network, reason: Reason = None, alias: Alias = models.PROD
 
 
 @app.command()
-def history(network: Network) -> None:
+def history(network: NetworkArgument) -> None:
     """List a network's promotions and rollbacks, with time, person and reason."""
     for move in models.history(_store(), network):
         forced = " (forced)" if move.forced else ""
         console.print(
-            f"{move.when}  {move.alias}: {move.previous or 'nothing'} -> {move.version}{forced}, {move.by}: {move.why}"
+            f"{move.when}  {move.alias}: {move.previous or 'nothing'} -> {move.version}{forced}, {move.by}: {move.why}",
+            markup=False,
         )
 
 

@@ -11,10 +11,10 @@ from shared.domain.records import Record
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
-Kind = Stage | Literal["predict"]
-"""Kind of a unit: a stage of a run, or the prediction of a batch's part."""
+UnitKind = Stage | Literal["predict", "exam"]
+"""Kind of a unit: a stage of a run, the prediction of a batch's part, or an exam of an archive."""
 
-QUEUES: dict[Kind, str] = {
+QUEUES: dict[UnitKind, str] = {
     "augment": "augment",
     "segment": "segment",
     "train": "train",
@@ -22,6 +22,7 @@ QUEUES: dict[Kind, str] = {
     "publish": "train",
     "promote": "train",
     "predict": "inference",
+    "exam": "gateway",
 }
 
 
@@ -51,20 +52,29 @@ class Queue(Protocol):
     answer.
     """
 
-    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
+    def enqueue(self, run: str, kind: UnitKind, units: Iterable[str]) -> int:
         """Start a new tally of these units and send a message for each.
 
         Returns:
             Number of missing units at the end. While messages are being sent, `strike` never returns 0.
         """
 
-    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
+    def enqueue_some(self, run: str, kind: UnitKind, units: Iterable[str], at_once: int) -> int:
+        """Enqueue as `enqueue` does, but send only the first messages; `send_next` sends the others, one at a time.
+
+        So much work of one sender does not hold up what others send after it. Returns what `enqueue` returns.
+        """
+
+    def send_next(self, run: str, kind: UnitKind) -> None:
+        """Send the next message that `enqueue_some` held back, if there is one."""
+
+    def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         """Create the tally of a stage, unless there is one."""
 
-    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
+    def strike(self, run: str, kind: UnitKind, unit: str) -> int | None:
         """Remove a unit from the tally; return the number of missing units, or None without a tally."""
 
-    def drop_tally(self, run: str, kind: Kind) -> None: ...
+    def drop_tally(self, run: str, kind: UnitKind) -> None: ...
 
     def forget_tries(self, run: str) -> None:
         """Reset the attempts at all films of a run."""
@@ -72,6 +82,6 @@ class Queue(Protocol):
     def depth(self) -> QueueDepth: ...
 
 
-def task_name(kind: Kind) -> str:
+def task_name(kind: UnitKind) -> str:
     """Return the name of the Celery task of a kind."""
     return f"mammostack.{kind}"

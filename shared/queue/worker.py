@@ -22,7 +22,7 @@ from shared.queue.attempts import INFRASTRUCTURE_ERRORS
 from shared.queue.broker import Broker
 from shared.queue.claim import Superseded
 from shared.queue.lease import LeaseHeld, lease
-from shared.queue.messages import Kind, Message, task_name
+from shared.queue.messages import Message, UnitKind, task_name
 from shared.queue.process import WorkerProcess
 from shared.queue.unit_task import U, UnitTask
 from shared.store.interface import ObjectStore
@@ -48,7 +48,12 @@ def _register(worker: WorkerProcess, kind: UnitTask[U]) -> None:
     def run_unit(task: Task, run: str, unit: str) -> None:
         _perform(worker, task, kind, Message(run=run, unit=unit))
 
-    for outcome in ("done", "failed", "given up"):  # 0 is there from the start, so that the first one is seen to be one
+    for outcome in (
+        "done",
+        "failed",
+        "given up",
+        "unknown run",
+    ):  # 0 is there from the start, so that the first one is seen to be one
         metrics.UNITS.labels(kind.kind, outcome)
     worker.app.task(name=task_name(kind.kind), bind=True, shared=False)(run_unit)
 
@@ -66,9 +71,16 @@ def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Mess
         # Sent again rather than dropped: this may be the only copy left, should that worker die.
         _log.info("unit waits", extra={**ids, "reason": str(held)})
         return _send_again(broker, stage, message, tries, _LEASE_PAUSE_S)
-    except (Superseded, RunNotFound) as error:
+    except Superseded as error:
         _log.warning("unit dropped", extra={**ids, "reason": str(error)})
         outcome = "dropped"
+    except RunNotFound as error:
+        # Either the run was deleted, or this worker has another store than the sender: others may know the run.
+        if tries < worker.settings.worker.retries:
+            _log.warning("unit waits", extra={**ids, "reason": str(error)})
+            return _send_again(broker, stage, message, tries + 1, _pause(9))
+        _log.error("unit of an unknown run dropped", extra={**ids, "reason": str(error)})
+        outcome = "unknown run"
     except JobInterrupted as interrupted:
         _log.info("unit interrupted", extra={**ids, "reason": str(interrupted)})
         raise Reject(interrupted, requeue=True) from interrupted
@@ -159,7 +171,7 @@ def _holding(worker: WorkerProcess, name: str, is_cancelled: Callable[[], bool])
         yield lambda: worker.shutting_down.is_set() or cancelled.is_set() or held.lost
 
 
-def _send_again(broker: Broker, kind: Kind, message: Message, tries: int, in_s: float) -> None:
+def _send_again(broker: Broker, kind: UnitKind, message: Message, tries: int, in_s: float) -> None:
     try:
         broker.send_again(kind, message, tries=tries, in_s=in_s)
     except QueueUnavailable as error:

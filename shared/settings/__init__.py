@@ -6,6 +6,7 @@ the group that it needs. `make reference` writes `docs/reference/settings.md` an
 """
 
 from shared.settings.base import SettingsError, SettingsGroup
+from shared.settings.gateway import GatewaySettings, PacsSettings
 from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
@@ -21,6 +22,7 @@ from shared.settings.processes import (
     PROCESSES,
     WORKERS,
     BatchProcessSettings,
+    GatewayProcessSettings,
     InferenceProcessSettings,
     IngestProcessSettings,
     QueueSettings,
@@ -28,7 +30,7 @@ from shared.settings.processes import (
     WorkerProcessSettings,
 )
 from shared.settings.read import read_settings
-from shared.settings.serving import EngineKind, ServingSettings
+from shared.settings.serving import ServingSettings
 
 __all__ = [
     "GROUPS",
@@ -38,11 +40,13 @@ __all__ = [
     "BrokerSettings",
     "ClientSettings",
     "ComputeSettings",
-    "EngineKind",
+    "GatewayProcessSettings",
+    "GatewaySettings",
     "InferenceProcessSettings",
     "IngestProcessSettings",
     "IngestSettings",
     "LogSettings",
+    "PacsSettings",
     "QueueSettings",
     "ServingSettings",
     "SettingsError",

@@ -1,10 +1,9 @@
 """The processes: which groups each of them reads. An entry point reads one of these classes, or a single group."""
 
-from typing import get_type_hints
-
 from pydantic import BaseModel, ConfigDict
 
 from shared.settings.base import SettingsGroup
+from shared.settings.gateway import GatewaySettings, PacsSettings
 from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
@@ -68,6 +67,14 @@ class InferenceProcessSettings(QueueSettings):
     serving: ServingSettings = ServingSettings()
 
 
+class GatewayProcessSettings(WorkerProcessSettings):
+    """The gateway and its worker."""
+
+    client: ClientSettings = ClientSettings()
+    pacs: PacsSettings = PacsSettings()
+    gateway: GatewaySettings = GatewaySettings()
+
+
 GROUPS: tuple[type[SettingsGroup], ...] = (
     StoreSettings,
     BrokerSettings,
@@ -78,6 +85,8 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     ServingSettings,
     ComputeSettings,
     LogSettings,
+    PacsSettings,
+    GatewaySettings,
 )
 """Each setting stands in one of them."""
 
@@ -86,6 +95,7 @@ WORKERS: dict[str, type[WorkerProcessSettings]] = {
     "segment": WorkerProcessSettings,
     "train": TrainingProcessSettings,
     "inference": BatchProcessSettings,
+    "gateway": GatewayProcessSettings,
 }
 """The settings of the worker of each service."""
 
@@ -97,13 +107,7 @@ PROCESSES: dict[str, ReadSettings] = {
     "`mammo run`, `train`, `status RUN`, `resume`, `retry`": QueueSettings,
     "`mammo predict`, `batch`": ClientSettings,
     "inference service": InferenceProcessSettings,
+    "gateway, `mammo gateway`": GatewayProcessSettings,
     **{f"{name} worker": settings for name, settings in WORKERS.items()},
 }
 """The settings that each process reads, for the reference."""
-
-
-def groups_of(settings: ReadSettings) -> dict[str, type[SettingsGroup]]:
-    """Return the groups of a process by name; those of a single group are itself."""
-    if issubclass(settings, SettingsGroup):
-        return {"": settings}
-    return {name: typed for name, typed in get_type_hints(settings).items() if name in settings.model_fields}

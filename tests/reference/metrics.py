@@ -69,6 +69,10 @@ MEANINGS = {
         "reasons. This is not drift, which compares the pixels of many films with those of the training films",
     ),
     "mammo_model_loads_total": ("I", "attempts to load a promoted model"),
+    "mammo_model_engine": (
+        "1 for the engine that runs the model in use: library and number format",
+        "Which of the offered number formats this CPU runs fastest",
+    ),
     "mammo_model_loaded": ("I", "1 for the model that answers, 0 for those before"),
     "mammo_model_created_timestamp_seconds": ("I", "when it was made"),
     "mammo_metrics_files_unread": (
@@ -76,6 +80,29 @@ MEANINGS = {
         "files of counts that are damaged, or were deleted under the process that writes them: their counts are "
         "missing here",
     ),
+    "mammo_gateway_exams_total": (
+        "GW",
+        "exams: stored, there already, no film, gone, set aside, incomplete (skipped), expired (left the inbox)",
+    ),
+    "mammo_gateway_films_total": ("GW", "films of predicted exams: predicted, or the reason why a film was not"),
+    "mammo_gateway_result_seconds": ("GW", "from the last film of an exam to its stored results"),
+    "mammo_gateway_objects_total": (
+        "GW",
+        "result objects: stored (read back), sent (could not be read back), rejected",
+    ),
+    "mammo_gateway_received_total": (
+        "GW",
+        "objects that were pushed: kept, repeated, other object (accepted and dropped), and why a film was refused",
+    ),
+    "mammo_gateway_received_bytes_total": ("GW", "bytes of the films that were kept"),
+    "mammo_gateway_associations_total": (
+        "GW",
+        "DICOM connections: accepted, or rejected for called title, calling title, too many",
+    ),
+    "mammo_gateway_archive_up": ("GW", "1 while the archive answers; polling alone"),
+    "mammo_gateway_oldest_waiting_seconds": ("GW", "age of the oldest exam without results"),
+    "mammo_gateway_inbox_films": ("GW", "films that wait in the inbox"),
+    "mammo_gateway_outbox_exams": ("GW", "predicted exams whose results are not stored everywhere"),
     "mammo_batch_images_total": ("B", "images of batches: predicted, or the problem's code"),
 }
 """Series -> who exports it (W, T, I, B or * as the page explains) and what it says."""
@@ -86,7 +113,7 @@ The inference service exports them at `/metrics` to a key with the scope `metric
 processes are summed. Dashboards are in `deploy/grafana`, alerts in `deploy/prometheus/alerts.yml`.
 
 Histograms end with `_bucket`, `_sum` and `_count`. From: I is the inference service, W every worker, T the training
-worker, B the worker of batches, * all of them.
+worker, B the worker of batches, GW the gateway and its worker, * all of them.
 """
 
 MONITORING = """

@@ -7,13 +7,13 @@ from typing import Any
 
 from shared.domain.films import SetAside, Shard
 from shared.errors import QueueUnavailable
-from shared.queue.messages import QUEUES, Kind, Message, QueueDepth, Stage
+from shared.queue.messages import QUEUES, Message, QueueDepth, Stage, UnitKind
 from shared.runs import pipeline
 from shared.runs.plan import SHARDED, Plan
 from shared.runs.sources import source_key, stored_dataset
 from shared.store.interface import ObjectStore
 
-Sent = list[tuple[Kind, str]]
+Sent = list[tuple[UnitKind, str]]
 
 
 class MemoryQueue:
@@ -24,14 +24,15 @@ class MemoryQueue:
     """
 
     def __init__(self, breaks_after: int | None = None) -> None:
-        self.messages: list[tuple[Kind, Message]] = []
+        self.messages: list[tuple[UnitKind, Message]] = []
         self.breaks_after = breaks_after
         self.worker: Callable[[Any, str], None] | None = None
         self.forgotten: list[str] = []
-        self._tallies: dict[tuple[str, Kind], set[str]] = {}
+        self._held: dict[tuple[str, UnitKind], list[str]] = {}
+        self._tallies: dict[tuple[str, UnitKind], set[str]] = {}
         self._one_at_a_time = threading.RLock()
 
-    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
+    def enqueue(self, run: str, kind: UnitKind, units: Iterable[str]) -> int:
         with self._one_at_a_time:
             self._tallies[run, kind] = {"still being filled"}
         for unit in units:
@@ -46,11 +47,22 @@ class MemoryQueue:
         left = self.strike(run, kind, "still being filled")
         return 1 if left is None else left
 
-    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
+    def enqueue_some(self, run: str, kind: UnitKind, units: Iterable[str], at_once: int) -> int:
+        first = list(units)
+        self._held[run, kind] = first[at_once:]
+        left = self.enqueue(run, kind, first[:at_once])
+        self._tallies[run, kind] |= set(first[at_once:])
+        return left + len(first[at_once:])
+
+    def send_next(self, run: str, kind: UnitKind) -> None:
+        if held := self._held.get((run, kind)):
+            self.messages.append((kind, Message(run=run, unit=held.pop(0))))
+
+    def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         with self._one_at_a_time:
             self._tallies.setdefault((run, kind), set(units))
 
-    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
+    def strike(self, run: str, kind: UnitKind, unit: str) -> int | None:
         with self._one_at_a_time:
             tally = self._tallies.get((run, kind))
             if tally is None:
@@ -58,7 +70,7 @@ class MemoryQueue:
             tally.discard(unit)
             return len(tally)
 
-    def drop_tally(self, run: str, kind: Kind) -> None:
+    def drop_tally(self, run: str, kind: UnitKind) -> None:
         with self._one_at_a_time:
             self._tallies.pop((run, kind), None)
 
@@ -80,6 +92,7 @@ class MemoryQueue:
     def lose_everything(self) -> None:
         self.messages = []
         self._tallies = {}
+        self._held = {}
 
 
 def everything(plan: Plan, stage: Stage) -> Sent:
