@@ -12,7 +12,7 @@ import pytest
 from shared.errors import QueueUnavailable
 from shared.local import broker
 from shared.local.commands import ROOT
-from shared.local.processes import ProcessDied, Processes
+from shared.local.processes import Processes
 from shared.local.stack import BrokerDataUnreadable, FolderUnusable, PortTaken, _start_broker, running_stack
 
 pytestmark = pytest.mark.external
@@ -43,11 +43,6 @@ class TestStartBroker:
             _start_broker(processes, folder)
         assert "`mammo resume`" in str(refused.value)
 
-    def test_data_of_nobody_known_end_the_broker_as_it_says_itself(self, tmp_path: Path) -> None:
-        folder = left_behind(tmp_path / "broker", b"no file of a server")
-        with pytest.raises(ProcessDied, match="broker ended with status"), Processes(tmp_path) as processes:
-            _start_broker(processes, folder)
-
     def test_what_a_server_wrote_says_which_one_and_is_read_by_it_again(self, tmp_path: Path) -> None:
         assert broker.written_by(tmp_path / "broker") is None
         for _ in range(2):
@@ -75,7 +70,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
         assert any((folder / "broker").iterdir())
 
 
-@pytest.mark.parametrize("place", [".", "lock", "logs", "broker", "processes.json.partial"])
+@pytest.mark.parametrize("place", [".", "lock", "logs", "broker", "processes.json"])
 def test_a_folder_that_can_not_be_used_is_told_in_a_sentence_and_nothing_is_left_running(
     tmp_path: Path, place: str
 ) -> None:
