@@ -1,7 +1,7 @@
 # Everything that a person does with this checkout. `make help` lists it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO   := ./mammo demo $(if $(MIAS),--mias "$(MIAS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
-          $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once)
+          $(if $(STRIDED),--strided "$(STRIDED)") $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once)
 PYTEST := .venv/bin/python -m pytest
 JOBS   ?= 2
 BENCHED := litserve bentoml mlserver
@@ -14,7 +14,7 @@ WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1
+demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, STRIDED=1x1, PROFILE=, PORT=, ONCE=1
 	@$(DEMO)
 
 test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
