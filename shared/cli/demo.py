@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from shared.cli.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
+from shared.cli.demo_pacs import show_archive
 from shared.cli.pretrained import choose_weights, fetch_imagenet
 from shared.cli.progress import follow
 from shared.client import FilmUpload, InferenceClient
@@ -62,13 +63,12 @@ class DemoRecipe:
 def run_demo(
     folder: Path,
     mias: Path | None,
-    weights: Path | None,
-    profile_name: str | None,
+    recipe: DemoRecipe,
     *,
-    strided: Strided | None,
     patients: int,
     once: bool,
     port: int,
+    pacs: bool = False,
 ) -> None:
     """Run the pipeline below `folder` and serve until Ctrl-C, unless `once`.
 
@@ -88,7 +88,9 @@ def run_demo(
                 stack.processes.check()
 
             source = source or _synthetic_films(folder / "films", patients)
-            _main_job(stack, source, DemoRecipe(weights, strided, profile_name), check)
+            _main_job(stack, source, recipe, check)
+            if pacs:
+                show_archive(stack, folder, check)
             if not once:
                 console.print(f"\n[bold]Serving on {stack.url}[/] until Ctrl-C. Try:")
                 console.print(f"  the page: {stack.url}/#key={stack.key}")
