@@ -1,7 +1,8 @@
 # Everything that a person does with this checkout. `make help` lists it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO   := ./mammo demo $(if $(MIAS),--mias "$(MIAS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
-          $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once) $(if $(PACS),--pacs)
+          $(if $(STRIDED),--strided "$(STRIDED)") $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") \
+          $(if $(ONCE),--once) $(if $(PACS),--pacs)
 PYTEST := .venv/bin/python -m pytest
 JOBS   ?= 2
 BENCHED := litserve bentoml mlserver
@@ -14,7 +15,7 @@ WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1, PACS=1 with an archive
+demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, STRIDED=1x1, PROFILE=, PORT=, ONCE=1, PACS=1 with an archive
 	@$(DEMO)
 
 test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
