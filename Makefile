@@ -1,7 +1,8 @@
 # Everything that a person does with this checkout. `make help` lists it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO   := ./mammo demo $(if $(MIAS),--mias "$(MIAS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
-          $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") $(if $(ONCE),--once) $(if $(PACS),--pacs)
+          $(if $(STRIDED),--strided "$(STRIDED)") $(if $(PROFILE),--profile "$(PROFILE)") $(if $(PORT),--port "$(PORT)") \
+          $(if $(ONCE),--once) $(if $(PACS),--pacs)
 PYTEST := .venv/bin/python -m pytest
 JOBS   ?= 2
 BENCHED := litserve bentoml mlserver
@@ -9,12 +10,12 @@ COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training soak check format images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training siege soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, PROFILE=, PORT=, ONCE=1, PACS=1 with an archive
+demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, STRIDED=1x1, PROFILE=, PORT=, ONCE=1, PACS=1 with an archive
 	@$(DEMO)
 
 test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
@@ -53,6 +54,9 @@ experiments: .venv/ready ## what frozen features tell of films, by input size, d
 fuzz: .venv/ready ## hostile images and requests, by seed (about 15 minutes); N=10000, SEED=1
 	.venv/bin/python -m tests.fuzz.images --executions $(or $(N),200000) --seed $(or $(SEED),1)
 	.venv/bin/python -m tests.fuzz.http --requests $(or $(N),10000) --seed $(or $(SEED),1)
+
+siege: .venv/ready ## clients that stall or flood the inference service: the slowest probe, memory, what was refused (2 minutes); ONLY=silent
+	.venv/bin/python -m tests.load.siege $(if $(ONLY),--only "$(ONLY)")
 
 soak: .venv/ready ## the inference service at three times what it can do; MINUTES=10
 	.venv/bin/python -m tests.load.soak $(if $(MINUTES),--minutes $(MINUTES))

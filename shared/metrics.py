@@ -67,6 +67,11 @@ QUEUE_SECONDS = Histogram(
 EXPLAIN_SECONDS = Histogram(
     "request_explain_seconds", "Time to compute the class-activation map", ["model_name"], buckets=_REQUEST_BUCKETS
 )
+CONNECTIONS_ENDED = Counter(
+    "mammo_connections_ended",
+    "Connections that the service ended because of their client: silent, slow-body, unread (the answer), crowded",
+    ["reason"],
+)
 REFUSALS = Counter("mammo_refusals", "Images that were not predicted", ["reason"])
 PREDICTIONS = Counter("mammo_predictions", "Predictions by class", ["model_name", "model_version", "predicted"])
 CONFIDENCE = Histogram(

@@ -4,6 +4,7 @@
 """
 
 import os
+import resource
 import shutil
 import signal
 import tempfile
@@ -22,9 +23,12 @@ try:
     _settings = read_settings(InferenceProcessSettings)
 except MammoError as error:  # as it is: gunicorn would show it with its trace
     raise SystemExit(f"mammostack: {error}") from None
+_in_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  a file system that holds no uploads
 _own_directory = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 if _own_directory:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-")
+    # Mapped files on a full file system kill the process that writes to them (SIGBUS), so not on that of /tmp.
+    _parent = _in_memory if _in_memory and os.access(_in_memory, os.W_OK) else None
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-", dir=_parent)
 _metrics_directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
 os.makedirs(_metrics_directory, exist_ok=True)
 # prometheus_client looks for the directory when it is imported, so not earlier than here
@@ -43,11 +47,15 @@ worker_class = "services.inference.admission.gunicorn_worker.Worker"
 workers = 1
 _spare = 16  # for clients that send slowly, for probes, and to refuse in time whoever is too many
 threads = _serving.threads or IN_HAND * _cores + _serving.waiting + _spare
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+_descriptors = min(_hard, 8192) if _soft < 8192 else _soft
+resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptors, _hard))
+worker_connections = max(threads + 64, min(2048, _descriptors - 256))  # beyond it, those that wait for their client end
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
 control_socket_disable = True  # one socket in the home directory for all instances: nothing of ours needs it
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  heartbeats must not wait for a disk
+worker_tmp_dir = _in_memory  # heartbeats must not wait for a disk
 loglevel = _settings.log.level.lower()
 
 

@@ -38,7 +38,7 @@ from shared.modelling.calibration import fit_temperature
 from shared.modelling.evaluation import EpochRecord, FoldHistory, WeightsReport
 from shared.modelling.networks import MammogramNetwork, map_edge, parameter_count
 from shared.modelling.predictions import FoldPredictions
-from shared.modelling.recipes import TrainingRecipe
+from shared.modelling.recipes import HONEST, TrainingRecipe
 from shared.runs.pipeline import set_aside
 from shared.runs.sources import check_trained_images
 from shared.runs.tasks import ClaimedJob
@@ -181,7 +181,7 @@ def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobRe
 def store_fold(claimed: ClaimedJob, fold: PreparedFold, result: JobResult) -> None:
     """Store the weights, except under the leaky protocol, and the result last; delete the checkpoint."""
     store, plan = claimed.store, claimed.plan
-    if fold.job.protocol == "patient":
+    if fold.job.protocol in HONEST:
         weights = network_to_bytes(fold.network)
         result = result.model_copy(update={"model_sha256": sha256_hex(weights)})
         store.put(weights_key(plan, result), weights)

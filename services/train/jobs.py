@@ -17,7 +17,7 @@ from shared.errors import ModelCorrupt, ObjectNotFound, ObjectUnreadable, PlanEr
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.network_table import Network
 from shared.modelling.predictions import FoldPredictions
-from shared.modelling.recipes import Protocol
+from shared.modelling.recipes import Protocol, as_protocol
 from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.documents import read_document
@@ -97,9 +97,10 @@ def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
     if len({result.data_sha256 for result in results}) > 1:
         raise PlanError("the films of this run changed during training; start a new run, which reuses finished images")
     for network in plan.networks:
-        folds = [result.predictions.films for result in results_of(results, network, "patient")]
-        if set(Counter(film for films in folds for film in films).values()) - {plan.repeats}:
-            raise PlanError("the jobs of this run used different patient splits; start a new run")
+        for protocol, times in (("patient", plan.repeats), ("official", plan.repeats * plan.folds)):
+            folds = [result.predictions.films for result in results_of(results, network, as_protocol(protocol))]
+            if set(Counter(film for films in folds for film in films).values()) - {times}:
+                raise PlanError("the jobs of this run used different patient splits; start a new run")
     return results
 
 

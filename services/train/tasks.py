@@ -11,11 +11,12 @@ from services.train.evaluation.report import best_result, render, report_is_inta
 from services.train.evaluation.worst_errors import confident_errors
 from services.train.fold import train_fold
 from services.train.jobs import delete_weights, read_results, result_is_intact, results_of
-from services.train.publishing.publish import model_is_intact, publish_best
+from services.train.publishing.publish import model_is_intact, publish_best, published_protocol
 from services.train.tracking import check_trackers
 from shared.digests import sha256_hex
 from shared.errors import PreconditionFailed, PromotionRefused
 from shared.modelling.network_table import as_network
+from shared.runs.decisions import PromotionDecision
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
 from shared.runs.sources import RESULTS, results_document
@@ -32,7 +33,7 @@ def evaluate(claimed: ClaimedJob, settings: TrainingProcessSettings) -> None:
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
     results = read_results(store, plan)
     device = training_device(settings.compute, settings.training)
-    regression = logistic_regression(store, plan, device) if "patient" in plan.protocols else None
+    regression = logistic_regression(store, plan, device) if plan.honest else None
     evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, regression)
     evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)
@@ -47,7 +48,7 @@ def evaluate(claimed: ClaimedJob, settings: TrainingProcessSettings) -> None:
 def publish(claimed: ClaimedJob) -> None:
     """Publish the network of the fold with the best validation scores as the run's version, and make it candidate."""
     store, plan, network = claimed.store, claimed.plan, as_network(claimed.unit)
-    results = results_of(read_results(store, plan), network, "patient")
+    results = results_of(read_results(store, plan), network, published_protocol(plan))
     if not model_is_intact(store, plan, network):
         publish_best(store, plan, network, results)
     with suppress(PromotionRefused):  # another run has moved the alias at the same time
@@ -63,14 +64,13 @@ def publish(claimed: ClaimedJob) -> None:
 def promote(claimed: ClaimedJob) -> None:
     """Promote the run's version to `production`, or store the reason for which the gate refuses it."""
     store, run, network, better = claimed.store, claimed.plan.run, claimed.unit, claimed.plan.only_if_better
-    outcome: dict[str, object]
     why = "the run was to promote it if it is better" if better else "the run was to promote it"
     try:
         move = models.promote(store, network, run, models.MoveReason(by=f"run {run}", why=why), only_if_better=better)
-        outcome = {"promoted": True, "version": move.version, "previous": move.previous}
+        decision = PromotionDecision(promoted=True, version=move.version, previous=move.previous)
     except PromotionRefused as refusal:
-        outcome = {"promoted": False, "version": run, "reason": str(refusal)}
-    store.finish(json.dumps(outcome).encode())
+        decision = PromotionDecision(promoted=False, version=run, reason=str(refusal))
+    store.finish(json.dumps(decision.model_dump(exclude_unset=True)).encode())
 
 
 def _first_evaluated(store: ObjectStore, plan: Plan, when: str) -> str:

@@ -17,6 +17,7 @@ from shared.api.films import FilmAbout
 from shared.api.predictions import Finding, Judgement, PredictionAnswer, Signature
 from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import Evaluation
+from shared.modelling.metrics import ModelMetrics
 from shared.store import layout
 from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
@@ -80,10 +81,10 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     for column in ("network", "protocol", "accuracy %", "macro F1 %", "macro AUC %"):
         table.add_column(column, no_wrap=True)
     for result in evaluation.results:
-        rows = {"paper (leaky)" if result.leaky else "patient": result.metrics}
+        rows: dict[str, ModelMetrics] = {"paper (leaky)" if result.leaky else result.protocol: result.metrics}
         if result.side_by_side:
-            rows["patient, side by side"] = result.side_by_side.metrics
-        rows |= {f"patient, by {level.level}": level.metrics for level in result.combined}
+            rows[f"{result.protocol}, side by side"] = result.side_by_side.metrics
+        rows |= {f"{result.protocol}, by {level.level}": level.metrics for level in result.combined}
         for protocol, metrics in rows.items():
             figures = (metrics.accuracy, metrics.macro_f1, metrics.macro_auc)
             table.add_row(result.network, protocol, *(_percent(figure) for figure in figures))

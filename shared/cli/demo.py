@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -26,9 +27,9 @@ from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.card import ModelCard
-from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS
+from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network
 from shared.modelling.profiles import profile
-from shared.modelling.recipes import PROTOCOLS
+from shared.modelling.recipes import PROTOCOLS, Strided
 from shared.queue.broker import Broker
 from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Plan, RunOptions, make_plan
@@ -40,11 +41,29 @@ from shared.store.objects import open_store
 _SEED = 7
 
 
+@dataclass(frozen=True)
+class DemoRecipe:
+    """The options that choose what the demo trains: file of ImageNet weights with its strides, and profile."""
+
+    weights: Path | None
+    strided: Strided | None
+    profile: str | None
+
+    def choice(self, *, synthetic: bool, pretrained: bool) -> tuple[str, tuple[Network, ...]]:
+        """Return profile and networks: by default the best honest recipe that takes minutes on two cores.
+
+        On real films that is `places`, which needs ImageNet weights of ResNet-50 and is for that network. Without them
+        every recipe is at chance, and the smallest one is taken.
+        """
+        if self.profile:
+            return self.profile, NETWORKS
+        return ("places", ("resnet50",)) if pretrained and not synthetic else ("demo", NETWORKS)
+
+
 def run_demo(
     folder: Path,
     mias: Path | None,
-    weights: Path | None,
-    profile_name: str | None,
+    recipe: DemoRecipe,
     *,
     patients: int,
     once: bool,
@@ -69,7 +88,7 @@ def run_demo(
                 stack.processes.check()
 
             source = source or _synthetic_films(folder / "films", patients)
-            _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"), check)
+            _main_job(stack, source, recipe, check)
             if pacs:
                 show_archive(stack, folder, check)
             if not once:
@@ -93,9 +112,7 @@ def _serve_until_interrupted(check: Callable[[], None]) -> None:
         return
 
 
-def _main_job(
-    stack: Stack, source: FilmSource, weights: Path | None, profile_name: str, check: Callable[[], None]
-) -> None:
+def _main_job(stack: Stack, source: FilmSource, recipe: DemoRecipe, check: Callable[[], None]) -> None:
     store = open_store(stack.settings.store)
     with reporting() as report:
         ingested = ingest(store, source, "synthetic" if source.synthetic else "mias", report)
@@ -107,7 +124,7 @@ def _main_job(
         f"{len(manifest.films)} {films} of {exams} exams: " + ", ".join(f"{counts[label]} {label}" for label in Label)
     )
 
-    plan = _plan(store, ingested.dataset, weights, profile_name)
+    plan = _plan(store, ingested.dataset, recipe)
     console.print(f"run {plan.run}, profile {plan.profile}")
     pipeline.start(store, Broker.open(stack.settings.broker), plan)
     follow(store, plan, check)
@@ -131,8 +148,8 @@ def _main_job(
     console.print(f"\nReport with figures: {store.locate(layout.report_file(plan.run, 'index.html'))}")
 
 
-def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_name: str) -> Plan:
-    chosen = choose_weights(store, [f"resnet50={weights}"] if weights else [])
+def _plan(store: ObjectStore, dataset: Dataset, recipe: DemoRecipe) -> Plan:
+    chosen = choose_weights(store, [f"resnet50={recipe.weights}"] if recipe.weights else [])
     with console.status("checking for ImageNet weights"):
         reasons = fetch_imagenet([network for network in TRANSFER_NETWORKS if network not in chosen])
     for network, reason in reasons.items():
@@ -142,10 +159,14 @@ def _plan(store: ObjectStore, dataset: Dataset, weights: Path | None, profile_na
             console.print(
                 f"[yellow]{network} is trained FROM SCRATCH: its ImageNet weights are unavailable ({reason})[/]"
             )
+    name, networks = recipe.choice(synthetic=dataset.synthetic, pretrained="resnet50" in chosen)
+    if not dataset.synthetic and "resnet50" not in chosen:
+        console.print("[yellow]without ImageNet weights no recipe is better than chance on MIAS; give WEIGHTS=FILE[/]")
+    chosen_profile = profile(name) if recipe.strided is None else profile(name).strided(recipe.strided)
     return make_plan(
         dataset,
-        profile(profile_name),
-        RunOptions(networks=NETWORKS, protocols=PROTOCOLS, weights=chosen, promote=("resnet50",), seed=_SEED),
+        chosen_profile,
+        RunOptions(networks=networks, protocols=PROTOCOLS, weights=chosen, promote=("resnet50",), seed=_SEED),
     )
 
 

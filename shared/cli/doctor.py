@@ -13,6 +13,7 @@ from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, StoreError
 from shared.modelling.card import ModelCard
 from shared.queue.claim import Claim
+from shared.runs.decisions import PromotionDecision
 from shared.runs.pipeline import Failure, StageMarker
 from shared.runs.plan import Plan
 from shared.settings import StoreSettings, read_settings
@@ -66,6 +67,12 @@ _KINDS = (
     _Kind(r"runs/(?P<r>[^/]+)/claims/.+\.json", Claim, "nothing: the next worker replaces it", "mammo resume {r}"),
     _Kind(r"runs/(?P<r>[^/]+)/training/.+/result\.json", _AnyObject, "the job counts as missing", "mammo resume {r}"),
     _Kind(r"runs/(?P<r>[^/]+)/report/digests\.json", _AnyObject, "the report counts as missing", "mammo resume {r}"),
+    _Kind(
+        r"runs/(?P<r>[^/]+)/promoted/[^/]+\.json",
+        PromotionDecision,
+        "the status of the run doesn't say how the promotion gate decided",
+        "delete it, then mammo resume {r}",
+    ),
     _Kind(r"failed/(?P<r>[^/]+)/.+\.json", Failure, "the reason of a failure is lost", "mammo resume {r}"),
     _Kind(
         r"models/(?P<n>[^/]+)/aliases/(?P<a>[^/]+)\.json",

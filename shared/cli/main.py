@@ -33,6 +33,11 @@ class MammoCommands(LazyGroup):
             "Runs",
             "Retrain one network with the patient-wise protocol; publish a new version.",
         ),
+        "retrain": CommandEntry(
+            "shared.cli.retraining:retrain",
+            "Runs",
+            "Retrain as the settings say, if anything is new; promote what is better.",
+        ),
         "status": CommandEntry(
             "shared.cli.runs:status",
             "Runs",

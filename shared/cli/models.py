@@ -97,7 +97,8 @@ def history(network: NetworkArgument) -> None:
     for move in models.history(_store(), network):
         forced = " (forced)" if move.forced else ""
         console.print(
-            f"{move.when}  {move.alias}: {move.previous or 'nothing'} -> {move.version}{forced}, {move.by}: {move.why}"
+            f"{move.when}  {move.alias}: {move.previous or 'nothing'} -> {move.version}{forced}, {move.by}: {move.why}",
+            markup=False,
         )
 
 

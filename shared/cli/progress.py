@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from rich.markup import escape
 from rich.table import Table
 
 from shared.cli.console import bars, console
@@ -48,7 +49,8 @@ def follow(store: ObjectStore, plan: Plan, check: Callable[[], None] = lambda: N
                     progress.stop_task(task)
             if status.state == "finished":
                 if any(failure.film for failure in status.failures):
-                    console.print(f"[yellow]{failure_line(status)}[/]")
+                    console.print(f"[yellow]{escape(failure_line(status))}[/]")
+                show_decisions(status)
                 return
             if status.state == "cancelled" or status.stands_still:
                 raise RunError(failure_line(status))
@@ -76,9 +78,17 @@ def failure_line(status: RunStatus) -> str:
     )
 
 
+def show_decisions(status: RunStatus) -> None:
+    """Print what the promotion gate decided on the networks of a run, with the reason of a refusal."""
+    for network, decision in status.decisions.items():
+        console.print(decision.sentence(network), markup=False, style=None if decision.promoted else "yellow")
+
+
 def status_line(status: RunStatus) -> str:
-    """Describe a run in one line: its name, data set and state."""
-    return f"run {status.run} over {status.dataset}{' (SYNTHETIC)' if status.synthetic else ''}: {status.state}"
+    """Describe a run in one line: its name, data set and state, and the networks that the gate refused."""
+    refused = [network for network, decision in status.decisions.items() if not decision.promoted]
+    note = f"; NOT promoted: {', '.join(refused)}" if refused else ""
+    return f"run {status.run} over {status.dataset}{' (SYNTHETIC)' if status.synthetic else ''}: {status.state}{note}"
 
 
 def status_table(status: RunStatus) -> Table:

@@ -11,7 +11,7 @@ from rich.live import Live
 from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
 from shared.cli.console import console, evaluation_table, read_evaluation, weights_line
 from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
-from shared.cli.progress import failure_line, follow, status_line, status_table
+from shared.cli.progress import failure_line, follow, show_decisions, status_line, status_table
 from shared.domain.films import Dataset as IngestedDataset
 from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
@@ -21,7 +21,8 @@ from shared.queue.broker import Broker
 from shared.queue.messages import Queue
 from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
-from shared.runs.status import read_status
+from shared.runs.retraining import earlier_run
+from shared.runs.status import RunStatus, read_status
 from shared.settings import BrokerSettings, StoreSettings, read_settings
 from shared.store import ingest as ingestion
 from shared.store import layout
@@ -36,7 +37,9 @@ Weights = Annotated[
         "NETWORK=torchvision the training workers download them."
     ),
 ]
-Scratch = Annotated[bool, typer.Option("--from-scratch", help="Train without pretrained weights where none are given.")]
+FromScratch = Annotated[
+    bool, typer.Option("--from-scratch", help="Train without pretrained weights where none are given.")
+]
 Strides = Annotated[
     Strided | None,
     typer.Option(help="Strided convolution of ResNet-50's blocks: 3x3 (torchvision), 1x1 (the paper's authors)."),
@@ -64,11 +67,13 @@ def run(
     network: Annotated[list[str] | None, typer.Option(help="Train only this network; repeatable.")] = None,
     protocol: Annotated[
         list[str] | None,
-        typer.Option(help="Split of the films: patient, or paper (leaky); repeat the option for both."),
+        typer.Option(
+            help="Split of the films: patient, official (the data set's own test), or paper (leaky); repeatable."
+        ),
     ] = None,
     weights: Weights = None,
     strided: Strides = None,
-    from_scratch: Scratch = False,
+    from_scratch: FromScratch = False,
     promote: Annotated[bool, typer.Option(help="Submit the new resnet50 to the promotion gate at the end.")] = True,
     seed: Seed = 7,
     wait: Wait = False,
@@ -77,7 +82,7 @@ def run(
     networks = [as_network(name) for name in network or NETWORKS]
     protocols = [as_protocol(name) for name in protocol or PROTOCOLS]
     promoted = [name for name in networks if name == "resnet50" and promote]
-    _start(
+    start_run(
         StartOptions(dataset, profile_name, recipe, weights, strided, from_scratch),
         RunOptions(networks=networks, protocols=protocols, weights={}, promote=promoted, seed=seed),
         wait=wait,
@@ -91,7 +96,7 @@ def train(
     recipe: RecipeFile = None,
     weights: Weights = None,
     strided: Strides = None,
-    from_scratch: Scratch = False,
+    from_scratch: FromScratch = False,
     promote: Annotated[
         bool, typer.Option("--promote-if-better", help="Promote the result if it beats the model in production.")
     ] = False,
@@ -100,7 +105,7 @@ def train(
 ) -> None:
     """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
-    _start(
+    start_run(
         StartOptions(dataset, profile_name, recipe, weights, strided, from_scratch),
         RunOptions(
             networks=networks,
@@ -145,7 +150,8 @@ def status(
     if current.state in ("failed", "cancelled"):
         raise RunError(failure_line(current))
     if current.failures:
-        console.print(failure_line(current))
+        console.print(failure_line(current), markup=False)
+    show_decisions(current)
     if current.state == "finished":
         console.print(f"report: {store.locate(layout.report_file(run, 'index.html'))}")
 
@@ -198,8 +204,12 @@ def _tell_enqueued(store: ObjectStore, run: str, count: int, wait: bool) -> None
         _show(store, read_plan(store, run))
 
 
-def _start(start: StartOptions, choices: RunOptions, *, wait: bool) -> None:
-    """Start a run; the weights in `choices` are filled in from the options."""
+def start_run(start: StartOptions, choices: RunOptions, *, wait: bool, only_if_new: bool = False) -> None:
+    """Start a run; the weights in `choices` are filled in from the options.
+
+    Args:
+        only_if_new: start nothing, and say so, if an earlier run trains the same on the same films.
+    """
     store, queue, chosen_profile = _store(), _queue(), _chosen_profile(start)
     films = _read_dataset(store, start.dataset)
     chosen = choose_weights(store, start.weights or [])
@@ -211,6 +221,9 @@ def _start(start: StartOptions, choices: RunOptions, *, wait: bool) -> None:
         chosen = dict.fromkeys(transferred, TORCHVISION) | chosen
     plan = make_plan(films, chosen_profile, replace(choices, weights=chosen))
     check_plan(plan)
+    if only_if_new and (earlier := earlier_run(store, plan)):
+        console.print(_nothing_new(plan, read_status(store, earlier.run)), markup=False)
+        return
     _check_weights(store, {name: place for name, place in chosen.items() if name not in left_to_workers})
     pipeline.start(store, queue, plan)
     kind = "SYNTHETIC films" if plan.synthetic else "films"
@@ -220,6 +233,20 @@ def _start(start: StartOptions, choices: RunOptions, *, wait: bool) -> None:
     )
     if wait:
         _show(store, plan)
+
+
+def _nothing_new(plan: Plan, earlier: RunStatus) -> str:
+    """Say why nothing is started, and what would make a new run."""
+    states = {
+        "finished": "has trained",
+        "running": "is training",
+        "failed": f"was given up (`mammo resume {earlier.run}` continues it) while it trained",
+    }
+    return (
+        f"nothing is new, so nothing is started: run {earlier.run} {states.get(earlier.state, 'trains')} "
+        f"{', '.join(plan.networks)} on these {plan.films} films of data set {plan.dataset}, with the same recipe, "
+        f"seed {plan.seed} and release. New films, another recipe or seed, or a new release make a new run."
+    )
 
 
 def _chosen_profile(start: StartOptions) -> Profile:

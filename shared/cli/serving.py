@@ -14,6 +14,7 @@ from shared.cli.console import console, reporting, show_exam, show_prediction
 from shared.client import FilmUpload, InferenceClient, read_image
 from shared.errors import InputError
 from shared.local.commands import inference_command, worker_command
+from shared.modelling.recipes import Strided
 from shared.settings import WORKERS as WORKER_SETTINGS
 from shared.settings import ClientSettings, InferenceProcessSettings, read_settings
 from shared.store.api_keys import new_key, read_keys
@@ -88,7 +89,12 @@ def demo(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="File of ImageNet weights for resnet50.")] = None,
     profile: Annotated[
-        str | None, typer.Option(help="Size of the run; default: demo for generated films, else quick.")
+        str | None,
+        typer.Option(help="Size of the run; default: places for MIAS if there are ImageNet weights, else demo."),
+    ] = None,
+    strided: Annotated[
+        Strided | None,
+        typer.Option(help="Strides of the file of weights: 3x3 (torchvision), 1x1 (the paper's authors)."),
     ] = None,
     patients: Annotated[
         int, typer.Option(min=8, help="Patients of the generated data set, each with an exam of four films.")
@@ -105,9 +111,10 @@ def demo(
     ] = False,
 ) -> None:
     """Run all services and the pipeline on this machine, then serve the model."""
-    from shared.cli.demo import run_demo  # noqa: PLC0415  it takes the synthetic films and all of the queue along
+    from shared.cli.demo import DemoRecipe, run_demo  # noqa: PLC0415  it takes the synthetic films and all of the queue along
 
-    run_demo(folder, mias, weights, profile, patients=patients, once=once, port=port, pacs=pacs)
+    recipe = DemoRecipe(weights, strided, profile)
+    run_demo(folder, mias, recipe, patients=patients, once=once, port=port, pacs=pacs)
 
 
 def synthesize(

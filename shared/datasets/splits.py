@@ -1,14 +1,14 @@
-"""Split films into training, validation and test: by patient, or as published."""
+"""Split films into training, validation and test: by patient, as the data set itself divides them, or as published."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from shared.domain.films import Variant, check_enough_patients, patients_by_label
+from shared.domain.films import Film, Variant, check_enough_patients, patients_by_label
 from shared.errors import PlanError
 
 _VALIDATION_PARTS = 5
@@ -48,6 +48,68 @@ def patient_split(images: Sequence[Variant], folds: int, fold: int, seed: int) -
         validation=films[rest][validation],
         test=films[test],
     )
+
+
+def official_split(images: Sequence[Variant], folds: int, fold: int, seed: int) -> Split:
+    """Keep the data set's own test films for the test; fold `fold` of the other patients chooses the epoch.
+
+    The rest of them trains, in all variants. Films of patients on both sides, and films on neither, are left out
+    (`divided_officially`).
+
+    Raises:
+        PlanError: the data set has no division of its own, or one of its sides has too few patients.
+    """
+    division = divided_officially(images)
+    films = np.array([n for n, image in enumerate(images) if image.variant == 0], np.intp)
+    rest = np.array([n for n in films if images[n].film in division.training], np.intp)
+    test = np.array([n for n in films if images[n].film in division.test], np.intp)
+    if not len(rest) or not len(test):
+        raise PlanError("the data set has no training and test films of its own; use the protocol patient")
+    check_enough_patients(patients_by_label([images[n] for n in rest]), folds - 1)
+    labels = np.array([images[n].label for n in rest])
+    patients = np.array([images[n].patient for n in rest])
+    strata = _strata(labels, np.array([images[n].density or "" for n in rest]), folds)
+    parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rest, strata, patients))
+    train, validation = parts[fold]
+    training_films = {images[n].film for n in rest[train]}
+    return Split(
+        train=np.array([n for n, image in enumerate(images) if image.film in training_films], np.intp),
+        validation=rest[validation],
+        test=test,
+    )
+
+
+@dataclass(frozen=True)
+class OfficialDivision:
+    """The films of a data set's own division, by id, without those that it can't place.
+
+    `both_sides` are the patients who have films on both sides, all of whose films are left out; `unplaced` the films on
+    neither side.
+    """
+
+    training: frozenset[str]
+    test: frozenset[str]
+    both_sides: frozenset[str]
+    unplaced: frozenset[str]
+
+
+def divided_officially(images: Iterable[Film | Variant]) -> OfficialDivision:
+    """Divide films, or images of films, as their data set says, with each patient on one side."""
+    placed = {(_film_id(image), image.patient, image.official_split) for image in images}
+    sides: dict[str, set[str]] = {"training": set(), "test": set()}
+    for _, patient, side in placed:
+        if side is not None:
+            sides[side].add(patient)
+    both = sides["training"] & sides["test"]
+
+    def films(wanted: str | None) -> frozenset[str]:
+        return frozenset(film for film, patient, side in placed if side == wanted and patient not in both)
+
+    return OfficialDivision(films("training"), films("test"), frozenset(both), films(None))
+
+
+def _film_id(image: Film | Variant) -> str:
+    return image.id if isinstance(image, Film) else image.film
 
 
 def paper_split(images: Sequence[Variant], seed: int) -> Split:

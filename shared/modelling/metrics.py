@@ -5,8 +5,9 @@ for held-out films; all but the matrix have a 95% interval.
 
 Conventions:
 - The predicted class is the one with the highest probability; an exact tie goes to the less severe class.
-- Precision, recall and F1 are 0.0 if their denominator is zero, as in scikit-learn with `zero_division=0`, and macro
-  averages are over all three classes. Balanced accuracy is over the classes that are present.
+- Precision, recall and F1 are 0.0 if their denominator is zero, as in scikit-learn with `zero_division=0`. Macro
+  averages are over the classes of the held-out films, all three unless the data set has two. Balanced accuracy is over
+  those that are present in a resample.
 - An area under the ROC curve is None if one side has no films.
 - Films of several folds are pooled before ranking. Each fold has its own network, so that differences of calibration
   between folds lower the pooled area.
@@ -49,7 +50,7 @@ class ModelMetrics(Record):
     macro_precision: Interval
     macro_recall: Interval
     macro_f1: Interval
-    macro_auc: Interval = Field(description="mean of the three one-vs-rest areas")
+    macro_auc: Interval = Field(description="mean of the one-vs-rest areas of the classes that the films have")
     abnormal_auc: Interval = Field(
         description="benign or malignant against normal, ranked by 1 - P(normal): the same area as normal-vs-rest"
     )
@@ -117,11 +118,16 @@ def evaluate(predictions: FoldPredictions, resamples: int = 1000, seed: int = 0)
 
 
 def auc_difference(one: FoldPredictions, other: FoldPredictions, resamples: int = 1000, seed: int = 0) -> Interval:
-    """Compute the macro AUC of `other` minus that of `one` on the same films, in any order, resampled together."""
-    parts = [_in_order(predictions) for predictions in (one, other)]
-    draws, patient = patient_draws(parts[0].patients, resamples, seed)
-    weights = np.vstack([np.ones(draws.shape[1]), draws])[:, patient]
-    first, second = (_statistics(part.truth, part.rows, weights)["macro_auc"] for part in parts)
+    """Compute the macro AUC of `other` minus that of `one` on the same films, their patients resampled together.
+
+    The films may be in any order, and in other folds or in more divisions into folds than those of the other.
+    """
+    areas = []
+    for part in map(_in_order, (one, other)):
+        draws, patient = patient_draws(part.patients, resamples, seed)  # the same draws: both have the same patients
+        weights = np.vstack([np.ones(draws.shape[1]), draws])[:, patient]
+        areas.append(_statistics(part.truth, part.rows, weights)["macro_auc"])
+    first, second = areas
     return percentile_interval(float(second[0] - first[0]), (second - first)[1:])
 
 
@@ -169,8 +175,9 @@ def _statistics(truth: Int64Array, probabilities: Float64Array, weights: Float64
             percent / 100, probabilities[:, malignant], truth == malignant, weights
         )
     numbers |= _calibration(truth, probabilities, weights)
+    classes = np.unique(truth)
     for name, columns in by_class.items():
-        numbers[f"macro_{name}"] = columns.mean(axis=1)
+        numbers[f"macro_{name}"] = columns[:, classes].mean(axis=1)
         numbers |= {f"{label}_{name}": columns[:, c] for c, label in enumerate(CLASSES)}
     return numbers
 

@@ -98,6 +98,18 @@ _LESIONS = Profile(
 )
 """Large inputs and lesions' outlines: networks are trained on places in addition to films."""
 
+_PLACES = Profile(
+    name="places",
+    augmentation=AugmentationRecipe(name="places", variants=2),
+    folds=3,
+    training={
+        "modified_cnn": TrainingRecipe(input_size=64, epochs=6, learning_rate=2e-3),
+        "alexnet": TrainingRecipe(input_size=64, epochs=3, head_epochs=1, learning_rate=2e-4),
+        "resnet50": _LESIONS.training["resnet50"],
+    },
+)
+"""The recipe of `lesions` for ResNet-50 in minutes: one division into three folds, the other networks small."""
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
@@ -136,6 +148,7 @@ PROFILES: dict[str, Profile] = {
         ),
         _PUBLISHED,
         _LESIONS,
+        _PLACES,
     )
 }
 

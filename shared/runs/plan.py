@@ -14,7 +14,7 @@ from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
 from shared.modelling.network_table import NETWORK_TABLE, Network
 from shared.modelling.profiles import Profile
-from shared.modelling.recipes import AugmentationRecipe, Protocol, TrainingRecipe
+from shared.modelling.recipes import HONEST, AugmentationRecipe, Protocol, TrainingRecipe
 from shared.queue.messages import Stage
 from shared.store import layout
 from shared.store.documents import read_document
@@ -70,6 +70,11 @@ class Plan(Record):
         """Networks that the run trains."""
         return tuple(self.training)
 
+    @property
+    def honest(self) -> Protocol | None:
+        """The protocol whose models are published: `official` if the run has it, else `patient`; None without both."""
+        return next((protocol for protocol in HONEST if protocol in self.protocols), None)
+
     def names(self, stage: Stage) -> Iterator[str]:
         """Yield the names of all units of a stage, in order."""
         match stage:
@@ -78,13 +83,13 @@ class Plan(Record):
             case "train":
                 for network in self.networks:
                     for protocol in self.protocols:
-                        for fold in range(self.folds * self.repeats if protocol == "patient" else 1):
+                        for fold in range(self.folds * self.repeats if protocol in HONEST else 1):
                             yield f"{network}/{protocol}/fold-{fold}"
             case "evaluate":
                 if self.training:
                     yield "report"
             case "publish":
-                yield from self.networks if "patient" in self.protocols else ()
+                yield from self.networks if self.honest else ()
             case "promote":
                 yield from self.promote
 
@@ -177,7 +182,7 @@ def check_plan(plan: Plan) -> None:
             raise PlanError(f"{', '.join(others)} has no {choice} to choose, only {staged} has; omit it")
     if untrained := set(plan.promote) - set(plan.networks):
         raise PlanError(f"{', '.join(sorted(untrained))} can't be promoted: this run does not train it")
-    if plan.promote and "patient" not in plan.protocols:
+    if plan.promote and not plan.honest:
         raise PlanError("a model trained by the leaky protocol 'paper' is never promoted; add the protocol 'patient'")
 
 
@@ -202,7 +207,7 @@ def make_plan(dataset: Dataset, profile: Profile, choices: RunOptions) -> Plan:
     Raises:
         PlanError: there are too few patients for the profile's folds.
     """
-    if choices.networks and "patient" in choices.protocols:
+    if choices.networks and set(HONEST) & set(choices.protocols):
         check_enough_patients(dataset.patients, profile.folds)
     now = datetime.now(UTC)
     return Plan(

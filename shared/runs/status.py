@@ -6,11 +6,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
+from pydantic import Field
+
 from shared.domain.films import Dataset
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ObjectUnreadable, QueueUnavailable
-from shared.modelling.network_table import as_network
+from shared.modelling.network_table import Network, as_network
 from shared.queue.messages import STAGES, Queue, QueueDepth, Stage
+from shared.runs.decisions import PromotionDecision, read_decisions
 from shared.runs.pipeline import Failure, failures, is_cancelled
 from shared.runs.plan import SHARDED, Plan, read_plan
 from shared.runs.sources import READERS, films_changed, is_stale, source_key, stored_dataset
@@ -60,6 +63,7 @@ class RunStatus(Record):
         jobs: progress of the unfinished training jobs, by name.
         finished_jobs: names of the finished training jobs.
         queue: waiting messages; None if the broker was not asked or does not answer.
+        decisions: of the promotion gate, by network.
         films_changed: the data set holds other films now, so that the run can't continue.
     """
 
@@ -72,6 +76,7 @@ class RunStatus(Record):
     jobs: dict[str, JobProgress]
     finished_jobs: frozenset[str]
     queue: QueueDepth | None
+    decisions: dict[Network, PromotionDecision] = Field(default_factory=dict)
     films_changed: bool = False
 
     @property
@@ -117,6 +122,7 @@ def read_status(store: ObjectStore, run: str, queue: Queue | None = None) -> Run
         jobs=jobs,
         finished_jobs=finished_jobs,
         queue=_depth(queue),
+        decisions=read_decisions(store, plan),
         films_changed=changed,
     )
 

@@ -26,10 +26,12 @@ from shared.settings.processes import (
     InferenceProcessSettings,
     IngestProcessSettings,
     QueueSettings,
+    RetrainingProcessSettings,
     TrainingProcessSettings,
     WorkerProcessSettings,
 )
 from shared.settings.read import read_settings
+from shared.settings.retraining import RetrainingSettings
 from shared.settings.serving import ServingSettings
 
 __all__ = [
@@ -48,6 +50,8 @@ __all__ = [
     "LogSettings",
     "PacsSettings",
     "QueueSettings",
+    "RetrainingProcessSettings",
+    "RetrainingSettings",
     "ServingSettings",
     "SettingsError",
     "SettingsGroup",

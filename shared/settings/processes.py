@@ -14,6 +14,7 @@ from shared.settings.groups import (
     TrainingSettings,
     WorkerSettings,
 )
+from shared.settings.retraining import RetrainingSettings
 from shared.settings.serving import ServingSettings
 
 
@@ -35,6 +36,12 @@ class QueueSettings(ProcessSettings):
 
     store: StoreSettings
     broker: BrokerSettings
+
+
+class RetrainingProcessSettings(QueueSettings):
+    """The command that retrains at set times."""
+
+    retraining: RetrainingSettings = RetrainingSettings()
 
 
 class WorkerProcessSettings(QueueSettings):
@@ -81,6 +88,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     IngestSettings,
     WorkerSettings,
     TrainingSettings,
+    RetrainingSettings,
     ClientSettings,
     ServingSettings,
     ComputeSettings,
@@ -105,6 +113,7 @@ PROCESSES: dict[str, ReadSettings] = {
     "`mammo ingest`": IngestProcessSettings,
     "`mammo models`, `keys`, `cancel`, `doctor`": StoreSettings,
     "`mammo run`, `train`, `status RUN`, `resume`, `retry`": QueueSettings,
+    "`mammo retrain`": RetrainingProcessSettings,
     "`mammo predict`, `batch`": ClientSettings,
     "inference service": InferenceProcessSettings,
     "gateway, `mammo gateway`": GatewayProcessSettings,

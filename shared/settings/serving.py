@@ -95,7 +95,7 @@ class ServingSettings(SettingsGroup):
         validation_alias="MAMMO_SERVE_IN_HAND_MB",
         ge=1,
         description="Request bodies that one inference process holds at a time, all together (MB); a request for which "
-        "there is no room is refused with 429.",
+        "there is no room is refused with 503.",
     )
     batch_prefix: str = Field(
         "inbox/",

@@ -66,8 +66,8 @@ def _main(published: Published) -> None:
     files = model_files(NETWORK, network_to_bytes(build(NETWORK)), SIZE, 1)
     films = [render(np.random.default_rng(seed), "left", "G", Label.BENIGN).pixels for seed in range(2, 10)]
     inputs = np.stack([prepare(encode_pgm(film), Preprocessing(size=SIZE)).input for film in films])
-    quantised_graph = quantised(files[ONNX], inputs)
-    judge = Judge.of(files[ONNX], Examples(inputs, np.arange(len(inputs)) % 3), None, 1.0, ())
+    quantised_graph, points = quantised(files[ONNX], inputs), model_card(NETWORK, VERSION).operating_points
+    judge = Judge.of(files[ONNX], Examples(inputs, np.arange(len(inputs)) % 3), None, 1.0, points)
     bfloat16, golden_bfloat16 = judge.bfloat16(files[ONNX], files[GOLDEN])
     int8, golden_int8 = judge.int8(quantised_graph, files[GOLDEN])
     # Random weights pass no gate: what is measured here is time, so both formats are offered whatever they decide.

@@ -57,14 +57,14 @@ def test_more_exams_at_once_than_it_may_hold_are_answered_or_told_when_to_come_a
         with ThreadPoolExecutor(CLIENTS) as pool:
             answers = list(pool.map(ask, range(CLIENTS)))
         statuses = [answer.status_code for answer in answers]
-        assert set(statuses) <= {200, 429}
+        assert set(statuses) <= {200, 429, 503}
         assert 200 in statuses
         for answer in answers:
             if answer.status_code == 200:
                 assert ["finding" in film for film in answer.json()["films"]] == [False, False, False, True]
             else:
                 assert int(answer.headers["Retry-After"]) >= 1
-                assert answer.json()["title"] == "overloaded"
+                assert answer.json()["title"] in ("no-room", "overloaded")
         assert {path for path in temporary.rglob("*") if path.suffix != ".db"} == before
         assert worker.is_running()
         until = time.monotonic() + 10

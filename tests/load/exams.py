@@ -2,7 +2,7 @@
 
 Each request is a form of four uncompressed films of 4096 x 3328 pixels in 16 bits, 109 MB. Prints what was answered,
 the most memory that the service took, and the most that lay in its folder for temporary files; ends with status 1 where
-an answer is neither an exam nor 429 with Retry-After, where no film was judged, or where memory and temporary files
+an answer is neither an exam nor 503 with Retry-After, where no film was judged, or where memory and temporary files
 together exceed the limit of the shipped containers. `--again` has refused clients come again when they are told to,
 until all exams are answered.
 """
@@ -54,10 +54,11 @@ class Sent:
     films: int = 0
 
 
-def exam_form() -> list[tuple[str, tuple[str, bytes]]]:
-    """Four generated films, two of each breast, enlarged to the frame of a large detector and to 12 bits in 16."""
+def exam_form(films: int = 4) -> list[tuple[str, tuple[str, bytes]]]:
+    """Generated films of both breasts in turn, enlarged to the frame of a large detector and to 12 bits in 16."""
     form = []
-    for number, side in enumerate(("right", "left", "right", "left")):
+    for number in range(films):
+        side = ("right", "left")[number % 2]
         film = render(np.random.default_rng(number), side, "F", Label.BENIGN).pixels
         pixels = cv2.resize(film.astype(np.uint16) * 257, SIZE, interpolation=cv2.INTER_LINEAR)
         form.append(("image", (f"{number}-{side}.pgm", encode_pgm(np.asarray(pixels, np.uint16)))))
@@ -111,7 +112,7 @@ def send(served: Served, body: bytes, kind: str, clients: int, again: bool) -> S
                     films = answer.json()["films"]
                     sent.films += sum("finding" in film for film in films)
                     return
-                if answer.status_code != 429 or not answer.headers.get("Retry-After", "").isdecimal():
+                if answer.status_code not in (429, 503) or not answer.headers.get("Retry-After", "").isdecimal():
                     sent.wrong.append(f"{answer.status_code}: {answer.text[:200]}")
                     return
             if not again:

@@ -99,7 +99,12 @@ ADVICE = {
         "Use a new key for each new request.",
     ),
     "already-running": ("Another demo uses the folder.", "Stop it first."),
-    "broker-data-unreadable": ("Another server wrote the broker's data.", "Do what the message says."),
+    "folder-unusable": ("The folder of a demo can't be used.", "Do what the message says."),
+    "port-taken": ("The port of a demo's service can't be had.", "Choose another with `--port`."),
+    "broker-data-unreadable": (
+        "The broker's data are damaged, or of another server.",
+        "Do what the message says.",
+    ),
     "process-died": ("A process of the demo ended by itself.", "Read the log that the message names."),
     "image-unreadable": ("The store refuses this object of a batch.", "Check the permissions of the object."),
     "no-keys": (
@@ -107,6 +112,7 @@ ADVICE = {
         "Create a key with `mammo keys create`.",
     ),
     "overloaded": ("Too many requests are waiting.", "Wait the seconds of `Retry-After`."),
+    "no-room": ("The memory for request bodies is full.", "Wait the seconds of `Retry-After`."),
     "deadline-passed": (
         "The request waited longer than its sender allows.",
         "Allow more time, or send fewer requests at once.",

@@ -47,6 +47,11 @@ MEANINGS = {
     "request_preprocess_seconds": ("I", "decode and segment"),
     "request_predict_seconds": ("I", "the network"),
     "request_explain_seconds": ("I", "the activation map"),
+    "mammo_connections_ended_total": (
+        "I",
+        "connections ended because of their client: silent (no whole head), slow-body, unread (the answer), crowded "
+        "(too many connections)",
+    ),
     "mammo_refusals_total": ("I", "images that were not predicted; not-a-mammogram is the gate"),
     "mammo_predictions_total": ("I", "predictions by class"),
     "mammo_confidence": ("I", "probability of the predicted class"),

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,10 @@ def published(folder: Path) -> DirectoryStore:
 
 
 @contextmanager
-def running_service(store: DirectoryStore, folder: Path, **variables: str) -> Iterator[Served]:
-    """gunicorn as in production, on loopback, once it is ready; `variables` are more of its environment."""
+def running_service(
+    store: DirectoryStore, folder: Path, command: Sequence[str] = (), **variables: str
+) -> Iterator[Served]:
+    """gunicorn as in production (or `command`), on loopback, once it is ready; `variables` are for its environment."""
     port = broker.free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAMMO_", "PROMETHEUS_"))}
     environment |= {
@@ -61,7 +63,7 @@ def running_service(store: DirectoryStore, folder: Path, **variables: str) -> It
     }
     path = folder / "log"
     with path.open("wb") as log:
-        process = subprocess.Popen(inference_command(), env=environment, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(command or inference_command(), env=environment, cwd=folder, stdout=log, stderr=log)
     try:
         served = Served(f"127.0.0.1:{port}", process, store, path)
         wait_until(served.client.ready, 40)

@@ -21,16 +21,20 @@ FORM = "multipart/form-data"
 
 
 def receive_bodies(app: Flask, serving: ServingSettings, room: ByteBudget) -> None:
-    """Read the body of every request that was let in, before its route is called.
+    """Read the body of every request that was let in by its API key, before its route is called.
 
     It has to come within MAMMO_SERVE_RECEIVE_S, within its bound (MAMMO_MAX_REQUEST_MB for a form of films, else
     MAMMO_MAX_IMAGE_MB), and find room among the bytes in hand. `g.form` is then the form, or `g.body` the body's bytes.
+    A request to a route that needs no key must not have a body.
     """
 
     @app.before_request
     def receive() -> None:
         if request.routing_exception is not None:
             return  # it is answered unread
+        if "caller" not in g:
+            check_no_body()
+            return
         g.share = Reservation(room)
         connection = request.environ.get("gunicorn.socket")
         if connection is not None:  # not in a test
@@ -121,6 +125,16 @@ def bounded(pieces: Iterable[bytes], most: int, setting: str, take: Callable[[in
         check_size(total, most, setting)
         take(total)
         yield piece
+
+
+def check_no_body() -> None:
+    """Check that the head of a request announces no body.
+
+    Raises:
+        RequestEntityTooLarge: it does.
+    """
+    if request.content_length or "Transfer-Encoding" in request.headers:
+        raise RequestEntityTooLarge("this route takes no body; send the request without one")
 
 
 def check_size(size: int, most: int, setting: str) -> None:

@@ -1,7 +1,7 @@
 """Limit the total size of request bodies in one process.
 
 A request reserves its size before its body is read, and releases it after the response. Many large requests at once
-therefore fill neither memory nor /tmp: a request without room is rejected with 429 and Retry-After.
+therefore fill neither memory nor /tmp: a request without room is rejected with 503 and Retry-After.
 """
 
 import threading
@@ -12,6 +12,13 @@ from shared import metrics
 
 _RETRY_S = 2
 """About the time that a request of several large films is in hand."""
+
+
+class NoRoom(Overloaded):
+    """There is no memory for the request's body now; `retry_after_s` says when there should be."""
+
+    code = "no-room"
+    http_status = 503
 
 
 @dataclass
@@ -30,13 +37,11 @@ class ByteBudget:
         """Reserve `size` more bytes, or give back as many where it is negative.
 
         Raises:
-            Overloaded: there is no room for so many more.
+            NoRoom: there is no room for so many more.
         """
         with self._lock:
             if size > 0 and self._held + size > self.most:
-                raise Overloaded(
-                    f"the service's memory for request bodies is full; try again in {_RETRY_S} s", _RETRY_S
-                )
+                raise NoRoom(f"the service's memory for request bodies is full; try again in {_RETRY_S} s", _RETRY_S)
             self._held += size
         metrics.BYTES_IN_HAND.inc(size)
 
@@ -49,7 +54,7 @@ class Reservation:
     size: int = 0
 
     def grow_to(self, size: int) -> None:
-        """Reserve up to `size` bytes in all. Raises Overloaded."""
+        """Reserve up to `size` bytes in all. Raises NoRoom."""
         if size > self.size:
             self.room.change(size - self.size)
             self.size = size

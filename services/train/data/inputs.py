@@ -14,7 +14,7 @@ from services.train.data.examples import Examples
 from services.train.data.lesion_targets import PlaceLabels, place_labels
 from services.train.data.provenance import code_sha256
 from services.train.jobs import TrainingJob
-from shared.datasets.splits import Split, paper_split, patient_split
+from shared.datasets.splits import Split, official_split, paper_split, patient_split
 from shared.digests import sha256_hex
 from shared.domain.arrays import Float32Array, Int64Array
 from shared.domain.films import SetAside, Shard, Variant
@@ -79,7 +79,8 @@ def job_split(images: Sequence[Variant], plan: Plan, job: TrainingJob) -> Split:
     if job.protocol == "paper":
         return paper_split(images, plan.seed)
     repeat, fold = divmod(job.fold, plan.folds)
-    return patient_split(images, plan.folds, fold, plan.seed + DIVISION_SEED_STEP * repeat)
+    split = official_split if job.protocol == "official" else patient_split
+    return split(images, plan.folds, fold, plan.seed + DIVISION_SEED_STEP * repeat)
 
 
 def read_segmented(store: ObjectStore, variant: Variant) -> tuple[Image, "npt.NDArray[np.uint8]"]:

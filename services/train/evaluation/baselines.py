@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -14,7 +15,7 @@ from services.train.fitting.head_regression import balanced_regression
 from services.train.fitting.initial_weights import initial_network
 from services.train.fitting.scores import macro_auc
 from services.train.jobs import TrainingJob, job_predictions
-from shared.domain.arrays import Float32Array
+from shared.domain.arrays import Float32Array, Float64Array
 from shared.domain.records import CLASSES
 from shared.errors import WeightsUnavailable
 from shared.imaging.preprocess import Preprocessing
@@ -88,7 +89,10 @@ def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) ->
     of_originals = pooled_features(network.to(device), weights, images.inputs[originals])
     features = np.zeros((len(images.variants), of_originals.shape[1]), np.float32)
     features[originals] = of_originals
-    jobs = [TrainingJob(network=kind, protocol="patient", fold=fold) for fold in range(plan.folds * plan.repeats)]
+    jobs = [
+        TrainingJob(network=kind, protocol=plan.honest or "patient", fold=fold)
+        for fold in range(plan.folds * plan.repeats)
+    ]
     return merge([_regress(features, images, plan, job) for job in jobs])
 
 
@@ -116,13 +120,18 @@ def _regress(features: Float32Array, images: RunImages, plan: Plan, job: Trainin
     split, labels = job_split(images.variants, plan, job), images.labels
     train = images.originals(split.train)
 
+    def predict(model: Pipeline, places: npt.NDArray[np.intp]) -> Float64Array:
+        rows = np.zeros((len(places), len(CLASSES)))
+        rows[:, model.classes_] = model.predict_proba(features[places])  # a data set may have two classes
+        return rows
+
     def validation_auc(model: Pipeline) -> float:
-        return macro_auc(labels[split.validation], model.predict_proba(features[split.validation])) or 0.0
+        return macro_auc(labels[split.validation], predict(model, split.validation)) or 0.0
 
     candidates = (regression(strength).fit(features[train], labels[train]) for strength in _STRENGTHS)
     best = max(candidates, key=validation_auc)
-    temperature = fit_temperature(best.predict_proba(features[split.validation]), labels[split.validation])
-    rows = calibrate(best.predict_proba(features[split.test]), temperature)
+    temperature = fit_temperature(predict(best, split.validation), labels[split.validation])
+    rows = calibrate(predict(best, split.test), temperature)
     return job_predictions(job, [images.variants[index] for index in split.test], rows)
 
 

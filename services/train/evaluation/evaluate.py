@@ -13,13 +13,15 @@ from services.train.evaluation.baselines import baselines
 from services.train.evaluation.exams import films_by_id, levels, side_by_side
 from services.train.evaluation.operating_points import pooled_operating_points, pooled_predictions
 from services.train.jobs import JobResult, results_of
+from shared.datasets.splits import divided_officially
 from shared.domain.films import Manifest
 from shared.domain.records import Label
 from shared.modelling.calibration import brier_score, expected_calibration_error, reliability
-from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult
+from shared.modelling.evaluation import Calibration, Evaluation, NetworkResult, OfficialReport
 from shared.modelling.metrics import evaluate
 from shared.modelling.network_table import Network
 from shared.modelling.predictions import FoldPredictions, merge
+from shared.modelling.recipes import HONEST
 from shared.modelling.subgroups import by_group
 from shared.runs.plan import Plan
 
@@ -60,13 +62,24 @@ def evaluate_run(
         folds=plan.folds,
         repeats=plan.repeats,
         results=tuple(_network_results(plan, dataset, results)),
-        baselines=baselines(_patient_predictions(plan, results), regression),
+        official=_official_report(dataset) if "official" in plan.protocols else None,
+        baselines=baselines(_honest_predictions(plan, results), regression),
     )
 
 
-def _patient_predictions(plan: Plan, results: Sequence[JobResult]) -> dict[Network, FoldPredictions]:
-    """Return each network's predictions for the held-out films of the patient protocol."""
-    folds = {network: results_of(results, network, "patient") for network in plan.networks}
+def _official_report(dataset: Manifest) -> OfficialReport:
+    division = divided_officially(dataset.films)
+    return OfficialReport(
+        training_films=len(division.training),
+        test_films=len(division.test),
+        patients_on_both_sides=tuple(sorted(division.both_sides)),
+        unplaced_films=len(division.unplaced),
+    )
+
+
+def _honest_predictions(plan: Plan, results: Sequence[JobResult]) -> dict[Network, FoldPredictions]:
+    """Return each network's predictions for the held-out films of the protocol whose models are published."""
+    folds = {network: results_of(results, network, plan.honest) for network in plan.networks if plan.honest}
     return {network: pooled_predictions(of_network) for network, of_network in folds.items() if of_network}
 
 
@@ -75,7 +88,7 @@ def _network_results(plan: Plan, dataset: Manifest, results: Sequence[JobResult]
     for network in plan.networks:
         for protocol in plan.protocols:
             folds = results_of(results, network, protocol)
-            first, honest, predictions = folds[0], protocol == "patient", pooled_predictions(folds)
+            first, honest, predictions = folds[0], protocol in HONEST, pooled_predictions(folds)
             network_results.append(
                 NetworkResult(
                     network=network,

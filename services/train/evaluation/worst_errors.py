@@ -41,11 +41,11 @@ class ConfidentError:
 def confident_errors(
     store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]
 ) -> tuple[ConfidentError, ...]:
-    """Return a network's most confident errors under the patient protocol, in falling order; each film once.
+    """Return a network's most confident errors under the published protocol, in falling order; each film once.
 
     Empty if the weights of a fold were deleted, as they are after publishing.
     """
-    folds = {result.job.fold: result for result in results_of(results, network, "patient")}
+    folds = {result.job.fold: result for result in results_of(results, network, plan.honest or "patient")}
     predictions = pooled_predictions(list(folds.values()))
     worst = most_confident(predictions)
     images = load_images(store, plan, Preprocessing(size=next(iter(folds.values())).input_size))

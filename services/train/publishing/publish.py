@@ -22,7 +22,7 @@ from services.train.publishing.number_formats import Judge
 from services.train.publishing.quantise import CALIBRATION_FILMS, logits_of, quantised
 from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES
-from shared.errors import ModelCorrupt, ModelNotFound
+from shared.errors import ModelCorrupt, ModelNotFound, PlanError
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.modelling.applicability import count_films
@@ -46,6 +46,7 @@ from shared.modelling.golden import check_golden, golden_answers, golden_differe
 from shared.modelling.network_table import NETWORK_TABLE, Network
 from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
+from shared.modelling.recipes import Protocol
 from shared.runs.plan import Plan
 from shared.store import layout, models
 from shared.store.documents import parse_document
@@ -63,7 +64,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     figures_key = layout.report_file(plan.run, "metrics.json")
     figures = store.get(figures_key)
     evaluation = parse_document(figures_key, figures, Evaluation)
-    judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
+    judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, published_protocol(plan)))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = read_weights(store, plan, best)
     known = films_by_id(stored_manifest(store, plan.dataset))
@@ -85,7 +86,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         dataset=plan.dataset,
         data_sha256=best.data_sha256,
         synthetic=plan.synthetic,
-        protocol="patient",
+        protocol=published_protocol(plan),
         fold=best.job.fold,
         held_out_patients=tuple(sorted(set(best.predictions.patients))),
         seed=plan.seed,
@@ -112,6 +113,17 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         files={},
     )
     models.publish(store, card, files)
+
+
+def published_protocol(plan: Plan) -> Protocol:
+    """Return the protocol whose models are published.
+
+    Raises:
+        PlanError: the run has the leaky protocol alone.
+    """
+    if plan.honest is None:
+        raise PlanError(f"run {plan.run} has no protocol whose models may be published; add patient")
+    return plan.honest
 
 
 def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from shared.datasets.splits import Split
 from shared.domain.films import Variant
 from shared.domain.records import CLASSES
 from shared.imaging.preprocess import Preprocessing
-from shared.modelling.recipes import AugmentationRecipe
+from shared.modelling.recipes import HONEST, AugmentationRecipe
 from shared.runs.plan import Plan
 from tests.support.builders import do, ingested
 
@@ -35,9 +35,13 @@ def run(tmp_path_factory: pytest.TempPathFactory, synthetic_films: Path) -> tupl
 
 
 def relabelled(image: Variant) -> Variant:
-    """Labels in turn, two to a patient: the few patients are enough for two folds."""
+    """Labels in turn, two to a patient: the few patients are enough for two folds. Every fourth is of the test.
+
+    The first patient has a film on either side of the data set's own division.
+    """
     number = int(image.film.removeprefix("mdb"))
-    return image.model_copy(update={"label": CLASSES[number % 3]})
+    side = "test" if number == 1 or (number + 1) // 2 % 4 == 0 else "training"
+    return image.model_copy(update={"label": CLASSES[number % 3], "official_split": side})
 
 
 def seen_in_training(run: tuple[Plan, RunImages], name: str, side: str) -> list[bool]:
@@ -53,12 +57,27 @@ def seen_in_training(run: tuple[Plan, RunImages], name: str, side: str) -> list[
 class TestLeaks:
     @pytest.mark.parametrize("side", ["test", "validation"])
     @pytest.mark.parametrize("fold", range(FOLDS * REPEATS))
+    @pytest.mark.parametrize("protocol", HONEST)
     def test_no_variant_of_a_held_out_film_reaches_training(
-        self, run: tuple[Plan, RunImages], fold: int, side: str
+        self, run: tuple[Plan, RunImages], protocol: str, fold: int, side: str
     ) -> None:
-        found = seen_in_training(run, f"resnet50/patient/fold-{fold}", side)
+        found = seen_in_training(run, f"resnet50/{protocol}/fold-{fold}", side)
         assert len(found) >= 3
         assert not any(found)
+
+    @pytest.mark.parametrize("fold", range(FOLDS * REPEATS))
+    def test_a_patient_on_both_sides_of_the_official_division_is_on_none(
+        self, run: tuple[Plan, RunImages], fold: int
+    ) -> None:
+        plan, images = run
+        split = job_split(images.variants, plan, parse_job(f"resnet50/official/fold-{fold}"))
+        used = {
+            images.variants[index].patient for side in (split.train, split.validation, split.test) for index in side
+        }
+        everybody = {image.patient for image in images.variants}
+        assert len(everybody - used) == 1
+        (dropped,) = everybody - used
+        assert {image.official_split for image in images.variants if image.patient == dropped} == {"training", "test"}
 
     def test_under_the_published_protocol_most_held_out_images_have_a_copy_in_training(
         self, run: tuple[Plan, RunImages]

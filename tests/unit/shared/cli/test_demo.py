@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from shared.cli import demo
-from shared.cli.demo import ending_on_signals
+from shared.cli.demo import DemoRecipe, ending_on_signals
 from shared.errors import InputError
+from shared.modelling.network_table import NETWORKS
 
 
 @pytest.fixture
@@ -47,6 +48,18 @@ class TestDemoStack:
         with pytest.raises(InputError, match=f"{made} was not created by a demo"), demo._stack_of_demo(tmp_path, 0):
             pass
         assert (tmp_path / made / "mine").exists()
+
+
+class TestDemoRecipe:
+    def test_real_films_with_imagenet_weights_get_the_best_honest_recipe(self) -> None:
+        recipe = DemoRecipe(weights=None, strided=None, profile=None)
+        assert recipe.choice(synthetic=False, pretrained=True) == ("places", ("resnet50",))
+        assert recipe.choice(synthetic=False, pretrained=False) == ("demo", NETWORKS)
+        assert recipe.choice(synthetic=True, pretrained=True) == ("demo", NETWORKS)
+
+    def test_a_profile_that_is_named_is_taken_with_all_networks(self) -> None:
+        recipe = DemoRecipe(weights=None, strided=None, profile="quick")
+        assert recipe.choice(synthetic=False, pretrained=True) == ("quick", NETWORKS)
 
 
 class TestEndingOnSignals:

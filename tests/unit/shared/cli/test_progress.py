@@ -10,6 +10,7 @@ from shared.cli.progress import failure_line, follow, status_line, status_table
 from shared.errors import RunError
 from shared.queue.messages import STAGES, QueueDepth
 from shared.runs import pipeline
+from shared.runs.decisions import PromotionDecision
 from shared.runs.pipeline import Failure
 from shared.runs.status import RunStatus, StageStatus, read_status
 from shared.store.directory import DirectoryStore
@@ -41,6 +42,26 @@ def printed(found: RunStatus) -> str:
     console = Console(width=200, record=True)
     console.print(status_table(found))
     return " ".join(console.export_text().split())
+
+
+class TestDecisions:
+    def test_a_refusal_stands_in_the_line_of_the_run(self) -> None:
+        refused = PromotionDecision(promoted=False, version="run-7", reason="it is worse")
+        accepted = PromotionDecision(promoted=True, version="run-7", previous="run-6")
+        found = status(state="finished", decisions={"resnet50": refused, "alexnet": accepted})
+        assert status_line(found) == "run run-7 over films (SYNTHETIC): finished; NOT promoted: resnet50"
+        assert accepted.sentence("alexnet") == "alexnet run-7 was promoted to production; before: run-6"
+
+    def test_the_end_of_a_run_says_why_its_model_was_refused(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        store, queue = DirectoryStore(tmp_path), MemoryQueue()
+        plan = begun(store, queue, small_plan(), *STAGES[:-1])
+        refused = PromotionDecision(promoted=False, version=plan.run, reason="its macro AUC is -0.1 [of] v1")
+        store.put(plan.done_key("promote", "resnet50"), refused.model_dump_json().encode())
+        follow(store, plan)
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"resnet50 {plan.run} was NOT promoted, production stays as it is: its macro AUC is -0.1 [of] v1" in said
 
 
 class TestFailureLine:

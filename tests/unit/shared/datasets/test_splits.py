@@ -6,7 +6,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from shared.datasets.splits import Split, paper_split, patient_split
+from shared.datasets.splits import Split, divided_officially, official_split, paper_split, patient_split
 from shared.domain.films import Variant
 from shared.domain.records import CLASSES, Label
 from shared.errors import PlanError
@@ -104,10 +104,17 @@ class TestPatientSplit:
         train, test = ({backwards[index].patient for index in side} for side in (split.train, split.test))
         assert not train & test
 
-    @pytest.mark.parametrize("labels", ["nnnnnnbbbbbbmm", "nnnnnnbbbbbb", "nbnbnbnbnbmn"])
+    @pytest.mark.parametrize("labels", ["nnnnnnbbbbbbmm", "nbnbnbnbnbmn"])
     def test_too_few_patients_of_a_class_are_refused(self, labels: str) -> None:
-        with pytest.raises(PlanError, match=r"[01] patients have a film that is malignant, too few .* 2 folds"):
+        with pytest.raises(PlanError, match=r"1 patients have a film that is malignant, too few .* 2 folds"):
             patient_split(images_of(labels), 2, 0, SEED)
+
+    def test_a_data_set_of_two_classes_is_divided_with_both_on_every_side(self) -> None:
+        images = images_of("nnmm" * 8)
+        for held_out in range(3):
+            split = patient_split(images, 3, held_out, SEED)
+            for side in (split.train, split.validation, split.test):
+                assert {images[index].label for index in side} == {Label.NORMAL, Label.MALIGNANT}
 
     @pytest.mark.parametrize(
         "images", [images_of(labels) for labels in FEW] + [IMAGES[: 16 * VARIANTS]], ids=[*FEW, "16"]
@@ -121,6 +128,69 @@ class TestPatientSplit:
             assert {images[index].label for index in split.train} == set(CLASSES), (seed, fold)
             assert len(split.validation) > 0
             assert len(split.test) > 0
+
+
+def official_images(*, both: str = "p003", unplaced: str = "mdb009") -> list[Variant]:
+    """Every third patient is of the data set's test; one patient has a film on either side, one film is on neither."""
+    images = []
+    for image in IMAGES:
+        side = "test" if int(image.patient.removeprefix("p")) % 3 == 0 else "training"
+        if image.patient == both and int(image.film.removeprefix("mdb")) % 2 == 0:
+            side = "training"
+        changes = {"official_split": None if image.film == unplaced else side}
+        images.append(image.model_copy(update=changes))
+    return images
+
+
+@pytest.fixture(scope="module", params=range(FOLDS))
+def parts(request: pytest.FixtureRequest) -> list[list[Variant]]:
+    """Training, validation and test of a fold of the official division."""
+    images = official_images()
+    split = official_split(images, FOLDS, request.param, SEED)
+    return [[images[index] for index in side] for side in (split.train, split.validation, split.test)]
+
+
+class TestOfficialSplit:
+    def test_the_test_is_that_of_the_data_set_in_every_fold(self, parts: list[list[Variant]]) -> None:
+        train, validation, test = parts
+        wanted = {
+            image.film for image in official_images() if image.official_split == "test" and image.patient != "p003"
+        }
+        assert sorted(image.film for image in test) == sorted(wanted)
+        assert {image.official_split for image in train + validation} == {"training"}
+
+    def test_no_patient_stands_on_two_sides(self, parts: list[list[Variant]]) -> None:
+        for one, other in combinations(parts, 2):
+            assert one
+            assert not {image.patient for image in one} & {image.patient for image in other}
+
+    def test_patients_on_both_sides_and_films_on_neither_are_nowhere(self, parts: list[list[Variant]]) -> None:
+        used = [image for part in parts for image in part]
+        assert "p003" not in {image.patient for image in used}
+        assert "mdb009" not in {image.film for image in used}
+
+    def test_what_is_left_out_is_reported(self) -> None:
+        division = divided_officially(official_images())
+        assert set(division.both_sides) == {"p003"}
+        assert set(division.unplaced) == {"mdb009"}
+        assert len(division.training) + len(division.test) == 64 - 2 - 1
+
+    def test_held_out_films_are_not_augmented_and_training_films_are(self, parts: list[list[Variant]]) -> None:
+        assert {image.variant for image in parts[1] + parts[2]} == {0}
+        assert Counter(image.variant for image in parts[0]) == dict.fromkeys(range(VARIANTS), len(parts[0]) // VARIANTS)
+
+    def test_over_all_folds_each_film_outside_the_test_validates_once(self) -> None:
+        images = official_images()
+        films = Counter(
+            images[index].film
+            for fold in range(FOLDS)
+            for index in official_split(images, FOLDS, fold, SEED).validation
+        )
+        assert films == dict.fromkeys(divided_officially(images).training, 1)
+
+    def test_a_data_set_without_a_division_of_its_own_is_refused(self) -> None:
+        with pytest.raises(PlanError, match="no training and test films of its own; use the protocol patient"):
+            official_split(IMAGES, FOLDS, 0, SEED)
 
 
 def split_of(protocol: str, seed: int) -> Split:

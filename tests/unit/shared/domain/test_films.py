@@ -29,6 +29,11 @@ class TestCheckEnoughPatients:
         with pytest.raises(PlanError, match=r"2 patients have a film that is malignant, too few .* 2 folds"):
             check_enough_patients({Label.NORMAL: 3, Label.BENIGN: 9, Label.MALIGNANT: 2}, folds=2)
 
+    def test_a_data_set_may_have_two_labels_but_not_one(self) -> None:
+        check_enough_patients({Label.NORMAL: 3, Label.BENIGN: 0, Label.MALIGNANT: 3}, folds=2)
+        with pytest.raises(PlanError, match="fewer than two labels"):
+            check_enough_patients({Label.NORMAL: 30, Label.BENIGN: 0, Label.MALIGNANT: 0}, folds=2)
+
 
 BEFORE_EXPOSURES = (
     '{"id":"mdb001","patient":"p001","side":"right","density":"G","label":"normal","lesions":[],'

@@ -1,4 +1,4 @@
-"""The gate: what was judged on the same folds is compared film by film, and chance that hits both alike cancels out."""
+"""The gate compares on films that both models held out, and chance that hits both alike cancels out."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from shared.domain.records import CLASSES
 from shared.errors import PromotionRefused
 from shared.modelling.metrics import auc_difference, evaluate
-from shared.modelling.predictions import FoldPredictions
-from shared.modelling.promotion import check_fit, check_not_worse, same_folds
+from shared.modelling.predictions import FoldPredictions, merge
+from shared.modelling.promotion import check_fit, check_not_worse, held_out_by_both
 from tests.support.builders import model_card
 
 FILMS = 120
@@ -44,25 +44,47 @@ class TestCheckFit:
             check_fit(model_card().model_copy(update={"golden_difference": difference}))
 
 
-class TestSameFolds:
-    def test_the_order_of_films_does_not_matter_and_their_folds_and_labels_do(self) -> None:
+class TestHeldOutByBoth:
+    def test_films_of_a_data_set_that_has_grown_are_those_of_both_versions(self) -> None:
+        before, after = judged(1.2).at(range(80)), judged(1.5).at(range(119, 19, -1))
+        one, other = held_out_by_both(before, after) or pytest.fail("no film")
+        assert set(one.films) == set(other.films) == {f"film{number:03}" for number in range(20, 80)}
+
+    def test_films_whose_patient_or_label_changed_are_left_out(self) -> None:
+        one = judged(1.2)
+        moved = one.model_copy(update={"patients": ("another", *one.patients[1:])})
+        judged_anew = one.model_copy(update={"labels": (*one.labels[:-1], CLASSES[(TRUTH[-1] + 1) % 3])})
+        for other, film in ((moved, "film000"), (judged_anew, f"film{FILMS - 1:03}")):
+            common, _ = held_out_by_both(one, other) or pytest.fail("no film")
+            assert set(one.films) - set(common.films) == {film}
+        assert held_out_by_both(one.at([0]), one.at([1])) is None
+
+
+class TestAucDifference:
+    def test_the_order_of_films_and_their_folds_do_not_matter(self) -> None:
         one = judged(1.2)
         backwards = FoldPredictions.model_validate({name: values[::-1] for name, values in one})
-        assert same_folds(one, backwards)
         assert auc_difference(one, backwards).value == pytest.approx(0)
         assert auc_difference(one, judged(1.5)) == auc_difference(backwards, judged(1.5))
-        assert not same_folds(one, one.model_copy(update={"folds": (0,) * FILMS}))
-        assert not same_folds(one, one.model_copy(update={"labels": one.labels[::-1]}))
+        other_folds = judged(1.5).model_copy(update={"folds": (0,) * FILMS})
+        assert auc_difference(one, other_folds).value == pytest.approx(auc_difference(one, judged(1.5)).value)
+
+    def test_several_divisions_count_no_more_than_one(self) -> None:
+        one, other = judged(1.2), judged(1.5)
+        thrice = merge([other.model_copy(update={"folds": tuple(f + 5 * n for f in other.folds)}) for n in range(3)])
+        once, repeated = auc_difference(one, other), auc_difference(one, thrice)
+        for value in ("value", "low", "high"):
+            assert getattr(repeated, value) == pytest.approx(getattr(once, value))
 
 
 class TestCheckNotWorse:
-    def test_a_loss_within_the_interval_of_either_is_seen_on_the_same_folds(self) -> None:
+    def test_a_loss_within_the_interval_of_either_is_seen_on_the_same_films(self) -> None:
         current, candidate = judged(1.2), judged(1.05)
         low, now = evaluate(current).macro_auc.low, evaluate(candidate).macro_auc.value
         assert low is not None
         assert now is not None
         assert now > low  # two separate intervals would let it pass
-        with pytest.raises(PromotionRefused, match=r"on the same folds its macro AUC is -0\.0\d+ .* worse beyond"):
+        with pytest.raises(PromotionRefused, match=r"on the 120 films that both held out .* -0\.0\d+ .* worse beyond"):
             compare(current, candidate)
 
     @pytest.mark.parametrize("candidate", [judged(1.2), judged(1.5)])
@@ -71,11 +93,26 @@ class TestCheckNotWorse:
 
     def test_only_what_is_better_passes_where_that_is_asked_for(self) -> None:
         compare(judged(1.2), judged(1.5), only_if_better=True)
-        with pytest.raises(PromotionRefused, match="no better than"):
+        with pytest.raises(PromotionRefused, match="no better"):
             compare(judged(1.2), judged(1.2), only_if_better=True)
-        other = model_card(version="v2", dataset="another")
-        with pytest.raises(PromotionRefused, match="it can't be compared with v1"):
-            check_not_worse(model_card(), other, None, only_if_better=True)
+
+    def test_a_model_of_another_data_set_is_refused_however_good_it_is(self) -> None:
+        other = model_card(version="v2", dataset="another", metrics=evaluate(judged(3.0), resamples=50))
+        for better in (False, True):
+            with pytest.raises(PromotionRefused, match=r"trained on data set another and v1.*on small.*--force"):
+                check_not_worse(model_card(), other, (judged(1.2), judged(3.0)), only_if_better=better)
+
+    def test_without_a_film_that_both_held_out_nothing_can_be_compared(self) -> None:
+        first, second = judged(1.2).at(range(60)), judged(1.5).at(range(60, FILMS))
+        with pytest.raises(PromotionRefused, match="it can't be compared with v1: no films"):
+            compare(first, second)
+
+    def test_a_grown_data_set_is_judged_on_what_both_held_out_alone(self) -> None:
+        """The new films are easy: counted in, they would hide that the candidate is worse on the others."""
+        easy = judged(9.0).at(range(60, FILMS))
+        candidate = merge([judged(0.3).at(range(60)), easy])
+        with pytest.raises(PromotionRefused, match="on the 60 films that both held out"):
+            compare(judged(1.2).at(range(60)), candidate)
 
     def test_the_difference_is_that_of_the_two_areas_and_narrower_than_either(self) -> None:
         one, other = judged(1.2), judged(1.05)

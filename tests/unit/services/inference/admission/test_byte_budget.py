@@ -2,8 +2,7 @@
 
 import pytest
 
-from services.inference.admission.byte_budget import ByteBudget, Reservation
-from services.inference.admission.queueing import Overloaded
+from services.inference.admission.byte_budget import ByteBudget, NoRoom, Reservation
 
 
 class TestByteBudget:
@@ -11,7 +10,7 @@ class TestByteBudget:
         room = ByteBudget(100)
         first, second = Reservation(room), Reservation(room)
         first.grow_to(60)
-        with pytest.raises(Overloaded, match="again in 2 s") as refused:
+        with pytest.raises(NoRoom, match="again in 2 s") as refused:
             second.grow_to(41)
         assert (refused.value.retry_after_s, room.held) == (2, 60)
         second.grow_to(40)

@@ -1,17 +1,17 @@
-"""A connection that takes too long to send is shut down, others are left alone; a client that is answered early sees
-that, and one that asks again at once keeps its thread."""
+"""A connection that takes too long to send is shut down, others are left alone; a client that asks again at once keeps
+its thread."""
 
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 from gunicorn.http.unreader import SocketUnreader
 
-from services.inference.admission.gunicorn_worker import Deadlines, Worker, throw_away
+from services.inference.admission.client_socket import ClientSocket
+from services.inference.admission.gunicorn_worker import Deadlines, Worker
 from tests.support.bodies import Pair
 
-"""The server's end of a connection, and the client's."""
+END = b"\r\n\r\n"
 
 
 def is_open(connection: socket.socket) -> bool:
@@ -27,9 +27,9 @@ class TestDeadlines:
         server, client = pair
         deadlines = Deadlines()
         deadlines.begin(server, -1)
-        deadlines.shut_down_overdue()
+        assert deadlines.shut_down_overdue() == 1
         assert not is_open(client)
-        deadlines.shut_down_overdue()
+        assert deadlines.shut_down_overdue() == 0
 
     def test_who_has_time_left_or_has_ended_is_left_alone(self, pair: Pair) -> None:
         server, client = pair
@@ -65,24 +65,15 @@ class TestWorker:
         assert counts == [1, 1, 1, 2, 2]
 
 
-class TestEarlyAnswers:
-    def test_what_comes_behind_an_early_answer_is_thrown_away_until_the_client_ends(self, pair: Pair) -> None:
-        server, client = pair
-        with ThreadPoolExecutor(1) as pool:
-            thrown = pool.submit(throw_away, server)
-            client.sendall(bytes(1 << 20))
-            assert client.recv(1) == b""  # the answer has ended, and the client sees it
-            assert not thrown.done()
-            client.close()
-            thrown.result(5)
-
-
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """It answers whatever comes, one byte at a time, and keeps connections."""
+    """It answers every head that has come, and keeps connections."""
 
     def answer(_worker: Worker, connection: SimpleNamespace) -> bool:
-        return bool(connection.parser.unreader.read(1))
+        head, _, rest = connection.parser.unreader.take_buffered().partition(END)
+        connection.parser.unreader.unread(rest)
+        connection.answered.append(head)
+        return True
 
     monkeypatch.setattr("gunicorn.workers.gthread.ThreadWorker.handle", answer)
     worker = Worker.__new__(Worker)
@@ -90,9 +81,16 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     return worker
 
 
-def connected(server: socket.socket) -> SimpleNamespace:
-    """A connection as gunicorn has it."""
-    return SimpleNamespace(sock=server, parser=SimpleNamespace(unreader=SocketUnreader(server, max_chunk=1)))
+def connected(server: socket.socket, early: bytes) -> SimpleNamespace:
+    """A connection as gunicorn has it, with what the event loop has received of it."""
+    return SimpleNamespace(
+        sock=ClientSocket(server),
+        parser=SimpleNamespace(unreader=SocketUnreader(server)),
+        early=early,
+        init=lambda: None,
+        is_probe=False,
+        answered=[],
+    )
 
 
 class TestKeepAlive:
@@ -100,43 +98,34 @@ class TestKeepAlive:
         self, worker: Worker, pair: Pair
     ) -> None:
         server, client = pair
-        client.send(b"123")
+        connection = connected(server, b"1" + END)
+        client.sendall(b"2" + END + b"3" + END)
         client.close()
-        assert worker.handle(connected(server)) is False
-        assert server.recv(1) == b""
+        assert worker.handle(connection) is True
+        assert connection.answered == [b"1", b"2", b"3"]
 
-    def test_a_client_that_falls_silent_gives_its_thread_back(self, worker: Worker, pair: Pair) -> None:
-        server, client = pair
-        client.send(b"1")
-        assert worker.handle(connected(server)) is True
-        client.send(b"2")
-        assert server.recv(1) == b"2"
-
-    @pytest.mark.parametrize("state", ["too many wait", "the worker ends"])
-    def test_nobody_is_waited_for_where_too_many_wait_or_the_worker_ends(
-        self, worker: Worker, pair: Pair, state: str
+    def test_a_client_that_falls_silent_or_sends_half_a_head_gives_its_thread_back(
+        self, worker: Worker, pair: Pair
     ) -> None:
         server, client = pair
+        connection = connected(server, b"1" + END)
+        client.sendall(b"half")
+        assert worker.handle(connection) is True
+        assert (connection.answered, connection.early) == ([b"1"], b"half")
+
+    @pytest.mark.parametrize("state", ["too many wait", "the worker ends", "a probe", "an answer is unread"])
+    def test_no_thread_waits_for_a_client_where_others_need_it(self, worker: Worker, pair: Pair, state: str) -> None:
+        server, client = pair
+        connection = connected(server, b"1" + END)
         if state == "the worker ends":
             worker.alive = False
-        else:
+        elif state == "too many wait":
             worker._waiting = 1  # of four threads
-        client.send(b"12")
-        assert worker.handle(connected(server)) is True
-        assert server.recv(1) == b"2"
-
-    def test_a_request_that_was_sent_behind_another_and_is_read_already_is_not_waited_for(
-        self, worker: Worker, pair: Pair, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        connection = connected(pair[0])
-        connection.parser.unreader.unread(b"123")
-        unread: list[bytes] = []
-
-        def nothing_comes(_milliseconds: float) -> list[object]:
-            unread.append(connection.parser.unreader.buf.getvalue())
-            return []
-
-        poll = SimpleNamespace(register=lambda *_: None, poll=nothing_comes)
-        monkeypatch.setattr("services.inference.admission.gunicorn_worker.select.poll", lambda: poll)
+        elif state == "a probe":
+            connection.is_probe = True
+        else:
+            connection.sock.unsent += b"x"
+        client.sendall(b"2" + END)
         assert worker.handle(connection) is True
-        assert unread == [b""]
+        assert connection.answered == [b"1"]
+        assert connection.sock.recv(1) == b"2"

@@ -76,6 +76,27 @@ class TestEvaluateRun:
             row = np.array([[1 - plain.threshold, 0.75 * plain.threshold, 0.25 * plain.threshold]])
             assert calibrated.threshold == pytest.approx(1 - calibrate(row, 3.0)[0, 0])
 
+    def test_under_the_official_protocol_what_was_left_out_is_reported(self) -> None:
+        """Of 16 films: the last two patients are of the test, one of them has a film on the other side as well."""
+        sides = ["training"] * 11 + [None, "training", "test", "test", "test"]
+        films = small_manifest().films
+        divided = [film.model_copy(update={"official_split": side}) for film, side in zip(films, sides, strict=True)]
+        manifest = small_manifest().model_copy(update={"films": tuple(divided)})
+        plan = small_plan(protocols=("official",), promote=())
+        results = [job_result(f"resnet50/official/fold-{fold}") for fold in range(plan.folds)]
+        evaluation = evaluate_run(plan, manifest, results)
+        assert evaluation.official is not None
+        assert evaluation.official.model_dump() == {
+            "training_films": 11,
+            "test_films": 2,
+            "patients_on_both_sides": (films[12].patient,),
+            "unplaced_films": 1,
+        }
+        (result,) = evaluation.results
+        assert not result.leaky
+        assert result.operating_points
+        assert {baseline.name for baseline in evaluation.baselines} == {"majority class"}
+
     def test_the_leaky_protocol_is_calibrated_but_gets_no_operating_points(self) -> None:
         plan = small_plan(protocols=("paper",))
         leaky = job_result("resnet50/paper/fold-0", predictions=HELD_OUT, validation=VALIDATION, temperature=2.0)
