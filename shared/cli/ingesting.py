@@ -45,6 +45,12 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print counts and all that is wrong; store nothing.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="One film that can't be used ends it, and nothing becomes a data set.")
+    ] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="The source has new films only; stored ones are kept.")
+    ] = False,
     show_all: Annotated[bool, typer.Option("--all", help=f"Print all problems, not {_SHOWN} of each kind.")] = False,
 ) -> None:
     """Check a data set film by film and copy it into the store; safe to repeat."""
@@ -59,11 +65,15 @@ def ingest(
         return
     name = dataset or (chosen.name if chosen else "mias")
     with reporting() as report:
-        done = ingestion.ingest(open_store(read_settings(StoreSettings)), opened, name, report)
+        store = open_store(read_settings(StoreSettings))
+        done = ingestion.ingest(store, opened, name, report, strict=strict, append=append)
     _show_problems(_problems(opened, done.problems), show_all=show_all)
     what = f"{done.written} films written" if done.written else "nothing had changed"
     kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
-    console.print(f"data set {name}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {name}")
+    version = f", version {done.dataset.version}" if done.dataset.version > 1 else ""
+    console.print(
+        f"data set {name}{kind}{version}: {done.dataset.films} films, {what}. Next: mammo run --dataset {name}"
+    )
 
 
 def _pseudonyms(mapping: Mapping | None, *, dry_run: bool) -> Pseudonyms | None:

@@ -76,8 +76,8 @@ class ImageHeader:
     """An image file as its header describes it, before any pixel is decoded; see `Image`."""
 
     format: str
-    width: int
-    height: int
+    full_size: tuple[int, int]
+    """Width and height, pixels."""
     spacing: tuple[float, float] | None = None
     laterality: Literal["L", "R"] | None = None
     view: str | None = None

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, FiniteFloat, model_validator
 
 from shared.domain.records import Record
+from shared.domain.terms import Terms
 from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPointName
 from shared.modelling.exams import Level
@@ -160,6 +161,8 @@ class Evaluation(Record):
     data_sha256: str = Field("", description="of the manifests of the images that were trained on")
     folds: int = Field(0, description="parts of the patients")
     repeats: int = Field(1, description="times that the patients were divided")
+    terms: Terms | None = Field(None, description="of the data set; None: evaluated before they were known")
+    labelling: str | None = Field(None, description="how labels were made of the data set's own findings")
     results: tuple[NetworkResult, ...]
     baselines: tuple[Baseline, ...] = Field((), description="under the patient protocol")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from shared.domain.records import CLASSES
+from shared.domain.terms import Terms
 from shared.errors import PromotionRefused
 from shared.modelling.metrics import auc_difference, evaluate
 from shared.modelling.predictions import FoldPredictions
@@ -84,3 +85,10 @@ def test_the_difference_is_that_of_the_two_areas_and_narrower_than_either() -> N
     assert difference.value == pytest.approx((areas[1].value or 0) - (areas[0].value or 0))
     widths = [(area.high or 0) - (area.low or 0) for area in areas]
     assert (difference.high or 0) - (difference.low or 0) < min(widths)
+
+
+def test_a_model_of_films_whose_terms_forbid_it_is_never_put_into_use() -> None:
+    terms = Terms(text="EMBED licence.", redistribute=False, release_models=False)
+    with pytest.raises(PromotionRefused, match=r"data set small, whose terms forbid to release models.*EMBED licence"):
+        check_fit(model_card(terms=terms))
+    check_fit(model_card(terms=terms.model_copy(update={"release_models": True})))

@@ -2,6 +2,8 @@
 
 import json
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 
 from shared.datasets.entries import read_manifest
+from shared.datasets.files import SourceFile, SourceFiles
 from shared.datasets.mias import Source
-from shared.domain.films import FilmShard, describe
+from shared.domain.films import FilmShard, Manifest, as_it_was, describe
 from shared.domain.terms import MIAS_TERMS
 from shared.errors import DatasetError, InputError, ObjectNotFound, StoreMisconfigured
 from shared.imaging.formats.decode import encode_pgm
@@ -26,6 +29,7 @@ from shared.store.ingest import (
     stored_manifest,
     write_manifests,
 )
+from shared.store.ingest_units import UNIT_FILMS
 from shared.store.interface import ObjectStore
 from tests.support.builders import HeldStore, small_manifest
 
@@ -70,6 +74,21 @@ class Recording(DirectoryStore):
         return super().put(key, data, if_absent=if_absent, if_match=if_match)
 
 
+class Reading:
+    """Counts how often each film is read."""
+
+    def __init__(self, files: SourceFiles) -> None:
+        self._files, self.path = files, files.path
+        self.read_files: Counter[str] = Counter()
+
+    def list(self) -> Iterator[SourceFile]:
+        return self._files.list()
+
+    def read(self, file: SourceFile, at_most: int | None = None) -> bytes:
+        self.read_files[file.name] += 1
+        return self._files.read(file, at_most)
+
+
 class Interrupted(DirectoryStore):
     """Its power fails at put number `after`."""
 
@@ -107,12 +126,12 @@ def test_a_second_time_changes_nothing(store: DirectoryStore, source: Source) ->
 def test_two_names_are_two_data_sets(store: DirectoryStore, source: Source) -> None:
     ingest(store, source, "one")
     assert ingest(store, source, "two").written == FILMS
-    assert stored_manifest(store, "one").films == stored_manifest(store, "two").films
+    assert without_keys(stored_manifest(store, "one")).films == without_keys(stored_manifest(store, "two")).films
     one, two = read_dataset(store, "one"), read_dataset(store, "two")
     assert one == two.model_copy(update={"dataset": "one"})
 
 
-@pytest.mark.parametrize("after", [0, 1, FILMS, FILMS + 1])
+@pytest.mark.parametrize("after", [0, 1, FILMS, FILMS + 1, FILMS + 2])
 def test_what_was_interrupted_is_no_data_set_until_it_is_completed(tmp_path: Path, source: Source, after: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         ingest(Interrupted(tmp_path / "store", after), source, "mias")
@@ -133,18 +152,37 @@ def test_other_films_under_the_same_name_are_refused_and_change_nothing(
 ) -> None:
     ingest(store, source, "mias")
     before = written(store)
-    for other in (write_films(tmp_path / "drawn anew", seed=1), write_films(tmp_path / "more", films=FILMS + 2)):
+    for other in (write_films(tmp_path / "drawn anew", seed=1), write_films(tmp_path / "fewer", films=FILMS - 2)):
         with pytest.raises(DatasetError, match="other films under this name") as refused:
             ingest(store, other, "mias")
         assert "'mias'" in refused.value.where
     assert written(store) == before
 
 
-def test_nothing_is_written_when_the_last_film_is_bad(store: DirectoryStore, source: Source) -> None:
-    (source.path / f"mdb{FILMS:03d}.pgm").write_bytes(b"P5\n64 48\n255\n")
+def test_one_bad_film_is_left_out_and_said_and_strictly_nothing_becomes_a_data_set(
+    store: DirectoryStore, source: Source
+) -> None:
+    bad, whole = source.path / f"mdb{FILMS:03d}.pgm", (source.path / f"mdb{FILMS:03d}.pgm").read_bytes()
+    bad.write_bytes(b"P5\n64 48\n255\n")
     with pytest.raises(DatasetError, match=f"mdb{FILMS:03d}.pgm"):
+        ingest(store, source, "mias", strict=True)
+    with pytest.raises(ObjectNotFound):
+        read_dataset(store, "mias")
+    done = ingest(store, source, "mias")
+    assert [film.id for film in done.manifest.films] == [f"mdb{number:03d}" for number in range(1, FILMS)]
+    (problem,) = done.problems
+    assert (problem.kind, problem.where) == ("image can't be used", bad.name)
+    assert "0 bytes of pixels" in problem.what
+    bad.write_bytes(whole)
+    again = ingest(store, source, "mias")
+    assert (again.written, again.dataset.version, again.dataset.films) == (1, 2, FILMS)
+
+
+def test_a_source_of_which_no_film_can_be_used_is_no_data_set(store: DirectoryStore, source: Source) -> None:
+    for film in source.path.glob("*.pgm"):
+        film.write_bytes(b"no film")
+    with pytest.raises(DatasetError, match=r"mdb001\.pgm: unsupported image format"):
         ingest(store, source, "mias")
-    assert list(store.list("")) == []
 
 
 def test_a_film_that_got_lost_is_restored_alone(store: DirectoryStore, source: Source) -> None:
@@ -158,24 +196,114 @@ def test_a_film_that_got_lost_is_restored_alone(store: DirectoryStore, source: S
     assert after == before
 
 
-def test_a_film_that_changes_between_check_and_copy_is_refused_by_name(store: DirectoryStore, source: Source) -> None:
-    def change(doing: str, done: int, _: int) -> None:
-        if (doing, done) == ("checking films", FILMS):
-            (source.path / "mdb001.pgm").write_bytes(encode_pgm(np.zeros((48, 64), np.uint8)))
-
-    with pytest.raises(DatasetError, match="changed during ingestion") as refused:
-        ingest(store, source, "mias", change)
-    assert refused.value.where == "mdb001.pgm"
-    with pytest.raises(ObjectNotFound):
-        read_dataset(store, "mias")
+def test_every_file_is_read_once(tmp_path: Path, store: DirectoryStore) -> None:
+    source = write_films(tmp_path / "films", films=2 * UNIT_FILMS + 3)
+    reading = Reading(source.files)
+    source.files = reading
+    ingest(store, source, "mias")
+    assert reading.read_files == Counter(f"mdb{number:03d}.pgm" for number in range(1, 2 * UNIT_FILMS + 4))
 
 
-def test_progress_names_both_steps_and_counts_every_film(store: DirectoryStore, source: Source) -> None:
+@pytest.mark.parametrize("killed_after", [5, UNIT_FILMS + 5, 2 * UNIT_FILMS + 4])
+def test_after_a_kill_the_next_ingest_reads_and_writes_only_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
+) -> None:
+    monkeypatch.setattr("shared.store.ingest.os.cpu_count", lambda: 1)
+    source = write_films(tmp_path / "films", films=3 * UNIT_FILMS)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(Interrupted(tmp_path / "store", killed_after), source, "mias")
+    finished = killed_after // (UNIT_FILMS + 1)
+    source.files = reading = Reading(source.files)
+    done = ingest(DirectoryStore(tmp_path / "store"), source, "mias")
+    assert reading.read_files.total() == (3 - finished) * UNIT_FILMS
+    assert done.written == 3 * UNIT_FILMS - (killed_after - finished)
+    assert done.dataset.films == 3 * UNIT_FILMS
+
+
+def test_a_file_that_changed_since_its_unit_was_done_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.store.ingest.os.cpu_count", lambda: 1)
+    source = write_films(tmp_path / "films", films=2 * UNIT_FILMS)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(Interrupted(tmp_path / "store", UNIT_FILMS + 3), source, "mias")
+    changed = encode_pgm(np.zeros((48, 64), np.uint8))
+    (tmp_path / "films" / "mdb001.pgm").write_bytes(changed)
+    store = DirectoryStore(tmp_path / "store")
+    done = ingest(store, Source(tmp_path / "films"), "mias")
+    assert store.get(film_key(done.dataset, done.manifest.films[0])) == changed
+    check_whole(store, Source(tmp_path / "films"))
+
+
+def test_progress_counts_every_film(tmp_path: Path, store: DirectoryStore) -> None:
     seen: list[tuple[str, int, int]] = []
-    ingest(store, source, "mias", lambda *step: seen.append(step))
-    assert seen == [("checking films", done, 0) for done in range(1, FILMS + 1)] + [
-        ("storing films", done, FILMS) for done in range(1, FILMS + 1)
+    films = 2 * UNIT_FILMS + 3
+    ingest(store, write_films(tmp_path / "films", films=films), "mias", lambda *step: seen.append(step))
+    assert seen == [("ingesting films", done, films) for done in (UNIT_FILMS, 2 * UNIT_FILMS, films)]
+
+
+# ---- versions --------------------------------------------------------------------------------------------------------
+
+
+def test_a_data_set_grows_by_a_version_and_its_first_shards_stay(tmp_path: Path, store: DirectoryStore) -> None:
+    first = ingest(store, write_films(tmp_path / "first", films=12), "mias")
+    shards = {name: store.get(shard_key(first.dataset, name)) for name in shard_names(first.dataset.shards)}
+    more = ingest(store, write_films(tmp_path / "more", films=14), "mias")
+    assert (more.dataset.version, more.dataset.films, more.dataset.parts, more.written) == (2, 14, (12, 2), 2)
+    assert more.dataset.shards == (8, 4, 2)
+    assert {name: store.get(shard_key(more.dataset, name)) for name in shards} == shards
+    assert [film.id for film in stored_manifest(store, "mias").films] == [f"mdb{number:03d}" for number in range(1, 15)]
+    assert stored_manifest(store, "mias").films[:12] == first.manifest.films
+    assert store.get(shard_key(first.dataset, "000001")) == shards["000001"]
+    third = ingest(store, write_films(tmp_path / "third", films=16), "mias").dataset
+    assert (third.version, third.parts) == (3, (12, 2, 2))
+    assert [version.content for version in third.earlier] == [first.dataset.content, more.dataset.content]
+    assert [as_it_was(third, found.sha256) for found in (first.dataset, more.dataset, third)] == [
+        first.dataset.model_copy(update={"parts": (12,), "patients": third.patients}),
+        more.dataset.model_copy(update={"patients": third.patients}),
+        third,
     ]
+    assert as_it_was(third, "another digest") is None
+    check_whole(store, Source(tmp_path / "third"))
+
+
+def test_new_films_alone_are_added_only_if_that_is_wanted(tmp_path: Path, store: DirectoryStore) -> None:
+    ingest(store, write_films(tmp_path / "all", films=4), "mias")
+    folder = write_films(tmp_path / "new", films=8).path
+    for number in range(1, 5):
+        (folder / f"mdb{number:03d}.pgm").unlink()
+    (folder / "Info.txt").write_text("".join(f"mdb{number:03d} G NORM\n" for number in range(5, 9)))
+    with pytest.raises(DatasetError, match="--append"):
+        ingest(store, Source(folder), "mias")
+    done = ingest(store, Source(folder), "mias", append=True)
+    assert (done.dataset.version, done.dataset.films, done.written) == (2, 8, 4)
+    again = ingest(store, Source(folder), "mias", append=True)
+    assert (again.dataset, again.written) == (done.dataset, 0)
+
+
+def test_a_data_set_of_before_grows_where_it_lies(tmp_path: Path, store: DirectoryStore, source: Source) -> None:
+    objects = as_before(store, source)
+    done = ingest(store, write_films(tmp_path / "more", films=FILMS + 1), "mias")
+    assert (done.dataset.version, done.dataset.films, done.written) == (2, FILMS + 1, 1)
+    for film in stored_manifest(store, "mias").films[:FILMS]:
+        assert store.get(film_key(done.dataset, film)) == objects[f"raw/mias/films/{film.id}.pgm"]
+
+
+def test_of_two_ingests_that_add_films_at_once_one_adds_them_and_the_other_says_so(
+    tmp_path: Path, both_stores: ObjectStore
+) -> None:
+    ingest(both_stores, write_films(tmp_path / "first"), "mias")
+    slower = write_films(tmp_path / "slower", films=FILMS + 2)
+    (slower.path / f"mdb{FILMS + 1:03d}.pgm").write_bytes(encode_pgm(np.zeros((48, 64), np.uint8)))
+    faster = write_films(tmp_path / "faster", films=FILMS + 1)
+    held = HeldStore(both_stores, 2)
+    with ThreadPoolExecutor(1) as thread:
+        late = thread.submit(outcome, held, slower)
+        assert held.waits.wait(30)
+        assert outcome(both_stores, faster)
+        held.go.set()
+        assert not late.result()
+    check_whole(both_stores, faster)
 
 
 # ---- shards ----------------------------------------------------------------------------------------------------------
@@ -185,7 +313,7 @@ def test_progress_names_both_steps_and_counts_every_film(store: DirectoryStore, 
 def test_films_are_stored_in_shards_in_their_order(store: DirectoryStore, films: int, sizes: list[int]) -> None:
     manifest = small_manifest(films)
     small = write_manifests(store, describe(manifest), manifest)
-    names = list(shard_names(films, 8))
+    names = list(shard_names(small.shards))
     shards = [FilmShard.model_validate_json(store.get(shard_key(small, name))).films for name in names]
     assert [len(shard) for shard in shards] == sizes
     assert tuple(chain.from_iterable(shards)) == manifest.films
@@ -206,7 +334,10 @@ def test_what_makes_a_data_set_exist_is_written_last_and_once(tmp_path: Path) ->
     done = ingested.dataset
     films = [film_key(done, film) for film in ingested.manifest.films]
     shards = [shard_key(done, "000000"), shard_key(done, "000001")]
-    assert store.written == [*films, *shards, layout.raw_manifest("mias")]
+    unit, *last = store.written[len(films) :]
+    assert sorted(store.written[: len(films)]) == films
+    assert unit.endswith("/units/000000.json")
+    assert last == [*shards, layout.raw_manifest("mias")]
     with pytest.raises(DatasetError, match="other films under this name"):
         write_manifests(store, describe(small_manifest(1)).model_copy(update={"dataset": "mias"}), small_manifest(1))
 
@@ -230,7 +361,7 @@ def test_a_data_set_is_described_without_reading_its_films(tmp_path: Path) -> No
 
 
 def test_the_names_of_shards_sort_as_their_numbers() -> None:
-    names = list(shard_names(8 * 100_000, 8))
+    names = list(shard_names([8] * 100_000))
     assert len(names) == 100_000
     assert names == sorted(names)
     assert (names[0], names[-1]) == ("000000", "099999")
@@ -368,11 +499,18 @@ def outcome(store: ObjectStore, source: Source) -> bool:
         return False
 
 
+def without_keys(manifest: Manifest) -> Manifest:
+    films = tuple(film.model_copy(update={"key": None}) for film in manifest.films)
+    return manifest.model_copy(update={"films": films})
+
+
 def check_whole(store: ObjectStore, source: Source) -> None:
     """The store holds the films of `source` and what is known of them, and not an object more."""
     stored, dataset = stored_manifest(store, "mias"), read_dataset(store, "mias")
-    assert stored == read_manifest(source, "mias")
-    wanted = {layout.raw_manifest("mias"), *(shard_key(dataset, name) for name in shard_names(dataset.films, 8))}
+    assert without_keys(stored) == read_manifest(source, "mias")
+    wanted = {layout.raw_manifest("mias"), *(shard_key(dataset, name) for name in shard_names(dataset.shards))}
+    for version in dataset.earlier:
+        wanted |= set(store.list(layout.raw_manifests("mias", version.content)))
     films = {film.id: film for film in stored.films}
     for entry in source.entries():
         key = film_key(dataset, films[entry.id])
@@ -381,7 +519,7 @@ def check_whole(store: ObjectStore, source: Source) -> None:
     assert set(store.list("raw/mias/")) == wanted
 
 
-@pytest.mark.parametrize("at", range(1, FILMS + 3))
+@pytest.mark.parametrize("at", range(1, FILMS + 4))
 def test_an_ingest_that_is_overtaken_by_other_films_at_any_write_leaves_the_other_ones_whole(
     tmp_path: Path, both_stores: ObjectStore, source: Source, at: int
 ) -> None:
@@ -396,7 +534,7 @@ def test_an_ingest_that_is_overtaken_by_other_films_at_any_write_leaves_the_othe
     check_whole(both_stores, faster)
 
 
-@pytest.mark.parametrize("at", [1, FILMS, FILMS + 2])
+@pytest.mark.parametrize("at", [1, FILMS, FILMS + 1, FILMS + 3])
 def test_an_ingest_that_is_overtaken_by_the_same_films_succeeds_too(
     both_stores: ObjectStore, source: Source, at: int
 ) -> None:
@@ -437,7 +575,7 @@ def test_an_ingest_that_may_not_delete_succeeds_and_leaves_what_nothing_leads_to
     with pytest.raises(KeyboardInterrupt):
         ingest(Interrupted(store.root, FILMS), write_films(tmp_path / "other", seed=1), "mias")
     assert ingest(Kept(store.root), source, "mias").written == FILMS
-    assert stored_manifest(store, "mias") == read_manifest(source, "mias")
+    assert without_keys(stored_manifest(store, "mias")) == read_manifest(source, "mias")
 
 
 def test_what_an_ingest_that_broke_off_has_left_is_removed_by_the_next_one(

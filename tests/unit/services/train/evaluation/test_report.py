@@ -12,6 +12,7 @@ from services.train.data.provenance import code_sha256
 from services.train.evaluation.report import THRESHOLD_RULES, percent, picture_name, render, share
 from services.train.evaluation.worst_errors import ConfidentError, error_picture
 from shared.domain.records import CLASSES
+from shared.domain.terms import Terms
 from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import (
     Baseline,
@@ -179,6 +180,15 @@ def test_the_hashes_of_data_and_code_are_told(evaluation: Evaluation) -> None:
     page = render(told)["index.html"].decode()
     assert "d" * 64 in page
     assert code_sha256() in page
+
+
+def test_terms_and_how_labels_were_made_are_told(evaluation: Evaluation) -> None:
+    terms = Terms(text="EMBED licence.", redistribute=False, release_models=False)
+    told = evaluation.model_copy(update={"terms": terms, "labelling": "malignant: asses = K. By breast."})
+    page = render(told)["index.html"].decode()
+    assert "EMBED licence. Models that were trained on it must not be released: none is promoted." in page
+    assert "malignant: asses = K. By breast." in page
+    assert "Terms of use" not in render(evaluation)["index.html"].decode()
 
 
 def test_the_leak_is_explained_in_four_sentences_and_a_picture(page: str) -> None:
