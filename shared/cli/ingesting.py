@@ -15,7 +15,9 @@ from shared.datasets.pseudonyms import Pseudonyms
 from shared.datasets.sources import open_source
 from shared.datasets.survey import Survey, survey
 from shared.errors import InputError
-from shared.settings import IngestSettings, StoreSettings, read_settings
+from shared.ingests.units import IngestPlan, ingest_by_workers
+from shared.queue.broker import Broker
+from shared.settings import BrokerSettings, IngestSettings, StoreSettings, read_settings
 from shared.store import ingest as ingestion
 from shared.store.objects import open_store
 
@@ -45,6 +47,10 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print counts and all that is wrong; store nothing.")
     ] = False,
+    workers: Annotated[
+        bool,
+        typer.Option("--workers", help="Let the augment workers do it; they have to see the source at the same path."),
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="One film that can't be used ends it, and nothing becomes a data set.")
     ] = False,
@@ -66,7 +72,19 @@ def ingest(
     name = dataset or (chosen.name if chosen else "mias")
     with reporting() as report:
         store = open_store(read_settings(StoreSettings))
-        done = ingestion.ingest(store, opened, name, report, strict=strict, append=append)
+        if workers:
+            plan = IngestPlan(
+                dataset=name,
+                source=str(source.resolve()),
+                mapping=chosen,
+                tables=tuple(str(each.resolve()) for each in table or ()),
+            )
+            queue = Broker.open(read_settings(BrokerSettings))
+            done = ingest_by_workers(
+                store, queue, plan, read_settings(IngestSettings), report, strict=strict, append=append
+            )
+        else:
+            done = ingestion.ingest(store, opened, name, report, strict=strict, append=append)
     _show_problems(_problems(opened, done.problems), show_all=show_all)
     what = f"{done.written} films written" if done.written else "nothing had changed"
     kind = " (SYNTHETIC)" if done.dataset.synthetic else ""

@@ -11,8 +11,8 @@ from shared.domain.records import Record
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
-Kind = Stage | Literal["predict"]
-"""Kind of a unit: a stage of a run, or the prediction of a batch's part."""
+Kind = Stage | Literal["predict", "ingest"]
+"""Kind of a unit: a stage of a run, the prediction of a batch's part, or the ingestion of some films."""
 
 QUEUES: dict[Kind, str] = {
     "augment": "augment",
@@ -22,6 +22,7 @@ QUEUES: dict[Kind, str] = {
     "publish": "train",
     "promote": "train",
     "predict": "inference",
+    "ingest": "augment",
 }
 
 

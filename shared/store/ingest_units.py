@@ -101,12 +101,16 @@ def film_key(dataset: Dataset, film: Film) -> str:
     return layout.raw_film(dataset.dataset, dataset.content, film.id)
 
 
-def finished_unit(store: ObjectStore, ingestion: Ingestion, unit: int) -> UnitResult | None:
-    """Return the result of a unit if it is done, all its films can be used, and no file was changed since."""
+def finished_unit(store: ObjectStore, ingestion: Ingestion, unit: int, *, whole: bool = True) -> UnitResult | None:
+    """Return the result of a unit if it is done and no file was changed since.
+
+    Args:
+        whole: only if all its films can be used.
+    """
     with suppress(ObjectNotFound, ValueError):
         found = UnitResult.model_validate_json(store.get(ingestion.unit_key(unit)))
         entries = ingestion.of_unit(unit)
-        if found.files == _files(entries) and len(found.films) == len(entries):
+        if found.files == _files(entries) and (not whole or len(found.films) == len(entries)):
             return found
     return None
 

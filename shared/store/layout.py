@@ -83,6 +83,14 @@ def ingest_unit(dataset: str, ingest: str, unit: str) -> str:
     return f"{ingest_units(dataset, ingest)}{unit}.json"
 
 
+def ingest_plan(dataset: str, ingest: str) -> str:
+    return f"{ingest_units(dataset, ingest)}plan.json"
+
+
+def ingest_failure(dataset: str, ingest: str, unit: str) -> str:
+    return f"{ingest_units(dataset, ingest)}{unit}.failed"
+
+
 def ingest_films(dataset: str, ingest: str) -> str:
     return f"{raw(dataset)}{ingest}/films/"
 

@@ -16,6 +16,8 @@ MEANINGS = {
     "raw_film": "a film as it came, in stores of before 0.2",
     "ingest_units": "the finished units of an ingest that is not finished",
     "ingest_unit": "what is known of the films of a unit; written last, removed once the data set is there",
+    "ingest_plan": "the source of an ingest by workers",
+    "ingest_failure": "a unit that a worker gave up: the code of the error",
     "ingest_films": "the films of an ingest, for as long as the data set has them",
     "ingest_film": "a film, de-identified unless it names no patient; `raw_film` is its place in stores of before 0.2",
     "augmented_image": "an augmented film",
