@@ -19,7 +19,7 @@ demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FIL
 
 test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
 	@status=0; \
-	$(PYTEST) -m "not alone" -n $(JOBS) --dist loadfile || status=$$?; \
+	$(PYTEST) -m "not alone" -n $(JOBS) --dist loadfile --no-loadscope-reorder || status=$$?; \
 	$(PYTEST) -m alone || status=$$?; \
 	exit $$status
 

@@ -4,6 +4,7 @@ Each check raises ValueError with what is wrong and what to write.
 """
 
 import re
+from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 _REDIS_USAGE = (
@@ -70,6 +71,14 @@ def check_host(host: str) -> str:
 def netloc(host: str, port: int) -> str:
     """Host and port as they stand in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or an address is of this machine alone."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _split(address: str, schemes: tuple[str, ...], usage: str) -> SplitResult:

@@ -4,14 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import BaseModel, ValidationError
 
+from shared.addresses import is_loopback
 from shared.api.batches import Batch, BatchLine, BatchList, BatchRequest
 from shared.api.exams import ExamPrediction
-from shared.api.films import Side
-from shared.api.predictions import ClassName, PredictionAnswer
+from shared.api.films import Laterality
+from shared.api.predictions import ClassName, HeatmapStyle, PredictionAnswer
 from shared.api.problem import Problem
 from shared.api.service import ModelList, Ready, UsageLimits
 from shared.errors import InputError, MammoError, ModelNotReady
@@ -45,7 +47,7 @@ class FilmUpload:
     data: bytes
     name: str | None = None
     view: str | None = None
-    side: Side | None = None
+    side: Laterality | None = None
 
 
 class InferenceClient:
@@ -59,6 +61,8 @@ class InferenceClient:
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._session = requests.Session()
+        if is_loopback(_host(self._url)):
+            self._session.trust_env = False  # no proxy reaches this machine's loopback
         if key:
             self._session.headers["Authorization"] = f"Bearer {key}"
 
@@ -88,12 +92,13 @@ class InferenceClient:
         operating_point: str = "screening",
         heatmap: bool = False,
         explained: ClassName | None = None,
+        form: HeatmapStyle | None = None,
     ) -> ExamPrediction:
         """Predict 1 to 12 films of one patient: by film, by breast and as an exam.
 
-        A film that can't be processed has a problem instead of a finding.
+        A film that can't be processed has a problem instead of a finding. `form` is that of the class-activation maps.
         """
-        query = _query(operating_point, explained, explain="heatmap" if heatmap else None)
+        query = _query(operating_point, explained, explain="heatmap" if heatmap else None, form=form)
         files = [("image", (film.name or f"film{number}", film.data)) for number, film in enumerate(films)]
         texts: dict[str, list[str]] = {}
         if any(film.view for film in films):
@@ -210,6 +215,13 @@ def read_image(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # the first request says what is wrong with it
+        return ""
 
 
 def _refusal(response: requests.Response) -> MammoError:

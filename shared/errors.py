@@ -13,11 +13,14 @@
     │       └── NotAMammogram      no breast was found
     ├── StoreError                 the object store
     │   ├── ObjectNotFound
+    │   ├── ObjectUnreadable       a record that is empty, cut, damaged or of another form
+    │   ├── ObjectOfLaterRelease   a record that only a later release can read: deploying it helps
     │   ├── PreconditionFailed     a conditional write failed: another writer was first
     │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
     │   └── StoreMisconfigured     access denied, no such bucket; names the setting
     │       └── StoreUnsupported   the server does not implement the operation
     ├── QueueUnavailable           the broker can't be reached: a retry helps
+    ├── ServiceUnavailable         another system, such as an archive, does not answer: a retry helps
     ├── QueueMisconfigured         the broker rejects the connection or could lose messages; names the setting
     ├── JobInterrupted             a long job was stopped; it continues from its checkpoint
     ├── RunError                   a run is unknown or has failed
@@ -173,6 +176,41 @@ class ObjectNotFound(StoreError):
         self.key = key
 
 
+class ObjectUnreadable(StoreError):
+    """A stored record that is empty, cut, damaged or of another form.
+
+    Args:
+        key: of the object.
+        reason: what is wrong with it, without its content.
+    """
+
+    code = "object-unreadable"
+    for_clients = "a record in the store can't be read; the operator finds it with `mammo doctor`"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} can't be read: {reason}; `mammo doctor` says what it costs and how to replace it")
+        self.key, self.reason = key, reason
+
+
+class ObjectOfLaterRelease(StoreError):
+    """A stored record that only a later release can read.
+
+    Args:
+        key: of the object.
+        release: that wrote it, where it is known.
+    """
+
+    code = "object-of-later-release"
+    retryable = True
+    http_status = 503
+    for_clients = "a record in the store is of a later release; the operator has to deploy it"
+
+    def __init__(self, key: str, release: str | None = None) -> None:
+        made = f"release {release}" if release else "a later release"
+        super().__init__(f"{key} was made by {made}; deploy it or later")
+        self.key, self.release = key, release
+
+
 class PreconditionFailed(StoreError):
     """A conditional write that failed because another writer was first."""
 
@@ -212,6 +250,14 @@ class QueueUnavailable(MammoError):
     for_clients = (
         "the broker does not take messages; repeat the request later, with the same Idempotency-Key if it had one"
     )
+
+
+class ServiceUnavailable(MammoError):
+    """Another system that does not answer for now, such as an archive or the inference service."""
+
+    code = "service-unavailable"
+    retryable = True
+    http_status = 503
 
 
 class QueueMisconfigured(MammoError):

@@ -7,6 +7,7 @@ with their id in the data set.
 
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 
 from pythonjsonlogger.json import JsonFormatter
@@ -44,3 +45,22 @@ def configure_logs(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class Repeats:
+    """The repeated reports of one trouble, of which few are logged: the first, and then after 1, 2, 4, ... minutes."""
+
+    def __init__(self) -> None:
+        self._text, self._pause, self._next = "", 60.0, 0.0
+
+    def is_due(self, text: str) -> bool:
+        """Return whether to log `text` now; another text than the last one always is."""
+        now = time.monotonic()
+        if text != self._text:
+            self._text, self._pause = text, 60.0
+        elif now < self._next:
+            return False
+        else:
+            self._pause = min(3600.0, 2 * self._pause)
+        self._next = now + self._pause
+        return True

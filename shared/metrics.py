@@ -28,6 +28,12 @@ FILMS_SET_ASIDE = Counter("mammo_films_set_aside", "Films that could not be proc
 STORE_ERRORS = Counter(
     "mammo_store_errors", "Object store calls that failed after all attempts, by consequence", ["meaning"]
 )
+KEYS_UNREAD = Gauge("mammo_keys_unread", "1 while the API keys in the store can't be read", multiprocess_mode="livemax")
+OBJECTS_UNREADABLE = Counter(
+    "mammo_objects_unreadable",
+    "Reads of stored records that are empty, damaged or of a later release, by the first part of their key",
+    ["prefix"],
+)
 STORE_RETRIES = Counter("mammo_store_retries", "Requests to the object store that had to be repeated")
 
 TRAIN_EPOCH = Gauge("mammo_training_epoch", "Last finished epoch of the running training job", ["network"])
@@ -91,6 +97,31 @@ APPLICABILITY = Counter(
 )
 BATCH_IMAGES = Counter(
     "mammo_batch_images", "Finished images of batches: predicted, or the problem's code", ["outcome"]
+)
+_ARRIVAL_BUCKETS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+GATEWAY_EXAMS = Counter("mammo_gateway_exams", "Exams that the gateway finished, by outcome", ["outcome"])
+GATEWAY_FILMS = Counter("mammo_gateway_films", "Films of predicted exams: predicted, or why not", ["outcome"])
+GATEWAY_SECONDS = Histogram(
+    "mammo_gateway_result_seconds",
+    "Time from the last film of an exam to its stored results",
+    ["views"],
+    buckets=_ARRIVAL_BUCKETS,
+)
+GATEWAY_OBJECTS = Counter("mammo_gateway_objects", "Result objects by kind and outcome", ["kind", "outcome"])
+GATEWAY_RECEIVED = Counter("mammo_gateway_received", "Objects that were pushed to the gateway, by outcome", ["outcome"])
+GATEWAY_BYTES = Counter("mammo_gateway_received_bytes", "Bytes of films that were pushed and kept")
+GATEWAY_ASSOCIATIONS = Counter(
+    "mammo_gateway_associations", "DICOM connections: accepted, or the reason of their rejection", ["outcome"]
+)
+GATEWAY_ARCHIVE_UP = Gauge(
+    "mammo_gateway_archive_up", "1 while the archive that is polled answers", ["archive"], multiprocess_mode="livemax"
+)
+GATEWAY_OLDEST = Gauge(
+    "mammo_gateway_oldest_waiting_seconds", "Age of the oldest exam without results", multiprocess_mode="livemax"
+)
+GATEWAY_INBOX = Gauge("mammo_gateway_inbox_films", "Films that wait in the inbox", multiprocess_mode="livemax")
+GATEWAY_OUTBOX = Gauge(
+    "mammo_gateway_outbox_exams", "Predicted exams whose results are not stored yet", multiprocess_mode="livemax"
 )
 MODEL_LOADS = Counter("mammo_model_loads", "Attempts to load a promoted model, by outcome", ["outcome"])
 MODEL_INFO = Gauge(

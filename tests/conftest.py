@@ -28,8 +28,12 @@ from tests.support.reports import without_surrogates
 
 _TESTS = Path(__file__).parent
 _UNIT = _TESTS / "unit"
-_ALONE = (_TESTS / "chaos", _TESTS / "e2e", _TESTS / "integration" / "test_endurance.py")
-"""Clusters under faults, browsers, containers and the whole demo: what else the machine does makes them fail."""
+_ALONE = (
+    _TESTS / "chaos",
+    *(_TESTS / "e2e" / name for name in ("test_containers.py", "test_demo.py", "test_podman.py")),
+    _TESTS / "integration" / "test_endurance.py",
+)
+"""Clusters under faults, containers and the whole demo: what else the machine does makes them fail."""
 
 _SERVICES, _SHARED = _UNIT / "services", _UNIT / "shared"
 _SLOW = [

@@ -42,7 +42,7 @@ wait_for() { # wait_for SECONDS WHAT COMMAND...: until the command succeeds
 healthy() { [[ $(compose ps --format '{{.Health}}' "$1") == healthy ]]; }
 
 ready_with() { # the inference service answers with this version
-  curl --silent --fail --max-time 5 "http://$inference/readyz" >"$scratch/ready" && grep --quiet --fixed-strings "$1" "$scratch/ready"
+  curl --noproxy "*" --silent --fail --max-time 5 "http://$inference/readyz" >"$scratch/ready" && grep --quiet --fixed-strings "$1" "$scratch/ready"
 }
 
 prometheus_says() { # prometheus_says QUERY: the query has an answer; Prometheus publishes no port
@@ -81,12 +81,12 @@ cat "$scratch/ready"
 say "predicting a film at the published port"
 film=$(docker exec "$box" sh -c 'ls /tmp/films/films/*.pgm | head -n 1')
 docker exec "$box" cat "$film" >"$scratch/film.pgm"
-refused=$(curl --silent --max-time 60 --output /dev/null --write-out '%{http_code}' --data-binary "@$scratch/film.pgm" \
+refused=$(curl --noproxy "*" --silent --max-time 60 --output /dev/null --write-out '%{http_code}' --data-binary "@$scratch/film.pgm" \
   "http://$inference/v1/predictions") || true
 [[ $refused == 401 ]] || fail "http://$inference/v1/predictions answered $refused without an API key, and not 401"
 # on standard input, so that the key stands in no list of processes
 status=$(docker exec "$box" sh -c 'printf "Authorization: Bearer %s" "$MAMMO_API_KEY"' |
-  curl --silent --show-error --max-time 60 --output "$scratch/prediction" --write-out '%{http_code}' --header @- \
+  curl --noproxy "*" --silent --show-error --max-time 60 --output "$scratch/prediction" --write-out '%{http_code}' --header @- \
   --header 'Content-Type: application/octet-stream' --data-binary "@$scratch/film.pgm" "http://$inference/v1/predictions") ||
   fail "http://$inference/v1/predictions does not answer"
 cat "$scratch/prediction"

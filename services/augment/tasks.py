@@ -15,6 +15,7 @@ from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
 from shared.settings import AugmentProcessSettings
 from shared.store import layout
+from shared.store.documents import parse_document
 from shared.store.ingest import film_key, read_dataset, shard_key
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
@@ -30,8 +31,9 @@ class StoredFilm(NamedTuple):
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredFilm]:
     """Read the records of a shard's films."""
     dataset = read_dataset(store, plan.dataset)
-    document = store.get(shard_key(dataset, shard))
-    films = FilmShard.model_validate_json(document).films
+    key = shard_key(dataset, shard)
+    document = store.get(key)
+    films = parse_document(key, document, FilmShard).films
     stored = {film.id: StoredFilm(film, film_key(dataset, film)) for film in films}
     return ShardInput(stored, sha256_hex(document))
 

@@ -13,14 +13,16 @@ from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
 from shared.settings import WorkerProcessSettings
 from shared.store import layout
+from shared.store.documents import parse_document
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
 
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[list[Variant]]:
     """Read the records of a shard's augmented images, by film."""
-    document = store.get(layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
-    augmented = Shard.model_validate_json(document)
+    key = layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard)
+    document = store.get(key)
+    augmented = parse_document(key, document, Shard)
     films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
     return ShardInput(films, sha256_hex(document), augmented.set_aside)
 

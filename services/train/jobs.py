@@ -13,13 +13,14 @@ from shared.digests import sha256_hex
 from shared.domain.arrays import Float64Array
 from shared.domain.films import Variant
 from shared.domain.records import Record
-from shared.errors import ModelCorrupt, ObjectNotFound, PlanError
+from shared.errors import ModelCorrupt, ObjectNotFound, ObjectUnreadable, PlanError
 from shared.modelling.evaluation import FoldHistory, WeightsReport
 from shared.modelling.network_table import Network
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.recipes import Protocol
 from shared.runs.plan import Plan
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 MODEL, PROGRESS, CHECKPOINT = "model.safetensors", "progress.json", "checkpoint.safetensors"
@@ -92,7 +93,7 @@ def read_results(store: ObjectStore, plan: Plan) -> list[JobResult]:
     Raises:
         PlanError: the jobs were trained on different images, or used different splits of the patients.
     """
-    results = [JobResult.model_validate_json(store.get(unit.done_key)) for unit in plan.units("train")]
+    results = [read_document(store, unit.done_key, JobResult) for unit in plan.units("train")]
     if len({result.data_sha256 for result in results}) > 1:
         raise PlanError("the films of this run changed during training; start a new run, which reuses finished images")
     for network in plan.networks:
@@ -110,11 +111,11 @@ def results_of(results: Sequence[JobResult], network: Network, protocol: Protoco
 def result_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
     """Return True if a job's result can be read and its weights, until published, are the ones that it names."""
     try:
-        result = JobResult.model_validate_json(store.get(plan.done_key("train", unit)))
+        result = read_document(store, plan.done_key("train", unit), JobResult)
         if result.model_sha256 is None or store.exists(layout.published_mark(plan.run, result.job.network)):
             return True
         read_weights(store, plan, result)
-    except (ObjectNotFound, ModelCorrupt, ValueError):
+    except (ObjectNotFound, ModelCorrupt, ObjectUnreadable):
         return False
     return True
 

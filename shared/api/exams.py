@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.api.base import ResponseModel, absent
 from shared.api.batches import ImageProblem
-from shared.api.films import Side
+from shared.api.films import Laterality
 from shared.api.predictions import FilmAnswer, GateAnswer, Judgement, Signature
 
 MOST_FILMS = 12
@@ -48,7 +48,7 @@ class ExamFilm(ResponseModel):
 class BreastFinding(Judgement):
     """Finding of a breast from all its films; repeats of a view are averaged first."""
 
-    laterality: Side
+    laterality: Laterality
     films: tuple[int, ...] = Field(description="Positions of the breast's films in the request")
     figures_of: MetricUnit = Field(
         description="Unit of sensitivity and specificity; `film`: the card has no figures by breast"
@@ -58,7 +58,7 @@ class BreastFinding(Judgement):
 class ExamFinding(Judgement):
     """Finding of an exam: that of its most suspicious breast, `laterality`."""
 
-    laterality: Side
+    laterality: Laterality
     figures_of: MetricUnit = Field(
         description="Unit of sensitivity and specificity; `film`: the card has no figures by exam"
     )

@@ -8,7 +8,7 @@ from shared.api.base import ResponseModel, absent
 from shared.domain.films import Acquisition
 from shared.modelling.applicability import Fact
 
-Side = Literal["L", "R"]
+Laterality = Literal["L", "R"]
 ViewSource = Literal["stated", "file", "shape"]
 SideSource = Literal["stated", "file", "label", "shape"]
 
@@ -27,7 +27,7 @@ class FilmView(ResponseModel):
 class FilmSide(ResponseModel):
     """Side of a film and its source: sender, file, label, or side of the chest wall."""
 
-    name: Side
+    name: Laterality
     source: SideSource
 
 

@@ -5,22 +5,32 @@ name contains the number of images without a finding. So progress is one listing
 delivered twice, and `resume` finishes any batch by enqueuing its missing parts.
 """
 
+import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from shared.api.batches import Batch, BatchLine, BatchState
-from shared.batches.plan import BatchPlan
+from shared.batches.plan import BatchNotFound, BatchPlan, read_batch
 from shared.domain.records import Record
-from shared.errors import MammoError, ObjectNotFound, PreconditionFailed, QueueUnavailable
-from shared.queue.messages import Kind, Queue
+from shared.errors import (
+    MammoError,
+    ObjectNotFound,
+    ObjectOfLaterRelease,
+    ObjectUnreadable,
+    PreconditionFailed,
+    QueueUnavailable,
+)
+from shared.queue.messages import Queue, UnitKind
 from shared.queue.tally import was_last
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
-PREDICT: Kind = "predict"
+PREDICT: UnitKind = "predict"
+_log = logging.getLogger("mammostack.batches")
 
 
 class BatchEnded(MammoError):
@@ -71,9 +81,15 @@ def resume(store: ObjectStore, queue: Queue, plan: BatchPlan) -> int:
         BatchEnded: the batch is done or cancelled.
         QueueUnavailable: the broker is unavailable.
     """
-    if end := _read_end(store, plan):
-        raise BatchEnded(f"batch {plan.batch} is {end.state}; create a new one")
     parts = list(missing(store, plan))
+    try:
+        if end := _read_end(store, plan):
+            raise BatchEnded(f"batch {plan.batch} is {end.state}; create a new one")
+    except ObjectUnreadable:
+        if not parts:
+            _replace_end(store, plan)
+            return 0
+        store.delete(layout.batch_end(plan.batch))
     try:
         if not parts or queue.enqueue(plan.batch, PREDICT, parts) == 0:  # the workers have finished them
             _end(store, queue, plan)
@@ -143,7 +159,8 @@ def marks(store: ObjectStore, plan: BatchPlan) -> Iterator[PartMarker]:
     prefix = layout.batch_marks(plan.batch)
     for entry in store.entries(prefix):
         part, _, failed = entry.key.removeprefix(prefix).partition("-")
-        yield PartMarker(part, int(failed), entry.modified)
+        if failed.isdecimal():  # whatever else lies there is no mark
+            yield PartMarker(part, int(failed), entry.modified)
 
 
 def read_results(store: ObjectStore, plan: BatchPlan) -> Iterator[bytes]:
@@ -154,7 +171,10 @@ def read_results(store: ObjectStore, plan: BatchPlan) -> Iterator[bytes]:
 
 def describe(store: ObjectStore, plan: BatchPlan) -> Batch:
     """Describe a batch and its progress; reads its end, or lists its markers."""
-    end = _read_end(store, plan)
+    try:
+        end = _read_end(store, plan)
+    except ObjectUnreadable:  # its markers tell as much
+        end = None
     done, failed, last = (end.done, end.failed, 0.0) if end and end.state == "done" else _count(store, plan)
     state: BatchState = "queued" if not done else "running" if done < plan.images else "done"
     ended = end.when if end else _time(last) if state == "done" else None
@@ -171,6 +191,15 @@ def describe(store: ObjectStore, plan: BatchPlan) -> Batch:
         created=plan.created,
         ended=ended,
     )
+
+
+def describe_all(store: ObjectStore, batches: Iterable[str]) -> Iterator[Batch]:
+    """Describe batches; those that were removed or can't be read are left out, and the log names them."""
+    for batch in batches:
+        try:
+            yield describe(store, read_batch(store, batch))
+        except (BatchNotFound, ObjectUnreadable, ObjectOfLaterRelease) as error:
+            _log.warning("a batch is left out of the list", extra={"batch": batch, "reason": str(error)})
 
 
 def list_batches(store: ObjectStore, owner: str, limit: int) -> list[str]:
@@ -190,9 +219,16 @@ def _write_end(store: ObjectStore, plan: BatchPlan, state: Literal["done", "canc
         store.put(layout.batch_end(plan.batch), end.model_dump_json(indent=1).encode(), if_absent=True)
 
 
+def _replace_end(store: ObjectStore, plan: BatchPlan) -> None:
+    """Write the end of a batch all of whose parts are done over one that can't be read."""
+    done, failed, last = _count(store, plan)
+    end = BatchEnd(state="done", when=_time(last), done=done, failed=failed)
+    store.put(layout.batch_end(plan.batch), end.model_dump_json(indent=1).encode())
+
+
 def _read_end(store: ObjectStore, plan: BatchPlan) -> BatchEnd | None:
     try:
-        return BatchEnd.model_validate_json(store.get(layout.batch_end(plan.batch)))
+        return read_document(store, layout.batch_end(plan.batch), BatchEnd)
     except ObjectNotFound:
         return None
 

@@ -17,6 +17,7 @@ from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, MammoError, ObjectNotFound, PlanError, PreconditionFailed, RunNotFound
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 PART_IMAGES = 16
@@ -95,7 +96,7 @@ def read_batch(store: ObjectStore, batch: str) -> BatchPlan:
     if not (batch.isalnum() and batch.isascii() and len(batch) == 32):
         raise BatchNotFound
     try:
-        return BatchPlan.model_validate_json(store.get(layout.batch_plan(batch)))
+        return read_document(store, layout.batch_plan(batch), BatchPlan)
     except ObjectNotFound:
         raise BatchNotFound from None
 

@@ -18,6 +18,7 @@ from shared.api.predictions import Finding, Judgement, PredictionAnswer, Signatu
 from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import Evaluation
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -173,7 +174,7 @@ def read_evaluation(store: ObjectStore, run: str) -> Evaluation:
     Raises:
         ObjectNotFound: the run has no report yet.
     """
-    return Evaluation.model_validate_json(store.get(layout.report_file(run, "metrics.json")))
+    return read_document(store, layout.report_file(run, "metrics.json"), Evaluation)
 
 
 def _percent(interval: Interval) -> str:

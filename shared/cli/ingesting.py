@@ -71,26 +71,39 @@ def ingest(
         return
     name = dataset or (chosen.name if chosen else "mias")
     with reporting() as report:
-        store = open_store(read_settings(StoreSettings))
         if workers:
-            plan = IngestPlan(
-                dataset=name,
-                source=str(source.resolve()),
-                mapping=chosen,
-                tables=tuple(str(each.resolve()) for each in table or ()),
-            )
-            queue = Broker.open(read_settings(BrokerSettings))
-            done = ingest_by_workers(
-                store, queue, plan, read_settings(IngestSettings), report, strict=strict, append=append
-            )
+            done = _by_workers(name, source, chosen, table or [], report, strict=strict, append=append)
         else:
+            store = open_store(read_settings(StoreSettings))
             done = ingestion.ingest(store, opened, name, report, strict=strict, append=append)
-    _show_problems(_problems(opened, done.problems), show_all=show_all)
+    _show_ingested(done, _problems(opened, done.problems), show_all=show_all)
+
+
+def _by_workers(
+    name: str,
+    source: Path,
+    mapping: Mapping | None,
+    tables: list[Path],
+    report: ingestion.ProgressCallback,
+    *,
+    strict: bool,
+    append: bool,
+) -> ingestion.Ingested:
+    named = tuple(str(table.resolve()) for table in tables)
+    plan = IngestPlan(dataset=name, source=str(source.resolve()), mapping=mapping, tables=named)
+    store, queue = open_store(read_settings(StoreSettings)), Broker.open(read_settings(BrokerSettings))
+    return ingest_by_workers(store, queue, plan, read_settings(IngestSettings), report, strict=strict, append=append)
+
+
+def _show_ingested(done: ingestion.Ingested, problems: list[Problem], *, show_all: bool) -> None:
+    _show_problems(problems, show_all=show_all)
+    found = done.dataset
     what = f"{done.written} films written" if done.written else "nothing had changed"
-    kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
-    version = f", version {done.dataset.version}" if done.dataset.version > 1 else ""
+    kind = " (SYNTHETIC)" if found.synthetic else ""
+    version = f", version {found.version}" if found.version > 1 else ""
     console.print(
-        f"data set {name}{kind}{version}: {done.dataset.films} films, {what}. Next: mammo run --dataset {name}"
+        f"data set {found.dataset}{kind}{version}: {found.films} films, {what}. "
+        f"Next: mammo run --dataset {found.dataset}"
     )
 
 

@@ -26,13 +26,17 @@ def create(
         str | None,
         typer.Option(help="Environment variable that holds the key to register; default: a new key is generated."),
     ] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Give up all keys if access/keys.json is unreadable, and begin anew."),
+    ] = False,
 ) -> None:
     """Create an API key and print it once; only its hash is stored."""
     key = _key_from_environment(from_env) if from_env else new_key()
     stored = describe_key(
         key, name, [_scope(each) for each in scope], days=days, requests_a_minute=a_minute, requests_at_once=at_once
     )
-    add_key(open_store(read_settings(StoreSettings)), stored)
+    add_key(open_store(read_settings(StoreSettings)), stored, anew=anew)
     console.print(f"key {stored.id} '{name}' is valid for {', '.join(stored.scopes)}, {_end(stored)}")
     if not from_env:
         _show(key)

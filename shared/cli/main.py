@@ -93,6 +93,11 @@ class MammoCommands(LazyGroup):
             "Services",
             "Predict many images of the object store in the background.",
         ),
+        "doctor": CommandEntry(
+            "shared.cli.doctor:doctor",
+            "Runs",
+            "List the stored records that can't be read, what each costs, and the remedy.",
+        ),
         "keys": CommandEntry(
             "shared.cli.keys:app",
             "Services",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from shared.cli.console import console, listing, show_listing
-from shared.errors import InputError, ModelCorrupt, ModelNotFound
+from shared.errors import InputError, ModelCorrupt, ModelNotFound, ObjectOfLaterRelease, ObjectUnreadable
 from shared.modelling.card import ModelCard
 from shared.modelling.network_table import NETWORKS, NETWORKS_TEXT
 from shared.settings import StoreSettings, read_settings
@@ -16,7 +16,7 @@ from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect, promote and roll back published models.")
-Network = Annotated[str, typer.Argument(help=f"{NETWORKS_TEXT}.")]
+NetworkArgument = Annotated[str, typer.Argument(help=f"{NETWORKS_TEXT}.")]
 Reason = Annotated[str | None, typer.Option(help="Reason for the audit trail; required with --force.")]
 Alias = Annotated[str, typer.Option(help=f"Alias to move: {', '.join(models.ALIASES)}.")]
 
@@ -35,8 +35,9 @@ def list_models() -> None:
         for version in versions:
             try:
                 card = models.read_card(store, network, version)
-            except ModelCorrupt:
-                table.add_row(version, network, "DAMAGED", "", "", "")
+            except (ModelCorrupt, ObjectOfLaterRelease) as error:
+                what = "DAMAGED" if isinstance(error, ModelCorrupt) else "OF A LATER RELEASE"
+                table.add_row(version, network, what, "", "", "")
                 continue
             dataset = f"{card.dataset} (SYNTHETIC)" if card.synthetic else card.dataset
             auc = card.metrics.macro_auc
@@ -51,7 +52,8 @@ def list_models() -> None:
 
 @app.command()
 def card(
-    network: Network, version: Annotated[str, typer.Argument(help="A version, as printed by `mammo models list`.")]
+    network: NetworkArgument,
+    version: Annotated[str, typer.Argument(help="A version, as printed by `mammo models list`.")],
 ) -> None:
     """Print a model's card: intended use, training data, metrics, limits."""
     console.print_json(models.read_card(_store(), network, version).model_dump_json())
@@ -65,7 +67,7 @@ def schema() -> None:
 
 @app.command()
 def promote(
-    network: Network,
+    network: NetworkArgument,
     version: Annotated[str, typer.Argument(help="A version, as printed by `mammo models list`.")],
     reason: Reason = None,
     force: Annotated[bool, typer.Option("--force", help="Skip the comparison with the model in production.")] = False,
@@ -82,7 +84,7 @@ def promote(
 
 
 @app.command()
-def rollback(network: Network, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
+def rollback(network: NetworkArgument, reason: Reason = None, alias: Alias = models.PRODUCTION) -> None:
     """Put the previous version back into production."""
     why = reason or "rolled back by hand"
     move = models.rollback(_store(), network, models.MoveReason(by=_who(), why=why), alias=_alias(alias))
@@ -90,7 +92,7 @@ def rollback(network: Network, reason: Reason = None, alias: Alias = models.PROD
 
 
 @app.command()
-def history(network: Network) -> None:
+def history(network: NetworkArgument) -> None:
     """List a network's promotions and rollbacks, with time, person and reason."""
     for move in models.history(_store(), network):
         forced = " (forced)" if move.forced else ""
@@ -103,6 +105,9 @@ def _points_to(store: ObjectStore, network: str, alias: str) -> str | None:
     try:
         return models.read_alias(store, network, alias).version
     except ModelNotFound:
+        return None
+    except (ObjectUnreadable, ObjectOfLaterRelease) as error:
+        console.print(f"{error}; `mammo models promote {network} VERSION --alias {alias}` writes it anew", markup=False)
         return None
 
 

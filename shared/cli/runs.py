@@ -13,7 +13,7 @@ from shared.cli.console import console, evaluation_table, read_evaluation, weigh
 from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
 from shared.cli.progress import failure_line, follow, status_line, status_table
 from shared.domain.films import Dataset as IngestedDataset
-from shared.errors import ObjectNotFound, PlanError, RunError
+from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
 from shared.modelling.profiles import Profile, profile
 from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
@@ -122,7 +122,10 @@ def status(
     if run is None:
         runs = pipeline.list_runs(store)
         for name in runs:
-            console.print(status_line(read_status(store, name)))
+            try:
+                console.print(status_line(read_status(store, name)))
+            except (ObjectUnreadable, ObjectOfLaterRelease) as error:
+                console.print(f"run {name}: {error}", markup=False)
         if not runs:
             console.print("there are no runs yet; start one with `mammo run`")
         return

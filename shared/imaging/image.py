@@ -1,4 +1,4 @@
-"""The one type that every image file becomes: grey, bright where the breast is dense, its meaning kept."""
+"""The type that every image file becomes: grey, bright where the breast is dense."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -22,7 +22,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class WindowPreset:
-    """A display window that the file proposes; `centre` and `width` are in grey levels of the decoded pixels."""
+    """A display window of the file; `centre` and `width` in grey levels of the pixels."""
 
     name: str | None
     centre: float
@@ -31,7 +31,7 @@ class WindowPreset:
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """Facts that an image file states about itself, apart from its pixels. None and () stand for unknown."""
+    """Facts that an image file states, apart from its pixels; None and () are unknown."""
 
     view_modifiers: tuple[str, ...] | None = None
     """Names of DICOM CID 4015 in lower case, such as "magnification", and "partial view"; () where the file states a
@@ -47,7 +47,10 @@ class FileMetadata:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A grey image: `pixels` (uint8 or uint16, H x W, row 0 on top), of which the lowest `bits` (8 to 16) are used."""
+    """A grey image.
+
+    `pixels` are uint8 or uint16, H x W, row 0 on top; the lowest `bits` (8 to 16) of each are used.
+    """
 
     pixels: Pixels
     bits: int
@@ -73,7 +76,7 @@ class Image:
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """An image file as its header describes it, before any pixel is decoded; see `Image`."""
+    """The header of an image file, before any pixel is decoded; see `Image`."""
 
     format: str
     full_size: tuple[int, int]
@@ -85,7 +88,7 @@ class ImageHeader:
 
 
 def check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
-    """Raise UndecodableImage for an empty frame and ImageTooLarge for one of more than `most` pixels."""
+    """Raise UndecodableImage for an empty frame, ImageTooLarge beyond `most` pixels."""
     if width <= 0 or height <= 0:
         raise UndecodableImage(f"the image has {width} x {height} pixels; send the file again")
     if width * height > most:
@@ -93,7 +96,7 @@ def check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
 
 
 def check_not_too_small(image: Image, least_edge: int) -> Image:
-    """Return the image, or raise ImageTooSmall for an edge below both MIN_EDGE and `least_edge`."""
+    """Return the image; raise ImageTooSmall if below both MIN_EDGE and `least_edge`."""
     width, height = image.full_size
     if min(width, height) < min(MIN_EDGE, least_edge):
         raise ImageTooSmall(
@@ -104,14 +107,17 @@ def check_not_too_small(image: Image, least_edge: int) -> Image:
 
 
 def halvings(width: int, height: int, least_edge: int | None) -> int:
-    """How often an image can be halved so that its shorter edge keeps at least `least_edge` pixels; at most 5."""
+    """Count the halvings, at most 5, that leave the shorter edge `least_edge` pixels."""
     if least_edge is None:
         return 0
     return max((times for times in range(6) if min(width, height) >> times >= least_edge), default=0)
 
 
 def halved(image: Image, least_edge: int | None) -> Image:
-    """Return an image that was not decoded smaller, halved as often as its shorter edge keeps `least_edge` pixels."""
+    """Halve an image while its shorter edge keeps `least_edge` pixels.
+
+    An image that was decoded smaller is returned as it is.
+    """
     width, height = image.full_size
     times = halvings(width, height, least_edge) if image.reduction == 1 else 0
     if not times:
@@ -124,14 +130,14 @@ def halved(image: Image, least_edge: int | None) -> Image:
 
 
 def unsigned(words: npt.NDArray[np.generic] | cv2.typing.MatLike) -> Pixels:
-    """An array of 8 or 16 bits as unsigned words in the machine's order; signed ones keep their bits."""
+    """View 8 or 16-bit words as unsigned, in native order; signed ones keep their bits."""
     if words.dtype.itemsize == 1:
         return words.view(np.uint8)
     return words.astype(words.dtype.newbyteorder("="), copy=False).view(np.uint16)
 
 
 def with_depth(image: Image, bits: int | None) -> Image:
-    """Return an image that a stage stored with the depth of its film, as far as that is known.
+    """Restore the depth in bits of an image that a stage stored; None is unknown.
 
     A PNG of 16 bits is a container that does not say how many of them are used.
     """
@@ -139,7 +145,7 @@ def with_depth(image: Image, bits: int | None) -> Image:
 
 
 def to_8bit(image: Image) -> npt.NDArray[np.uint8]:
-    """The pixels scaled from the image's depth to 8 bits by dropping the lowest."""
+    """Return the upper 8 of the image's bits."""
     if image.pixels.dtype == np.uint8:
         return np.asarray(image.pixels, np.uint8)
     return np.asarray(image.pixels >> (image.bits - 8), np.uint8)

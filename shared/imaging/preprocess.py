@@ -1,11 +1,10 @@
-"""The one way from a film to a network's input: training and inference both go through `network_input`."""
+"""Turn a film into a network's input, the same for training and inference."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain.arrays import Float32Array
@@ -14,24 +13,23 @@ from shared.imaging.formats.decode import decode
 from shared.imaging.image import Image, Pixels, unsigned
 from shared.imaging.segmentation.breast import Box
 from shared.imaging.segmentation.gate import Gate
+from shared.imaging.segmentation.regions import Grey
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION, Segmentation, segment
 
 DARK, BRIGHT = 1.0, 99.5
 """Percentiles of the grey levels inside the mask that become 0 and 1: exposure differs from film to film."""
 
 _LEAST_SPARE = 1.5
-"""Times the input's edge that is left when a film has been halved: the resizing that follows still averages."""
+"""Times the input's edge that halving must leave: the resizing that follows still averages."""
 
 _EVEN = 4  # the square's edge can be halved twice
 
-_Grey: TypeAlias = npt.NDArray[np.uint8]
-
 LEAST_EDGE = 1024
-"""A film is not decoded smaller than that, along its shorter edge: one of MIAS is worked on as it is."""
+"""Pixels of the shorter edge below which no film is decoded smaller: films of MIAS keep their size."""
 
 
 class Preprocessing(BaseModel):
-    """Parameters that a model was trained with. They travel in the model's card, and inference repeats them."""
+    """Parameters that a model was trained with, kept in its card and used by inference."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,15 +38,21 @@ class Preprocessing(BaseModel):
 
     @property
     def least_edge(self) -> int:
-        """What `decode` may make of the shorter edge. The breast takes up half of a film at least in one direction, so
-        that the input is never enlarged; segmentation needs less (`breast.COARSE_EDGE`)."""
+        """Pixels of the shorter edge that `decode` must keep.
+
+        The breast takes up half of a film at least in one direction, so that the input is never enlarged; segmentation
+        needs less (`breast.COARSE_EDGE`).
+        """
         return max(LEAST_EDGE, 2 * self.size)
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedFilm:
-    """`input` (float32, 1 x size x size, 0..1) is what the network sees; `bits` the depth of the file's pixels;
-    `gate` says how far the film looks like a mammogram."""
+    """A film ready for the network.
+
+    `input` is the network's (float32, 1 x size x size, 0..1); `bits` is the depth of the file's pixels; `gate` says how
+    far the film looks like a mammogram.
+    """
 
     input: Float32Array
     segmentation: Segmentation
@@ -57,32 +61,44 @@ class PreparedFilm:
 
 
 def prepare(data: bytes, preprocessing: Preprocessing) -> PreparedFilm:
-    """From an image file to the network's input. Raises ImageError."""
+    """Decode and segment an image file, and make the network's input.
+
+    Raises:
+        ImageError: the file can't be decoded, or is not a mammogram.
+    """
     return prepare_image(decode(data, preprocessing.least_edge), preprocessing)
 
 
 def prepare_image(image: Image, preprocessing: Preprocessing) -> PreparedFilm:
-    """From a decoded image to the network's input. Raises NotAMammogram: no breast is found, or the gate says no."""
+    """Segment a decoded image, and make the network's input.
+
+    Raises:
+        NotAMammogram: no breast is found, or the gate refuses the image.
+    """
     segmentation = segment(image.pixels, image.bits, image.view)
     gate = segmentation.gate
     if not gate.passed:
         raise NotAMammogram(gate.reason, gate_score=gate.score)
     part = _crop_of(segmentation.box)
     if segmentation.halved is not None and _can_spare_half(part.edge, preprocessing):
-        seen = _input_of(segmentation.halved, segmentation.drawn, part.halved(), preprocessing, segmentation.flipped)
+        network_view = _input_of(
+            segmentation.halved, segmentation.drawn, part.halved(), preprocessing, segmentation.flipped
+        )
     else:
-        seen = _input_of(segmentation.pixels, segmentation.mask, part, preprocessing, segmentation.flipped)
-    return PreparedFilm(seen, segmentation, image.bits, gate)
+        network_view = _input_of(segmentation.pixels, segmentation.mask, part, preprocessing, segmentation.flipped)
+    return PreparedFilm(network_view, segmentation, image.bits, gate)
 
 
-def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> Float32Array:
-    """The network's input (float32, 1 x size x size, 0..1) of a segmented film (H x W, oriented) and its mask (uint8).
+def network_input(film: Pixels, mask: Grey, preprocessing: Preprocessing) -> Float32Array:
+    """Make the network's input (float32, 1 x size x size, 0..1) of a segmented film.
 
-    The mask's box is padded to a square, the chest wall staying at the left edge and the breast centred in height, and
-    resized; grey levels are stretched between two percentiles of those inside the mask; outside it the input is 0. A
-    film that is much larger than the input is halved first, which is many times as fast as all the rest; of the pixels
-    that come out, those that the mask covers whole are inside it.
-    Raises NotAMammogram when the mask is empty.
+    The film (H x W) is oriented, and so is its mask (uint8). The mask's box is padded to a square, the chest wall
+    staying at the left edge and the breast centred in height, and resized; grey levels are stretched between two
+    percentiles of those inside the mask; outside it the input is 0. A film that is much larger than the input is halved
+    first, which is faster than resizing it at once; pixels that the mask then covers whole are inside it.
+
+    Raises:
+        NotAMammogram: the mask is empty.
     """
     x, y, width, height = cv2.boundingRect(mask)
     if width == 0:
@@ -91,8 +107,10 @@ def network_input(film: Pixels, mask: _Grey, preprocessing: Preprocessing) -> Fl
 
 
 class _Crop(NamedTuple):
-    """What of an oriented film the network sees, in its pixels: a square, and the column `right` of it at which it
-    begins to be empty."""
+    """The square of an oriented film that the network sees, in pixels of the film.
+
+    From the column `right` on it is empty.
+    """
 
     left: int
     top: int
@@ -100,28 +118,31 @@ class _Crop(NamedTuple):
     edge: int
 
     def halved(self) -> "_Crop":
-        """The same in pixels of half the film."""
+        """Return the crop in pixels of the halved film."""
         return _Crop(*(value // 2 for value in self))
 
 
 def _crop_of(box: Box) -> _Crop:
-    """That of a mask's box. Its lengths can be halved twice; half of it is the part of half a box."""
+    """Return the crop of a mask's box, with lengths that can be halved twice."""
     x, y, width, height = box
     edge = -(-max(width, height) // _EVEN) * _EVEN
     return _Crop(x, y - 2 * ((edge - height) // 4), x + -(-width // _EVEN) * _EVEN, edge)
 
 
 def input_square(box: Box) -> tuple[int, int, int]:
-    """The square that the network sees of a mask's box (x, y, width, height): left, top and edge in pixels of the
-    oriented film. It may reach beyond the film; the edge is even, for it is halved."""
+    """Return left, top and edge of the square that the network sees of a mask's box.
+
+    All are in pixels of the oriented film; the box is x, y, width, height. The square may reach beyond the film; its
+    edge is even, because it is halved.
+    """
     left, top, _, edge = _crop_of(box)
     return left, top, edge
 
 
 def _input_of(
-    film: Pixels, mask: _Grey, part: _Crop, preprocessing: Preprocessing, flipped: bool = False
+    film: Pixels, mask: Grey, part: _Crop, preprocessing: Preprocessing, flipped: bool = False
 ) -> Float32Array:
-    """The network's input of a film that may be `flipped`, and need not be blackened, and of its oriented mask."""
+    """Make the network's input of a part of a film, which may be `flipped`, and its mask."""
     edge, strip, covered = part.edge, _strip(film, part, flipped), _strip(mask, part)
     while _can_spare_half(edge, preprocessing) and edge % 2 == strip.shape[1] % 2 == 0:
         edge //= 2
@@ -151,7 +172,10 @@ def _levels(film: Pixels) -> int:
 
 
 def _strip(pixels: Pixels, part: _Crop, flipped: bool = False) -> Pixels:
-    """The columns of a part that are not empty, 0 beyond the film; mirrored where the film is yet to be `flipped`."""
+    """Return the columns of a part that are not empty, 0 beyond the film.
+
+    They are those of the mirrored film where it is yet to be `flipped`.
+    """
     height, width = pixels.shape
     above, below, beyond = max(0, -part.top), max(0, part.top + part.edge - height), max(0, part.right - width)
     columns = slice(max(0, width - part.right), width - part.left) if flipped else slice(part.left, part.right)
@@ -167,13 +191,15 @@ def _halved(strip: Pixels) -> Pixels:
     return unsigned(cv2.resize(strip, size, interpolation=cv2.INTER_AREA))
 
 
-def _percentiles(film: Pixels, inside: _Grey) -> tuple[int, int]:
-    """The grey levels at DARK and BRIGHT per cent of the film where `inside` is not 0, from the histogram of every
-    second pixel of every second row."""
+def _percentiles(film: Pixels, inside: Grey) -> tuple[int, int]:
+    """Return the grey levels at DARK and BRIGHT per cent of the film inside the mask.
+
+    Large films are sampled: every second pixel of every second row.
+    """
     levels = _levels(film)
-    for step in (2, 1):  # of which they may see nothing
-        seen, covered = unsigned(film[::step, ::step].copy()), inside[::step, ::step].copy()
-        histogram = cv2.calcHist([seen], [0], covered, [levels], [0, levels]).ravel()
+    for step in (2, 1):  # the sample may miss a small mask
+        sample, sampled_mask = unsigned(film[::step, ::step].copy()), inside[::step, ::step].copy()
+        histogram = cv2.calcHist([sample], [0], sampled_mask, [levels], [0, levels]).ravel()
         if histogram.any():
             break
     share = histogram.cumsum(dtype=np.float64) / histogram.sum()

@@ -17,6 +17,11 @@ def worker_command(name: str) -> tuple[str, ...]:
     return _python(variables, "-m", "shared.queue.launch", name)
 
 
+def gateway_command(*arguments: str) -> tuple[str, ...]:
+    """Return the command of the gateway: its service, or what it does with `arguments`."""
+    return _python(film_variables(), "-m", "services.gateway", *arguments)
+
+
 def inference_command(cores: int | None = None) -> tuple[str, ...]:
     """Return the command of the inference service under gunicorn.
 

@@ -34,8 +34,8 @@ RULE = (
     "the probabilities of its most suspicious breast."
 )
 
-Side: TypeAlias = Hashable
-"""Names a breast within its exam: 'L' and 'R', 'left' and 'right'."""
+BreastName: TypeAlias = Hashable
+"""Name of a breast within its exam: 'L' and 'R', 'left' and 'right'."""
 
 
 Level: TypeAlias = Literal["breast", "exam"]
@@ -65,7 +65,7 @@ class ExamRule(Record):
 class BreastAnswer:
     """The answer for one breast: `films` are the places of its films in the exam, `probabilities` float64 (3,)."""
 
-    side: Side | None
+    side: BreastName | None
     films: tuple[int, ...]
     probabilities: Float64Array
 
@@ -83,7 +83,7 @@ class ExamAnswer:
         return self.breasts[self.worst].probabilities
 
 
-def judge_exam(rows: Float64Array, sides: Sequence[Side | None], views: Sequence[str | None]) -> ExamAnswer:
+def judge_exam(rows: Float64Array, sides: Sequence[BreastName | None], views: Sequence[str | None]) -> ExamAnswer:
     """Judge the films of one exam together.
 
     Args:

@@ -9,11 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from shared.errors import MammoError, QueueUnavailable, StoreMisconfigured, StoreUnavailable
-from shared.queue.messages import Kind
+from shared.errors import (
+    MammoError,
+    ObjectOfLaterRelease,
+    QueueUnavailable,
+    ServiceUnavailable,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
+from shared.queue.messages import UnitKind
 
 T = TypeVar("T")
-INFRASTRUCTURE_ERRORS = (StoreUnavailable, StoreMisconfigured, QueueUnavailable)
+INFRASTRUCTURE_ERRORS = (
+    StoreUnavailable,
+    StoreMisconfigured,
+    ObjectOfLaterRelease,
+    QueueUnavailable,
+    ServiceUnavailable,
+)
 """Errors that no film causes; they do not count as attempts."""
 
 _LONGEST_TEXT = 2000
@@ -29,11 +42,11 @@ class WorkerLost(MammoError):
 class AttemptCounter(Protocol):
     """Counter of the attempts at a film; implemented by `broker.Broker`."""
 
-    def begin_try(self, run: str, kind: Kind, film: str) -> int: ...
+    def begin_try(self, run: str, kind: UnitKind, film: str) -> int: ...
 
-    def take_back_try(self, run: str, kind: Kind, film: str) -> None: ...
+    def take_back_try(self, run: str, kind: UnitKind, film: str) -> None: ...
 
-    def end_tries(self, run: str, kind: Kind, film: str) -> None: ...
+    def end_tries(self, run: str, kind: UnitKind, film: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class GivenUp:
 def attempt(
     tries: AttemptCounter,
     run: str,
-    kind: Kind,
+    kind: UnitKind,
     film: str,
     max_tries: int,
     process: Callable[[], T],

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
 from shared.queue.celery_app import make_app
-from shared.queue.messages import QUEUES, SENT_AT, STAGES, Kind, Message, QueueDepth, task_name
+from shared.queue.messages import QUEUES, SENT_AT, STAGES, Message, QueueDepth, UnitKind, task_name
 from shared.settings import BrokerSettings
 
 _CHUNK = 500
@@ -75,7 +75,7 @@ class Broker:
         """
         return cls(make_app(settings), connect(settings), patient=False)
 
-    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
+    def enqueue(self, run: str, kind: UnitKind, units: Iterable[str]) -> int:
         key, remaining = _tally(run, kind), iter(units)
         with _answering(), self._app.producer_or_acquire() as producer:
             self.client.delete(key)
@@ -88,7 +88,7 @@ class Broker:
         missing = self.strike(run, kind, _OPEN)
         return 1 if missing is None else missing
 
-    def send_again(self, kind: Kind, message: Message, *, tries: int, in_s: float) -> None:
+    def send_again(self, kind: UnitKind, message: Message, *, tries: int, in_s: float) -> None:
         """Send a message again, to be delivered in `in_s` seconds.
 
         Raises:
@@ -97,7 +97,7 @@ class Broker:
         with _answering():
             self._send(kind, message, countdown=in_s, retries=tries)
 
-    def _send(self, kind: Kind, message: Message, **options: object) -> None:
+    def _send(self, kind: UnitKind, message: Message, **options: object) -> None:
         self._app.send_task(
             task_name(kind),
             kwargs=message.model_dump(),
@@ -107,7 +107,7 @@ class Broker:
             **options,
         )
 
-    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
+    def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         key, remaining = _tally(run, kind), iter(units)
         partial = f"{key}:partial:{time.monotonic_ns()}"
         with _answering():
@@ -118,16 +118,16 @@ class Broker:
             if not self.client.renamenx(partial, key):
                 self.client.delete(partial)
 
-    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
+    def strike(self, run: str, kind: UnitKind, unit: str) -> int | None:
         with _answering():
             missing = int(self.client.eval(_STRIKE, 1, _tally(run, kind), unit))
         return None if missing < 0 else missing
 
-    def drop_tally(self, run: str, kind: Kind) -> None:
+    def drop_tally(self, run: str, kind: UnitKind) -> None:
         with _answering():
             self.client.delete(_tally(run, kind))
 
-    def begin_try(self, run: str, kind: Kind, film: str) -> int:
+    def begin_try(self, run: str, kind: UnitKind, film: str) -> int:
         """Count an attempt at a film; return the number of attempts so far.
 
         Raises:
@@ -136,11 +136,11 @@ class Broker:
         with _answering():
             return int(self.client.eval(_BEGIN, 1, _tries(run, kind), film, _KEPT_S))
 
-    def take_back_try(self, run: str, kind: Kind, film: str) -> None:
+    def take_back_try(self, run: str, kind: UnitKind, film: str) -> None:
         with _answering():
             self.client.hincrby(_tries(run, kind), film, -1)
 
-    def end_tries(self, run: str, kind: Kind, film: str) -> None:
+    def end_tries(self, run: str, kind: UnitKind, film: str) -> None:
         with _answering():
             self.client.hdel(_tries(run, kind), film)
 
@@ -204,9 +204,9 @@ def _answering() -> Iterator[None]:
         ) from error
 
 
-def _tally(run: str, kind: Kind) -> str:
+def _tally(run: str, kind: UnitKind) -> str:
     return f"mammostack:tally:{run}:{kind}"
 
 
-def _tries(run: str, kind: Kind) -> str:
+def _tries(run: str, kind: UnitKind) -> str:
     return f"mammostack:tries:{run}:{kind}"

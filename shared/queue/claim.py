@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from shared.domain.records import Record
-from shared.errors import MammoError, ObjectNotFound, PreconditionFailed
+from shared.errors import MammoError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.queue.lease import LeaseHeld
+from shared.store.documents import parse_document
 from shared.store.interface import ObjectEntry, ObjectStore, StoredObject
 
 
@@ -167,9 +168,11 @@ def claimed(store: ObjectStore, key: str, done_key: str) -> Iterator[FencedStore
     """
     try:
         stored = store.read(key)
-        before: Claim | None = Claim.model_validate_json(stored.data)
+        before: Claim | None = parse_document(key, stored.data, Claim)
     except ObjectNotFound:
         stored, before = None, None
+    except ObjectUnreadable:  # its etag fences the former owner all the same
+        before = None
     claim = Claim(
         token=before.token + 1 if before else 1,
         owner=uuid.uuid4().hex,

@@ -11,10 +11,10 @@ from shared.domain.records import Record
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
-Kind = Stage | Literal["predict", "ingest"]
-"""Kind of a unit: a stage of a run, the prediction of a batch's part, or the ingestion of some films."""
+UnitKind = Stage | Literal["predict", "exam", "ingest"]
+"""Kind of a unit: a stage of a run, a batch's part, an exam of an archive, or some films to ingest."""
 
-QUEUES: dict[Kind, str] = {
+QUEUES: dict[UnitKind, str] = {
     "augment": "augment",
     "segment": "segment",
     "train": "train",
@@ -22,6 +22,7 @@ QUEUES: dict[Kind, str] = {
     "publish": "train",
     "promote": "train",
     "predict": "inference",
+    "exam": "gateway",
     "ingest": "augment",
 }
 
@@ -52,20 +53,20 @@ class Queue(Protocol):
     answer.
     """
 
-    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
+    def enqueue(self, run: str, kind: UnitKind, units: Iterable[str]) -> int:
         """Start a new tally of these units and send a message for each.
 
         Returns:
             Number of missing units at the end. While messages are being sent, `strike` never returns 0.
         """
 
-    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
+    def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         """Create the tally of a stage, unless there is one."""
 
-    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
+    def strike(self, run: str, kind: UnitKind, unit: str) -> int | None:
         """Remove a unit from the tally; return the number of missing units, or None without a tally."""
 
-    def drop_tally(self, run: str, kind: Kind) -> None: ...
+    def drop_tally(self, run: str, kind: UnitKind) -> None: ...
 
     def forget_tries(self, run: str) -> None:
         """Reset the attempts at all films of a run."""
@@ -73,6 +74,6 @@ class Queue(Protocol):
     def depth(self) -> QueueDepth: ...
 
 
-def task_name(kind: Kind) -> str:
+def task_name(kind: UnitKind) -> str:
     """Return the name of the Celery task of a kind."""
     return f"mammostack.{kind}"

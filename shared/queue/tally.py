@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from shared.queue.messages import Kind, Queue
+from shared.queue.messages import Queue, UnitKind
 
 
-def was_last(queue: Queue, run: str, kind: Kind, unit: str, missing: Callable[[], Iterator[str]]) -> bool:
+def was_last(queue: Queue, run: str, kind: UnitKind, unit: str, missing: Callable[[], Iterator[str]]) -> bool:
     """Remove a finished unit from the tally; return True if all units are done.
 
     Args:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from shared.queue.broker import Broker
-from shared.queue.messages import Kind, Message
+from shared.queue.messages import Message, UnitKind
 from shared.store.interface import ObjectStore
 
 U = TypeVar("U")
@@ -18,7 +18,7 @@ class UnitTask(ABC, Generic[U]):
     follows in both cases. `on_failure` replaces all of them after the last attempt.
     """
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: UnitKind) -> None:
         self.kind = kind
 
     @abstractmethod

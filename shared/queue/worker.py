@@ -22,7 +22,7 @@ from shared.queue.attempts import INFRASTRUCTURE_ERRORS
 from shared.queue.broker import Broker
 from shared.queue.claim import Superseded
 from shared.queue.lease import LeaseHeld, lease
-from shared.queue.messages import Kind, Message, task_name
+from shared.queue.messages import Message, UnitKind, task_name
 from shared.queue.process import WorkerProcess
 from shared.queue.unit_task import U, UnitTask
 from shared.store.interface import ObjectStore
@@ -159,7 +159,7 @@ def _holding(worker: WorkerProcess, name: str, is_cancelled: Callable[[], bool])
         yield lambda: worker.shutting_down.is_set() or cancelled.is_set() or held.lost
 
 
-def _send_again(broker: Broker, kind: Kind, message: Message, tries: int, in_s: float) -> None:
+def _send_again(broker: Broker, kind: UnitKind, message: Message, tries: int, in_s: float) -> None:
     try:
         broker.send_again(kind, message, tries=tries, in_s=in_s)
     except QueueUnavailable as error:

@@ -11,7 +11,7 @@ from itertools import islice
 
 from shared.domain.films import SetAside, Shard
 from shared.domain.records import Record
-from shared.errors import ObjectNotFound, PreconditionFailed, QueueUnavailable
+from shared.errors import ObjectNotFound, ObjectUnreadable, PreconditionFailed, QueueUnavailable
 from shared.queue.attempts import code_of, text_of
 from shared.queue.clock import now
 from shared.queue.messages import STAGES, Queue, Stage
@@ -20,6 +20,7 @@ from shared.runs.plan import SHARDED, Plan, Unit, check_plan, read_plan
 from shared.runs.shards import images_are_intact
 from shared.runs.sources import check_same_films, check_trained_images, stale_units
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 _COMPARED_AT_ONCE = 256
@@ -87,7 +88,11 @@ def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> Sta
     try:
         store.put(key, marker.model_dump_json().encode(), if_absent=True)
     except PreconditionFailed:
-        stored = StageMarker.model_validate_json(store.get(key))
+        try:
+            stored = read_document(store, key, StageMarker)
+        except ObjectUnreadable:  # the next stage may be enqueued twice then, which does no harm
+            store.put(key, marker.model_dump_json().encode())
+            return marker
         return stored if stored.unit == unit and not stored.enqueued else None
     return marker
 
@@ -178,9 +183,9 @@ def _damaged(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
     """Yield the finished shards with an image that is damaged or missing, and those of another source."""
     for unit in plan.units(stage):
         try:
-            if not images_are_intact(store, Shard.model_validate_json(store.get(unit.done_key))):
+            if not images_are_intact(store, read_document(store, unit.done_key, Shard)):
                 yield unit
-        except ValueError:
+        except ObjectUnreadable:
             yield unit
         except ObjectNotFound:
             continue
@@ -204,7 +209,19 @@ def set_aside(store: ObjectStore, plan: Plan, unit: str, films: Iterable[SetAsid
 
 def failures(store: ObjectStore, run: str) -> list[Failure]:
     """Read the failures of a run: units and films."""
-    return [Failure.model_validate_json(store.get(key)) for key in store.list(layout.failures(run))]
+    return [_read_failure(store, run, key) for key in store.list(layout.failures(run))]
+
+
+def _read_failure(store: ObjectStore, run: str, key: str) -> Failure:
+    """Read why a unit or a film failed; its key replaces a reason that can't be read."""
+    try:
+        return read_document(store, key, Failure)
+    except ObjectUnreadable as error:
+        stage, _, name = key.removeprefix(layout.failures(run)).removesuffix(".json").partition("/")
+        known = next((known for known in STAGES if known == stage), None)
+        if known is None:
+            raise
+        return Failure(stage=known, unit=name, code=error.code, message=str(error), when="")
 
 
 def missing_units(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:

@@ -17,6 +17,7 @@ from shared.modelling.profiles import Profile
 from shared.modelling.recipes import AugmentationRecipe, Protocol, TrainingRecipe
 from shared.queue.messages import Stage
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.ingest import shard_names
 from shared.store.interface import ObjectStore
 
@@ -153,9 +154,11 @@ def read_plan(store: ObjectStore, run: str) -> Plan:
 
     Raises:
         RunNotFound: there is no such run.
+        ObjectUnreadable: the plan is damaged.
+        ObjectOfLaterRelease: only a later release can read it.
     """
     try:
-        return Plan.model_validate_json(store.get(layout.run_plan(layout.check_name("run", run))))
+        return read_document(store, layout.run_plan(layout.check_name("run", run)), Plan)
     except ObjectNotFound:
         raise RunNotFound(f"there is no run '{run}'; `mammo status` lists the runs") from None
 

@@ -7,10 +7,11 @@ from typing import Generic
 
 from shared.digests import sha256_hex
 from shared.domain.films import SetAside, Shard, Variant
-from shared.errors import ObjectNotFound
+from shared.errors import ObjectNotFound, ObjectUnreadable
 from shared.queue.attempts import AttemptCounter, GivenUp, T, attempt, code_of, text_of
 from shared.queue.messages import Stage
 from shared.runs.plan import Plan
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess, PrefetchingStore
 
@@ -86,11 +87,11 @@ def _process_film(
 def is_intact(stage: ShardStage[T], store: ObjectStore, plan: Plan, shard: str) -> bool:
     """Return True if a shard was made from its current input and its images are intact."""
     try:
-        manifest = Shard.model_validate_json(store.get(plan.done_key(stage.stage, shard)))
+        manifest = read_document(store, plan.done_key(stage.stage, shard), Shard)
         return manifest.source_sha256 == stage.read_input(store, plan, shard).sha256 and images_are_intact(
             store, manifest
         )
-    except (ObjectNotFound, ValueError):
+    except (ObjectNotFound, ObjectUnreadable):
         return False
 
 

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Shard, as_it_was
-from shared.errors import ObjectNotFound, PlanError
+from shared.errors import ObjectNotFound, ObjectUnreadable, PlanError
 from shared.queue.messages import Stage
 from shared.runs.plan import SHARDED, Plan, Unit
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.ingest import read_dataset, shard_key
 from shared.store.interface import ObjectStore
 
@@ -72,8 +73,11 @@ def stale_units(store: ObjectStore, plan: Plan, stage: Stage, units: list[Unit])
     """Yield those of a stage's finished units that were made from something else than what is there now.
 
     Units whose source is gone can't be compared, nor made again, and count as done. A training job has no other source
-    than its run's images, on which all jobs of a run are trained; see `check_trained_images`.
+    than its run's images, on which all jobs of a run are trained; see `check_trained_images`. Results that can't be
+    read are stale.
     """
+    if stage == "train":
+        yield from (unit for unit in units if not _is_json_object(store, unit.done_key))
     if stage == "evaluate":
         yield from (unit for unit in units if _is_stale_report(store, plan, unit))
     if stage not in SHARDED or not units:
@@ -94,8 +98,8 @@ def is_stale(store: ObjectStore, source: str | None, done: str) -> bool:
     except ObjectNotFound:
         return False
     try:
-        return digest is not None and Shard.model_validate_json(store.get(done)).source_sha256 != digest
-    except (ObjectNotFound, ValueError):
+        return digest is not None and read_document(store, done, Shard).source_sha256 != digest
+    except (ObjectNotFound, ObjectUnreadable):
         return True
 
 
@@ -137,6 +141,13 @@ def results_document(store: ObjectStore, plan: Plan) -> bytes:
     """
     digests = {unit.name: sha256_hex(store.get(unit.done_key)) for unit in plan.units("train")}
     return json.dumps(digests, indent=1).encode()
+
+
+def _is_json_object(store: ObjectStore, key: str) -> bool:
+    try:
+        return isinstance(json.loads(store.get(key)), dict)
+    except (ObjectNotFound, ValueError):
+        return False
 
 
 def _is_stale_report(store: ObjectStore, plan: Plan, unit: Unit) -> bool:

@@ -8,13 +8,14 @@ from typing import Literal
 
 from shared.domain.films import Dataset
 from shared.domain.records import Record
-from shared.errors import ObjectNotFound, QueueUnavailable
+from shared.errors import ObjectNotFound, ObjectUnreadable, QueueUnavailable
 from shared.modelling.network_table import as_network
 from shared.queue.messages import STAGES, Queue, QueueDepth, Stage
 from shared.runs.pipeline import Failure, failures, is_cancelled
 from shared.runs.plan import SHARDED, Plan, read_plan
 from shared.runs.sources import READERS, films_changed, is_stale, source_key, stored_dataset
 from shared.store import layout
+from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 _RATE_WINDOW_S = 60.0
@@ -202,10 +203,9 @@ def _jobs(store: ObjectStore, plan: Plan, finished: frozenset[str]) -> dict[str,
         if name in finished:
             continue
         try:
-            document = store.get(layout.fold_file(plan.run, name, "progress.json"))
-        except ObjectNotFound:
+            jobs[name] = read_document(store, layout.fold_file(plan.run, name, "progress.json"), JobProgress)
+        except (ObjectNotFound, ObjectUnreadable):
             continue
-        jobs[name] = JobProgress.model_validate_json(document)
     return jobs
 
 

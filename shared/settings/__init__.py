@@ -6,6 +6,7 @@ the group that it needs. `make reference` writes `docs/reference/settings.md` an
 """
 
 from shared.settings.base import SettingsError, SettingsGroup
+from shared.settings.gateway import GatewaySettings, PacsSettings
 from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
@@ -22,6 +23,7 @@ from shared.settings.processes import (
     WORKERS,
     AugmentProcessSettings,
     BatchProcessSettings,
+    GatewayProcessSettings,
     InferenceProcessSettings,
     IngestProcessSettings,
     QueueSettings,
@@ -41,10 +43,13 @@ __all__ = [
     "ClientSettings",
     "ComputeSettings",
     "EngineKind",
+    "GatewayProcessSettings",
+    "GatewaySettings",
     "InferenceProcessSettings",
     "IngestProcessSettings",
     "IngestSettings",
     "LogSettings",
+    "PacsSettings",
     "QueueSettings",
     "ServingSettings",
     "SettingsError",

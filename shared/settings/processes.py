@@ -5,6 +5,7 @@ from typing import get_type_hints
 from pydantic import BaseModel, ConfigDict
 
 from shared.settings.base import SettingsGroup
+from shared.settings.gateway import GatewaySettings, PacsSettings
 from shared.settings.groups import (
     BrokerSettings,
     ClientSettings,
@@ -74,6 +75,14 @@ class InferenceProcessSettings(QueueSettings):
     serving: ServingSettings = ServingSettings()
 
 
+class GatewayProcessSettings(WorkerProcessSettings):
+    """The gateway and its worker."""
+
+    client: ClientSettings = ClientSettings()
+    pacs: PacsSettings = PacsSettings()
+    gateway: GatewaySettings = GatewaySettings()
+
+
 GROUPS: tuple[type[SettingsGroup], ...] = (
     StoreSettings,
     BrokerSettings,
@@ -84,6 +93,8 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     ServingSettings,
     ComputeSettings,
     LogSettings,
+    PacsSettings,
+    GatewaySettings,
 )
 """Each setting stands in one of them."""
 
@@ -92,6 +103,7 @@ WORKERS: dict[str, type[WorkerProcessSettings]] = {
     "segment": WorkerProcessSettings,
     "train": TrainingProcessSettings,
     "inference": BatchProcessSettings,
+    "gateway": GatewayProcessSettings,
 }
 """The settings of the worker of each service."""
 
@@ -99,10 +111,11 @@ ReadSettings = type[SettingsGroup] | type[ProcessSettings]
 
 PROCESSES: dict[str, ReadSettings] = {
     "`mammo ingest`": IngestProcessSettings,
-    "`mammo models`, `keys`, `cancel`": StoreSettings,
+    "`mammo models`, `keys`, `cancel`, `doctor`": StoreSettings,
     "`mammo run`, `train`, `status RUN`, `resume`, `retry`": QueueSettings,
     "`mammo predict`, `batch`": ClientSettings,
     "inference service": InferenceProcessSettings,
+    "gateway, `mammo gateway`": GatewayProcessSettings,
     **{f"{name} worker": settings for name, settings in WORKERS.items()},
 }
 """The settings that each process reads, for the reference."""

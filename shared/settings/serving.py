@@ -1,11 +1,10 @@
 """The settings of the inference service."""
 
-from ipaddress import ip_address
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from shared.addresses import check_host
+from shared.addresses import check_host, is_loopback
 from shared.settings.base import SettingsGroup
 
 _FEWEST_THREADS = 4
@@ -126,7 +125,4 @@ class ServingSettings(SettingsGroup):
     @property
     def serves_loopback_alone(self) -> bool:
         """True if the inference service can be reached from this machine alone."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)

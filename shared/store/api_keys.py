@@ -16,8 +16,9 @@ from pydantic import Field
 from shared.api.keys import Scope
 from shared.digests import sha256_hex
 from shared.domain.records import Record
-from shared.errors import InputError, KeyUnknown, ObjectNotFound, PreconditionFailed
+from shared.errors import InputError, KeyUnknown, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
+from shared.store.documents import parse_document, read_document
 from shared.store.interface import ObjectStore
 
 _FORMAT = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
@@ -116,14 +117,21 @@ def describe_key(
 def read_keys(store: ObjectStore) -> KeyRing:
     """All keys; an empty ring where none was ever made."""
     try:
-        return KeyRing.model_validate_json(store.get(layout.api_keys()))
+        return read_document(store, layout.api_keys(), KeyRing)
     except ObjectNotFound:
         return KeyRing()
 
 
-def add_key(store: ObjectStore, key: ApiKey) -> None:
-    """Add a key; a key with the same id is replaced, so repeating it is safe."""
-    _change(store, lambda ring: KeyRing(keys=(*(each for each in ring.keys if each.id != key.id), key)))
+def add_key(store: ObjectStore, key: ApiKey, *, anew: bool = False) -> None:
+    """Add a key; a key with the same id is replaced, so repeating it is safe.
+
+    Args:
+        anew: whether keys that can't be read are given up, and this one is the first.
+
+    Raises:
+        ObjectUnreadable: the keys can't be read.
+    """
+    _change(store, lambda ring: KeyRing(keys=(*(each for each in ring.keys if each.id != key.id), key)), anew=anew)
 
 
 def revoke_key(store: ObjectStore, key_id: str) -> ApiKey:
@@ -183,14 +191,20 @@ def _get(ring: KeyRing, key_id: str) -> ApiKey:
     raise KeyUnknown(f"there is no API key '{key_id}'; see `mammo keys list`")
 
 
-def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing]) -> None:
+def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing], *, anew: bool = False) -> None:
     """Read, change and write the keys; retry if another process was faster."""
     for attempt in range(_TRIES):
         try:
             stored = store.read(layout.api_keys())
         except ObjectNotFound:
             stored = None
-        ring = change(KeyRing.model_validate_json(stored.data) if stored else KeyRing())
+        try:
+            ring = parse_document(layout.api_keys(), stored.data, KeyRing) if stored else KeyRing()
+        except ObjectUnreadable:
+            if not anew:
+                raise
+            ring = KeyRing()
+        ring = change(ring)
         document = ring.model_dump_json(indent=1).encode()
         try:
             if stored:

@@ -15,8 +15,9 @@ from itertools import accumulate
 from shared.datasets.entries import FilmSource, manifest_of
 from shared.datasets.problems import Problem
 from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe, grown
-from shared.errors import DatasetError, ObjectNotFound, PreconditionFailed
+from shared.errors import DatasetError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
+from shared.store.documents import parse_document, read_document
 from shared.store.ingest_units import (
     UNIT_FILMS,
     Ingestion,
@@ -95,10 +96,13 @@ def read_stored(store: ObjectStore, dataset: str) -> StoredDataset | None:
         found = store.read(layout.raw_manifest(dataset))
     except ObjectNotFound:
         return None
-    description = Dataset.model_validate_json(found.data)
+    try:
+        description = parse_document(layout.raw_manifest(dataset), found.data, Dataset)
+    except ObjectUnreadable:  # it is replaced
+        return None
     try:
         films = _films(store, description)
-    except ObjectNotFound:  # a shard got lost: it is made again if the source has the same films
+    except (ObjectNotFound, ObjectUnreadable):  # a shard got lost: it is made again if the source has the same films
         films = ()
     return StoredDataset(description, found.etag, films)
 
@@ -142,6 +146,8 @@ def finish(
     try:
         manifest = _merged(manifest_of(ingestion.source, ingestion.dataset, films), stored, append=append)
         wanted = _described(manifest, stored)
+        if stored and not stored.films:
+            _write_shards(store, wanted, manifest)
         description = write_manifests(store, wanted, manifest, stored.etag if stored else None)
     except DatasetError:
         _remove_own(store, ingestion, stored_films(store, ingestion.dataset))
@@ -240,7 +246,7 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest, et
         elif read_dataset(store, dataset.dataset) != dataset:
             store.put(key, document, if_match=etag)
     except PreconditionFailed:
-        stored = read_dataset(store, dataset.dataset)
+        stored = _stored_or_replaced(store, dataset)
         if stored.model_copy(update={"content": dataset.content}) != dataset:
             named = [layout.raw_manifests(stored.dataset, content) for content in _contents(stored)]
             written = layout.raw_manifests(dataset.dataset, dataset.content)
@@ -248,6 +254,15 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest, et
             raise _other_films(dataset.dataset) from None
         return stored
     return dataset
+
+
+def _stored_or_replaced(store: ObjectStore, dataset: Dataset) -> Dataset:
+    """Read the stored manifest; replace one that can't be read."""
+    try:
+        return read_dataset(store, dataset.dataset)
+    except ObjectUnreadable:
+        store.put(layout.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode())
+        return dataset
 
 
 def _other_films(dataset: str) -> DatasetError:
@@ -300,7 +315,7 @@ def read_dataset(store: ObjectStore, dataset: str) -> Dataset:
         InputError: `dataset` is not a valid name.
         ObjectNotFound: there is no such data set.
     """
-    return Dataset.model_validate_json(store.get(layout.raw_manifest(layout.check_name("data set", dataset))))
+    return read_document(store, layout.raw_manifest(layout.check_name("data set", dataset)), Dataset)
 
 
 def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
@@ -319,7 +334,8 @@ def _films(store: ObjectStore, dataset: Dataset) -> tuple[Film, ...]:
     keys = [shard_key(dataset, name) for name in shard_names(dataset.shards)]
     with ThreadPoolExecutor(_READERS, "manifests") as threads:
         documents = list(threads.map(store.get, keys))
-    return tuple(film for document in documents for film in FilmShard.model_validate_json(document).films)
+    shards = (parse_document(key, document, FilmShard) for key, document in zip(keys, documents, strict=True))
+    return tuple(film for shard in shards for film in shard.films)
 
 
 def shard_key(dataset: Dataset, shard: str) -> str:

@@ -21,6 +21,9 @@ batches/<batch>/heatmaps/<image>-<sha256>.png                 where they were as
 batches/<batch>/done/<part>-<count>                           the part is done; so many of its images have no finding
 batches/<batch>/enqueued, end.json                            it was begun; how it ended
 batches/of/<owner>/<time>-<batch>                             whose it is
+gateway/inbox/<study>/<view>-<film>.dcm                       films that were pushed, until their results are stored
+gateway/forgotten/<study>.json                                films whose results are stored, while they are deleted
+gateway/outbox/<study>.json                                   a prediction whose results are not yet stored everywhere
 access/keys.json                                              the hashes of all API keys
 """
 
@@ -274,6 +277,27 @@ def batch_end(batch: str) -> str:
 
 def api_keys() -> str:
     return "access/keys.json"
+
+
+def gateway_inbox(study: str = "") -> str:
+    return f"gateway/inbox/{study}/" if study else "gateway/inbox/"
+
+
+def gateway_film(study: str, view: str, film: str) -> str:
+    """`study` and `film` are hashes of UIDs; `view` is side and view, such as LMLO, or X."""
+    return f"{gateway_inbox(study)}{view}-{film}.dcm"
+
+
+def gateway_outbox() -> str:
+    return "gateway/outbox/"
+
+
+def gateway_forgotten(study: str) -> str:
+    return f"gateway/forgotten/{study}.json"
+
+
+def gateway_result(study: str) -> str:
+    return f"{gateway_outbox()}{study}.json"
 
 
 def self_test(token: str) -> str:

@@ -6,6 +6,7 @@ Models of the leaky protocol are never promoted.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,11 +17,19 @@ from typing import NamedTuple
 
 from shared.digests import sha256_hex
 from shared.domain.records import Record
-from shared.errors import ModelCorrupt, ModelNotFound, ObjectNotFound, PreconditionFailed, PromotionRefused
+from shared.errors import (
+    ModelCorrupt,
+    ModelNotFound,
+    ObjectNotFound,
+    ObjectUnreadable,
+    PreconditionFailed,
+    PromotionRefused,
+)
 from shared.modelling.card import ModelCard
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
 from shared.store import layout
+from shared.store.documents import parse_document, read_document
 from shared.store.interface import ObjectStore
 from shared.store.unreferenced import remove_unreferenced
 
@@ -28,6 +37,7 @@ PRODUCTION, CANDIDATE = "production", "candidate"
 ALIASES = (PRODUCTION, CANDIDATE)
 CARD = "card.json"
 _FILE = re.compile(r"[0-9a-f]{64}/.*")
+_log = logging.getLogger("mammostack.store")
 
 
 class AliasMove(Record):
@@ -56,6 +66,7 @@ class _AliasState(NamedTuple):
 
     move: AliasMove | None
     etag: str
+    readable: bool = True
 
 
 def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> ModelCard:
@@ -111,8 +122,8 @@ def read_card(store: ObjectStore, network: str, version: str) -> ModelCard:
     layout.check_name("version", version)
     key = layout.model_card(network, version)
     try:
-        return ModelCard.model_validate_json(store.get(key))
-    except ValueError as error:
+        return read_document(store, key, ModelCard)
+    except ObjectUnreadable as error:
         raise ModelCorrupt(
             f"{key} is damaged or written by another release; restore it, or deploy that release"
         ) from error
@@ -154,10 +165,12 @@ def read_alias(store: ObjectStore, network: str, alias: str = PRODUCTION) -> Ali
 
     Raises:
         ModelNotFound: it was never set.
+        ObjectUnreadable: it is damaged; promoting a version replaces it.
     """
-    if (current := _current(store, network, alias).move) is None:
-        raise _never_set(network, alias)
-    return current
+    try:
+        return read_document(store, layout.alias(network, alias), AliasMove)
+    except ObjectNotFound:
+        raise _never_set(network, alias) from None
 
 
 def promote(
@@ -190,40 +203,69 @@ def promote(
         read_file(store, card, name)
     found = _current(store, network, alias)
     current = found.move
-    if current and current.version == version:
+    if current and current.version == version and found.readable:
         return current
-    if current and alias == PRODUCTION and not force:
+    if current and current.version != version and alias == PRODUCTION and not force:
         in_use, judged = _in_use(store, card, current.version)
         check_not_worse(in_use, card, judged, only_if_better=only_if_better)
     return _move(store, network, alias, version, found, reason, forced=force)
 
 
 def rollback(store: ObjectStore, network: str, reason: MoveReason, *, alias: str = PRODUCTION) -> AliasMove:
-    """Point `alias` back to its previous version.
+    """Point `alias` to the version that it had before the current one, and before that at the next rollback.
 
     Raises:
-        ModelNotFound: there is no previous version.
+        ModelNotFound: there is no earlier version.
     """
     found = _current(store, network, alias)
     if (current := found.move) is None:
         raise _never_set(network, alias)
-    if current.previous is None:
+    _note(store, current)
+    earlier = _versions_before(current, [move for move in _trail(store, network) if move.alias == alias])
+    if not earlier:
         raise ModelNotFound(f"{network} {current.version} is the first '{alias}'; there is nothing to roll back to")
     try:
-        read_card(store, network, current.previous)
+        read_card(store, network, earlier[-1])
     except ModelNotFound:
         raise ModelNotFound(
-            f"{network} {current.previous}, which was '{alias}' before {current.version}, is deleted; "
+            f"{network} {earlier[-1]}, which was '{alias}' before {current.version}, is deleted; "
             f"`mammo models promote` sets another version"
         ) from None
-    return _move(store, network, alias, current.previous, found, reason)
+    return _move(store, network, alias, earlier[-1], found, reason)
+
+
+def _versions_before(current: AliasMove, trail: list[AliasMove]) -> list[str]:
+    """Return the versions that an alias had before the current one, the oldest first.
+
+    A move back to one of them, by rollback or promotion, takes those after it out of the row: they were left behind.
+    """
+    row: list[str] = []
+    for move in (*trail, current):
+        for version in (move.previous, move.version):  # the previous one: its own line may be lost
+            if version in row:
+                del row[row.index(version) + 1 :]
+            elif version is not None:
+                row.append(version)
+    return row[:-1]
 
 
 def history(store: ObjectStore, network: str) -> list[AliasMove]:
     """Return the audit trail, the oldest move first."""
     for key in store.list(layout.aliases(network)):
-        _note(store, AliasMove.model_validate_json(store.get(key)))
-    return [AliasMove.model_validate_json(store.get(key)) for key in store.list(layout.audit(network))]
+        with suppress(ObjectUnreadable):
+            _note(store, read_document(store, key, AliasMove))
+    return _trail(store, network)
+
+
+def _trail(store: ObjectStore, network: str) -> list[AliasMove]:
+    """Read the audit trail, without lines that can't be read."""
+    moves = []
+    for key in store.list(layout.audit(network)):
+        try:
+            moves.append(read_document(store, key, AliasMove))
+        except ObjectUnreadable as error:
+            _log.warning("a line of the audit trail is left out", extra={"reason": str(error)})
+    return moves
 
 
 def _in_use(
@@ -249,7 +291,10 @@ def _judged(store: ObjectStore, *cards: ModelCard) -> tuple[FoldPredictions, Fol
     """Read both versions' predictions of their held-out films; None if one has none."""
     if any(PREDICTIONS not in card.files for card in cards):
         return None
-    one, other = (FoldPredictions.model_validate_json(read_file(store, card, PREDICTIONS)) for card in cards)
+    one, other = (
+        parse_document(file_key(card, PREDICTIONS), read_file(store, card, PREDICTIONS), FoldPredictions)
+        for card in cards
+    )
     return one, other
 
 
@@ -258,12 +303,18 @@ def _never_set(network: str, alias: str) -> ModelNotFound:
 
 
 def _current(store: ObjectStore, network: str, alias: str) -> _AliasState:
-    """Read the current move of an alias and its etag."""
+    """Read the current move of an alias and its etag; the audit trail tells the move where the alias can't be read."""
+    key = layout.alias(network, alias)
     try:
-        stored = store.read(layout.alias(network, alias))
+        stored = store.read(key)
     except ObjectNotFound:
         return _AliasState(None, "")
-    return _AliasState(AliasMove.model_validate_json(stored.data), stored.etag)
+    try:
+        return _AliasState(parse_document(key, stored.data, AliasMove), stored.etag)
+    except ObjectUnreadable as error:
+        _log.warning("the audit trail stands for the alias", extra={"reason": str(error)})
+        moves = [move for move in _trail(store, network) if move.alias == alias]
+        return _AliasState(moves[-1] if moves else None, stored.etag, readable=False)
 
 
 def _move(
@@ -287,7 +338,7 @@ def _move(
     )  # fmt: skip
     document = move.model_dump_json(indent=1).encode()
     try:
-        if current:
+        if found.etag:
             store.put(key, document, if_match=found.etag)
         else:
             store.put(key, document, if_absent=True)

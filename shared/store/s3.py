@@ -25,6 +25,7 @@ from botocore.exceptions import (
 )
 
 from shared import metrics
+from shared.addresses import is_loopback
 from shared.errors import (
     ObjectNotFound,
     PreconditionFailed,
@@ -63,7 +64,7 @@ class S3Store:
 
         They come from the environment, a profile, or the role of the instance or pod.
         """
-        address = urlsplit(settings.url)
+        address, endpoint = urlsplit(settings.url), urlsplit(settings.s3_endpoint_url or "")
         config = Config(
             connect_timeout=5,
             read_timeout=READ_TIMEOUT,
@@ -73,6 +74,7 @@ class S3Store:
             parameter_validation=False,  # ours are of the right types
             request_checksum_calculation=settings.s3_checksums,
             response_checksum_validation=settings.s3_checksums,
+            proxies={} if is_loopback(endpoint.hostname or "") else None,  # no proxy reaches loopback
         )
         try:
             client = boto3.client(

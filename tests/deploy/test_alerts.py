@@ -21,6 +21,9 @@ AMTOOL = shutil.which("amtool")
 with_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on PATH: apt-get install prometheus")
 
 
+BASE = '{{ or $externalLabels.runbooks "deploy/runbooks" }}/'
+"""In front of the name of each runbook: the configured address, else the path."""
+
 LEAST = (2, 53)
 """Releases before keep one sample of a series in such tests (seen with 2.42), so that nothing fires."""
 
@@ -83,10 +86,48 @@ def test_each_has_a_severity_a_summary_and_a_runbook_and_each_runbook_an_alert()
         assert rule["labels"]["severity"] in ("page", "ticket")
         annotations = rule["annotations"]
         assert annotations["summary"]
-        book = ROOT / annotations["runbook"]
+        assert annotations["runbook_url"].startswith(BASE)
+        book = ROOT / "deploy" / "runbooks" / annotations["runbook_url"].removeprefix(BASE)
         assert book.read_text().startswith(f"# {name}: ")
         books.add(book)
     assert books == set((ROOT / "deploy" / "runbooks").glob("*.md"))
+
+
+@with_promtool
+@pytest.mark.parametrize(
+    ("labels", "base"),
+    [({"runbooks": "https://git.example.org/runbooks"}, "https://git.example.org/runbooks"), ({}, "deploy/runbooks")],
+    ids=["configured", "not configured"],
+)
+def test_the_address_of_a_runbook_is_whole_if_its_base_is_configured(
+    tmp_path: Path, labels: dict[str, str], base: str
+) -> None:
+    addresses = {name: rule["annotations"]["runbook_url"] for name, rule in alerts().items()}
+    rules = [
+        {"alert": name, "expr": "vector(1)", "annotations": {"runbook_url": address}}
+        for name, address in addresses.items()
+    ]
+    expected = [
+        {
+            "eval_time": "1m",
+            "alertname": name,
+            "exp_alerts": [{"exp_annotations": {"runbook_url": f"{base}/{address.removeprefix(BASE)}"}}],
+        }
+        for name, address in addresses.items()
+    ]
+    case = {"interval": "1m", "external_labels": labels, "alert_rule_test": expected}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "addresses", "rules": rules}]}))
+    (tmp_path / "test.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": [case]}))
+    told = promtool("test", "rules", str(tmp_path / "test.yml"))
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_compose_configures_the_base_of_the_addresses_and_keeps_it_off_the_alerts() -> None:
+    shipped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert shipped["global"]["external_labels"] == {"runbooks": "${RUNBOOKS_URL}"}
+    assert {"regex": "runbooks", "action": "labeldrop"} in shipped["alerting"]["alert_relabel_configs"]
+    assert compose["services"]["prometheus"]["environment"]["RUNBOOKS_URL"] == "${RUNBOOKS_URL:-}"
 
 
 def test_they_look_at_series_that_are_exported() -> None:

@@ -21,8 +21,12 @@ SERVICES = ("augment", "segment", "train", "train-gpu", "inference", "inference-
 SET_ELSEWHERE = {
     "MAMMO_API_KEY",  # for commands; by the service `cli`
     "MAMMO_PSEUDONYM_KEY",  # for ingestion; by the service `cli`
+    "MAMMO_API_KEY_SCOPES",  # for loopback alone, on which no container serves
     "MAMMO_SERVE_HOST",  # by the images: what they listen on is theirs to say
     "MAMMO_SERVE_PORT",
+    "MAMMO_GATEWAY_HOST",
+    "MAMMO_GATEWAY_PORT",
+    "MAMMO_GATEWAY_DICOM_PORT",
     "MAMMO_METRICS_HOST",
     "MAMMO_METRICS_PORT",
     "MAMMO_WORKER_IDLE_S",  # for autoscalers; compose would start the worker again
@@ -30,7 +34,8 @@ SET_ELSEWHERE = {
 
 
 def test_every_setting_reaches_the_containers_and_nothing_else_does() -> None:
-    passed = set(compose()["x-mammo-environment"]) - {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    given = {*compose()["x-mammo-environment"], *compose()["x-gateway-environment"]} - {"<<", "MAMMO_API_KEY"}
+    passed = given - {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     assert passed == set(VARIABLES) - SET_ELSEWHERE
 
 
@@ -53,7 +58,13 @@ def test_every_setting_that_a_file_of_the_deployment_names_exists() -> None:
 def test_what_compose_builds_has_a_target() -> None:
     targets = set(re.findall(r"^FROM \S+ AS ([\w-]+)$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE))
     built = {service["build"]["target"] for service in compose()["services"].values() if "build" in service}
-    assert built == {"augment", "segment", "train", "inference", "inference-worker"} <= targets
+    assert (
+        built
+        == {
+            *("augment", "segment", "train", "inference", "inference-worker", "gateway", "gateway-worker"),
+        }
+        <= targets
+    )
 
 
 @pytest.mark.parametrize("target", ["augment", "segment", "train", "inference", "inference-worker"])

@@ -280,7 +280,8 @@ def test_autoscalers_look_at_the_queues_of_the_workers(rendered: dict[str, list[
         one["metadata"]["name"].removesuffix("-worker"): one["spec"]["triggers"][0]["metadata"]["listName"]
         for one in of_kind(rendered["production: autoscaling"], "ScaledObject", "ScaledJob")
     }
-    assert scaled == {queue: queue for queue in QUEUES.values()}
+    # the gateway's worker waits for an archive and for the inference service; more of it would not help
+    assert scaled == {queue: queue for queue in QUEUES.values() if queue != "gateway"}
 
 
 def test_the_service_scales_by_a_series_that_it_exports(rendered: dict[str, list[Manifest]]) -> None:

@@ -10,7 +10,7 @@ from shared.settings import ServingSettings
 from shared.store import layout
 from tests.support.policies import BUCKET, POLICIES, allows, statements
 
-ROLES = ("augment", "segment", "train", "inference", "operator")
+ROLES = ("augment", "segment", "train", "inference", "gateway", "operator")
 LAYOUT = set(re.findall(r"^(\w+/)", layout.__doc__ or "", re.MULTILINE)) | {"self-test/"}
 
 
@@ -29,7 +29,7 @@ def test_they_name_prefixes_of_the_layout_alone(role: str) -> None:
     for statement in statements(role):
         for resource in statement["Resource"]:
             prefix = resource.removeprefix(f"{BUCKET}/").partition("*")[0]
-            assert resource == BUCKET or prefix in LAYOUT | {inbox}, resource
+            assert resource == BUCKET or prefix in LAYOUT | {inbox, "failed/gateway/"}, resource
         assert not any("*" in action for action in statement["Action"])
 
 
@@ -49,6 +49,12 @@ def test_they_name_prefixes_of_the_layout_alone(role: str) -> None:
         ("inference", "PUT", "models/resnet50/aliases/production.json"),
         ("inference", "GET", "raw/mias/films/mdb001.pgm"),
         ("inference", "DELETE", "batches/b/plan.json"),
+        ("gateway", "GET", "models/resnet50/v1/model.onnx"),
+        ("gateway", "GET", "access/keys.json"),
+        ("gateway", "DELETE", "failed/run/train/unit.json"),
+        ("inference", "GET", "gateway/inbox/study/film.dcm"),
+        ("train", "GET", "gateway/inbox/study/film.dcm"),
+        ("operator", "GET", "gateway/inbox/study/film.dcm"),
         ("operator", "DELETE", "models/resnet50/v1/model.onnx"),
         ("operator", "DELETE", "raw/mias/manifest.json"),
         ("operator", "DELETE", "raw/mias/films/mdb001.pgm"),

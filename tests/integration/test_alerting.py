@@ -21,6 +21,7 @@ from shared.local.commands import ROOT
 from tests.support.servers import wait_until
 
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
+SHIPPED = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
 ROUTES = ROOT / "deploy" / "prometheus" / "alertmanager.yml"
 PROMETHEUS = shutil.which("prometheus")
 ALERTMANAGER = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
@@ -88,9 +89,13 @@ def alerted(tmp_path: Path) -> Iterator[tuple[Callable[[], None], "SimpleQueue[A
         of_manager = (f"--config.file={tmp_path / 'alertmanager.yml'}", f"--storage.path={tmp_path / 'alertmanager'}")
         manager = stack.enter_context(running(tmp_path, ALERTMANAGER, *of_manager, "--cluster.listen-address="))
         config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "global": {
+                "scrape_interval": "1s",
+                "evaluation_interval": "1s",
+                "external_labels": {"runbooks": "https://git.example.org/runbooks"},
+            },
             "rule_files": [str(RULES)],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
+            "alerting": {**SHIPPED["alerting"], "alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
             "scrape_configs": [
                 {"job_name": "segment", "static_configs": [{"targets": [f"127.0.0.1:{worker.server_port}"]}]}
             ],
@@ -120,5 +125,5 @@ def test_an_alert_arrives_with_its_severity_its_summary_and_its_runbook(
     assert alert["labels"] == {"alertname": "FilmsFailed", "severity": "ticket", "stage": "segment"}
     assert alert["annotations"] == {
         "summary": "segment: films were set aside, or units given up, in the last hour",
-        "runbook": "deploy/runbooks/films-failed.md",
+        "runbook_url": "https://git.example.org/runbooks/films-failed.md",
     }

@@ -40,6 +40,7 @@ ADVICE = {
         "Use a server that has it.",
     ),
     "queue-unavailable": ("The broker does not answer.", "Repeat later; see the runbook broker-away."),
+    "service-unavailable": ("An archive, a destination or the inference service does not answer.", "It is waited for."),
     "queue-misconfigured": ("The broker refuses access, or would lose messages.", "Correct what the message names."),
     "job-interrupted": ("A long job was stopped; its checkpoint is kept.", "Nothing: the next worker goes on."),
     "run": ("The run has failed.", "Read `mammo status RUN`, then `mammo retry RUN`."),
@@ -65,6 +66,11 @@ ADVICE = {
         "A run's data set holds other films by now, or its jobs were trained on others.",
         "Start a new run with `mammo run`.",
     ),
+    "object-unreadable": (
+        "A record in the store is empty, cut, damaged or of another form.",
+        "`mammo doctor` lists it with what it costs and what replaces it.",
+    ),
+    "object-of-later-release": ("Only a later release can read a record of the store.", "Deploy that release."),
     "api": ("The inference service refused the request, or is away.", "Read its problem document; check `--url`."),
     "lease-held": ("Another worker has the unit.", "Nothing: it is tried again."),
     "superseded": ("Another worker has taken the job over.", "Nothing: the other worker finishes it."),
@@ -93,6 +99,10 @@ ADVICE = {
     "training-process-lost": ("A process of a training job died.", "Look at the memory and log of the worker."),
     "too-few-circles": ("A class has no outlined lesion to learn from.", "Train without the head's regression."),
     "training-diverged": ("The loss is no number any more.", "Lower the learning rate of the recipe."),
+    "result-rejected": ("A destination refused a result for good.", "Read its status in `mammo gateway status`."),
+    "malformed-multipart": ("A body is no whole multipart/related.", "Send it as PS3.18 says."),
+    "exam-fault": ("The gateway failed on an exam.", "Report the line that the message names."),
+    "prediction-failed": ("The inference service failed on an exam.", "Read the log of the inference service."),
     "checkpoint-unusable": ("A checkpoint is damaged or of another job.", "Nothing: the job begins anew."),
 }
 """Code -> what it means and what to do."""

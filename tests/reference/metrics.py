@@ -21,6 +21,11 @@ MEANINGS = {
         "*",
         "calls of the object store that failed after all attempts: store-unavailable, store-misconfigured",
     ),
+    "mammo_objects_unreadable_total": (
+        "*",
+        "reads of stored records that are empty, damaged or of a later release, by the first part of their key",
+    ),
+    "mammo_keys_unread": ("inference", "1 while the API keys in the store can't be read"),
     "mammo_store_retries_total": ("*", "requests to the object store that were repeated"),
     "celery_queue_length": ("*", "messages that wait (celery-exporter's name)"),
     "mammo_queue_oldest_seconds": ("*", "age of the message that is next"),
@@ -66,6 +71,29 @@ MEANINGS = {
         "files of counts that are damaged, or were deleted under the process that writes them: their counts are "
         "missing here",
     ),
+    "mammo_gateway_exams_total": (
+        "GW",
+        "exams: stored, there already, no film, gone, set aside, incomplete (skipped), expired (left the inbox)",
+    ),
+    "mammo_gateway_films_total": ("GW", "films of predicted exams: predicted, or the reason why a film was not"),
+    "mammo_gateway_result_seconds": ("GW", "from the last film of an exam to its stored results"),
+    "mammo_gateway_objects_total": (
+        "GW",
+        "result objects: stored (read back), sent (could not be read back), rejected",
+    ),
+    "mammo_gateway_received_total": (
+        "GW",
+        "objects that were pushed: kept, repeated, other object (accepted and dropped), and why a film was refused",
+    ),
+    "mammo_gateway_received_bytes_total": ("GW", "bytes of the films that were kept"),
+    "mammo_gateway_associations_total": (
+        "GW",
+        "DICOM connections: accepted, or rejected for called title, calling title, too many",
+    ),
+    "mammo_gateway_archive_up": ("GW", "1 while the archive answers; polling alone"),
+    "mammo_gateway_oldest_waiting_seconds": ("GW", "age of the oldest exam without results"),
+    "mammo_gateway_inbox_films": ("GW", "films that wait in the inbox"),
+    "mammo_gateway_outbox_exams": ("GW", "predicted exams whose results are not stored everywhere"),
     "mammo_batch_images_total": ("B", "images of batches: predicted, or the problem's code"),
 }
 """Series -> who exports it (W, T, I, B or * as the page explains) and what it says."""
@@ -76,7 +104,7 @@ The inference service exports them at `/metrics` to a key with the scope `metric
 processes are summed. Dashboards are in `deploy/grafana`, alerts in `deploy/prometheus/alerts.yml`.
 
 Histograms end with `_bucket`, `_sum` and `_count`. From: I is the inference service, W every worker, T the training
-worker, B the worker of batches, * all of them.
+worker, B the worker of batches, GW the gateway and its worker, * all of them.
 """
 
 MONITORING = """

@@ -63,6 +63,11 @@ MEANINGS = {
     "batch_enqueued": "all parts of the batch were enqueued",
     "batch_end": "how the batch ended",
     "api_keys": "the hashes of all API keys",
+    "gateway_inbox": "the films that were pushed to the gateway, or those of one study",
+    "gateway_film": "one of them, as it came, until its results are stored; names are hashes of UIDs",
+    "gateway_outbox": "all predictions whose results are not stored everywhere",
+    "gateway_result": "one of them: the answer, without values of headers",
+    "gateway_forgotten": "the films of an exam whose results are stored, while they are deleted",
     "self_test": "objects that a process writes and deletes when it starts, to test the store",
 }
 

@@ -24,7 +24,7 @@ from shared.modelling.network_table import as_network
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.profiles import PROFILES
 from shared.queue.broker import Broker
-from shared.queue.messages import Kind
+from shared.queue.messages import UnitKind
 from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.shards import ShardStage, process_shard
 from shared.store import models
@@ -91,14 +91,14 @@ class Tries:
     def __init__(self, **begun: int) -> None:
         self.begun = begun
 
-    def begin_try(self, run: str, kind: Kind, film: str) -> int:
+    def begin_try(self, run: str, kind: UnitKind, film: str) -> int:
         self.begun[film] = self.begun.get(film, 0) + 1
         return self.begun[film]
 
-    def take_back_try(self, run: str, kind: Kind, film: str) -> None:
+    def take_back_try(self, run: str, kind: UnitKind, film: str) -> None:
         self.begun[film] -= 1
 
-    def end_tries(self, run: str, kind: Kind, film: str) -> None:
+    def end_tries(self, run: str, kind: UnitKind, film: str) -> None:
         self.begun.pop(film)
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from shared.domain.films import SetAside, Shard
 from shared.errors import QueueUnavailable
-from shared.queue.messages import QUEUES, Kind, Message, QueueDepth, Stage
+from shared.queue.messages import QUEUES, Message, QueueDepth, Stage, UnitKind
 from shared.runs import pipeline
 from shared.runs.plan import SHARDED, Plan
 from shared.runs.sources import source_key, stored_dataset
 from shared.store.interface import ObjectStore
 
-Sent = list[tuple[Kind, str]]
+Sent = list[tuple[UnitKind, str]]
 
 
 class MemoryQueue:
@@ -24,14 +24,14 @@ class MemoryQueue:
     """
 
     def __init__(self, breaks_after: int | None = None) -> None:
-        self.messages: list[tuple[Kind, Message]] = []
+        self.messages: list[tuple[UnitKind, Message]] = []
         self.breaks_after = breaks_after
         self.worker: Callable[[Any, str], None] | None = None
         self.forgotten: list[str] = []
-        self._tallies: dict[tuple[str, Kind], set[str]] = {}
+        self._tallies: dict[tuple[str, UnitKind], set[str]] = {}
         self._one_at_a_time = threading.RLock()
 
-    def enqueue(self, run: str, kind: Kind, units: Iterable[str]) -> int:
+    def enqueue(self, run: str, kind: UnitKind, units: Iterable[str]) -> int:
         with self._one_at_a_time:
             self._tallies[run, kind] = {"still being filled"}
         for unit in units:
@@ -46,11 +46,11 @@ class MemoryQueue:
         left = self.strike(run, kind, "still being filled")
         return 1 if left is None else left
 
-    def begin_tally(self, run: str, kind: Kind, units: Iterable[str]) -> None:
+    def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         with self._one_at_a_time:
             self._tallies.setdefault((run, kind), set(units))
 
-    def strike(self, run: str, kind: Kind, unit: str) -> int | None:
+    def strike(self, run: str, kind: UnitKind, unit: str) -> int | None:
         with self._one_at_a_time:
             tally = self._tallies.get((run, kind))
             if tally is None:
@@ -58,7 +58,7 @@ class MemoryQueue:
             tally.discard(unit)
             return len(tally)
 
-    def drop_tally(self, run: str, kind: Kind) -> None:
+    def drop_tally(self, run: str, kind: UnitKind) -> None:
         with self._one_at_a_time:
             self._tallies.pop((run, kind), None)
 

@@ -8,6 +8,7 @@ from shared.domain.films import Film, FilmShard, Shard, Transform, Variant, desc
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
 from shared.store import layout
+from shared.store.documents import parse_document
 from shared.store.ingest import read_dataset, shard_key, write_manifests
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess
@@ -22,8 +23,9 @@ def stored(store: ObjectStore, plan: Plan) -> Plan:
 
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[Film]:
-    document = store.get(shard_key(read_dataset(store, plan.dataset), shard))
-    films = FilmShard.model_validate_json(document).films
+    key = shard_key(read_dataset(store, plan.dataset), shard)
+    document = store.get(key)
+    films = parse_document(key, document, FilmShard).films
     return ShardInput({film.id: film for film in films}, sha256(document))
 
 
@@ -41,8 +43,9 @@ def augment(store: ObjectAccess, plan: Plan, film: Film) -> list[Variant]:
 
 
 def read_variants(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[list[Variant]]:
-    document = store.get(layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard))
-    augmented = Shard.model_validate_json(document)
+    key = layout.augmented_manifest(plan.dataset, plan.augmentation.id, shard)
+    document = store.get(key)
+    augmented = parse_document(key, document, Shard)
     films = {film: list(variants) for film, variants in groupby(augmented.variants, lambda variant: variant.film)}
     return ShardInput(films, sha256(document), augmented.set_aside)
 

@@ -35,18 +35,21 @@ print(count)
 """
 
 
-def test_every_module_can_be_imported_without_settings_and_touches_nothing(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAMMO_", "PROMETHEUS_"))}
-    imported = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL],
-        cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(ROOT)},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    modules = [*(ROOT / "services").rglob("*.py"), *(ROOT / "shared").rglob("*.py")]
-    files = [file for file in modules if file.name not in ("gunicorn.conf.py", "__init__.py")]
-    packages = [file for file in modules if file.name == "__init__.py"]
-    assert int(imported.stdout) == len(files) + len(packages) - 2
-    assert list(tmp_path.iterdir()) == []
+class TestImports:
+    def test_every_module_can_be_imported_without_settings_and_touches_nothing(self, tmp_path: Path) -> None:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MAMMO_", "PROMETHEUS_"))
+        }
+        imported = subprocess.run(
+            [sys.executable, "-c", IMPORT_ALL],
+            cwd=tmp_path,
+            env=environment | {"PYTHONPATH": str(ROOT)},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        modules = [*(ROOT / "services").rglob("*.py"), *(ROOT / "shared").rglob("*.py")]
+        files = [file for file in modules if file.name not in ("gunicorn.conf.py", "__init__.py")]
+        packages = [file for file in modules if file.name == "__init__.py"]
+        assert int(imported.stdout) == len(files) + len(packages) - 2
+        assert list(tmp_path.iterdir()) == []

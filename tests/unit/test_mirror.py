@@ -62,6 +62,10 @@ ELSEWHERE = {
         "tests/unit/services/inference/test_batches.py",
         "the task of a worker: its parts are tested with the predictions of a batch",
     ),
+    "services/train/evaluation/operating_points.py": (
+        "tests/unit/services/train/evaluation/test_evaluate.py",
+        "points are those of the folds that an evaluation puts together",
+    ),
     "services/train/tasks.py": (
         "tests/integration/test_pipeline.py",
         "tasks of a worker that call what has its own tests; a run over a real broker does them all",
@@ -85,6 +89,26 @@ ELSEWHERE = {
     ),
     "shared/cli/serving.py": ("tests/integration/test_start.py", "commands that start processes"),
     "shared/client.py": ("tests/integration/test_inference_clients.py", "a client says little without a service"),
+    "shared/datasets/mapped.py": (
+        "tests/unit/shared/datasets/test_mapping.py",
+        "a source that follows a mapping",
+    ),
+    "shared/datasets/matching.py": (
+        "tests/unit/shared/datasets/test_mapping.py",
+        "rows and files are matched as a mapping says",
+    ),
+    "shared/datasets/readers/cbis_ddsm.py": (
+        "tests/unit/shared/datasets/test_public_sets.py",
+        "one suite reads all public data sets",
+    ),
+    "shared/datasets/rows.py": (
+        "tests/unit/shared/datasets/test_mapping.py",
+        "rows are read as a mapping says",
+    ),
+    "shared/datasets/survey.py": (
+        "tests/unit/shared/datasets/test_public_sets.py",
+        "one suite reads all public data sets",
+    ),
     "shared/datasets/phantom.py": (
         "tests/unit/shared/datasets/test_synthetic.py",
         "films are judged as they are drawn",
@@ -123,6 +147,10 @@ ELSEWHERE = {
     ),
     "shared/queue/celery_app.py": ("tests/unit/services/test_workers.py", "options that all workers share"),
     "shared/queue/process.py": ("tests/integration/test_start.py", "what a process checks before its first unit"),
+    "shared/store/ingest_units.py": (
+        "tests/unit/shared/store/test_ingest.py",
+        "the steps of an ingest, as whole ingests show them",
+    ),
     "shared/settings/groups.py": ("tests/unit/shared/settings/test_read.py", "fields alone, which are read there"),
     "shared/settings/processes.py": ("tests/unit/shared/settings/test_read.py", "fields alone, which are read there"),
     "shared/settings/serving.py": ("tests/unit/shared/settings/test_read.py", "fields alone, which are read there"),

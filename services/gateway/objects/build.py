@@ -1,8 +1,10 @@
 """All result objects of a report, in the form in which they are sent."""
 
 import logging
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pydicom.dataset import Dataset
 
@@ -37,7 +39,9 @@ def build_objects(report: Report, kinds: Collection[Kind], film_data: Callable[[
     Args:
         film_data: returns a film's DICOM file by its SOP Instance UID; called for the pictures alone.
     """
-    for kind, found in _data_sets(report, kinds, film_data):
+    for kind, make in _builders(report, kinds, film_data):
+        with warnings.catch_warnings(action="ignore"):  # highdicom and pydicom quote the patient's name in them
+            found = make()
         if found is not None:
             yield ResultObject(
                 kind,
@@ -49,17 +53,19 @@ def build_objects(report: Report, kinds: Collection[Kind], film_data: Callable[[
             )
 
 
-def _data_sets(
+def _builders(
     report: Report, kinds: Collection[Kind], film_data: Callable[[str], bytes]
-) -> Iterator[tuple[Kind, Dataset | None]]:
-    if "cad-sr" in kinds:
-        yield "cad-sr", cad_sr.build(report)
-    if "tid1500" in kinds:
-        yield "tid1500", measurement_report.build(report)
-    if "gsps" in kinds:
-        yield "gsps", presentation_state.build(report)
+) -> Iterator[tuple[Kind, Callable[[], Dataset | None]]]:
+    for_report: dict[Kind, Callable[[Report], Dataset | None]] = {
+        "cad-sr": cad_sr.build,
+        "tid1500": measurement_report.build,
+        "gsps": presentation_state.build,
+    }
+    for kind, build in for_report.items():
+        if kind in kinds:
+            yield kind, partial(build, report)
     for film in report.films:
         if "sc" in kinds:
-            yield "sc", secondary_capture.build(report, film, film_data(film.header.sop_uid))
+            yield "sc", partial(secondary_capture.build, report, film, film_data)
         if "seg" in kinds:
-            yield "seg", segmentation.build(report, film)
+            yield "seg", partial(segmentation.build, report, film)

@@ -1,5 +1,7 @@
 """Secondary Capture (PS3.3 A.8.1), one picture of each film, which every viewer shows."""
 
+from collections.abc import Callable
+
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
@@ -9,13 +11,13 @@ from services.gateway.objects.picture import draw
 from services.gateway.report import Report, ReportedFilm
 
 
-def build(report: Report, film: ReportedFilm, data: bytes) -> Dataset:
+def build(report: Report, film: ReportedFilm, film_data: Callable[[str], bytes]) -> Dataset:
     """Build the picture of a film.
 
     Args:
-        data: the film's DICOM file.
+        film_data: returns a film's DICOM file by its SOP Instance UID.
     """
-    pixels = draw(report, film, data)
+    pixels = draw(report, film, film_data(film.header.sop_uid))
     found = modules.start_object(report, "sc", str(SecondaryCaptureImageStorage), [film.header])
     found.InstanceNumber = modules.place_of(film)
     found.ConversionType = "WSD"

@@ -6,7 +6,7 @@ have results of each kind, whatever model made them.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from pydicom.uid import PYDICOM_ROOT_UID
 
@@ -43,6 +43,21 @@ def instance_uid(report: Report, kind: Kind, films: Iterable[str]) -> str:
 def result_prefix(kind: Kind, films: Iterable[str]) -> str:
     """Return the beginning of the UIDs of all results of a kind about these films."""
     return f"{_ROOT}{_digits(_FILMS_DIGITS, 'films', *sorted(films))}.{KINDS.index(kind) + 1}."
+
+
+def has_results(listed: Iterable[str], films: Sequence[str], kinds: Collection[Kind]) -> bool:
+    """Return True if a listing has results of all kinds about exactly these films.
+
+    Presentation states and segmentations are not looked for: a film without an outline has none.
+
+    Args:
+        listed: SOP Instance UIDs of the study.
+        films: SOP Instance UIDs of the films.
+    """
+    listed = list(listed)
+    wanted = [result_prefix(kind, films) for kind in kinds if kind in ("cad-sr", "tid1500")]
+    wanted += [result_prefix("sc", [film]) for film in films if "sc" in kinds]
+    return bool(wanted) and all(any(uid.startswith(prefix) for uid in listed) for prefix in wanted)
 
 
 def kind_of(sop_uid: str) -> Kind | None:

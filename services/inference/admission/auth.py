@@ -25,6 +25,7 @@ from shared.errors import (
     StoreError,
     StoreUnavailable,
 )
+from shared.logs import Repeats
 from shared.settings import ClientSettings, ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
@@ -56,6 +57,7 @@ class Authenticator:
     _ring: KeyRing | None = None
     _uses: dict[str, _KeyUsage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _repeats: Repeats = field(default_factory=Repeats)
 
     def __post_init__(self) -> None:
         self._own = KeyRing(keys=(self.local,)) if self.local else None
@@ -65,7 +67,11 @@ class Authenticator:
         try:
             self._ring = read_keys(self.store)
         except StoreError as error:
-            _log.warning("keys not read", extra={"reason": str(error)})
+            metrics.KEYS_UNREAD.set(1)
+            if self._repeats.is_due(str(error)):
+                _log.warning("keys not read", extra={"reason": str(error)})
+        else:
+            metrics.KEYS_UNREAD.set(0)
 
     def enter(self, header: str | None, scope: Scope) -> ApiKey:
         """Authenticate an `Authorization` header and count its request.

@@ -8,13 +8,13 @@ from flask import Flask, g, request
 from services.inference.admission.auth import Authenticator
 from shared.api.keys import Scope
 
-View = TypeVar("View", bound=Callable[..., Any])
+RouteFunction = TypeVar("RouteFunction", bound=Callable[..., Any])
 
 
-def needs(scope: Scope | None) -> Callable[[View], View]:
+def needs(scope: Scope | None) -> Callable[[RouteFunction], RouteFunction]:
     """Require a scope for a route's function; None makes the route public."""
 
-    def mark(view: View) -> View:
+    def mark(view: RouteFunction) -> RouteFunction:
         view.needs = scope  # type: ignore[attr-defined]
         return view
 

@@ -76,9 +76,7 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
     def list_batches() -> Response:
         """Return the newest batches first."""
         ids = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
-        return request_parsing.json_response(
-            BatchList(batches=tuple(flow.describe(store, read_batch(store, batch)) for batch in ids))
-        )
+        return request_parsing.json_response(BatchList(batches=tuple(flow.describe_all(store, ids))))
 
 
 def _add_batch(api: Blueprint, store: ObjectStore, queue: Callable[[], Queue]) -> None:

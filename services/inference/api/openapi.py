@@ -8,18 +8,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from services.inference.api.auth import scope_of
+from services.inference.api.auth import RouteFunction, scope_of
 from services.inference.api.problems import FOREIGN
 from shared import __version__
 from shared.api.problem import Problem, ProtocolProblem
 
-View = TypeVar("View", bound=Callable[..., Any])
 Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
 
@@ -59,7 +58,7 @@ def describe(
     query: type[BaseModel] | None = None,
     headers: dict[str, str] | None = None,
     errors: tuple[int, ...] = (),
-) -> Callable[[View], View]:
+) -> Callable[[RouteFunction], RouteFunction]:
     """Describe a route: purpose, bodies, answers, and its specific errors.
 
     Errors of API keys and their limits are added to every route.
@@ -76,7 +75,7 @@ def describe(
     """
     operation = Operation(tag, summary, answers, status, body, query, headers or {}, errors)
 
-    def mark(view: View) -> View:
+    def mark(view: RouteFunction) -> RouteFunction:
         view.operation = operation  # type: ignore[attr-defined]
         return view
 

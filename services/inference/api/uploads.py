@@ -13,7 +13,7 @@ from services.inference.api.openapi import Media
 from services.inference.service import InferenceService, connection_closed
 from services.inference.serving.known_film import UNSTATED, StatedView, ViewAndSide
 from services.inference.serving.predictor import Explain, Prediction, ServedModel, explanation
-from shared.api.films import Side
+from shared.api.films import Laterality
 from shared.api.predictions import PredictionQuery
 from shared.domain.records import Label
 from shared.errors import ImageError, ImageTooLarge, InputError
@@ -21,7 +21,7 @@ from shared.modelling.calibration import OperatingPoint
 
 T = TypeVar("T")
 VIEWS: tuple[StatedView, ...] = get_args(StatedView)
-SIDES: tuple[Side, ...] = get_args(Side)
+SIDES: tuple[Laterality, ...] = get_args(Laterality)
 _LONGEST_NAME = 80
 
 IMAGE_ERRORS = (413, 415, 422, 503, 504)

@@ -7,7 +7,7 @@ side of the chest wall is always determined from the pixels.
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from shared.api.films import Side, SideSource, ViewSource
+from shared.api.films import Laterality, SideSource, ViewSource
 from shared.imaging.image import FileMetadata, Image
 from shared.imaging.segmentation.segment import Segmentation
 from shared.imaging.segmentation.view import View
@@ -27,7 +27,7 @@ class ViewAndSide:
     """View and side stated by the sender; None: not stated."""
 
     view: StatedView | None = None
-    side: Side | None = None
+    side: Laterality | None = None
 
 
 UNSTATED = ViewAndSide()
@@ -41,7 +41,7 @@ class KnownFilm:
     view_source: ViewSource | None
     view_score: float | None
     modifiers: tuple[str, ...] | None
-    side: Side
+    side: Laterality
     side_source: SideSource
     disagreements: tuple[str, ...]
     file: FileMetadata
@@ -55,7 +55,7 @@ class KnownFilm:
 def known_film(image: Image, segmentation: Segmentation, stated: ViewAndSide) -> KnownFilm:
     """Put together what the sender, the file and the picture say."""
     view, view_source, score = _view(image, segmentation.view, stated)
-    by_shape: Side = "R" if segmentation.flipped else "L"
+    by_shape: Laterality = "R" if segmentation.flipped else "L"
     side, side_source = _side(image, by_shape, stated)
     # Where the file says nothing of modifiers, as plain images can't, a view that is known is that view unmodified: a
     # sender would have to say otherwise, and a part of a breast has not the shape by which a view is inferred.
@@ -88,7 +88,7 @@ def _view(image: Image, seen: View, stated: ViewAndSide) -> tuple[str | None, Vi
     return None, None, None
 
 
-def _side(image: Image, by_shape: Side, stated: ViewAndSide) -> tuple[Side, SideSource]:
+def _side(image: Image, by_shape: Laterality, stated: ViewAndSide) -> tuple[Laterality, SideSource]:
     if stated.side is not None:
         return stated.side, "stated"
     if image.laterality is not None:
@@ -107,7 +107,7 @@ def _of_view(image: Image, seen: View, view: str | None, stated: ViewAndSide) ->
     return found
 
 
-def _of_side(image: Image, stated: ViewAndSide, side: Side, by_shape: Side) -> list[str]:
+def _of_side(image: Image, stated: ViewAndSide, side: Laterality, by_shape: Laterality) -> list[str]:
     found = []
     if stated.side and image.laterality and stated.side != image.laterality:
         found.append(f"the stated side is {stated.side}, but the file says {image.laterality}")

@@ -14,6 +14,7 @@ from shared.domain.arrays import Float32Array
 from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady, text_for_clients
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
+from shared.logs import Repeats
 from shared.modelling.card import GOLDEN, GOLDEN_INT8, HEAD, INT8, ONNX, WEIGHTS, ModelCard
 from shared.modelling.golden import check_golden
 from shared.settings import EngineKind
@@ -47,6 +48,7 @@ class ModelKeeper:
         self._reason = self._told = "the model registry has not been read yet"
         self._refused: str | None = None
         self._again_at = 0.0
+        self._repeats = Repeats()
 
     @property
     def ready(self) -> bool:
@@ -89,7 +91,8 @@ class ModelKeeper:
     def _keep_old(self, error: MammoError, outcome: str) -> None:
         self._reason, self._told = str(error), f"no model is loaded: {text_for_clients(error)}"
         metrics.MODEL_LOADS.labels(outcome).inc()
-        _log.error("model not loaded", extra={"reason": str(error)})
+        if self._repeats.is_due(str(error)):
+            _log.error("model not loaded", extra={"reason": str(error)})
 
 
 def load_model(store: ObjectStore, network: str, version: str, threads: int, kind: EngineKind = "onnx") -> ServedModel:

@@ -25,6 +25,7 @@ from shared.imaging.image import Image, with_depth
 from shared.imaging.preprocess import Preprocessing, input_square, network_input
 from shared.runs.plan import Plan
 from shared.runs.sources import images_sha256
+from shared.store.documents import parse_document
 from shared.store.interface import ObjectStore
 
 READERS = 4
@@ -114,7 +115,7 @@ def load_place_labels(store: ObjectStore, images: RunImages, edge: int) -> Place
 
 @lru_cache(maxsize=1)
 def _images(store: ObjectStore, manifests: tuple[bytes, ...], preprocessing: Preprocessing) -> RunImages:
-    shards = [Shard.model_validate_json(manifest) for manifest in manifests]
+    shards = [parse_document("data_segmentation", manifest, Shard) for manifest in manifests]
     variants = tuple(variant for shard in shards for variant in shard.variants)
     sha256 = images_sha256(manifests)
     identity = f"{sha256} {preprocessing.model_dump_json()} {code_sha256()}"

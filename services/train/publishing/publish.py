@@ -45,6 +45,7 @@ from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
 from shared.runs.plan import Plan
 from shared.store import layout, models
+from shared.store.documents import parse_document
 from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
@@ -53,8 +54,9 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     """Publish the network of the fold with the best validation scores, with its card."""
     store.discard_partial(layout.model(network, plan.run))
     best = best_fold(results)
-    figures = store.get(layout.report_file(plan.run, "metrics.json"))
-    evaluation = Evaluation.model_validate_json(figures)
+    figures_key = layout.report_file(plan.run, "metrics.json")
+    figures = store.get(figures_key)
+    evaluation = parse_document(figures_key, figures, Evaluation)
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, "patient"))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = read_weights(store, plan, best)

@@ -1,4 +1,4 @@
-"""Decodes the compressed frames that DICOM files hold, each with the library that is fastest at it.
+"""Decode the compressed frames of DICOM files, each with the fastest library for it.
 
 imagecodecs (BSD) brings libjpeg-turbo 3 (JPEG of 12 bits and lossless JPEG), CharLS (JPEG-LS) and OpenJPEG (JPEG 2000
 and HTJ2K); Pillow (MIT-CMU) brings an OpenJPEG too, slower at HTJ2K, but with its decoding at a reduced resolution.
@@ -33,7 +33,10 @@ often they were halved. Raises UndecodableImage, UnsupportedImage or ImageTooLar
 
 
 def jpeg(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[Pixels, int]:
-    """JPEG of 8 bits (by OpenCV, at a reduced resolution where that is enough) and 12, lossless JPEG of 2 to 16."""
+    """Decode JPEG of 8 or 12 bits, or lossless JPEG of 2 to 16 bits.
+
+    8-bit JPEG is decoded at a reduced resolution where that is enough.
+    """
     header = codestreams.jpeg(frame)
     _agree(header, size)
     if header.process not in {codestreams.BASELINE, codestreams.EXTENDED, codestreams.LOSSLESS}:
@@ -45,6 +48,7 @@ def jpeg(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[
 
 
 def jpeg_ls(frame: bytes, size: Size, _bits: int, _least_edge: int | None) -> tuple[Pixels, int]:
+    """Decode JPEG-LS, lossless or near-lossless."""
     header = codestreams.jpeg(frame)
     _agree(header, size)
     if header.process != codestreams.JPEG_LS:
@@ -55,7 +59,7 @@ def jpeg_ls(frame: bytes, size: Size, _bits: int, _least_edge: int | None) -> tu
 
 
 def jpeg_2000(frame: bytes, size: Size, _bits: int, least_edge: int | None) -> tuple[Pixels, int]:
-    """JPEG 2000 and HTJ2K, at a reduced resolution where that is enough."""
+    """Decode JPEG 2000 or HTJ2K, at a reduced resolution where that is enough."""
     start = frame[:1024].find(b"\xff\x4f\xff\x51")  # some writers leave the boxes of a JP2 file around it
     frame = frame[max(start, 0) :]
     header = codestreams.jpeg_2000(frame)
@@ -78,8 +82,10 @@ def _reduced(frame: bytes, times: int, header: Codestream) -> npt.NDArray[np.gen
 
 
 def _halvings_in_pillow(size: Size, most: int) -> int:
-    """How often Pillow can halve a JPEG 2000 of this size: it rounds what OpenJPEG rounds up, and fails where the two
-    differ. Once always works."""
+    """Return the number of times that Pillow can halve a JPEG 2000 of this size.
+
+    It rounds what OpenJPEG rounds up, and fails where the two differ. Once always works.
+    """
     return max(
         times
         for times in range(most + 1)
@@ -88,7 +94,7 @@ def _halvings_in_pillow(size: Size, most: int) -> int:
 
 
 def run_lengths(frame: bytes, size: Size, bits: int, _least_edge: int | None) -> tuple[Pixels, int]:
-    """DICOM's RLE (PS3.5 annex G)."""
+    """Decode run lengths (DICOM PS3.5 annex G)."""
     width, height = size
     planes = bits // 8
     if len(frame) < 64 or int.from_bytes(frame[:4], "little") != planes:
@@ -113,7 +119,7 @@ def _agree(header: Codestream, size: Size) -> None:
 
 
 def _checked(decode: Callable[[], npt.NDArray[np.generic]], size: Size, times: int) -> tuple[Pixels, int]:
-    """What a library decoded, with its failures and surprises turned into UndecodableImage."""
+    """Decode with a library; any failure of it becomes UndecodableImage."""
     try:
         decoded = decode()
     except ImageError:

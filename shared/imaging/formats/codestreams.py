@@ -1,8 +1,8 @@
-"""Reads the headers of JPEG, JPEG-LS and JPEG 2000 codestreams, in a file of their own or inside DICOM.
+"""Read the headers of JPEG, JPEG-LS and JPEG 2000 codestreams, bare or inside DICOM.
 
-What a decoder would take is known from here before it is called: a codestream that would cost far more memory or time
-than its pixels explain is refused. Each function takes bytes, and raises UndecodableImage (truncated or corrupt) or
-UnsupportedImage (a variety that is not read).
+The header is checked before a decoder is called: a codestream that would cost far more memory or time than its pixels
+explain is refused. Each function takes bytes, and raises UndecodableImage (truncated or corrupt) or UnsupportedImage (a
+variety that is not read).
 """
 
 import re
@@ -24,9 +24,12 @@ LEAST_CODE_BLOCK = 256
 
 @dataclass(frozen=True)
 class Codestream:
-    """`bits` is the depth of a sample, `channels` how many of them a pixel has; `process` is a JPEG's start-of-frame
-    marker and 0 for JPEG 2000; `levels` is how often a JPEG 2000 can be halved, `signed` whether its samples are;
-    `exif` is a JPEG's block of Exif data."""
+    """Header of a codestream.
+
+    `bits` is the depth of a sample, `channels` the samples a pixel; `process` is a JPEG's start-of-frame marker, and 0
+    for JPEG 2000; `levels` is the number of times that a JPEG 2000 can be halved, `signed` the sign of its samples;
+    `exif` is a JPEG's block of Exif data.
+    """
 
     width: int
     height: int
@@ -39,7 +42,7 @@ class Codestream:
 
 
 def jpeg(data: bytes) -> Codestream:
-    """JPEG (ISO/IEC 10918-1) or JPEG-LS (ISO/IEC 14495-1), from its start-of-frame marker; its end must be there."""
+    """Read the frame header of a whole JPEG (ISO/IEC 10918-1) or JPEG-LS (14495-1)."""
     position, header, exif = 2, None, b""
     while data[:2] == b"\xff\xd8" and position + 4 <= len(data):
         if data[position] != 0xFF:
@@ -72,7 +75,7 @@ def jpeg(data: bytes) -> Codestream:
 
 
 def without_application_data(data: bytes, *, comments: bool = True) -> bytes:
-    """Return a JPEG that `jpeg` has read without what its writer noted in front of the first scan.
+    """Remove the application segments of a JPEG, which `jpeg` has read, before its scan.
 
     Args:
         comments: keep comments, which no decoder reads.
@@ -103,7 +106,7 @@ def jpeg_2000_without_comments(data: bytes) -> bytes:
 
 
 def jpeg_2000(data: bytes) -> Codestream:
-    """JPEG 2000 (ISO/IEC 15444-1) or HTJ2K (15444-15), a bare codestream, from its main header."""
+    """Read the main header of a bare JPEG 2000 (ISO/IEC 15444-1) or HTJ2K (15444-15)."""
     try:
         return _jpeg_2000(data)
     except struct.error:
@@ -134,7 +137,7 @@ def _jpeg_2000(data: bytes) -> Codestream:
 
 
 def _image_and_tile_size(data: bytes, at: int) -> tuple[int, int, int, bool]:
-    """Width, height, bits and sign of the one component."""
+    """Return width, height, bits and sign of the one component."""
     right, bottom, left, top, tile_width, tile_height, tile_left, tile_top = struct.unpack_from(">8I", data, at + 2)
     channels, depth, step_x, step_y = struct.unpack_from(">HBBB", data, at + 34)
     if channels != 1 or (step_x, step_y) != (1, 1):

@@ -1,4 +1,4 @@
-"""Between image files and arrays: PGM, PNG, JPEG, TIFF and DICOM in, PNG and PGM out.
+"""Decode PGM, PNG, JPEG, TIFF and DICOM files to arrays; encode PNG and PGM.
 
 A format is recognised by its first bytes, never by a name. To add one, give it two readers and a line in `_FORMATS`.
 """
@@ -21,17 +21,21 @@ from shared.imaging.image import Image, ImageHeader, Pixels, check_not_too_small
 
 
 def decode(data: bytes, least_edge: int | None = None) -> Image:
-    """Decodes an image file; colour becomes grey.
+    """Decode an image file; colour becomes grey.
 
-    With `least_edge` the image comes out halved, once or more, as long as its shorter edge keeps that many pixels: what
-    all that follows costs falls with it, and what decoding a large JPEG, JPEG 2000 or HTJ2K costs. None is full size.
-    An image that has fewer, and fewer than MIN_EDGE, is refused.
+    The depth of a PGM below 16 bits is the declared one. Files of 16 bits are mostly containers of 10 to 14: their
+    depth is measured, and brighter outliers are clipped to it (`depth.py`). For DICOM see `greyscale.py`.
 
-    The depth is what a PGM declares below 16 bits. Files of 16 bits are mostly containers of 10 to 14: the depth is
-    that which the film uses, and what lies above is clipped to it (`depth.py`). For DICOM see `greyscale.py`.
+    Args:
+        data: the bytes of the file.
+        least_edge: halve the image as often as its shorter edge keeps so many pixels, which also makes decoding a large
+            JPEG, JPEG 2000 or HTJ2K cheaper; None decodes it at full size.
 
-    Raises UnsupportedImage for other formats, UndecodableImage for truncated or corrupt files, and ImageTooLarge, from
-    the header alone, for images beyond MAX_PIXELS; ImageTooSmall.
+    Raises:
+        UnsupportedImage: the format is another one.
+        UndecodableImage: the file is truncated or corrupt.
+        ImageTooLarge: the header declares more than MAX_PIXELS.
+        ImageTooSmall: an edge is below both MIN_EDGE and `least_edge`.
     """
     if not data:
         raise UndecodableImage("the file is empty; send it again")
@@ -43,7 +47,7 @@ def decode(data: bytes, least_edge: int | None = None) -> Image:
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Read what an image file says about itself, without decoding a pixel.
+    """Read the header of an image file, without decoding a pixel.
 
     Raises:
         ImageError: as `decode`, as far as the header shows it.
@@ -91,8 +95,8 @@ def _read_pgm(data: bytes, _least_edge: int | None) -> Image:
     expected = header.width * header.height * sample.itemsize
     behind = data[header.offset + expected :]
     if len(data) < header.offset + expected or behind not in {b"", b"\n", b"\r\n"}:
-        found = len(data) - header.offset
-        raise UndecodableImage(f"the PGM has {found} bytes of pixels instead of {expected}; send the file again")
+        present = len(data) - header.offset
+        raise UndecodableImage(f"the PGM has {present} bytes of pixels instead of {expected}; send the file again")
     stored = np.frombuffer(data, sample, header.width * header.height, header.offset)
     pixels = unsigned(stored.reshape(header.height, header.width))
     if header.maxval not in {255, 65535} and int(pixels.max()) > header.maxval:
@@ -104,7 +108,7 @@ def _read_pgm(data: bytes, _least_edge: int | None) -> Image:
 
 
 def _scaled(pixels: Pixels, maxval: int, highest: int) -> Pixels:
-    """Pixels whose highest is `maxval`, so that it is `highest`."""
+    """Scale pixels so that `maxval` becomes `highest`."""
     if maxval == highest:
         return pixels
     table = np.rint(np.arange(2 ** (8 * pixels.itemsize)) * highest / maxval).clip(0, highest)

@@ -1,4 +1,4 @@
-"""Measures how many bits of its container a film uses, without trusting its brightest pixels.
+"""Measure the bits of its container that a film uses, despite bright outliers.
 
 Files of 16 bits hold films of 10 to 14, and declare more than they use; a burnt-in label, or one defective pixel, is
 often at the container's maximum. Neither may make the film itself darker.
@@ -24,7 +24,7 @@ _SAMPLED = 250_000
 
 
 def depth_of(histogram: npt.NDArray[np.floating]) -> int:
-    """Return the depth in bits, 8 to 16, of grey levels whose counts are `histogram` (2^16).
+    """Return the depth in bits, 8 to 16, of grey levels with a histogram (2^16).
 
     It is lowered as long as almost nothing lies in the upper half of the range, and next to nothing at its foot.
     """
@@ -39,14 +39,14 @@ def depth_of(histogram: npt.NDArray[np.floating]) -> int:
 
 
 def within_depth(pixels: Pixels) -> tuple[Pixels, int]:
-    """Return pixels of 16 bits with outliers clipped to the depth that they use, and this depth."""
+    """Clip outliers of 16-bit pixels to the depth that the film uses; return both."""
     bits = depth_of(counts(pixels))
     exceeds = int(pixels.max()) >> bits
     return unsigned(cv2.min(pixels, 2**bits - 1)) if exceeds else pixels, bits
 
 
 def counts(words: Pixels) -> Float32Array:
-    """Return how often each of the 2^8 or 2^16 words occurs; in large images among some 250,000, evenly spread."""
+    """Count the 2^8 or 2^16 words; in large images among some 250,000, evenly spread."""
     apart = max(1, math.isqrt(words.size // _SAMPLED))
     if apart > 1:
         words = unsigned(words[::apart, ::apart].copy())

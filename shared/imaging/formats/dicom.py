@@ -1,8 +1,8 @@
-"""Reads mammograms from DICOM files (PS3.10), for `decode`, which imports this module when the first one comes.
+"""Read mammograms from DICOM files (PS3.10).
 
-pydicom reads the elements, of which only those named in `_WANTED` are looked at: nothing else of a header gets any
-further, and no error quotes one. It is kept on a short lead, for it was not made for hostile files: a reader that
-counts ends headers without end, and values that would become long lists are read as bytes.
+pydicom reads the elements, only those in `_ELEMENTS`: nothing else of a header gets any further, and no error quotes
+one. pydicom is not made for hostile files: the number of reads is limited, which ends endless headers, and values that
+would become long lists are read as bytes.
 """
 
 import logging
@@ -43,7 +43,7 @@ MAX_SPARE = 64
 """Bytes behind the pixels that are passed over (PS3.5 8.1.1 lets writers pad); more are a wrong size."""
 _UNDEFINED = 0xFFFFFFFF
 
-_WANTED = [
+_ELEMENTS = [
     *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),  # samples, photometric, frames, rows, columns
     *(0x00280100, 0x00280101, 0x00280102),  # bits allocated, stored, high bit
     *(0x00181164, 0x00182010, 0x00280030),  # spacing
@@ -60,31 +60,36 @@ _CODECS: dict[str, codecs.FrameDecoder] = {
 }
 
 
-class _Reader(BytesIO):
-    """A file in memory whose reads are counted, and that never gives less than was asked for, unless it is at its
-    end."""
+class _BoundedReader(BytesIO):
+    """A file in memory that limits the number of reads.
 
-    left = MAX_READS
+    A read that the end of the file cuts short raises EOFError; one at the end returns nothing.
+    """
+
+    remaining_reads = MAX_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.left -= 1
-        if self.left < 0:
+        self.remaining_reads -= 1
+        if self.remaining_reads < 0:
             raise UndecodableImage("the DICOM has too many elements; send the film as exported by the archive")
-        found = super().read(size)
-        if size is not None and found and len(found) < size:
+        data = super().read(size)
+        if size is not None and data and len(data) < size:
             raise EOFError
-        return found
+        return data
 
 
 @dataclass(frozen=True, eq=False)
 class DicomFile:
-    """A parsed file: its elements, and where in the (inflated) bytes its pixels are, None if it has none. `length` is
-    _UNDEFINED where they are wrapped into fragments; `notes` grows while it is read."""
+    """A parsed file: its elements, and the place of its pixels.
+
+    `start` counts in the (inflated) bytes, and is None without pixels; `length` is _UNDEFINED where they are wrapped
+    into fragments; `notes` grows while the file is read.
+    """
 
     elements: Dataset
     sop_class: str
     syntax: str
-    reader: _Reader
+    reader: _BoundedReader
     start: int | None
     length: int
     order: Literal["<", ">"]
@@ -92,16 +97,19 @@ class DicomFile:
 
 
 def read(data: bytes, least_edge: int | None) -> Image:
-    """Decodes a DICOM file with a single grey frame; `least_edge` as in `decode`.
+    """Decode a DICOM file with a single grey frame; `least_edge` as in `decode`.
 
-    Raises UnsupportedImage, UndecodableImage and ImageTooLarge.
+    Raises:
+        UnsupportedImage: its kind or transfer syntax is not read.
+        UndecodableImage: it is truncated or corrupt.
+        ImageTooLarge: it has more than MAX_PIXELS.
     """
     with _undamaged():
         return _image(parsed(data), least_edge)
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Read what a DICOM file of one grey frame says about itself.
+    """Read the header of a DICOM file of one grey frame.
 
     Raises:
         ImageError: as `read`, as far as the header shows it.
@@ -120,14 +128,14 @@ def read_header(data: bytes) -> ImageHeader:
         )
 
 
-def read_elements(data: bytes, wanted: list[int]) -> Dataset:
+def read_elements(data: bytes, tags: list[int]) -> Dataset:
     """Read chosen elements of any DICOM file in front of its pixels.
 
     Raises:
         ImageError: the file is damaged, or its transfer syntax is not supported.
     """
     with _undamaged():
-        return _opened(data, wanted).elements
+        return _opened(data, tags).elements
 
 
 @contextmanager
@@ -141,12 +149,12 @@ def _undamaged() -> Iterator[None]:
 
 
 def parsed(data: bytes, more: Sequence[int] = ()) -> DicomFile:
-    """Parse a file of one mammogram; `more` are elements to read besides those that the image needs.
+    """Parse a file of one mammogram; `more` are elements that the image does not need.
 
     Raises:
         ImageError: it holds no such image. pydicom's own errors pass.
     """
-    file = _opened(data, [*_WANTED, *more])
+    file = _opened(data, [*_ELEMENTS, *more])
     refuse_unsuitable(file.elements, file.sop_class)
     if file.start is None:
         raise UnsupportedImage("the DICOM contains no image with integer pixels; send one mammogram")
@@ -154,7 +162,7 @@ def parsed(data: bytes, more: Sequence[int] = ()) -> DicomFile:
 
 
 def _opened(data: bytes, tags: list[int]) -> DicomFile:
-    reader, notes = _Reader(data), []
+    reader, notes = _BoundedReader(data), []
     mark = data[:132].rfind(b"DICM")
     reader.seek(mark + 4 if mark in {0, 128} else 0)
     if mark != 128:
@@ -170,7 +178,7 @@ def _opened(data: bytes, tags: list[int]) -> DicomFile:
         raise UnsupportedImage("the DICOM's transfer syntax is unsupported; send it uncompressed")
     if syntax == DEFLATED:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        reader = _Reader(inflate.decompress(reader.read(), MAX_INFLATED))
+        reader = _BoundedReader(inflate.decompress(reader.read(), MAX_INFLATED))
         if inflate.unconsumed_tail:
             raise ImageTooLarge(f"the DICOM inflates to more than {MAX_INFLATED >> 20} MB; send it uncompressed")
     pixels: list[tuple[int, int]] = []
@@ -182,8 +190,8 @@ def _opened(data: bytes, tags: list[int]) -> DicomFile:
         return int(tag) >= 0x7FE00008
 
     order: Literal["<", ">"] = ">" if syntax == _BIG_ENDIAN else "<"
-    wanted: list[BaseTag | int] = [BaseTag(tag) for tag in tags]
-    elements = read_dataset(reader, syntax == _IMPLICIT, order == "<", stop_when=at_pixels, specific_tags=wanted)
+    selected: list[BaseTag | int] = [BaseTag(tag) for tag in tags]
+    elements = read_dataset(reader, syntax == _IMPLICIT, order == "<", stop_when=at_pixels, specific_tags=selected)
     sop_class = str(value_of(elements, 0x00080016) or value_of(meta, 0x00020002) or "")
     start, length = pixels[0] if pixels else (None, 0)
     return DicomFile(elements, sop_class, syntax, reader, start, length, order, notes)
@@ -257,18 +265,18 @@ def native_words(file: DicomFile) -> Pixels:
     if spare > expected % 2:
         file.notes.append(f"Ignored extra bytes after the pixels: {spare}.")
     start = file.reader.tell()
-    found = file.reader.getbuffer()[start : start + expected]
-    if len(found) < expected:
-        raise UndecodableImage(f"the DICOM has {len(found)} bytes of pixels instead of {expected}; send it again")
+    samples = file.reader.getbuffer()[start : start + expected]
+    if len(samples) < expected:
+        raise UndecodableImage(f"the DICOM has {len(samples)} bytes of pixels instead of {expected}; send it again")
     if allocated == 8 and file.order == ">":
         raise UnsupportedImage(
             "the DICOM has 8-bit pixels in big-endian words; send it in a little-endian transfer syntax"
         )
-    return unsigned(np.frombuffer(found, f"{file.order}u{allocated // 8}").reshape(height, width))
+    return unsigned(np.frombuffer(samples, f"{file.order}u{allocated // 8}").reshape(height, width))
 
 
 def frame_of(file: DicomFile) -> bytes:
-    """The one compressed frame, whatever fragments it is cut into and wherever an offset table says that it begins."""
+    """Join the fragments of the one compressed frame, whatever the offset table says."""
     file.reader.seek(file.start or 0)
     if file.length != _UNDEFINED:
         raise UndecodableImage("the DICOM's transfer syntax is compressed but its pixels are not; send it again")

@@ -1,7 +1,7 @@
-"""Looks up values of a DICOM header: numbers, raw values, spacing. No error quotes a value.
+"""Look up values of a DICOM header: numbers, raw values, spacing. No error quotes one.
 
-An element that is there without a valid value raises OddElement, which names it; `or_default` makes a note of it
-where the image can do without.
+An element without a valid value raises InvalidElement, which names it; `or_default` makes a note of it where the image
+can be read without the element.
 """
 
 import math
@@ -31,11 +31,14 @@ class InvalidElement(UndecodableImage):
 
 
 class EmptyElement(InvalidElement):
-    """An element is there and empty: it says nothing, so also what is needed may stand as if it were not there."""
+    """An element is there and empty, which some readers treat as absent."""
 
 
 def or_default(notes: list[str], read: Callable[[], T], otherwise: T, kind: type[InvalidElement] = InvalidElement) -> T:
-    """Return what `read` returns; where it meets an odd element of a kind, note that and return `otherwise`."""
+    """Return the result of `read`, or note its invalid element and return `otherwise`.
+
+    Other kinds of error than `kind` pass.
+    """
     try:
         return read()
     except kind as error:
@@ -44,7 +47,11 @@ def or_default(notes: list[str], read: Callable[[], T], otherwise: T, kind: type
 
 
 def value_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> Any:
-    """Return an element's value as pydicom converts it, None where it is absent or empty. Raises OddElement."""
+    """Return an element's value as pydicom converts it; None if absent or empty.
+
+    Raises:
+        InvalidElement: it is longer than `most` bytes, or not of its type.
+    """
     if tag not in elements:
         return None
     item = elements.get_item(tag)
@@ -57,7 +64,11 @@ def value_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> Any:
 
 
 def raw_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> bytes:
-    """Return an element's value as it stands in the file. Raises OddElement."""
+    """Return the bytes of an element.
+
+    Raises:
+        InvalidElement: it has more than `most` bytes, or is a sequence.
+    """
     item = elements.get_item(tag)
     value = item.value if item is not None else b""
     if not isinstance(value, bytes) or len(value) > most:
@@ -66,7 +77,11 @@ def raw_of(elements: Dataset, tag: int, most: int = MAX_VALUE) -> bytes:
 
 
 def whole_of(elements: Dataset, tag: int, default: int = 0) -> int:
-    """Return a whole number, `default` where the element is absent or empty. Raises OddElement."""
+    """Return a whole number, `default` if the element is absent or empty.
+
+    Raises:
+        InvalidElement: it is not a whole number.
+    """
     value = value_of(elements, tag)
     try:
         return default if value is None or value == "" else int(value)
@@ -75,15 +90,21 @@ def whole_of(elements: Dataset, tag: int, default: int = 0) -> int:
 
 
 def number_of(elements: Dataset, tag: int) -> float | None:
-    """Return the first value of an element of decimal strings, None where it is absent. Raises OddElement."""
+    """Return the first value of an element of decimal strings, None if absent.
+
+    Raises:
+        InvalidElement: see `numbers_of`.
+    """
     values = numbers_of(elements, tag)
     return None if values is None else values[0]
 
 
 def numbers_of(elements: Dataset, tag: int) -> list[float] | None:
-    """Return the finite values of an element of decimal strings, None where it is absent.
+    """Return the finite values of an element of decimal strings, None if absent.
 
-    Raises OddElement, and EmptyElement of one without a value.
+    Raises:
+        EmptyElement: it has no value.
+        InvalidElement: a value is not a finite number.
     """
     if tag not in elements:
         return None
@@ -101,7 +122,7 @@ def numbers_of(elements: Dataset, tag: int) -> list[float] | None:
 
 
 def stored_value(elements: Dataset, tag: int, order: str, signed: bool) -> int | None:
-    """Return a value that is stored like a pixel: its sign is the pixels', whatever its own element says."""
+    """Return a value that is stored as a pixel is, with the sign of the pixels."""
     if tag not in elements:
         return None
     raw = raw_of(elements, tag)
@@ -111,7 +132,10 @@ def stored_value(elements: Dataset, tag: int, order: str, signed: bool) -> int |
 
 
 def spacing_of(elements: Dataset, notes: list[str]) -> tuple[float, float] | None:
-    """Return Pixel Spacing, else that at the imager or of the scanner: millimetres between rows, and columns."""
+    """Return the spacing of rows and of columns in millimetres, None if unknown.
+
+    It is Pixel Spacing, else that at the imager, else that of the scanner.
+    """
     for tag in (0x00280030, 0x00181164, 0x00182010):
         spacing = or_default(notes, lambda tag=tag: _pair(elements, tag), None)  # type: ignore[misc]
         if spacing is not None:

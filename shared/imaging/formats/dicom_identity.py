@@ -22,16 +22,16 @@ IDENTITY = (*_IDENTITY, "side", "view")
 
 
 def read_identity(data: bytes) -> dict[str, str]:
-    """Return patient, accession number, UIDs, description of the series, side (L or R) and view; "" where unknown.
+    """Return patient, accession number, UIDs, series description, side and view.
 
-    A file that is no DICOM, or a damaged one, has none of them.
+    The side is L or R; what is unknown is "". A file that is not DICOM, or damaged, has none of them.
     """
     try:
         elements = read_elements(data, [*_IDENTITY.values(), *TAGS])
     except ImageError:
         return dict.fromkeys(IDENTITY, "")
-    found = {
+    identity = {
         name: str(or_default([], lambda tag=tag: value_of(elements, tag), None) or "").strip()  # type: ignore[misc]
         for name, tag in _IDENTITY.items()
     }
-    return {**found, "side": laterality_of(elements) or "", "view": view_of(elements) or ""}
+    return {**identity, "side": laterality_of(elements) or "", "view": view_of(elements) or ""}

@@ -1,4 +1,4 @@
-"""Reads from a DICOM header what kind of image it is: view, modifiers, acquisition, vendor, implant.
+"""Read view, modifiers, acquisition, vendor and implant from a DICOM header.
 
 Values are only compared with lists of this module; free text of a header is never passed on, for it may hold a
 patient's name. Kinds that are no mammogram for presentation are refused by `refuse_unsuitable` before any pixel is
@@ -134,7 +134,7 @@ def _unsuitable(elements: Dataset, sop_class: str) -> str | None:
         _text(elements, 0x00080060),
     )
     captured = sop_class in _SECONDARY_CAPTURES
-    found = {
+    applies = {
         "for-processing": _text(elements, 0x00080068) == "FOR PROCESSING",
         "tomosynthesis": bool(types & _TOMOSYNTHESIS_TYPES) and not _is_synthesized(elements),
         "secondary-capture": captured and _text(elements, 0x00080064) != "DF",  # digitized film
@@ -144,7 +144,7 @@ def _unsuitable(elements: Dataset, sop_class: str) -> str | None:
         or modality not in {"", "MG", "CR", "DX", "RG", "OT"}
         or (modality != "MG" and part not in {"", "BREAST"}),
     }
-    return _UNSUITABLE_CLASSES.get(sop_class) or next((kind for kind, holds in found.items() if holds), None)
+    return _UNSUITABLE_CLASSES.get(sop_class) or next((kind for kind, holds in applies.items() if holds), None)
 
 
 def _is_of_specimen(elements: Dataset) -> bool:
@@ -154,7 +154,7 @@ def _is_of_specimen(elements: Dataset) -> bool:
 
 
 def metadata_of(elements: Dataset, sop_class: str) -> FileMetadata:
-    """Return the facts of a header that `refuse_unsuitable` let pass; the reader adds windows and its own notes."""
+    """Return the facts of a header that `refuse_unsuitable` accepted, without windows."""
     modifiers = modifiers_of(elements)
     implant = {"YES": True, "NO": False}.get(_text(elements, 0x00281300))
     return FileMetadata(
@@ -170,8 +170,8 @@ def vendor_of(manufacturer: str) -> str | None:
     """Return a manufacturer's normalised name, "other" if unlisted, None if empty."""
     if not manufacturer.strip():
         return None
-    found = (name for name, pattern in _VENDORS.items() if re.search(pattern, manufacturer, re.I))
-    return next(found, "other")
+    vendors = (name for name, pattern in _VENDORS.items() if re.search(pattern, manufacturer, re.I))
+    return next(vendors, "other")
 
 
 def laterality_of(elements: Dataset) -> Literal["L", "R"] | None:
@@ -196,22 +196,22 @@ def names_of_windows(elements: Dataset) -> list[str | None]:
 
 def modifiers_of(elements: Dataset) -> tuple[str, ...] | None:
     """Return the names of a view's modifiers; None if the header names neither a view nor a modifier."""
-    found = []
+    names = []
     views = _items(elements, 0x00540220)
     for code, meaning in (code for holder in (elements, *views) for code in _codes(holder, 0x00540222)):
         name = _MODIFIER_OF.get(code) or _MODIFIER_OF.get(re.sub("[^a-z]", "", meaning.lower()), "other modifier")
-        found.append(name)
+        names.append(name)
     if (or_default([], lambda: number_of(elements, 0x00181114), None) or 1) >= LEAST_MAGNIFICATION:
-        found.append("magnification")
+        names.append("magnification")
     if _says_yes(elements, 0x00281350):
-        found.append("partial view")
-    if not found and view_of(elements) is None:
+        names.append("partial view")
+    if not names and view_of(elements) is None:
         return None
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(names))
 
 
 def _marks(elements: Dataset, modifiers: tuple[str, ...], implant: bool | None) -> Iterator[str]:
-    """Sentences about what a model may not know."""
+    """Write sentences about marks that a model may not know."""
     if modifiers:
         yield f"According to the file, this is not a standard view: {', '.join(modifiers)}."
     if implant:
@@ -247,7 +247,10 @@ def _is_synthesized(elements: Dataset) -> bool:
 
 
 def _codes(elements: Dataset, tag: int) -> Iterator[tuple[str, str]]:
-    """Values and meanings of a sequence of codes, whatever their scheme: writers name SRT, SNM3, 99SDM and SCT."""
+    """Return values and meanings of a sequence of codes, whatever their scheme.
+
+    Writers name SRT, SNM3, 99SDM and SCT.
+    """
     for item in _items(elements, tag):
         yield _text(item, 0x00080100), _text(item, 0x00080104)
 

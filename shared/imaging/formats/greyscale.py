@@ -1,6 +1,6 @@
-"""From stored values to grey levels as DICOM PS3.3 says (C.11.1 and C.11.2): modality, values of interest, polarity.
+"""Turn stored values into grey levels by DICOM PS3.3 C.11.1 and C.11.2.
 
-A stored value has at most 16 bits, so the whole way is worked out once for all of them and kept in a table; an image
+Modality, values of interest and polarity are applied once to all values of 8 or 16 bits, which makes a table; an image
 of any size is then one look-up.
 """
 
@@ -21,7 +21,7 @@ WindowFunction: TypeAlias = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 @dataclass(frozen=True, eq=False)
 class LookupTable:
-    """A look-up table: `values` (uint16), the first of which belongs to the input `first`; `bits` is their depth."""
+    """A look-up table: `values` (uint16) of `bits` for inputs from `first` onwards."""
 
     first: int
     values: npt.NDArray[np.uint16]
@@ -34,14 +34,17 @@ class LookupTable:
 
 @dataclass(frozen=True)
 class Window:
-    """`width` is at least 1 (LINEAR) or above 0; both are in units of the modality's values."""
+    """A window in units of the modality's values.
+
+    `width` is at least 1 (LINEAR) or above 0.
+    """
 
     centre: float
     width: float
     function: WindowFunction = "LINEAR"
 
     def __call__(self, inputs: Float64Array) -> Float64Array:
-        """0..1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+        """Map values of the modality to 0..1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
         if self.function == "SIGMOID":
             # Clipped: far outside, the exponential overflows.
             return np.asarray(1 / (1 + np.exp((-4 * (inputs - self.centre) / self.width).clip(-500, 500))))
@@ -62,7 +65,10 @@ class Window:
         return 1 / width, 0.5 - centre / width
 
     def steps(self, step: float) -> int:
-        """How many stored values, `step` apart in the modality's values, lie between black and white; at least 255."""
+        """Count the stored values between black and white, at least 255.
+
+        Stored values are `step` apart in the modality's values.
+        """
         width = self.width - 1 if self.function == "LINEAR" else self.width
         return round(min(max(width / step, 255), 65535))
 
@@ -86,7 +92,7 @@ class Greyscale:
     padding: tuple[int, int] | None = None
 
     def stored(self, words: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The stored values that words (of 8 or 16 bits) hold."""
+        """Return the stored values that words (of 8 or 16 bits) hold."""
         highest = 2**self.bits - 1
         if self.high_bit is None and not self.signed:
             return np.asarray(words.clip(0, highest))
@@ -95,21 +101,21 @@ class Greyscale:
         return np.asarray((values ^ sign) - sign)
 
     def levels(self, counts: Float32Array) -> "GreyLevels":
-        """The grey level of every word (of 8 or 16 bits); `counts` (2^8 or 2^16) says how often each occurs.
+        """Return the grey level of every word of 8 or 16 bits, from their `counts`.
 
         A level is a step of the file's own values, so that no depth is lost or made up: a window yields as many levels
-        as it is wide, a table those that it holds. 0 is what the darkest thousandth shows, and padding; the depth is
-        that of the film (`depth.py`), whatever the window or table would have room for.
+        as it is wide, a table those that it holds. The darkest thousandth and padding become 0; the depth is that of
+        the film (`depth.py`), and may be less than the window or table has room for.
         """
         stored = self.stored(np.arange(len(counts)))
         if self.padding is not None:
             padded = (self.padding[0] <= stored) & (stored <= self.padding[1])
             counts = np.where(padded, 0, counts)
-        shown, line = self._shown(stored)
+        display, line = self._display_values(stored)
         if self.inverted:
-            shown, line = -shown, line and (-line[0], -line[1])
-        lowest = shown.min()
-        steps = np.rint(shown - lowest).clip(0, 65535).astype(np.int64)
+            display, line = -display, line and (-line[0], -line[1])
+        lowest = display.min()
+        steps = np.rint(display - lowest).clip(0, 65535).astype(np.int64)
         histogram = np.bincount(steps, counts, 65536)
         below = histogram.cumsum()
         black = int(np.searchsorted(below, DARKEST * below[-1], side="right")) if below[-1] else 0
@@ -121,8 +127,11 @@ class Greyscale:
         line = line and (line[0], line[1] - lowest - black)
         return GreyLevels(table.astype(np.uint8 if bits == 8 else np.uint16), bits, line)
 
-    def _shown(self, stored: npt.NDArray[np.int64]) -> tuple[Float64Array, tuple[float, float] | None]:
-        """Grey levels before polarity, and the line (slope, intercept) by which values of the modality become them."""
+    def _display_values(self, stored: npt.NDArray[np.int64]) -> tuple[Float64Array, tuple[float, float] | None]:
+        """Return grey levels before polarity, and the line that leads to them.
+
+        The line (slope, intercept) maps values of the modality to grey levels; None where it is no line.
+        """
         values, slope, intercept = stored.astype(np.float64), 1.0, 0.0
         if isinstance(self.modality, LookupTable):
             values = self.modality(values)
@@ -140,8 +149,10 @@ class Greyscale:
 
 @dataclass(frozen=True, eq=False)
 class GreyLevels:
-    """`table` gives the grey level of every word, `bits` their depth; `line` (slope, intercept) makes levels of the
-    modality's values, where it is a line between black and white."""
+    """Grey level of every word (`table`) and their depth (`bits`).
+
+    `line` (slope, intercept) maps values of the modality to levels, where it is a line between black and white.
+    """
 
     table: npt.NDArray[np.uint8 | np.uint16]
     bits: int

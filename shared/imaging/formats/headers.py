@@ -1,8 +1,8 @@
-"""Reads the headers of PGM and PNG: what a film will need is known, and truncation found, before memory is taken.
-Those of JPEG are read in `codestreams.py`, because DICOM holds them too, and those of TIFF in `tiff.py`.
+"""Read the headers of PGM and PNG, and find truncation, before memory is allocated.
 
-Each function takes a whole file and returns a Header, or raises UndecodableImage (truncated or corrupt) or
-UnsupportedImage (a variety of the format that is not read).
+Those of JPEG are read in `codestreams.py`, because DICOM holds them too, and those of TIFF in `tiff.py`. Each function
+takes a whole file and returns a Header, or raises UndecodableImage (truncated or corrupt) or UnsupportedImage (a kind
+that is not read).
 """
 
 import re
@@ -15,8 +15,11 @@ from shared.errors import UndecodableImage, UnsupportedImage
 
 @dataclass(frozen=True)
 class Header:
-    """`maxval` is the highest sample that the file declares, `offset` where a PGM's pixels begin (0 elsewhere), and
-    `exif` a PNG's block of Exif data."""
+    """Header of a PGM or PNG.
+
+    `maxval` is the highest sample that the file declares, `offset` the first byte of a PGM's pixels (0 elsewhere), and
+    `exif` a PNG's block of Exif data.
+    """
 
     width: int
     height: int
@@ -26,7 +29,7 @@ class Header:
 
 
 def pgm(data: bytes) -> Header:
-    """Netpbm's binary grey map (P5); comments are allowed wherever white space is."""
+    """Read the header of Netpbm's binary grey map (P5), which may have comments."""
     gap = rb"(?:\s|#[^\n\r]*[\n\r])"
     match = re.match(rb"P5%b+(\d{1,9})%b+(\d{1,9})%b+(\d{1,9})(?:#[^\n\r]*)?\s" % (gap, gap, gap), data[:4096])
     if match is None:
@@ -38,7 +41,7 @@ def pgm(data: bytes) -> Header:
 
 
 def png(data: bytes) -> Header:
-    """PNG (ISO/IEC 15948) with one image. Every chunk's CRC is checked, up to IEND."""
+    """Read the header of a PNG (ISO/IEC 15948) with one image, and check all its CRCs."""
     position, header = 8, None
     while True:
         if position + 12 > len(data):

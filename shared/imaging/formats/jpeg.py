@@ -1,4 +1,4 @@
-"""Decodes JPEG of 8 bits with libjpeg-turbo, smaller than it is where that is enough.
+"""Decode 8-bit JPEG with libjpeg-turbo, at a reduced resolution where that is enough.
 
 simplejpeg (MIT) gives the same pixels as OpenCV in the same time, and raises where libjpeg only warns: a file whose
 data are damaged comes out of OpenCV, Pillow and imagecodecs as if it were whole.
@@ -18,9 +18,12 @@ _DAMAGE = ("corrupt", "premature", "inconsistent")
 
 
 def decode_baseline(data: bytes, size: tuple[int, int], times: int) -> npt.NDArray[np.uint8]:
-    """Decode the grey pixels (H x W) of an 8-bit JPEG of `size` (width, height), halved `times`; colour becomes grey.
+    """Decode the grey pixels (H x W) of an 8-bit JPEG, halved so many times.
 
-    Raises UndecodableImage, also for damage that libjpeg would make up for.
+    `size` is its full width and height; colour becomes grey.
+
+    Raises:
+        UndecodableImage: it is damaged, even where libjpeg would conceal it.
     """
     width, height = (-(-edge >> times) for edge in size)
     pixels = np.zeros((height, width, 1), np.uint8)

@@ -1,4 +1,4 @@
-"""Reads from a DICOM header how stored values become grey levels (PS3.3 C.11.1 and C.11.2), for `greyscale.py`."""
+"""Read from a DICOM header how stored values become grey levels (PS3.3 C.11)."""
 
 import struct
 from typing import Literal
@@ -31,7 +31,7 @@ TAGS = [
     *(_PIXEL_SIGN, _PADDING, _PADDING_END, _CENTRE, _WIDTH, _INTERCEPT, _SLOPE, _NAMES, _FUNCTION),
     *(_MODALITY_LUTS, _INTEREST_LUTS),
 ]
-"""Elements that are looked at here."""
+"""Elements that this module reads."""
 
 _Order = Literal["<", ">"]
 
@@ -39,10 +39,20 @@ _Order = Literal["<", ">"]
 def greyscale_of(
     elements: Dataset, order: _Order, notes: list[str], *, bits: int, high_bit: int | None, inverted: bool
 ) -> Greyscale:
-    """Return what a header says about its stored values; what is optional and odd, or empty, is passed over with a
-    note. `high_bit` is None for the words that a codec decoded.
+    """Return the meaning of the stored values that a header declares.
 
-    Raises UndecodableImage: rescale values or a modality look-up table that are there and not valid.
+    Optional elements that are empty or invalid are passed over with a note.
+
+    Args:
+        elements: the header.
+        order: byte order of values that are stored as pixels are.
+        notes: sentences for the reader; grows.
+        bits: bits stored.
+        high_bit: the highest of them in a word; None for words that a codec decoded.
+        inverted: the lowest value is white.
+
+    Raises:
+        UndecodableImage: rescale values or a modality look-up table are there and not valid.
     """
     signed = whole_of(elements, _PIXEL_SIGN, 0) == 1
     modality = or_default(notes, lambda: _lut(elements, _MODALITY_LUTS, order, signed, notes), None, EmptyElement)
@@ -69,7 +79,7 @@ def greyscale_of(
 
 
 def presets_of(elements: Dataset, levels: GreyLevels) -> tuple[WindowPreset, ...]:
-    """Return the windows that a header proposes, in grey levels; none where a curve made the levels."""
+    """Return the windows of a header in grey levels; none where a curve made those."""
 
     def read(tag: int) -> list[float]:
         return or_default([], lambda: numbers_of(elements, tag), None) or []
@@ -87,7 +97,7 @@ def presets_of(elements: Dataset, levels: GreyLevels) -> tuple[WindowPreset, ...
 
 
 def _window(elements: Dataset) -> Window | None:
-    """The first window, if PS3.3 allows it; others are alternatives to it."""
+    """Return the first window, if PS3.3 allows it; others are alternatives to it."""
     centre, width = number_of(elements, _CENTRE), number_of(elements, _WIDTH)
     if centre is None or width is None:
         return None
@@ -100,9 +110,11 @@ def _window(elements: Dataset) -> Window | None:
 
 
 def _lut(elements: Dataset, tag: int, order: _Order, signed: bool, notes: list[str]) -> LookupTable | None:
-    """The first item of a sequence of look-up tables (PS3.3 C.11.1.1.1).
+    """Return the first item of a sequence of look-up tables (PS3.3 C.11.1.1.1).
 
-    Raises OddElement, and EmptyElement of an item without elements.
+    Raises:
+        InvalidElement: the table is not valid.
+        EmptyElement: the item has no elements.
     """
     items = value_of(elements, tag, MAX_SEQUENCE)
     if not items:

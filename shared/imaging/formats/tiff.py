@@ -1,4 +1,4 @@
-"""Reads TIFF (6.0 and BigTIFF): directories, the layouts that are decoded, and the pixels of the one film in a file.
+"""Read the one film of a TIFF (6.0 or BigTIFF): directory, layout and pixels.
 
 libtiff leaves memory unwritten in layouts that a caller does not expect, so only those are passed on whose strips or
 tiles are known to fill the image; every other one is refused from its directory, by the property that is in the way.
@@ -23,7 +23,7 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258,
 _STRIPS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 274, 277, 278, 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _SAMPLE_FORMAT = 322, 323, 324, 325, 338, 339
 _NEW_SUBFILE, _SUBFILE = 254, 255
-_WANTED = {
+_TAGS = {
     *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIPS, _ORIENTATION, _SAMPLES),
     *(_ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES),
     *(_EXTRA, _SAMPLE_FORMAT, _NEW_SUBFILE, _SUBFILE),
@@ -38,7 +38,7 @@ _CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: 
 
 
 class ByteLayout(NamedTuple):
-    """Byte order, and how the number of entries, an entry in front of its value, and an offset are stored."""
+    """Formats (of `struct`) of a number of entries, an entry before its value, an offset."""
 
     order: str
     entries: str
@@ -48,7 +48,7 @@ class ByteLayout(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """The one film in a file: its place among the directories, its size as stored, and how it is to be read."""
+    """The one film in a file: its directory, its size as stored, and its layout."""
 
     index: int
     width: int
@@ -60,7 +60,7 @@ class Page:
 
 
 def layout_of(data: bytes) -> ByteLayout:
-    """Return how a file's numbers are stored, from its first four bytes."""
+    """Return the layout of a file's numbers, from its first four bytes."""
     order = "<" if data[:2] == b"II" else ">"
     if struct.unpack_from(order + "H", data, 2)[0] == 43:
         return ByteLayout(order, order + "Q", order + "HHQ", order + "Q")
@@ -70,8 +70,10 @@ def layout_of(data: bytes) -> ByteLayout:
 def header(data: bytes) -> Page:
     """Return the one full-size image of a TIFF, all of whose strips or tiles are there.
 
-    Raises UndecodableImage (truncated or corrupt), UnsupportedImage (another layout, or several films) and
-    ImageTooLarge.
+    Raises:
+        UndecodableImage: it is truncated or corrupt.
+        UnsupportedImage: it has another layout, or several films.
+        ImageTooLarge: it has more than MAX_PIXELS.
     """
     try:
         pages = list(enumerate(_directories(data)))
@@ -88,7 +90,11 @@ def header(data: bytes) -> Page:
 
 
 def decode(data: bytes, page: Page) -> npt.NDArray[np.uint8 | np.uint16]:
-    """Decode a page as it is stored: H x W, or H x W x channels. Raises UndecodableImage."""
+    """Decode a page as it is stored: H x W, or H x W x channels.
+
+    Raises:
+        UndecodableImage: its data are damaged or incomplete.
+    """
     # Imported when the first one comes, as everything that is seldom needed and takes long to import.
     import imagecodecs  # noqa: PLC0415
 
@@ -103,22 +109,23 @@ def decode(data: bytes, page: Page) -> npt.NDArray[np.uint8 | np.uint16]:
 
 def _directories(data: bytes) -> list[Tags]:
     layout = layout_of(data)
-    found: list[Tags] = []
+    directories: list[Tags] = []
     visited: set[int] = set()
     (position,) = struct.unpack_from(layout.offset, data, 4 if layout.offset[1] == "I" else 8)
     while position:
         if position in visited or len(visited) == MAX_DIRECTORIES:
             raise UnsupportedImage(f"the TIFF has more than {MAX_DIRECTORIES} directories; send one film per file")
         visited.add(position)
-        tags, position = directory(data, position, layout, _WANTED)
-        found.append(tags)
-    return found
+        tags, position = directory(data, position, layout, _TAGS)
+        directories.append(tags)
+    return directories
 
 
-def directory(data: bytes, position: int, layout: ByteLayout, wanted: set[int]) -> tuple[Tags, int]:
-    """Return the whole-number values of a directory's wanted tags, and where the next directory is (0: none).
+def directory(data: bytes, position: int, layout: ByteLayout, selected: set[int]) -> tuple[Tags, int]:
+    """Read whole-number tags of a directory, and the offset of the next (0: none).
 
-    Raises struct.error, KeyError or IndexError for a directory that is not whole.
+    Raises:
+        struct.error, KeyError, IndexError: the directory is not whole.
     """
     if position > len(data):  # which an offset of 64 bits may be by more than Python can count
         raise IndexError
@@ -130,13 +137,13 @@ def directory(data: bytes, position: int, layout: ByteLayout, wanted: set[int]) 
     tags = {}
     for at in range(first, first + count * step, step):
         tag, kind, number = struct.unpack_from(layout.entry, data, at)
-        if tag in wanted:
+        if tag in selected:
             tags[tag] = _values(data, layout, kind, number, at + value)
     return tags, struct.unpack_from(layout.offset, data, first + count * step)[0]
 
 
 def _values(data: bytes, layout: ByteLayout, kind: int, number: int, position: int) -> tuple[int, ...]:
-    """The values of an entry: in place when they fit there, otherwise where an offset points to."""
+    """Read the values of an entry: in place if they fit there, else at an offset."""
     if not 0 < number <= min(len(data), _MAX_VALUES):
         raise IndexError
     codes = f"{layout.order}{number}{_CODES[kind]}"
@@ -148,17 +155,17 @@ def _values(data: bytes, layout: ByteLayout, kind: int, number: int, position: i
 
 
 def _is_reduced(tags: Tags) -> bool:
-    """Whether it is a thumbnail or a mask of another image in the file."""
+    """Return True for a thumbnail or a mask of another image in the file."""
     return bool(tags.get(_NEW_SUBFILE, (0,))[0] & 5) or tags.get(_SUBFILE) == (2,)
 
 
 def _page(index: int, tags: Tags) -> Page:
-    """The layout of a directory; refused unless libtiff is known to fill it."""
+    """Return the page of a directory; refuse a layout unless libtiff fills it."""
     photometric, samples = tags[_PHOTOMETRIC][0], tags.get(_SAMPLES, (1,))[0]
     bits, formats = set(tags.get(_BITS, (1,))), set(tags.get(_SAMPLE_FORMAT, (1,)))
     compression, extra = tags.get(_COMPRESSION, (1,))[0], len(tags.get(_EXTRA, ()))
     colours = 3 if photometric == _RGB else 1
-    wrong = {
+    unsupported = {
         f"{sorted(bits)[0]} bits per sample, not 8 or 16": bits not in ({8}, {16}),
         "signed or floating-point samples": formats != {1},
         f"the compression {_OTHER_COMPRESSIONS.get(compression, compression)}": compression not in _COMPRESSIONS,
@@ -169,7 +176,7 @@ def _page(index: int, tags: Tags) -> Page:
         "white as 0 (WhiteIsZero) at 16 bits": photometric == _WHITE_IS_ZERO and bits == {16},
         "more samples per pixel than a film has": samples != colours + extra or extra > 1,
     }
-    for problem, holds in wrong.items():
+    for problem, holds in unsupported.items():
         if holds:
             raise UnsupportedImage(f"the TIFF has {problem}; send it as PNG")
     orientation = tags.get(_ORIENTATION, (1,))[0]

@@ -36,9 +36,12 @@ AREA = (0.03, 0.95)  # of the frame, beyond which what was found is no breast
 
 @dataclass(frozen=True, eq=False)
 class ReducedFilm:
-    """A film reduced to twice the coarse size, and what was found on it: `grey` is smoothed, `breast` 1 inside and 0
-    outside, `contour` (N x 1 x 2: x, y) its edge; `outline` (0..255) crosses 127.5 where the breast ends and can be
-    enlarged without steps; `stepped` says that it begins with a step, as on digital films."""
+    """A film reduced to twice the coarse size, and the breast on it.
+
+    `grey` is smoothed, `breast` 1 inside and 0 outside, `contour` (N x 1 x 2: x, y) its edge; `outline` (0..255)
+    crosses 127.5 where the breast ends and can be enlarged without steps; `stepped` says that the breast begins with a
+    step, as on digital films.
+    """
 
     film: Grey
     grey: Float32Array
@@ -61,8 +64,10 @@ class ReducedFilm:
 
     @cached_property
     def wall(self) -> Float64Array:
-        """The upper and the lower end (2 x 2: x, y) of the chest wall, if it is on the left: the longest straight and
-        steep run there of the hull, or where it has none its leftmost and topmost place, twice."""
+        """The upper and the lower end (2 x 2: x, y) of a chest wall on the left.
+
+        It is the longest straight and steep run of the hull there, or else the hull's leftmost and topmost place twice.
+        """
         corners = cv2.approxPolyDP(self.hull, STRAIGHT, closed=True)[:, 0].tolist()
         middle = sum(x for x, _ in corners) / len(corners)
         # In plain Python, since it is but some corners: NumPy takes several times as long.
@@ -138,7 +143,7 @@ def enlarged(outline: Grey, shape: tuple[int, ...]) -> tuple[Grey, Box]:
 
 
 def _resized(film: npt.NDArray[Any], size: tuple[int, int], times: int = 1) -> npt.NDArray[Any]:
-    """The film at so many times the coarse size (width, height)."""
+    """Resize the film to so many times the coarse size (width, height)."""
     width, height = times * size[0], times * size[1]
     smaller = width < film.shape[1] or height < film.shape[0]
     return np.asarray(cv2.resize(film, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR))

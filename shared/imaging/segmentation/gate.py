@@ -48,7 +48,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Trait:
-    """A number that is `good` on mammograms, or better than that, and only elsewhere as far off as `bad`."""
+    """A measure that is `good` or better on mammograms, and `bad` only elsewhere."""
 
     good: float
     bad: float
@@ -137,8 +137,11 @@ def measure(reduced: ReducedFilm) -> dict[str, float]:
 
 
 def _shape(reduced: ReducedFilm) -> dict[str, float]:
-    """Its `height` in heights of the frame, its `aspect` (width to height), its `convexity` (area to that of its hull),
-    and the length of the chest `wall` in its own height."""
+    """Measure the shape of the breast.
+
+    `height` is in heights of the frame, `aspect` is width to height, `convexity` area to that of the hull, and `wall`
+    the length of the chest wall in heights of the breast.
+    """
     _, _, width, height = cv2.boundingRect(reduced.contour)
     upper, lower = reduced.wall
     return {
@@ -150,8 +153,11 @@ def _shape(reduced: ReducedFilm) -> dict[str, float]:
 
 
 def _edges(reduced: ReducedFilm, ground: float, contrast: float) -> dict[str, float]:
-    """How much brighter it is at the wall than at the skin (`fading`, upper part as in `segment`), how dark beyond the
-    skin (`margin`), both in contrasts, and the share of its rows that reach the right side of the frame (`across`)."""
+    """Measure the breast's edges.
+
+    `fading` is how much brighter the breast is at the wall than at the skin (upper part as in `segment`), `margin` how
+    dark it is beyond the skin, both in contrasts; `across` is the share of rows that reach the frame's right side.
+    """
     last = reduced.breast.shape[1] - 1
     rows, wall, skin = reduced.borders
     at_wall = reduced.grey[rows, np.minimum(wall + _INSET, last)]
@@ -172,8 +178,11 @@ def _middle(values: Float32Array) -> float:
 
 
 def _tissue(reduced: ReducedFilm, contrast: float) -> dict[str, float]:
-    """How many bits the grey `levels` inside take, and in contrasts: the `detail` there and the `grain`, both the
-    standard deviation of what smoothing takes away, and `rest` and `unrest`, both the mean slope, a pixel of `film`."""
+    """Measure the tissue inside the breast.
+
+    `levels` are the bits that its grey levels take. In contrasts: `detail` and `grain` are the standard deviation of
+    what smoothing removes, `rest` and `unrest` the mean slope a pixel of `film`.
+    """
     x, y, width, height = cv2.boundingRect(reduced.contour)
     box = slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1)
     film, grey = reduced.film[box], reduced.grey[box]

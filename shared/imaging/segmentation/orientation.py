@@ -37,7 +37,7 @@ def chest_wall_is_right(reduced: ReducedFilm) -> bool:
 
 
 def _longest_runs(reduced: ReducedFilm) -> float:
-    """Compare the longest straight run of the hull on the left with that on the right: -0.5 to 0.5, above 0 is left."""
+    """Compare the longest straight runs of the hull: -0.5 to 0.5, above 0 is left."""
     left, right = (float(np.ptp(side.wall, axis=0).max()) for side in (reduced, reduced.mirrored()))
     return left / max(left + right, 1.0) - 0.5
 
@@ -51,7 +51,10 @@ def _brightness(reduced: ReducedFilm) -> float:
 
 
 def _top(reduced: ReducedFilm) -> float:
-    """Compare the middle of the uppermost rows with that of the breast, in its widths: above 0 it leans to the left."""
+    """Compare the middle of the top rows with the breast's: above 0 it leans left.
+
+    The unit is the width of the breast.
+    """
     x, _, width, _ = cv2.boundingRect(reduced.contour)
     rows, first, last = reduced.borders
     count = max(1, len(rows) // _TOP)

@@ -1,8 +1,9 @@
-"""Finds the edge of the pectoral muscle: the brighter triangle between the top of a film and its chest wall.
+"""Find the edge of the pectoral muscle.
 
-On oblique views the muscle's edge is nearly straight and runs from the top of the breast down to the chest wall. As in
-Karssemeijer 1998 ("Automated classification of parenchymal patterns in mammograms") a straight edge is searched first,
-here by its mean fall in grey level over all lines instead of by a Hough transform, and then bent and moved a little.
+The muscle is the brighter triangle between the top of a film and its chest wall. On oblique views its edge is nearly
+straight and runs from the top of the breast down to the chest wall. As in Karssemeijer 1998 ("Automated classification
+of parenchymal patterns in mammograms") a straight edge is searched first, here by its mean fall in grey level over all
+lines instead of by a Hough transform, and then bent and moved a little.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ Edges: TypeAlias = Float32Array
 
 SAMPLES = 32  # points at which an edge is measured
 SKIN = 6  # pixels of the upright film next to the skin whose steep fall in grey level says nothing of the muscle
-SEEN = 0.35  # of an edge must lie inside the breast
+LEAST_INSIDE = 0.35  # of an edge must lie inside the breast
 FALL = (-0.03, 0.04)  # of the mean grey level of the breast, a pixel: more at a point of an edge counts no more
 MUSCLE = (0.009, 0.012)  # mean fall along the edge, as above, with which there is no muscle, and all of it
 SMALL = (0.053, 0.06)  # part of the area of the breast that a muscle takes up, with which none is cut, and all of it
@@ -48,8 +49,10 @@ SPARSE = np.linspace(0, 1, SAMPLES // 2, dtype=np.float32)[None]
 
 @dataclass(frozen=True, eq=False)
 class _Slope:
-    """How the upright film's grey level rises a pixel to the right and down (H x W), in mean grey levels of the breast,
-    and where that tells of muscle (1, and 0 elsewhere)."""
+    """Slope of the upright film's grey level to the right and down (H x W).
+
+    The unit is the mean grey level of the breast, a pixel; `inside` is 1 where the slope may be of the muscle, else 0.
+    """
 
     across: Float32Array
     down: Float32Array
@@ -83,22 +86,25 @@ def find_pectoral(breast: Upright) -> Float32Array:
         return np.zeros((0, 2), np.float32)
 
     edge = edge * share
-    seen = np.concatenate(_trace(edge[None])).T
+    points = np.concatenate(_trace(edge[None])).T
     # Close the outline well outside the breast, the edge prolonged above the top.
-    above = seen[0] + 0.5 * edge[:2] * (1, -1)
-    outline = np.vstack([above, seen, (-0.5 * width, seen[-1, 1]), (-0.5 * width, above[1])])
+    above = points[0] + 0.5 * edge[:2] * (1, -1)
+    outline = np.vstack([above, points, (-0.5 * width, points[-1, 1]), (-0.5 * width, above[1])])
     return breast.on_film(outline)
 
 
 def _away_from_skin(breast: cv2.typing.MatLike) -> Float32Array:
-    """1 where there is breast SKIN pixels to the right and below, else 0: the chest wall and the top are no skin."""
+    """Return 1 where there is breast SKIN pixels to the right and below, else 0.
+
+    The chest wall and the top are no skin.
+    """
     square = np.ones((SKIN + 1, SKIN + 1), np.uint8)
     inside = cv2.erode(breast, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return inside.astype(np.float32)
 
 
 def _trace(edges: Edges, along: Edges = ALONG) -> tuple[Edges, Edges]:
-    """The points x, y (float32, K x N) of edges, at N places along them."""
+    """Return the points x, y (float32, K x N) of edges, at N places along them."""
     top, bottom, sag = (column[:, None] for column in edges.T)
     if not sag.any():
         return top * (1 - along), bottom * along
@@ -107,8 +113,11 @@ def _trace(edges: Edges, along: Edges = ALONG) -> tuple[Edges, Edges]:
 
 
 def _likely(edges: Edges, slope: _Slope, along: Edges = ALONG) -> tuple[Edges, float]:
-    """The mean of the edges across which the grey level falls most, long and usually placed ones preferred, and its
-    fall. A mean, because the best of them alone may be another one after the smallest change of the film."""
+    """Return the mean of the edges with the largest fall in grey level, and its fall.
+
+    Long edges at usual places are preferred. The mean is used because the best edge alone may be another one after the
+    smallest change of the film.
+    """
     height, width = slope.inside.shape
     odd = _oddness(edges, width, height)
     edges, usual = edges[odd < ODDEST], np.exp(-0.5 * odd[odd < ODDEST])
@@ -117,13 +126,13 @@ def _likely(edges: Edges, slope: _Slope, along: Edges = ALONG) -> tuple[Edges, f
     x, y = _trace(edges, along)
     # What is beyond the film to the right or below comes to lie on its last pixels, which are not inside.
     place = y.astype(np.int32).clip(0, height - 1) * width + x.astype(np.int32).clip(0, width - 1)
-    seen = slope.inside.take(place)
+    on_muscle = slope.inside.take(place)
     top, bottom = edges[:, :1], edges[:, 1:2]
     length = np.hypot(top, bottom)
     fall = slope.across.take(place) * -(bottom / length) - slope.down.take(place) * (top / length)
-    count = seen.sum(axis=1)
-    mean = np.vecdot(fall.clip(*FALL), seen) / np.maximum(count, 1)
-    score = mean * np.sqrt(count / along.size * length[:, 0]) * usual * (count > SEEN * along.size)
+    count = on_muscle.sum(axis=1)
+    mean = np.vecdot(fall.clip(*FALL), on_muscle) / np.maximum(count, 1)
+    score = mean * np.sqrt(count / along.size * length[:, 0]) * usual * (count > LEAST_INSIDE * along.size)
     best = float(score.max())
     if best <= 0:
         return np.zeros(3, np.float32), 0.0
@@ -133,7 +142,7 @@ def _likely(edges: Edges, slope: _Slope, along: Edges = ALONG) -> tuple[Edges, f
 
 
 def _oddness(edges: Edges, width: int, height: int) -> Edges:
-    """How unusual edges are in angle and place: the sum of three squared distances from the mean, in spreads."""
+    """Sum three squared distances of edges from the usual angle and place, in spreads."""
     top, bottom = edges[:, 0], edges[:, 1]
     angle = (np.degrees(np.arctan2(top, bottom)) - ANGLE[0]) / ANGLE[1]
     start, end = (top / width - TOP[0]) / TOP[1], (bottom / height - BOTTOM[0]) / BOTTOM[1]

@@ -67,9 +67,10 @@ def borders(mask: Grey, contour: Points) -> Rows:
 
 
 def straight_shares(rows: Rows, width: int) -> tuple[float, float]:
-    """Return which share of a region's rows has its left, and its right, border within one narrow band of columns.
+    """Return the shares of rows with a straight left, and a straight right, border.
 
-    The band is 1/80 of the frame's width, one column at least. A chest wall comes near to 1, skin to 0.2.
+    A border is straight within one band of columns: 1/80 of the frame's width, one column at least. A chest wall comes
+    near to 1, skin to 0.2.
     """
     _, first, last = rows
     band = max(1, round(width / _BANDS))

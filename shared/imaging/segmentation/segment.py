@@ -18,35 +18,39 @@ from shared.imaging.segmentation.upright import upright
 from shared.imaging.segmentation.view import View, view_of
 
 SEGMENTATION_VERSION: int = 6
-"""Raised whenever `segment` gives other masks than before, or `preprocess` makes another input of the same one: models
-remember which one they were trained on."""
+"""Version of the masks of `segment` and of the inputs of `preprocess`; raise it with any change of either.
+
+A model's card names the version that it was trained with."""
 
 _FINE = 4  # binary digits of a pixel in which the edge of the muscle is drawn
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A segmented film. All arrays are in the oriented frame, the chest wall on the left, but for those that say that
-    they are as the film was given. What not everybody needs is worked out when it is asked for."""
+    """A segmented film.
+
+    All arrays are in the oriented frame, the chest wall on the left, except those described as in the original frame.
+    Properties are computed on access.
+    """
 
     pixels: Pixels
-    """The film (H x W) as it was given, with its own depth."""
+    """The film (H x W) in the original frame, with its own depth."""
     halved: Grey | None
-    """The film as it was given at half its size, where it is one of 8 bits and its mask was drawn at half its size."""
+    """The film in the original frame at half its size, if it has 8 bits and its mask was drawn at that size."""
     drawn: Grey
     """The mask at the size that it was drawn at: the film's, or half of it."""
     drawn_box: Box
-    """That of `drawn`, in its pixels."""
+    """The box of `drawn`, in its pixels."""
     flipped: bool
-    """Whether left and right of `pixels` are exchanged to bring the chest wall to the left."""
+    """True if left and right of `pixels` are exchanged to bring the chest wall to the left."""
     reduced: ReducedFilm
     """The reduced film on which the breast was found."""
     view: View
-    """That of the film: as the file declares it, or inferred from the shape of the breast."""
+    """That of the film: as the file declares it, or film_view from the shape of the breast."""
 
     @property
     def times(self) -> int:
-        """So many pixels of the film are one of `drawn` in each direction: 1 or 2."""
+        """Pixels of the film for one of `drawn` in each direction: 1 or 2."""
         return len(self.pixels) // len(self.drawn)
 
     @cached_property
@@ -62,7 +66,7 @@ class Segmentation:
 
     @property
     def oriented(self) -> Pixels:
-        """The film as it was given, with the chest wall on the left: a view of `pixels`."""
+        """The film with the chest wall on the left: a view of `pixels`."""
         return self.pixels[:, ::-1] if self.flipped else self.pixels
 
     @cached_property
@@ -105,14 +109,16 @@ def segment(pixels: Pixels, bits: int = 8, view: str | None = None) -> Segmentat
     # Half of a film of MIAS is what the network's input is made of: a mask that was drawn finer would be halved again.
     half = pixels.shape == (2 * fine_film.shape[0], 2 * fine_film.shape[1])
     breast = upright(reduced)
-    seen = view_of(breast, view)
-    parenchyma = _without_muscle(reduced, find_pectoral(breast)) if seen.shows_muscle else reduced.outline
+    film_view = view_of(breast, view)
+    parenchyma = _without_muscle(reduced, find_pectoral(breast)) if film_view.shows_muscle else reduced.outline
     drawn, box = enlarged(parenchyma, (fine_film if half else pixels).shape)
-    return Segmentation(pixels, fine_film if half and shallow is pixels else None, drawn, box, flipped, reduced, seen)
+    return Segmentation(
+        pixels, fine_film if half and shallow is pixels else None, drawn, box, flipped, reduced, film_view
+    )
 
 
 def _without_muscle(reduced: ReducedFilm, muscle: Float32Array) -> npt.NDArray[np.uint8]:
-    """Return the outline of the largest part of the breast that is left without the muscle (N x 2: x, y)."""
+    """Return the outline of the largest part of the breast outside the muscle (N x 2)."""
     if not len(muscle):
         return reduced.outline
     outline = reduced.outline.copy()

@@ -1,4 +1,4 @@
-"""Find the grey level of the skin line everywhere on a reduced film: above it is breast, below it is background.
+"""Find the grey level of the skin line, between breast and background.
 
 There are two kinds of background. On digital films it is exactly 0 and the breast begins with a step, so the edge is
 where half of the breast's own level is reached. On film scans the background's level differs between films and drifts
@@ -44,8 +44,9 @@ _MOST_NOISE = 2.5  # grey levels of noise that raise the skin line
 
 @dataclass(frozen=True, eq=False)
 class SkinLine:
-    """The skin line's grey level at every pixel (float32, H x W), very high where no breast can be.
+    """The skin line's grey level at every pixel (float32, H x W).
 
+    It is very high where no breast can be.
     `stepped` says that the breast begins with a step in a constant background, as on digital films.
     """
 
@@ -54,7 +55,7 @@ class SkinLine:
 
 
 def skin_line(film: Grey, grey: Float32Array, coarse: Float32Array) -> SkinLine:
-    """Find the skin line of a film (H x W); `grey` is the film smoothed, `coarse` the film at half the size.
+    """Find the skin line of a film (H x W), from it smoothed and at half the size.
 
     Raises:
         NotAMammogram: the frame is blank, or nothing stands out.
@@ -67,7 +68,7 @@ def skin_line(film: Grey, grey: Float32Array, coarse: Float32Array) -> SkinLine:
 
 
 def _stepped(film: Grey, grey: Float32Array) -> Float32Array | None:
-    """Return the level of the edge of a breast that begins with a step in a constant background, else None."""
+    """Return the level of the edge of a breast on a constant background, else None."""
     background = _constant_background(film)
     if background is None:
         return None
@@ -82,7 +83,10 @@ def _stepped(film: Grey, grey: Float32Array) -> Float32Array | None:
 
 
 def _constant_background(film: Grey) -> int | None:
-    """Return the grey level that much of the frame has, hardly any pixel is below, and few are just above."""
+    """Return the grey level of a constant background, else None.
+
+    Much of the frame has it, hardly any pixel is below, and few are just above.
+    """
     counts = cv2.calcHist([film], [0], None, [256], [0, 256]).ravel()
     level = int(counts.argmax())
     sums = counts.cumsum()
@@ -95,10 +99,11 @@ def _constant_background(film: Grey) -> int | None:
 
 
 def _begins_with_a_step(grey: Float32Array, breast: Grey) -> bool:
-    """Compare the level right behind the outline with that deeper inside; the frame's edges are no outline.
+    """Compare the level right behind the outline with that deeper inside.
 
-    A low percentile is compared, because a chest wall that ends inside the frame is a step on film scans as well. So is
-    the edge of a turned strip of film, but inside of it lie the film's background and the breast.
+    The frame's edges are no outline. A low percentile is compared, because a chest wall that ends inside the frame is a
+    step on film scans as well. So is the edge of a turned strip of film, but inside of it lie the film's background and
+    the breast.
     """
     margin = _DEEPER[1] + 1
     framed = cv2.copyMakeBorder(breast, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
@@ -115,7 +120,7 @@ def _begins_with_a_step(grey: Float32Array, breast: Grey) -> bool:
 
 
 def _scanned(film: Float32Array) -> Float32Array:
-    """Return the grey level of the skin line everywhere on the coarse film; infinite where no breast can be."""
+    """Return the skin line's grey level on the coarse film, very high beyond reach."""
     grey = np.asarray(cv2.GaussianBlur(film, (5, 5), 0.8), np.float32)
     lit = film >= _PADDING
     values = grey[lit]
@@ -142,9 +147,9 @@ def _scanned(film: Float32Array) -> Float32Array:
 
 
 def _levels(values: Float32Array) -> tuple[int, float]:
-    """Return the commonest grey level of a film's dark part and the mean of its bright part, padding aside.
+    """Return the mode of a film's dark part and the mean of its bright part.
 
-    Otsu's threshold parts them. It may fall inside the breast; half of it does not.
+    Padding is left out. Otsu's threshold parts them. It may fall inside the breast; half of it does not.
     """
     if values.size == 0:
         raise NotAMammogram("the frame is blank")
@@ -158,7 +163,7 @@ def _levels(values: Float32Array) -> tuple[int, float]:
 
 
 def _local_mean(grey: Float32Array, where: npt.NDArray[np.bool_], level: int) -> Float32Array:
-    """Return the mean of `grey` over the pixels `where` within the window, leaning on `level` where there are few."""
+    """Return the windowed mean of `grey` over `where`, near `level` where that is sparse."""
     weight = where.astype(np.float32)
     total = cv2.blur(grey * weight, _WINDOW)
     return np.asarray((total + 0.02 * level) / (cv2.blur(weight, _WINDOW) + 0.02), np.float32)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.api.films import ApplicabilityAnswer, FilmAbout, FilmSide, FilmView, Side
+from shared.api.films import ApplicabilityAnswer, FilmAbout, FilmSide, FilmView, Laterality
 from shared.api.predictions import (
     Box,
     DecisionAnswer,
@@ -111,7 +111,7 @@ def judgement(score: float, point: OperatingPoint) -> dict[str, Any]:
     }
 
 
-def about(side: Side, view: str | None, source: Any) -> FilmAbout:
+def about(side: Laterality, view: str | None, source: Any) -> FilmAbout:
     score = 0.93 if source == "shape" else None
     return FilmAbout(
         view=FilmView(name=view, source=view and source, score=score, modifiers=view and ()),

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from shared.api.exams import BreastFinding, ExamFilm, ExamFinding, ExamPrediction, FilmProblem
-from shared.api.films import FilmAbout, FilmWindow, Side
+from shared.api.films import FilmAbout, FilmWindow, Laterality
 from shared.api.predictions import FilmAnswer, FilmImage, HeatMap, ImageFacts
 from shared.modelling.calibration import OperatingPoint
 from shared.modelling.exams import RULE
@@ -29,7 +29,7 @@ class ExamSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    side: Side = "R"
+    side: Laterality = "R"
     view: str | None = "CC"
     source: str = "file"
     score: float = 0.12

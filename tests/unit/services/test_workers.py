@@ -19,14 +19,14 @@ def started(service: str) -> WorkerProcess:
     return process
 
 
-@pytest.mark.parametrize("service", WORKERS)
-def test_a_worker_has_the_tasks_of_its_queue_and_no_other(service: str) -> None:
-    tasks = {name for name in started(service).app.tasks if not name.startswith("celery.")}
-    assert tasks == {task_name(kind) for kind, queue in QUEUES.items() if queue == service}
+class TestWorkers:
+    @pytest.mark.parametrize("service", WORKERS)
+    def test_a_worker_has_the_tasks_of_its_queue_and_no_other(self, service: str) -> None:
+        tasks = {name for name in started(service).app.tasks if not name.startswith("celery.")}
+        assert tasks == {task_name(kind) for kind, queue in QUEUES.items() if queue == service}
 
-
-@pytest.mark.parametrize("service", WORKERS)
-def test_a_worker_has_the_options_of_those_that_send_messages(service: str) -> None:
-    conf = started(service).app.conf
-    for name in ("broker_transport_options", "task_acks_late", "worker_prefetch_multiplier", "accept_content"):
-        assert conf[name] == make_app(NO_BROKER).conf[name]
+    @pytest.mark.parametrize("service", WORKERS)
+    def test_a_worker_has_the_options_of_those_that_send_messages(self, service: str) -> None:
+        conf = started(service).app.conf
+        for name in ("broker_transport_options", "task_acks_late", "worker_prefetch_multiplier", "accept_content"):
+            assert conf[name] == make_app(NO_BROKER).conf[name]

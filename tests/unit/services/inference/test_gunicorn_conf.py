@@ -23,20 +23,18 @@ def printed(code: str, **settings: str) -> int:
     return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
-def test_opencv_takes_no_core_of_another_lane() -> None:
-    assert printed("import cv2; print(cv2.getNumThreads())") == 1
+class TestGunicornConf:
+    def test_opencv_takes_no_core_of_another_lane(self) -> None:
+        assert printed("import cv2; print(cv2.getNumThreads())") == 1
 
+    def test_slow_clients_and_probes_find_threads_beside_those_in_hand_on_any_number_of_cores(self) -> None:
+        two, sixteen = (printed("print(read['threads'])", MAMMO_CPU_THREADS=cores) for cores in ("2", "16"))
+        assert two == IN_HAND * 2 + 16 + 16
+        assert sixteen - two == IN_HAND * 14
 
-def test_slow_clients_and_probes_find_threads_beside_those_in_hand_on_any_number_of_cores() -> None:
-    two, sixteen = (printed("print(read['threads'])", MAMMO_CPU_THREADS=cores) for cores in ("2", "16"))
-    assert two == IN_HAND * 2 + 16 + 16
-    assert sixteen - two == IN_HAND * 14
+    @pytest.mark.parametrize("host", ["::1", "[::1]"])
+    def test_an_address_of_ipv6_is_listened_on_in_brackets(self, host: str) -> None:
+        assert printed("print(int(read['bind'] == '[::1]:8080'))", MAMMO_SERVE_HOST=host, MAMMO_SERVE_PORT="8080")
 
-
-@pytest.mark.parametrize("host", ["::1", "[::1]"])
-def test_an_address_of_ipv6_is_listened_on_in_brackets(host: str) -> None:
-    assert printed("print(int(read['bind'] == '[::1]:8080'))", MAMMO_SERVE_HOST=host, MAMMO_SERVE_PORT="8080")
-
-
-def test_threads_are_as_many_as_they_are_set_to() -> None:
-    assert printed("print(read['threads'])", MAMMO_SERVE_THREADS="5") == 5
+    def test_threads_are_as_many_as_they_are_set_to(self) -> None:
+        assert printed("print(read['threads'])", MAMMO_SERVE_THREADS="5") == 5

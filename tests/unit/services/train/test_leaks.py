@@ -50,28 +50,31 @@ def seen_in_training(run: tuple[Plan, RunImages], name: str, side: str) -> list[
     return [bool((abs(train - images.inputs[index].ravel()).mean(axis=1) < 0.01).any()) for index in others]
 
 
-@pytest.mark.parametrize("side", ["test", "validation"])
-@pytest.mark.parametrize("fold", range(FOLDS * REPEATS))
-def test_no_variant_of_a_held_out_film_reaches_training(run: tuple[Plan, RunImages], fold: int, side: str) -> None:
-    found = seen_in_training(run, f"resnet50/patient/fold-{fold}", side)
-    assert len(found) >= 3
-    assert not any(found)
+class TestLeaks:
+    @pytest.mark.parametrize("side", ["test", "validation"])
+    @pytest.mark.parametrize("fold", range(FOLDS * REPEATS))
+    def test_no_variant_of_a_held_out_film_reaches_training(
+        self, run: tuple[Plan, RunImages], fold: int, side: str
+    ) -> None:
+        found = seen_in_training(run, f"resnet50/patient/fold-{fold}", side)
+        assert len(found) >= 3
+        assert not any(found)
 
+    def test_under_the_published_protocol_most_held_out_images_have_a_copy_in_training(
+        self, run: tuple[Plan, RunImages]
+    ) -> None:
+        assert np.mean(seen_in_training(run, "resnet50/paper/fold-0", "test")) > 0.5
 
-def test_under_the_published_protocol_most_held_out_images_have_a_copy_in_training(run: tuple[Plan, RunImages]) -> None:
-    assert np.mean(seen_in_training(run, "resnet50/paper/fold-0", "test")) > 0.5
-
-
-def test_every_division_holds_every_film_out_once_and_each_divides_anew(run: tuple[Plan, RunImages]) -> None:
-    plan, images = run
-    tests = [
-        {
-            images.variants[index].film
-            for index in job_split(images.variants, plan, parse_job(f"resnet50/patient/fold-{f}")).test
-        }
-        for f in range(FOLDS * REPEATS)
-    ]
-    everything = {image.film for image in images.variants}
-    assert tests[0] | tests[1] == tests[2] | tests[3] == everything
-    assert not tests[0] & tests[1]
-    assert tests[0] not in (tests[2], tests[3])
+    def test_every_division_holds_every_film_out_once_and_each_divides_anew(self, run: tuple[Plan, RunImages]) -> None:
+        plan, images = run
+        tests = [
+            {
+                images.variants[index].film
+                for index in job_split(images.variants, plan, parse_job(f"resnet50/patient/fold-{f}")).test
+            }
+            for f in range(FOLDS * REPEATS)
+        ]
+        everything = {image.film for image in images.variants}
+        assert tests[0] | tests[1] == tests[2] | tests[3] == everything
+        assert not tests[0] & tests[1]
+        assert tests[0] not in (tests[2], tests[3])

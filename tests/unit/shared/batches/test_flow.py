@@ -67,177 +67,180 @@ def state(store: ObjectStore, plan: BatchPlan) -> tuple[str, int, int]:
     return found.state, found.done, found.failed
 
 
-def test_a_batch_is_enqueued_part_by_part(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    assert queue.taken() == [("predict", part) for part in ("000000", "000001", "000002")]
-    assert state(store, plan) == ("queued", 0, 0)
+class TestDescribe:
+    def test_a_batch_is_enqueued_part_by_part(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+        plan = begun(store, queue)
+        assert queue.taken() == [("predict", part) for part in ("000000", "000001", "000002")]
+        assert state(store, plan) == ("queued", 0, 0)
+
+    def test_progress_counts_images_with_and_without_a_finding(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+        plan = begun(store, queue)
+        do(store, queue, plan, "000001", failed=3)
+        assert state(store, plan) == ("running", 16, 3)
+        do(store, queue, plan, "000002", failed=8)
+        assert state(store, plan) == ("running", 24, 11)
+        do(store, queue, plan, "000000")
+        found = flow.describe(store, plan)
+        assert (found.state, found.images, found.done, found.failed) == ("done", 40, 40, 11)
+        assert found.ended is not None
+        assert datetime.fromisoformat(found.ended) >= datetime.fromisoformat(found.created)
+
+    def test_progress_reads_no_answers(
+        self, store: DirectoryStore, queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan, read, get = begun(store, queue), list[str](), store.get
+        do(store, queue, plan, "000000", "000001")
+
+        def noted(key: str) -> bytes:
+            read.append(key)
+            return get(key)
+
+        monkeypatch.setattr(store, "get", noted)
+        assert state(store, plan) == ("running", 32, 0)
+        assert read == [layout.batch_end(plan.batch)]
 
 
-def test_progress_counts_images_with_and_without_a_finding(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    do(store, queue, plan, "000001", failed=3)
-    assert state(store, plan) == ("running", 16, 3)
-    do(store, queue, plan, "000002", failed=8)
-    assert state(store, plan) == ("running", 24, 11)
-    do(store, queue, plan, "000000")
-    found = flow.describe(store, plan)
-    assert (found.state, found.images, found.done, found.failed) == ("done", 40, 40, 11)
-    assert found.ended is not None
-    assert datetime.fromisoformat(found.ended) >= datetime.fromisoformat(found.created)
+class TestHasEnded:
+    def test_the_last_part_writes_the_end_with_its_counts(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+        plan = begun(store, queue)
+        do(store, queue, plan, "000000", "000001", failed=1)
+        assert not flow.has_ended(store, plan)
+        do(store, queue, plan, "000002")
+        end = json.loads(store.get(layout.batch_end(plan.batch)))
+        assert (end["state"], end["done"], end["failed"]) == ("done", 40, 2)
 
 
-def test_progress_reads_no_answers(store: DirectoryStore, queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, read, get = begun(store, queue), list[str](), store.get
-    do(store, queue, plan, "000000", "000001")
-
-    def noted(key: str) -> bytes:
-        read.append(key)
-        return get(key)
-
-    monkeypatch.setattr(store, "get", noted)
-    assert state(store, plan) == ("running", 32, 0)
-    assert read == [layout.batch_end(plan.batch)]
-
-
-def test_the_last_part_writes_the_end_with_its_counts(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    do(store, queue, plan, "000000", "000001", failed=1)
-    assert not flow.has_ended(store, plan)
-    do(store, queue, plan, "000002")
-    end = json.loads(store.get(layout.batch_end(plan.batch)))
-    assert (end["state"], end["done"], end["failed"]) == ("done", 40, 2)
+class TestStoreResults:
+    def test_heat_maps_of_answers_that_came_too_late_are_removed(
+        self, store: DirectoryStore, queue: MemoryQueue
+    ) -> None:
+        plan, named = begun(store, queue, images=2), {}
+        for worker in ("first", "second"):
+            heatmaps = [
+                layout.batch_heatmap(plan.batch, 0, "of both"),
+                layout.batch_heatmap(plan.batch, 1, f"of the {worker}"),
+            ]
+            for key in heatmaps:
+                store.put(key, b"")
+            images = zip(read_images(store, plan, "000000"), heatmaps, strict=True)
+            lines = [BatchLine(index=index, key=key, heatmap=heatmap) for (index, key), heatmap in images]
+            document = b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
+            named[worker] = set(heatmaps)
+            finish(store, queue, plan, "000000", document)
+        assert set(store.list(f"batches/{plan.batch}/heatmaps/")) == named["first"]
 
 
-def test_a_part_that_is_done_twice_keeps_its_first_answers(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    assert finish(store, queue, plan, "000000", answers(store, plan, "000000", failed=2))
-    assert not finish(store, queue, plan, "000000", answers(store, plan, "000000", failed=5))
-    assert state(store, plan) == ("running", 16, 2)
-    assert b"".join(flow.read_results(store, plan)) == answers(store, plan, "000000", failed=2)
+class TestStoreAnswers:
+    def test_a_worker_that_died_between_answers_and_mark_is_made_good(
+        self, store: DirectoryStore, queue: MemoryQueue
+    ) -> None:
+        plan = begun(store, queue, images=16)
+        store.put(layout.batch_part(plan.batch, "000000"), answers(store, plan, "000000", failed=2))
+        assert state(store, plan) == ("queued", 0, 0)
+        assert list(flow.missing(store, plan)) == ["000000"]
+        flow.mark_part(store, queue, plan, "000000")
+        assert state(store, plan) == ("done", 16, 2)
 
 
-def test_heat_maps_of_answers_that_came_too_late_are_removed(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan, named = begun(store, queue, images=2), {}
-    for worker in ("first", "second"):
-        heatmaps = [
-            layout.batch_heatmap(plan.batch, 0, "of both"),
-            layout.batch_heatmap(plan.batch, 1, f"of the {worker}"),
-        ]
-        for key in heatmaps:
-            store.put(key, b"")
-        images = zip(read_images(store, plan, "000000"), heatmaps, strict=True)
-        lines = [BatchLine(index=index, key=key, heatmap=heatmap) for (index, key), heatmap in images]
-        document = b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
-        named[worker] = set(heatmaps)
-        finish(store, queue, plan, "000000", document)
-    assert set(store.list(f"batches/{plan.batch}/heatmaps/")) == named["first"]
+class TestResume:
+    def test_the_end_is_seen_where_nobody_lived_to_write_it(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+        plan = begun(store, queue)
+        do(store, queue, plan, "000000", "000001", "000002")
+        store.delete(layout.batch_end(plan.batch))
+        found = flow.describe(store, plan)
+        assert found.state == "done"
+        assert found.ended is not None
+        assert flow.resume(store, queue, plan) == 0
+        assert flow.has_ended(store, plan)
 
 
-def test_a_worker_that_died_between_answers_and_mark_is_made_good(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue, images=16)
-    store.put(layout.batch_part(plan.batch, "000000"), answers(store, plan, "000000", failed=2))
-    assert state(store, plan) == ("queued", 0, 0)
-    assert list(flow.missing(store, plan)) == ["000000"]
-    flow.mark_part(store, queue, plan, "000000")
-    assert state(store, plan) == ("done", 16, 2)
+class TestReadResults:
+    def test_a_part_that_is_done_twice_keeps_its_first_answers(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+        plan = begun(store, queue)
+        assert finish(store, queue, plan, "000000", answers(store, plan, "000000", failed=2))
+        assert not finish(store, queue, plan, "000000", answers(store, plan, "000000", failed=5))
+        assert state(store, plan) == ("running", 16, 2)
+        assert b"".join(flow.read_results(store, plan)) == answers(store, plan, "000000", failed=2)
+
+    def test_results_come_in_the_order_of_the_images(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+        plan = begun(store, queue)
+        do(store, queue, plan, "000002", "000000")
+        lines = [json.loads(line) for line in b"".join(flow.read_results(store, plan)).splitlines()]
+        assert [line["index"] for line in lines] == [*range(16), *range(32, 40)]
 
 
-def test_the_end_is_seen_where_nobody_lived_to_write_it(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    do(store, queue, plan, "000000", "000001", "000002")
-    store.delete(layout.batch_end(plan.batch))
-    found = flow.describe(store, plan)
-    assert found.state == "done"
-    assert found.ended is not None
-    assert flow.resume(store, queue, plan) == 0
-    assert flow.has_ended(store, plan)
+class TestLostBroker:
+    def test_a_broker_that_is_away_leaves_a_batch_that_can_be_resumed(self, store: DirectoryStore) -> None:
+        plan, broken = planned(store), MemoryQueue(breaks_after=1)
+        with pytest.raises(QueueUnavailable, match=f"then `mammo batch resume {plan.batch}`; the batch is stored"):
+            flow.begin(store, broken, plan)
+        assert state(store, plan) == ("queued", 0, 0)
+        assert flow.list_batches(store, "clinic", 10) == [plan.batch]
+        do(store, broken, plan, "000000")
+        assert flow.resume(store, broken, plan) == 2
+        assert broken.taken()[-2:] == [("predict", "000001"), ("predict", "000002")]
 
-
-def test_results_come_in_the_order_of_the_images(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    do(store, queue, plan, "000002", "000000")
-    lines = [json.loads(line) for line in b"".join(flow.read_results(store, plan)).splitlines()]
-    assert [line["index"] for line in lines] == [*range(16), *range(32, 40)]
-
-
-# ---- the broker may lose everything ---------------------------------------------------------------------------------
-
-
-def test_a_broker_that_is_away_leaves_a_batch_that_can_be_resumed(store: DirectoryStore) -> None:
-    plan, broken = planned(store), MemoryQueue(breaks_after=1)
-    with pytest.raises(QueueUnavailable, match=f"then `mammo batch resume {plan.batch}`; the batch is stored"):
-        flow.begin(store, broken, plan)
-    assert state(store, plan) == ("queued", 0, 0)
-    assert flow.list_batches(store, "clinic", 10) == [plan.batch]
-    do(store, broken, plan, "000000")
-    assert flow.resume(store, broken, plan) == 2
-    assert broken.taken()[-2:] == [("predict", "000001"), ("predict", "000002")]
-
-
-def test_beginning_again_enqueues_what_was_not_and_nothing_else(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan, broken = planned(store), MemoryQueue(breaks_after=0)
-    with pytest.raises(QueueUnavailable):
-        flow.begin(store, broken, plan)
-    flow.begin(store, queue, plan)
-    assert len(queue.taken()) == 3
-    flow.begin(store, queue, plan)
-    assert queue.taken() == []
-
-
-def test_a_lost_tally_is_counted_anew(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    do(store, queue, plan, "000000")
-    lost = MemoryQueue()
-    do(store, lost, plan, "000001")
-    assert not flow.has_ended(store, plan)
-    do(store, lost, plan, "000002")
-    assert flow.has_ended(store, plan)
-
-
-def test_workers_that_are_faster_than_the_enqueuing_end_the_batch_all_the_same(store: DirectoryStore) -> None:
-    plan, queue = planned(store), MemoryQueue()
-    queue.worker = lambda _kind, part: do(store, queue, plan, part)
-    flow.begin(store, queue, plan)
-    assert state(store, plan) == ("done", 40, 0)
-    assert flow.has_ended(store, plan)
-
-
-# ---- cancelling -----------------------------------------------------------------------------------------------------
-
-
-def test_a_cancelled_batch_keeps_what_is_done_and_stays_cancelled(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    do(store, queue, plan, "000000", failed=1)
-    flow.cancel(store, plan)
-    assert state(store, plan) == ("cancelled", 16, 1)
-    do(store, queue, plan, "000001", "000002")  # they were in hand
-    assert state(store, plan) == ("cancelled", 40, 1)
-    with pytest.raises(BatchEnded, match="is cancelled"):
-        flow.resume(store, queue, plan)
-    queue.taken()
-    flow.begin(store, queue, plan)
-    assert queue.taken() == []
-
-
-def test_a_batch_that_is_done_can_not_be_cancelled(store: DirectoryStore, queue: MemoryQueue) -> None:
-    plan = begun(store, queue)
-    do(store, queue, plan, "000000", "000001", "000002")
-    flow.cancel(store, plan)
-    assert state(store, plan) == ("done", 40, 0)
-
-
-# ---- whose it is ----------------------------------------------------------------------------------------------------
-
-
-def test_an_owner_sees_its_own_batches_the_newest_first(
-    store: DirectoryStore, queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = []
-    for hour in range(5):
-        plan = planned(store, 1).model_copy(update={"created": datetime(2026, 1, 1, hour, tzinfo=UTC).isoformat()})
+    def test_beginning_again_enqueues_what_was_not_and_nothing_else(
+        self, store: DirectoryStore, queue: MemoryQueue
+    ) -> None:
+        plan, broken = planned(store), MemoryQueue(breaks_after=0)
+        with pytest.raises(QueueUnavailable):
+            flow.begin(store, broken, plan)
         flow.begin(store, queue, plan)
-        made.append(plan.batch)
-    flow.begin(store, queue, planned(store, 1, owner="clinic-b"))
-    assert flow.list_batches(store, "clinic", 10) == made[::-1]
-    assert flow.list_batches(store, "clinic", 2) == made[:-3:-1]
-    assert flow.list_batches(store, "nobody", 10) == []
+        assert len(queue.taken()) == 3
+        flow.begin(store, queue, plan)
+        assert queue.taken() == []
+
+    def test_a_lost_tally_is_counted_anew(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+        plan = begun(store, queue)
+        do(store, queue, plan, "000000")
+        lost = MemoryQueue()
+        do(store, lost, plan, "000001")
+        assert not flow.has_ended(store, plan)
+        do(store, lost, plan, "000002")
+        assert flow.has_ended(store, plan)
+
+    def test_workers_that_are_faster_than_the_enqueuing_end_the_batch_all_the_same(self, store: DirectoryStore) -> None:
+        plan, queue = planned(store), MemoryQueue()
+        queue.worker = lambda _kind, part: do(store, queue, plan, part)
+        flow.begin(store, queue, plan)
+        assert state(store, plan) == ("done", 40, 0)
+        assert flow.has_ended(store, plan)
+
+
+class TestCancel:
+    def test_a_cancelled_batch_keeps_what_is_done_and_stays_cancelled(
+        self, store: DirectoryStore, queue: MemoryQueue
+    ) -> None:
+        plan = begun(store, queue)
+        do(store, queue, plan, "000000", failed=1)
+        flow.cancel(store, plan)
+        assert state(store, plan) == ("cancelled", 16, 1)
+        do(store, queue, plan, "000001", "000002")  # they were in hand
+        assert state(store, plan) == ("cancelled", 40, 1)
+        with pytest.raises(BatchEnded, match="is cancelled"):
+            flow.resume(store, queue, plan)
+        queue.taken()
+        flow.begin(store, queue, plan)
+        assert queue.taken() == []
+
+    def test_a_batch_that_is_done_can_not_be_cancelled(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+        plan = begun(store, queue)
+        do(store, queue, plan, "000000", "000001", "000002")
+        flow.cancel(store, plan)
+        assert state(store, plan) == ("done", 40, 0)
+
+
+class TestOwner:
+    def test_an_owner_sees_its_own_batches_the_newest_first(
+        self, store: DirectoryStore, queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = []
+        for hour in range(5):
+            plan = planned(store, 1).model_copy(update={"created": datetime(2026, 1, 1, hour, tzinfo=UTC).isoformat()})
+            flow.begin(store, queue, plan)
+            made.append(plan.batch)
+        flow.begin(store, queue, planned(store, 1, owner="clinic-b"))
+        assert flow.list_batches(store, "clinic", 10) == made[::-1]
+        assert flow.list_batches(store, "clinic", 2) == made[:-3:-1]
+        assert flow.list_batches(store, "nobody", 10) == []

@@ -29,39 +29,41 @@ def _prepared_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 MADE = ("store", "films", "broker")
 
 
-@pytest.mark.usefixtures("_prepared_alone")
-def test_a_demo_begins_without_what_an_earlier_one_left(tmp_path: Path) -> None:
-    for _ in range(2):
-        with demo._stack_of_demo(tmp_path, 0):
-            assert not any((tmp_path / made).exists() for made in MADE)
-        for made in MADE:
-            (tmp_path / made).mkdir()
-            (tmp_path / made / "left").write_text("of an earlier demo")
+class TestDemoStack:
+    @pytest.mark.usefixtures("_prepared_alone")
+    def test_a_demo_begins_without_what_an_earlier_one_left(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            with demo._stack_of_demo(tmp_path, 0):
+                assert not any((tmp_path / made).exists() for made in MADE)
+            for made in MADE:
+                (tmp_path / made).mkdir()
+                (tmp_path / made / "left").write_text("of an earlier demo")
+
+    @pytest.mark.usefixtures("_prepared_alone")
+    @pytest.mark.parametrize("made", MADE)
+    def test_a_demo_empties_nothing_that_is_not_of_a_demo(self, tmp_path: Path, made: str) -> None:
+        (tmp_path / made).mkdir()
+        (tmp_path / made / "mine").write_text("of somebody else")
+        with pytest.raises(InputError, match=f"{made} was not created by a demo"), demo._stack_of_demo(tmp_path, 0):
+            pass
+        assert (tmp_path / made / "mine").exists()
 
 
-@pytest.mark.usefixtures("_prepared_alone")
-@pytest.mark.parametrize("made", MADE)
-def test_a_demo_empties_nothing_that_is_not_of_a_demo(tmp_path: Path, made: str) -> None:
-    (tmp_path / made).mkdir()
-    (tmp_path / made / "mine").write_text("of somebody else")
-    with pytest.raises(InputError, match=f"{made} was not created by a demo"), demo._stack_of_demo(tmp_path, 0):
-        pass
-    assert (tmp_path / made / "mine").exists()
-
-
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_interrupts_and_is_not_forgotten_when_its_exception_was_dropped(sign: signal.Signals) -> None:
-    with ending_on_signals() as interrupted:
-        interrupted()
-        with suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), sign)
-            pytest.fail("the signal did not interrupt")
-        with pytest.raises(KeyboardInterrupt):
+class TestEndingOnSignals:
+    @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_a_signal_interrupts_and_is_not_forgotten_when_its_exception_was_dropped(
+        self, sign: signal.Signals
+    ) -> None:
+        with ending_on_signals() as interrupted:
             interrupted()
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), sign)
+                pytest.fail("the signal did not interrupt")
+            with pytest.raises(KeyboardInterrupt):
+                interrupted()
 
-
-def test_signals_are_as_before_afterwards() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with ending_on_signals():
-        assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before
+    def test_signals_are_as_before_afterwards(self) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        with ending_on_signals():
+            assert signal.getsignal(signal.SIGTERM) is not before
+        assert signal.getsignal(signal.SIGTERM) is before

@@ -30,27 +30,26 @@ def packed(place: Path, ending: str) -> Path:
     return archive
 
 
-@pytest.mark.parametrize("ending", ["", *PACKED])
-def test_files_are_read_in_any_order(tmp_path: Path, ending: str) -> None:
-    files = open_files(packed(tmp_path, ending) if ending else folder(tmp_path / "films"))
-    listed = list(files.list())
-    assert {file.name: file.size for file in listed} == {name: len(data) for name, data in CONTENT.items()}
-    assert {file.name: files.read(file) for file in reversed(listed)} == CONTENT
-    assert list(files.list()) == listed
+class TestOpenFiles:
+    @pytest.mark.parametrize("ending", ["", *PACKED])
+    def test_files_are_read_in_any_order(self, tmp_path: Path, ending: str) -> None:
+        files = open_files(packed(tmp_path, ending) if ending else folder(tmp_path / "films"))
+        listed = list(files.list())
+        assert {file.name: file.size for file in listed} == {name: len(data) for name, data in CONTENT.items()}
+        assert {file.name: files.read(file) for file in reversed(listed)} == CONTENT
+        assert list(files.list()) == listed
 
+    def test_a_name_that_stands_twice_in_an_archive_is_listed_twice(self, tmp_path: Path) -> None:
+        archive = packed(tmp_path, "tar")
+        with tarfile.open(archive, "a") as tar:
+            (tmp_path / "other").write_bytes(b"another")
+            tar.add(tmp_path / "other", arcname="a.txt")
+        files = open_files(archive)
+        assert [files.read(file) for file in files.list() if file.name == "a.txt"] == [b"first", b"another"]
 
-def test_a_name_that_stands_twice_in_an_archive_is_listed_twice(tmp_path: Path) -> None:
-    archive = packed(tmp_path, "tar")
-    with tarfile.open(archive, "a") as tar:
-        (tmp_path / "other").write_bytes(b"another")
-        tar.add(tmp_path / "other", arcname="a.txt")
-    files = open_files(archive)
-    assert [files.read(file) for file in files.list() if file.name == "a.txt"] == [b"first", b"another"]
-
-
-def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
-    files = open_files(folder(tmp_path))
-    (gone,) = (file for file in files.list() if file.name == "a.txt")
-    (tmp_path / "a.txt").unlink()
-    with pytest.raises(DatasetError, match=r"a\.txt: can't be read"):
-        files.read(gone)
+    def test_a_file_that_is_gone_is_named(self, tmp_path: Path) -> None:
+        files = open_files(folder(tmp_path))
+        (gone,) = (file for file in files.list() if file.name == "a.txt")
+        (tmp_path / "a.txt").unlink()
+        with pytest.raises(DatasetError, match=r"a\.txt: can't be read"):
+            files.read(gone)

@@ -28,27 +28,26 @@ def by_kind(films: list[Judged]) -> dict[str, list[Judged]]:
     return kinds
 
 
-def test_films_pass_the_gate_and_other_images_do_not(judged: list[Judged]) -> None:
-    assert np.mean([not film.refused for film in judged if film.film.group != NEGATIVE]) >= 0.98
-    assert [film.film.id for film in judged if film.film.group == NEGATIVE and not film.refused] == []
+class TestRealFilms:
+    def test_films_pass_the_gate_and_other_images_do_not(self, judged: list[Judged]) -> None:
+        assert np.mean([not film.refused for film in judged if film.film.group != NEGATIVE]) >= 0.98
+        assert [film.film.id for film in judged if film.film.group == NEGATIVE and not film.refused] == []
 
+    def test_side_and_view_are_right(self, films: list[Judged]) -> None:
+        assert [film.film.id for film in films if film.side != film.film.side] == []
+        assert np.mean([film.view == film.film.view for film in films if film.film.view]) >= 0.97
 
-def test_side_and_view_are_right(films: list[Judged]) -> None:
-    assert [film.film.id for film in films if film.side != film.film.side] == []
-    assert np.mean([film.view == film.film.view for film in films if film.film.view]) >= 0.97
-
-
-@pytest.mark.parametrize(
-    ("kind", "breast", "parenchyma"),
-    [("digital", (0.992, 0.975), (0.96, 0.88)), ("scanned", (0.965, 0.90), (0.94, 0.86))],
-)
-def test_outlines_agree_with_the_truth(
-    films: list[Judged], kind: str, breast: tuple[float, float], parenchyma: tuple[float, float]
-) -> None:
-    of_kind = by_kind(films)[kind]
-    breasts = [film.breast for film in of_kind if film.breast is not None]
-    parenchymas = [film.parenchyma for film in of_kind if film.parenchyma is not None]
-    assert np.mean(breasts) >= breast[0]
-    assert min(breasts) >= breast[1]
-    assert np.mean(parenchymas) >= parenchyma[0]
-    assert min(parenchymas) >= parenchyma[1]
+    @pytest.mark.parametrize(
+        ("kind", "breast", "parenchyma"),
+        [("digital", (0.992, 0.975), (0.96, 0.88)), ("scanned", (0.965, 0.90), (0.94, 0.86))],
+    )
+    def test_outlines_agree_with_the_truth(
+        self, films: list[Judged], kind: str, breast: tuple[float, float], parenchyma: tuple[float, float]
+    ) -> None:
+        of_kind = by_kind(films)[kind]
+        breasts = [film.breast for film in of_kind if film.breast is not None]
+        parenchymas = [film.parenchyma for film in of_kind if film.parenchyma is not None]
+        assert np.mean(breasts) >= breast[0]
+        assert min(breasts) >= breast[1]
+        assert np.mean(parenchymas) >= parenchyma[0]
+        assert min(parenchymas) >= parenchyma[1]

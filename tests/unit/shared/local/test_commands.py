@@ -45,36 +45,37 @@ def printed(command: tuple[str, ...], code: str) -> int:
     return int(subprocess.run((*start, sys.executable, "-c", code), check=True, stdout=subprocess.PIPE).stdout)
 
 
-@pytest.mark.parametrize("command", [*map(worker_command, WORKERS), inference_command()], ids=lambda each: each[-1])
-def test_a_command_runs_this_python(command: tuple[str, ...]) -> None:
-    assert command[0] == "env"
-    assert command[command.index(sys.executable) + 1] == "-m"
+class TestInferenceCommand:
+    @pytest.mark.parametrize("command", [*map(worker_command, WORKERS), inference_command()], ids=lambda each: each[-1])
+    def test_a_command_runs_this_python(self, command: tuple[str, ...]) -> None:
+        assert command[0] == "env"
+        assert command[command.index(sys.executable) + 1] == "-m"
+
+    def test_arenas_are_as_many_as_cores_and_two_at_least(self) -> None:
+        arenas = {cores: inference_command(cores)[1].removeprefix("MALLOC_ARENA_MAX=") for cores in (1, 2, 5)}
+        assert arenas == {1: "2", 2: "2", 5: "5"}
+
+    @LINUX
+    @pytest.mark.external
+    def test_threads_that_hold_requests_share_the_memory_of_those_that_may_work(self) -> None:
+        assert printed(inference_command(2), COUNT_ARENAS) <= 2
+        assert printed(("env", "MALLOC_ARENA_MAX=8", sys.executable), COUNT_ARENAS) > 2, "the count counts nothing"
 
 
-def test_arenas_are_as_many_as_cores_and_two_at_least() -> None:
-    arenas = {cores: inference_command(cores)[1].removeprefix("MALLOC_ARENA_MAX=") for cores in (1, 2, 5)}
-    assert arenas == {1: "2", 2: "2", 5: "5"}
+class TestWorkerCommand:
+    @LINUX
+    @pytest.mark.external
+    @pytest.mark.parametrize("command", [worker_command("augment"), inference_command()], ids=["worker", "service"])
+    @pytest.mark.parametrize("forked", [False, True], ids=["in the process", "in a child"])
+    def test_the_memory_of_an_array_is_used_again_without_a_page_fault(
+        self, command: tuple[str, ...], forked: bool
+    ) -> None:
+        code = f"import os, sys\nif {forked} and os.fork(): os.wait(); sys.exit()\n{COUNT_FAULTS}"
+        assert printed(command, code) < 1000  # of 8,000 pages each time
 
-
-@LINUX
-@pytest.mark.external
-def test_threads_that_hold_requests_share_the_memory_of_those_that_may_work() -> None:
-    assert printed(inference_command(2), COUNT_ARENAS) <= 2
-    assert printed(("env", "MALLOC_ARENA_MAX=8", sys.executable), COUNT_ARENAS) > 2, "the count counts nothing"
-
-
-@LINUX
-@pytest.mark.external
-@pytest.mark.parametrize("command", [worker_command("augment"), inference_command()], ids=["worker", "service"])
-@pytest.mark.parametrize("forked", [False, True], ids=["in the process", "in a child"])
-def test_the_memory_of_an_array_is_used_again_without_a_page_fault(command: tuple[str, ...], forked: bool) -> None:
-    code = f"import os, sys\nif {forked} and os.fork(): os.wait(); sys.exit()\n{COUNT_FAULTS}"
-    assert printed(command, code) < 1000  # of 8,000 pages each time
-
-
-@LINUX
-@pytest.mark.external
-def test_a_process_that_trains_keeps_the_memory_of_the_largest_tensors() -> None:
-    faults = COUNT_FAULTS.replace("4 << 20", "150 << 20").replace("range(8)", "range(1)")
-    faults = faults.replace("range(10)", "range(1)").replace("range(100)", "range(3)")
-    assert printed(worker_command("train"), faults) < 1000
+    @LINUX
+    @pytest.mark.external
+    def test_a_process_that_trains_keeps_the_memory_of_the_largest_tensors(self) -> None:
+        faults = COUNT_FAULTS.replace("4 << 20", "150 << 20").replace("range(8)", "range(1)")
+        faults = faults.replace("range(10)", "range(1)").replace("range(100)", "range(3)")
+        assert printed(worker_command("train"), faults) < 1000

@@ -52,78 +52,78 @@ def child_of(starter: "subprocess.Popen[str]") -> int:
     return int(starter.stdout.readline())
 
 
-def test_processes_end_with_the_block(tmp_path: Path) -> None:
-    with Processes(tmp_path) as processes:
-        pid = processes.start("sleeper", SLEEP, dict(os.environ))
-        assert alive(pid)
-        processes.check()
-    assert not alive(pid)
-
-
-def test_processes_end_when_the_block_fails(tmp_path: Path) -> None:
-    started: list[int] = []
-
-    def fail_after_start() -> None:
+class TestProcesses:
+    def test_end_with_the_block(self, tmp_path: Path) -> None:
         with Processes(tmp_path) as processes:
-            started.append(processes.start("sleeper", SLEEP, dict(os.environ)))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail_after_start()
-    assert not alive(started[0])
-
-
-def test_one_that_ignores_the_polite_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.local.processes._GRACE_S", 0.3)
-    with Processes(tmp_path) as processes:
-        pid = processes.start("stubborn", STUBBORN, {**os.environ, "PYTHONUNBUFFERED": "1"})
-        wait_until(lambda: (tmp_path / "logs" / "stubborn.log").read_text() == "1\n", 15)
-    assert not alive(pid)
-
-
-def test_when_the_starter_is_killed_its_guard_ends_what_it_left(starter: "subprocess.Popen[str]") -> None:
-    pid = child_of(starter)
-    starter.kill()
-    starter.wait()
-    wait_until(lambda: not alive(pid), 15)
-
-
-def test_when_the_guard_is_killed_too_the_next_start_ends_what_was_left(
-    starter: "subprocess.Popen[str]", tmp_path: Path
-) -> None:
-    pid = child_of(starter)
-    for guard in psutil.Process(starter.pid).children():
-        if guard.pid != pid:
-            guard.kill()
-    starter.kill()
-    starter.wait()
-    time.sleep(0.5)
-    assert alive(pid)
-    with Processes(tmp_path):
+            pid = processes.start("sleeper", SLEEP, dict(os.environ))
+            assert alive(pid)
+            processes.check()
         assert not alive(pid)
 
+    def test_end_when_the_block_fails(self, tmp_path: Path) -> None:
+        started: list[int] = []
 
-def test_a_number_that_the_system_gave_to_another_process_is_left_alone(tmp_path: Path) -> None:
-    with subprocess.Popen(SLEEP) as stranger:
-        (tmp_path / "processes.json").write_text(json.dumps([{"name": "old", "pid": stranger.pid, "born": 12345.0}]))
-        assert end_noted(tmp_path) == []
-        assert alive(stranger.pid)
-        stranger.kill()
+        def fail_after_start() -> None:
+            with Processes(tmp_path) as processes:
+                started.append(processes.start("sleeper", SLEEP, dict(os.environ)))
+                raise ZeroDivisionError
 
+        with pytest.raises(ZeroDivisionError):
+            fail_after_start()
+        assert not alive(started[0])
 
-def test_one_that_died_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
-    with Processes(tmp_path) as processes:
-        processes.start("hasty", (sys.executable, "-c", "print('no such film'); raise SystemExit(3)"), dict(os.environ))
-        wait_until(lambda: "no such film" in (tmp_path / "logs" / "hasty.log").read_text(), 15)
-        time.sleep(0.3)
-        with pytest.raises(ProcessDied, match=r"hasty ended with status 3(.|\n)*no such film"):
-            processes.check()
+    def test_one_that_ignores_the_polite_signal_is_killed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shared.local.processes._GRACE_S", 0.3)
+        with Processes(tmp_path) as processes:
+            pid = processes.start("stubborn", STUBBORN, {**os.environ, "PYTHONUNBUFFERED": "1"})
+            wait_until(lambda: (tmp_path / "logs" / "stubborn.log").read_text() == "1\n", 15)
+        assert not alive(pid)
 
+    def test_when_the_starter_is_killed_its_guard_ends_what_it_left(self, starter: "subprocess.Popen[str]") -> None:
+        pid = child_of(starter)
+        starter.kill()
+        starter.wait()
+        wait_until(lambda: not alive(pid), 15)
 
-def test_an_interrupt_ends_everything(starter: "subprocess.Popen[str]") -> None:
-    pid = child_of(starter)
-    # Python may drop an exception that meets it in one of its own callbacks: only what waits is interrupted
-    wait_until(lambda: psutil.Process(starter.pid).status() == psutil.STATUS_SLEEPING, 20)
-    starter.send_signal(signal.SIGINT)
-    starter.wait(20)
-    assert not alive(pid)
+    def test_when_the_guard_is_killed_too_the_next_start_ends_what_was_left(
+        self, starter: "subprocess.Popen[str]", tmp_path: Path
+    ) -> None:
+        pid = child_of(starter)
+        for guard in psutil.Process(starter.pid).children():
+            if guard.pid != pid:
+                guard.kill()
+        starter.kill()
+        starter.wait()
+        time.sleep(0.5)
+        assert alive(pid)
+        with Processes(tmp_path):
+            assert not alive(pid)
+
+    def test_a_number_that_the_system_gave_to_another_process_is_left_alone(self, tmp_path: Path) -> None:
+        with subprocess.Popen(SLEEP) as stranger:
+            (tmp_path / "processes.json").write_text(
+                json.dumps([{"name": "old", "pid": stranger.pid, "born": 12345.0}])
+            )
+            assert end_noted(tmp_path) == []
+            assert alive(stranger.pid)
+            stranger.kill()
+
+    def test_one_that_died_is_reported_with_the_end_of_its_log(self, tmp_path: Path) -> None:
+        with Processes(tmp_path) as processes:
+            processes.start(
+                "hasty", (sys.executable, "-c", "print('no such film'); raise SystemExit(3)"), dict(os.environ)
+            )
+            wait_until(lambda: "no such film" in (tmp_path / "logs" / "hasty.log").read_text(), 15)
+            time.sleep(0.3)
+            with pytest.raises(ProcessDied, match=r"hasty ended with status 3(.|\n)*no such film"):
+                processes.check()
+
+    def test_an_interrupt_ends_everything(self, starter: "subprocess.Popen[str]") -> None:
+        pid = child_of(starter)
+        # Python may drop an exception that meets it in one of its own callbacks: only what waits is interrupted
+        wait_until(lambda: psutil.Process(starter.pid).status() == psutil.STATUS_SLEEPING, 20)
+        starter.send_signal(signal.SIGINT)
+        starter.wait(20)
+        assert not alive(pid)

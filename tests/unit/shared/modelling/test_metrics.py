@@ -56,163 +56,158 @@ def width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
-@pytest.mark.parametrize(
-    ("films", "classes", "decimals"),
-    [(322, (0, 1, 2), 16), (322, (0, 1, 2), 1), (40, (0, 1), 1), (40, (1, 2), 16), (7, (0, 1, 2), 0), (12, (2,), 1)],
-    ids=["continuous", "ties", "no malignant", "no normal", "few films", "one class"],
-)
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_agrees_with_scikit_learn(seed: int, films: int, classes: tuple[int, ...], decimals: int) -> None:
-    predictions = random_predictions(seed, films, classes, decimals)
-    truth, probabilities = arrays(predictions)
-    predicted = probabilities.argmax(axis=1)
-    found = evaluate(predictions, resamples=20)
-
-    assert found.n_films == films
-    assert found.n_patients == (films + 1) // 2
-    assert found.confusion == tuple(map(tuple, confusion_matrix(truth, predicted, labels=[0, 1, 2])))
-    assert found.accuracy.value == pytest.approx(accuracy_score(truth, predicted))
-    recalls = [(predicted[truth == c] == c).mean() for c in np.unique(truth)]
-    assert found.balanced_accuracy.value == pytest.approx(np.mean(recalls))
-    if len(np.unique(truth)) == 3:
-        assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(truth, predicted))
-
-    expected = precision_recall_fscore_support(truth, predicted, labels=[0, 1, 2], zero_division=0.0)
-    for c, label in enumerate(CLASSES):
-        part = found.per_class[label]
-        assert (part.precision.value, part.recall.value, part.f1.value, part.support) == pytest.approx(
-            tuple(float(numbers[c]) for numbers in expected)
-        )
-        if 0 < (truth == c).sum() < films:
-            assert part.auc.value == pytest.approx(roc_auc_score(truth == c, probabilities[:, c]))
-            assert part.roc is not None
-            area = np.trapezoid(part.roc.true_positive_rate, part.roc.false_positive_rate)
-            assert area == pytest.approx(part.auc.value, abs=0.01)
-        else:
-            assert part.auc == Interval(value=None, low=None, high=None)
-            assert part.roc is None
-
-    macro = precision_recall_fscore_support(truth, predicted, labels=[0, 1, 2], average="macro", zero_division=0.0)
-    assert found.macro_precision.value == pytest.approx(macro[0])
-    assert found.macro_recall.value == pytest.approx(macro[1])
-    assert found.macro_f1.value == pytest.approx(macro[2])
-    if len(np.unique(truth)) == 3:
-        assert found.macro_auc.value == pytest.approx(
-            roc_auc_score(truth, probabilities, multi_class="ovr", average="macro", labels=[0, 1, 2])
-        )
-    else:
-        assert found.macro_auc.value is None
-    if 0 < (truth == 0).sum() < films:
-        assert found.abnormal_auc.value == pytest.approx(roc_auc_score(truth > 0, 1 - probabilities[:, 0]))
-
-
-def test_intervals_hold_their_value_and_repeat_with_the_seed() -> None:
-    predictions = random_predictions()
-    found = evaluate(predictions, resamples=200, seed=3)
-    for interval in intervals(found):
-        assert interval.value is not None
-        assert interval.low is not None
-        assert interval.high is not None
-        assert 0 <= interval.low < interval.value < interval.high <= 1
-    assert evaluate(predictions, resamples=200, seed=3) == found
-    assert evaluate(predictions, resamples=200, seed=4) != found
-
-
-def test_the_bootstrap_resamples_patients_and_not_films() -> None:
-    """Copies of a patient's films are no new evidence: the interval must not shrink, as it would by film."""
-    once, copied = random_predictions(copies=1), random_predictions(copies=8)
-    by_patient = evaluate(copied)
-    assert by_patient.accuracy.value == pytest.approx(evaluate(once, resamples=1).accuracy.value)
-
-    as_if_independent = copied.model_copy(update={"patients": tuple(map(str, range(len(copied.films))))})
-    by_film = evaluate(as_if_independent)
-    assert width(by_patient.accuracy) > 2 * width(by_film.accuracy)
-    assert width(by_patient.macro_auc) > 2 * width(by_film.macro_auc)
-
-
-def test_the_interval_of_accuracy_is_that_of_a_proportion() -> None:
-    predictions = random_predictions().model_copy(update={"patients": tuple(map(str, range(322)))})
-    found = evaluate(predictions, resamples=4000).accuracy
-    assert found.value is not None
-    assert width(found) == pytest.approx(2 * 1.96 * (found.value * (1 - found.value) / 322) ** 0.5, rel=0.1)
-
-
-def test_a_share_has_the_interval_that_the_recall_of_a_class_has() -> None:
-    predictions = random_predictions()
-    truth, probabilities = arrays(predictions)
-    evaluated = evaluate(predictions)
-    for c, label in enumerate(CLASSES):
-        found = share(probabilities.argmax(axis=1) == c, truth == c, predictions.patients)
-        recall = evaluated.per_class[label].recall
-        assert found.value == pytest.approx(recall.value)
-        assert (found.low, found.high) == pytest.approx((recall.low, recall.high))
-
-
-def test_a_share_of_no_films_is_undefined() -> None:
-    everything, nothing = np.array([True, True]), np.array([False, False])
-    assert share(everything, nothing, ("p1", "p2")) == Interval(value=None, low=None, high=None)
-    assert share(nothing, everything, ("p1", "p2")).value == 0.0
-
-
-def test_blocks_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = evaluate(random_predictions(), resamples=50)
-    monkeypatch.setattr(metrics, "BLOCK", 1000)
-    assert evaluate(random_predictions(), resamples=50) == whole
-
-
-def test_one_patient_has_numbers_but_no_intervals() -> None:
-    found = evaluate(random_predictions(films=2, classes=(1, 2)))
-    assert found.accuracy.value is not None
-    assert all(interval.low is None and interval.high is None for interval in intervals(found))
-
-
-def test_survives_json() -> None:
-    found = evaluate(random_predictions(films=12, classes=(0, 1)), resamples=50)
-    assert ModelMetrics.model_validate_json(found.model_dump_json()) == found
-
-
-def test_the_whole_data_set_is_evaluated_within_three_seconds() -> None:
-    predictions = random_predictions()
-    start = time.perf_counter()
-    evaluate(predictions, resamples=1000)
-    assert time.perf_counter() - start < 3
-
-
-@pytest.mark.parametrize("decimals", [16, 1])
-@pytest.mark.parametrize("percent", [80, 90])
-def test_sensitivity_at_a_specificity_is_the_best_point_of_the_roc_curve(percent: int, decimals: int) -> None:
-    predictions = random_predictions(2, decimals=decimals)
-    truth, probabilities = arrays(predictions)
-    alarms, found, _ = sklearn_roc_curve(truth == 2, probabilities[:, 2], drop_intermediate=False)
-    best = found[alarms <= 1 - percent / 100 + 1e-9].max()
-    interval = getattr(evaluate(predictions, resamples=100), f"malignant_at_{percent}")
-    assert interval.value == pytest.approx(best)
-    assert interval.low < interval.value < interval.high
-
-
-def test_sensitivity_is_undefined_without_malignant_films() -> None:
-    assert evaluate(random_predictions(classes=(0, 1)), resamples=10).malignant_at_80 == Interval(
-        value=None, low=None, high=None
+class TestEvaluate:
+    @pytest.mark.parametrize(
+        ("films", "classes", "decimals"),
+        [
+            (322, (0, 1, 2), 16),
+            (322, (0, 1, 2), 1),
+            (40, (0, 1), 1),
+            (40, (1, 2), 16),
+            (7, (0, 1, 2), 0),
+            (12, (2,), 1),
+        ],
+        ids=["continuous", "ties", "no malignant", "no normal", "few films", "one class"],
     )
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_agrees_with_scikit_learn(self, seed: int, films: int, classes: tuple[int, ...], decimals: int) -> None:
+        predictions = random_predictions(seed, films, classes, decimals)
+        truth, probabilities = arrays(predictions)
+        predicted = probabilities.argmax(axis=1)
+        found = evaluate(predictions, resamples=20)
 
+        assert found.n_films == films
+        assert found.n_patients == (films + 1) // 2
+        assert found.confusion == tuple(map(tuple, confusion_matrix(truth, predicted, labels=[0, 1, 2])))
+        assert found.accuracy.value == pytest.approx(accuracy_score(truth, predicted))
+        recalls = [(predicted[truth == c] == c).mean() for c in np.unique(truth)]
+        assert found.balanced_accuracy.value == pytest.approx(np.mean(recalls))
+        if len(np.unique(truth)) == 3:
+            assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(truth, predicted))
 
-def test_brier_score_and_calibration_error_are_those_of_the_calibration_with_intervals() -> None:
-    predictions = random_predictions(4)
-    truth, probabilities = arrays(predictions)
-    found = evaluate(predictions, resamples=100)
-    for interval, value in (
-        (found.brier, brier_score(probabilities, truth)),
-        (found.ece, expected_calibration_error(probabilities, truth)),
-    ):
-        assert interval is not None
-        assert interval.value == pytest.approx(value)
-        assert width(interval) > 0
+        expected = precision_recall_fscore_support(truth, predicted, labels=[0, 1, 2], zero_division=0.0)
+        for c, label in enumerate(CLASSES):
+            part = found.per_class[label]
+            assert (part.precision.value, part.recall.value, part.f1.value, part.support) == pytest.approx(
+                tuple(float(numbers[c]) for numbers in expected)
+            )
+            if 0 < (truth == c).sum() < films:
+                assert part.auc.value == pytest.approx(roc_auc_score(truth == c, probabilities[:, c]))
+                assert part.roc is not None
+                area = np.trapezoid(part.roc.true_positive_rate, part.roc.false_positive_rate)
+                assert area == pytest.approx(part.auc.value, abs=0.01)
+            else:
+                assert part.auc == Interval(value=None, low=None, high=None)
+                assert part.roc is None
 
+        macro = precision_recall_fscore_support(truth, predicted, labels=[0, 1, 2], average="macro", zero_division=0.0)
+        assert found.macro_precision.value == pytest.approx(macro[0])
+        assert found.macro_recall.value == pytest.approx(macro[1])
+        assert found.macro_f1.value == pytest.approx(macro[2])
+        if len(np.unique(truth)) == 3:
+            assert found.macro_auc.value == pytest.approx(
+                roc_auc_score(truth, probabilities, multi_class="ovr", average="macro", labels=[0, 1, 2])
+            )
+        else:
+            assert found.macro_auc.value is None
+        if 0 < (truth == 0).sum() < films:
+            assert found.abnormal_auc.value == pytest.approx(roc_auc_score(truth > 0, 1 - probabilities[:, 0]))
 
-def test_a_film_that_was_judged_twice_counts_once() -> None:
-    once = random_predictions(films=40)
-    twice = evaluate(merge([once, once]), resamples=100)
-    alone = evaluate(once, resamples=100)
-    assert (twice.n_films, twice.n_patients) == (40, 20)
-    assert twice.accuracy == alone.accuracy  # and no narrower an interval
-    assert twice.macro_auc == alone.macro_auc
+    def test_intervals_hold_their_value_and_repeat_with_the_seed(self) -> None:
+        predictions = random_predictions()
+        found = evaluate(predictions, resamples=200, seed=3)
+        for interval in intervals(found):
+            assert interval.value is not None
+            assert interval.low is not None
+            assert interval.high is not None
+            assert 0 <= interval.low < interval.value < interval.high <= 1
+        assert evaluate(predictions, resamples=200, seed=3) == found
+        assert evaluate(predictions, resamples=200, seed=4) != found
+
+    def test_the_bootstrap_resamples_patients_and_not_films(self) -> None:
+        """Copies of a patient's films are no new evidence: the interval must not shrink, as it would by film."""
+        once, copied = random_predictions(copies=1), random_predictions(copies=8)
+        by_patient = evaluate(copied)
+        assert by_patient.accuracy.value == pytest.approx(evaluate(once, resamples=1).accuracy.value)
+
+        as_if_independent = copied.model_copy(update={"patients": tuple(map(str, range(len(copied.films))))})
+        by_film = evaluate(as_if_independent)
+        assert width(by_patient.accuracy) > 2 * width(by_film.accuracy)
+        assert width(by_patient.macro_auc) > 2 * width(by_film.macro_auc)
+
+    def test_the_interval_of_accuracy_is_that_of_a_proportion(self) -> None:
+        predictions = random_predictions().model_copy(update={"patients": tuple(map(str, range(322)))})
+        found = evaluate(predictions, resamples=4000).accuracy
+        assert found.value is not None
+        assert width(found) == pytest.approx(2 * 1.96 * (found.value * (1 - found.value) / 322) ** 0.5, rel=0.1)
+
+    def test_a_share_has_the_interval_that_the_recall_of_a_class_has(self) -> None:
+        predictions = random_predictions()
+        truth, probabilities = arrays(predictions)
+        evaluated = evaluate(predictions)
+        for c, label in enumerate(CLASSES):
+            found = share(probabilities.argmax(axis=1) == c, truth == c, predictions.patients)
+            recall = evaluated.per_class[label].recall
+            assert found.value == pytest.approx(recall.value)
+            assert (found.low, found.high) == pytest.approx((recall.low, recall.high))
+
+    def test_a_share_of_no_films_is_undefined(self) -> None:
+        everything, nothing = np.array([True, True]), np.array([False, False])
+        assert share(everything, nothing, ("p1", "p2")) == Interval(value=None, low=None, high=None)
+        assert share(nothing, everything, ("p1", "p2")).value == 0.0
+
+    def test_blocks_do_not_change_the_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = evaluate(random_predictions(), resamples=50)
+        monkeypatch.setattr(metrics, "BLOCK", 1000)
+        assert evaluate(random_predictions(), resamples=50) == whole
+
+    def test_one_patient_has_numbers_but_no_intervals(self) -> None:
+        found = evaluate(random_predictions(films=2, classes=(1, 2)))
+        assert found.accuracy.value is not None
+        assert all(interval.low is None and interval.high is None for interval in intervals(found))
+
+    def test_survives_json(self) -> None:
+        found = evaluate(random_predictions(films=12, classes=(0, 1)), resamples=50)
+        assert ModelMetrics.model_validate_json(found.model_dump_json()) == found
+
+    def test_the_whole_data_set_is_evaluated_within_three_seconds(self) -> None:
+        predictions = random_predictions()
+        start = time.perf_counter()
+        evaluate(predictions, resamples=1000)
+        assert time.perf_counter() - start < 3
+
+    @pytest.mark.parametrize("decimals", [16, 1])
+    @pytest.mark.parametrize("percent", [80, 90])
+    def test_sensitivity_at_a_specificity_is_the_best_point_of_the_roc_curve(self, percent: int, decimals: int) -> None:
+        predictions = random_predictions(2, decimals=decimals)
+        truth, probabilities = arrays(predictions)
+        alarms, found, _ = sklearn_roc_curve(truth == 2, probabilities[:, 2], drop_intermediate=False)
+        best = found[alarms <= 1 - percent / 100 + 1e-9].max()
+        interval = getattr(evaluate(predictions, resamples=100), f"malignant_at_{percent}")
+        assert interval.value == pytest.approx(best)
+        assert interval.low < interval.value < interval.high
+
+    def test_sensitivity_is_undefined_without_malignant_films(self) -> None:
+        assert evaluate(random_predictions(classes=(0, 1)), resamples=10).malignant_at_80 == Interval(
+            value=None, low=None, high=None
+        )
+
+    def test_brier_score_and_calibration_error_are_those_of_the_calibration_with_intervals(self) -> None:
+        predictions = random_predictions(4)
+        truth, probabilities = arrays(predictions)
+        found = evaluate(predictions, resamples=100)
+        for interval, value in (
+            (found.brier, brier_score(probabilities, truth)),
+            (found.ece, expected_calibration_error(probabilities, truth)),
+        ):
+            assert interval is not None
+            assert interval.value == pytest.approx(value)
+            assert width(interval) > 0
+
+    def test_a_film_that_was_judged_twice_counts_once(self) -> None:
+        once = random_predictions(films=40)
+        twice = evaluate(merge([once, once]), resamples=100)
+        alone = evaluate(once, resamples=100)
+        assert (twice.n_films, twice.n_patients) == (40, 20)
+        assert twice.accuracy == alone.accuracy  # and no narrower an interval
+        assert twice.macro_auc == alone.macro_auc

@@ -7,27 +7,25 @@ from shared.modelling.profiles import PROFILES, Profile, profile
 from shared.store.layout import check_name
 
 
-@pytest.mark.parametrize("name", PROFILES)
-def test_a_profile_is_complete_and_found_by_its_name(name: str) -> None:
-    found = profile(name)
-    assert found.name == name
-    assert tuple(found.training) == NETWORKS
-    for recipe in found.training.values():
-        assert recipe.head_epochs < recipe.epochs
-    assert Profile.model_validate_json(found.model_dump_json()) == found
+class TestProfiles:
+    @pytest.mark.parametrize("name", PROFILES)
+    def test_a_profile_is_complete_and_found_by_its_name(self, name: str) -> None:
+        found = profile(name)
+        assert found.name == name
+        assert tuple(found.training) == NETWORKS
+        for recipe in found.training.values():
+            assert recipe.head_epochs < recipe.epochs
+        assert Profile.model_validate_json(found.model_dump_json()) == found
 
+    @pytest.mark.parametrize("name", PROFILES)
+    def test_the_network_without_pretrained_weights_has_no_epochs_for_its_head_alone(self, name: str) -> None:
+        assert PROFILES[name].training["modified_cnn"].head_epochs == 0
 
-@pytest.mark.parametrize("name", PROFILES)
-def test_the_network_without_pretrained_weights_has_no_epochs_for_its_head_alone(name: str) -> None:
-    assert PROFILES[name].training["modified_cnn"].head_epochs == 0
+    @pytest.mark.parametrize("name", PROFILES)
+    def test_ids_are_good_for_a_key_and_begin_with_the_profile(self, name: str) -> None:
+        recipe = PROFILES[name].augmentation
+        assert check_name("recipe", recipe.segmented_id).startswith(f"{recipe.id}-seg")
+        assert recipe.id.startswith(f"{name}-")
 
-
-@pytest.mark.parametrize("name", PROFILES)
-def test_ids_are_good_for_a_key_and_begin_with_the_profile(name: str) -> None:
-    recipe = PROFILES[name].augmentation
-    assert check_name("recipe", recipe.segmented_id).startswith(f"{recipe.id}-seg")
-    assert recipe.id.startswith(f"{name}-")
-
-
-def test_no_two_profiles_share_their_films() -> None:
-    assert len({profile.augmentation.id for profile in PROFILES.values()}) == len(PROFILES)
+    def test_no_two_profiles_share_their_films(self) -> None:
+        assert len({profile.augmentation.id for profile in PROFILES.values()}) == len(PROFILES)

@@ -23,30 +23,28 @@ def scraped(url: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in rows}
 
 
-def test_an_empty_broker_has_nothing_waiting(broker: Broker, redis_url: str) -> None:
-    found = scraped(redis_url)
-    assert found["mammo_broker_up"] == 1
-    assert found['celery_queue_length{queue_name="train"}'] == 0
-    assert found['mammo_queue_oldest_seconds{queue_name="train"}'] == 0
-    assert 0 < found["mammo_broker_memory_bytes"] < found["mammo_broker_memory_limit_bytes"]
+class TestBrokerRegistry:
+    def test_an_empty_broker_has_nothing_waiting(self, broker: Broker, redis_url: str) -> None:
+        found = scraped(redis_url)
+        assert found["mammo_broker_up"] == 1
+        assert found['celery_queue_length{queue_name="train"}'] == 0
+        assert found['mammo_queue_oldest_seconds{queue_name="train"}'] == 0
+        assert 0 < found["mammo_broker_memory_bytes"] < found["mammo_broker_memory_limit_bytes"]
 
+    def test_what_waits_is_counted_and_the_first_that_came_is_the_oldest(self, broker: Broker, redis_url: str) -> None:
+        broker.enqueue("r1", "augment", ["a"])
+        time.sleep(0.5)
+        broker.enqueue("r2", "augment", ["b", "c"])
+        found = scraped(redis_url)
+        assert found['celery_queue_length{queue_name="augment"}'] == 3
+        assert 0.5 <= found['mammo_queue_oldest_seconds{queue_name="augment"}'] < 5
+        assert found['celery_queue_length{queue_name="segment"}'] == 0
 
-def test_what_waits_is_counted_and_the_first_that_came_is_the_oldest(broker: Broker, redis_url: str) -> None:
-    broker.enqueue("r1", "augment", ["a"])
-    time.sleep(0.5)
-    broker.enqueue("r2", "augment", ["b", "c"])
-    found = scraped(redis_url)
-    assert found['celery_queue_length{queue_name="augment"}'] == 3
-    assert 0.5 <= found['mammo_queue_oldest_seconds{queue_name="augment"}'] < 5
-    assert found['celery_queue_length{queue_name="segment"}'] == 0
+    def test_a_foreign_message_has_no_age(self, broker: Broker, redis_url: str) -> None:
+        broker.client.lpush("segment", b"not JSON")
+        assert scraped(redis_url)['mammo_queue_oldest_seconds{queue_name="segment"}'] == 0
 
-
-def test_a_foreign_message_has_no_age(broker: Broker, redis_url: str) -> None:
-    broker.client.lpush("segment", b"not JSON")
-    assert scraped(redis_url)['mammo_queue_oldest_seconds{queue_name="segment"}'] == 0
-
-
-def test_a_broker_that_is_away_is_told_and_not_waited_for() -> None:
-    began = time.monotonic()
-    assert scraped("redis://:unused@127.0.0.1:1/0") == {"mammo_broker_up": 0}
-    assert time.monotonic() - began < 2
+    def test_a_broker_that_is_away_is_told_and_not_waited_for(self) -> None:
+        began = time.monotonic()
+        assert scraped("redis://:unused@127.0.0.1:1/0") == {"mammo_broker_up": 0}
+        assert time.monotonic() - began < 2

@@ -20,13 +20,16 @@ class EndedWorker:
         pass
 
 
-def test_a_worker_that_ended_in_an_error_says_so_by_its_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("STORE", str(tmp_path)), ("REDIS_URL", "redis://:unused@127.0.0.1:1/0")):
-        monkeypatch.setenv(f"MAMMO_{name}", value)
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    monkeypatch.setattr("shared.logs.configure_logs", lambda _level: None)
-    monkeypatch.setattr("shared.queue.process.WorkerProcess.listen", lambda _process: None)
-    monkeypatch.setattr(Celery, "Worker", EndedWorker)
-    with pytest.raises(SystemExit) as ended:
-        launch.main("augment")
-    assert ended.value.code == 7
+class TestLaunch:
+    def test_a_worker_that_ended_in_an_error_says_so_by_its_status(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in (("STORE", str(tmp_path)), ("REDIS_URL", "redis://:unused@127.0.0.1:1/0")):
+            monkeypatch.setenv(f"MAMMO_{name}", value)
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+        monkeypatch.setattr("shared.logs.configure_logs", lambda _level: None)
+        monkeypatch.setattr("shared.queue.process.WorkerProcess.listen", lambda _process: None)
+        monkeypatch.setattr(Celery, "Worker", EndedWorker)
+        with pytest.raises(SystemExit) as ended:
+            launch.main("augment")
+        assert ended.value.code == 7

@@ -34,103 +34,93 @@ def client(redis_url: str) -> Iterator[Any]:
     client.close()
 
 
-def test_a_second_taker_is_told_that_it_is_held(client: Any) -> None:
-    with lease(client, NAME, TTL):
-        with pytest.raises(LeaseHeld, match=NAME) as held, lease(client, NAME, TTL):
-            pass
-        assert client.exists(KEY)
-    assert held.value.retryable
-
-
-def test_of_eight_takers_at_once_one_gets_it(client: Any) -> None:
-    def take(_: int) -> bool:
-        try:
-            with lease(client, NAME, TTL):
-                time.sleep(0.3)
-        except LeaseHeld:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as takers:
-        assert sum(takers.map(take, range(8))) == 1
-
-
-def test_it_is_free_again_at_the_end_of_the_block(client: Any) -> None:
-    for _ in range(2):
+class TestLease:
+    def test_a_second_taker_is_told_that_it_is_held(self, client: Any) -> None:
         with lease(client, NAME, TTL):
+            with pytest.raises(LeaseHeld, match=NAME) as held, lease(client, NAME, TTL):
+                pass
             assert client.exists(KEY)
+        assert held.value.retryable
+
+    def test_of_eight_takers_at_once_one_gets_it(self, client: Any) -> None:
+        def take(_: int) -> bool:
+            try:
+                with lease(client, NAME, TTL):
+                    time.sleep(0.3)
+            except LeaseHeld:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as takers:
+            assert sum(takers.map(take, range(8))) == 1
+
+    def test_it_is_free_again_at_the_end_of_the_block(self, client: Any) -> None:
+        for _ in range(2):
+            with lease(client, NAME, TTL):
+                assert client.exists(KEY)
+            assert not client.exists(KEY)
+
+    def test_it_is_free_again_when_the_block_fails(self, client: Any) -> None:
+        with pytest.raises(ZeroDivisionError), lease(client, NAME, TTL):
+            raise ZeroDivisionError
         assert not client.exists(KEY)
 
+    def test_leases_of_other_names_are_free(self, client: Any) -> None:
+        with lease(client, NAME, TTL), lease(client, "run/train/other", TTL):
+            assert client.exists(KEY, "mammostack:lease:run/train/other") == 2
 
-def test_it_is_free_again_when_the_block_fails(client: Any) -> None:
-    with pytest.raises(ZeroDivisionError), lease(client, NAME, TTL):
-        raise ZeroDivisionError
-    assert not client.exists(KEY)
+    def test_it_is_kept_alive_beyond_its_time_while_the_holder_lives(self, client: Any) -> None:
+        with lease(client, NAME, TTL):
+            token = client.get(KEY)
+            time.sleep(2.5 * TTL)
+            assert client.get(KEY) == token
+            with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+                pass
 
-
-def test_leases_of_other_names_are_free(client: Any) -> None:
-    with lease(client, NAME, TTL), lease(client, "run/train/other", TTL):
-        assert client.exists(KEY, "mammostack:lease:run/train/other") == 2
-
-
-def test_it_is_kept_alive_beyond_its_time_while_the_holder_lives(client: Any) -> None:
-    with lease(client, NAME, TTL):
-        token = client.get(KEY)
-        time.sleep(2.5 * TTL)
-        assert client.get(KEY) == token
+    def test_it_is_free_again_some_time_after_its_holder_died(self, client: Any) -> None:
+        client.set(KEY, "a worker that was killed", px=int(TTL * 1000))
         with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
             pass
+        time.sleep(1.2 * TTL)
+        with lease(client, NAME, TTL):
+            assert client.get(KEY) != b"a worker that was killed"
 
+    def test_nobody_holds_it_for_ever(self, client: Any) -> None:
+        with lease(client, NAME, TTL):
+            assert 0 < client.pttl(KEY) <= TTL * 1000
 
-def test_it_is_free_again_some_time_after_its_holder_died(client: Any) -> None:
-    client.set(KEY, "a worker that was killed", px=int(TTL * 1000))
-    with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
-        pass
-    time.sleep(1.2 * TTL)
-    with lease(client, NAME, TTL):
-        assert client.get(KEY) != b"a worker that was killed"
+    def test_who_has_lost_it_neither_extends_nor_drops_that_of_its_successor(self, client: Any) -> None:
+        with lease(client, NAME, TTL):
+            client.set(KEY, "the successor", px=60_000)
+            time.sleep(TTL)
+            assert client.pttl(KEY) > 50_000
+        assert client.get(KEY) == b"the successor"
 
+    def test_who_has_lost_it_is_told(self, client: Any) -> None:
+        with lease(client, NAME, TTL) as held:
+            time.sleep(0.6 * TTL)
+            assert not held.lost
+            client.set(KEY, "the successor", px=60_000)
+            assert is_soon(lambda: held.lost)
 
-def test_nobody_holds_it_for_ever(client: Any) -> None:
-    with lease(client, NAME, TTL):
-        assert 0 < client.pttl(KEY) <= TTL * 1000
+    def test_when_the_broker_has_lost_everything_the_next_beat_takes_it_again(self, client: Any) -> None:
+        with lease(client, NAME, TTL) as held:
+            owner = client.get(KEY)
+            client.flushall()
+            assert is_soon(lambda: client.get(KEY) == owner)
+            assert 0 < client.pttl(KEY) <= TTL * 1000
+            assert not held.lost
+            with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+                pass
+        assert not client.exists(KEY)
 
-
-def test_who_has_lost_it_neither_extends_nor_drops_that_of_its_successor(client: Any) -> None:
-    with lease(client, NAME, TTL):
-        client.set(KEY, "the successor", px=60_000)
+    def test_every_beat_is_told_and_none_after_the_end(self, client: Any) -> None:
+        beats: list[float] = []
+        with lease(client, NAME, TTL, lambda: beats.append(time.monotonic())):
+            assert is_soon(lambda: len(beats) >= 3)
+        told = len(beats)
         time.sleep(TTL)
-        assert client.pttl(KEY) > 50_000
-    assert client.get(KEY) == b"the successor"
-
-
-def test_who_has_lost_it_is_told(client: Any) -> None:
-    with lease(client, NAME, TTL) as held:
-        time.sleep(0.6 * TTL)
-        assert not held.lost
-        client.set(KEY, "the successor", px=60_000)
-        assert is_soon(lambda: held.lost)
-
-
-def test_when_the_broker_has_lost_everything_the_next_beat_takes_it_again(client: Any) -> None:
-    with lease(client, NAME, TTL) as held:
-        owner = client.get(KEY)
-        client.flushall()
-        assert is_soon(lambda: client.get(KEY) == owner)
-        assert 0 < client.pttl(KEY) <= TTL * 1000
-        assert not held.lost
-        with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
-            pass
-    assert not client.exists(KEY)
-
-
-def test_every_beat_is_told_and_none_after_the_end(client: Any) -> None:
-    beats: list[float] = []
-    with lease(client, NAME, TTL, lambda: beats.append(time.monotonic())):
-        assert is_soon(lambda: len(beats) >= 3)
-    told = len(beats)
-    time.sleep(TTL)
-    assert len(beats) == told
+        assert len(beats) == told
 
 
 def is_soon(condition: Callable[[], bool], seconds: float = 5) -> bool:
@@ -141,8 +131,6 @@ def is_soon(condition: Callable[[], bool], seconds: float = 5) -> bool:
         time.sleep(0.02)
     return True
 
-
-# ---- an owner that is gone -------------------------------------------------------------------------------------------
 
 HOLDER = """
 import sys, time, redis
@@ -167,62 +155,60 @@ def holder(client: Any, redis_url: str) -> Iterator["subprocess.Popen[bytes]"]:
             process.kill()
 
 
-def test_that_of_a_killed_process_of_this_machine_is_taken_at_once(
-    client: Any, holder: "subprocess.Popen[bytes]"
-) -> None:
-    holder.kill()
-    holder.wait()
-    assert client.pttl(KEY) > 50_000
-    with lease(client, NAME, TTL):
-        assert f" {os.getpid()} ".encode() in client.get(KEY)
+class TestDeadOwner:
+    def test_that_of_a_killed_process_of_this_machine_is_taken_at_once(
+        self, client: Any, holder: "subprocess.Popen[bytes]"
+    ) -> None:
+        holder.kill()
+        holder.wait()
+        assert client.pttl(KEY) > 50_000
+        with lease(client, NAME, TTL):
+            assert f" {os.getpid()} ".encode() in client.get(KEY)
+            with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+                pass
+
+    def test_of_eight_takers_of_that_of_a_killed_process_one_gets_it(
+        self, client: Any, holder: "subprocess.Popen[bytes]"
+    ) -> None:
+        holder.kill()
+        holder.wait()
+
+        def take(_: int) -> bool:
+            try:
+                with lease(client, NAME, 10):
+                    time.sleep(0.3)
+            except LeaseHeld:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as takers:
+            assert sum(takers.map(take, range(8))) == 1
+
+    def test_that_of_a_living_process_of_this_machine_is_not_taken(
+        self, client: Any, holder: "subprocess.Popen[bytes]"
+    ) -> None:
+        owner = client.get(KEY)
         with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
             pass
+        assert client.get(KEY) == owner
 
+    def test_that_of_a_dead_process_whose_number_another_one_has_now_is_taken_at_once(self, client: Any) -> None:
+        born_earlier = psutil.Process().create_time() - 100
+        client.set(KEY, f"{this_machine()} {os.getpid()} {born_earlier:.2f} 0123", px=60_000)
+        with lease(client, NAME, TTL):
+            assert client.pttl(KEY) <= TTL * 1000
 
-def test_of_eight_takers_of_that_of_a_killed_process_one_gets_it(
-    client: Any, holder: "subprocess.Popen[bytes]"
-) -> None:
-    holder.kill()
-    holder.wait()
-
-    def take(_: int) -> bool:
-        try:
-            with lease(client, NAME, 10):
-                time.sleep(0.3)
-        except LeaseHeld:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as takers:
-        assert sum(takers.map(take, range(8))) == 1
-
-
-def test_that_of_a_living_process_of_this_machine_is_not_taken(client: Any, holder: "subprocess.Popen[bytes]") -> None:
-    owner = client.get(KEY)
-    with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
-        pass
-    assert client.get(KEY) == owner
-
-
-def test_that_of_a_dead_process_whose_number_another_one_has_now_is_taken_at_once(client: Any) -> None:
-    born_earlier = psutil.Process().create_time() - 100
-    client.set(KEY, f"{this_machine()} {os.getpid()} {born_earlier:.2f} 0123", px=60_000)
-    with lease(client, NAME, TTL):
-        assert client.pttl(KEY) <= TTL * 1000
-
-
-@pytest.mark.parametrize("owner", ["{other} 999999999 1.00 0123", "{this} none 1.00 0123", "{this} 999999999", "", "x"])
-def test_that_of_one_who_may_be_alive_elsewhere_is_not_taken_before_its_time(client: Any, owner: str) -> None:
-    this = this_machine()
-    client.set(KEY, owner.format(this=this, other=f"{this}-2"), px=200)
-    with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
-        pass
-    time.sleep(0.25)
-    with lease(client, NAME, TTL):
-        pass
-
-
-# ---- a broker that is away -------------------------------------------------------------------------------------------
+    @pytest.mark.parametrize(
+        "owner", ["{other} 999999999 1.00 0123", "{this} none 1.00 0123", "{this} 999999999", "", "x"]
+    )
+    def test_that_of_one_who_may_be_alive_elsewhere_is_not_taken_before_its_time(self, client: Any, owner: str) -> None:
+        this = this_machine()
+        client.set(KEY, owner.format(this=this, other=f"{this}-2"), px=200)
+        with pytest.raises(LeaseHeld), lease(client, NAME, TTL):
+            pass
+        time.sleep(0.25)
+        with lease(client, NAME, TTL):
+            pass
 
 
 def impatient(url: str) -> Any:
@@ -230,20 +216,20 @@ def impatient(url: str) -> Any:
     return redis.Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
 
-def test_a_broker_that_does_not_answer_is_told_by_the_setting() -> None:
-    nobody = impatient(f"redis://127.0.0.1:{free_port()}/0")
-    with pytest.raises(QueueUnavailable, match="MAMMO_REDIS_URL") as away, lease(nobody, NAME, TTL):
-        pass
-    assert not isinstance(away.value, LeaseHeld)
+class TestUnavailableBroker:
+    def test_a_broker_that_does_not_answer_is_told_by_the_setting(self) -> None:
+        nobody = impatient(f"redis://127.0.0.1:{free_port()}/0")
+        with pytest.raises(QueueUnavailable, match="MAMMO_REDIS_URL") as away, lease(nobody, NAME, TTL):
+            pass
+        assert not isinstance(away.value, LeaseHeld)
 
-
-def test_a_job_whose_broker_goes_away_is_finished_all_the_same() -> None:
-    with ExitStack() as broker:
-        client = impatient(broker.enter_context(running_broker()))
-        with lease(client, NAME, TTL):
-            broker.close()
-            with pytest.raises(redis.ConnectionError):
-                client.ping()
-            time.sleep(TTL)  # the heartbeat fails meanwhile
-            finished = True
-    assert finished
+    def test_a_job_whose_broker_goes_away_is_finished_all_the_same(self) -> None:
+        with ExitStack() as broker:
+            client = impatient(broker.enter_context(running_broker()))
+            with lease(client, NAME, TTL):
+                broker.close()
+                with pytest.raises(redis.ConnectionError):
+                    client.ping()
+                time.sleep(TTL)  # the heartbeat fails meanwhile
+                finished = True
+        assert finished

@@ -70,39 +70,37 @@ def perform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callab
     return deliver
 
 
-def test_a_unit_that_failed_for_the_last_time_is_given_up_once(perform: Callable[..., Sent]) -> None:
-    told: list[str] = []
+class TestPerform:
+    def test_a_unit_that_failed_for_the_last_time_is_given_up_once(self, perform: Callable[..., Sent]) -> None:
+        told: list[str] = []
 
-    def give_up(_store: ObjectStore, _broker: Broker, _message: Message, error: Exception) -> str:
-        told.append(text_of(error))
-        return "given up"
+        def give_up(_store: ObjectStore, _broker: Broker, _message: Message, error: Exception) -> str:
+            told.append(text_of(error))
+            return "given up"
 
-    assert perform(give_up, RETRIES).again == []
-    assert told == ["ValueError: a film called \\udcff.pgm"]
+        assert perform(give_up, RETRIES).again == []
+        assert told == ["ValueError: a film called \\udcff.pgm"]
 
+    def test_a_reason_that_can_not_be_stored_is_replaced_by_a_shorter_one(self, perform: Callable[..., Sent]) -> None:
+        told: list[str] = []
 
-def test_a_reason_that_can_not_be_stored_is_replaced_by_a_shorter_one(perform: Callable[..., Sent]) -> None:
-    told: list[str] = []
+        def give_up(_store: ObjectStore, _broker: Broker, _message: Message, error: Exception) -> str:
+            if not isinstance(error, MammoError):
+                raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+            told.append(text_of(error))
+            return "given up"
 
-    def give_up(_store: ObjectStore, _broker: Broker, _message: Message, error: Exception) -> str:
-        if not isinstance(error, MammoError):
-            raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
-        told.append(text_of(error))
-        return "given up"
+        assert perform(give_up, RETRIES).again == []
+        assert told == ["it failed at every attempt, and the reason can't be stored; see the worker's log"]
 
-    assert perform(give_up, RETRIES).again == []
-    assert told == ["it failed at every attempt, and the reason can't be stored; see the worker's log"]
+    @pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("whatever it is")], ids=str)
+    def test_a_unit_that_can_not_be_given_up_comes_again(self, perform: Callable[..., Sent], error: Exception) -> None:
+        def give_up(*_: Any) -> str:
+            raise error
 
+        assert perform(give_up, RETRIES).again == [RETRIES]
 
-@pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("whatever it is")], ids=str)
-def test_a_unit_that_can_not_be_given_up_comes_again(perform: Callable[..., Sent], error: Exception) -> None:
-    def give_up(*_: Any) -> str:
-        raise error
-
-    assert perform(give_up, RETRIES).again == [RETRIES]
-
-
-def test_what_an_error_says_can_be_stored() -> None:
-    assert storable("Größe \udcff\ud800") == "Größe \\udcff\\ud800"
-    assert storable("x" * 10_000) == "x" * 2000 + " ..."
-    assert text_of(ValueError("\udcff")).encode() == b"ValueError: \\udcff"
+    def test_what_an_error_says_can_be_stored(self) -> None:
+        assert storable("Größe \udcff\ud800") == "Größe \\udcff\\ud800"
+        assert storable("x" * 10_000) == "x" * 2000 + " ..."
+        assert text_of(ValueError("\udcff")).encode() == b"ValueError: \\udcff"

@@ -340,6 +340,26 @@ def test_rollback_points_to_the_version_before(store: DirectoryStore) -> None:
     assert models.read_alias(store, NET) == back
 
 
+def test_each_rollback_goes_further_back_and_never_to_what_was_left_behind(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2", "v3", "v4")
+    for version in ("v1", "v2", "v3"):
+        promote(store, version)
+    why = models.MoveReason(by="somebody", why="it was worse")
+    assert [models.rollback(store, NET, why).version for _ in range(2)] == ["v2", "v1"]
+    with pytest.raises(ModelNotFound, match="nothing to roll back to"):
+        models.rollback(store, NET, why)
+    promote(store, "v4")
+    assert models.rollback(store, NET, why).version == "v1"
+
+
+def test_the_rollbacks_of_one_alias_do_not_touch_the_other(store: DirectoryStore) -> None:
+    publish(store, "v1", "v2", "v3")
+    for version, alias in (("v1", "production"), ("v3", "candidate"), ("v2", "production")):
+        models.promote(store, NET, version, models.MoveReason(by="somebody", why="a test"), force=True, alias=alias)
+    assert models.rollback(store, NET, models.MoveReason(by="somebody", why="a test")).version == "v1"
+    assert models.read_alias(store, NET, "candidate").version == "v3"
+
+
 def test_the_first_promotion_can_not_be_rolled_back(store: DirectoryStore) -> None:
     publish(store, "v1")
     promote(store, "v1")

@@ -70,7 +70,7 @@ def test_region_is_none_where_the_model_does_not_apply() -> None:
 
 def test_secondary_capture_holds_the_picture_and_names_its_film() -> None:
     found = report(FILMS)
-    written = _read(secondary_capture.build(found, found.films[0], FILMS[0]))
+    written = _read(secondary_capture.build(found, found.films[0], lambda _uid: FILMS[0]))
     assert np.array_equal(written.pixel_array, draw(found, found.films[0], FILMS[0]))
     assert written.SourceImageSequence[0].ReferencedSOPInstanceUID == read_header(FILMS[0]).sop_uid
     assert (written.BurnedInAnnotation, written.Modality) == ("YES", "OT")

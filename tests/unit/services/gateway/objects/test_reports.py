@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 from services.gateway.eligibility import Refusal
 from services.gateway.films import read_header
 from services.gateway.objects import cad_sr, measurement_report
+from services.gateway.objects.build import build_objects
 from services.gateway.objects.wording import RESEARCH
-from services.gateway.report import Predecessor, Report
+from services.gateway.report import KINDS, Predecessor, Report
 from tests.support.gateway import changed, finding, four_films, problem, report, tree
 
 Build = Callable[[Report], Dataset]
@@ -105,6 +106,14 @@ def test_name_in_another_character_set_is_kept() -> None:
     films = [changed(film, SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Ä") for film in four_films()]
     found = cad_sr.build(report(films))
     assert (str(found.PatientName), found.SpecificCharacterSet) == ("Müller^Ä", "ISO_IR 192")
+
+
+def test_no_warning_quotes_the_name(recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture) -> None:
+    films = [changed(film, PatientName="SECRETNAME", PatientAge="odd") for film in four_films()]
+    data = {read_header(film).sop_uid: film for film in films}
+    with caplog.at_level("DEBUG"):
+        assert list(build_objects(report(films), KINDS, data.__getitem__))
+    assert "SECRETNAME" not in caplog.text + "".join(str(each.message) for each in recwarn)
 
 
 def test_film_without_side_is_named_in_words() -> None:

@@ -86,180 +86,119 @@ def asking_as(store: DirectoryStore, client: FlaskClient, name: str) -> FlaskCli
     return client
 
 
-def test_a_batch_is_made_and_waits_in_the_queue(owner: FlaskClient, queue: Broker) -> None:
-    answer = owner.post("/v1/batches", json={"prefix": "inbox/"})
-    assert answer.status_code == 202, answer.text
-    batch = answer.json
-    assert (batch["state"], batch["images"], batch["done"], batch["failed"]) == ("queued", 3, 0, 0)
-    assert (batch["network"], batch["version"], batch["operating_point"]) == (NETWORK, "v1", "screening")
-    assert owner.get(f"/v1/batches/{batch['id']}").json == batch
-    assert owner.get("/v1/batches").json == {"batches": [batch]}
-    assert owner.get(f"/v1/batches/{batch['id']}/results").data == b""
-    assert queue.depth().waiting["inference"] == 1
+class TestBatches:
+    def test_a_batch_is_made_and_waits_in_the_queue(self, owner: FlaskClient, queue: Broker) -> None:
+        answer = owner.post("/v1/batches", json={"prefix": "inbox/"})
+        assert answer.status_code == 202, answer.text
+        batch = answer.json
+        assert (batch["state"], batch["images"], batch["done"], batch["failed"]) == ("queued", 3, 0, 0)
+        assert (batch["network"], batch["version"], batch["operating_point"]) == (NETWORK, "v1", "screening")
+        assert owner.get(f"/v1/batches/{batch['id']}").json == batch
+        assert owner.get("/v1/batches").json == {"batches": [batch]}
+        assert owner.get(f"/v1/batches/{batch['id']}/results").data == b""
+        assert queue.depth().waiting["inference"] == 1
 
+    def test_results_are_streamed_as_json_lines(self, owner: FlaskClient, store: DirectoryStore, queue: Broker) -> None:
+        keys = [f"inbox/day/{number}.png" for number in range(40)]
+        batch = owner.post("/v1/batches", json={"keys": keys}).json["id"]
+        plan = read_batch(store, batch)
+        for part in ("000002", "000000"):
+            lines = [failed_line(*image, UndecodableImage("cut off")) for image in read_images(store, plan, part)]
+            store_results(store, plan, part, to_document(lines))
+            mark_part(store, queue, plan, part)
+        answer = owner.get(f"/v1/batches/{batch}/results")
+        assert answer.mimetype == "application/x-ndjson"
+        found = [json.loads(line) for line in answer.text.splitlines()]
+        assert [line["key"] for line in found] == keys[:16] + keys[32:]
+        assert found[0] == {"index": 0, "key": keys[0], "problem": {"code": "undecodable-image", "detail": "cut off"}}
+        shown = owner.get(f"/v1/batches/{batch}").json
+        assert (shown["state"], shown["done"], shown["failed"]) == ("running", 24, 24)
 
-def test_results_are_streamed_as_json_lines(owner: FlaskClient, store: DirectoryStore, queue: Broker) -> None:
-    keys = [f"inbox/day/{number}.png" for number in range(40)]
-    batch = owner.post("/v1/batches", json={"keys": keys}).json["id"]
-    plan = read_batch(store, batch)
-    for part in ("000002", "000000"):
-        lines = [failed_line(*image, UndecodableImage("cut off")) for image in read_images(store, plan, part)]
-        store_results(store, plan, part, to_document(lines))
-        mark_part(store, queue, plan, part)
-    answer = owner.get(f"/v1/batches/{batch}/results")
-    assert answer.mimetype == "application/x-ndjson"
-    found = [json.loads(line) for line in answer.text.splitlines()]
-    assert [line["key"] for line in found] == keys[:16] + keys[32:]
-    assert found[0] == {"index": 0, "key": keys[0], "problem": {"code": "undecodable-image", "detail": "cut off"}}
-    shown = owner.get(f"/v1/batches/{batch}").json
-    assert (shown["state"], shown["done"], shown["failed"]) == ("running", 24, 24)
+    def test_a_promotion_changes_the_model_of_later_batches_alone(
+        self, owner: FlaskClient, store: DirectoryStore
+    ) -> None:
+        before = owner.post("/v1/batches", json={"prefix": "inbox/"}).json
+        promote(store, "v2")
+        wait_for_version(owner, "v2")
+        after = owner.post("/v1/batches", json={"prefix": "inbox/"}).json
+        assert (before["version"], after["version"]) == ("v1", "v2")
+        assert owner.get(f"/v1/batches/{before['id']}").json["version"] == "v1"
 
+    @pytest.mark.parametrize(
+        ("body", "told"),
+        [
+            ({}, "either keys or a prefix"),
+            ({"keys": []}, "keys"),
+            ({"keys": ["inbox/a.png"], "prefix": "inbox/"}, "either keys or a prefix"),
+            ({"keys": ["models/resnet50/v1/model.onnx"]}, "is not below inbox/"),
+            ({"keys": ["inbox/../access/keys.json"]}, "is not below inbox/"),
+            ({"keys": ["http://169.254.169.254/latest"]}, "is not below inbox/"),
+            ({"prefix": "access/"}, "is not below inbox/"),
+            ({"prefix": "inbox/nothing/"}, "no images below"),
+            ({"prefix": "inbox/day"}, "does not end with a slash"),
+            ({"prefix": "inbox/", "operating_point": "best"}, "no operating point"),
+            ({"prefix": "inbox/", "explain": "everything"}, "explain"),
+            ({"prefix": "inbox/", "url": "http://example.org"}, "url"),
+        ],
+    )
+    def test_what_is_refused(
+        self, owner: FlaskClient, store: DirectoryStore, body: dict[str, object], told: str
+    ) -> None:
+        refused = owner.post("/v1/batches", json=body)
+        assert refused.status_code == 400
+        assert told in refused.json["detail"]
+        assert list(store.list("batches/")) == []
 
-def test_a_promotion_changes_the_model_of_later_batches_alone(owner: FlaskClient, store: DirectoryStore) -> None:
-    before = owner.post("/v1/batches", json={"prefix": "inbox/"}).json
-    promote(store, "v2")
-    wait_for_version(owner, "v2")
-    after = owner.post("/v1/batches", json={"prefix": "inbox/"}).json
-    assert (before["version"], after["version"]) == ("v1", "v2")
-    assert owner.get(f"/v1/batches/{before['id']}").json["version"] == "v1"
+    def test_an_idempotency_key_makes_one_batch_for_each_owner(
+        self, owner: FlaskClient, other: FlaskClient, queue: Broker
+    ) -> None:
+        order = {"Idempotency-Key": "order-17"}
+        first, again = (owner.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).json for _ in range(2))
+        assert again == first
+        assert queue.depth().waiting["inference"] == 1
+        assert other.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).json["id"] != first["id"]
+        conflict = owner.post("/v1/batches", json={"prefix": "inbox/day/"}, headers=order)
+        assert (conflict.status_code, conflict.json["title"]) == (409, "idempotency-conflict")
 
+    @pytest.mark.parametrize("key", ["", "two words", "x" * 201, "ä"])
+    def test_a_malformed_idempotency_key_is_refused(self, owner: FlaskClient, key: str) -> None:
+        headers = {"Idempotency-Key": key.encode().decode("latin-1")}
+        assert owner.post("/v1/batches", json={"prefix": "inbox/"}, headers=headers).status_code == 400
 
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        ({}, "either keys or a prefix"),
-        ({"keys": []}, "keys"),
-        ({"keys": ["inbox/a.png"], "prefix": "inbox/"}, "either keys or a prefix"),
-        ({"keys": ["models/resnet50/v1/model.onnx"]}, "is not below inbox/"),
-        ({"keys": ["inbox/../access/keys.json"]}, "is not below inbox/"),
-        ({"keys": ["http://169.254.169.254/latest"]}, "is not below inbox/"),
-        ({"prefix": "access/"}, "is not below inbox/"),
-        ({"prefix": "inbox/nothing/"}, "no images below"),
-        ({"prefix": "inbox/day"}, "does not end with a slash"),
-        ({"prefix": "inbox/", "operating_point": "best"}, "no operating point"),
-        ({"prefix": "inbox/", "explain": "everything"}, "explain"),
-        ({"prefix": "inbox/", "url": "http://example.org"}, "url"),
-    ],
-)
-def test_what_is_refused(owner: FlaskClient, store: DirectoryStore, body: dict[str, object], told: str) -> None:
-    refused = owner.post("/v1/batches", json=body)
-    assert refused.status_code == 400
-    assert told in refused.json["detail"]
-    assert list(store.list("batches/")) == []
+    def test_a_batch_is_its_owner_s_and_the_admin_s(
+        self, owner: FlaskClient, other: FlaskClient, admin: FlaskClient
+    ) -> None:
+        batch = owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"]
+        unknown = other.get(f"/v1/batches/{'0' * 32}").json
+        asks: list[Callable[[FlaskClient], TestResponse]] = [
+            lambda client: client.get(f"/v1/batches/{batch}"),
+            lambda client: client.get(f"/v1/batches/{batch}/results"),
+            lambda client: client.post(f"/v1/batches/{batch}/resume"),
+            lambda client: client.post(f"/v1/batches/{batch}/cancel"),
+        ]
+        for ask in asks:
+            refused = ask(other)
+            assert refused.status_code == 404
+            assert refused.json["detail"] == unknown["detail"]
+            assert ask(admin).status_code in (200, 202)
+        assert other.get("/v1/batches").json == admin.get("/v1/batches").json == {"batches": []}
 
+    def test_a_cancelled_batch_can_not_be_resumed(self, owner: FlaskClient) -> None:
+        batch = owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"]
+        assert owner.post(f"/v1/batches/{batch}/cancel").json["state"] == "cancelled"
+        assert owner.post(f"/v1/batches/{batch}/cancel").json["state"] == "cancelled"
+        refused = owner.post(f"/v1/batches/{batch}/resume")
+        assert (refused.status_code, refused.json["title"]) == (409, "batch-ended")
 
-def test_an_idempotency_key_makes_one_batch_for_each_owner(
-    owner: FlaskClient, other: FlaskClient, queue: Broker
-) -> None:
-    order = {"Idempotency-Key": "order-17"}
-    first, again = (owner.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).json for _ in range(2))
-    assert again == first
-    assert queue.depth().waiting["inference"] == 1
-    assert other.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).json["id"] != first["id"]
-    conflict = owner.post("/v1/batches", json={"prefix": "inbox/day/"}, headers=order)
-    assert (conflict.status_code, conflict.json["title"]) == (409, "idempotency-conflict")
+    @pytest.mark.parametrize("batch", ["of", "unknown", "..%2Faccess", "0" * 32])
+    def test_an_unknown_batch_is_not_found(self, owner: FlaskClient, batch: str) -> None:
+        assert owner.get(f"/v1/batches/{batch}").status_code == 404
 
-
-@pytest.mark.parametrize("key", ["", "two words", "x" * 201, "ä"])
-def test_a_malformed_idempotency_key_is_refused(owner: FlaskClient, key: str) -> None:
-    headers = {"Idempotency-Key": key.encode().decode("latin-1")}
-    assert owner.post("/v1/batches", json={"prefix": "inbox/"}, headers=headers).status_code == 400
-
-
-def test_a_batch_is_its_owner_s_and_the_admin_s(owner: FlaskClient, other: FlaskClient, admin: FlaskClient) -> None:
-    batch = owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"]
-    unknown = other.get(f"/v1/batches/{'0' * 32}").json
-    asks: list[Callable[[FlaskClient], TestResponse]] = [
-        lambda client: client.get(f"/v1/batches/{batch}"),
-        lambda client: client.get(f"/v1/batches/{batch}/results"),
-        lambda client: client.post(f"/v1/batches/{batch}/resume"),
-        lambda client: client.post(f"/v1/batches/{batch}/cancel"),
-    ]
-    for ask in asks:
-        refused = ask(other)
-        assert refused.status_code == 404
-        assert refused.json["detail"] == unknown["detail"]
-        assert ask(admin).status_code in (200, 202)
-    assert other.get("/v1/batches").json == admin.get("/v1/batches").json == {"batches": []}
-
-
-def test_a_cancelled_batch_can_not_be_resumed(owner: FlaskClient) -> None:
-    batch = owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"]
-    assert owner.post(f"/v1/batches/{batch}/cancel").json["state"] == "cancelled"
-    assert owner.post(f"/v1/batches/{batch}/cancel").json["state"] == "cancelled"
-    refused = owner.post(f"/v1/batches/{batch}/resume")
-    assert (refused.status_code, refused.json["title"]) == (409, "batch-ended")
-
-
-@pytest.mark.parametrize("batch", ["of", "unknown", "..%2Faccess", "0" * 32])
-def test_an_unknown_batch_is_not_found(owner: FlaskClient, batch: str) -> None:
-    assert owner.get(f"/v1/batches/{batch}").status_code == 404
-
-
-def test_the_newest_batches_are_listed_first(owner: FlaskClient) -> None:
-    made = [owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"] for _ in range(3)]
-    assert [batch["id"] for batch in owner.get("/v1/batches").json["batches"]] == made[::-1]
-    assert [batch["id"] for batch in owner.get("/v1/batches?limit=1").json["batches"]] == made[:-2:-1]
-    assert owner.get("/v1/batches?limit=0").status_code == 400
-
-
-# ---- without a broker, or a model ------------------------------------------------------------------------------------
-
-
-def test_while_the_broker_is_away_a_batch_is_kept_and_told_to_come_back(
-    ready: FlaskClient, store: DirectoryStore
-) -> None:
-    store.put("inbox/1.png", b"film")
-    began = time.monotonic()
-    answer = ready.post("/v1/batches", json={"prefix": "inbox/"}, headers={"Idempotency-Key": "order-17"})
-    assert time.monotonic() - began < PROMPTLY_S
-    assert (answer.status_code, answer.json["title"]) == (503, "queue-unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
-    assert "the batch is stored" in answer.json["detail"]
-    (batch,) = ready.get("/v1/batches").json["batches"]
-    assert batch["id"] in answer.json["detail"]
-    assert ready.post(f"/v1/batches/{batch['id']}/resume").status_code == 503
-    assert ready.post(f"/v1/batches/{batch['id']}/cancel").json["state"] == "cancelled"
-
-
-def test_the_same_request_begins_a_batch_that_the_broker_could_not_take(
-    ready: FlaskClient,
-    store: DirectoryStore,
-    config: InferenceProcessSettings,
-    queue: Broker,
-    serve: Serve,
-) -> None:
-    store.put("inbox/1.png", b"film")
-    order = {"Idempotency-Key": "order-17"}
-    assert ready.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 503
-    back = serve(config)
-    wait_for_version(back, "v1")
-    assert back.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 202
-    assert queue.depth().waiting["inference"] == 1
-
-
-@pytest.mark.external
-def test_a_broker_that_was_away_is_used_again_when_it_is_back(
-    store: DirectoryStore,
-    config: InferenceProcessSettings,
-    tmp_path: Path,
-    serve: Serve,
-) -> None:
-    store.put("inbox/1.png", b"film")
-    promote(store, "v1")
-    configured = broker.configure(tmp_path / "broker")
-    client = serve(config.model_copy(update={"broker": BrokerSettings(redis_url=SecretStr(configured.url))}))
-    wait_for_version(client, "v1")
-
-    def made(order: str) -> int:
-        return client.post("/v1/batches", json={"prefix": "inbox/"}, headers={"Idempotency-Key": order}).status_code
-
-    with running(configured):
-        assert made("before") == 202
-    assert made("meanwhile") == 503
-    with running(configured):
-        assert (made("meanwhile"), made("after")) == (202, 202)
-    assert len(client.get("/v1/batches").json["batches"]) == 3
+    def test_the_newest_batches_are_listed_first(self, owner: FlaskClient) -> None:
+        made = [owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"] for _ in range(3)]
+        assert [batch["id"] for batch in owner.get("/v1/batches").json["batches"]] == made[::-1]
+        assert [batch["id"] for batch in owner.get("/v1/batches?limit=1").json["batches"]] == made[:-2:-1]
+        assert owner.get("/v1/batches?limit=0").status_code == 400
 
 
 @contextmanager
@@ -275,13 +214,68 @@ def running(configured: broker.BrokerConfig) -> Iterator[None]:
             server.kill()
 
 
-def test_without_a_model_no_batch_is_made(client: FlaskClient, store: DirectoryStore) -> None:
-    store.put("inbox/1.png", b"film")
-    refused = client.post("/v1/batches", json={"prefix": "inbox/"})
-    assert (refused.status_code, refused.json["title"]) == (503, "model-not-ready")
+class TestUnavailable:
+    def test_while_the_broker_is_away_a_batch_is_kept_and_told_to_come_back(
+        self, ready: FlaskClient, store: DirectoryStore
+    ) -> None:
+        store.put("inbox/1.png", b"film")
+        began = time.monotonic()
+        answer = ready.post("/v1/batches", json={"prefix": "inbox/"}, headers={"Idempotency-Key": "order-17"})
+        assert time.monotonic() - began < PROMPTLY_S
+        assert (answer.status_code, answer.json["title"]) == (503, "queue-unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "the batch is stored" in answer.json["detail"]
+        (batch,) = ready.get("/v1/batches").json["batches"]
+        assert batch["id"] in answer.json["detail"]
+        assert ready.post(f"/v1/batches/{batch['id']}/resume").status_code == 503
+        assert ready.post(f"/v1/batches/{batch['id']}/cancel").json["state"] == "cancelled"
 
+    def test_the_same_request_begins_a_batch_that_the_broker_could_not_take(
+        self,
+        ready: FlaskClient,
+        store: DirectoryStore,
+        config: InferenceProcessSettings,
+        queue: Broker,
+        serve: Serve,
+    ) -> None:
+        store.put("inbox/1.png", b"film")
+        order = {"Idempotency-Key": "order-17"}
+        assert ready.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 503
+        back = serve(config)
+        wait_for_version(back, "v1")
+        assert back.post("/v1/batches", json={"prefix": "inbox/"}, headers=order).status_code == 202
+        assert queue.depth().waiting["inference"] == 1
 
-@pytest.mark.external
-def test_a_service_that_makes_no_batch_never_imports_celery() -> None:
-    script = "import sys, services.inference.app; sys.exit(bool({'celery', 'kombu', 'redis'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+    @pytest.mark.external
+    def test_a_broker_that_was_away_is_used_again_when_it_is_back(
+        self,
+        store: DirectoryStore,
+        config: InferenceProcessSettings,
+        tmp_path: Path,
+        serve: Serve,
+    ) -> None:
+        store.put("inbox/1.png", b"film")
+        promote(store, "v1")
+        configured = broker.configure(tmp_path / "broker")
+        client = serve(config.model_copy(update={"broker": BrokerSettings(redis_url=SecretStr(configured.url))}))
+        wait_for_version(client, "v1")
+
+        def made(order: str) -> int:
+            return client.post("/v1/batches", json={"prefix": "inbox/"}, headers={"Idempotency-Key": order}).status_code
+
+        with running(configured):
+            assert made("before") == 202
+        assert made("meanwhile") == 503
+        with running(configured):
+            assert (made("meanwhile"), made("after")) == (202, 202)
+        assert len(client.get("/v1/batches").json["batches"]) == 3
+
+    def test_without_a_model_no_batch_is_made(self, client: FlaskClient, store: DirectoryStore) -> None:
+        store.put("inbox/1.png", b"film")
+        refused = client.post("/v1/batches", json={"prefix": "inbox/"})
+        assert (refused.status_code, refused.json["title"]) == (503, "model-not-ready")
+
+    @pytest.mark.external
+    def test_a_service_that_makes_no_batch_never_imports_celery(self) -> None:
+        script = "import sys, services.inference.app; sys.exit(bool({'celery', 'kombu', 'redis'} & set(sys.modules)))"
+        assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0

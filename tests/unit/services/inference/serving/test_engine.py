@@ -19,29 +19,29 @@ def graph(files: dict[str, dict[str, bytes]]) -> bytes:
     return files["v1"]["model.onnx"]
 
 
-def test_one_core_and_all_cores_give_the_same_answer(graph: bytes) -> None:
-    engine, films = Engine(graph, 2), np.random.default_rng(1).random((2, 1, SIZE, SIZE), np.float32)
-    alone, beside_others = engine.run(films, alone=True), engine.run(films)
-    assert alone.logits == pytest.approx(beside_others.logits, abs=1e-5)
-    assert alone.features == pytest.approx(beside_others.features, abs=1e-5)
-    assert (alone.logits.shape, alone.features.ndim) == ((2, 3), 4)
+class TestEngine:
+    def test_one_core_and_all_cores_give_the_same_answer(self, graph: bytes) -> None:
+        engine, films = Engine(graph, 2), np.random.default_rng(1).random((2, 1, SIZE, SIZE), np.float32)
+        alone, beside_others = engine.run(films, alone=True), engine.run(films)
+        assert alone.logits == pytest.approx(beside_others.logits, abs=1e-5)
+        assert alone.features == pytest.approx(beside_others.features, abs=1e-5)
+        assert (alone.logits.shape, alone.features.ndim) == ((2, 3), 4)
 
+    def test_nothing_of_a_model_is_left_on_the_disk(
+        self, graph: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        engine = Engine(graph, 2)
+        assert list(tmp_path.iterdir()) == []
+        assert engine.run(np.zeros((1, 1, SIZE, SIZE), np.float32)).logits.shape == (1, 3)
 
-def test_nothing_of_a_model_is_left_on_the_disk(graph: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    engine = Engine(graph, 2)
-    assert list(tmp_path.iterdir()) == []
-    assert engine.run(np.zeros((1, 1, SIZE, SIZE), np.float32)).logits.shape == (1, 3)
+    def test_a_disk_without_room_is_told_and_may_be_mended(self, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        usage = namedtuple("usage", "total used free")
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 9, 1))
+        with pytest.raises(ModelNotReady, match="set TMPDIR"):
+            Engine(graph, 2)
 
-
-def test_a_disk_without_room_is_told_and_may_be_mended(graph: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 9, 1))
-    with pytest.raises(ModelNotReady, match="set TMPDIR"):
-        Engine(graph, 2)
-
-
-@pytest.mark.parametrize("graph", [b"", b"no model", bytes(1000)])
-def test_what_is_no_graph_is_corrupt(graph: bytes) -> None:
-    with pytest.raises(ModelCorrupt, match="can't load the model"):
-        Engine(graph, 1)
+    @pytest.mark.parametrize("graph", [b"", b"no model", bytes(1000)])
+    def test_what_is_no_graph_is_corrupt(self, graph: bytes) -> None:
+        with pytest.raises(ModelCorrupt, match="can't load the model"):
+            Engine(graph, 1)

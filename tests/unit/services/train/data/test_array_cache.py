@@ -28,56 +28,52 @@ def never() -> Iterator[Float32Array]:
     raise AssertionError("it was filled again")
 
 
-def test_an_array_is_filled_once_and_mapped_afterwards(folder: Path) -> None:
-    first = cached_array("a", SHAPE, rows, np.float32)
-    again = cached_array("a", SHAPE, never, np.float32)
-    assert np.array_equal(first, again)
-    assert again[3, 0, 0, 0] == 3
-    assert not again.flags.writeable
-    assert [file.name for file in folder.iterdir()] == ["a.npy"]
-    assert folder.stat().st_mode & 0o077 == 0
+class TestCachedArray:
+    def test_an_array_is_filled_once_and_mapped_afterwards(self, folder: Path) -> None:
+        first = cached_array("a", SHAPE, rows, np.float32)
+        again = cached_array("a", SHAPE, never, np.float32)
+        assert np.array_equal(first, again)
+        assert again[3, 0, 0, 0] == 3
+        assert not again.flags.writeable
+        assert [file.name for file in folder.iterdir()] == ["a.npy"]
+        assert folder.stat().st_mode & 0o077 == 0
 
+    def test_what_interrupts_the_filling_goes_on_and_leaves_nothing(self, folder: Path) -> None:
+        def broken() -> Iterator[Float32Array]:
+            yield next(rows())
+            raise ValueError("the store is away")
 
-def test_what_interrupts_the_filling_goes_on_and_leaves_nothing(folder: Path) -> None:
-    def broken() -> Iterator[Float32Array]:
-        yield next(rows())
-        raise ValueError("the store is away")
+        with pytest.raises(ValueError, match="the store is away"):
+            cached_array("a", SHAPE, broken, np.float32)
+        assert list(folder.iterdir()) == []
+        assert np.array_equal(cached_array("a", SHAPE, rows, np.float32)[4], np.full(SHAPE[1:], 4, np.float32))
 
-    with pytest.raises(ValueError, match="the store is away"):
-        cached_array("a", SHAPE, broken, np.float32)
-    assert list(folder.iterdir()) == []
-    assert np.array_equal(cached_array("a", SHAPE, rows, np.float32)[4], np.full(SHAPE[1:], 4, np.float32))
+    def test_without_room_it_is_made_in_memory(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
 
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        assert cached_array("a", SHAPE, rows, np.float32)[2, 0, 0, 0] == 2
+        assert list(folder.iterdir()) == []
 
-def test_without_room_it_is_made_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    @pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])
+    def test_a_damaged_file_is_filled_again(self, folder: Path, content: bytes) -> None:
+        cached_array("a", SHAPE, rows, np.float32)
+        (folder / "a.npy").write_bytes(content)
+        assert cached_array("a", SHAPE, rows, np.float32)[4, 0, 0, 0] == 4
+        assert cached_array("a", SHAPE, never, np.float32)[4, 0, 0, 0] == 4
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    assert cached_array("a", SHAPE, rows, np.float32)[2, 0, 0, 0] == 2
-    assert list(folder.iterdir()) == []
+    def test_a_folder_of_somebody_else_is_not_read(self, folder: Path, tmp_path: Path) -> None:
+        cached_array("a", SHAPE, lambda: (np.zeros(SHAPE[1:], np.float32) for _ in range(5)), np.float32)
+        folder.rename(tmp_path / "elsewhere")
+        folder.symlink_to(tmp_path / "elsewhere")
+        assert cached_array("a", SHAPE, rows, np.float32)[4, 0, 0, 0] == 4
 
-
-@pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])
-def test_a_damaged_file_is_filled_again(folder: Path, content: bytes) -> None:
-    cached_array("a", SHAPE, rows, np.float32)
-    (folder / "a.npy").write_bytes(content)
-    assert cached_array("a", SHAPE, rows, np.float32)[4, 0, 0, 0] == 4
-    assert cached_array("a", SHAPE, never, np.float32)[4, 0, 0, 0] == 4
-
-
-def test_a_folder_of_somebody_else_is_not_read(folder: Path, tmp_path: Path) -> None:
-    cached_array("a", SHAPE, lambda: (np.zeros(SHAPE[1:], np.float32) for _ in range(5)), np.float32)
-    folder.rename(tmp_path / "elsewhere")
-    folder.symlink_to(tmp_path / "elsewhere")
-    assert cached_array("a", SHAPE, rows, np.float32)[4, 0, 0, 0] == 4
-
-
-def test_the_last_used_arrays_stay(folder: Path) -> None:
-    for number in range(KEPT + 2):
-        cached_array(f"a{number}", SHAPE, rows, np.float32)
-        os.utime(folder / f"a{number}.npy", (number, number))
-    (folder / "begun.4194305.part").write_bytes(b"by a process that was killed")
-    cached_array("last", SHAPE, rows, np.float32)
-    kept = {file.name for file in folder.iterdir()}
-    assert kept == {"last.npy", *(f"a{number}.npy" for number in range(3, KEPT + 2))}
+    def test_the_last_used_arrays_stay(self, folder: Path) -> None:
+        for number in range(KEPT + 2):
+            cached_array(f"a{number}", SHAPE, rows, np.float32)
+            os.utime(folder / f"a{number}.npy", (number, number))
+        (folder / "begun.4194305.part").write_bytes(b"by a process that was killed")
+        cached_array("last", SHAPE, rows, np.float32)
+        kept = {file.name for file in folder.iterdir()}
+        assert kept == {"last.npy", *(f"a{number}.npy" for number in range(3, KEPT + 2))}

@@ -24,36 +24,38 @@ from shared.modelling.networks import MammogramNetwork
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-def test_the_cpu_computes_in_single_precision_unless_it_is_told_otherwise() -> None:
-    assert compute_dtype("auto", CPU) == torch.float32
-    assert compute_dtype("bfloat16", CPU) == torch.bfloat16
+class TestComputeDtype:
+    def test_the_cpu_computes_in_single_precision_unless_it_is_told_otherwise(self) -> None:
+        assert compute_dtype("auto", CPU) == torch.float32
+        assert compute_dtype("bfloat16", CPU) == torch.bfloat16
+
+    @pytest.mark.parametrize("has_it", [True, False])
+    def test_a_gpu_computes_in_bfloat16_where_it_has_it(self, monkeypatch: pytest.MonkeyPatch, has_it: bool) -> None:
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it or including_emulation)
+        assert compute_dtype("auto", GPU) == (torch.bfloat16 if has_it else torch.float32)
+        assert compute_dtype("float32", GPU) == torch.float32
 
 
-@pytest.mark.parametrize("has_it", [True, False])
-def test_a_gpu_computes_in_bfloat16_where_it_has_it(monkeypatch: pytest.MonkeyPatch, has_it: bool) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it or including_emulation)
-    assert compute_dtype("auto", GPU) == (torch.bfloat16 if has_it else torch.float32)
-    assert compute_dtype("float32", GPU) == torch.float32
+class TestAutocast:
+    def test_matrix_products_are_in_the_number_format_and_weights_stay_in_single_precision(self) -> None:
+        layer, given = nn.Linear(8, 3), torch.rand(2, 8)
+        with autocast("bfloat16", CPU):
+            assert layer(given).dtype == torch.bfloat16
+        with autocast("float32", CPU):
+            assert layer(given).dtype == torch.float32
+        assert layer.weight.dtype == torch.float32
 
 
-def test_matrix_products_are_in_the_number_format_and_weights_stay_in_single_precision() -> None:
-    layer, given = nn.Linear(8, 3), torch.rand(2, 8)
-    with autocast("bfloat16", CPU):
-        assert layer(given).dtype == torch.bfloat16
-    with autocast("float32", CPU):
-        assert layer(given).dtype == torch.float32
-    assert layer.weight.dtype == torch.float32
-
-
-def test_the_cpu_is_deterministic_with_as_many_threads_as_it_is_given() -> None:
-    threads = torch.get_num_threads()
-    try:
-        assert prepare_device(1, deterministic=False) == CPU
-        assert torch.get_num_threads() == 1
-        assert torch.are_deterministic_algorithms_enabled()
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(mode=False)
+class TestPrepareDevice:
+    def test_the_cpu_is_deterministic_with_as_many_threads_as_it_is_given(self) -> None:
+        threads = torch.get_num_threads()
+        try:
+            assert prepare_device(1, deterministic=False) == CPU
+            assert torch.get_num_threads() == 1
+            assert torch.are_deterministic_algorithms_enabled()
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(mode=False)
 
 
 def compiled_by(backend: Callable[..., Any]) -> MammogramNetwork:
@@ -67,66 +69,67 @@ def compiled_by(backend: Callable[..., Any]) -> MammogramNetwork:
 FILMS = torch.rand(2, 1, 8, 8)
 
 
-def test_a_cpu_compiles_nothing() -> None:
-    def never(*_: object) -> None:
-        pytest.fail("it was compiled")
+class TestCompileOnGpu:
+    def test_a_cpu_compiles_nothing(self) -> None:
+        def never(*_: object) -> None:
+            pytest.fail("it was compiled")
 
-    compiled_by(never)(FILMS)
+        compiled_by(never)(FILMS)
 
+    def test_a_compiled_network_keeps_the_names_of_its_weights(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        graphs: list[Any] = []
 
-def test_a_compiled_network_keeps_the_names_of_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    graphs: list[Any] = []
+        def backend(graph: Any, _inputs: object) -> Any:
+            graphs.append(graph)
+            return graph.forward
 
-    def backend(graph: Any, _inputs: object) -> Any:
-        graphs.append(graph)
-        return graph.forward
+        monkeypatch.setattr(device, "_COMPILED_ON", ("cpu",))
+        network = compiled_by(backend)
+        network(FILMS)
+        assert graphs
+        assert {name for name, _ in network.named_parameters()} == {
+            "trunk.0.weight", "trunk.0.bias", "head.2.weight", "head.2.bias"
+        }  # fmt: skip
 
-    monkeypatch.setattr(device, "_COMPILED_ON", ("cpu",))
-    network = compiled_by(backend)
-    network(FILMS)
-    assert graphs
-    assert {name for name, _ in network.named_parameters()} == {
-        "trunk.0.weight", "trunk.0.bias", "head.2.weight", "head.2.bias"
-    }  # fmt: skip
+    def test_what_can_not_be_compiled_runs_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        tried: list[object] = []
 
+        def broken(*graph: object) -> None:
+            tried.append(graph)
+            raise RuntimeError("there is no compiler")
 
-def test_what_can_not_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[object] = []
-
-    def broken(*graph: object) -> None:
-        tried.append(graph)
-        raise RuntimeError("there is no compiler")
-
-    as_it_is = compiled_by(broken)(FILMS)[0]
-    monkeypatch.setattr(device, "_COMPILED_ON", ("cpu",))
-    assert torch.equal(compiled_by(broken)(FILMS)[0], as_it_is)
-    assert tried
-
-
-def test_inputs_that_lie_on_the_device_are_those_that_come_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_CHUNK", 4)
-    pool = np.random.default_rng(0).random((10, 1, 8, 8), np.float32)
-    asked: list[int] = []
-
-    def batch(chosen: Indices) -> np.ndarray[Any, np.dtype[np.float32]]:
-        asked.append(len(chosen))
-        return pool[chosen]
-
-    held, chosen = resident_inputs(batch, 10, CPU), np.array([9, 0, 4])
-    sent = len(asked)
-    assert max(asked) == 4, "the array may be larger than memory"
-    assert np.array_equal(held(chosen).numpy(), pool[chosen])
-    assert len(asked) == sent, "nothing is read again"
-    assert np.array_equal(streamed_inputs(batch, CPU)(chosen).numpy(), pool[chosen])
+        as_it_is = compiled_by(broken)(FILMS)[0]
+        monkeypatch.setattr(device, "_COMPILED_ON", ("cpu",))
+        assert torch.equal(compiled_by(broken)(FILMS)[0], as_it_is)
+        assert tried
 
 
-@pytest.mark.parametrize(("free", "stays"), [(2 * 10 * 8 * 8 * 4, True), (2 * 10 * 8 * 8 * 4 - 2, False)])
-def test_a_gpu_holds_what_fits_into_half_of_its_free_memory(
-    monkeypatch: pytest.MonkeyPatch, free: int, stays: bool
-) -> None:
-    ways: list[str] = []
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 1 << 40))
-    monkeypatch.setattr(device, "resident_inputs", lambda *_: ways.append("resident_inputs"))
-    monkeypatch.setattr(device, "streamed_inputs", lambda *_: ways.append("streamed_inputs"))
-    device.input_loader(lambda chosen: np.zeros((len(chosen), 1, 8, 8), np.float32), 10, GPU)
-    assert ways == ["resident_inputs" if stays else "streamed_inputs"]
+class TestResidentInputs:
+    def test_inputs_that_lie_on_the_device_are_those_that_come_to_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(device, "_CHUNK", 4)
+        pool = np.random.default_rng(0).random((10, 1, 8, 8), np.float32)
+        asked: list[int] = []
+
+        def batch(chosen: Indices) -> np.ndarray[Any, np.dtype[np.float32]]:
+            asked.append(len(chosen))
+            return pool[chosen]
+
+        held, chosen = resident_inputs(batch, 10, CPU), np.array([9, 0, 4])
+        sent = len(asked)
+        assert max(asked) == 4, "the array may be larger than memory"
+        assert np.array_equal(held(chosen).numpy(), pool[chosen])
+        assert len(asked) == sent, "nothing is read again"
+        assert np.array_equal(streamed_inputs(batch, CPU)(chosen).numpy(), pool[chosen])
+
+
+class TestInputLoader:
+    @pytest.mark.parametrize(("free", "stays"), [(2 * 10 * 8 * 8 * 4, True), (2 * 10 * 8 * 8 * 4 - 2, False)])
+    def test_a_gpu_holds_what_fits_into_half_of_its_free_memory(
+        self, monkeypatch: pytest.MonkeyPatch, free: int, stays: bool
+    ) -> None:
+        ways: list[str] = []
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 1 << 40))
+        monkeypatch.setattr(device, "resident_inputs", lambda *_: ways.append("resident_inputs"))
+        monkeypatch.setattr(device, "streamed_inputs", lambda *_: ways.append("streamed_inputs"))
+        device.input_loader(lambda chosen: np.zeros((len(chosen), 1, 8, 8), np.float32), 10, GPU)
+        assert ways == ["resident_inputs" if stays else "streamed_inputs"]

@@ -30,20 +30,6 @@ RECIPE = TrainingRecipe(input_size=64, epochs=3, batch_size=8, learning_rate=2e-
 TORCHRUN = ("torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m")
 
 
-@pytest.mark.external
-def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", *TORCHRUN, "tests.support.ranks", str(tmp_path / "two")], cwd=ROOT, check=True
-    )
-    train_a_share(tmp_path / "one", SINGLE_PROCESS)
-    alone, first, second = (load_file(tmp_path / name) for name in ("one.0", "two.0", "two.1"))
-    for name, value in alone.items():
-        assert torch.allclose(first[name], value, rtol=1e-5, atol=1e-6), name
-    assert all(torch.equal(first[name], second[name]) for name in first), "all ranks end with the same weights"
-    assert alone["train"].min() < 0.97 * alone["train"][0]
-    assert not torch.equal(first["train"], alone["train"]), "sums of halves are rounded in another way"
-
-
 def examples(count: int, seed: int) -> Examples:
     rng = np.random.default_rng(seed)
     return Examples(rng.random((count, 1, 64, 64), np.float32), np.arange(count, dtype=np.int64) % 3)
@@ -89,34 +75,49 @@ def same(one: Tensors, other: Tensors) -> bool:
     return all(torch.equal(one[name], other[name]) for name in other)
 
 
-@pytest.mark.external
-def test_they_stop_together_and_go_on_to_the_same_weights(whole: tuple[FitResult, list[float]]) -> None:
-    first = Run(stopping=lambda run: True)
-    with pytest.raises(JobInterrupted, match="to continue from the checkpoint"):
-        first.fit()
-    second = Run(start=from_bytes(first.documents[-1], "job"))
-    fitted = second.fit()
-    assert same(fitted.network.state_dict(), whole[0].network.state_dict())
-    assert first.epochs + second.epochs == whole[1]
-    assert (fitted.best_epoch, fitted.best_auc) == (whole[0].best_epoch, whole[0].best_auc)
+class TestMultiprocessTrainer:
+    @pytest.mark.external
+    def test_two_processes_have_the_loss_curve_of_one_with_the_same_batches(self, tmp_path: Path) -> None:
+        subprocess.run(
+            [sys.executable, "-m", *TORCHRUN, "tests.support.ranks", str(tmp_path / "two")], cwd=ROOT, check=True
+        )
+        train_a_share(tmp_path / "one", SINGLE_PROCESS)
+        alone, first, second = (load_file(tmp_path / name) for name in ("one.0", "two.0", "two.1"))
+        for name, value in alone.items():
+            assert torch.allclose(first[name], value, rtol=1e-5, atol=1e-6), name
+        assert all(torch.equal(first[name], second[name]) for name in first), "all ranks end with the same weights"
+        assert alone["train"].min() < 0.97 * alone["train"][0]
+        assert not torch.equal(first["train"], alone["train"]), "sums of halves are rounded in another way"
 
+    @pytest.mark.external
+    def test_they_stop_together_and_go_on_to_the_same_weights(self, whole: tuple[FitResult, list[float]]) -> None:
+        first = Run(stopping=lambda run: True)
+        with pytest.raises(JobInterrupted, match="to continue from the checkpoint"):
+            first.fit()
+        second = Run(start=from_bytes(first.documents[-1], "job"))
+        fitted = second.fit()
+        assert same(fitted.network.state_dict(), whole[0].network.state_dict())
+        assert first.epochs + second.epochs == whole[1]
+        assert (fitted.best_epoch, fitted.best_auc) == (whole[0].best_epoch, whole[0].best_auc)
 
-@pytest.mark.external
-def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(whole: tuple[FitResult, list[float]]) -> None:
-    endless = RECIPE.model_copy(update={"epochs": 100_000})
+    @pytest.mark.external
+    def test_when_one_dies_the_others_end_and_the_job_may_be_tried_again(
+        self, whole: tuple[FitResult, list[float]]
+    ) -> None:
+        endless = RECIPE.model_copy(update={"epochs": 100_000})
 
-    def kill_the_second(run: Run) -> bool:
-        if run.documents:
-            for process in ranks():
-                with suppress(psutil.NoSuchProcess):
-                    if process.environ()["RANK"] == "1":
-                        process.kill()
-        return False
+        def kill_the_second(run: Run) -> bool:
+            if run.documents:
+                for process in ranks():
+                    with suppress(psutil.NoSuchProcess):
+                        if process.environ()["RANK"] == "1":
+                            process.kill()
+            return False
 
-    with pytest.raises(TrainingProcessLost, match="continues from its checkpoint") as lost:
-        Run(stopping=kill_the_second, recipe=endless).fit()
-    assert lost.value.retryable
-    assert not ranks()
+        with pytest.raises(TrainingProcessLost, match="continues from its checkpoint") as lost:
+            Run(stopping=kill_the_second, recipe=endless).fit()
+        assert lost.value.retryable
+        assert not ranks()
 
 
 def ranks() -> list[psutil.Process]:
@@ -127,23 +128,21 @@ def ranks() -> list[psutil.Process]:
     return found
 
 
-# ---- the folder between worker and processes -------------------------------------------------------------------------
-
-
-@pytest.mark.external
-def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else() -> None:
-    torch.manual_seed(5)
-    network = build("modified_cnn")
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
-    maps = np.random.default_rng(0).random((24, 96, 8, 8)).astype(np.float16)
-    behind = Examples(maps, np.arange(24, dtype=np.int64) % 3)
-    MultiprocessTrainer(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
-        trainable_part(network, recipe, pretrained=True),
-        recipe,
-        behind,
-        behind,
-        FitContext(pretrained=True, seed=5, device=CPU, on_epoch=lambda _: None),
-    )
-    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    assert {name.removeprefix("trunk.").partition(".")[0] for name in changed} == {"3", "4", "head"}
+class TestFrozenStages:
+    @pytest.mark.external
+    def test_they_learn_what_lies_behind_frozen_stages_and_nothing_else(self) -> None:
+        torch.manual_seed(5)
+        network = build("modified_cnn")
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        recipe = RECIPE.model_copy(update={"epochs": 1, "frozen": 3})
+        maps = np.random.default_rng(0).random((24, 96, 8, 8)).astype(np.float16)
+        behind = Examples(maps, np.arange(24, dtype=np.int64) % 3)
+        MultiprocessTrainer(processes=2, network="modified_cnn", threads=1, deterministic=False, compiled=False).fit(
+            trainable_part(network, recipe, pretrained=True),
+            recipe,
+            behind,
+            behind,
+            FitContext(pretrained=True, seed=5, device=CPU, on_epoch=lambda _: None),
+        )
+        changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+        assert {name.removeprefix("trunk.").partition(".")[0] for name in changed} == {"3", "4", "head"}

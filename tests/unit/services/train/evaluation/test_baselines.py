@@ -22,26 +22,6 @@ def backwards(predictions: FoldPredictions) -> FoldPredictions:
     return FoldPredictions.model_validate({name: values[::-1] for name, values in predictions})
 
 
-def test_always_the_commonest_class_ranks_nothing() -> None:
-    (majority,) = baselines({"resnet50": small_predictions()}, None)
-    found = majority.metrics
-    assert found.accuracy.value == pytest.approx(5 / 12)
-    assert (found.macro_auc.value, found.abnormal_auc.value) == (0.5, 0.5)
-    assert found.balanced_accuracy.value == pytest.approx(1 / 3)
-
-
-def test_the_ensemble_is_the_mean_of_the_networks_film_by_film() -> None:
-    one = small_predictions()
-    other = one.with_rows(one.rows[:, ::-1])
-    *_, ensemble = baselines({"resnet50": one, "alexnet": backwards(other)}, None)
-    *_, expected = baselines({"resnet50": one.with_rows((one.rows + other.rows) / 2)}, small_predictions())
-    assert ensemble.name == "ensemble"
-    assert ensemble.metrics.brier is not None
-    rows = (one.rows + other.rows) / 2
-    assert ensemble.metrics.brier.value == pytest.approx(((rows - np.eye(3)[one.truth]) ** 2).sum(axis=1).mean())
-    assert expected.name == "logistic regression"
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[DirectoryStore, Plan]:
     """Segmented films, and a ResNet-50 as a file in the store that a run starts from."""
@@ -59,34 +39,58 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[DirectoryStore, Plan]
     return store, plan.model_copy(update=changes)
 
 
-def test_the_regression_is_asked_about_every_held_out_film_once(run: tuple[DirectoryStore, Plan]) -> None:
-    store, plan = run
-    found = logistic_regression(store, plan, torch.device("cpu"))
-    assert found is not None
-    assert sorted(found.films) == [f"mdb{number:03}" for number in range(1, 25)]
-    assert set(found.folds) == set(range(plan.folds))
+class TestLogisticRegression:
+    def test_the_regression_is_asked_about_every_held_out_film_once(self, run: tuple[DirectoryStore, Plan]) -> None:
+        store, plan = run
+        found = logistic_regression(store, plan, torch.device("cpu"))
+        assert found is not None
+        assert sorted(found.films) == [f"mdb{number:03}" for number in range(1, 25)]
+        assert set(found.folds) == set(range(plan.folds))
+
+    @pytest.mark.parametrize("weights", [{}, {"resnet50": "scratch"}, {"resnet50": "weights/damaged.pth"}])
+    def test_without_weights_there_is_no_regression(
+        self, run: tuple[DirectoryStore, Plan], weights: dict[str, str]
+    ) -> None:
+        store, plan = run
+        store.put("weights/damaged.pth", b"no weights")
+        assert logistic_regression(store, plan.model_copy(update={"weights": weights}), torch.device("cpu")) is None
 
 
-@pytest.mark.parametrize("weights", [{}, {"resnet50": "scratch"}, {"resnet50": "weights/damaged.pth"}])
-def test_without_weights_there_is_no_regression(run: tuple[DirectoryStore, Plan], weights: dict[str, str]) -> None:
-    store, plan = run
-    store.put("weights/damaged.pth", b"no weights")
-    assert logistic_regression(store, plan.model_copy(update={"weights": weights}), torch.device("cpu")) is None
+class TestBaselines:
+    def test_always_the_commonest_class_ranks_nothing(self) -> None:
+        (majority,) = baselines({"resnet50": small_predictions()}, None)
+        found = majority.metrics
+        assert found.accuracy.value == pytest.approx(5 / 12)
+        assert (found.macro_auc.value, found.abnormal_auc.value) == (0.5, 0.5)
+        assert found.balanced_accuracy.value == pytest.approx(1 / 3)
+
+    def test_the_ensemble_is_the_mean_of_the_networks_film_by_film(self) -> None:
+        one = small_predictions()
+        other = one.with_rows(one.rows[:, ::-1])
+        *_, ensemble = baselines({"resnet50": one, "alexnet": backwards(other)}, None)
+        *_, expected = baselines({"resnet50": one.with_rows((one.rows + other.rows) / 2)}, small_predictions())
+        assert ensemble.name == "ensemble"
+        assert ensemble.metrics.brier is not None
+        rows = (one.rows + other.rows) / 2
+        assert ensemble.metrics.brier.value == pytest.approx(((rows - np.eye(3)[one.truth]) ** 2).sum(axis=1).mean())
+        assert expected.name == "logistic regression"
+
+    def test_of_no_honest_result_there_are_no_baselines(self) -> None:
+        assert baselines({}, None) == ()
 
 
-def test_of_no_honest_result_there_are_no_baselines() -> None:
-    assert baselines({}, None) == ()
-
-
-@pytest.mark.parametrize(("missing", "features"), [((), 2048), (("trunk.layer4.0.conv1", "head.linear"), 1024)])
-def test_features_are_those_of_the_deepest_map_that_was_loaded(missing: tuple[str, ...], features: int) -> None:
-    torch.manual_seed(1)
-    network = build("resnet50")
-    weights = WeightsReport(source="a file", loaded=("trunk.conv1",), missing=missing, unexpected=())
-    inputs = np.random.default_rng(1).random((3, 1, 64, 64), np.float32)
-    found = pooled_features(network, weights, inputs)
-    assert found.shape == (3, features)
-    with torch.inference_mode():
-        maps = network.eval()(torch.from_numpy(inputs))[1]
-    if not missing:
-        assert np.allclose(found, maps.mean((2, 3)), atol=1e-5)
+class TestPooledFeatures:
+    @pytest.mark.parametrize(("missing", "features"), [((), 2048), (("trunk.layer4.0.conv1", "head.linear"), 1024)])
+    def test_features_are_those_of_the_deepest_map_that_was_loaded(
+        self, missing: tuple[str, ...], features: int
+    ) -> None:
+        torch.manual_seed(1)
+        network = build("resnet50")
+        weights = WeightsReport(source="a file", loaded=("trunk.conv1",), missing=missing, unexpected=())
+        inputs = np.random.default_rng(1).random((3, 1, 64, 64), np.float32)
+        found = pooled_features(network, weights, inputs)
+        assert found.shape == (3, features)
+        with torch.inference_mode():
+            maps = network.eval()(torch.from_numpy(inputs))[1]
+        if not missing:
+            assert np.allclose(found, maps.mean((2, 3)), atol=1e-5)

@@ -52,20 +52,6 @@ VARIETIES: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("name", VARIETIES)
-def test_a_network_sees_the_same_film_whatever_its_file_declares(name: str) -> None:
-    plain, found = prepare(encode_png(FILM), SMALL), prepare(VARIETIES[name], SMALL)
-    assert (found.bits, found.gate.passed) == (12, plain.gate.passed)
-    np.testing.assert_array_equal(found.input, plain.input)
-
-
-@pytest.mark.parametrize("level", [4095, 65535])
-def test_a_label_changes_nothing_of_what_a_network_sees(level: int) -> None:
-    plain, labelled = prepare(encode_png(FILM), SMALL), prepare(encode_png(corner(FILM, 30, level)), SMALL)
-    assert labelled.bits == 12
-    assert np.abs(labelled.input - plain.input).max() < 0.01
-
-
 def histogram(*shares: tuple[int, float]) -> Any:
     counts = np.zeros(65536)
     for level, share in shares:
@@ -73,35 +59,45 @@ def histogram(*shares: tuple[int, float]) -> Any:
     return counts
 
 
-def test_the_depth_is_that_of_the_film() -> None:
-    assert depth_of(histogram((0, 0.5), (3000, 0.5))) == 12
-    assert depth_of(histogram((0, 0.5), (200, 0.5))) == 8
-    assert depth_of(histogram((0, 0.5), (3000, 0.49), (65535, 0.01))) == 12
-    assert depth_of(histogram((0, 0.5), (3000, 0.4), (65535, 0.1))) == 16  # too much for a label
-    assert depth_of(histogram((0, 0.5), (3000, 0.499), (4100, 0.001))) == 13  # too near for one
-    assert depth_of(np.zeros(65536)) == 8
+class TestDepth:
+    @pytest.mark.parametrize("name", VARIETIES)
+    def test_a_network_sees_the_same_film_whatever_its_file_declares(self, name: str) -> None:
+        plain, found = prepare(encode_png(FILM), SMALL), prepare(VARIETIES[name], SMALL)
+        assert (found.bits, found.gate.passed) == (12, plain.gate.passed)
+        np.testing.assert_array_equal(found.input, plain.input)
 
+    @pytest.mark.parametrize("level", [4095, 65535])
+    def test_a_label_changes_nothing_of_what_a_network_sees(self, level: int) -> None:
+        plain, labelled = prepare(encode_png(FILM), SMALL), prepare(encode_png(corner(FILM, 30, level)), SMALL)
+        assert labelled.bits == 12
+        assert np.abs(labelled.input - plain.input).max() < 0.01
 
-def test_only_outliers_are_clipped() -> None:
-    film = np.tile(np.arange(4000, dtype=np.uint16), (50, 1))
-    same, bits = within_depth(film)
-    assert bits == 12
-    assert same is film
-    film[0, 0] = 60000
-    clipped, bits = within_depth(film)
-    assert (int(clipped[0, 0]), bits) == (4095, 12)
-    np.testing.assert_array_equal(clipped[1:], film[1:])
+    def test_the_depth_is_that_of_the_film(self) -> None:
+        assert depth_of(histogram((0, 0.5), (3000, 0.5))) == 12
+        assert depth_of(histogram((0, 0.5), (200, 0.5))) == 8
+        assert depth_of(histogram((0, 0.5), (3000, 0.49), (65535, 0.01))) == 12
+        assert depth_of(histogram((0, 0.5), (3000, 0.4), (65535, 0.1))) == 16  # too much for a label
+        assert depth_of(histogram((0, 0.5), (3000, 0.499), (4100, 0.001))) == 13  # too near for one
+        assert depth_of(np.zeros(65536)) == 8
 
+    def test_only_outliers_are_clipped(self) -> None:
+        film = np.tile(np.arange(4000, dtype=np.uint16), (50, 1))
+        same, bits = within_depth(film)
+        assert bits == 12
+        assert same is film
+        film[0, 0] = 60000
+        clipped, bits = within_depth(film)
+        assert (int(clipped[0, 0]), bits) == (4095, 12)
+        np.testing.assert_array_equal(clipped[1:], film[1:])
 
-def test_a_large_film_is_measured_by_a_sample() -> None:
-    small = cv2.resize(FILM, (300, 300), interpolation=cv2.INTER_NEAREST)
-    large = cv2.resize(small, (3000, 3000), interpolation=cv2.INTER_NEAREST)
-    assert within_depth(large)[1] == within_depth(small)[1] == 12
+    def test_a_large_film_is_measured_by_a_sample(self) -> None:
+        small = cv2.resize(FILM, (300, 300), interpolation=cv2.INTER_NEAREST)
+        large = cv2.resize(small, (3000, 3000), interpolation=cv2.INTER_NEAREST)
+        assert within_depth(large)[1] == within_depth(small)[1] == 12
 
-
-def test_a_film_of_8_bits_stays_as_it_is() -> None:
-    eight = (FILM >> 4).astype(np.uint8)
-    for data in (encode_png(eight), encode_pgm(eight)):
-        image = decode(data)
-        assert image.bits == 8
-        np.testing.assert_array_equal(image.pixels, eight)
+    def test_a_film_of_8_bits_stays_as_it_is(self) -> None:
+        eight = (FILM >> 4).astype(np.uint8)
+        for data in (encode_png(eight), encode_pgm(eight)):
+            image = decode(data)
+            assert image.bits == 8
+            np.testing.assert_array_equal(image.pixels, eight)

@@ -13,25 +13,24 @@ def film() -> Grey:
     return np.where((x / 120) ** 2 + ((y - 128) / 100) ** 2 < 1, 140, 6).astype(np.uint8)
 
 
-@pytest.mark.parametrize("turns", range(4))
-def test_a_bar_at_any_edge_is_blackened(turns: int) -> None:
-    barred = np.rot90(film(), turns).copy()
-    expected = barred.copy()
-    barred[:5] = 250
-    cleaned = without_bars(barred)
-    assert not cleaned[:5].any()
-    assert np.array_equal(cleaned[8:], expected[8:])
+class TestWithoutBars:
+    @pytest.mark.parametrize("turns", range(4))
+    def test_a_bar_at_any_edge_is_blackened(self, turns: int) -> None:
+        barred = np.rot90(film(), turns).copy()
+        expected = barred.copy()
+        barred[:5] = 250
+        cleaned = without_bars(barred)
+        assert not cleaned[:5].any()
+        assert np.array_equal(cleaned[8:], expected[8:])
 
+    def test_a_bar_inside_black_padding_is_blackened(self) -> None:
+        padded = np.zeros((256, 256), np.uint8)
+        padded[:, 28:228] = film()
+        padded[-6:, 28:228] = 255
+        assert not without_bars(padded)[-6:].any()
 
-def test_a_bar_inside_black_padding_is_blackened() -> None:
-    padded = np.zeros((256, 256), np.uint8)
-    padded[:, 28:228] = film()
-    padded[-6:, 28:228] = 255
-    assert not without_bars(padded)[-6:].any()
-
-
-def test_a_film_without_bars_is_left_as_it_is() -> None:
-    pixels = film()
-    assert without_bars(pixels) is pixels
-    tiny = np.full((4, 4), 200, np.uint8)
-    assert without_bars(tiny) is tiny
+    def test_a_film_without_bars_is_left_as_it_is(self) -> None:
+        pixels = film()
+        assert without_bars(pixels) is pixels
+        tiny = np.full((4, 4), 200, np.uint8)
+        assert without_bars(tiny) is tiny

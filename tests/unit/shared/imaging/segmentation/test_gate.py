@@ -48,70 +48,73 @@ def share_passed(images: Iterable[Grey]) -> float:
     return float(np.mean([gate_of(image).passed for image in images]))
 
 
-@pytest.mark.parametrize("number", range(1, 13))
-def test_generated_films_pass_however_they_lie(number: int) -> None:
-    film = film_of(number, seed=901).pixels
-    for pixels in (film, np.ascontiguousarray(film[:, ::-1]), turned(film, 20), turned(film, -30), brighter(film, 1.2)):
-        assert gate_of(pixels).score >= 0.8
+class TestTraits:
+    def test_each_trait_can_refuse_by_itself(self) -> None:
+        reduced = find_breast(fine(film_of(2, seed=901).pixels))  # a left breast: its chest wall is on the left
+        assert judge(reduced).score == pytest.approx(1.0)
+        assert measure(reduced).keys() == SCANNED.keys() >= DIGITAL.keys()
+        for trait in (*SCANNED.values(), *DIGITAL.values()):
+            assert trait.score(trait.good) == 1
+            assert trait.score(trait.bad) == 0
+            assert trait.score((trait.good + trait.bad) / 2) == pytest.approx(0.5)
 
 
-def test_other_images_are_refused() -> None:
-    """340 images of 17 kinds, from seeds that no value was chosen by: at least 99 of 100 are refused."""
-    passed = Counter(kind for kind in KINDS for seed in HELD_OUT if gate_of(scene(kind, seed)).passed)
-    print(f"passed of {len(HELD_OUT)} each: {dict(passed)}")
-    assert sum(passed.values()) <= 0.01 * len(KINDS) * len(HELD_OUT)
-    assert max(passed.values(), default=0) <= 0.1 * len(HELD_OUT)
+class TestGate:
+    @pytest.mark.parametrize("number", range(1, 13))
+    def test_generated_films_pass_however_they_lie(self, number: int) -> None:
+        film = film_of(number, seed=901).pixels
+        for pixels in (
+            film,
+            np.ascontiguousarray(film[:, ::-1]),
+            turned(film, 20),
+            turned(film, -30),
+            brighter(film, 1.2),
+        ):
+            assert gate_of(pixels).score >= 0.8
 
+    def test_other_images_are_refused(self) -> None:
+        """340 images of 17 kinds, from seeds that no value was chosen by: at least 99 of 100 are refused."""
+        passed = Counter(kind for kind in KINDS for seed in HELD_OUT if gate_of(scene(kind, seed)).passed)
+        print(f"passed of {len(HELD_OUT)} each: {dict(passed)}")
+        assert sum(passed.values()) <= 0.01 * len(KINDS) * len(HELD_OUT)
+        assert max(passed.values(), default=0) <= 0.1 * len(HELD_OUT)
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_refusal_says_why_and_what_to_do(kind: str) -> None:
-    with pytest.raises(NotAMammogram) as refusal:
-        prepare(encode_png(scene(kind, 1000)), SMALL)
-    reason, _, advice = str(refusal.value).partition("; ")
-    assert reason
-    assert advice == "send one whole mammogram"
-    assert 0 <= refusal.value.gate_score < THRESHOLD
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_refusal_says_why_and_what_to_do(self, kind: str) -> None:
+        with pytest.raises(NotAMammogram) as refusal:
+            prepare(encode_png(scene(kind, 1000)), SMALL)
+        reason, _, advice = str(refusal.value).partition("; ")
+        assert reason
+        assert advice == "send one whole mammogram"
+        assert 0 <= refusal.value.gate_score < THRESHOLD
 
+    def test_a_data_set_is_not_gated(self) -> None:
+        """A film that somebody has labelled is segmented, whatever the gate thinks of it."""
+        pair = scene("pair", 1000)
+        assert not segment(pair).gate.passed
+        with pytest.raises(NotAMammogram):
+            prepare_image(Image(pair, 8), SMALL)
 
-def test_each_trait_can_refuse_by_itself() -> None:
-    reduced = find_breast(fine(film_of(2, seed=901).pixels))  # a left breast: its chest wall is on the left
-    assert judge(reduced).score == pytest.approx(1.0)
-    assert measure(reduced).keys() == SCANNED.keys() >= DIGITAL.keys()
-    for trait in (*SCANNED.values(), *DIGITAL.values()):
-        assert trait.score(trait.good) == 1
-        assert trait.score(trait.bad) == 0
-        assert trait.score((trait.good + trait.bad) / 2) == pytest.approx(0.5)
+    def test_mias_passes(self, mias: Path) -> None:
+        """99 of 100 films, as they are, and some of them mirrored, rotated, brightened and as augmentation makes them.
 
+        mdb151 and mdb152 do not: the breast fills the frame there, and its skin line lies outside.
+        """
+        files = sorted((mias / "png").glob("mdb*.png"))
+        films = {file.stem: np.asarray(decode(file.read_bytes()).pixels, np.uint8) for file in files}
+        assert share_passed(films.values()) >= 0.99
 
-def test_a_data_set_is_not_gated() -> None:
-    """A film that somebody has labelled is segmented, whatever the gate thinks of it."""
-    pair = scene("pair", 1000)
-    assert not segment(pair).gate.passed
-    with pytest.raises(NotAMammogram):
-        prepare_image(Image(pair, 8), SMALL)
+        recipe = PROFILES["full"].augmentation
+        part = {name: films[name] for name in sorted(films)[3::8]}
+        changed = [np.ascontiguousarray(film[:, ::-1]) for film in part.values()]
+        changed += [turned(film, degrees) for film in part.values() for degrees in (-30, 30)]
+        changed += [brighter(film, 1.2) for film in part.values()]
+        varied = [apply_transform(film, draw_transform(recipe, name, 1, 1024, 1024)) for name, film in part.items()]
+        changed += [np.asarray(film, np.uint8) for film in varied]
+        assert share_passed(changed) >= 0.99
 
-
-def test_mias_passes(mias: Path) -> None:
-    """99 of 100 films, as they are, and a part of them mirrored, rotated, brightened and as augmentation makes them.
-
-    mdb151 and mdb152 do not: the breast fills the frame there, and its skin line lies outside.
-    """
-    files = sorted((mias / "png").glob("mdb*.png"))
-    films = {file.stem: np.asarray(decode(file.read_bytes()).pixels, np.uint8) for file in files}
-    assert share_passed(films.values()) >= 0.99
-
-    recipe = PROFILES["full"].augmentation
-    part = {name: films[name] for name in sorted(films)[3::8]}
-    changed = [np.ascontiguousarray(film[:, ::-1]) for film in part.values()]
-    changed += [turned(film, degrees) for film in part.values() for degrees in (-30, 30)]
-    changed += [brighter(film, 1.2) for film in part.values()]
-    varied = [apply_transform(film, draw_transform(recipe, name, 1, 1024, 1024)) for name, film in part.items()]
-    changed += [np.asarray(film, np.uint8) for film in varied]
-    assert share_passed(changed) >= 0.99
-
-
-def test_a_digital_mammogram_passes_and_a_text_card_does_not(dicom_films: Path) -> None:
-    film = prepare((dicom_films / "fodicom_GH133.dcm").read_bytes(), SMALL)
-    assert film.gate.score > 0.8
-    with pytest.raises(NotAMammogram, match="send one whole mammogram"):
-        prepare((dicom_films / "clunie_MG_pixelspacing_8bit.dcm").read_bytes(), SMALL)
+    def test_a_digital_mammogram_passes_and_a_text_card_does_not(self, dicom_films: Path) -> None:
+        film = prepare((dicom_films / "fodicom_GH133.dcm").read_bytes(), SMALL)
+        assert film.gate.score > 0.8
+        with pytest.raises(NotAMammogram, match="send one whole mammogram"):
+            prepare((dicom_films / "clunie_MG_pixelspacing_8bit.dcm").read_bytes(), SMALL)

@@ -1,0 +1,149 @@
+"""Look for exams that wait, in the archive and in the inbox, and queue those that are stable.
+
+What is remembered here saves work and times the quiet; after a restart all of it is found again in archive and store.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from services.gateway.eligibility import FOUR_VIEWS
+from services.gateway.films import film_set, hashed
+from services.gateway.inbox import ReceivedExam, is_wanted, received_exams
+from services.gateway.interfaces import Archive, Instance
+from services.gateway.objects.uids import has_results
+from services.gateway.outbox import waiting_studies
+from services.gateway.report import Kind
+from services.gateway.set_aside import is_set_aside
+from services.gateway.stability import StabilityOptions, decide
+from services.gateway.tickets import queue_exam
+from shared import metrics
+from shared.errors import MammoError, ServiceUnavailable
+from shared.queue.broker import Broker
+from shared.store.interface import ObjectStore
+
+_FORGET_S = 3600
+_log = logging.getLogger("mammostack.gateway")
+
+
+@dataclass
+class _Known:
+    """A study of the archive as it was last seen; times are those of `time.time`."""
+
+    instances: int | None
+    films: str
+    first: float
+    last: float
+    settled: bool = False
+    seen: float = 0.0
+
+
+class Watch:
+    """Looks at the archive and the inbox.
+
+    Args:
+        archive: to poll; None: films are pushed alone.
+        keep_s: seconds after which films of the inbox that led to no result are deleted.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        broker: Broker,
+        archive: Archive | None,
+        kinds: Sequence[Kind],
+        options: StabilityOptions,
+        keep_s: float = 72 * 3600,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store, self._broker, self._archive = store, broker, archive
+        self._kinds, self._options = kinds, options
+        self._keep_s, self._clock = keep_s, clock
+        self._known: dict[str, _Known] = {}
+        self._skipped: set[tuple[str, str]] = set()
+
+    def look(self) -> None:
+        """Look once at everything; what does not answer is left for the next time."""
+        oldest: list[float] = []
+        for look in (self._look_at_inbox, self._look_at_archive, self._look_at_outbox):
+            try:
+                look(oldest)
+            except MammoError as error:
+                _log.warning("gateway waits", extra={"reason": str(error)})
+        metrics.GATEWAY_OLDEST.set(max(0.0, self._clock() - min(oldest, default=self._clock())))
+
+    def _look_at_inbox(self, oldest: list[float]) -> None:
+        exams = received_exams(self._store)
+        metrics.GATEWAY_INBOX.set(sum(len(exam.keys) for exam in exams.values()))
+        for study, exam in exams.items():
+            if self._clock() - exam.last > self._keep_s:
+                self._sweep(exam)
+            elif not is_set_aside(self._store, study, exam.film_set):
+                waits = self._consider(study, exam.film_set, exam.is_complete, exam.first, exam.last)
+                oldest += [exam.first] if waits else []
+
+    def _look_at_archive(self, oldest: list[float]) -> None:
+        if self._archive is None:
+            return
+        now = self._clock()
+        try:
+            for entry in self._archive.recent_studies():
+                study = hashed(entry.study_uid)
+                known = self._known.get(study)
+                if known and known.settled and entry.instances is not None and known.instances == entry.instances:
+                    known.seen = now
+                    continue
+                if self._look_at_study(self._archive, study, entry.study_uid, entry.instances):
+                    oldest.append(self._known[study].first)
+        except ServiceUnavailable:
+            metrics.GATEWAY_ARCHIVE_UP.labels("archive").set(0)
+            raise
+        metrics.GATEWAY_ARCHIVE_UP.labels("archive").set(1)
+        self._known = {study: known for study, known in self._known.items() if now - known.seen < _FORGET_S}
+
+    def _look_at_study(self, archive: Archive, study: str, study_uid: str, count: int | None) -> bool:
+        """Look at one study of the archive; return True if it waits for results."""
+        listed = archive.instances(study_uid) or []
+        films = {hashed(each.sop_uid): each for each in listed if is_wanted(each.sop_class)}
+        now, digest = self._clock(), film_set(films)
+        known = self._known.get(study)
+        if known is None:
+            known = self._known[study] = _Known(count, digest, now, now)
+        if known.films != digest:
+            known.films, known.last = digest, now
+            known.first = now if known.settled else known.first  # a late film begins a new wait
+        known.instances, known.seen = count, now
+        uids = [each.sop_uid for each in films.values()]
+        done = not films or has_results([each.sop_uid for each in listed], uids, self._kinds)
+        known.settled = done or is_set_aside(self._store, study, digest)
+        return not known.settled and self._consider(study, digest, _complete(films.values()), known.first, known.last)
+
+    def _look_at_outbox(self, _oldest: list[float]) -> None:
+        """Queue exams that are predicted and not stored: their message may be lost."""
+        waiting = waiting_studies(self._store)
+        metrics.GATEWAY_OUTBOX.set(len(waiting))
+        for study in waiting:
+            queue_exam(self._broker, study, self._clock())
+
+    def _consider(self, study: str, digest: str, complete: bool, first: float, last: float) -> bool:
+        """Queue an exam if it is stable; return False if it is skipped."""
+        now = self._clock()
+        decision = decide(self._options, complete=complete, quiet_s=now - last, waited_s=now - first)
+        if decision == "take":
+            queue_exam(self._broker, study, last)
+        if decision == "skip" and (study, digest) not in self._skipped:
+            self._skipped.add((study, digest))
+            metrics.GATEWAY_EXAMS.labels("incomplete").inc()
+        return decision != "skip"
+
+    def _sweep(self, exam: ReceivedExam) -> None:
+        for key in exam.keys.values():
+            self._store.delete(key)
+        metrics.GATEWAY_EXAMS.labels("expired").inc()
+        _log.warning("films of an exam without results were deleted", extra={"exam": exam.study})
+
+
+def _complete(films: Iterable[Instance]) -> bool:
+    return {(each.side, each.view) for each in films} >= FOUR_VIEWS

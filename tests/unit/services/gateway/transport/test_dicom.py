@@ -1,0 +1,151 @@
+"""DICOM's own protocol on loopback: what is accepted, what is refused, and TLS."""
+
+import datetime
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from services.gateway.films import read_header
+from services.gateway.interfaces import Rejected
+from services.gateway.objects.build import build_objects
+from services.gateway.transport.scp import ListenerOptions, start_listener
+from services.gateway.transport.scu import DicomNode, Peer
+from services.gateway.transport.tls import Certificates
+from shared.errors import ServiceUnavailable, StoreUnavailable
+from shared.local.broker import free_port
+from tests.support.gateway import SECRETS, changed, four_films, report
+
+pytestmark = pytest.mark.external
+FILMS = four_films()
+
+
+def options() -> ListenerOptions:
+    return ListenerOptions("MAMMOSTACK", "127.0.0.1", free_port(), callers=("UNIT",), timeout_s=5)
+
+
+@contextmanager
+def listening(chosen: ListenerOptions, kept: list[bytes]) -> Iterator[None]:
+    def keep(data: bytes) -> bool:
+        kept.append(data)
+        return True
+
+    server = start_listener(chosen, keep)
+    try:
+        yield
+    finally:
+        server.shutdown()
+
+
+def node(chosen: ListenerOptions, **changes: object) -> DicomNode:
+    peer = Peer(chosen.title, "127.0.0.1", chosen.port, "UNIT", timeout_s=5)
+    return DicomNode("gateway", replace(peer, **changes))
+
+
+def films() -> list[tuple[str, str, bytes]]:
+    return [(read_header(film).sop_class, "film", film) for film in FILMS]
+
+
+def test_films_arrive_with_their_pixels_and_headers_unchanged() -> None:
+    chosen, kept = options(), list[bytes]()
+    with listening(chosen, kept):
+        node(chosen).check()
+        node(chosen).send_files(films())
+    assert [read_header(data).sop_uid for data in kept] == [read_header(film).sop_uid for film in FILMS]
+    assert [data[-1000:] for data in kept] == [film[-1000:] for film in FILMS]
+
+
+def test_other_objects_of_a_study_are_accepted_and_dropped() -> None:
+    chosen, kept = options(), list[bytes]()
+    data = dict(zip((read_header(film).sop_uid for film in FILMS), FILMS, strict=True))
+    results = [*build_objects(report(FILMS), ("cad-sr", "tid1500", "sc"), data.__getitem__)]
+    with listening(chosen, kept):
+        node(chosen).send_files([(each.sop_class, each.kind, each.data) for each in results] + films()[:1])
+    assert len(kept) == 1
+
+
+@pytest.mark.parametrize("changes", [{"called": "OTHER"}, {"calling": "STRANGER"}])
+def test_wrong_titles_are_rejected_before_any_film(changes: dict[str, str]) -> None:
+    chosen, kept = options(), list[bytes]()
+    with listening(chosen, kept), pytest.raises(ServiceUnavailable):
+        node(chosen, **changes).send_files(films())
+    assert not kept
+
+
+def test_film_is_not_acknowledged_while_the_store_is_away() -> None:
+    chosen = options()
+
+    def keep(_data: bytes) -> bool:
+        raise StoreUnavailable("away")
+
+    server = start_listener(chosen, keep)
+    try:
+        with pytest.raises(ServiceUnavailable):
+            node(chosen).send_files(films())
+    finally:
+        server.shutdown()
+
+
+def test_film_is_refused_for_now_while_the_disk_is_full(tmp_path: Path) -> None:
+    chosen, kept = replace(options(), disk=str(tmp_path), fullest_disk=0.0), list[bytes]()
+    with listening(chosen, kept), pytest.raises(ServiceUnavailable):
+        node(chosen).send_files(films())
+    assert not kept
+
+
+def test_film_that_is_too_large_is_refused_for_good() -> None:
+    chosen, kept = replace(options(), most_bytes=1000), list[bytes]()
+    with listening(chosen, kept), pytest.raises(Rejected):
+        node(chosen).send_files(films())
+    assert not kept
+
+
+def test_nothing_of_a_header_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    chosen, kept = options(), list[bytes]()
+    with caplog.at_level(logging.DEBUG), listening(chosen, kept):
+        node(chosen).send_files([(read_header(FILMS[0]).sop_class, "film", changed(FILMS[0], PatientAge="not"))])
+    assert not [secret for secret in SECRETS if secret in caplog.text]
+
+
+def test_tls_takes_certificates_of_the_authority_alone(tmp_path: Path) -> None:
+    ours, other = _certificates(tmp_path / "ours"), _certificates(tmp_path / "other")
+    chosen, kept = replace(options(), certificates=ours), list[bytes]()
+    with listening(chosen, kept):
+        node(chosen, certificates=ours, host="localhost").send_files(films()[:1])
+        for certificates in (None, replace(other, authority=ours.authority)):
+            with pytest.raises(ServiceUnavailable):
+                node(chosen, certificates=certificates, host="localhost").send_files(films()[:1])
+    assert len(kept) == 1
+
+
+def _certificates(folder: Path) -> Certificates:
+    """An authority that signed itself, which is the certificate of both sides."""
+    folder.mkdir()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = Certificates(str(folder / "cert.pem"), str(folder / "key.pem"), str(folder / "cert.pem"))
+    Path(files.certificate).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    Path(files.key).write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return files
