@@ -192,7 +192,7 @@ class InferenceClient:
                 f"no server answers at {self._url}; start one with `mammo serve`, or correct --url"
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
-            raise ApiError(f"{self._url} is no address of a service; give --url http://HOST:PORT") from None
+            raise ApiError(f"{self._url} is not the address of a service; give --url http://HOST:PORT") from None
         except requests.RequestException as error:
             raise ApiError(f"{self._url} sent no valid HTTP response: {error}; check --url") from error
         if response.ok:

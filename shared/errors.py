@@ -13,7 +13,7 @@
     │       └── NotAMammogram      no breast was found
     ├── StoreError                 the object store
     │   ├── ObjectNotFound
-    │   ├── ObjectUnreadable       a record that is empty, cut, damaged or of another form
+    │   ├── ObjectUnreadable       a record that is empty, damaged or has another layout
     │   ├── ObjectOfLaterRelease   a record that only a later release can read: deploying it helps
     │   ├── PreconditionFailed     a conditional write failed: another writer was first
     │   ├── StoreUnavailable       time-outs, 5xx, throttling: a retry helps
@@ -177,7 +177,7 @@ class ObjectNotFound(StoreError):
 
 
 class ObjectUnreadable(StoreError):
-    """A stored record that is empty, cut, damaged or of another form.
+    """A stored record that is empty, truncated or damaged, or has another layout.
 
     Args:
         key: of the object.

@@ -127,6 +127,12 @@ MODEL_LOADS = Counter("mammo_model_loads", "Attempts to load a promoted model, b
 MODEL_INFO = Gauge(
     "mammo_model_loaded", "1 for the model in use", ["model_name", "model_version"], multiprocess_mode="livemax"
 )
+MODEL_ENGINE = Gauge(
+    "mammo_model_engine",
+    "1 for the engine that runs the model in use: library and number format",
+    ["model_name", "model_version", "engine"],
+    multiprocess_mode="livemax",
+)
 MODEL_CREATED = Gauge(
     "mammo_model_created_timestamp_seconds",
     "Time at which the model was created",

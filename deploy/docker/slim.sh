@@ -36,3 +36,32 @@ fi
 # Languages that pygments could colour; rich, which brings it, colours none of ours.
 find "$packages/pygments/lexers" -name '*.py*' ! -name '__init__*' ! -name '_mapping*' ! -name 'special*' ! -name 'python*' \
   -delete 2>/dev/null || true
+
+# Of OpenVINO what is for GPUs, NPUs, several devices and formats other than ONNX, and what reports its use.
+if [ -d "$packages/openvino" ]; then
+  for format in gguf jax paddle pytorch tensorflow tensorflow_lite; do
+    rm -rf "$packages/openvino/libs/libopenvino_${format}_frontend.so"* "$packages/openvino/frontend/$format"
+  done
+  for plugin in auto auto_batch hetero intel_gpu intel_npu; do
+    rm -f "$packages/openvino/libs/libopenvino_${plugin}_plugin.so"
+  done
+  rm -rf "$packages"/openvino/libs/cache.json "$packages"/openvino/torch "$packages"/openvino_telemetry
+fi
+
+# ONNX Runtime for programs in C: Python's module holds it once more. And its converters, but for the training worker.
+rm -f "$packages"/onnxruntime/capi/libonnxruntime.so.*
+if [ ! -d "$packages/onnx" ]; then
+  rm -rf "$packages"/onnxruntime/transformers "$packages"/onnxruntime/tools "$packages"/onnxruntime/quantization \
+    "$packages"/onnxruntime/datasets "$packages"/onnxruntime/backend "$packages"/google
+fi
+
+# Modules of numpy for its tests and for Fortran; pictures that pillow would never read or letters that it would never draw
+# here, with their libraries.
+rm -rf "$packages"/numpy/f2py "$packages"/numpy/_core/_simd.*so "$packages"/numpy/_core/_*_tests.*so
+if [ -d "$packages/PIL" ] && [ ! -d "$packages/matplotlib" ]; then
+  rm -f "$packages"/PIL/_imagingft*.so "$packages"/PIL/_webp*.so "$packages"/PIL/_imagingcms*.so
+  needed=$(ldd "$packages"/PIL/*.so | awk '/pillow.libs/ { print $3 }' | xargs -n 1 basename | sort -u)
+  for library in "$packages"/pillow.libs/*; do
+    echo "$needed" | grep -q -x -F "$(basename "$library")" || rm "$library"
+  done
+fi

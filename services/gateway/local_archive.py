@@ -103,6 +103,17 @@ def make_app(archive: LocalArchive) -> Flask:
         content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
         return Response(b"".join(body_of([archive.data(instance)], boundary.encode())), content_type=content_type)
 
+    @app.get("/studies/<study>/series/<_series>/instances/<instance>/metadata")
+    def metadata(study: str, _series: str, instance: str) -> Response:
+        return _page([_json(each, *_LISTED) for each in archive.headers(study) if each.SOPInstanceUID == instance])
+
+    _add_store(app, archive)
+    return app
+
+
+def _add_store(app: Flask, archive: LocalArchive) -> None:
+    """Add the routes of STOW-RS."""
+
     @app.post("/studies")
     @app.post("/studies/<_study>")
     def store(_study: str | None = None) -> Response:
@@ -128,8 +139,6 @@ def make_app(archive: LocalArchive) -> Flask:
         response = jsonify(answer | ({"00081198": {"vr": "SQ", "Value": failed}} if failed else {}))
         response.status_code = 200 if not failed else 202 if stored else 409
         return response
-
-    return app
 
 
 def _json(header: Dataset, *keywords: str) -> dict[str, Any]:

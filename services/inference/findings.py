@@ -49,6 +49,7 @@ def model_in_use(model: ServedModel) -> ModelInUse:
         version=card.version,
         file=model.file,
         sha256=card.files[model.file],
+        engine=model.engine_name,
         dataset=card.dataset,
         synthetic=card.synthetic,
     )

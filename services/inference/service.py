@@ -11,7 +11,7 @@ from services.inference.admission.queueing import IN_HAND, AdmissionQueue, Overl
 from services.inference.applicability_metrics import count_applicability
 from services.inference.drift import DriftMonitor
 from services.inference.serving.known_film import UNSTATED, ViewAndSide
-from services.inference.serving.model_loader import ModelKeeper
+from services.inference.serving.model_loader import ModelKeeper, WantedEngine
 from services.inference.serving.predictor import Explain, Prediction, ServedModel, predict
 from shared import metrics
 from shared.errors import ImageError, ModelNotFound
@@ -30,7 +30,8 @@ class InferenceService:
         self.settings, serving, cores = settings, settings.serving, settings.compute.cores
         self.store: ObjectStore = open_store(settings.store)
         self.authenticator = Authenticator(self.store, local_key(settings.client, serving))
-        self.keeper = ModelKeeper(self.store, serving.network, serving.alias, cores, serving.engine)
+        wanted = WantedEngine(cores, serving.engine, serving.cache_folder)
+        self.keeper = ModelKeeper(self.store, serving.network, serving.alias, wanted)
         self.queue = AdmissionQueue(IN_HAND * cores, serving.waiting)
         self._drift = DriftMonitor()
         self._looked, self._closing = threading.Event(), threading.Event()
@@ -79,7 +80,7 @@ class InferenceService:
             metrics.REFUSALS.labels(error.code).inc()
             raise
         seconds = prediction.seconds
-        seconds["queue"] += slot.waited_s
+        seconds["queue"] = slot.waited_s
         metrics.QUEUE_SECONDS.labels(card.network).observe(seconds["queue"])
         metrics.PREPROCESS_SECONDS.labels(card.network).observe(seconds["decode"] + seconds["segment"])
         metrics.PREDICT_SECONDS.labels(card.network, card.version).observe(seconds["network"])

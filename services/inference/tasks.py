@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.inference.batches import BatchLimits, failed_line, predict_part, to_document
-from services.inference.serving.model_loader import load_model
+from services.inference.serving.model_loader import WantedEngine, load_model
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.api.batches import BatchLine
@@ -19,7 +19,7 @@ from shared.queue.attempts import text_of
 from shared.queue.broker import Broker
 from shared.queue.messages import Message
 from shared.queue.unit_task import UnitTask
-from shared.settings import BatchProcessSettings, EngineKind
+from shared.settings import BatchProcessSettings
 from shared.store import layout
 from shared.store.interface import ObjectStore
 
@@ -36,7 +36,7 @@ class PredictTask(UnitTask[BatchPart]):
 
     def __init__(self, settings: BatchProcessSettings) -> None:
         super().__init__(PREDICT)
-        self._cores, self._engine = settings.compute.cores, settings.serving.engine
+        self._wanted = WantedEngine(settings.compute.cores, settings.serving.engine, settings.serving.cache_folder)
         self._limits = BatchLimits(
             settings.serving.max_image_mb << 20, settings.worker.retries + 1, alone=settings.worker.processes == 1
         )
@@ -56,7 +56,7 @@ class PredictTask(UnitTask[BatchPart]):
 
     def execute(self, store: ObjectStore, broker: Broker, unit: BatchPart, stopping: Callable[[], bool]) -> None:
         plan = unit.plan
-        model = model_of(store, plan.network, plan.version, self._cores, self._engine)
+        model = model_of(store, plan.network, plan.version, self._wanted)
         _store_lines(store, unit, predict_part(store, plan, unit.name, model, broker, self._limits, stopping))
 
     def advance(self, store: ObjectStore, broker: Broker, unit: BatchPart) -> None:
@@ -75,12 +75,12 @@ class PredictTask(UnitTask[BatchPart]):
 
 
 @lru_cache(maxsize=2)
-def model_of(store: ObjectStore, network: str, version: str, cores: int, engine: EngineKind) -> ServedModel:
+def model_of(store: ObjectStore, network: str, version: str, wanted: WantedEngine) -> ServedModel:
     """Load a version, as the service does.
 
     Two versions are cached, because one of two concurrent batches may be older than a promotion.
     """
-    return load_model(store, network, version, cores, engine)
+    return load_model(store, network, version, wanted)
 
 
 def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) -> None:

@@ -37,7 +37,7 @@ class PredictionQuery(TimeoutQuery):
     operating_point: OperatingPointName = Field("screening", description="An operating point of the model's card")
     explain: Literal["heatmap"] | None = Field(None, description="heatmap: add the class-activation map")
     explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
-    form: HeatmapStyle = Field("overlay", description="Form of the map: coloured with transparency, or grey levels")
+    form: HeatmapStyle = Field("overlay", description="Style of the map: coloured with transparency, or grey levels")
     view: Literal["1", "deep"] | None = Field(
         None, description="1: add the film as an 8-bit PNG; deep: as a PNG with all its bits, packed"
     )
@@ -48,7 +48,7 @@ class ExplanationQuery(TimeoutQuery):
 
     operating_point: OperatingPointName = Field("screening", description="An operating point of the model's card")
     explained: ClassName | None = Field(None, alias="class", description=_WHOSE)
-    form: HeatmapStyle = Field("overlay", description="Form of the map: coloured with transparency, or grey levels")
+    form: HeatmapStyle = Field("overlay", description="Style of the map: coloured with transparency, or grey levels")
 
 
 class Probabilities(ResponseModel):
@@ -175,6 +175,9 @@ class ModelInUse(ResponseModel):
     version: str
     file: str = Field(description="File in use: model.onnx, model.int8.onnx or model.safetensors")
     sha256: str = Field(description="SHA-256 of the file")
+    engine: str | None = absent(
+        "Library and number format in use: onnx, openvino, openvino-bf16, onnx-int8, openvino-int8 or torch"
+    )
     dataset: str
     synthetic: bool = Field(description="Trained on synthetic films: for testing the software only")
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from heapq import nlargest
 from typing import Literal, NamedTuple
 
 from shared.api.batches import Batch, BatchLine, BatchState
@@ -30,6 +31,9 @@ from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 PREDICT: UnitKind = "predict"
+AT_ONCE = 64
+"""Parts of one batch that are in the queue at a time: those of a batch that is made later wait for no more."""
+
 _log = logging.getLogger("mammostack.batches")
 
 
@@ -91,7 +95,7 @@ def resume(store: ObjectStore, queue: Queue, plan: BatchPlan) -> int:
             return 0
         store.delete(layout.batch_end(plan.batch))
     try:
-        if not parts or queue.enqueue(plan.batch, PREDICT, parts) == 0:  # the workers have finished them
+        if not parts or queue.enqueue_some(plan.batch, PREDICT, parts, AT_ONCE) == 0:  # the workers have finished them
             _end(store, queue, plan)
     except QueueUnavailable as error:
         raise QueueUnavailable(f"{error}, then `mammo batch resume {plan.batch}`; the batch is stored").telling_clients(
@@ -139,6 +143,7 @@ def mark_part(store: ObjectStore, queue: Queue, plan: BatchPlan, part: str) -> N
     lines = store.get(layout.batch_part(plan.batch, part))
     failed = sum(line.problem is not None for line in _parsed(lines))
     store.put(layout.batch_mark(plan.batch, part, failed), b"")
+    queue.send_next(plan.batch, PREDICT)
     if was_last(queue, plan.batch, PREDICT, part, lambda: missing(store, plan)):
         _end(store, queue, plan)
 
@@ -202,9 +207,12 @@ def describe_all(store: ObjectStore, batches: Iterable[str]) -> Iterator[Batch]:
             _log.warning("a batch is left out of the list", extra={"batch": batch, "reason": str(error)})
 
 
-def list_batches(store: ObjectStore, owner: str, limit: int) -> list[str]:
-    """Return the ids of an owner's batches, the newest first."""
-    return [key.rpartition("-")[2] for key in reversed(deque(store.list(layout.batches_of(owner)), limit))]
+def list_batches(store: ObjectStore, owner: str | None, limit: int) -> list[str]:
+    """Return the ids of an owner's batches, the newest first; of all batches where `owner` is None."""
+    if owner is not None:
+        return [key.rpartition("-")[2] for key in reversed(deque(store.list(layout.batches_of(owner)), limit))]
+    names = (key.rpartition("/")[2] for key in store.list(layout.batches_of()))  # <time>-<batch>
+    return [name.rpartition("-")[2] for name in nlargest(limit, names)]
 
 
 def _end(store: ObjectStore, queue: Queue, plan: BatchPlan) -> None:

@@ -6,6 +6,7 @@ seconds and a worker reads only its part. Concurrent requests write separate lis
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from shared.api.batches import MOST_BATCH_IMAGES, BatchRequest
 from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, MammoError, ObjectNotFound, PlanError, PreconditionFailed, RunNotFound
+from shared.queue.attempts import storable
 from shared.store import layout
 from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
@@ -135,6 +137,7 @@ def make_batch(
     digest = sha256_hex(request.model_dump_json().encode())
     with suppress(BatchNotFound):
         return _same(read_batch(store, batch), digest)
+    _check_nothing_is_left(store, batch)
     listing = secrets.token_hex(8)
     images = _write_lists(store, batch, listing, _images(store, request, allowed))
     plan = BatchPlan(
@@ -156,6 +159,29 @@ def make_batch(
         _drop_lists(store, batch, listing)
         return _same(read_batch(store, batch), digest)
     return plan
+
+
+def check_each_once(request: BatchRequest) -> None:
+    """Check that a request names each image once.
+
+    Raises:
+        InputError: a key is there more than once.
+    """
+    if len(set(request.keys)) < len(request.keys):
+        twice = next(key for key, count in Counter(request.keys).items() if count > 1)
+        raise InputError(f"the key '{storable(twice)[:200]}' is there more than once; name each image once")
+
+
+def _check_nothing_is_left(store: ObjectStore, batch: str) -> None:
+    """Check that a new batch does not meet the results of one whose plan was removed.
+
+    Raises:
+        IdempotencyConflict: there are some.
+    """
+    if next(store.list(layout.batch_marks(batch)), None) and not store.exists(layout.batch_plan(batch)):
+        raise IdempotencyConflict(
+            f"results are left of the removed batch {batch}, which this Idempotency-Key made; send another one"
+        )
 
 
 def _images(store: ObjectStore, request: BatchRequest, allowed: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from shared.cli.console import console, evaluation_table, read_evaluation, reporting, show_exam, weights_line
+from shared.cli.demo_pacs import show_archive
 from shared.cli.pretrained import choose_weights, fetch_imagenet
 from shared.cli.progress import follow
 from shared.client import FilmUpload, InferenceClient
@@ -48,6 +49,7 @@ def run_demo(
     patients: int,
     once: bool,
     port: int,
+    pacs: bool = False,
 ) -> None:
     """Run the pipeline below `folder` and serve until Ctrl-C, unless `once`.
 
@@ -68,6 +70,8 @@ def run_demo(
 
             source = source or _synthetic_films(folder / "films", patients)
             _main_job(stack, source, weights, profile_name or ("quick" if mias else "demo"), check)
+            if pacs:
+                show_archive(stack, folder, check)
             if not once:
                 console.print(f"\n[bold]Serving on {stack.url}[/] until Ctrl-C. Try:")
                 console.print(f"  the page: {stack.url}/#key={stack.key}")

@@ -133,7 +133,7 @@ def doctor() -> None:
         console.print(f"  costs: {trouble.cost}\n  remedy: {trouble.remedy}", markup=False)
     if troubles:
         count = "1 record" if len(troubles) == 1 else f"{len(troubles)} records"
-        raise StoreError(f"{count} of the store can't be read; what replaces each stands above")
+        raise StoreError(f"{count} of the store can't be read; the remedy of each is listed above")
     console.print("all records of the store can be read")
 
 
@@ -160,4 +160,4 @@ def _check_json_object(key: str, data: bytes) -> None:
             return
     except ValueError:
         pass
-    raise ObjectUnreadable(key, "it is empty, cut or damaged")
+    raise ObjectUnreadable(key, "it is empty, truncated or damaged")

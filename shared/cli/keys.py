@@ -28,7 +28,7 @@ def create(
     ] = None,
     anew: Annotated[
         bool,
-        typer.Option("--anew", help="Give up all keys if access/keys.json is unreadable, and begin anew."),
+        typer.Option("--anew", help="If access/keys.json is unreadable, discard all keys in it and start a new file."),
     ] = False,
 ) -> None:
     """Create an API key and print it once; only its hash is stored."""

@@ -93,6 +93,11 @@ class MammoCommands(LazyGroup):
             "Services",
             "Predict many images of the object store in the background.",
         ),
+        "gateway": CommandEntry(
+            "shared.cli.gateway:app",
+            "Services",
+            "The gateway to a hospital's archive (PACS).",
+        ),
         "doctor": CommandEntry(
             "shared.cli.doctor:doctor",
             "Runs",

@@ -16,8 +16,8 @@ from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect, promote and roll back published models.")
-NetworkArgument = Annotated[str, typer.Argument(help=f"{NETWORKS_TEXT}.")]
-Reason = Annotated[str | None, typer.Option(help="Reason for the audit trail; required with --force.")]
+NetworkArgument = Annotated[str, typer.Argument(help=f"Network: {NETWORKS_TEXT}.")]
+Reason = Annotated[str | None, typer.Option(help="Reason for the audit trail; `promote --force` requires one.")]
 Alias = Annotated[str, typer.Option(help=f"Alias to move: {', '.join(models.ALIASES)}.")]
 
 
@@ -97,7 +97,8 @@ def history(network: NetworkArgument) -> None:
     for move in models.history(_store(), network):
         forced = " (forced)" if move.forced else ""
         console.print(
-            f"{move.when}  {move.alias}: {move.previous or 'nothing'} -> {move.version}{forced}, {move.by}: {move.why}"
+            f"{move.when}  {move.alias}: {move.previous or 'nothing'} -> {move.version}{forced}, {move.by}: {move.why}",
+            markup=False,
         )
 
 

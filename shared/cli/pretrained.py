@@ -32,7 +32,7 @@ def choose_weights(store: ObjectStore, choices: Sequence[str]) -> dict[Network, 
     for choice in choices:
         name, _, place = choice.partition("=")
         if name not in TRANSFER_NETWORKS or not place:
-            raise PlanError(f"'{choice}' is no choice of weights; give {expected} (or a key)")
+            raise PlanError(f"'{choice}' is not a choice of weights; give {expected} (or a key)")
         chosen[name] = place if place == TORCHVISION else _key_of(store, Path(place).expanduser(), place)
     return chosen
 

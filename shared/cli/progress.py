@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from rich.markup import escape
 from rich.table import Table
 
 from shared.cli.console import bars, console
@@ -48,7 +49,7 @@ def follow(store: ObjectStore, plan: Plan, check: Callable[[], None] = lambda: N
                     progress.stop_task(task)
             if status.state == "finished":
                 if any(failure.film for failure in status.failures):
-                    console.print(f"[yellow]{failure_line(status)}[/]")
+                    console.print(f"[yellow]{escape(failure_line(status))}[/]")
                 return
             if status.state == "cancelled" or status.stands_still:
                 raise RunError(failure_line(status))

@@ -63,7 +63,8 @@ def run(
     recipe: RecipeFile = None,
     network: Annotated[list[str] | None, typer.Option(help="Train only this network; repeatable.")] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option(help="patient or paper (leaky); repeat the option for both.")
+        list[str] | None,
+        typer.Option(help="Split of the films: patient, or paper (leaky); repeat the option for both."),
     ] = None,
     weights: Weights = None,
     strided: Strides = None,
@@ -138,13 +139,13 @@ def status(
             live.update(status_table(current))
     if current.films_changed:
         console.print(
-            f"[yellow]the data set {current.dataset} holds other films by now[/]: this run can't be resumed, and its "
+            f"[yellow]the data set {current.dataset} has other films now[/]: this run can't be resumed, and its "
             f"report and models are of the former films; `mammo run --dataset {current.dataset}` starts a new run"
         )
     if current.state in ("failed", "cancelled"):
         raise RunError(failure_line(current))
     if current.failures:
-        console.print(failure_line(current))
+        console.print(failure_line(current), markup=False)
     if current.state == "finished":
         console.print(f"report: {store.locate(layout.report_file(run, 'index.html'))}")
 
@@ -166,7 +167,7 @@ def resume(
 
 
 def retry(
-    run: Annotated[str, typer.Argument(help="The run whose excluded films to retry.")],
+    run: Annotated[str, typer.Argument(help="The run whose films to retry.")],
     wait: Wait = False,
 ) -> None:
     """Retry films that were set aside, after fixing the cause; resume the run."""
@@ -182,7 +183,7 @@ def retry(
     _tell_enqueued(store, run, count, wait)
 
 
-def cancel(run: Annotated[str, typer.Argument(help="The run to stop.")]) -> None:
+def cancel(run: Annotated[str, typer.Argument(help="The run to cancel.")]) -> None:
     """Cancel a run; finished work is kept, and `mammo resume` continues it."""
     store = _store()
     if read_status(store, run).state == "finished":

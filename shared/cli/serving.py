@@ -13,7 +13,7 @@ from shared.api.predictions import PredictionAnswer
 from shared.cli.console import console, reporting, show_exam, show_prediction
 from shared.client import FilmUpload, InferenceClient, read_image
 from shared.errors import InputError
-from shared.local.commands import WORKERS, inference_command, worker_command
+from shared.local.commands import inference_command, worker_command
 from shared.settings import WORKERS as WORKER_SETTINGS
 from shared.settings import ClientSettings, InferenceProcessSettings, read_settings
 from shared.store.api_keys import new_key, read_keys
@@ -74,10 +74,10 @@ def serve() -> None:
     _become(inference_command(settings.compute.cores))
 
 
-def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKERS)}.")]) -> None:
+def worker(service: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKER_SETTINGS)}.")]) -> None:
     """Run one worker in the foreground."""
-    if service not in WORKERS:
-        raise InputError(f"there is no worker '{service}'; choose one of {', '.join(WORKERS)}")
+    if service not in WORKER_SETTINGS:
+        raise InputError(f"there is no worker '{service}'; choose one of {', '.join(WORKER_SETTINGS)}")
     read_settings(WORKER_SETTINGS[service])
     _become(worker_command(service))
 
@@ -100,23 +100,27 @@ def demo(
         "var/demo"
     ),
     port: Annotated[int, typer.Option(help="Port of the inference service; 0: any free port.")] = 0,
+    pacs: Annotated[
+        bool, typer.Option("--pacs", help="Send exams to an archive as well, and list the results beside them.")
+    ] = False,
 ) -> None:
     """Run all services and the pipeline on this machine, then serve the model."""
     from shared.cli.demo import run_demo  # noqa: PLC0415  it takes the synthetic films and all of the queue along
 
-    run_demo(folder, mias, weights, profile, patients=patients, once=once, port=port)
+    run_demo(folder, mias, weights, profile, patients=patients, once=once, port=port, pacs=pacs)
 
 
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
     patients: Annotated[
-        int, typer.Option(min=8, help="Patients, each with an exam: four views, or two with --form mias.")
+        int, typer.Option(min=8, help="Patients, each with an exam: four views, or two with --layout mias.")
     ] = 32,
     layout: Annotated[
         DatasetLayout,
         typer.Option(
-            "--form",
-            help="exams: CC and MLO, scanned and digital, with films.csv. mias: the format of MIAS, with Info.txt.",
+            "--layout",
+            "--form",  # its name in 0.1.0
+            help="Layout of the folder: exams (CC and MLO, scanned and digital, films.csv) or mias (Info.txt).",
         ),
     ] = "exams",
     seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 7,

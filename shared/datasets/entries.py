@@ -99,7 +99,7 @@ def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False, know
     if entry.formats and image.format not in entry.formats:
         raise DatasetError(
             entry.file.name,
-            f"is {image.format}, from which this form would make up patient and side; ingest it by a table (--table)",
+            f"is {image.format}, from which this layout would make up patient and side; ingest it by a table (--table)",
         )
     facts, disagreements = settle(entry, image, header_wins=header_wins)
     width, height = image.full_size

@@ -31,7 +31,7 @@ KINDS = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
 SYNTHETIC_MARK = "SYNTHETIC FILMS"
 _DENSITIES: dict[str, Density] = {"F": "F", "G": "G", "D": "D"}
 _FORMATS: frozenset[ImageFormat] = frozenset(("PGM", "PNG", "JPEG", "TIFF"))
-"""A DICOM file knows its patient, side and view; the numbers of this form would make them up."""
+"""A DICOM file knows its patient, side and view; the numbers of this layout would make them up."""
 _SEVERITIES = {"B": Label.BENIGN, "M": Label.MALIGNANT}
 _FILM_ID = re.compile(r"mdb(\d{3,})", re.IGNORECASE)
 # What is, or was meant as, a row: a film's number after whatever an editor put in front of it, or the columns of one.
@@ -54,7 +54,7 @@ class Source:
     """The distribution on disk."""
 
     terms: Terms | None = None
-    """The manifests of mini-MIAS, and of generated films in its form, don't say them."""
+    """The manifests of mini-MIAS, and of generated films in its layout, don't say them."""
     labelling: str | None = None
     header_wins: bool = False
 

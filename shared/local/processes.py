@@ -1,8 +1,10 @@
 """Processes that never outlive the one that started them.
 
 Every process is noted in a file with its id and its time of birth. They are ended when the block is left; should the
-starter be killed, a guard notices that its pipe closes and ends them; should the guard be killed as well, the next
-start does. Ids are used again by the system, so only a process with the noted time of birth is ever ended.
+starter be killed, a guard, which is told of each, notices that its pipe closes and ends them, also where the folder was
+moved or removed; should the guard be killed as well, the next start does. Ids are used again by the system, so only a
+process with the noted time of birth is ever ended, and a copied folder's notes are not heeded: its processes belong to
+the original.
 """
 
 import json
@@ -15,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -56,7 +58,8 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        end_noted(self.folder)
+        _end(self._alive() | _noted(self.folder))
+        _forget(self.folder)
         for process in self._running.values():
             process.wait()
         if self._guard and self._guard.stdin:
@@ -76,7 +79,12 @@ class Processes:
                 start_new_session=True,
             )
         self._running[name] = process
-        _note(self.folder, {name: psutil.Process(process.pid) for name, process in self._running.items()})
+        notes = _notes_of(self._alive())
+        if self._guard and self._guard.stdin:
+            with suppress(BrokenPipeError):  # the guard was killed; the file is left
+                self._guard.stdin.write(json.dumps(notes).encode() + b"\n")
+                self._guard.stdin.flush()
+        _note(self.folder, notes)
         if process.stdin:
             process.stdin.write(stdin)
             process.stdin.close()
@@ -91,21 +99,36 @@ class Processes:
         for name, process in self._running.items():
             if process.poll() is not None:
                 log = self._logs / f"{name}.log"
-                last = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+                try:
+                    last = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+                except OSError as error:
+                    last = f"(it can't be read: {error.strerror})"
                 raise ProcessDied(f"{name} ended with status {process.returncode}; see its log {log}:\n{last}")
+
+    def _alive(self) -> dict[str, psutil.Process]:
+        return {name: psutil.Process(each.pid) for name, each in self._running.items() if each.poll() is None}
 
 
 def end_noted(folder: Path) -> list[str]:
     """Stop all recorded processes of `folder` that still run; return their names."""
     processes = _noted(folder)
+    _end(processes)
+    _forget(folder)
+    return list(processes)
+
+
+def _forget(folder: Path) -> None:
+    with suppress(OSError):  # whatever has become of the folder
+        (folder / _NOTES).unlink(missing_ok=True)
+
+
+def _end(processes: Mapping[str, psutil.Process]) -> None:
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for process in processes.values():
             _signal(process, sign)
         psutil.wait_procs(list(processes.values()), timeout=_GRACE_S)
         if not any(_lives(process) for process in processes.values()):
             break
-    (folder / _NOTES).unlink(missing_ok=True)
-    return list(processes)
 
 
 def _signal(process: psutil.Process, sign: signal.Signals) -> None:
@@ -128,19 +151,34 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _note(folder: Path, processes: Mapping[str, psutil.Process]) -> None:
+def _notes_of(processes: Mapping[str, psutil.Process]) -> list[dict[str, Any]]:
     notes = []
     for name, process in processes.items():
         with suppress(psutil.NoSuchProcess):
             notes.append({"name": name, "pid": process.pid, "born": process.create_time()})
-    write_whole(folder / _NOTES, json.dumps(notes).encode())
+    return notes
+
+
+def _note(folder: Path, notes: list[dict[str, Any]]) -> None:
+    document = {"folder": _identity(folder), "processes": notes}
+    write_whole(folder / _NOTES, json.dumps(document).encode())
+
+
+def _identity(folder: Path) -> list[int]:
+    """Return what a folder keeps when it is moved, and a copy of it does not have."""
+    found = folder.stat()
+    return [found.st_dev, found.st_ino]
 
 
 def _noted(folder: Path) -> dict[str, psutil.Process]:
     try:
-        notes = json.loads((folder / _NOTES).read_text())
-    except (FileNotFoundError, ValueError):
+        document = json.loads((folder / _NOTES).read_text())
+        return _processes(document["processes"]) if document["folder"] == _identity(folder) else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _processes(notes: list[dict[str, Any]]) -> dict[str, psutil.Process]:
     found = {note["name"]: ProcessIdentity(note["pid"], note["born"]).process for note in notes}
     return {name: process for name, process in found.items() if process}
 
@@ -152,8 +190,12 @@ def _guard(folder: Path) -> None:
     """
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, signal.SIG_IGN)
-    sys.stdin.buffer.read()
+    told: list[dict[str, Any]] = []
+    for line in sys.stdin.buffer:
+        with suppress(ValueError):  # cut where the parent was killed
+            told = json.loads(line)
     time.sleep(0.1)
+    _end(_processes(told))
     end_noted(folder)
 
 

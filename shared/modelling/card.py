@@ -15,8 +15,9 @@ from shared.modelling.network_table import Network
 from shared.modelling.recipes import Protocol, TrainingRecipe
 
 WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
-INT8, GOLDEN_INT8 = "model.int8.onnx", "golden.int8.json"
-"""The files of a version; the 8-bit graph exists only if it agrees with the other one."""
+INT8, GOLDEN_INT8, GOLDEN_BFLOAT16 = "model.int8.onnx", "golden.int8.json", "golden.bfloat16.json"
+"""The files of a version. The second graph is there where it was found to judge as the first does, and so are the
+golden answers of a number format."""
 
 INTENDED_USE = (
     "Research on computer-aided reading of digitised screening mammograms. Not a medical device: no decision about a "
@@ -42,14 +43,37 @@ class PreprocessingCard(Record):
     segmentation: int = Field(description="version of the segmentation")
 
 
-class Int8Report(Record):
-    """Agreement of the 8-bit graph with the network on the validation films."""
+class FormatReport(Record):
+    """Agreement of a faster number format with the network on the validation films."""
 
     films: int
     auc: float | None = Field(description="macro, of the network; None where a class was missing")
-    auc_int8: float | None
     decisions_equal: float = Field(description="part of the decisions at all operating points that are the same")
-    offered: bool = Field(description="it is published: AUC within 0.005 and at least 99% of the decisions equal")
+    offered: bool = Field(
+        description="it is served: AUC within 0.005, at least 99% of the decisions equal, and at least 99% of the heat "
+        "maps' peaks within a cell"
+    )
+    peaks_near: float | None = Field(
+        None, description="part of the heat maps whose peak is within a cell; None: no maps, or published before it"
+    )
+    tolerance: float | None = Field(
+        None,
+        description="by which golden answers in this format may differ on another CPU, as a part of the largest logit; "
+        "None: published before it, which means 0.05",
+    )
+
+
+class Int8Report(FormatReport):
+    """Agreement of the 8-bit graph with the network on the validation films."""
+
+    auc_int8: float | None
+
+
+class Bfloat16Report(FormatReport):
+    """Agreement of the network in bfloat16 with itself in single precision on the validation films."""
+
+    auc_bfloat16: float | None
+    emulated: bool = Field(description="the CPU that judged it has no instructions for bfloat16, and emulated them")
 
 
 class ModelCard(Record):
@@ -97,6 +121,11 @@ class ModelCard(Record):
         None, description="how films make answers for breasts and exams, and how good; None: published before it"
     )
     int8: Int8Report | None = Field(None, description="None: there were too few validation films to judge it")
+    bfloat16: Bfloat16Report | None = Field(
+        None,
+        description="None: published before it, too few validation films, or a CPU that can't compute in it; it is "
+        "not served then",
+    )
     trained_on: TrainedOn | None = Field(
         None, description="the training films of the published weights; None: published before it was written down"
     )

@@ -54,7 +54,8 @@ class ModelMetrics(Record):
         description="benign or malignant against normal, ranked by 1 - P(normal): the same area as normal-vs-rest"
     )
     malignant_at_80: Interval | None = Field(
-        None, description="malignant films found where 80% of the others are told apart; None: not worked out yet then"
+        None,
+        description="malignant films found where 80% of the others are told apart; None: not computed then",
     )
     malignant_at_90: Interval | None = Field(None, description="the same at 90%")
     brier: Interval | None = Field(None, description="mean squared distance to the truth, 0 to 2")

@@ -47,7 +47,7 @@ def check_not_worse(
     candidate: ModelCard,
     judged: tuple[FoldPredictions, FoldPredictions] | None,
     *,
-    only_if_better: bool = False,
+    only_if_better: bool,
 ) -> None:
     """Compare the candidate with the model in production; --force skips this.
 

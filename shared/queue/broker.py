@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import cast
 
 import redis
 from celery import Celery
@@ -13,6 +14,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
+from shared.polling import wait_for_server
 from shared.queue.celery_app import make_app
 from shared.queue.messages import QUEUES, SENT_AT, STAGES, Message, QueueDepth, UnitKind, task_name
 from shared.settings import BrokerSettings
@@ -20,6 +22,9 @@ from shared.settings import BrokerSettings
 _CHUNK = 500
 _KEPT_S = 30 * 24 * 3600
 _BASE, _OPEN = "", "+"  # no unit has these names: one keeps an empty tally there, the other one that is being filled
+_PASSING = ("MISCONF", "READONLY", "OOM", "LOADING", "BUSY", "CLUSTERDOWN", "TRYAGAIN")
+"""Answers of a server that takes nothing just now: its disk or memory is full, it is read-only, or it is starting."""
+
 _STRIKE = """
 if redis.call('exists', KEYS[1]) == 0 then return -1 end
 redis.call('srem', KEYS[1], ARGV[1])
@@ -88,6 +93,31 @@ class Broker:
         missing = self.strike(run, kind, _OPEN)
         return 1 if missing is None else missing
 
+    def enqueue_some(self, run: str, kind: UnitKind, units: Iterable[str], at_once: int) -> int:
+        key, held, remaining = _tally(run, kind), _held_back(run, kind), iter(units)
+        first = list(islice(remaining, at_once))
+        with _answering():
+            self.client.delete(key, held)
+            self.client.sadd(key, _BASE, _OPEN, *first)
+            while chunk := list(islice(remaining, _CHUNK)):
+                self.client.sadd(key, *chunk)
+                self.client.rpush(held, *chunk)
+            for name in (key, held):
+                self.client.expire(name, _KEPT_S)
+        with _answering(), self._app.producer_or_acquire() as producer:
+            for unit in first:
+                self._send(kind, Message(run=run, unit=unit), producer=producer)
+        missing = self.strike(run, kind, _OPEN)
+        return 1 if missing is None else missing
+
+    def send_next(self, run: str, kind: UnitKind) -> None:
+        held = _held_back(run, kind)
+        with _answering():
+            unit = cast("bytes | None", self.client.lindex(held, 0))
+            if unit is not None:  # sent first, then struck off: it may be sent twice, and is never lost
+                self._send(kind, Message(run=run, unit=unit.decode()))
+                self.client.lrem(held, 1, unit.decode())
+
     def send_again(self, kind: UnitKind, message: Message, *, tries: int, in_s: float) -> None:
         """Send a message again, to be delivered in `in_s` seconds.
 
@@ -125,7 +155,7 @@ class Broker:
 
     def drop_tally(self, run: str, kind: UnitKind) -> None:
         with _answering():
-            self.client.delete(_tally(run, kind))
+            self.client.delete(_tally(run, kind), _held_back(run, kind))
 
     def begin_try(self, run: str, kind: UnitKind, film: str) -> int:
         """Count an attempt at a film; return the number of attempts so far.
@@ -161,19 +191,24 @@ def wait_for_broker(client: "redis.Redis") -> None:
     Raises:
         QueueMisconfigured: the broker refuses the connection.
     """
-    pause = 1.0
-    while True:
-        try:
-            client.ping()
-            return
-        except redis.exceptions.MasterDownError as error:  # a replica that has lost its primary answers nothing else
-            _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
-        except (redis.AuthenticationError, redis.ResponseError) as error:
+    wait_for_server(lambda: _ping(client), "the broker of MAMMO_REDIS_URL", _log)
+
+
+def _ping(client: "redis.Redis") -> None:
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        if _is_refusal(error):
             raise QueueMisconfigured(f"the broker refuses the connection ({error}); check MAMMO_REDIS_URL") from error
-        except redis.RedisError as error:
-            _log.warning("waiting for the broker of MAMMO_REDIS_URL", extra={"reason": str(error)})
-        time.sleep(pause)
-        pause = min(10.0, pause * 1.5)
+        raise QueueUnavailable(str(error)) from error
+
+
+def _is_refusal(error: redis.RedisError) -> bool:
+    """Return whether waiting won't help: the password or the rights are wrong."""
+    if isinstance(error, redis.exceptions.MasterDownError):  # a replica that has lost its primary answers nothing else
+        return False
+    refused = isinstance(error, redis.AuthenticationError | redis.ResponseError)
+    return refused and not str(error).startswith(_PASSING)
 
 
 def check_nothing_is_evicted(client: "redis.Redis") -> None:
@@ -206,6 +241,10 @@ def _answering() -> Iterator[None]:
 
 def _tally(run: str, kind: UnitKind) -> str:
     return f"mammostack:tally:{run}:{kind}"
+
+
+def _held_back(run: str, kind: UnitKind) -> str:
+    return f"mammostack:held-back:{run}:{kind}"
 
 
 def _tries(run: str, kind: UnitKind) -> str:

@@ -44,7 +44,7 @@ def main(service: str) -> None:
         settings = read_settings(WORKERS[service])
         configure_logs(settings.log.level)
         if forks and settings.worker.idle_s:
-            raise SettingsError("only a training worker ends when it is idle; leave MAMMO_WORKER_IDLE_S out here")
+            raise SettingsError("only a training worker ends when it is idle; unset MAMMO_WORKER_IDLE_S for this one")
         process = WorkerProcess(settings)
         register(process, *importlib.import_module(f"services.{service}.tasks").unit_tasks(settings))
     except MammoError as error:

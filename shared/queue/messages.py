@@ -60,6 +60,15 @@ class Queue(Protocol):
             Number of missing units at the end. While messages are being sent, `strike` never returns 0.
         """
 
+    def enqueue_some(self, run: str, kind: UnitKind, units: Iterable[str], at_once: int) -> int:
+        """Enqueue as `enqueue` does, but send only the first messages; `send_next` sends the others, one at a time.
+
+        So much work of one sender does not hold up what others send after it. Returns what `enqueue` returns.
+        """
+
+    def send_next(self, run: str, kind: UnitKind) -> None:
+        """Send the next message that `enqueue_some` held back, if there is one."""
+
     def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         """Create the tally of a stage, unless there is one."""
 

@@ -4,19 +4,19 @@ import logging
 import os
 import signal
 import threading
-import time
 from functools import cached_property
 
 from celery import signals
 from prometheus_client import start_http_server
 
 from shared import metrics
-from shared.errors import MammoError, StoreUnavailable
+from shared.errors import MammoError
+from shared.polling import wait_for_server
 from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
 from shared.queue.broker_metrics import BrokerCollector
 from shared.queue.celery_app import make_app
 from shared.queue.idle import IdleMonitor
-from shared.settings import WorkerProcessSettings
+from shared.settings import SettingsError, WorkerProcessSettings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from shared.store.self_test import check_conditional_writes
@@ -62,18 +62,34 @@ class WorkerProcess:
             client = connect(settings.broker)
             wait_for_broker(client)
             check_nothing_is_evicted(client)
-            _wait_for_store(self.store)
+            wait_for_server(lambda: check_conditional_writes(self.store), "the store of MAMMO_STORE", _log)
+            self._serve_metrics()
         except MammoError as error:
             raise SystemExit(f"mammostack: {error}") from error
-        except Exception as error:  # Celery would log it, and let a worker begin whose store and broker are not tested
-            _log.exception("the tests of broker and store failed")
-            raise SystemExit("mammostack: the tests of broker and store failed; see the log above") from error
-        if settings.worker.metrics_port:
-            series = metrics.registry()
-            series.register(BrokerCollector(settings.broker))
-            start_http_server(settings.worker.metrics_port, addr=settings.worker.metrics_host, registry=series)
+        except Exception as error:  # Celery would log it, and let a worker begin that is not tested or not watched
+            _log.exception("the preparation of the worker failed")
+            raise SystemExit("mammostack: the preparation of the worker failed; see the log above") from error
         if settings.worker.idle_s:
             self._idle.end_after(settings.worker.idle_s, self.end)
+
+    def _serve_metrics(self) -> None:
+        """Serve the worker's metrics, where a port is set.
+
+        Raises:
+            SettingsError: the port can't be had.
+        """
+        worker = self.settings.worker
+        if not worker.metrics_port:
+            return
+        series = metrics.registry()
+        series.register(BrokerCollector(self.settings.broker))
+        try:
+            start_http_server(worker.metrics_port, addr=worker.metrics_host, registry=series)
+        except OSError as error:
+            raise SettingsError(
+                f"MAMMO_METRICS_PORT: {worker.metrics_port} of {worker.metrics_host} can't be had ({error.strerror}); "
+                "choose another port, or 0 for none"
+            ) from error
 
     def _begin_child(self, **_: object) -> None:
         """Drop the parent's connections, which a child must not share."""
@@ -82,16 +98,6 @@ class WorkerProcess:
 
     def _note_shutdown(self, **_: object) -> None:
         self.shutting_down.set()
-
-
-def _wait_for_store(store: ObjectStore) -> None:
-    """Wait until the store passes its test; log a warning every few seconds."""
-    while True:
-        try:
-            return check_conditional_writes(store)
-        except StoreUnavailable as error:
-            _log.warning("waiting for the store of MAMMO_STORE", extra={"reason": str(error)})
-            time.sleep(5)
 
 
 def _keep_our_logs(**_: object) -> None:

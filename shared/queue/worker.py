@@ -48,7 +48,12 @@ def _register(worker: WorkerProcess, kind: UnitTask[U]) -> None:
     def run_unit(task: Task, run: str, unit: str) -> None:
         _perform(worker, task, kind, Message(run=run, unit=unit))
 
-    for outcome in ("done", "failed", "given up"):  # 0 is there from the start, so that the first one is seen to be one
+    for outcome in (
+        "done",
+        "failed",
+        "given up",
+        "unknown run",
+    ):  # 0 is there from the start, so that the first one is seen to be one
         metrics.UNITS.labels(kind.kind, outcome)
     worker.app.task(name=task_name(kind.kind), bind=True, shared=False)(run_unit)
 
@@ -66,9 +71,16 @@ def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Mess
         # Sent again rather than dropped: this may be the only copy left, should that worker die.
         _log.info("unit waits", extra={**ids, "reason": str(held)})
         return _send_again(broker, stage, message, tries, _LEASE_PAUSE_S)
-    except (Superseded, RunNotFound) as error:
+    except Superseded as error:
         _log.warning("unit dropped", extra={**ids, "reason": str(error)})
         outcome = "dropped"
+    except RunNotFound as error:
+        # Either the run was deleted, or this worker has another store than the sender: others may know the run.
+        if tries < worker.settings.worker.retries:
+            _log.warning("unit waits", extra={**ids, "reason": str(error)})
+            return _send_again(broker, stage, message, tries + 1, _pause(9))
+        _log.error("unit of an unknown run dropped", extra={**ids, "reason": str(error)})
+        outcome = "unknown run"
     except JobInterrupted as interrupted:
         _log.info("unit interrupted", extra={**ids, "reason": str(interrupted)})
         raise Reject(interrupted, requeue=True) from interrupted

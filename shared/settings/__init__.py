@@ -31,7 +31,7 @@ from shared.settings.processes import (
     WorkerProcessSettings,
 )
 from shared.settings.read import read_settings
-from shared.settings.serving import EngineKind, ServingSettings
+from shared.settings.serving import ServingSettings
 
 __all__ = [
     "GROUPS",
@@ -42,7 +42,6 @@ __all__ = [
     "BrokerSettings",
     "ClientSettings",
     "ComputeSettings",
-    "EngineKind",
     "GatewayProcessSettings",
     "GatewaySettings",
     "InferenceProcessSettings",

@@ -1,7 +1,5 @@
 """The processes: which groups each of them reads. An entry point reads one of these classes, or a single group."""
 
-from typing import get_type_hints
-
 from pydantic import BaseModel, ConfigDict
 
 from shared.settings.base import SettingsGroup
@@ -119,10 +117,3 @@ PROCESSES: dict[str, ReadSettings] = {
     **{f"{name} worker": settings for name, settings in WORKERS.items()},
 }
 """The settings that each process reads, for the reference."""
-
-
-def groups_of(settings: ReadSettings) -> dict[str, type[SettingsGroup]]:
-    """Return the groups of a process by name; those of a single group are itself."""
-    if issubclass(settings, SettingsGroup):
-        return {"": settings}
-    return {name: typed for name, typed in get_type_hints(settings).items() if name in settings.model_fields}

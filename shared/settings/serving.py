@@ -1,16 +1,17 @@
 """The settings of the inference service."""
 
-from typing import Literal, Self
+import os
+from pathlib import Path
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from shared.addresses import check_host, is_loopback
+from shared.modelling.engines.names import EngineSetting
 from shared.settings.base import SettingsGroup
 
 _FEWEST_THREADS = 4
 """Of the inference service: probes have to be answered while films are."""
-
-EngineKind = Literal["onnx", "onnx-int8", "torch"]
 
 
 class ServingSettings(SettingsGroup):
@@ -26,11 +27,19 @@ class ServingSettings(SettingsGroup):
         validation_alias="MAMMO_SERVE_ALIAS",
         description="The alias whose version is served.",
     )
-    engine: EngineKind = Field(
-        "onnx",
+    engine: EngineSetting = Field(
+        "auto",
         validation_alias="MAMMO_SERVE_ENGINE",
-        description="Engine that runs the network: onnx (a CPU), onnx-int8 (8-bit integers, where the model's version "
-        "offers them), torch (a GPU).",
+        description="Engine that runs the network. auto: the fastest on this CPU of those that the model's version "
+        "offers, as measured. onnx (ONNX Runtime) or openvino: single precision; openvino-bf16: bfloat16; onnx-int8 or "
+        "openvino-int8: 8-bit integers; each falls back to single precision where the version does not offer its "
+        "numbers. torch: a GPU.",
+    )
+    cache: str | None = Field(
+        None,
+        validation_alias="MAMMO_SERVE_CACHE",
+        description="Folder of compiled networks and measured engines, so that a service starts again quickly; empty "
+        "means ~/.cache/mammostack. Only this service may be able to write to it.",
     )
     local_scopes: str = Field(
         "predict",
@@ -73,13 +82,13 @@ class ServingSettings(SettingsGroup):
         64,
         validation_alias="MAMMO_MAX_IMAGE_MB",
         ge=1,
-        description="Larger image files are refused, and larger bodies of requests that are no form (MB).",
+        description="Larger image files are refused, and larger request bodies other than multipart forms (MB).",
     )
     max_request_mb: int = Field(
         256,
         validation_alias="MAMMO_MAX_REQUEST_MB",
         ge=1,
-        description="Larger forms are refused; they hold several films (MB).",
+        description="Larger multipart forms, which hold several films, are refused (MB).",
     )
     in_hand_mb: int = Field(
         512,
@@ -98,7 +107,7 @@ class ServingSettings(SettingsGroup):
         2.0,
         validation_alias="MAMMO_PROMOTION_POLL_S",
         gt=0,
-        description="Seconds between two looks for a promotion.",
+        description="Seconds between two checks for a promotion.",
     )
 
     @field_validator("threads")
@@ -121,6 +130,16 @@ class ServingSettings(SettingsGroup):
                 "MAMMO_MAX_REQUEST_MB and MAMMO_SERVE_IN_HAND_MB so that none is less than the one before"
             )
         return self
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder of compiled networks; None if none is set and this user has no home."""
+        if self.cache:
+            return Path(self.cache)
+        try:
+            return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mammostack"
+        except RuntimeError:
+            return None
 
     @property
     def serves_loopback_alone(self) -> bool:

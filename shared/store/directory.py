@@ -11,8 +11,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from shared import metrics
 from shared.digests import sha256_hex
-from shared.errors import InputError, ObjectNotFound, PreconditionFailed, StoreMisconfigured, StoreUnavailable
+from shared.errors import (
+    InputError,
+    ObjectNotFound,
+    PreconditionFailed,
+    StoreError,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
 from shared.store.interface import ObjectEntry, StoredObject
 
 ABANDONED_AFTER = 60.0  # seconds; a living writer has long finished its partial file by then
@@ -32,7 +40,7 @@ class DirectoryStore:
 
     def get(self, key: str) -> bytes:
         with _reading(key):
-            return self._path(key).read_bytes()
+            return self._file(key).read_bytes()
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         target = self._path(key)
@@ -64,12 +72,13 @@ class DirectoryStore:
             os.replace(partial, target)
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        with suppress(ObjectNotFound), _reading(key):
+            return self._file(key).is_file()
+        return False
 
     def size(self, key: str) -> int:
-        path = self._path(key)
         with _reading(key):
-            found = path.stat()
+            found = self._file(key).stat()
         if not stat.S_ISREG(found.st_mode):
             raise ObjectNotFound(key)
         return found.st_size
@@ -78,18 +87,21 @@ class DirectoryStore:
         base = self._path(prefix) if prefix else self.root
         found = (
             (Path(folder) / name).relative_to(self.root).as_posix()
-            for folder, _, names in os.walk(base)
+            for folder, _, names in os.walk(base, onerror=_unless_gone)
             for name in names
         )
-        for key in sorted(key for key in found if not key.startswith(".partial/")):
-            with suppress(FileNotFoundError):  # deleted since it was found
-                yield ObjectEntry(key, (self.root / key).stat().st_mtime)
+        with _translated(prefix or "MAMMO_STORE"):
+            keys = sorted(key for key in found if not key.startswith(".partial/"))
+        for key in keys:
+            with suppress(ObjectNotFound), _translated(key):  # deleted since it was found
+                yield ObjectEntry(key, (self.root / key).stat(follow_symlinks=False).st_mtime)
 
     def list(self, prefix: str) -> Iterator[str]:
         return (entry.key for entry in self.entries(prefix))
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        with _translated(key):
+            self._path(key).unlink(missing_ok=True)
 
     def discard_partial(self, prefix: str) -> int:
         discarded = 0
@@ -104,15 +116,39 @@ class DirectoryStore:
     def locate(self, key: str) -> str:
         return str(self._path(key))
 
+    def _file(self, key: str) -> Path:
+        """Return the file of an object to be read.
+
+        Raises:
+            ObjectNotFound: it is a link that leaves the folder of the key's first part: what lies there is no object.
+        """
+        path = self._path(key)
+        if path.is_symlink():
+            home = (self.root / key.partition("/")[0]).resolve()
+            if not path.resolve().is_relative_to(home):
+                raise ObjectNotFound(key)
+        return path
+
     def _path(self, key: str) -> Path:
         if not key or key.startswith("/") or ".." in key.split("/"):
-            raise InputError(f"'{key}' is not a key")
+            raise InputError(f"'{key}' is not a store key")
         return self.root / key
 
 
 def _partial_prefix(key: str) -> str:
     """Return the common prefix of the partial files of `key` and of longer keys."""
     return quote(key, safe="")[:200]  # a file name holds 255 bytes; longer keys share it with their neighbours
+
+
+def _unless_gone(error: OSError) -> None:
+    """Pass on why a folder can't be listed; one that is gone, or no folder, holds nothing."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _counted(error: StoreError) -> StoreError:
+    metrics.STORE_ERRORS.labels(error.code).inc()
+    return error
 
 
 @contextmanager
@@ -137,14 +173,21 @@ def _translated(key: str) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError):
         raise ObjectNotFound(key) from None
     except NotADirectoryError as error:
-        raise StoreMisconfigured(f"{key}: {error.filename} is below a file; check MAMMO_STORE") from error
+        raise _counted(StoreMisconfigured(f"{key}: {error.filename} is below a file; check MAMMO_STORE")) from error
     except FileExistsError:
         raise PreconditionFailed(f"{key}: it exists already") from None
     except PermissionError as error:
-        raise StoreMisconfigured(
-            f"{key}: {error.strerror}; check owner and permissions of the directory in MAMMO_STORE"
+        raise _counted(
+            StoreMisconfigured(f"{key}: {error.strerror}; check owner and permissions of the directory in MAMMO_STORE")
         ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreUnavailable(f"{key}: {error.strerror}; free some space") from error
-        raise
+            raise _counted(StoreUnavailable(f"{key}: {error.strerror}; free some space")) from error
+        if error.errno == errno.EROFS:
+            reason = f"{key}: {error.strerror}; mount the directory of MAMMO_STORE for writing"
+            raise _counted(StoreMisconfigured(reason)) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+        raise _counted(
+            StoreUnavailable(f"{key}: {error.strerror or error}; check the file system of the directory in MAMMO_STORE")
+        ) from error

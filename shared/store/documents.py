@@ -37,7 +37,7 @@ def read_document(store: ObjectStore, key: str, kind: type[_R]) -> _R:
 
     Raises:
         ObjectNotFound: there is no such object.
-        ObjectUnreadable: it is empty, cut, damaged or of another form.
+        ObjectUnreadable: it is empty, truncated or damaged, or has another layout.
         ObjectOfLaterRelease: a later release wrote it in a form of its own.
     """
     return parse_document(key, store.get(key), kind)
@@ -58,7 +58,7 @@ def _parsed(key: str, data: bytes, kind: type[_R]) -> _R:
     try:
         numbered = _Numbered.model_validate_json(data)
     except ValidationError:
-        raise ObjectUnreadable(key, "it is cut, damaged or no JSON object") from None
+        raise ObjectUnreadable(key, "it is truncated, damaged or not a JSON object") from None
     if numbered.schema_number > SCHEMA_NUMBER + 1:
         raise ObjectOfLaterRelease(key, numbered.code_version)
     try:
@@ -67,4 +67,4 @@ def _parsed(key: str, data: bytes, kind: type[_R]) -> _R:
         if numbered.schema_number > SCHEMA_NUMBER:
             raise ObjectOfLaterRelease(key, numbered.code_version) from None
         place = ".".join(map(str, error.errors(include_input=False, include_url=False)[0]["loc"]))
-        raise ObjectUnreadable(key, f"its field '{place}' is missing or of another form") from None
+        raise ObjectUnreadable(key, f"its field '{place}' is missing or not valid") from None

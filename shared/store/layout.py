@@ -230,8 +230,8 @@ def weights(sha256: str, name: str) -> str:
     return f"weights/{sha256}/{name}"
 
 
-def batches_of(owner: str) -> str:
-    return f"batches/of/{owner}/"
+def batches_of(owner: str = "") -> str:
+    return f"batches/of/{owner}/" if owner else "batches/of/"
 
 
 def batch_of(owner: str, when: datetime, batch: str) -> str:

@@ -1,7 +1,8 @@
-"""`make bench-inference COSTS=1`: what the inference service costs, over size and form of the image and clients.
+"""`make bench-inference COSTS=1`: what the inference service costs, over size and encoding of the image and clients.
 
-Films of 12 bits with four clients, each size and form in a service of its own, started with default settings; then one
-film of 8 bits with 1 to 256 clients, in one service that lets as many wait; last, what a heat map adds for one client.
+Films of 12 bits with four clients, each size and encoding in a service of its own, started with default settings; then
+one film of 8 bits with 1 to 256 clients, in one service that lets as many wait; last, the cost of a heat map for one
+client.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from shared.local.commands import ROOT
 from tests.bench.published import Published, publish
 from tests.bench.sides import KEY, MAMMOSTACK, Running, running
 
-SIZES, FORMS, CLIENTS = (
+SIZES, ENCODINGS, CLIENTS = (
     ("1024", "2048", "4096"),
     ("PNG", "PGM", "DICOM", "J2K", "JPEG-LL"),
     tuple(2**n for n in range(9)),
@@ -25,15 +26,15 @@ SIZES, FORMS, CLIENTS = (
 SERVED_AT_ONCE = 4
 
 
-def print_forms(published: Published, seconds: float) -> None:
+def print_encodings(published: Published, seconds: float) -> None:
     subprocess.run([sys.executable, "-m", "tests.bench.films", str(published.folder)], cwd=ROOT, check=True)
     print(f"\n{f'{SERVED_AT_ONCE} clients':14}{'file':>9}{_HEAD}")
     for size in SIZES:
-        for form in FORMS:
-            film = published.folder / f"{size}-{form}"
+        for encoding in ENCODINGS:
+            film = published.folder / f"{size}-{encoding}"
             with running(MAMMOSTACK, published, published.folder / f"service-{film.name}") as service:
                 costs = _costs(service, film, SERVED_AT_ONCE, seconds)
-            print(f"{size:5}{form:9}{film.stat().st_size / 2**20:6.1f} MB{costs}", flush=True)
+            print(f"{size:5}{encoding:9}{film.stat().st_size / 2**20:6.1f} MB{costs}", flush=True)
 
 
 def print_clients(published: Published, clients: tuple[int, ...], seconds: float) -> None:
@@ -86,7 +87,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory(prefix="mammostack-bench-") as folder:
         published = publish(Path(folder))
-        print_forms(published, 2.0 if quick else 6.0)
+        print_encodings(published, 2.0 if quick else 6.0)
         print_clients(published, CLIENTS[:5] if quick else CLIENTS, 2.0 if quick else 6.0)
         print_heat_map(published, 20 if quick else 60)
 

@@ -1,4 +1,4 @@
-"""Writes one generated film of 12 bits in three sizes and five forms: `SIZE-FORM`, such as `2048-J2K`, into a folder.
+"""Write one generated film of 12 bits in three sizes and five encodings, such as `2048-J2K`, into a folder.
 
 Larger ones are the film of 1024 pixels, enlarged, with the grain of their own scanner: they compress as films do.
 """
@@ -31,7 +31,7 @@ def _pgm(pixels: Words) -> bytes:
     return encode_pgm(pixels).replace(b"\n65535\n", b"\n%d\n" % (2**_BITS - 1), 1)
 
 
-FORMS: dict[str, Callable[[Words], bytes]] = {
+ENCODINGS: dict[str, Callable[[Words], bytes]] = {
     "PNG": encode_png,
     "PGM": _pgm,
     "DICOM": lambda pixels: dicom(pixels, BitsStored=_BITS),
@@ -52,5 +52,5 @@ def film(size: int) -> Words:
 if __name__ == "__main__":
     for size in SIZES:
         pixels = film(size)
-        for form, write in FORMS.items():
-            (Path(sys.argv[1]) / f"{size}-{form}").write_bytes(write(pixels))
+        for encoding, write in ENCODINGS.items():
+            (Path(sys.argv[1]) / f"{size}-{encoding}").write_bytes(write(pixels))

@@ -1,4 +1,4 @@
-"""The process that plans a run, as `mammo run` does, in a form that can be measured: prints its time and its memory."""
+"""The process that plans a run, as `mammo run` does: prints its time and its memory."""
 
 import json
 import sys

@@ -102,12 +102,12 @@ def digital_film() -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
 
 def beside_decoding() -> None:
     pixels = digital_film()
-    forms = {"PNG": encode_png(pixels)}
+    encodings = {"PNG": encode_png(pixels)}
     for name in ("JPEG lossless SV1", "JPEG 2000 lossless"):
         syntax, encode = LOSSLESS[name]
-        forms[name] = dicom(pixels, syntax, encode(pixels), BitsStored=12)
+        encodings[name] = dicom(pixels, syntax, encode(pixels), BitsStored=12)
     preprocessing = Preprocessing(size=SIZE)
-    for name, data in forms.items():
+    for name, data in encodings.items():
         whole, alone = (
             lambda data=data: prepare(data, preprocessing),
             lambda data=data: decode(data, preprocessing.least_edge),

@@ -45,14 +45,14 @@ def main() -> None:
         graph = (publish(Path(folder)).model / "model.onnx").read_bytes()
     written = {"PGM": [encode_pgm(film) for film in pixels], "PNG": [encode_png(film) for film in pixels]}
     works: dict[str, timing.Work] = {"forward": forward(graph)}
-    for form, files in written.items():
-        works[form] = preparing(files)
+    for encoding, files in written.items():
+        works[encoding] = preparing(files)
     seen = timing.milliseconds(works, seconds=12.0, least=16)
     print(f"from a file to the network's input, one core; ResNet-50 at {SIZE} takes {seen['forward']:.1f} ms on it")
-    for form, wanted in WANTED.items():
-        share = seen[form] / seen["forward"]
+    for encoding, wanted in WANTED.items():
+        share = seen[encoding] / seen["forward"]
         verdict = f"wanted {wanted:.0%}" + ("" if share <= wanted else ", short")
-        print(f"  {form}{seen[form]:8.1f} ms{share:8.1%}   {verdict}")
+        print(f"  {encoding}{seen[encoding]:8.1f} ms{share:8.1%}   {verdict}")
     parts = timing.milliseconds(stages(written["PNG"][0], written["PGM"][0]), seconds=3.0, least=16)
     print("  of it: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in parts.items()))
 

@@ -31,7 +31,7 @@ _ENVIRONMENTS = ROOT / ".venv-bench"
 _START_S = 60.0
 KEY = new_key()
 
-Engine = Literal["torch", "onnx"]
+Engine = Literal["torch", "torch-bf16", "onnx", "openvino-bf16", "openvino-int8", "auto"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Server:
     command: Callable[[int, Path], tuple[str, ...]]
     content_type: str = "application/octet-stream"
     pack: Callable[[bytes], bytes] = bytes
+    root: Path = ROOT
+    """The code that it runs."""
     environment: str | None = None
     """The folder of `.venv-bench` that holds it; None is the project's own."""
 
@@ -95,6 +97,18 @@ def _tensor(image: bytes) -> bytes:
 
 
 MAMMOSTACK = Server("mammostack", "/v1/predictions", lambda _port, _folder: inference_command())
+
+
+def base_server(commit: str, root: Path) -> Server:
+    """Return our service as it was at a commit whose worktree is `root`."""
+    configuration = root / "services" / "inference" / "gunicorn.conf.py"
+    application = "services.inference.app:create_app()"
+    if (root / "services" / "inference" / "bootstrap.py").exists():
+        application = "services.inference.bootstrap:application()"
+    command = (sys.executable, "-m", "gunicorn", "-c", str(configuration), application)
+    return Server(f"mammostack {commit}", MAMMOSTACK.path, lambda _port, _folder: command, root=root)
+
+
 FLASK = Server("Flask, sync workers", "/predict", _flask)
 OTHERS = (
     FLASK,
@@ -141,7 +155,7 @@ class Running:
 
 
 def headers(server: Server) -> dict[str, str]:
-    key = {"Authorization": f"Bearer {KEY}"} if server is MAMMOSTACK else {}
+    key = {"Authorization": f"Bearer {KEY}"} if server.path == MAMMOSTACK.path else {}
     return {"Content-Type": server.content_type, **key}
 
 
@@ -149,13 +163,17 @@ def headers(server: Server) -> dict[str, str]:
 def running(
     server: Server, published: Published, folder: Path, engine: Engine = "torch", **settings: str
 ) -> Iterator[Running]:
-    """Starts a server in `folder`, which is made, and ends it; `settings` are further variables of its environment."""
+    """Start a server in `folder`, which is made, and end it.
+
+    `settings` are further variables of its environment.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port, command = broker.free_port(), None
     command = server.command(port, folder)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAMMO_", "PROMETHEUS_"))}
     environment |= {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(server.root),
+        "PYTHONSAFEPATH": "1",
         "BENCH_MODEL": str(published.model),
         "BENCH_SIZE": str(SIZE),
         "BENCH_ENGINE": engine,
@@ -165,6 +183,7 @@ def running(
         "MAMMO_REDIS_URL": "redis://:unused@127.0.0.1:1/0",
         "MAMMO_SERVE_PORT": str(port),
         "MAMMO_API_KEY": KEY,
+        **({"MAMMO_SERVE_ENGINE": engine} if server is MAMMOSTACK and not engine.startswith("torch") else {}),
         **settings,
     }
     film = server.pack(published.film("png").read_bytes())

@@ -1,4 +1,4 @@
-"""What a run has left, in a form that can be compared with an undisturbed run of the same seed."""
+"""The objects of a run, reduced to what an undisturbed run of the same seed must equal."""
 
 import hashlib
 import json

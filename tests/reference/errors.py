@@ -10,17 +10,20 @@ from tests.reference.markdown import page, table
 
 ADVICE = {
     "internal": ("An unexpected error.", "Look up the request id, or the run, in the log and report it."),
-    "invalid-input": ("What was sent or given is wrong.", "Correct it as the message says."),
+    "invalid-input": ("An argument, or a part of the request, is not valid.", "Correct it as the message says."),
     "invalid-settings": ("A setting is missing or malformed.", "Set the variable that the message names."),
-    "invalid-dataset": ("A file of a data set is wrong.", "Correct the file and line that the message names."),
-    "invalid-plan": ("A run asks for something impossible.", "Change the options that the message names."),
+    "invalid-dataset": ("A file of a data set is not valid.", "Correct the file and line that the message names."),
+    "invalid-plan": (
+        "The options of a run contradict each other or the data set.",
+        "Change the options that the message names.",
+    ),
     "invalid-image": ("The image can't be used.", "Send another image."),
     "unsupported-image": ("The format is not read.", "Convert it to DICOM, PNG, TIFF, JPEG or PGM."),
     "unsuitable-kind": (
         "The DICOM object is not a mammogram for presentation.",
         "Send the For Presentation image of a 2D view.",
     ),
-    "undecodable-image": ("The file is cut short or corrupt.", "Export or transfer it again."),
+    "undecodable-image": ("The file is truncated or corrupt.", "Export or transfer it again."),
     "image-too-large": ("The image exceeds a limit.", "Send a smaller one, or raise MAMMO_MAX_IMAGE_MB."),
     "image-too-small": ("It has far fewer pixels than a mammogram.", "Send the film itself, not a thumbnail."),
     "not-a-mammogram": (
@@ -40,12 +43,15 @@ ADVICE = {
         "Use a server that has it.",
     ),
     "queue-unavailable": ("The broker does not answer.", "Repeat later; see the runbook broker-away."),
-    "service-unavailable": ("An archive, a destination or the inference service does not answer.", "It is waited for."),
+    "service-unavailable": (
+        "An archive, destination or the inference service does not answer.",
+        "Nothing: it is tried again.",
+    ),
     "queue-misconfigured": ("The broker refuses access, or would lose messages.", "Correct what the message names."),
-    "job-interrupted": ("A long job was stopped; its checkpoint is kept.", "Nothing: the next worker goes on."),
+    "job-interrupted": ("A long job was stopped; its checkpoint is kept.", "Nothing: the next worker continues it."),
     "run": ("The run has failed.", "Read `mammo status RUN`, then `mammo retry RUN`."),
     "run-not-found": ("There is no such run.", "List the runs with `mammo status`."),
-    "access": ("An API key is the matter.", "Read the message."),
+    "access": ("API keys can't be used as they are stored or given.", "Read the message."),
     "key-unknown": ("There is no key of this id.", "List the keys with `mammo keys list`."),
     "not-authenticated": ("No valid API key came with the request.", "Send `Authorization: Bearer KEY`."),
     "not-allowed": ("The key lacks the scope.", "Use another key, or create one with the scope."),
@@ -56,54 +62,72 @@ ADVICE = {
     ),
     "model": ("The registry of models failed.", "Read the message."),
     "model-not-found": ("There is no such model or version.", "List them with `mammo models list`."),
-    "model-corrupt": ("A file of the model is not the one of its card.", "Promote or publish another version."),
+    "engine-unavailable": (
+        "The engine that is set can't run the network on this CPU.",
+        "Set MAMMO_SERVE_ENGINE to auto.",
+    ),
+    "model-corrupt": ("A model's file has another digest than its card says.", "Promote or publish another version."),
     "model-not-ready": ("No model is loaded yet.", "Repeat later; promote a version if there is none."),
     "promotion-refused": (
         "The gate found the version no better, or not comparable.",
         "Read the reason; `--force` overrides it.",
     ),
     "films-changed": (
-        "A run's data set holds other films by now, or its jobs were trained on others.",
+        "The films of a run's data set have changed, or its jobs were trained on other films.",
         "Start a new run with `mammo run`.",
     ),
     "object-unreadable": (
-        "A record in the store is empty, cut, damaged or of another form.",
-        "`mammo doctor` lists it with what it costs and what replaces it.",
+        "A record in the store is empty, truncated or damaged, or has another layout.",
+        "`mammo doctor` lists it, with the consequence and the remedy.",
     ),
     "object-of-later-release": ("Only a later release can read a record of the store.", "Deploy that release."),
-    "api": ("The inference service refused the request, or is away.", "Read its problem document; check `--url`."),
-    "lease-held": ("Another worker has the unit.", "Nothing: it is tried again."),
+    "api": (
+        "The inference service refused the request, or does not answer.",
+        "Read its problem document; check `--url`.",
+    ),
+    "lease-held": ("Another worker processes the unit.", "Nothing: it is tried again."),
     "superseded": ("Another worker has taken the job over.", "Nothing: the other worker finishes it."),
     "worker-lost": (
-        "The worker died at this film or job each time.",
+        "The worker ended at this film or job at every attempt.",
         "Look at memory and log of the worker, then `mammo retry RUN`.",
     ),
     "reason-unstorable": ("The text of an error could not be stored.", "Read the log of the worker."),
     "batch-ended": ("The batch is finished or cancelled.", "Create another batch."),
     "batch-not-found": ("There is no such batch of this key's owner.", "List them with `mammo batch list`."),
     "idempotency-conflict": (
-        "The Idempotency-Key came before with another request.",
-        "Use a new one for each new request.",
+        "The Idempotency-Key was used before with another request.",
+        "Use a new key for each new request.",
     ),
     "already-running": ("Another demo uses the folder.", "Stop it first."),
-    "broker-data-unreadable": ("Another server wrote the broker's data.", "Do what the message says."),
+    "folder-unusable": ("The folder of a demo can't be used.", "Do what the message says."),
+    "port-taken": ("The port of a demo's service can't be had.", "Choose another with `--port`."),
+    "broker-data-unreadable": (
+        "The broker's data are damaged, or of another server.",
+        "Do what the message says.",
+    ),
     "process-died": ("A process of the demo ended by itself.", "Read the log that the message names."),
     "image-unreadable": ("The store refuses this object of a batch.", "Check the permissions of the object."),
     "no-keys": (
         "The service would listen on a public address without any API key.",
         "Create a key with `mammo keys create`.",
     ),
-    "overloaded": ("Too many requests wait already.", "Wait the seconds of `Retry-After`."),
-    "deadline-passed": ("The request was not begun in the time that its sender gave.", "Allow more time, or ask less."),
+    "overloaded": ("Too many requests are waiting.", "Wait the seconds of `Retry-After`."),
+    "deadline-passed": (
+        "The request waited longer than its sender allows.",
+        "Allow more time, or send fewer requests at once.",
+    ),
     "client-gone": ("The client closed the connection.", "Nothing: no answer was computed."),
     "training-process-lost": ("A process of a training job died.", "Look at the memory and log of the worker."),
     "too-few-circles": ("A class has no outlined lesion to learn from.", "Train without the head's regression."),
-    "training-diverged": ("The loss is no number any more.", "Lower the learning rate of the recipe."),
+    "training-diverged": ("The loss is not a finite number any more.", "Lower the learning rate of the recipe."),
     "result-rejected": ("A destination refused a result for good.", "Read its status in `mammo gateway status`."),
-    "malformed-multipart": ("A body is no whole multipart/related.", "Send it as PS3.18 says."),
+    "malformed-multipart": (
+        "The body is not a whole multipart/related.",
+        "Send it as DICOM PS3.18 describes.",
+    ),
     "exam-fault": ("The gateway failed on an exam.", "Report the line that the message names."),
     "prediction-failed": ("The inference service failed on an exam.", "Read the log of the inference service."),
-    "checkpoint-unusable": ("A checkpoint is damaged or of another job.", "Nothing: the job begins anew."),
+    "checkpoint-unusable": ("A checkpoint is damaged or of another job.", "Nothing: the job starts again."),
 }
 """Code -> what it means and what to do."""
 
@@ -116,9 +140,9 @@ def errors_page() -> str:
     ]
     return page(
         "Errors",
-        "Every error that is raised on purpose has a code, which stands in problem documents, in the reasons that the "
-        "store keeps, and in metrics. Its message ends with what to do. The status is that of an HTTP answer; "
-        "errors that no request meets have one too. `shared/errors.py` draws the tree of the classes.",
+        "Every error that is raised on purpose has a code, which appears in problem documents, in the reasons that "
+        "the store keeps, and in metrics. Its message ends with what to do. The status is that of an HTTP response; "
+        "errors that no request can cause have one too. `shared/errors.py` draws the tree of the classes.",
         table(("code", "class", "status", "retry helps", "meaning", "what to do"), rows),
     )
 

@@ -30,6 +30,8 @@ OF_COMMANDS = {
     "invalid-plan",
     "invalid-settings",
     "films-changed",
+    "folder-unusable",
+    "port-taken",
     "no-keys",
     "process-died",
     "promotion-refused",

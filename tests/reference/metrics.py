@@ -64,6 +64,10 @@ MEANINGS = {
         "reasons. This is not drift, which compares the pixels of many films with those of the training films",
     ),
     "mammo_model_loads_total": ("I", "attempts to load a promoted model"),
+    "mammo_model_engine": (
+        "1 for the engine that runs the model in use: library and number format",
+        "Which of the offered number formats this CPU runs fastest",
+    ),
     "mammo_model_loaded": ("I", "1 for the model that answers, 0 for those before"),
     "mammo_model_created_timestamp_seconds": ("I", "when it was made"),
     "mammo_metrics_files_unread": (

@@ -8,8 +8,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from shared.settings import GROUPS, PROCESSES
-from shared.settings.processes import ReadSettings, groups_of
+from shared.settings.processes import ReadSettings
 from tests.reference.markdown import page, table
+from tests.support.settings import groups_of
 
 MARK = "# ---- Settings of Mammostack (shared/settings/), with their defaults "
 

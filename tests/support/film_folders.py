@@ -46,7 +46,7 @@ class RealFilm:
 
 
 def real_films(folder: Path) -> list[RealFilm]:
-    """List the films of a folder. Raises SystemExit: it has neither form."""
+    """List the films of a folder. Raises SystemExit: it has neither layout."""
     if (folder / "index.csv").is_file():
         return _indexed(folder)
     if (folder / "png").is_dir():

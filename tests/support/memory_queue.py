@@ -28,6 +28,7 @@ class MemoryQueue:
         self.breaks_after = breaks_after
         self.worker: Callable[[Any, str], None] | None = None
         self.forgotten: list[str] = []
+        self._held: dict[tuple[str, UnitKind], list[str]] = {}
         self._tallies: dict[tuple[str, UnitKind], set[str]] = {}
         self._one_at_a_time = threading.RLock()
 
@@ -45,6 +46,17 @@ class MemoryQueue:
                 self.worker(kind, unit)
         left = self.strike(run, kind, "still being filled")
         return 1 if left is None else left
+
+    def enqueue_some(self, run: str, kind: UnitKind, units: Iterable[str], at_once: int) -> int:
+        first = list(units)
+        self._held[run, kind] = first[at_once:]
+        left = self.enqueue(run, kind, first[:at_once])
+        self._tallies[run, kind] |= set(first[at_once:])
+        return left + len(first[at_once:])
+
+    def send_next(self, run: str, kind: UnitKind) -> None:
+        if held := self._held.get((run, kind)):
+            self.messages.append((kind, Message(run=run, unit=held.pop(0))))
 
     def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         with self._one_at_a_time:
@@ -80,6 +92,7 @@ class MemoryQueue:
     def lose_everything(self) -> None:
         self.messages = []
         self._tallies = {}
+        self._held = {}
 
 
 def everything(plan: Plan, stage: Stage) -> Sent:

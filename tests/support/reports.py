@@ -1,4 +1,4 @@
-"""Reports of tests in a form that pytest-xdist can send from process to process."""
+"""Reports of tests that pytest-xdist can send from process to process."""
 
 from typing import Any
 

@@ -20,6 +20,7 @@ from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
+from shared import polling
 from shared.local import broker
 
 
@@ -162,20 +163,18 @@ class _Server(ThreadedWSGIServer):
 
 
 def _wait_for(url: str) -> None:
-    until = time.monotonic() + 30
-    while True:
+    def answers() -> bool:
         try:
             requests.get(url, timeout=2)
-            return
         except requests.RequestException:
-            assert time.monotonic() < until, f"{url} did not answer within 30 s"
-            time.sleep(0.1)
+            return False
+        return True
+
+    assert polling.wait_until(answers, 30), f"{url} did not answer within 30 s"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> float:
     """How long it took until `condition()` was true; fails after `seconds`."""
     began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s"
-        time.sleep(0.1)
+    assert polling.wait_until(condition, seconds), f"not within {seconds:.0f} s"
     return time.monotonic() - began

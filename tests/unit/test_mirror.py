@@ -10,6 +10,46 @@ MOST_LINES = 80
 """Of a module whose tests may be those of the modules that use it."""
 
 ELSEWHERE = {
+    "services/gateway/bootstrap.py": (
+        "tests/integration/gateway/test_gateway.py",
+        "wiring of the processes, which run there",
+    ),
+    "services/gateway/inbox.py": (
+        "tests/unit/services/gateway/test_flow.py",
+        "what waits is judged by what becomes of it",
+    ),
+    "services/gateway/local_archive.py": (
+        "tests/integration/gateway/test_gateway.py",
+        "the archive of the demo, which those tests run against",
+    ),
+    "services/gateway/outbox.py": (
+        "tests/unit/services/gateway/test_flow.py",
+        "what waits is judged by what becomes of it",
+    ),
+    "services/gateway/service.py": (
+        "tests/integration/gateway/test_gateway.py",
+        "the threads of the service, which run there",
+    ),
+    "services/gateway/tasks.py": (
+        "tests/integration/gateway/test_gateway.py",
+        "units of the queue, which workers do there",
+    ),
+    "services/gateway/transport/dicomweb.py": (
+        "tests/integration/gateway/test_gateway.py",
+        "a client says little without an archive",
+    ),
+    "services/gateway/transport/scp.py": (
+        "tests/unit/services/gateway/transport/test_dicom.py",
+        "both ends of an association are tested together",
+    ),
+    "services/gateway/transport/scu.py": (
+        "tests/unit/services/gateway/transport/test_dicom.py",
+        "both ends of an association are tested together",
+    ),
+    "shared/queue/messages.py": (
+        "tests/unit/shared/queue/test_broker.py",
+        "names of queues and tasks, as the broker gets them",
+    ),
     "services/gateway/films.py": (
         "tests/unit/services/gateway/test_eligibility.py",
         "what is read of a film is judged by what it decides",
@@ -62,10 +102,6 @@ ELSEWHERE = {
         "tests/unit/services/inference/test_batches.py",
         "the task of a worker: its parts are tested with the predictions of a batch",
     ),
-    "services/train/evaluation/operating_points.py": (
-        "tests/unit/services/train/evaluation/test_evaluate.py",
-        "points are those of the folds that an evaluation puts together",
-    ),
     "services/train/tasks.py": (
         "tests/integration/test_pipeline.py",
         "tasks of a worker that call what has its own tests; a run over a real broker does them all",
@@ -88,7 +124,6 @@ ELSEWHERE = {
         "choices of weights are options of the commands that begin runs",
     ),
     "shared/cli/serving.py": ("tests/integration/test_start.py", "commands that start processes"),
-    "shared/client.py": ("tests/integration/test_inference_clients.py", "a client says little without a service"),
     "shared/datasets/mapped.py": (
         "tests/unit/shared/datasets/test_mapping.py",
         "a source that follows a mapping",
@@ -146,7 +181,6 @@ ELSEWHERE = {
         "one of the steps of a segmentation, which is judged as a whole",
     ),
     "shared/queue/celery_app.py": ("tests/unit/services/test_workers.py", "options that all workers share"),
-    "shared/queue/process.py": ("tests/integration/test_start.py", "what a process checks before its first unit"),
     "shared/store/ingest_units.py": (
         "tests/unit/shared/store/test_ingest.py",
         "the steps of an ingest, as whole ingests show them",

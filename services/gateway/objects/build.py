@@ -1,4 +1,4 @@
-"""All result objects of a report, in the form in which they are sent."""
+"""All result objects of a report, as they are sent."""
 
 import logging
 import warnings

@@ -2,12 +2,13 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
 
+from services.gateway.inbox import is_wanted
 from services.gateway.interfaces import Instance, Rejected, StudyEntry
 from services.gateway.objects.build import ResultObject
 from services.gateway.transport import multipart
@@ -19,6 +20,7 @@ VIEW_NAMES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226":
 """Standard views by their codes (PS3.16 CID 4014) in SNOMED CT and RT."""
 
 _PAGE = 500
+_MOST_VIEWS = 10_000
 _DUPLICATES = {0x0111, 0xB007}
 """Failure reasons that say that the object is there already."""
 
@@ -49,6 +51,7 @@ class DicomWeb:
         self._timeout = (10, access.timeout_s)
         self._lookback = timedelta(days=lookback_days)
         self._most_bytes = most_bytes
+        self._views: dict[str, str] = {}
         self._session = requests.Session()
         self._session.headers.update(access.headers)
         self._session.verify, self._session.cert = access.verify, access.certificate
@@ -80,7 +83,7 @@ class DicomWeb:
 
     def instances(self, study_uid: str) -> list[Instance]:
         """List the objects of a study."""
-        fields = "00080016,00080018,0020000E,00200011,00200013,00200062,00185101,00540220"
+        fields = ["00080016", "00080018", "0020000E", "00200011", "00200013", "00200062", "00185101", "00540220"]
         found: list[Instance] = []
         while True:
             page = self._query(f"/studies/{study_uid}/instances", includefield=fields, limit=_PAGE, offset=len(found))
@@ -97,7 +100,18 @@ class DicomWeb:
                 for each in page
             ]
             if len(page) < _PAGE:
-                return found
+                return [self._with_view(study_uid, each) for each in found]
+
+    def _with_view(self, study_uid: str, instance: Instance) -> Instance:
+        """Complete a film's view from its metadata, since archives list no sequences; each film is asked for once."""
+        if not is_wanted(instance.sop_class) or instance.view:
+            return instance
+        if instance.sop_uid not in self._views:
+            path = f"/studies/{study_uid}/series/{instance.series_uid}/instances/{instance.sop_uid}/metadata"
+            if len(self._views) >= _MOST_VIEWS:
+                self._views.clear()
+            self._views[instance.sop_uid] = next((_view(each) for each in self._query(path)), "")
+        return replace(instance, view=self._views[instance.sop_uid])
 
     def fetch(self, study_uid: str, instance: Instance) -> bytes:
         """Read an object in the transfer syntax in which the archive holds it."""
@@ -112,13 +126,16 @@ class DicomWeb:
             except (requests.RequestException, multipart.MalformedMultipart, OSError, StopIteration):
                 raise ServiceUnavailable("the archive sent no whole film; it is asked again") from None
 
-    def send(self, objects: Sequence[ResultObject]) -> None:
-        """Store objects; the answer's body decides, whatever its status."""
+    def store(self, *files: bytes) -> requests.Response:
+        """Store DICOM files and return the answer."""
         boundary = secrets.token_hex(16).encode()
-        body = b"".join(multipart.body_of([each.data for each in objects], boundary))
         content_type = f'multipart/related; type="application/dicom"; boundary={boundary.decode()}'
         headers = {**_JSON, "Content-Type": content_type}
-        response = self._send("POST", f"/studies/{objects[0].study_uid}", headers=headers, data=body)
+        return self._send("POST", "/studies", headers=headers, data=b"".join(multipart.body_of(list(files), boundary)))
+
+    def send(self, objects: Sequence[ResultObject]) -> None:
+        """Store objects; the answer's body decides, whatever its status."""
+        response = self.store(*(each.data for each in objects))
         if response.status_code in (401, 403, 404, 405, 411, 413, 415) or response.status_code >= 500:
             if response.status_code in (413, 415):
                 raise Rejected(f"the archive refused results with HTTP status {response.status_code}")
@@ -132,7 +149,7 @@ class DicomWeb:
                 raise ServiceUnavailable(f"the archive could not store results for now, reason {reason:04X}")
             raise Rejected(f"the archive refused an object of kind {kinds[uid]} with reason {reason:04X}")
 
-    def _query(self, path: str, **query: str | int) -> list[dict[str, Any]]:
+    def _query(self, path: str, **query: str | int | list[str]) -> list[dict[str, Any]]:
         response = self._send("GET", path, headers=_JSON, params=query)
         if response.status_code in (204, 404):
             return []

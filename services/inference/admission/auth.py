@@ -151,7 +151,7 @@ def local_key(client: ClientSettings, serving: ServingSettings) -> ApiKey | None
         return None
     named = [name.strip() for name in serving.local_scopes.split(",")]
     if unknown := [name for name in named if name not in SCOPES]:
-        raise InputError(f"MAMMO_API_KEY_SCOPES: '{unknown[0]}' is no scope; name some of {', '.join(SCOPES)}")
+        raise InputError(f"MAMMO_API_KEY_SCOPES: '{unknown[0]}' is not a scope; choose from {', '.join(SCOPES)}")
     return describe_key(client.key, "local", [scope for scope in SCOPES if scope in named])
 
 

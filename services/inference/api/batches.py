@@ -17,7 +17,7 @@ from services.inference.service import InferenceService
 from services.inference.serving.predictor import operating_point
 from shared.api.batches import Batch, BatchList, BatchQuery, BatchRequest
 from shared.batches import flow
-from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, make_batch, read_batch
+from shared.batches.plan import BatchNotFound, BatchPlan, batch_id, check_each_once, make_batch, read_batch
 from shared.errors import InputError
 from shared.queue.messages import Queue
 from shared.settings import BrokerSettings
@@ -57,6 +57,7 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
         """
         key, batch_request, card = _idempotency_key(), request_parsing.body(BatchRequest), service.model().card
         operating_point(card, batch_request.operating_point)
+        check_each_once(batch_request)
         if batch_request.explain and not card.explainable:
             raise InputError(f"{card.network} has no activation map; request predictions only")
         plan = make_batch(
@@ -74,8 +75,9 @@ def _add_collection(api: Blueprint, service: InferenceService, queue: Callable[[
     @api.get("/v1/batches")
     @describe("batches", "List the batches of this API key's name", BatchList, query=BatchQuery, errors=(400, 503))
     def list_batches() -> Response:
-        """Return the newest batches first."""
-        ids = flow.list_batches(store, g.caller.name, request_parsing.query(BatchQuery).limit)
+        """Return the newest batches first; a key with the scope `admin` sees those of all names."""
+        owner = None if "admin" in g.caller.scopes else g.caller.name
+        ids = flow.list_batches(store, owner, request_parsing.query(BatchQuery).limit)
         return request_parsing.json_response(BatchList(batches=tuple(flow.describe_all(store, ids))))
 
 

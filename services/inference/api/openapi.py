@@ -113,8 +113,8 @@ def document(app: Flask, examples: dict[type[BaseModel], Any]) -> Json:
             "version": __version__,
             "description": (
                 "Classifies mammograms as normal, benign or malignant. For research only; not a medical device.\n\n"
-                "Every request except the probes needs an API key: `Authorization: Bearer <key>`. Errors are "
-                "problem documents (RFC 9457)."
+                "Every route of this document except the probes needs an API key: `Authorization: Bearer <key>`. "
+                "Errors are problem documents (RFC 9457)."
             ),
         },
         "paths": dict(sorted(paths.items())),

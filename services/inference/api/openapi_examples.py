@@ -88,6 +88,7 @@ _SAID_BY = {
         "version": _VERSION,
         "file": "model.onnx",
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "engine": "openvino-bf16",
         "dataset": "mias",
         "synthetic": False,
     },

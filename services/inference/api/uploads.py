@@ -168,8 +168,8 @@ def predict_film(
     film: UploadedFilm,
     *,
     named: bool,
-    explain: Explain | None = None,
-    timeout_ms: int | None = None,
+    explain: Explain | None,
+    timeout_ms: int | None,
 ) -> Prediction:
     """Predict one film.
 

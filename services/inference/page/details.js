@@ -9,6 +9,15 @@ const FILES = {
   "model.int8.onnx": "8-bit integers on the CPU",
   "model.safetensors": "PyTorch",
 };
+
+const ENGINES = {
+  onnx: "ONNX Runtime, single precision",
+  openvino: "OpenVINO, single precision",
+  "openvino-bf16": "OpenVINO, bfloat16",
+  "onnx-int8": "ONNX Runtime, 8-bit integers",
+  "openvino-int8": "OpenVINO, 8-bit integers",
+  torch: "torch",
+};
 const SOURCES = {
   stated: "as the sender states",
   file: "as the file says",
@@ -92,6 +101,7 @@ export function showModel({ model, request_id: requestId }) {
   $("network").textContent = model.network;
   $("version").textContent = model.version;
   $("weights").textContent = model.file in FILES ? `${model.file}: ${FILES[model.file]}` : model.file;
+  $("engine").textContent = ENGINES[model.engine] ?? model.engine;
   $("dataset").textContent = model.synthetic ? `${model.dataset} (generated films)` : model.dataset;
   $("sha").textContent = `${model.sha256.slice(0, 12)}…`;
   $("sha").dataset.whole = model.sha256;

@@ -3,11 +3,15 @@
 import io
 import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from services.inference.serving.engine import Engine, Runner
+from services.inference.serving.engines import fastest_engine, load_engine, offered_engine, offers
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.domain.arrays import Float32Array
@@ -15,15 +19,14 @@ from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.logs import Repeats
-from shared.modelling.card import GOLDEN, GOLDEN_INT8, HEAD, INT8, ONNX, WEIGHTS, ModelCard
+from shared.modelling.card import GOLDEN, HEAD, WEIGHTS, ModelCard
+from shared.modelling.engines.interface import Engine
+from shared.modelling.engines.names import EngineName, EngineSetting, number_format
 from shared.modelling.golden import check_golden
-from shared.settings import EngineKind
 from shared.store import models
 from shared.store.interface import ObjectStore
 
-_TOLERANCE = 1e-3
-_TOLERANCE_INT8 = 0.05
-"""CPUs round sums of 8-bit products in different ways."""
+_TOLERANCE_TORCH = 1e-3
 
 _AGAIN_AFTER_S = 60.0
 """A version that was refused may be mended: its files come while a bucket is restored, or are published again. To load
@@ -32,18 +35,26 @@ it takes too much of the store and of the CPU to try it at every look."""
 _log = logging.getLogger("mammostack.inference")
 
 
+@dataclass(frozen=True)
+class WantedEngine:
+    """The engine that is set, its threads, and the folder of compiled networks (None: none is kept)."""
+
+    threads: int
+    setting: EngineSetting = "auto"
+    cache: Path | None = None
+
+
 class ModelKeeper:
     """The model that `alias` of `network` points to.
 
     Requests read `current` once and keep that model to their end.
     """
 
-    def __init__(self, store: ObjectStore, network: str, alias: str, threads: int, kind: EngineKind = "onnx") -> None:
+    def __init__(self, store: ObjectStore, network: str, alias: str, wanted: WantedEngine) -> None:
         self._store = store
         self._network = network
         self._alias = alias
-        self._threads = threads
-        self._kind = kind
+        self._wanted = wanted
         self._model: ServedModel | None = None
         self._reason = self._told = "the model registry has not been read yet"
         self._refused: str | None = None
@@ -69,7 +80,7 @@ class ModelKeeper:
                 return
             if version == self._refused and time.monotonic() < self._again_at:
                 return
-            self._swap(load_model(self._store, self._network, version, self._threads, self._kind))
+            self._swap(load_model(self._store, self._network, version, self._wanted))
         except ModelCorrupt as error:
             self._refused, self._again_at = version, time.monotonic() + _AGAIN_AFTER_S
             self._keep_old(error, "corrupt")
@@ -82,11 +93,16 @@ class ModelKeeper:
         old, self._model, self._refused = self._model, model, None
         if old:
             metrics.MODEL_INFO.labels(old.card.network, old.card.version).set(0)
+            metrics.MODEL_ENGINE.labels(old.card.network, old.card.version, old.engine_name).set(0)
         metrics.MODEL_INFO.labels(model.card.network, model.card.version).set(1)
+        metrics.MODEL_ENGINE.labels(model.card.network, model.card.version, model.engine_name).set(1)
         created = datetime.fromisoformat(model.card.created).timestamp()
         metrics.MODEL_CREATED.labels(model.card.network, model.card.version).set(created)
         metrics.MODEL_LOADS.labels("loaded").inc()
-        _log.info("model loaded", extra={"network": model.card.network, "version": model.card.version})
+        _log.info(
+            "model loaded",
+            extra={"network": model.card.network, "version": model.card.version, "engine": model.engine_name},
+        )
 
     def _keep_old(self, error: MammoError, outcome: str) -> None:
         self._reason, self._told = str(error), f"no model is loaded: {text_for_clients(error)}"
@@ -95,10 +111,8 @@ class ModelKeeper:
             _log.error("model not loaded", extra={"reason": str(error)})
 
 
-def load_model(store: ObjectStore, network: str, version: str, threads: int, kind: EngineKind = "onnx") -> ServedModel:
-    """Load and verify one version.
-
-    The 8-bit graph is used only if the version has one, else the original graph.
+def load_model(store: ObjectStore, network: str, version: str, wanted: WantedEngine) -> ServedModel:
+    """Load and verify one version; in a number format that its card does not offer, it is never served.
 
     Raises:
         ModelCorrupt: a digest or a golden output is wrong, or preprocessing differs.
@@ -109,26 +123,29 @@ def load_model(store: ObjectStore, network: str, version: str, threads: int, kin
             f"{network} {version} was trained with segmentation {card.preprocessing.segmentation}, this service has "
             f"{SEGMENTATION_VERSION}; deploy the release that trained it, or retrain it"
         )
-    file, engine, golden, tolerance = _engine(store, card, threads, kind)
-    check_golden(models.read_file(store, card, golden), engine.logits, tolerance)
+    name, file, engine = _load_verified(card, partial(models.read_file, store, card), wanted)
     head = _read_head(models.read_file(store, card, HEAD)) if HEAD in card.files else None
-    return ServedModel(card, file, engine, Preprocessing(size=card.preprocessing.size), head)
+    return ServedModel(card, file, name, engine, Preprocessing(size=card.preprocessing.size), head)
 
 
-def _engine(store: ObjectStore, card: ModelCard, threads: int, kind: EngineKind) -> tuple[str, Runner, str, float]:
-    """Return the file, its runner, the file of golden answers, and their tolerance."""
-    if kind == "torch":
+def _load_verified(
+    card: ModelCard, read: Callable[[str], bytes], wanted: WantedEngine
+) -> tuple[EngineName, str, Engine]:
+    """Load the engine, and check its golden answers; returns its name, the file that it runs, and itself."""
+    if wanted.setting == "torch":
         from services.inference.serving.torch_engine import TorchEngine  # noqa: PLC0415  the CPU's server never imports torch
 
-        return WEIGHTS, TorchEngine(card.network, models.read_file(store, card, WEIGHTS), threads), GOLDEN, _TOLERANCE
-    if kind == "onnx-int8" and INT8 in card.files:
-        return INT8, Engine(models.read_file(store, card, INT8), threads), GOLDEN_INT8, _TOLERANCE_INT8
-    if kind == "onnx-int8":
-        _log.warning(
-            "the version has no 8-bit graph; serving the original network",
-            extra={"network": card.network, "version": card.version},
-        )
-    return ONNX, Engine(models.read_file(store, card, ONNX), threads), GOLDEN, _TOLERANCE
+        network = TorchEngine(card.network, read(WEIGHTS), wanted.threads)
+        check_golden(read(GOLDEN), lambda films: network.run(films).logits, _TOLERANCE_TORCH)
+        return "torch", WEIGHTS, network
+    if wanted.setting == "auto":
+        name = fastest_engine(card, read, wanted.cache)
+    else:
+        name = offered_engine(card, wanted.setting)
+    offer = offers(card)[number_format(name)]
+    engine = load_engine(name, read(offer.graph), wanted.threads, wanted.cache)
+    check_golden(read(offer.golden), lambda films: engine.run(films).logits, offer.tolerance)
+    return name, offer.graph, engine
 
 
 def _read_head(document: bytes) -> Float32Array:

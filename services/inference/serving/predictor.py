@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from services.inference.serving.engine import Runner
 from services.inference.serving.heatmaps import on_film
 from services.inference.serving.known_film import UNSTATED, KnownFilm, ViewAndSide, known_film
 from shared.domain.arrays import Float32Array, Float64Array
@@ -17,13 +16,15 @@ from shared.domain.records import CLASSES, Label
 from shared.errors import InputError
 from shared.imaging.formats.decode import decode
 from shared.imaging.image import Image
-from shared.imaging.preprocess import PreparedFilm, Preprocessing, prepare_image
+from shared.imaging.preprocess import Preprocessing, prepare_image
 from shared.imaging.segmentation.gate import Gate
 from shared.imaging.segmentation.segment import Segmentation
 from shared.modelling.activation_map import activation_map
 from shared.modelling.applicability import Applicability, assess
 from shared.modelling.calibration import OperatingPoint, Verdict, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import ModelCard
+from shared.modelling.engines.interface import Engine
+from shared.modelling.engines.names import EngineName
 
 Explain: TypeAlias = Callable[[Float64Array], Label]
 
@@ -34,12 +35,14 @@ class ServedModel:
 
     Attributes:
         file: file that the engine runs.
+        engine_name: library and number format.
         head: last layer, float32 3 x C; None if the network has no activation map.
     """
 
     card: ModelCard
     file: str
-    engine: Runner
+    engine_name: EngineName
+    engine: Engine
     preprocessing: Preprocessing
     head: Float32Array | None
 
@@ -108,27 +111,21 @@ def predict(
     Raises:
         ImageError: the file is no mammogram that can be worked on.
     """
-    clock, film = _Clock(), _Film()
-
-    def prepare() -> Float32Array:
-        clock.lap("queue")
-        film.image = decode(data, model.preprocessing.least_edge)
-        clock.lap("decode")
-        film.prepared = prepare_image(film.image, model.preprocessing)
-        clock.lap("segment")
-        return film.prepared.input[None]
-
-    answer = model.engine.run_prepared(prepare, alone=alone)
-    segmentation = film.prepared.segmentation
-    probabilities = calibrate(softmax(answer.logits), model.card.temperature)[0]
-    clock.lap("network", answer.waited_s)
+    clock = _Clock()
+    image = decode(data, model.preprocessing.least_edge)
+    clock.lap("decode")
+    prepared = prepare_image(image, model.preprocessing)
+    clock.lap("segment")
+    output = model.engine.run(prepared.input[None], alone=alone)
+    probabilities = calibrate(softmax(output.logits), model.card.temperature)[0]
+    clock.lap("network")
     heat, explained = None, None
     if explain is not None and model.head is not None:
         explained = explain(probabilities)
-        heat = activation_map(answer.features[0], model.head, CLASSES.index(explained))
-        heat = on_film(heat, segmentation)
+        heat = activation_map(output.features[0], model.head, CLASSES.index(explained))
+        heat = on_film(heat, prepared.segmentation)
         clock.lap("explain")
-    return Prediction(probabilities, film.image, segmentation, heat, clock.seconds, explained, stated)
+    return Prediction(probabilities, image, prepared.segmentation, heat, clock.seconds, explained, stated)
 
 
 def class_of_decision(point: OperatingPoint, probabilities: Float64Array) -> Label:
@@ -176,13 +173,6 @@ def operating_point(card: ModelCard, name: str, points: Sequence[OperatingPoint]
     raise InputError(f"{card.network} {card.version} has no operating point '{name}'; choose one of {known}")
 
 
-class _Film:
-    """A preprocessed film with its known properties."""
-
-    image: Image
-    prepared: PreparedFilm
-
-
 class _Clock:
     """Seconds by phase."""
 
@@ -190,12 +180,7 @@ class _Clock:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
-    def lap(self, phase: str, queued_s: float = 0.0) -> None:
-        """End a phase, of which `queued_s` seconds were waiting time."""
+    def lap(self, phase: str) -> None:
+        """End a phase."""
         now = time.perf_counter()
-        self._add(phase, now - self._last - queued_s)
-        self._add("queue", queued_s)
-        self._last = now
-
-    def _add(self, phase: str, seconds: float) -> None:
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+        self.seconds[phase], self._last = now - self._last, now

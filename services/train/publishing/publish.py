@@ -18,7 +18,8 @@ from services.train.evaluation.operating_points import best_fold, pooled_predict
 from services.train.fitting.serialise import network_from_bytes
 from services.train.jobs import JobResult, read_weights
 from services.train.publishing.input_distribution import training_films, training_inputs
-from services.train.publishing.quantise import CALIBRATION_FILMS, judge, logits_of, quantised
+from services.train.publishing.number_formats import Judge
+from services.train.publishing.quantise import CALIBRATION_FILMS, logits_of, quantised
 from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound
@@ -28,11 +29,13 @@ from shared.modelling.applicability import count_films
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.card import (
     GOLDEN,
+    GOLDEN_BFLOAT16,
     GOLDEN_INT8,
     HEAD,
     INT8,
     ONNX,
     WEIGHTS,
+    Bfloat16Report,
     Int8Report,
     ModelCard,
     PreprocessingCard,
@@ -66,7 +69,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     trained_on = count_films(films)
     files = model_files(network, weights, best.input_size, plan.seed)
     points = published_points(best, judged.operating_points)
-    int8, more = _in_8_bits(store, plan, best, files[ONNX], points)
+    bfloat16, int8, more = _faster_formats(store, plan, best, files, points)
     files |= more
     files |= {"report.html": store.get(layout.report_file(plan.run, "index.html")), "metrics.json": figures}
     files |= {PREDICTIONS: pooled_predictions(results).model_dump_json().encode()}
@@ -97,6 +100,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         comparison=published_comparison(best, judged.side_by_side, known),
         exam_rule=published_exam_rule(best, judged.levels, known),
         int8=int8,
+        bfloat16=bfloat16,
         trained_on=trained_on,
         inputs=training_inputs(store, films),
         golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),
@@ -126,22 +130,26 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
     return files | {HEAD: _head_weights(network)} if NETWORK_TABLE[kind].explainable else files
 
 
-def _in_8_bits(
-    store: ObjectStore, plan: Plan, best: JobResult, graph: bytes, points: tuple[OperatingPoint, ...]
-) -> tuple[Int8Report | None, dict[str, bytes]]:
-    """Evaluate the 8-bit network on the validation films; return the report, and its files if it is good enough."""
+def _faster_formats(
+    store: ObjectStore, plan: Plan, best: JobResult, files: dict[str, bytes], points: tuple[OperatingPoint, ...]
+) -> tuple[Bfloat16Report | None, Int8Report | None, dict[str, bytes]]:
+    """Judge bfloat16 and 8-bit integers on the validation films; with the files of those that do well enough."""
     if len(best.validation.films) < MIN_FILMS:
-        return None, {}
+        return None, None, {}
     images = load_images(store, plan, Preprocessing(size=best.input_size))
     split = job_split(images.variants, plan, best.job)
     originals = [index for index in split.train if images.variants[index].variant == 0]
-    int8 = quantised(graph, images.inputs[originals[:CALIBRATION_FILMS]])
-    validation = images.examples(split.validation)
-    report = judge(graph, int8, validation, best.temperature, points)
-    if not report.offered:
-        return report, {}
-    logits = logits_of(int8, golden_inputs(best.input_size, plan.seed))
-    return report, {INT8: int8, GOLDEN_INT8: golden_answers(best.input_size, plan.seed, logits)}
+    quantised_graph = quantised(files[ONNX], images.inputs[originals[:CALIBRATION_FILMS]])
+    head = np.load(BytesIO(files[HEAD]), allow_pickle=False) if HEAD in files else None
+    judge = Judge.of(files[ONNX], images.examples(split.validation), head, best.temperature, points)
+    bfloat16, golden_bfloat16 = judge.bfloat16(files[ONNX], files[GOLDEN])
+    int8, golden_int8 = judge.int8(quantised_graph, files[GOLDEN])
+    more: dict[str, bytes] = {}
+    if bfloat16 and bfloat16.offered:
+        more |= {GOLDEN_BFLOAT16: golden_bfloat16}
+    if int8.offered:
+        more |= {INT8: quantised_graph, GOLDEN_INT8: golden_int8}
+    return bfloat16, int8, more
 
 
 def model_is_intact(store: ObjectStore, plan: Plan, network: str) -> bool:

@@ -1,8 +1,8 @@
 """Quantisation of a published network to 8-bit integers: less memory, and faster on CPUs with such instructions.
 
-The quantised graph is offered only if it agrees with the network on the validation films (`judge`). It is calibrated on
-training films, so that the comparison is independent. Post-training quantisation by ONNX Runtime (Jacob et al., CVPR
-2018): weights by channel, activations by the range of the calibration films.
+It is offered only where it judges the validation films as the network itself does (`number_formats`). It is
+calibrated on training films, so that the films that judge it have had no part in it. After training quantisation as
+ONNX Runtime does it (Jacob et al., CVPR 2018): weights by channel, activations by the range that films fill.
 """
 
 import logging
@@ -20,15 +20,9 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from services.train.data.examples import Examples
-from services.train.fitting.scores import macro_auc
 from shared.domain.arrays import Float32Array
-from shared.modelling.calibration import MIN_FILMS, OperatingPoint, abnormal_score, calibrate, softmax, verdict
-from shared.modelling.card import Int8Report
 
 CALIBRATION_FILMS = 64
-MOST_AUC_APART = 0.005
-LEAST_EQUAL = 0.99
 _BATCH = 8
 
 
@@ -57,33 +51,6 @@ def quantised(graph: bytes, films: Float32Array) -> bytes:
             return target.read_bytes()
     finally:
         quieter.setLevel(before)
-
-
-def judge(
-    graph: bytes,
-    int8: bytes,
-    validation: Examples,
-    temperature: float,
-    points: tuple[OperatingPoint, ...],
-) -> Int8Report:
-    """Compare both graphs on the validation films: AUC, and decisions at the operating points of the card."""
-    labels, films = validation.labels, np.asarray(validation.inputs, np.float32)
-    ours, theirs = (calibrate(softmax(logits_of(each, films)), temperature) for each in (graph, int8))
-    equal = [
-        verdict(one, point.threshold, point.uncertain) == verdict(other, point.threshold, point.uncertain)
-        for point in points
-        for one, other in zip(abnormal_score(ours), abnormal_score(theirs), strict=True)
-    ]
-    auc, auc_int8 = macro_auc(labels, ours), macro_auc(labels, theirs)
-    share = float(np.mean(equal))
-    close = auc is not None and auc_int8 is not None and abs(auc - auc_int8) <= MOST_AUC_APART
-    return Int8Report(
-        films=len(labels),
-        auc=auc,
-        auc_int8=auc_int8,
-        decisions_equal=share,
-        offered=close and share >= LEAST_EQUAL and len(labels) >= MIN_FILMS,
-    )
 
 
 def logits_of(graph: bytes, films: Float32Array) -> Float32Array:

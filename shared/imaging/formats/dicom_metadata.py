@@ -1,6 +1,6 @@
 """Read view, modifiers, acquisition, vendor and implant from a DICOM header.
 
-Values are only compared with lists of this module; free text of a header is never passed on, for it may hold a
+Values are only compared with lists of this module; free text of a header is never passed on, because it may hold a
 patient's name. Kinds that are no mammogram for presentation are refused by `refuse_unsuitable` before any pixel is
 decoded.
 """

@@ -1,7 +1,7 @@
 """The work of a request, which every server of the comparison does alike: decode, segment, prepare, ask the network.
 
-Decoding and preprocessing are our own functions. The network is torch's, as users of these servers run it, or our
-published graph under ONNX Runtime. BENCH_MODEL names the folder of a published version, BENCH_ENGINE the engine.
+Decoding and preprocessing are our own functions. The network is torch's, as users of these servers run it, or one of
+our engines. BENCH_MODEL names the folder of a published version, BENCH_ENGINE the engine.
 """
 
 import os
@@ -17,6 +17,7 @@ import numpy as np
 
 from shared.domain.records import CLASSES
 from shared.imaging.preprocess import Preprocessing, prepare
+from shared.modelling.card import INT8, ONNX
 
 THREADS = 1
 """Threads of a worker: as many as there are cores for it, with one worker a core."""
@@ -26,7 +27,8 @@ def load() -> Callable[[bytes], dict[str, Any]]:
     """A function from an image file to the answer that is sent."""
     cv2.setNumThreads(THREADS)
     folder, preprocessing = Path(os.environ["BENCH_MODEL"]), Preprocessing(size=int(os.environ["BENCH_SIZE"]))
-    logits = {"torch": _torch, "onnx": _onnx}[os.environ["BENCH_ENGINE"]](folder)
+    engine = os.environ["BENCH_ENGINE"]
+    logits = _torch(folder, engine == "torch-bf16") if engine.startswith("torch") else _cpu(folder, engine)
 
     def answer(data: bytes) -> dict[str, Any]:
         weights = np.exp(logits(prepare(data, preprocessing).input[None])[0])
@@ -37,7 +39,7 @@ def load() -> Callable[[bytes], dict[str, Any]]:
     return answer
 
 
-def _torch(folder: Path) -> Callable[[Any], Any]:
+def _torch(folder: Path, bfloat16: bool) -> Callable[[Any], Any]:
     import torch
     from safetensors.torch import load_file
 
@@ -47,18 +49,19 @@ def _torch(folder: Path) -> Callable[[Any], Any]:
     network = build("resnet50")
     network.load_state_dict(load_file(folder / "model.safetensors"))
     network.eval()
+    if bfloat16:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def logits(films: Any) -> Any:
-        with torch.inference_mode():
-            return network(torch.from_numpy(films))[0].numpy()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            return network(torch.from_numpy(films))[0].float().numpy()
 
     return logits
 
 
-def _onnx(folder: Path) -> Callable[[Any], Any]:
-    import onnxruntime
+def _cpu(folder: Path, name: str) -> Callable[[Any], Any]:
+    """Run one of our engines, as our service does."""
+    from services.inference.serving.engines import load_engine
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-    return lambda films: np.asarray(session.run(["logits"], {"films": films})[0])
+    engine = load_engine(name, (folder / (INT8 if name.endswith("-int8") else ONNX)).read_bytes(), THREADS, None)
+    return lambda films: engine.run(films).logits

@@ -140,6 +140,7 @@ def drawing(parenchyma: Pixels, times: int) -> dict[str, Any]:
 def signature(version: str, *, synthetic: bool) -> dict[str, Any]:
     return {
         "model": ModelInUse(
+            engine="onnx",
             network="resnet50",
             version=version,
             file="model.onnx",

@@ -14,7 +14,7 @@ _SILENCERS = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "TEAMCITY_VERSION", "JENKINS_U
 """With one of these set, ONNX Runtime writes nothing anyway."""
 
 
-@pytest.mark.parametrize("module", ["services.inference.serving.engine", "services.train.publishing.publish"])
+@pytest.mark.parametrize("module", ["shared.modelling.engines.onnx", "services.train.publishing.publish"])
 def test_onnx_runtime_writes_no_device_id(tmp_path: Path, module: str) -> None:
     """From 1.29 on its import writes a device id below the cache folder, to report its use with, unless it is switched
     off before."""
@@ -31,3 +31,17 @@ def test_onnx_runtime_writes_no_device_id(tmp_path: Path, module: str) -> None:
     )
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in written if "onnxruntime" in str(path).lower() or path.name == "deviceid"] == []
+
+
+def test_openvino_writes_and_sends_nothing_of_its_own(tmp_path: Path) -> None:
+    """Its wheel depends on a package that reports use; the converters import it, the runtime must not."""
+    code = (
+        "import sys; import shared.modelling.engines.openvino as o; o.openvino.Core().available_devices;"
+        "print(bool(sys.modules.get('openvino_telemetry')))"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(
+        (sys.executable, "-c", code), env=environment, cwd=tmp_path, check=True, timeout=120, capture_output=True
+    )
+    assert told.stdout.split() == [b"False"]
+    assert list(tmp_path.iterdir()) == []

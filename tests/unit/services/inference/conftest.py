@@ -57,7 +57,7 @@ def serve() -> Iterator[Callable[[InferenceProcessSettings], FlaskClient]]:
 @pytest.fixture
 def client(store: ObjectStore, serve: Callable[[InferenceProcessSettings], FlaskClient]) -> FlaskClient:
     assert isinstance(store, DirectoryStore)
-    serving = {"network": NETWORK, "promotion_poll_s": 0.02, "max_image_mb": 2}
+    serving = {"network": NETWORK, "engine": "onnx", "promotion_poll_s": 0.02, "max_image_mb": 2}
     return serve(inference_settings(str(store.root), key=KEY, **serving))
 
 

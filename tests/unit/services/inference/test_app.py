@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from services.inference.serving.engine import Engine
 from shared.imaging.formats.decode import encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import softmax
+from shared.modelling.engines.onnx import OnnxEngine
 from shared.store.interface import ObjectStore
 from tests.support.published import promote
 from tests.support.servers import wait_until
@@ -51,7 +51,7 @@ def test_the_answer_is_that_of_the_published_network_on_the_prepared_film_calibr
     ready: FlaskClient, film: np.ndarray, files: dict[str, dict[str, bytes]]
 ) -> None:
     data = encode_pgm(film)
-    logits = Engine(files["v1"]["model.onnx"], 1).logits(prepare(data, Preprocessing(size=64)).input[None])
+    logits = OnnxEngine(files["v1"]["model.onnx"], 1).run(prepare(data, Preprocessing(size=64)).input[None]).logits
     temperature = ready.get("/v1/models/modified_cnn/card").json["temperature"]
     assert temperature != 1
     expected = softmax(logits / temperature)[0]

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from services.inference import batches, tasks
 from services.inference.batches import BatchLimits, failed_line, predict_part, to_document
-from services.inference.serving.model_loader import load_model
+from services.inference.serving.model_loader import WantedEngine, load_model
 from services.inference.serving.predictor import Prediction, ServedModel, predict
 from shared.api.batches import BatchLine, BatchRequest
 from shared.batches import flow
@@ -35,7 +35,7 @@ GREY = encode_png(np.full((512, 512), 128, np.uint8))
 
 @pytest.fixture
 def model(store: DirectoryStore) -> ServedModel:
-    return load_model(store, NETWORK, "v1", 1)
+    return load_model(store, NETWORK, "v1", WantedEngine(1, "onnx"))
 
 
 def planned(store: DirectoryStore, *names: str, **asked: str) -> BatchPlan:

@@ -9,8 +9,8 @@ import pytest
 from shared.api.batches import Batch, BatchLine, BatchRequest, ImageProblem
 from shared.batches import flow
 from shared.batches.flow import BatchEnded
-from shared.batches.plan import BatchPlan, batch_id, make_batch, read_images
-from shared.errors import QueueUnavailable
+from shared.batches.plan import BatchPlan, IdempotencyConflict, batch_id, check_each_once, make_batch, read_images
+from shared.errors import InputError, QueueUnavailable
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectStore
@@ -244,3 +244,60 @@ class TestOwner:
         assert flow.list_batches(store, "clinic", 10) == made[::-1]
         assert flow.list_batches(store, "clinic", 2) == made[:-3:-1]
         assert flow.list_batches(store, "nobody", 10) == []
+
+
+def test_a_large_batch_holds_up_a_small_one_by_few_parts(store: DirectoryStore, queue: MemoryQueue) -> None:
+    large = begun(store, queue, 16 * (flow.AT_ONCE + 3))
+    small = begun(store, queue, 16)
+    sent = [message.run for _, message in queue.messages]
+    assert sent == [large.batch] * flow.AT_ONCE + [small.batch]
+    queue.taken()
+    parts = list(large.names())
+    for part in parts:
+        do(store, queue, large, part)
+    assert queue.taken() == [("predict", part) for part in parts[flow.AT_ONCE :]]
+    assert state(store, large) == ("done", large.images, 0)
+
+
+def test_a_batch_whose_held_back_parts_were_lost_is_resumed(store: DirectoryStore, queue: MemoryQueue) -> None:
+    plan = begun(store, queue, 16 * (flow.AT_ONCE + 2))
+    parts = list(plan.names())
+    queue.lose_everything()
+    for part in parts[: flow.AT_ONCE]:
+        do(store, queue, plan, part)
+    assert queue.taken() == []
+    assert flow.resume(store, queue, plan) == 2
+    assert queue.taken() == [("predict", part) for part in parts[flow.AT_ONCE :]]
+
+
+def test_all_batches_are_listed_the_newest_first_whoever_made_them(store: DirectoryStore, queue: MemoryQueue) -> None:
+    made = []
+    for second, owner in enumerate(("b", "a", "c", "a")):
+        plan = planned(store, owner=owner).model_copy(update={"created": f"2026-01-01T00:00:0{second}.000+00:00"})
+        flow.begin(store, queue, plan)
+        made.append(plan.batch)
+    assert flow.list_batches(store, None, 3) == made[:0:-1]
+    assert flow.list_batches(store, "a", 3) == [made[3], made[1]]
+
+
+def test_a_key_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'inbox/1\.png' is there more than once"):
+        check_each_once(BatchRequest(keys=("inbox/1.png",) * 1000))
+    check_each_once(BatchRequest(keys=("inbox/1.png", "inbox/2.png")))
+    check_each_once(BatchRequest(prefix="inbox/"))
+
+
+def test_a_new_batch_never_takes_the_results_of_one_whose_plan_was_removed(
+    store: DirectoryStore, queue: MemoryQueue
+) -> None:
+    def make(images: int) -> BatchPlan:
+        asked = BatchRequest(keys=tuple(f"inbox/{images}-{number}.pgm" for number in range(images)))
+        batch = batch_id("clinic", "order-17")
+        return make_batch(store, batch, asked, "inbox/", owner="clinic", network="resnet50", version="v1")
+
+    plan = make(32)
+    flow.begin(store, queue, plan)
+    do(store, queue, plan, "000000")
+    store.delete(layout.batch_plan(plan.batch))
+    with pytest.raises(IdempotencyConflict, match="results are left"):
+        make(48)

@@ -140,11 +140,11 @@ class TestRuns:
             mammo("run", "--dataset", "films", "--profile", "test", "--weights", choice)
         assert pipeline.list_runs(store) == []
 
-    @pytest.mark.parametrize(("form", "films", "table"), [("exams", 32, "films.csv"), ("mias", 16, "Info.txt")])
+    @pytest.mark.parametrize(("layout", "films", "table"), [("exams", 32, "films.csv"), ("mias", 16, "Info.txt")])
     def test_films_of_either_form_are_generated_and_ingested(
-        self, store: DirectoryStore, tmp_path: Path, form: str, films: int, table: str
+        self, store: DirectoryStore, tmp_path: Path, layout: str, films: int, table: str
     ) -> None:
         folder = tmp_path / "generated"
-        assert f"{films} SYNTHETIC films" in mammo("synthesize", str(folder), "--patients", "8", "--form", form)
+        assert f"{films} SYNTHETIC films" in mammo("synthesize", str(folder), "--patients", "8", "--layout", layout)
         assert (folder / table).is_file()
-        assert f"data set {form} (SYNTHETIC): {films} films" in mammo("ingest", str(folder), "--dataset", form)
+        assert f"data set {layout} (SYNTHETIC): {films} films" in mammo("ingest", str(folder), "--dataset", layout)

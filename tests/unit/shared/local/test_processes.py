@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,3 +128,43 @@ class TestProcesses:
         starter.send_signal(signal.SIGINT)
         starter.wait(20)
         assert not alive(pid)
+
+
+def test_processes_end_with_their_starter_although_the_folder_was_moved_or_removed(tmp_path: Path) -> None:
+    for change in ("moved", "removed"):
+        folder = tmp_path / change
+        folder.mkdir()
+        starter = subprocess.Popen(
+            [sys.executable, "-c", STARTER, str(folder)],
+            stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        pid = child_of(starter)
+        if change == "moved":
+            folder.rename(tmp_path / "elsewhere")
+        else:
+            shutil.rmtree(folder)
+        starter.kill()
+        starter.wait()
+        wait_until(lambda pid=pid: not alive(pid), 10)  # type: ignore[misc]
+
+
+def test_a_block_ends_its_processes_although_its_folder_was_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with Processes(folder) as processes:
+        pid = processes.start("sleeper", SLEEP, dict(os.environ))
+        shutil.rmtree(folder)
+    assert not alive(pid)
+
+
+def test_a_copy_of_a_folder_ends_nothing_of_the_original(tmp_path: Path) -> None:
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    original.mkdir()
+    with Processes(original) as processes:
+        pid = processes.start("sleeper", SLEEP, dict(os.environ))
+        shutil.copytree(original, copy)
+        assert end_noted(copy) == []
+        with Processes(copy):
+            assert alive(pid)
+        assert alive(pid)
+        processes.check()

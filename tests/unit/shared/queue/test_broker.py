@@ -341,3 +341,47 @@ class TestApplication:
         assert conf.worker_prefetch_multiplier == 1
         assert (list(conf.accept_content), conf.task_serializer) == (["json"], "json")
         assert conf.task_ignore_result
+
+
+def test_messages_that_are_held_back_are_sent_one_by_one_and_counted_from_the_start(broker: Broker) -> None:
+    units = [f"{number:06d}" for number in range(5)]
+    assert broker.enqueue_some(RUN, "predict", units, 2) == 5
+
+    def sent() -> list[str]:
+        return [arguments(message)["unit"] for message in waiting(broker, "inference")]
+
+    assert sent() == units[:2]
+    assert left(broker, units[0], stage="predict") == [4]
+    for number in (3, 4, 5, 5):
+        broker.send_next(RUN, "predict")
+        assert sent() == units[:number]
+    broker.enqueue_some(RUN, "predict", units[3:], 1)
+    broker.drop_tally(RUN, "predict")
+    before = sent()
+    broker.send_next(RUN, "predict")
+    assert sent() == before
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "MISCONF Errors writing to the AOF file: No space left on device",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "READONLY You can't write against a read only replica.",
+        "LOADING Redis is loading the dataset in memory",
+    ],
+)
+def test_a_server_that_takes_nothing_just_now_is_waited_for(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    answers: list[Exception] = [redis.ResponseError(answer)] * 3
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    class Answering(redis.Redis):
+        def ping(self, **_: Any) -> bool:
+            if answers:
+                raise answers.pop()
+            return True
+
+    wait_for_broker(Answering())
+    assert len(pauses) == 3
+    assert pauses == sorted(pauses)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import MammoError, StoreUnavailable
+from shared import metrics
+from shared.errors import MammoError, RunNotFound, StoreUnavailable
 from shared.queue import worker
 from shared.queue.attempts import storable, text_of
 from shared.queue.broker import Broker
@@ -104,3 +105,21 @@ class TestPerform:
         assert storable("Größe \udcff\ud800") == "Größe \\udcff\\ud800"
         assert storable("x" * 10_000) == "x" * 2000 + " ..."
         assert text_of(ValueError("\udcff")).encode() == b"ValueError: \\udcff"
+
+
+def test_a_unit_of_an_unknown_run_is_left_to_workers_of_other_stores_before_it_is_dropped_and_counted(
+    perform: Callable[..., Sent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: Any) -> str:
+        raise RunNotFound("there is no run 'run'")
+
+    def give_up(*_: Any) -> str:
+        raise AssertionError("it is no failure of the unit")
+
+    monkeypatch.setattr(Failing, "load", load)
+    counted = metrics.UNITS.labels("augment", "unknown run")._value
+    before = counted.get()
+    assert perform(give_up, 0).again == [1]
+    assert counted.get() == before
+    assert perform(give_up, RETRIES).again == [1]
+    assert counted.get() == before + 1

@@ -21,8 +21,8 @@ from shared.settings import (
     WorkerSettings,
     read_settings,
 )
-from shared.settings.processes import ReadSettings, groups_of
-from tests.support.settings import VARIABLES
+from shared.settings.processes import ReadSettings
+from tests.support.settings import VARIABLES, groups_of
 
 EXAMPLE = Path(__file__).parents[4] / ".env.example"
 LINE = re.compile(r"^#? ?(MAMMO_[A-Z0-9_]+)=(.*)$", re.MULTILINE)

@@ -57,12 +57,12 @@ class TestDirectoryStore:
             lambda: store.locate(key),
         ]
         for use in uses:
-            with pytest.raises(InputError, match="is not a key"):
+            with pytest.raises(InputError, match="is not a store key"):
                 use()
         assert (tmp_path / "secret").read_text() == "not for you"
 
     def test_an_empty_key_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="'' is not a key"):
+        with pytest.raises(InputError, match="'' is not a store key"):
             DirectoryStore(tmp_path).put("", b"")
 
     def test_a_put_that_fails_leaves_nothing_behind(self, tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def test_a_record_that_only_a_later_release_reads_names_that_release(newer: dict
     [
         (b"", "it is empty"),
         (b" \n", "it is empty"),
-        (b'{"name": "a", "inn', "cut"),
-        (b"[]", "no JSON object"),
+        (b'{"name": "a", "inn', "truncated"),
+        (b"[]", "not a JSON object"),
         (b"\xff\x00", "damaged"),
         (b'{"name": "secret", "inner": {"count": "secret"}}', "field 'inner.count'"),
         (b'{"inner": {"count": 1}}', "field 'name'"),

@@ -181,7 +181,8 @@ class TestBatches:
             assert refused.status_code == 404
             assert refused.json["detail"] == unknown["detail"]
             assert ask(admin).status_code in (200, 202)
-        assert other.get("/v1/batches").json == admin.get("/v1/batches").json == {"batches": []}
+        assert other.get("/v1/batches").json == {"batches": []}
+        assert [each["id"] for each in admin.get("/v1/batches").json["batches"]] == [batch]
 
     def test_a_cancelled_batch_can_not_be_resumed(self, owner: FlaskClient) -> None:
         batch = owner.post("/v1/batches", json={"prefix": "inbox/"}).json["id"]
@@ -279,3 +280,9 @@ class TestUnavailable:
     def test_a_service_that_makes_no_batch_never_imports_celery(self) -> None:
         script = "import sys, services.inference.app; sys.exit(bool({'celery', 'kombu', 'redis'} & set(sys.modules)))"
         assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_an_image_that_is_named_twice_is_refused(owner: FlaskClient, store: DirectoryStore) -> None:
+    refused = owner.post("/v1/batches", json={"keys": ["inbox/1.png"] * 3})
+    assert (refused.status_code, refused.json["title"]) == (400, "invalid-input")
+    assert list(store.list("batches/")) == []

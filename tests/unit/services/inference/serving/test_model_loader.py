@@ -3,12 +3,25 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
-from services.inference.serving.engine import Engine
-from services.inference.serving.model_loader import ModelKeeper, load_model
+from services.inference.serving.engines import offers
+from services.inference.serving.model_loader import ModelKeeper, WantedEngine, load_model
 from shared.errors import ModelCorrupt, ModelNotReady
-from shared.modelling.card import GOLDEN, GOLDEN_INT8, INT8, ONNX, WEIGHTS, PreprocessingCard
+from shared.modelling.card import (
+    GOLDEN,
+    GOLDEN_BFLOAT16,
+    GOLDEN_INT8,
+    INT8,
+    ONNX,
+    WEIGHTS,
+    Bfloat16Report,
+    ModelCard,
+    PreprocessingCard,
+)
+from shared.modelling.engines.names import EngineSetting
+from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.golden import golden_inputs
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
@@ -16,10 +29,12 @@ from shared.store.interface import ObjectStore
 from tests.support.builders import model_card, model_place, preprocessing_card
 from tests.support.published import NETWORK, promote
 
+ONNX_ENGINE = WantedEngine(1, "onnx")
+
 
 @pytest.fixture
 def keeper(store: ObjectStore) -> ModelKeeper:
-    return ModelKeeper(store, NETWORK, "production", threads=1)
+    return ModelKeeper(store, NETWORK, "production", ONNX_ENGINE)
 
 
 def test_nothing_is_ready_before_a_promotion_and_the_reason_says_what_to_do(keeper: ModelKeeper) -> None:
@@ -74,7 +89,7 @@ def test_a_refused_model_is_taken_once_its_files_are_right(
     monkeypatch.setattr("services.inference.serving.model_loader._AGAIN_AFTER_S", 0)
     promote(store, "v1")
     restored = DirectoryStore(tmp_path / "restored")
-    keeper = ModelKeeper(restored, NETWORK, "production", threads=1)
+    keeper = ModelKeeper(restored, NETWORK, "production", ONNX_ENGINE)
     for key in (layout.alias(NETWORK, "production"), layout.model_card(NETWORK, "v1")):
         restored.put(key, store.get(key))
     keeper.refresh()
@@ -104,61 +119,84 @@ def test_a_model_that_answers_its_golden_inputs_otherwise_is_refused(
     card = model_card(NETWORK, "mixed", preprocessing=preprocessing_card(64))
     models.publish(store, card, mixed)
     with pytest.raises(ModelCorrupt, match="outputs for its golden inputs differ"):
-        load_model(store, NETWORK, "mixed", threads=1)
+        load_model(store, NETWORK, "mixed", ONNX_ENGINE)
 
 
 def test_a_model_of_another_segmentation_is_refused(store: ObjectStore, files: dict[str, dict[str, bytes]]) -> None:
     card = model_card(NETWORK, "old", preprocessing=PreprocessingCard(size=64, segmentation=0))
     models.publish(store, card, files["v1"])
     with pytest.raises(ModelCorrupt, match="was trained with segmentation 0"):
-        load_model(store, NETWORK, "old", threads=1)
+        load_model(store, NETWORK, "old", ONNX_ENGINE)
 
 
-def test_bytes_that_are_no_graph_are_refused() -> None:
-    with pytest.raises(ModelCorrupt, match="can't load"):
-        Engine(b"no graph", threads=1)
-
-
-def test_several_films_at_a_time_get_what_each_gets_alone(files: dict[str, dict[str, bytes]]) -> None:
-    engine = Engine(files["v1"]["model.onnx"], threads=1)
-    films = golden_inputs(64, 5)
-    together = engine.run(films)
-    assert (together.logits.shape, together.features.shape[:2]) == ((2, 3), (2, 192))
-    for row, film in zip(together.logits, films, strict=True):
-        for alone in (False, True):
-            assert engine.run(film[None], alone=alone).logits[0] == pytest.approx(row, abs=1e-5)
-
-
-def with_int8(store: ObjectStore, files: dict[str, dict[str, bytes]], **changes: bytes) -> None:
-    """Publishes a version that offers a graph in 8-bit integers; here it is that of v2, to be told apart."""
+def publish_formats(store: ObjectStore, files: dict[str, dict[str, bytes]], **changes: bytes) -> ModelCard:
+    """Publish a version that offers bfloat16 and a graph in 8-bit integers; here that of v2, to be told apart."""
     content = {**files["v1"], INT8: files["v2"][ONNX], GOLDEN_INT8: files["v2"][GOLDEN], **changes}
-    card = model_card(NETWORK, "v3", preprocessing=preprocessing_card(64))
+    content[GOLDEN_BFLOAT16] = files["v1"][GOLDEN]
+    report = {"films": 30, "auc": 0.8, "decisions_equal": 1.0, "offered": True, "tolerance": 0.05}
+    bfloat16 = Bfloat16Report(**report, auc_bfloat16=0.8, emulated=False)
+    card = model_card(NETWORK, "v3", preprocessing=preprocessing_card(64), bfloat16=bfloat16)
     models.publish(store, card, content)
+    return models.read_card(store, NETWORK, "v3")
 
 
+@pytest.mark.parametrize("engine", ["onnx-int8", "openvino-int8"])
 def test_8_bit_integers_are_served_where_they_are_asked_for_and_offered(
-    store: ObjectStore, files: dict[str, dict[str, bytes]]
+    store: ObjectStore, files: dict[str, dict[str, bytes]], engine: EngineSetting
 ) -> None:
-    with_int8(store, files)
+    publish_formats(store, files)
     films = golden_inputs(64, 5)
-    own, other = (Engine(files[version][ONNX], 1).logits(films) for version in ("v1", "v2"))
-    model = load_model(store, NETWORK, "v3", 1, "onnx-int8")
-    assert (model.file, model.engine.logits(films).tolist()) == (INT8, other.tolist())
-    model = load_model(store, NETWORK, "v3", 1, "onnx")
-    assert (model.file, model.engine.logits(films).tolist()) == (ONNX, own.tolist())
-    assert load_model(store, NETWORK, "v1", 1, "onnx-int8").file == ONNX
+    model = load_model(store, NETWORK, "v3", WantedEngine(1, engine))
+    other = OnnxEngine(files["v2"][ONNX], 1).run(films).logits
+    assert (model.file, model.engine_name) == (INT8, engine)
+    assert model.engine.run(films).logits == pytest.approx(other, abs=1e-4)
 
 
-def test_8_bit_integers_that_answer_their_golden_inputs_otherwise_are_refused(
+def test_onnx_runtime_in_single_precision_answers_to_the_last_bit_as_its_own_session_does(
     store: ObjectStore, files: dict[str, dict[str, bytes]]
 ) -> None:
-    with_int8(store, files, **{GOLDEN_INT8: files["v1"][GOLDEN]})
+    films = golden_inputs(64, 5)
+    session = onnxruntime.InferenceSession(files["v1"][ONNX], providers=["CPUExecutionProvider"])
+    model = load_model(store, NETWORK, "v1", ONNX_ENGINE)
+    assert (model.file, model.engine_name) == (ONNX, "onnx")
+    assert (model.engine.run(films).logits == session.run(["logits"], {"films": films})[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "served"),
+    [("onnx-int8", "onnx"), ("openvino-int8", "openvino"), ("openvino-bf16", "openvino"), ("openvino", "openvino")],
+)
+def test_a_format_that_the_version_does_not_offer_is_served_in_single_precision(
+    store: ObjectStore, wanted: EngineSetting, served: str
+) -> None:
+    model = load_model(store, NETWORK, "v1", WantedEngine(1, wanted))
+    assert (model.file, model.engine_name) == (ONNX, served)
+
+
+def test_a_card_offers_what_its_reports_say(store: ObjectStore, files: dict[str, dict[str, bytes]]) -> None:
+    card = publish_formats(store, files)
+    assert {form: offer.tolerance for form, offer in offers(card).items()} == {
+        "float32": 1e-3,
+        "bfloat16": 0.05,
+        "int8": 0.05,
+    }
+    assert card.bfloat16
+    refused = card.model_copy(update={"bfloat16": card.bfloat16.model_copy(update={"offered": False})})
+    assert list(offers(refused)) == ["float32", "int8"]
+    assert list(offers(models.read_card(store, NETWORK, "v1"))) == ["float32"]
+
+
+@pytest.mark.parametrize("engine", ["onnx-int8", "openvino-int8"])
+def test_8_bit_integers_that_answer_their_golden_inputs_otherwise_are_refused(
+    store: ObjectStore, files: dict[str, dict[str, bytes]], engine: EngineSetting
+) -> None:
+    publish_formats(store, files, **{GOLDEN_INT8: files["v1"][GOLDEN]})
     with pytest.raises(ModelCorrupt, match="outputs for its golden inputs differ"):
-        load_model(store, NETWORK, "v3", 1, "onnx-int8")
+        load_model(store, NETWORK, "v3", WantedEngine(1, engine))
 
 
 def test_torch_serves_the_weights_where_it_is_asked_for(store: ObjectStore, files: dict[str, dict[str, bytes]]) -> None:
-    model = load_model(store, NETWORK, "v1", 1, "torch")
+    model = load_model(store, NETWORK, "v1", WantedEngine(1, "torch"))
     films = golden_inputs(64, 5)
-    assert model.file == WEIGHTS
-    assert np.allclose(model.engine.logits(films), Engine(files["v1"][ONNX], 1).logits(films), atol=1e-4)
+    assert (model.file, model.engine_name) == (WEIGHTS, "torch")
+    assert np.allclose(model.engine.run(films).logits, OnnxEngine(files["v1"][ONNX], 1).run(films).logits, atol=1e-4)
