@@ -9,10 +9,11 @@ from shared.digests import sha256_hex
 from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.formats.decode import decode, encode_png
+from shared.ingests.units import IngestTask
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.tasks import ShardTask
-from shared.settings import WorkerProcessSettings
+from shared.settings import AugmentProcessSettings
 from shared.store import layout
 from shared.store.documents import parse_document
 from shared.store.ingest import film_key, read_dataset, shard_key
@@ -80,7 +81,7 @@ def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
 AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film, read_by)
 
 
-def unit_tasks(settings: WorkerProcessSettings) -> tuple[ShardTask]:
+def unit_tasks(settings: AugmentProcessSettings) -> tuple[ShardTask, IngestTask]:
     """Set the threads of this process to its share of the cores, and return the kinds of units that it does."""
     cv2.setNumThreads(max(1, cv2.getNumberOfCPUs() // settings.worker.processes))
-    return (ShardTask(AUGMENT, settings.worker.retries),)
+    return ShardTask(AUGMENT, settings.worker.retries), IngestTask(settings.ingest)

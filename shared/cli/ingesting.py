@@ -15,7 +15,9 @@ from shared.datasets.pseudonyms import Pseudonyms
 from shared.datasets.sources import open_source
 from shared.datasets.survey import Survey, survey
 from shared.errors import InputError
-from shared.settings import IngestSettings, StoreSettings, read_settings
+from shared.ingests.units import IngestPlan, ingest_by_workers
+from shared.queue.broker import Broker
+from shared.settings import BrokerSettings, IngestSettings, StoreSettings, read_settings
 from shared.store import ingest as ingestion
 from shared.store.objects import open_store
 
@@ -45,6 +47,16 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print counts and all that is wrong; store nothing.")
     ] = False,
+    workers: Annotated[
+        bool,
+        typer.Option("--workers", help="Let the augment workers do it; they have to see the source at the same path."),
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="One film that can't be used ends it, and nothing becomes a data set.")
+    ] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="The source has new films only; stored ones are kept.")
+    ] = False,
     show_all: Annotated[bool, typer.Option("--all", help=f"Print all problems, not {_SHOWN} of each kind.")] = False,
 ) -> None:
     """Check a data set film by film and copy it into the store; safe to repeat."""
@@ -59,11 +71,40 @@ def ingest(
         return
     name = dataset or (chosen.name if chosen else "mias")
     with reporting() as report:
-        done = ingestion.ingest(open_store(read_settings(StoreSettings)), opened, name, report)
-    _show_problems(_problems(opened, done.problems), show_all=show_all)
+        if workers:
+            done = _by_workers(name, source, chosen, table or [], report, strict=strict, append=append)
+        else:
+            store = open_store(read_settings(StoreSettings))
+            done = ingestion.ingest(store, opened, name, report, strict=strict, append=append)
+    _show_ingested(done, _problems(opened, done.problems), show_all=show_all)
+
+
+def _by_workers(
+    name: str,
+    source: Path,
+    mapping: Mapping | None,
+    tables: list[Path],
+    report: ingestion.ProgressCallback,
+    *,
+    strict: bool,
+    append: bool,
+) -> ingestion.Ingested:
+    named = tuple(str(table.resolve()) for table in tables)
+    plan = IngestPlan(dataset=name, source=str(source.resolve()), mapping=mapping, tables=named)
+    store, queue = open_store(read_settings(StoreSettings)), Broker.open(read_settings(BrokerSettings))
+    return ingest_by_workers(store, queue, plan, read_settings(IngestSettings), report, strict=strict, append=append)
+
+
+def _show_ingested(done: ingestion.Ingested, problems: list[Problem], *, show_all: bool) -> None:
+    _show_problems(problems, show_all=show_all)
+    found = done.dataset
     what = f"{done.written} films written" if done.written else "nothing had changed"
-    kind = " (SYNTHETIC)" if done.dataset.synthetic else ""
-    console.print(f"data set {name}{kind}: {done.dataset.films} films, {what}. Next: mammo run --dataset {name}")
+    kind = " (SYNTHETIC)" if found.synthetic else ""
+    version = f", version {found.version}" if found.version > 1 else ""
+    console.print(
+        f"data set {found.dataset}{kind}{version}: {found.films} films, {what}. "
+        f"Next: mammo run --dataset {found.dataset}"
+    )
 
 
 def _pseudonyms(mapping: Mapping | None, *, dry_run: bool) -> Pseudonyms | None:

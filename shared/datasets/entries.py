@@ -12,7 +12,7 @@ from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 from shared.domain.terms import Terms
 from shared.errors import DatasetError, ImageError
-from shared.imaging.formats.decode import decode
+from shared.imaging.formats.decode import decode, read_header
 from shared.imaging.image import Image, ImageHeader
 
 LEAST_EDGE = 1024
@@ -52,6 +52,8 @@ class FilmSource(Protocol):
     """A data set on disk: an iterator of entries that can be gone through more than once."""
 
     files: SourceFiles
+    revision: str
+    """Digest of its tables and of how they are read."""
     synthetic: bool
     terms: Terms | None
     labelling: str | None
@@ -80,14 +82,18 @@ class Checked(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False) -> Checked:
+def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False, known_bits: int | None = None) -> Checked:
     """Decode the image of a film, reduced if it is large, and make the film's record.
+
+    Args:
+        known_bits: depth of a file that was decoded before; its header is enough then.
 
     Raises:
         DatasetError: the image can't be used, or contradicts its row.
     """
     try:
-        image = _decoded(data)
+        decoded = _decoded(data) if known_bits is None else None
+        image = decoded or read_header(data)
     except ImageError as error:
         raise DatasetError(entry.file.name, str(error)) from error
     if entry.formats and image.format not in entry.formats:
@@ -116,7 +122,7 @@ def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False) -> C
         sha256=sha256_hex(data),
         width=width,
         height=height,
-        bits=image.bits,
+        bits=decoded.bits if decoded else known_bits,
         spacing=image.spacing,
         format=image.format,
     )

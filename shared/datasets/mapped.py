@@ -16,6 +16,7 @@ from shared.datasets.problems import Problem
 from shared.datasets.pseudonyms import Pseudonyms
 from shared.datasets.readers import cbis_ddsm, embed, inbreast
 from shared.datasets.rows import Draw, Drawing, Row, check_columns, find_tables, nothing_drawn, read_rows
+from shared.digests import sha256_hex
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 from shared.domain.terms import Terms
@@ -59,6 +60,8 @@ class MappedSource:
         self._uid = (pseudonyms or Pseudonyms(b"public data set")).uid
         given = [(table.name, table.read_bytes()) for table in tables]
         self._tables = given or [(file.name, self.files.read(file)) for file in find_tables(self.files, mapping.tables)]
+        texts = [mapping.model_dump_json().encode(), *(data for _, data in self._tables)]
+        self.revision = sha256_hex(b"".join(texts))
         self._rows = [row for name, data in self._tables for row in read_rows(name, data)]
         if mapping.reader == "table":
             check_columns(self._rows, ", ".join(name for name, _ in self._tables), _columns(mapping))

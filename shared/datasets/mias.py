@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from shared.datasets.entries import FilmEntry
 from shared.datasets.files import SourceFile, SourceFiles, open_files
 from shared.datasets.problems import Problem
+from shared.digests import sha256_hex
 from shared.domain.films import Density, ImageFormat
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
@@ -70,7 +71,8 @@ class Source:
         if len(infos) != 1:
             raise DatasetError(str(path), f"holds {len(infos)} files Info.txt; keep exactly one")
         self.info_name = infos[0].name
-        self.info = _decoded(self.files.read(infos[0]))
+        info = self.files.read(infos[0])
+        self.info, self.revision = _decoded(info), sha256_hex(info)
         self.synthetic = SYNTHETIC_MARK in self.info
 
     def stored(self, _entry: FilmEntry, data: bytes) -> bytes:

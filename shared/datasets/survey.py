@@ -71,7 +71,7 @@ def _seen(source: FilmSource, entry: FilmEntry) -> tuple[_Seen, tuple[Problem, .
     except ImageError as error:
         raise DatasetError(entry.file.name, str(error)) from error
     settled, disagreements = settle(entry, header, header_wins=source.header_wins)
-    _, outside = lesions_inside(entry, header.width, header.height)
+    _, outside = lesions_inside(entry, *header.full_size)
     digest = hashlib.sha256(data).hexdigest()
     return _Seen(entry, digest, settled["side"], settled["view"]), (*disagreements, *outside)
 

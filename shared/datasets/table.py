@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from shared.datasets.entries import FilmEntry
 from shared.datasets.files import FolderFiles, SourceFiles
 from shared.datasets.problems import Problem
+from shared.digests import sha256_hex
 from shared.domain.films import Acquisition
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label, Record
@@ -77,6 +78,7 @@ class TableSource:
         self.path = path
         self.problems: list[Problem] = []
         self.files: SourceFiles = FolderFiles(path)
+        self.revision = sha256_hex(b"".join(_bytes_of(path / name) for name in (FILMS, LESIONS)))
         self._films: dict[str, tuple[str, FilmRow]] = {}
         exams: dict[str, str] = {}
         for where, film in _rows(path / FILMS, FilmRow):
@@ -130,6 +132,13 @@ def write_tables(folder: Path, films: Iterable[FilmRow], lesions: Iterable[Lesio
         writer.writeheader()
         writer.writerows({key: "" if cell is None else cell for key, cell in row.model_dump().items()} for row in rows)
         (folder / name).write_text(text.getvalue(), encoding="utf-8")
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DatasetError(str(file), f"can't be read as a table ({error}); expected UTF-8 text with commas") from error
 
 
 _R = TypeVar("_R", FilmRow, LesionRow)

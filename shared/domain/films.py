@@ -88,9 +88,17 @@ class Origin(Record):
 
 
 class Manifest(Origin):
-    """All films of a data set, in the order of their ids."""
+    """All films of a data set, in the order of their ids; films that were added later come after the others."""
 
     films: tuple[Film, ...]
+
+
+class EarlierVersion(Record):
+    """A version of a data set before films were added to it; its shards are kept."""
+
+    films: int
+    sha256: str
+    content: str
 
 
 class Dataset(Origin):
@@ -104,6 +112,14 @@ class Dataset(Origin):
     patients: dict[Label, int] = Field(description="how many patients have a film with that label")
     sha256: str = Field(description="of all that is known of its films")
     content: str = Field("", description="digest that names where its films and shards are stored; '' before 0.2")
+    version: int = _as_in_mias(1, "grows with every addition of films")
+    parts: tuple[int, ...] = _as_in_mias((), "films that each version added; (): all came at once")
+    earlier: tuple[EarlierVersion, ...] = _as_in_mias((), "the versions before this one, the first one first")
+
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """How many films each shard has, in order; no shard holds films of two versions."""
+        return shard_sizes(self.parts or (self.films,), self.shard_films)
 
 
 class FilmShard(Record):
@@ -180,6 +196,38 @@ class Shard(Record):
     source_sha256: str = Field(description="of what the unit was made from; another source makes it stale")
     variants: tuple[Variant, ...]
     set_aside: tuple[SetAside, ...] = ()
+
+
+def as_it_was(dataset: Dataset, sha256: str) -> Dataset | None:
+    """Return a data set as it was when its films had this digest; None if they never had."""
+    if dataset.sha256 == sha256:
+        return dataset
+    for number, version in enumerate(dataset.earlier, 1):
+        if version.sha256 == sha256:
+            change = {**dict(version), "version": number, "parts": dataset.parts[:number]}
+            return dataset.model_copy(update=change | {"earlier": dataset.earlier[: number - 1]})
+    return None
+
+
+def shard_sizes(parts: Iterable[int], shard_films: int) -> tuple[int, ...]:
+    """Return how many films each shard has, if every part of a data set has shards of its own."""
+    return tuple(min(shard_films, part - first) for part in parts for first in range(0, part, shard_films))
+
+
+def grown(stored: Dataset, manifest: Manifest) -> Dataset:
+    """Describe the next version of a data set; its films are the stored ones and, after them, those that are added."""
+    described = describe(manifest)
+    return described.model_copy(
+        update={
+            "shard_films": stored.shard_films,
+            "version": stored.version + 1,
+            "parts": (*(stored.parts or (stored.films,)), described.films - stored.films),
+            "earlier": (
+                *stored.earlier,
+                EarlierVersion(films=stored.films, sha256=stored.sha256, content=stored.content),
+            ),
+        }
+    )
 
 
 def describe(manifest: Manifest) -> Dataset:

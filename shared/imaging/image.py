@@ -79,8 +79,8 @@ class ImageHeader:
     """The header of an image file, before any pixel is decoded; see `Image`."""
 
     format: str
-    width: int
-    height: int
+    full_size: tuple[int, int]
+    """Width and height, pixels."""
     spacing: tuple[float, float] | None = None
     laterality: Literal["L", "R"] | None = None
     view: str | None = None

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from shared.domain.records import Label, Record
+from shared.domain.terms import Terms
 from shared.modelling.applicability import TrainedOn, kinds_of_films
 from shared.modelling.bilateral import Comparison
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
@@ -136,4 +137,10 @@ class ModelCard(Record):
     intended_use: str = Field(INTENDED_USE, description="what it may be used for")
     limits: tuple[str, ...] = Field(LIMITS, description="what it can't do")
     data_terms: str = Field(description="terms under which the data set may be used")
+    terms: Terms | None = Field(
+        None, description="the same with what they permit; None: published before it was written down"
+    )
+    labelling: str | None = Field(
+        None, description="how labels were made of the data set's own findings; None: they are the data set's"
+    )
     files: dict[str, str] = Field(description="SHA-256 of every other file of the version")

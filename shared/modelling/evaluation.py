@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, FiniteFloat, model_validator
 
 from shared.domain.records import Record
+from shared.domain.terms import Terms
 from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import OperatingPointName
 from shared.modelling.exams import Level
@@ -173,6 +174,8 @@ class Evaluation(Record):
     official: OfficialReport | None = Field(
         None, description="None without the protocol official", exclude_if=lambda report: report is None
     )
+    terms: Terms | None = Field(None, description="of the data set; None: evaluated before they were known")
+    labelling: str | None = Field(None, description="how labels were made of the data set's own findings")
     results: tuple[NetworkResult, ...]
     baselines: tuple[Baseline, ...] = Field((), description="under the patient protocol")
 

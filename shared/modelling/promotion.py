@@ -24,8 +24,14 @@ def check_fit(card: ModelCard) -> None:
     """Check the conditions that --force does not override.
 
     Raises:
-        PromotionRefused: a model of the leaky protocol, or a graph that differs from torch.
+        PromotionRefused: a model of the leaky protocol, a graph that differs from torch, or films whose terms forbid to
+            release models.
     """
+    if card.terms is not None and not card.terms.release_models:
+        raise PromotionRefused(
+            f"{card.network} {card.version} was trained on data set {card.dataset}, whose terms forbid to release "
+            f"models, so it is not put into use: {card.terms.text}"
+        )
     if card.protocol not in HONEST:
         raise PromotionRefused(
             f"{card.network} {card.version} was trained with the leaky protocol 'paper', whose metrics are "

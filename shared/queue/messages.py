@@ -11,8 +11,8 @@ from shared.domain.records import Record
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
-UnitKind = Stage | Literal["predict", "exam"]
-"""Kind of a unit: a stage of a run, the prediction of a batch's part, or an exam of an archive."""
+UnitKind = Stage | Literal["predict", "exam", "ingest"]
+"""Kind of a unit: a stage of a run, a batch's part, an exam of an archive, or some films to ingest."""
 
 QUEUES: dict[UnitKind, str] = {
     "augment": "augment",
@@ -23,6 +23,7 @@ QUEUES: dict[UnitKind, str] = {
     "promote": "train",
     "predict": "inference",
     "exam": "gateway",
+    "ingest": "augment",
 }
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from shared import __version__
-from shared.domain.films import Dataset, check_enough_patients
+from shared.domain.films import Dataset, check_enough_patients, shard_sizes
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
 from shared.modelling.network_table import NETWORK_TABLE, Network
@@ -53,6 +53,7 @@ class Plan(Record):
     synthetic: bool
     films: int
     shard_films: int
+    parts: tuple[int, ...] = Field((), exclude_if=lambda parts: not parts)
     profile: str
     seed: int
     folds: int
@@ -64,6 +65,11 @@ class Plan(Record):
     promote: tuple[Network, ...]
     only_if_better: bool = False
     films_sha256: str = Field("", description="digest of what is known of the data set's films; '' before 0.2")
+
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """How many films each shard of the data set has."""
+        return shard_sizes(self.parts or (self.films,), self.shard_films)
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -79,7 +85,7 @@ class Plan(Record):
         """Yield the names of all units of a stage, in order."""
         match stage:
             case "augment" | "segment":
-                yield from shard_names(self.films, self.shard_films)
+                yield from shard_names(self.shards)
             case "train":
                 for network in self.networks:
                     for protocol in self.protocols:
@@ -108,7 +114,7 @@ class Plan(Record):
             PlanError: the stage has no such unit.
         """
         if stage in SHARDED:
-            known = len(name) == 6 and name.isdecimal() and int(name) * self.shard_films < self.films
+            known = len(name) == 6 and name.isdecimal() and int(name) < len(self.shards)
         else:
             known = name in self.names(stage)
         if not known:
@@ -218,6 +224,7 @@ def make_plan(dataset: Dataset, profile: Profile, choices: RunOptions) -> Plan:
         synthetic=dataset.synthetic,
         films=dataset.films,
         shard_films=dataset.shard_films,
+        parts=dataset.parts,
         profile=profile.name,
         seed=choices.seed,
         folds=profile.folds,

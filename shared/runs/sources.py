@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.digests import sha256_hex
-from shared.domain.films import Dataset, Shard
+from shared.domain.films import Dataset, Shard, as_it_was
 from shared.errors import ObjectNotFound, ObjectUnreadable, PlanError
 from shared.queue.messages import Stage
 from shared.runs.plan import SHARDED, Plan, Unit
@@ -54,11 +54,12 @@ def films_changed(store: ObjectStore, plan: Plan) -> bool:
 
 
 def stored_dataset(store: ObjectStore, plan: Plan) -> Dataset | None:
-    """Read the data set of a run; None where it is gone."""
+    """Read the data set of a run, without films that were added since; None where it is gone."""
     try:
-        return read_dataset(store, plan.dataset)
+        found = read_dataset(store, plan.dataset)
     except ObjectNotFound:
         return None
+    return as_it_was(found, plan.films_sha256) or found
 
 
 def source_key(plan: Plan, dataset: Dataset | None, stage: Stage, shard: str) -> str | None:

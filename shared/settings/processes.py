@@ -45,10 +45,16 @@ class RetrainingProcessSettings(QueueSettings):
 
 
 class WorkerProcessSettings(QueueSettings):
-    """A worker of augment or segment."""
+    """A worker of segment, and the base of the others."""
 
     log: LogSettings = LogSettings()
     worker: WorkerSettings = WorkerSettings()
+
+
+class AugmentProcessSettings(WorkerProcessSettings):
+    """A worker of augment, which ingests films as well."""
+
+    ingest: IngestSettings = IngestSettings()
 
 
 class TrainingProcessSettings(WorkerProcessSettings):
@@ -99,7 +105,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
 """Each setting stands in one of them."""
 
 WORKERS: dict[str, type[WorkerProcessSettings]] = {
-    "augment": WorkerProcessSettings,
+    "augment": AugmentProcessSettings,
     "segment": WorkerProcessSettings,
     "train": TrainingProcessSettings,
     "inference": BatchProcessSettings,

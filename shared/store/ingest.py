@@ -1,35 +1,53 @@
-"""Ingest a data set: check everything, write films by digest, manifest last.
+"""Ingest a data set: its films in units, then what is known of them in shards, and the manifest last.
 
-The data set exists once its manifest is written, conditionally and once; it names the digest of the content. So two
-simultaneous ingests of one name do not overwrite each other's objects, and objects that no manifest names are removed.
+The data set exists once its manifest is written, conditionally; it names where its films and shards are. Later films
+make a new version of it: the manifest is replaced only if it is the one that the ingest began with. Of two ingests at
+once one loses, and says so; objects that no manifest names are removed.
 """
 
+import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 
-from shared.datasets.entries import FilmSource, read_film, read_manifest
+from shared.datasets.entries import FilmSource, manifest_of
 from shared.datasets.problems import Problem
-from shared.digests import sha256_hex
-from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe
+from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe, grown
 from shared.errors import DatasetError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
-from shared.store.documents import read_document
+from shared.store.documents import parse_document, read_document
+from shared.store.ingest_units import (
+    UNIT_FILMS,
+    Ingestion,
+    UnitResult,
+    do_unit,
+    film_key,
+    finished_unit,
+    ingestion_of,
+    problems_of,
+)
 from shared.store.interface import ObjectStore
 from shared.store.unreferenced import remove_unreferenced
+
+__all__ = ["film_key", "ingest", "read_dataset", "stored_manifest", "write_manifests"]
 
 ProgressCallback = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and how much there is (0 while that is not known)."""
 
-_CONTENT = re.compile(r"([0-9a-f]{64}/)?(films|manifests)/.*")
+_CONTENT = re.compile(r"([0-9a-f]{64}/)?(films|manifests|units)/.*")
+_DOING = "ingesting films"
+_READERS = 8
+"""Requests at a time for what is known of films."""
 
 
 @dataclass(frozen=True)
 class Ingested:
     """The ingested data set, its films, and the number of films that were written.
 
-    The number is 0 if all films were in the store already.
+    The number is 0 if all films were in the store already. `problems` names films that can't be used, and what had to
+    be settled for others.
     """
 
     dataset: Dataset
@@ -38,65 +56,204 @@ class Ingested:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True)
+class StoredDataset:
+    """A data set as an ingest found it: its manifest with the etag, and its films."""
+
+    dataset: Dataset
+    etag: str
+    films: tuple[Film, ...]
+
+
 def ingest(
-    store: ObjectStore, source: FilmSource, dataset: str, progress: ProgressCallback = lambda *_: None
+    store: ObjectStore,
+    source: FilmSource,
+    dataset: str,
+    progress: ProgressCallback = lambda *_: None,
+    *,
+    strict: bool = False,
+    append: bool = False,
 ) -> Ingested:
-    """Write `raw/<dataset>/`; repeating it changes nothing or completes it.
+    """Write `raw/<dataset>/`; repeating it changes nothing or completes it, and new films make a new version.
+
+    Args:
+        strict: one film that can't be used ends it, and nothing becomes a data set.
+        append: the source has new films only; those that are stored are kept.
 
     Raises:
         DatasetError: the source is invalid, or other films are stored under this name.
     """
     layout.check_name("data set", dataset)
-    manifest = read_manifest(source, dataset, lambda done: progress("checking films", done, 0))
-    description = describe(manifest)
-    with suppress(ObjectNotFound, ObjectUnreadable):
-        description = _same(read_dataset(store, dataset), description)
-    written = _write_films(store, source, description, manifest, progress)
-    description = write_manifests(store, description, manifest)
-    return Ingested(description, manifest, written)
+    stored = read_stored(store, dataset)
+    ingestion = begin(store, source, dataset, stored, strict=strict)
+    results, written = _do_units(store, ingestion, progress)
+    return finish(store, ingestion, stored, results, written, append=append)
 
 
-def _write_films(
-    store: ObjectStore, source: FilmSource, dataset: Dataset, manifest: Manifest, progress: ProgressCallback
-) -> int:
-    """Store missing films and return their number.
+def read_stored(store: ObjectStore, dataset: str) -> StoredDataset | None:
+    """Read a data set as it is before an ingest; None if there is none."""
+    try:
+        found = store.read(layout.raw_manifest(dataset))
+    except ObjectNotFound:
+        return None
+    try:
+        description = parse_document(layout.raw_manifest(dataset), found.data, Dataset)
+    except ObjectUnreadable:  # it is replaced
+        return None
+    try:
+        films = _films(store, description)
+    except (ObjectNotFound, ObjectUnreadable):  # a shard got lost: it is made again if the source has the same films
+        films = ()
+    return StoredDataset(description, found.etag, films)
+
+
+def begin(
+    store: ObjectStore, source: FilmSource, dataset: str, stored: StoredDataset | None, *, strict: bool = False
+) -> Ingestion:
+    """Read the entries of a source, and which films are stored.
 
     Raises:
-        DatasetError: a film has changed meanwhile.
+        DatasetError: the source is not a data set, or holds no film.
     """
-    present = set(store.list(layout.raw_films(dataset.dataset, dataset.content)))
-    films, written = {film.id: film for film in manifest.films}, 0
-    for done, entry in enumerate(source.entries(), 1):
-        film, data = films[entry.id], read_film(source, entry)
-        key = film_key(dataset, film)
-        if sha256_hex(data) != film.sha256:
-            raise DatasetError(entry.file.name, "changed during ingestion; start again")
-        if key not in present:
-            store.put(key, data)
-            written += 1
-        progress("storing films", done, len(manifest.films))
-    return written
+    present = frozenset(key for key in store.list(layout.raw(dataset)) if "/films/" in key)
+    known = (stored.dataset, stored.films) if stored else None
+    ingestion = ingestion_of(source, dataset, known, present, strict=strict)
+    if not ingestion.entries:
+        raise DatasetError(str(source.files.path), "holds no film that can be used; `--dry-run` says why")
+    return ingestion
 
 
-def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest) -> Dataset:
-    """Store the shards' manifests, then the manifest that makes the data set exist.
+def finish(
+    store: ObjectStore,
+    ingestion: Ingestion,
+    stored: StoredDataset | None,
+    results: Sequence[UnitResult],
+    written: int,
+    *,
+    append: bool = False,
+) -> Ingested:
+    """Make the films of all units a data set, or a new version of one.
+
+    Raises:
+        DatasetError: no film can be used, or other films are stored under this name.
+    """
+    began = store_time(store, ingestion)
+    problems = tuple(problems_of(ingestion, results))
+    films = [film for result in results for film in result.films]
+    if not films:
+        first = next(iter(problems), None)
+        raise DatasetError(first.where if first else ingestion.dataset, first.what if first else "holds no film")
+    try:
+        manifest = _merged(manifest_of(ingestion.source, ingestion.dataset, films), stored, append=append)
+        wanted = _described(manifest, stored)
+        if stored and not stored.films:
+            _write_shards(store, wanted, manifest)
+        description = write_manifests(store, wanted, manifest, stored.etag if stored else None)
+    except DatasetError:
+        _remove_own(store, ingestion, stored_films(store, ingestion.dataset))
+        raise
+    if description is not wanted:  # another ingest was faster with the same films
+        manifest = stored_manifest(store, ingestion.dataset)
+    _remove_own(store, ingestion, manifest.films)
+    remove_unreferenced(store, layout.raw(ingestion.dataset), _named(description, manifest.films), _CONTENT, began)
+    return Ingested(description, manifest, written, problems)
+
+
+def store_time(store: ObjectStore, ingestion: Ingestion) -> float:
+    """Return when the first object of this ingest was written, by the store's clock."""
+    entries = store.entries(layout.ingest_units(ingestion.dataset, ingestion.id))
+    return min((entry.modified for entry in entries), default=0.0)
+
+
+def _do_units(store: ObjectStore, ingestion: Ingestion, progress: ProgressCallback) -> tuple[list[UnitResult], int]:
+    """Do the units that are not done, several at a time."""
+
+    def work(unit: int) -> tuple[UnitResult, int]:
+        done = finished_unit(store, ingestion, unit)
+        return (done, 0) if done else do_unit(store, ingestion, unit)
+
+    results, written, total = [], 0, len(ingestion.entries)
+    with ThreadPoolExecutor(os.cpu_count() or 1, "ingest") as threads:
+        try:
+            for unit, (result, new) in zip(ingestion.units, threads.map(work, ingestion.units), strict=True):
+                results.append(result)
+                written += new
+                progress(_DOING, min((unit + 1) * UNIT_FILMS, total), total)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+    return results, written
+
+
+def _merged(new: Manifest, stored: StoredDataset | None, *, append: bool) -> Manifest:
+    """Return the films of the next version: the stored ones, in their order, and those that are added.
+
+    Raises:
+        DatasetError: a stored film is another one now, or missing without `append`.
+    """
+    if stored is None:
+        return new
+    if (new.synthetic, new.terms, new.labelling) != (
+        stored.dataset.synthetic,
+        stored.dataset.terms,
+        stored.dataset.labelling,
+    ):
+        raise DatasetError(f"data set '{new.dataset}'", "has other terms or labels in the store; choose another name")
+    if not stored.films:
+        if describe(new).sha256 != stored.dataset.sha256:
+            raise _other_films(new.dataset)
+        return new
+    films = {film.id: film for film in new.films}
+    kept = []
+    for film in stored.films:
+        again = films.pop(film.id, film if append else None)
+        if again is None or again.model_copy(update={"key": film.key}) != film:
+            raise _other_films(new.dataset)
+        kept.append(film)
+    if films:  # a new version has its own place for shards, so its films must say where they are
+        kept = [film.model_copy(update={"key": _key_of(stored.dataset, film)}) for film in kept]
+    return new.model_copy(update={"films": (*kept, *films.values())})
+
+
+def _described(manifest: Manifest, stored: StoredDataset | None) -> Dataset:
+    if stored is None:
+        return describe(manifest)
+    return stored.dataset if len(manifest.films) == stored.dataset.films else grown(stored.dataset, manifest)
+
+
+def _key_of(dataset: Dataset, film: Film) -> str:
+    return film_key(dataset, film).removeprefix(layout.raw(dataset.dataset))
+
+
+def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest, etag: str | None = None) -> Dataset:
+    """Store the shards' manifests, then the manifest that makes the data set, or its new version, exist.
+
+    Args:
+        etag: of the manifest that is replaced; None: there is none.
 
     Returns:
         The data set as stored; another ingest of the same films may have been faster.
 
     Raises:
-        DatasetError: other films are stored under this name; what was written is removed.
+        DatasetError: other films are stored under this name.
     """
     if not _all_shards(store, dataset):
         _write_shards(store, dataset, manifest)
+    key, document = layout.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode()
     try:
-        store.put(layout.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode(), if_absent=True)
-        stored = dataset
+        if etag is None:
+            store.put(key, document, if_absent=True)
+        elif read_dataset(store, dataset.dataset) != dataset:
+            store.put(key, document, if_match=etag)
     except PreconditionFailed:
         stored = _stored_or_replaced(store, dataset)
-    named = tuple(part(stored.dataset, stored.content) for part in (layout.raw_films, layout.raw_manifests))
-    remove_unreferenced(store, layout.raw(stored.dataset), named, _CONTENT)
-    return _same(stored, dataset)
+        if stored.model_copy(update={"content": dataset.content}) != dataset:
+            named = [layout.raw_manifests(stored.dataset, content) for content in _contents(stored)]
+            written = layout.raw_manifests(dataset.dataset, dataset.content)
+            remove_unreferenced(store, written, named, re.compile(".*"))
+            raise _other_films(dataset.dataset) from None
+        return stored
+    return dataset
 
 
 def _stored_or_replaced(store: ObjectStore, dataset: Dataset) -> Dataset:
@@ -108,28 +265,46 @@ def _stored_or_replaced(store: ObjectStore, dataset: Dataset) -> Dataset:
         return dataset
 
 
-def _same(stored: Dataset, new: Dataset) -> Dataset:
-    """Return `stored` if it has the same films.
+def _other_films(dataset: str) -> DatasetError:
+    return DatasetError(
+        f"data set '{dataset}'",
+        "the store holds other films under this name; choose another name, or --append to add films to them",
+    )
 
-    Raises:
-        DatasetError: it has other films.
-    """
-    if stored.model_copy(update={"content": new.content}) != new:
-        raise DatasetError(
-            f"data set '{new.dataset}'", "the store holds other films under this name; choose another name"
-        )
-    return stored
+
+def _named(dataset: Dataset, films: Sequence[Film]) -> Iterator[str]:
+    """Yield all that the manifest of a data set names."""
+    yield from (layout.raw_manifests(dataset.dataset, content) for content in _contents(dataset))
+    yield from (film_key(dataset, film) for film in films)
+
+
+def _contents(dataset: Dataset) -> list[str]:
+    """Return the `content` of all versions of a data set."""
+    return [*(version.content for version in dataset.earlier), dataset.content]
+
+
+def stored_films(store: ObjectStore, dataset: str) -> Sequence[Film]:
+    """Return the films of a data set; none if there is none."""
+    stored = read_stored(store, dataset)
+    return stored.films if stored else ()
+
+
+def _remove_own(store: ObjectStore, ingestion: Ingestion, films: Sequence[Film]) -> None:
+    """Remove what this ingest has written and no manifest names."""
+    below = layout.raw(ingestion.dataset)
+    named = {f"{below}{film.key}" for film in films if film.key}
+    ours = re.compile(rf"{ingestion.id}/(films|units)/.*")
+    remove_unreferenced(store, below, named, ours)
 
 
 def _write_shards(store: ObjectStore, dataset: Dataset, manifest: Manifest) -> None:
-    for number, name in enumerate(shard_names(dataset.films, dataset.shard_films)):
-        first = number * dataset.shard_films
-        shard = FilmShard(films=manifest.films[first : first + dataset.shard_films])
+    for name, end, size in zip(shard_names(dataset.shards), accumulate(dataset.shards), dataset.shards, strict=True):
+        shard = FilmShard(films=manifest.films[end - size : end])
         store.put(shard_key(dataset, name), shard.model_dump_json(indent=1).encode())
 
 
 def _all_shards(store: ObjectStore, dataset: Dataset) -> bool:
-    wanted = {shard_key(dataset, name) for name in shard_names(dataset.films, dataset.shard_films)}
+    wanted = {shard_key(dataset, name) for name in shard_names(dataset.shards)}
     return wanted <= set(store.list(layout.raw_manifests(dataset.dataset, dataset.content)))
 
 
@@ -146,23 +321,21 @@ def read_dataset(store: ObjectStore, dataset: str) -> Dataset:
 def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
     """All films of an ingested data set. Raises ObjectNotFound."""
     description = read_dataset(store, dataset)
-    names = shard_names(description.films, description.shard_films)
-    shards = [read_document(store, shard_key(description, name), FilmShard) for name in names]
-    films = tuple(film for shard in shards for film in shard.films)
     return Manifest(
         dataset=dataset,
         synthetic=description.synthetic,
         terms=description.terms,
         labelling=description.labelling,
-        films=films,
+        films=_films(store, description),
     )
 
 
-def film_key(dataset: Dataset, film: Film) -> str:
-    """Return the key of a film of an ingested data set."""
-    if film.key is not None:
-        return f"{layout.raw(dataset.dataset)}{film.key}"
-    return layout.raw_film(dataset.dataset, dataset.content, film.id)
+def _films(store: ObjectStore, dataset: Dataset) -> tuple[Film, ...]:
+    keys = [shard_key(dataset, name) for name in shard_names(dataset.shards)]
+    with ThreadPoolExecutor(_READERS, "manifests") as threads:
+        documents = list(threads.map(store.get, keys))
+    shards = (parse_document(key, document, FilmShard) for key, document in zip(keys, documents, strict=True))
+    return tuple(film for shard in shards for film in shard.films)
 
 
 def shard_key(dataset: Dataset, shard: str) -> str:
@@ -170,6 +343,6 @@ def shard_key(dataset: Dataset, shard: str) -> str:
     return layout.raw_shard(dataset.dataset, dataset.content, shard)
 
 
-def shard_names(films: int, shard_films: int) -> Iterator[str]:
-    """Yield the names of the shards of `films` films, in order."""
-    return (f"{number:06d}" for number in range(-(-films // shard_films)))
+def shard_names(shards: Sequence[int]) -> Iterator[str]:
+    """Yield the names of shards, given how many films each has, in order."""
+    return (f"{number:06d}" for number in range(len(shards)))

@@ -2,7 +2,9 @@
 
 raw/<dataset>/manifest.json                                   what the data set is, and the digest of its content
 raw/<dataset>/<digest>/manifests/<shard>.json                 what is known of the films of a shard
-raw/<dataset>/<digest>/films/<film>.pgm                       the films as they came
+raw/<dataset>/<ingest>/films/<film>-<sha256>.<ending>         the films of an ingest
+raw/<dataset>/<ingest>/units/<unit>.json                      what it has done so far
+raw/<dataset>/<digest>/films/<film>.pgm                       the films as they came, before 0.2
 data_augmentation/<dataset>/<recipe>/<film>/<variant>.png     augmented films
 data_augmentation/<dataset>/<recipe>/manifests/<shard>.json   what a finished shard holds
 data_segmentation/<dataset>/<recipe>/...                      the same of segmented films, and <variant>.mask.png
@@ -74,6 +76,31 @@ def raw_films(dataset: str, digest: str) -> str:
 
 def raw_film(dataset: str, digest: str, film: str) -> str:
     return f"{raw_films(dataset, digest)}{film}.pgm"
+
+
+def ingest_units(dataset: str, ingest: str) -> str:
+    return f"{raw(dataset)}{ingest}/units/"
+
+
+def ingest_unit(dataset: str, ingest: str, unit: str) -> str:
+    return f"{ingest_units(dataset, ingest)}{unit}.json"
+
+
+def ingest_plan(dataset: str, ingest: str) -> str:
+    return f"{ingest_units(dataset, ingest)}plan.json"
+
+
+def ingest_failure(dataset: str, ingest: str, unit: str) -> str:
+    return f"{ingest_units(dataset, ingest)}{unit}.failed"
+
+
+def ingest_films(dataset: str, ingest: str) -> str:
+    return f"{raw(dataset)}{ingest}/films/"
+
+
+def ingest_film(dataset: str, ingest: str, film: str, sha256: str, ending: str) -> str:
+    """Return the key of a film of an ingest, by the digest of its file."""
+    return f"{ingest_films(dataset, ingest)}{film}-{sha256[:16]}.{ending}"
 
 
 def augmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:

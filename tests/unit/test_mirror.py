@@ -181,6 +181,10 @@ ELSEWHERE = {
         "one of the steps of a segmentation, which is judged as a whole",
     ),
     "shared/queue/celery_app.py": ("tests/unit/services/test_workers.py", "options that all workers share"),
+    "shared/store/ingest_units.py": (
+        "tests/unit/shared/store/test_ingest.py",
+        "the steps of an ingest, as whole ingests show them",
+    ),
     "shared/settings/groups.py": ("tests/unit/shared/settings/test_read.py", "fields alone, which are read there"),
     "shared/settings/processes.py": ("tests/unit/shared/settings/test_read.py", "fields alone, which are read there"),
     "shared/settings/serving.py": ("tests/unit/shared/settings/test_read.py", "fields alone, which are read there"),

@@ -61,6 +61,8 @@ def evaluate_run(
         data_sha256=results[0].data_sha256 if results else "",
         folds=plan.folds,
         repeats=plan.repeats,
+        terms=dataset.known_terms,
+        labelling=dataset.labelling,
         results=tuple(_network_results(plan, dataset, results)),
         official=_official_report(dataset) if "official" in plan.protocols else None,
         baselines=baselines(_honest_predictions(plan, results), regression),

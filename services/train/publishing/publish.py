@@ -53,9 +53,6 @@ from shared.store.documents import parse_document
 from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
-_MIAS_TERMS = "mini-MIAS (Suckling et al. 1994): research only; not to be rented, leased or sold; cite it."
-_SYNTHETIC_TERMS = "Generated films; no person's data."
-
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
     """Publish the network of the fold with the best validation scores, with its card."""
@@ -67,7 +64,8 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, published_protocol(plan)))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = read_weights(store, plan, best)
-    known = films_by_id(stored_manifest(store, plan.dataset))
+    dataset = stored_manifest(store, plan.dataset)
+    known = films_by_id(dataset)
     films = training_films(store, plan, best)
     trained_on = count_films(films)
     files = model_files(network, weights, best.input_size, plan.seed)
@@ -109,7 +107,9 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         golden_difference=golden_difference(files[GOLDEN], lambda films: logits_of(files[ONNX], films)),
         explainable=NETWORK_TABLE[network].explainable,
         limits=limits_of(trained_on),
-        data_terms=_SYNTHETIC_TERMS if plan.synthetic else _MIAS_TERMS,
+        data_terms=dataset.known_terms.text,
+        terms=dataset.known_terms,
+        labelling=dataset.labelling,
         files={},
     )
     models.publish(store, card, files)

@@ -74,8 +74,7 @@ def _draw(
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    header = read_header(data)
-    return header.width, header.height
+    return read_header(data).full_size
 
 
 def _outline(

@@ -166,7 +166,7 @@ def _read_jpeg(data: bytes, least_edge: int | None) -> Image:
 
 def _described(name: str, width: int, height: int, orientation: int = 1) -> ImageHeader:
     check_size(width, height)
-    return ImageHeader(name, *((height, width) if orientation in ON_ITS_SIDE else (width, height)))
+    return ImageHeader(name, (height, width) if orientation in ON_ITS_SIDE else (width, height))
 
 
 def _describe_pgm(data: bytes) -> ImageHeader:

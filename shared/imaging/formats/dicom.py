@@ -120,7 +120,7 @@ def read_header(data: bytes) -> ImageHeader:
         check_size(*size)
         return ImageHeader(
             "DICOM",
-            *size,
+            size,
             spacing=spacing_of(file.elements, []),
             laterality=laterality_of(file.elements),
             view=view_of(file.elements),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from shared.domain.records import CLASSES
+from shared.domain.terms import Terms
 from shared.errors import PromotionRefused
 from shared.modelling.metrics import auc_difference, evaluate
 from shared.modelling.predictions import FoldPredictions, merge
@@ -42,6 +43,12 @@ class TestCheckFit:
         check_fit(model_card(golden_difference=9e-5))
         with pytest.raises(PromotionRefused, match="differs from torch's golden answers"):
             check_fit(model_card().model_copy(update={"golden_difference": difference}))
+
+    def test_a_model_of_films_whose_terms_forbid_it_is_never_put_into_use(self) -> None:
+        terms = Terms(text="EMBED licence.", redistribute=False, release_models=False)
+        with pytest.raises(PromotionRefused, match=r"data set small, whose terms forbid to release models.*EMBED"):
+            check_fit(model_card(terms=terms))
+        check_fit(model_card(terms=terms.model_copy(update={"release_models": True})))
 
 
 class TestHeldOutByBoth:

@@ -12,6 +12,7 @@ from services.train.data.provenance import code_sha256
 from services.train.evaluation.report import THRESHOLD_RULES, percent, picture_name, render, share
 from services.train.evaluation.worst_errors import ConfidentError, error_picture
 from shared.domain.records import CLASSES
+from shared.domain.terms import Terms
 from shared.modelling.bootstrap import Interval
 from shared.modelling.evaluation import (
     Baseline,
@@ -259,3 +260,13 @@ class TestRender:
     def test_breasts_of_one_film_get_no_row_among_the_results(self) -> None:
         page = render(example_evaluation((leveled(example_result("resnet50", "patient"), 322),)))["index.html"].decode()
         assert [protocol for protocol, _, _ in Tags(page).rows if protocol] == ["patient", "exam"]
+
+
+class TestTerms:
+    def test_terms_and_how_labels_were_made_are_told(self, evaluation: Evaluation) -> None:
+        terms = Terms(text="EMBED licence.", redistribute=False, release_models=False)
+        told = evaluation.model_copy(update={"terms": terms, "labelling": "malignant: asses = K. By breast."})
+        page = render(told)["index.html"].decode()
+        assert "EMBED licence. Models that were trained on it must not be released: none is promoted." in page
+        assert "malignant: asses = K. By breast." in page
+        assert "Terms of use" not in render(evaluation)["index.html"].decode()
