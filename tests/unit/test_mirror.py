@@ -10,10 +10,6 @@ MOST_LINES = 80
 """Of a module whose tests may be those of the modules that use it."""
 
 ELSEWHERE = {
-    "services/gateway/bootstrap.py": (
-        "tests/integration/gateway/test_gateway.py",
-        "wiring of the processes, which run there",
-    ),
     "services/gateway/inbox.py": (
         "tests/unit/services/gateway/test_flow.py",
         "what waits is judged by what becomes of it",
