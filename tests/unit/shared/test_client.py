@@ -56,34 +56,34 @@ def _serving() -> Iterator[Recorder]:
         running.shutdown()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
-def test_loopback_goes_through_no_proxy(server: Recorder, proxy: Recorder, host: str) -> None:
-    with pytest.raises(ApiError):
-        InferenceClient(f"http://{host}:{server.server_port}", None).model()
-    assert proxy.asked == []
-    assert server.asked
+class TestInferenceClient:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
+    def test_loopback_goes_through_no_proxy(self, server: Recorder, proxy: Recorder, host: str) -> None:
+        with pytest.raises(ApiError):
+            InferenceClient(f"http://{host}:{server.server_port}", None).model()
+        assert proxy.asked == []
+        assert server.asked
+
+    def test_other_hosts_go_through_the_proxy_of_the_environment(self, proxy: Recorder) -> None:
+        with pytest.raises(ApiError):
+            InferenceClient("http://inference.invalid", None).model()
+        assert all(target.startswith("http://inference.invalid/") for target in proxy.asked)
+        assert proxy.asked
+
+    @pytest.mark.parametrize("url", ["http://[", "nonsense", ""])
+    def test_an_address_that_is_none_is_told_at_the_first_request(self, url: str) -> None:
+        with pytest.raises(ApiError):
+            InferenceClient(url, None).model()
 
 
-def test_other_hosts_go_through_the_proxy_of_the_environment(proxy: Recorder) -> None:
-    with pytest.raises(ApiError):
-        InferenceClient("http://inference.invalid", None).model()
-    assert all(target.startswith("http://inference.invalid/") for target in proxy.asked)
-    assert proxy.asked
-
-
-@pytest.mark.parametrize("url", ["http://[", "nonsense", ""])
-def test_an_address_that_is_none_is_told_at_the_first_request(url: str) -> None:
-    with pytest.raises(ApiError):
-        InferenceClient(url, None).model()
-
-
-def test_a_bucket_on_loopback_goes_through_no_proxy(
-    server: Recorder, proxy: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "tests")
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    store = S3Store.from_settings(StoreSettings(url="s3://bucket", s3_endpoint_url=endpoint))
-    assert not store.exists("raw/x")
-    assert proxy.asked == []
-    assert server.asked == ["/bucket/raw/x"]
+class TestClient:
+    def test_a_bucket_on_loopback_goes_through_no_proxy(
+        self, server: Recorder, proxy: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "tests")
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        store = S3Store.from_settings(StoreSettings(url="s3://bucket", s3_endpoint_url=endpoint))
+        assert not store.exists("raw/x")
+        assert proxy.asked == []
+        assert server.asked == ["/bucket/raw/x"]

@@ -39,14 +39,16 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DicomWeb]:
         running.kill()
 
 
-def test_results_are_listed_by_patient_without_the_films(archive: DicomWeb) -> None:
-    found = results(archive, 2, TODAY)
-    kinds = {number: Counter(kind_of(each.sop_uid) for each in objects) for number, objects in found.items()}
-    assert kinds == {PATIENTS[0].number: {"cad-sr": 1, "sc": 4}, PATIENTS[1].number: {}}
+class TestResults:
+    def test_are_listed_by_patient_without_the_films(self, archive: DicomWeb) -> None:
+        found = results(archive, 2, TODAY)
+        kinds = {number: Counter(kind_of(each.sop_uid) for each in objects) for number, objects in found.items()}
+        assert kinds == {PATIENTS[0].number: {"cad-sr": 1, "sc": 4}, PATIENTS[1].number: {}}
 
 
-def test_a_picture_of_each_film_is_written(archive: DicomWeb, tmp_path: Path) -> None:
-    assert write_pictures(archive, 2, TODAY, tmp_path / "pictures") == 4
-    files = sorted((tmp_path / "pictures").iterdir())
-    assert [path.name for path in files] == [f"{PATIENTS[0].number}-{number}.png" for number in range(1, 5)]
-    assert all(Image.open(path).mode == "RGB" for path in files)
+class TestWritePictures:
+    def test_a_picture_of_each_film_is_written(self, archive: DicomWeb, tmp_path: Path) -> None:
+        assert write_pictures(archive, 2, TODAY, tmp_path / "pictures") == 4
+        files = sorted((tmp_path / "pictures").iterdir())
+        assert [path.name for path in files] == [f"{PATIENTS[0].number}-{number}.png" for number in range(1, 5)]
+        assert all(Image.open(path).mode == "RGB" for path in files)

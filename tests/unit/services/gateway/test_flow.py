@@ -103,102 +103,6 @@ def keys(store: DirectoryStore) -> list[str]:
     return list(store.list("gateway/"))
 
 
-def test_exam_of_the_archive_gets_one_result_of_each_kind_and_leaves_nothing(store: DirectoryStore) -> None:
-    pacs, service = Pacs(films=FILMS), Service()
-    exams = flow(store, service, pacs, archive=pacs)
-    assert exams.process(STUDY) == "stored"
-    assert exams.process(STUDY) == "there already"
-    assert pacs.results() == ONE_SET
-    assert (service.asked, keys(store)) == ([4], [])
-
-
-def test_pushed_exam_gets_its_results_and_its_films_leave_the_inbox(store: DirectoryStore) -> None:
-    pacs, service = Pacs(), Service()
-    assert [keep(store, film) for film in [*FILMS, FILMS[0]]] == [True] * 4 + [False]
-    assert received_exams(store)[STUDY].is_complete
-    assert flow(store, service, pacs).process(STUDY) == "stored"
-    assert (pacs.results(), keys(store)) == (ONE_SET, [])
-
-
-def test_exam_that_is_pushed_again_is_not_predicted_again(store: DirectoryStore) -> None:
-    pacs, service = Pacs(), Service()
-    for _ in range(2):
-        for film in FILMS:
-            keep(store, film)
-        flow(store, service, pacs).process(STUDY)
-    # the destination lists no films, so what is done is known by the results alone
-    assert (service.asked, pacs.sent, keys(store)) == ([4], 6, [])
-
-
-def test_late_film_makes_a_new_report_that_names_its_predecessor(store: DirectoryStore) -> None:
-    pacs, service = Pacs(films=FILMS[:3]), Service()
-    exams = flow(store, service, pacs, archive=pacs)
-    exams.process(STUDY)
-    pacs.add(FILMS[3])
-    assert exams.process(STUDY) == "stored"
-    assert service.asked == [3, 4]
-    assert pacs.results() == ["cad-sr", "cad-sr", "sc", "sc", "sc", "sc", "tid1500", "tid1500"]
-    newest = [data for instance, data in pacs.objects.values() if kind_of(instance.sop_uid) == "cad-sr"][-1]
-    earlier = next(uid for uid in pacs.objects if kind_of(uid) == "cad-sr")
-    assert earlier.encode() in newest
-
-
-def test_late_film_that_is_pushed_is_judged_with_those_of_the_archive(store: DirectoryStore) -> None:
-    pacs, service = Pacs(films=FILMS[:3]), Service()
-    keep(store, FILMS[3])
-    assert flow(store, service, pacs, archive=pacs).process(STUDY) == "stored"
-    assert service.asked == [4]
-
-
-def test_promotion_alone_does_not_run_an_exam_again(store: DirectoryStore) -> None:
-    pacs = Pacs(films=FILMS)
-    flow(store, Service(), pacs, archive=pacs).process(STUDY)
-
-    def promoted(films: Sequence[bytes]) -> ExamPrediction:
-        raise AssertionError("predicted again")
-
-    assert ExamFlow(store, pacs, [pacs], promoted, FlowOptions(KINDS)).process(STUDY) == "there already"
-
-
-def test_destination_that_is_away_holds_up_no_other_and_repeats_no_prediction(store: DirectoryStore) -> None:
-    first, second, service = Pacs("first"), Pacs("second"), Service()
-    for film in FILMS:
-        keep(store, film)
-    first.away = True
-    for _ in range(2):
-        with pytest.raises(ServiceUnavailable, match="first"):
-            ExamFlow(store, None, [first, second], service, FlowOptions(KINDS)).process(STUDY)
-    assert second.results() == ONE_SET
-    assert len(received_exams(store)[STUDY].keys) == 4
-    first.away = False
-    assert ExamFlow(store, None, [first, second], service, FlowOptions(KINDS)).process(STUDY) == "stored"
-    assert (first.results(), second.sent, service.asked, keys(store)) == (ONE_SET, 6, [4], [])
-    shared = {uid: data for uid, (_, data) in first.objects.items()}
-    assert shared == {uid: data for uid, (_, data) in second.objects.items()}
-
-
-def test_refusing_destination_is_reported_after_the_others_have_theirs(store: DirectoryStore) -> None:
-    first, second = Pacs("first"), Pacs("second")
-    for film in FILMS:
-        keep(store, film)
-    first.rejects = True
-    with pytest.raises(Rejected):
-        ExamFlow(store, None, [first, second], Service(), FlowOptions(KINDS)).process(STUDY)
-    assert second.results() == ONE_SET
-
-
-def test_inference_service_that_is_away_loses_no_film(store: DirectoryStore) -> None:
-    pacs, service = Pacs(), Service()
-    for film in FILMS:
-        keep(store, film)
-    service.away = True
-    with pytest.raises(ServiceUnavailable):
-        flow(store, service, pacs).process(STUDY)
-    assert len(received_exams(store)[STUDY].keys) == 4
-    service.away = False
-    assert flow(store, service, pacs).process(STUDY) == "stored"
-
-
 class Killed(BaseException):
     """The process is killed."""
 
@@ -226,85 +130,169 @@ class DyingStore:
         return getattr(self._store, name)
 
 
-@pytest.mark.parametrize("at", range(12))
-def test_exam_killed_at_any_change_of_the_store_ends_with_one_result_of_each_kind(
-    store: DirectoryStore, at: int
-) -> None:
-    pacs, service = Pacs(), Service()
-    for film in FILMS:
-        keep(store, film)
-    dying: Any = DyingStore(store, at)
-    try:
-        flow(dying, service, pacs).process(STUDY)
-    except Killed:
-        flow(store, service, pacs).process(STUDY)
-    assert (pacs.results(), keys(store)) == (ONE_SET, [])
-    assert service.asked in ([4], [4, 4])
+class TestExamFlow:
+    def test_exam_of_the_archive_gets_one_result_of_each_kind_and_leaves_nothing(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(films=FILMS), Service()
+        exams = flow(store, service, pacs, archive=pacs)
+        assert exams.process(STUDY) == "stored"
+        assert exams.process(STUDY) == "there already"
+        assert pacs.results() == ONE_SET
+        assert (service.asked, keys(store)) == ([4], [])
 
+    def test_pushed_exam_gets_its_results_and_its_films_leave_the_inbox(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(), Service()
+        assert [keep(store, film) for film in [*FILMS, FILMS[0]]] == [True] * 4 + [False]
+        assert received_exams(store)[STUDY].is_complete
+        assert flow(store, service, pacs).process(STUDY) == "stored"
+        assert (pacs.results(), keys(store)) == (ONE_SET, [])
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_exam_killed_while_sending_ends_with_one_result_of_each_kind(store: DirectoryStore, moment: str) -> None:
-    pacs, service = Pacs(films=FILMS), Service()
-    send = pacs.send
+    def test_exam_that_is_pushed_again_is_not_predicted_again(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(), Service()
+        for _ in range(2):
+            for film in FILMS:
+                keep(store, film)
+            flow(store, service, pacs).process(STUDY)
+        # the destination lists no films, so what is done is known by the results alone
+        assert (service.asked, pacs.sent, keys(store)) == ([4], 6, [])
 
-    def dying(objects: Sequence[ResultObject]) -> None:
-        send(objects[:2] if moment == "before" else objects)
-        raise Killed
+    def test_late_film_makes_a_new_report_that_names_its_predecessor(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(films=FILMS[:3]), Service()
+        exams = flow(store, service, pacs, archive=pacs)
+        exams.process(STUDY)
+        pacs.add(FILMS[3])
+        assert exams.process(STUDY) == "stored"
+        assert service.asked == [3, 4]
+        assert pacs.results() == ["cad-sr", "cad-sr", "sc", "sc", "sc", "sc", "tid1500", "tid1500"]
+        newest = [data for instance, data in pacs.objects.values() if kind_of(instance.sop_uid) == "cad-sr"][-1]
+        earlier = next(uid for uid in pacs.objects if kind_of(uid) == "cad-sr")
+        assert earlier.encode() in newest
 
-    pacs.send = dying  # type: ignore[method-assign]
-    with pytest.raises(Killed):
-        flow(store, service, pacs, archive=pacs).process(STUDY)
-    pacs.send = send  # type: ignore[method-assign]
-    assert flow(store, service, pacs, archive=pacs).process(STUDY) in ("stored", "there already")
-    flow(store, service, pacs, archive=pacs).process(STUDY)
-    assert (pacs.results(), service.asked) == (ONE_SET, [4])
-
-
-def test_film_that_comes_while_an_exam_is_done_stays(store: DirectoryStore) -> None:
-    pacs = Pacs()
-    for film in FILMS[:3]:
-        keep(store, film)
-
-    def predict(films: Sequence[bytes]) -> ExamPrediction:
+    def test_late_film_that_is_pushed_is_judged_with_those_of_the_archive(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(films=FILMS[:3]), Service()
         keep(store, FILMS[3])
-        return Service()(films)
+        assert flow(store, service, pacs, archive=pacs).process(STUDY) == "stored"
+        assert service.asked == [4]
 
-    ExamFlow(store, None, [pacs], predict, FlowOptions(KINDS)).process(STUDY)
-    assert len(received_exams(store)[STUDY].keys) == 1
+    def test_promotion_alone_does_not_run_an_exam_again(self, store: DirectoryStore) -> None:
+        pacs = Pacs(films=FILMS)
+        flow(store, Service(), pacs, archive=pacs).process(STUDY)
 
+        def promoted(films: Sequence[bytes]) -> ExamPrediction:
+            raise AssertionError("predicted again")
 
-def test_exam_without_a_film_to_judge_gets_no_object(store: DirectoryStore) -> None:
-    pacs, service = Pacs(films=[changed(film, BreastImplantPresent="YES") for film in FILMS]), Service()
-    assert flow(store, service, pacs, archive=pacs).process(STUDY) == "no film"
-    assert (pacs.results(), service.asked) == ([], [])
+        assert ExamFlow(store, pacs, [pacs], promoted, FlowOptions(KINDS)).process(STUDY) == "there already"
 
+    def test_destination_that_is_away_holds_up_no_other_and_repeats_no_prediction(self, store: DirectoryStore) -> None:
+        first, second, service = Pacs("first"), Pacs("second"), Service()
+        for film in FILMS:
+            keep(store, film)
+        first.away = True
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable, match="first"):
+                ExamFlow(store, None, [first, second], service, FlowOptions(KINDS)).process(STUDY)
+        assert second.results() == ONE_SET
+        assert len(received_exams(store)[STUDY].keys) == 4
+        first.away = False
+        assert ExamFlow(store, None, [first, second], service, FlowOptions(KINDS)).process(STUDY) == "stored"
+        assert (first.results(), second.sent, service.asked, keys(store)) == (ONE_SET, 6, [4], [])
+        shared = {uid: data for uid, (_, data) in first.objects.items()}
+        assert shared == {uid: data for uid, (_, data) in second.objects.items()}
 
-def test_films_beyond_twelve_are_refused_in_the_report(store: DirectoryStore) -> None:
-    films = [changed(FILMS[0], SOPInstanceUID=f"1.2.3.{number}") for number in range(14)]
-    pacs, service = Pacs(films=films), Service()
-    flow(store, service, pacs, archive=pacs).process(STUDY)
-    assert service.asked == [12]
-    report = next(data for uid, (_, data) in pacs.objects.items() if kind_of(uid) == "cad-sr")
-    assert report.count(b"more than 12 films in one exam") == 2
+    def test_refusing_destination_is_reported_after_the_others_have_theirs(self, store: DirectoryStore) -> None:
+        first, second = Pacs("first"), Pacs("second")
+        for film in FILMS:
+            keep(store, film)
+        first.rejects = True
+        with pytest.raises(Rejected):
+            ExamFlow(store, None, [first, second], Service(), FlowOptions(KINDS)).process(STUDY)
+        assert second.results() == ONE_SET
 
+    def test_inference_service_that_is_away_loses_no_film(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(), Service()
+        for film in FILMS:
+            keep(store, film)
+        service.away = True
+        with pytest.raises(ServiceUnavailable):
+            flow(store, service, pacs).process(STUDY)
+        assert len(received_exams(store)[STUDY].keys) == 4
+        service.away = False
+        assert flow(store, service, pacs).process(STUDY) == "stored"
 
-def test_results_do_not_trigger(store: DirectoryStore) -> None:
-    pacs = Pacs(films=FILMS)
-    flow(store, Service(), pacs, archive=pacs).process(STUDY)
-    results = [data for uid, (_, data) in pacs.objects.items() if kind_of(uid)]
-    other = Pacs(films=results)
-    assert flow(store, Service(), other, archive=other).process(STUDY) == "gone"
+    @pytest.mark.parametrize("at", range(12))
+    def test_exam_killed_at_any_change_of_the_store_ends_with_one_result_of_each_kind(
+        self, store: DirectoryStore, at: int
+    ) -> None:
+        pacs, service = Pacs(), Service()
+        for film in FILMS:
+            keep(store, film)
+        dying: Any = DyingStore(store, at)
+        try:
+            flow(dying, service, pacs).process(STUDY)
+        except Killed:
+            flow(store, service, pacs).process(STUDY)
+        assert (pacs.results(), keys(store)) == (ONE_SET, [])
+        assert service.asked in ([4], [4, 4])
 
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_exam_killed_while_sending_ends_with_one_result_of_each_kind(
+        self, store: DirectoryStore, moment: str
+    ) -> None:
+        pacs, service = Pacs(films=FILMS), Service()
+        send = pacs.send
 
-def test_outbox_holds_no_value_of_a_header(store: DirectoryStore) -> None:
-    pacs = Pacs()
-    for film in FILMS:
-        keep(store, changed(film, InstitutionName="SECRET-INSTITUTION"))
-    pacs.full = True
-    with pytest.raises(ServiceUnavailable):
-        flow(store, Service(), pacs).process(STUDY)
-    stored = "".join(store.get(key).decode() for key in store.list("gateway/outbox/"))
-    assert json.loads(stored)["answer"]["films"]
-    listing = "".join(store.list(""))
-    assert not [secret for secret in SECRETS if secret in stored + listing]
-    assert not [uid for uid in (read_header(film).sop_uid for film in FILMS) if uid in stored + listing]
+        def dying(objects: Sequence[ResultObject]) -> None:
+            send(objects[:2] if moment == "before" else objects)
+            raise Killed
+
+        pacs.send = dying  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            flow(store, service, pacs, archive=pacs).process(STUDY)
+        pacs.send = send  # type: ignore[method-assign]
+        assert flow(store, service, pacs, archive=pacs).process(STUDY) in ("stored", "there already")
+        flow(store, service, pacs, archive=pacs).process(STUDY)
+        assert (pacs.results(), service.asked) == (ONE_SET, [4])
+
+    def test_film_that_comes_while_an_exam_is_done_stays(self, store: DirectoryStore) -> None:
+        pacs = Pacs()
+        for film in FILMS[:3]:
+            keep(store, film)
+
+        def predict(films: Sequence[bytes]) -> ExamPrediction:
+            keep(store, FILMS[3])
+            return Service()(films)
+
+        ExamFlow(store, None, [pacs], predict, FlowOptions(KINDS)).process(STUDY)
+        assert len(received_exams(store)[STUDY].keys) == 1
+
+    def test_exam_without_a_film_to_judge_gets_no_object(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(films=[changed(film, BreastImplantPresent="YES") for film in FILMS]), Service()
+        assert flow(store, service, pacs, archive=pacs).process(STUDY) == "no film"
+        assert (pacs.results(), service.asked) == ([], [])
+
+    def test_films_beyond_twelve_are_refused_in_the_report(self, store: DirectoryStore) -> None:
+        films = [changed(FILMS[0], SOPInstanceUID=f"1.2.3.{number}") for number in range(14)]
+        pacs, service = Pacs(films=films), Service()
+        flow(store, service, pacs, archive=pacs).process(STUDY)
+        assert service.asked == [12]
+        report = next(data for uid, (_, data) in pacs.objects.items() if kind_of(uid) == "cad-sr")
+        assert report.count(b"more than 12 films in one exam") == 2
+
+    def test_results_do_not_trigger(self, store: DirectoryStore) -> None:
+        pacs = Pacs(films=FILMS)
+        flow(store, Service(), pacs, archive=pacs).process(STUDY)
+        results = [data for uid, (_, data) in pacs.objects.items() if kind_of(uid)]
+        other = Pacs(films=results)
+        assert flow(store, Service(), other, archive=other).process(STUDY) == "gone"
+
+    def test_outbox_holds_no_value_of_a_header(self, store: DirectoryStore) -> None:
+        pacs = Pacs()
+        for film in FILMS:
+            keep(store, changed(film, InstitutionName="SECRET-INSTITUTION"))
+        pacs.full = True
+        with pytest.raises(ServiceUnavailable):
+            flow(store, Service(), pacs).process(STUDY)
+        stored = "".join(store.get(key).decode() for key in store.list("gateway/outbox/"))
+        assert json.loads(stored)["answer"]["films"]
+        listing = "".join(store.list(""))
+        assert not [secret for secret in SECRETS if secret in stored + listing]
+        assert not [uid for uid in (read_header(film).sop_uid for film in FILMS) if uid in stored + listing]

@@ -65,104 +65,98 @@ def watch(
     return Watch(store, queue, pacs, KINDS, options, clock=clock)
 
 
-@pytest.mark.parametrize(
-    ("complete", "quiet", "waited", "skip", "decision"),
-    [
-        (True, 0, 0, False, "take"),
-        (False, 59, 59, False, "wait"),
-        (False, 60, 60, False, "take"),
-        (False, 1, 900, False, "take"),
-        (False, 60, 60, True, "wait"),
-        (False, 1, 900, True, "skip"),
-        (True, 1, 900, True, "take"),
-    ],
-)
-def test_exam_is_taken_when_complete_quiet_or_after_the_longest_wait(
-    complete: bool, quiet: float, waited: float, skip: bool, decision: str
-) -> None:
-    options = StabilityOptions(60, 900, skip)
-    assert decide(options, complete=complete, quiet_s=quiet, waited_s=waited) == decision
+class TestWatch:
+    @pytest.mark.parametrize(
+        ("complete", "quiet", "waited", "skip", "decision"),
+        [
+            (True, 0, 0, False, "take"),
+            (False, 59, 59, False, "wait"),
+            (False, 60, 60, False, "take"),
+            (False, 1, 900, False, "take"),
+            (False, 60, 60, True, "wait"),
+            (False, 1, 900, True, "skip"),
+            (True, 1, 900, True, "take"),
+        ],
+    )
+    def test_exam_is_taken_when_complete_quiet_or_after_the_longest_wait(
+        self, complete: bool, quiet: float, waited: float, skip: bool, decision: str
+    ) -> None:
+        options = StabilityOptions(60, 900, skip)
+        assert decide(options, complete=complete, quiet_s=quiet, waited_s=waited) == decision
 
-
-def test_incomplete_exam_of_the_archive_is_queued_after_the_quiet_time(store: DirectoryStore) -> None:
-    pacs, queue, clock = Pacs(films=FILMS[:2]), Queue(), Clock()
-    looking = watch(store, queue, pacs, clock)
-    looking.look()
-    clock.now += 50
-    pacs.add(FILMS[2])
-    looking.look()
-    clock.now += 50
-    looking.look()
-    assert not queue.messages
-    clock.now += 11
-    looking.look()
-    looking.look()
-    assert [message.unit for message in queue.messages] == [STUDY]
-
-
-def test_exam_with_results_is_not_queued_and_a_late_film_queues_it_again(store: DirectoryStore) -> None:
-    pacs, queue, clock = Pacs(films=FILMS[:3]), Queue(), Clock()
-    ExamFlow(store, pacs, [pacs], Service(), FlowOptions(KINDS)).process(STUDY)
-    looking = watch(store, queue, pacs, clock)
-    for _ in range(3):
+    def test_incomplete_exam_of_the_archive_is_queued_after_the_quiet_time(self, store: DirectoryStore) -> None:
+        pacs, queue, clock = Pacs(films=FILMS[:2]), Queue(), Clock()
+        looking = watch(store, queue, pacs, clock)
         looking.look()
-        clock.now += 100
-    assert not queue.messages
-    pacs.add(FILMS[3])
-    looking.look()
-    clock.now += 61
-    looking.look()
-    assert len(queue.messages) == 1
-
-
-def test_complete_pushed_exam_is_queued_at_once_and_a_lost_message_again(store: DirectoryStore) -> None:
-    queue: Any = Queue()
-    for film in FILMS:
-        keep(store, film)
-    looking = Watch(store, queue, None, KINDS, OPTIONS)
-    looking.look()
-    looking.look()
-    assert len(queue.messages) == 1
-    tickets.drop(queue, STUDY)  # it ran out: the broker was lost with the message
-    looking.look()
-    assert len(queue.messages) == 2
-
-
-def test_exam_that_is_set_aside_waits_for_another_film(store: DirectoryStore) -> None:
-    queue: Any = Queue()
-    for film in FILMS[:3]:
-        keep(store, film)
-    films = film_set(hashed(read_header(film).sop_uid) for film in FILMS[:3])
-    set_aside.set_aside(store, STUDY, films, InputError("what is wrong; what to do"))
-    looking = Watch(store, queue, None, KINDS, StabilityOptions(0, 0))
-    looking.look()
-    assert not queue.messages
-    keep(store, FILMS[3])
-    looking.look()
-    assert len(queue.messages) == 1
-
-
-def test_incomplete_exams_are_skipped_where_that_is_set(store: DirectoryStore) -> None:
-    pacs, queue, clock = Pacs(films=FILMS[:3]), Queue(), Clock()
-    looking = watch(store, queue, pacs, clock, StabilityOptions(60, 900, skip_incomplete=True))
-    for _ in range(5):
+        clock.now += 50
+        pacs.add(FILMS[2])
         looking.look()
-        clock.now += 500
-    assert not queue.messages
+        clock.now += 50
+        looking.look()
+        assert not queue.messages
+        clock.now += 11
+        looking.look()
+        looking.look()
+        assert [message.unit for message in queue.messages] == [STUDY]
 
+    def test_exam_with_results_is_not_queued_and_a_late_film_queues_it_again(self, store: DirectoryStore) -> None:
+        pacs, queue, clock = Pacs(films=FILMS[:3]), Queue(), Clock()
+        ExamFlow(store, pacs, [pacs], Service(), FlowOptions(KINDS)).process(STUDY)
+        looking = watch(store, queue, pacs, clock)
+        for _ in range(3):
+            looking.look()
+            clock.now += 100
+        assert not queue.messages
+        pacs.add(FILMS[3])
+        looking.look()
+        clock.now += 61
+        looking.look()
+        assert len(queue.messages) == 1
 
-def test_archive_that_is_away_does_not_hold_up_the_inbox(store: DirectoryStore) -> None:
-    pacs, queue = Pacs(films=FILMS), Queue()
-    pacs.away = True
-    for film in FILMS:
-        keep(store, film)
-    watch(store, queue, pacs, time.time).look()
-    assert len(queue.messages) == 1
+    def test_complete_pushed_exam_is_queued_at_once_and_a_lost_message_again(self, store: DirectoryStore) -> None:
+        queue: Any = Queue()
+        for film in FILMS:
+            keep(store, film)
+        looking = Watch(store, queue, None, KINDS, OPTIONS)
+        looking.look()
+        looking.look()
+        assert len(queue.messages) == 1
+        tickets.drop(queue, STUDY)  # it ran out: the broker was lost with the message
+        looking.look()
+        assert len(queue.messages) == 2
 
+    def test_exam_that_is_set_aside_waits_for_another_film(self, store: DirectoryStore) -> None:
+        queue: Any = Queue()
+        for film in FILMS[:3]:
+            keep(store, film)
+        films = film_set(hashed(read_header(film).sop_uid) for film in FILMS[:3])
+        set_aside.set_aside(store, STUDY, films, InputError("what is wrong; what to do"))
+        looking = Watch(store, queue, None, KINDS, StabilityOptions(0, 0))
+        looking.look()
+        assert not queue.messages
+        keep(store, FILMS[3])
+        looking.look()
+        assert len(queue.messages) == 1
 
-def test_films_that_led_to_nothing_are_deleted_in_the_end(store: DirectoryStore) -> None:
-    queue: Any = Queue()
-    keep(store, FILMS[0])
-    clock = Clock(time.time() + 73 * 3600)
-    Watch(store, queue, None, KINDS, StabilityOptions(1e9, 1e9), keep_s=72 * 3600, clock=clock).look()
-    assert not list(store.list("gateway/"))
+    def test_incomplete_exams_are_skipped_where_that_is_set(self, store: DirectoryStore) -> None:
+        pacs, queue, clock = Pacs(films=FILMS[:3]), Queue(), Clock()
+        looking = watch(store, queue, pacs, clock, StabilityOptions(60, 900, skip_incomplete=True))
+        for _ in range(5):
+            looking.look()
+            clock.now += 500
+        assert not queue.messages
+
+    def test_archive_that_is_away_does_not_hold_up_the_inbox(self, store: DirectoryStore) -> None:
+        pacs, queue = Pacs(films=FILMS), Queue()
+        pacs.away = True
+        for film in FILMS:
+            keep(store, film)
+        watch(store, queue, pacs, time.time).look()
+        assert len(queue.messages) == 1
+
+    def test_films_that_led_to_nothing_are_deleted_in_the_end(self, store: DirectoryStore) -> None:
+        queue: Any = Queue()
+        keep(store, FILMS[0])
+        clock = Clock(time.time() + 73 * 3600)
+        Watch(store, queue, None, KINDS, StabilityOptions(1e9, 1e9), keep_s=72 * 3600, clock=clock).look()
+        assert not list(store.list("gateway/"))

@@ -54,43 +54,41 @@ class Workers(MemoryQueue):
         self.worker = work
 
 
-def test_workers_make_the_same_data_set(tmp_path: Path) -> None:
-    folder = own_exams(tmp_path / "exams")
-    store, alone = DirectoryStore(tmp_path / "store"), DirectoryStore(tmp_path / "alone")
-    queue = Workers(store)
-    done = ingest_by_workers(store, queue, plan_of(folder), SETTINGS)
-    assert (done.dataset.films, done.written, len(queue.sent)) == (8, 8, 3)
-    mapping = plan_of(folder).mapping
-    ingest(alone, open_source(folder, mapping, (), Pseudonyms(SETTINGS.key)), "clinic")
-    assert {key: store.get(key) for key in store.list("")} == {key: alone.get(key) for key in alone.list("")}
+class TestIngestByWorkers:
+    def test_workers_make_the_same_data_set(self, tmp_path: Path) -> None:
+        folder = own_exams(tmp_path / "exams")
+        store, alone = DirectoryStore(tmp_path / "store"), DirectoryStore(tmp_path / "alone")
+        queue = Workers(store)
+        done = ingest_by_workers(store, queue, plan_of(folder), SETTINGS)
+        assert (done.dataset.films, done.written, len(queue.sent)) == (8, 8, 3)
+        mapping = plan_of(folder).mapping
+        ingest(alone, open_source(folder, mapping, (), Pseudonyms(SETTINGS.key)), "clinic")
+        assert {key: store.get(key) for key in store.list("")} == {key: alone.get(key) for key in alone.list("")}
 
+    def test_what_was_done_before_a_kill_is_not_done_again(self, tmp_path: Path) -> None:
+        folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
+        with pytest.raises(KeyboardInterrupt):
+            ingest_by_workers(store, Workers(store, seen=1), plan_of(folder), SETTINGS)
+        names = b"".join(store.get(key) for key in store.list(""))
+        assert not [text for text in (b"4711", b"A100", b"IM0", b"SECRETNAME") if text in names]
+        queue = Workers(store)
+        ingest_by_workers(store, queue, plan_of(folder), SETTINGS)
+        assert [message.unit for message in queue.sent] == ["000001", "000002"]
+        assert len(stored_manifest(store, "clinic").films) == 8
+        with pytest.raises(RunNotFound):
+            IngestTask(SETTINGS).load(store, queue.sent[0])
 
-def test_what_was_done_before_a_kill_is_not_done_again(tmp_path: Path) -> None:
-    folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
-    with pytest.raises(KeyboardInterrupt):
-        ingest_by_workers(store, Workers(store, seen=1), plan_of(folder), SETTINGS)
-    names = b"".join(store.get(key) for key in store.list(""))
-    assert not [text for text in (b"4711", b"A100", b"IM0", b"SECRETNAME") if text in names]
-    queue = Workers(store)
-    ingest_by_workers(store, queue, plan_of(folder), SETTINGS)
-    assert [message.unit for message in queue.sent] == ["000001", "000002"]
-    assert len(stored_manifest(store, "clinic").films) == 8
-    with pytest.raises(RunNotFound):
-        IngestTask(SETTINGS).load(store, queue.sent[0])
+    def test_a_worker_that_sees_other_films_or_has_another_key_gives_up(self, tmp_path: Path) -> None:
+        folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
+        other = IngestSettings(pseudonym_key="another key of thirty-two characters")
+        with pytest.raises(DatasetError, match=r"a worker gave up \(invalid-dataset\)"):
+            ingest_by_workers(store, Workers(store, other), plan_of(folder), SETTINGS)
 
-
-def test_a_worker_that_sees_other_films_or_has_another_key_gives_up(tmp_path: Path) -> None:
-    folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
-    other = IngestSettings(pseudonym_key="another key of thirty-two characters")
-    with pytest.raises(DatasetError, match=r"a worker gave up \(invalid-dataset\)"):
-        ingest_by_workers(store, Workers(store, other), plan_of(folder), SETTINGS)
-
-
-def test_strictly_a_film_that_can_not_be_used_ends_it(tmp_path: Path) -> None:
-    folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
-    film = folder / "exams" / "A100" / "IM0CC.dcm"
-    film.write_bytes(film.read_bytes()[:-500])
-    with pytest.raises(DatasetError, match="a film can't be used"):
-        ingest_by_workers(store, Workers(store), plan_of(folder), SETTINGS, strict=True)
-    done = ingest_by_workers(store, Workers(store), plan_of(folder), SETTINGS)
-    assert (done.dataset.films, [problem.kind for problem in done.problems]) == (7, ["image can't be used"])
+    def test_strictly_a_film_that_can_not_be_used_ends_it(self, tmp_path: Path) -> None:
+        folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
+        film = folder / "exams" / "A100" / "IM0CC.dcm"
+        film.write_bytes(film.read_bytes()[:-500])
+        with pytest.raises(DatasetError, match="a film can't be used"):
+            ingest_by_workers(store, Workers(store), plan_of(folder), SETTINGS, strict=True)
+        done = ingest_by_workers(store, Workers(store), plan_of(folder), SETTINGS)
+        assert (done.dataset.films, [problem.kind for problem in done.problems]) == (7, ["image can't be used"])

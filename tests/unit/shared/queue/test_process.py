@@ -12,27 +12,29 @@ from shared.settings import BrokerSettings, StoreSettings, WorkerProcessSettings
 pytestmark = pytest.mark.external
 
 
-def test_a_port_of_metrics_that_is_taken_ends_the_worker_with_the_setting(tmp_path: Path, redis_url: str) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
+class TestWorkerProcess:
+    def test_a_port_of_metrics_that_is_taken_ends_the_worker_with_the_setting(
+        self, tmp_path: Path, redis_url: str
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            process = WorkerProcess(
+                WorkerProcessSettings(
+                    store=StoreSettings(url=str(tmp_path)),
+                    broker=BrokerSettings(redis_url=SecretStr(redis_url)),
+                    worker=WorkerSettings(metrics_port=taken.getsockname()[1], metrics_host="127.0.0.1"),
+                )
+            )
+            with pytest.raises(SystemExit, match=r"^mammostack: MAMMO_METRICS_PORT: .* can't be had"):
+                process._prepare()
+
+    def test_a_store_that_is_a_file_ends_the_worker_with_the_setting(self, tmp_path: Path, redis_url: str) -> None:
+        (tmp_path / "store").write_text("a file")
         process = WorkerProcess(
             WorkerProcessSettings(
-                store=StoreSettings(url=str(tmp_path)),
-                broker=BrokerSettings(redis_url=SecretStr(redis_url)),
-                worker=WorkerSettings(metrics_port=taken.getsockname()[1], metrics_host="127.0.0.1"),
+                store=StoreSettings(url=str(tmp_path / "store")), broker=BrokerSettings(redis_url=SecretStr(redis_url))
             )
         )
-        with pytest.raises(SystemExit, match=r"^mammostack: MAMMO_METRICS_PORT: .* can't be had"):
+        with pytest.raises(SystemExit, match=r"^mammostack: .*MAMMO_STORE"):
             process._prepare()
-
-
-def test_a_store_that_is_a_file_ends_the_worker_with_the_setting(tmp_path: Path, redis_url: str) -> None:
-    (tmp_path / "store").write_text("a file")
-    process = WorkerProcess(
-        WorkerProcessSettings(
-            store=StoreSettings(url=str(tmp_path / "store")), broker=BrokerSettings(redis_url=SecretStr(redis_url))
-        )
-    )
-    with pytest.raises(SystemExit, match=r"^mammostack: .*MAMMO_STORE"):
-        process._prepare()

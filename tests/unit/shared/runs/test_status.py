@@ -242,7 +242,7 @@ class TestBroker:
     ) -> None:
         plan = small_plan(20)
         pipeline.start(store, queue, plan)
-        depth = QueueDepth(waiting={"augment": 3, "inference": 0, "segment": 0, "train": 0}, in_hand=0)
+        depth = QueueDepth(waiting={"augment": 3, "gateway": 0, "inference": 0, "segment": 0, "train": 0}, in_hand=0)
         assert read_status(store, plan.run, queue).queue == depth
         assert read_status(store, plan.run).queue is None
 

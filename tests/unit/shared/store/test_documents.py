@@ -35,59 +35,61 @@ def unread() -> float:
     return REGISTRY.get_sample_value("mammo_objects_unreadable_total", {"prefix": "runs"}) or 0.0
 
 
-def test_fields_of_the_next_release_are_ignored_at_any_depth() -> None:
-    newer = {**WHOLE, "schema_number": SCHEMA_NUMBER + 1, "new": [1], "inner": {"count": 1, "also": "new"}}
-    assert parse_document(KEY, json.dumps(newer).encode(), Outer) == Outer(name="a", inner=Inner(count=1))
+class TestReadDocument:
+    def test_a_missing_record_is_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(ObjectNotFound):
+            read_document(DirectoryStore(tmp_path), KEY, Outer)
 
 
-@pytest.mark.parametrize(
-    "newer",
-    [
-        {**WHOLE, "schema_number": SCHEMA_NUMBER + 2, "code_version": "0.9.0"},
-        {"title": "a", "schema_number": SCHEMA_NUMBER + 1, "code_version": "0.9.0"},
-    ],
-)
-def test_a_record_that_only_a_later_release_reads_names_that_release(newer: dict[str, object]) -> None:
-    with pytest.raises(ObjectOfLaterRelease, match=r"release 0\.9\.0; deploy it or later"):
-        parse_document(KEY, json.dumps(newer).encode(), Outer)
+class TestParseDocument:
+    def test_fields_of_the_next_release_are_ignored_at_any_depth(self) -> None:
+        newer = {**WHOLE, "schema_number": SCHEMA_NUMBER + 1, "new": [1], "inner": {"count": 1, "also": "new"}}
+        assert parse_document(KEY, json.dumps(newer).encode(), Outer) == Outer(name="a", inner=Inner(count=1))
+
+    @pytest.mark.parametrize(
+        "newer",
+        [
+            {**WHOLE, "schema_number": SCHEMA_NUMBER + 2, "code_version": "0.9.0"},
+            {"title": "a", "schema_number": SCHEMA_NUMBER + 1, "code_version": "0.9.0"},
+        ],
+    )
+    def test_a_record_that_only_a_later_release_reads_names_that_release(self, newer: dict[str, object]) -> None:
+        with pytest.raises(ObjectOfLaterRelease, match=r"release 0\.9\.0; deploy it or later"):
+            parse_document(KEY, json.dumps(newer).encode(), Outer)
+
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (b"", "it is empty"),
+            (b" \n", "it is empty"),
+            (b'{"name": "a", "inn', "truncated"),
+            (b"[]", "not a JSON object"),
+            (b"\xff\x00", "damaged"),
+            (b'{"name": "secret", "inner": {"count": "secret"}}', "field 'inner.count'"),
+            (b'{"inner": {"count": 1}}', "field 'name'"),
+        ],
+    )
+    def test_an_unreadable_record_says_why_and_nothing_of_its_content_and_is_counted(
+        self, data: bytes, reason: str
+    ) -> None:
+        before = unread()
+        with pytest.raises(ObjectUnreadable, match=reason) as refused:
+            parse_document(KEY, data, Outer)
+        assert "mammo doctor" in str(refused.value)
+        assert "secret" not in str(refused.value)
+        assert unread() == before + 1
+
+    def test_what_this_release_writes_is_of_its_number(self) -> None:
+        plan = small_plan()
+        assert parse_document(KEY, plan.model_dump_json().encode(), type(plan)) == plan
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "it is empty"),
-        (b" \n", "it is empty"),
-        (b'{"name": "a", "inn', "truncated"),
-        (b"[]", "not a JSON object"),
-        (b"\xff\x00", "damaged"),
-        (b'{"name": "secret", "inner": {"count": "secret"}}', "field 'inner.count'"),
-        (b'{"inner": {"count": 1}}', "field 'name'"),
-    ],
-)
-def test_an_unreadable_record_says_why_and_nothing_of_its_content_and_is_counted(data: bytes, reason: str) -> None:
-    before = unread()
-    with pytest.raises(ObjectUnreadable, match=reason) as refused:
-        parse_document(KEY, data, Outer)
-    assert "mammo doctor" in str(refused.value)
-    assert "secret" not in str(refused.value)
-    assert unread() == before + 1
+class TestDocuments:
+    def test_ingesting_again_replaces_an_unreadable_manifest(self, tmp_path: Path, synthetic_films: Path) -> None:
+        from shared.datasets.sources import open_source
 
-
-def test_a_missing_record_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ObjectNotFound):
-        read_document(DirectoryStore(tmp_path), KEY, Outer)
-
-
-def test_what_this_release_writes_is_of_its_number() -> None:
-    plan = small_plan()
-    assert parse_document(KEY, plan.model_dump_json().encode(), type(plan)) == plan
-
-
-def test_ingesting_again_replaces_an_unreadable_manifest(tmp_path: Path, synthetic_films: Path) -> None:
-    from shared.datasets.sources import open_source
-
-    store = DirectoryStore(tmp_path)
-    before = ingest(store, open_source(synthetic_films), "films").dataset
-    store.put("raw/films/manifest.json", b"{")
-    assert ingest(store, open_source(synthetic_films), "films").dataset == before
-    assert read_dataset(store, "films") == before
+        store = DirectoryStore(tmp_path)
+        before = ingest(store, open_source(synthetic_films), "films").dataset
+        store.put("raw/films/manifest.json", b"{")
+        assert ingest(store, open_source(synthetic_films), "films").dataset == before
+        assert read_dataset(store, "films") == before

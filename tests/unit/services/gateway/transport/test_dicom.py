@@ -53,76 +53,70 @@ def films() -> list[tuple[str, str, bytes]]:
     return [(read_header(film).sop_class, "film", film) for film in FILMS]
 
 
-def test_films_arrive_with_their_pixels_and_headers_unchanged() -> None:
-    chosen, kept = options(), list[bytes]()
-    with listening(chosen, kept):
-        node(chosen).check()
-        node(chosen).send_files(films())
-    assert [read_header(data).sop_uid for data in kept] == [read_header(film).sop_uid for film in FILMS]
-    assert [data[-1000:] for data in kept] == [film[-1000:] for film in FILMS]
-
-
-def test_other_objects_of_a_study_are_accepted_and_dropped() -> None:
-    chosen, kept = options(), list[bytes]()
-    data = dict(zip((read_header(film).sop_uid for film in FILMS), FILMS, strict=True))
-    results = [*build_objects(report(FILMS), ("cad-sr", "tid1500", "sc"), data.__getitem__)]
-    with listening(chosen, kept):
-        node(chosen).send_files([(each.sop_class, each.kind, each.data) for each in results] + films()[:1])
-    assert len(kept) == 1
-
-
-@pytest.mark.parametrize("changes", [{"called": "OTHER"}, {"calling": "STRANGER"}])
-def test_wrong_titles_are_rejected_before_any_film(changes: dict[str, str]) -> None:
-    chosen, kept = options(), list[bytes]()
-    with listening(chosen, kept), pytest.raises(ServiceUnavailable):
-        node(chosen, **changes).send_files(films())
-    assert not kept
-
-
-def test_film_is_not_acknowledged_while_the_store_is_away() -> None:
-    chosen = options()
-
-    def keep(_data: bytes) -> bool:
-        raise StoreUnavailable("away")
-
-    server = start_listener(chosen, keep)
-    try:
-        with pytest.raises(ServiceUnavailable):
+class TestDicom:
+    def test_films_arrive_with_their_pixels_and_headers_unchanged(self) -> None:
+        chosen, kept = options(), list[bytes]()
+        with listening(chosen, kept):
+            node(chosen).check()
             node(chosen).send_files(films())
-    finally:
-        server.shutdown()
+        assert [read_header(data).sop_uid for data in kept] == [read_header(film).sop_uid for film in FILMS]
+        assert [data[-1000:] for data in kept] == [film[-1000:] for film in FILMS]
 
+    def test_other_objects_of_a_study_are_accepted_and_dropped(self) -> None:
+        chosen, kept = options(), list[bytes]()
+        data = dict(zip((read_header(film).sop_uid for film in FILMS), FILMS, strict=True))
+        results = [*build_objects(report(FILMS), ("cad-sr", "tid1500", "sc"), data.__getitem__)]
+        with listening(chosen, kept):
+            node(chosen).send_files([(each.sop_class, each.kind, each.data) for each in results] + films()[:1])
+        assert len(kept) == 1
 
-def test_film_is_refused_for_now_while_the_disk_is_full(tmp_path: Path) -> None:
-    chosen, kept = replace(options(), disk=str(tmp_path), fullest_disk=0.0), list[bytes]()
-    with listening(chosen, kept), pytest.raises(ServiceUnavailable):
-        node(chosen).send_files(films())
-    assert not kept
+    @pytest.mark.parametrize("changes", [{"called": "OTHER"}, {"calling": "STRANGER"}])
+    def test_wrong_titles_are_rejected_before_any_film(self, changes: dict[str, str]) -> None:
+        chosen, kept = options(), list[bytes]()
+        with listening(chosen, kept), pytest.raises(ServiceUnavailable):
+            node(chosen, **changes).send_files(films())
+        assert not kept
 
+    def test_film_is_not_acknowledged_while_the_store_is_away(self) -> None:
+        chosen = options()
 
-def test_film_that_is_too_large_is_refused_for_good() -> None:
-    chosen, kept = replace(options(), most_bytes=1000), list[bytes]()
-    with listening(chosen, kept), pytest.raises(Rejected):
-        node(chosen).send_files(films())
-    assert not kept
+        def keep(_data: bytes) -> bool:
+            raise StoreUnavailable("away")
 
-
-def test_nothing_of_a_header_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    chosen, kept = options(), list[bytes]()
-    with caplog.at_level(logging.DEBUG), listening(chosen, kept):
-        node(chosen).send_files([(read_header(FILMS[0]).sop_class, "film", changed(FILMS[0], PatientAge="not"))])
-    assert not [secret for secret in SECRETS if secret in caplog.text]
-
-
-def test_tls_takes_certificates_of_the_authority_alone(tmp_path: Path) -> None:
-    ours, other = _certificates(tmp_path / "ours"), _certificates(tmp_path / "other")
-    chosen, kept = replace(options(), certificates=ours), list[bytes]()
-    with listening(chosen, kept):
-        node(chosen, certificates=ours, host="localhost").send_files(films()[:1])
-        for certificates in (None, replace(other, authority=ours.authority)):
+        server = start_listener(chosen, keep)
+        try:
             with pytest.raises(ServiceUnavailable):
-                node(chosen, certificates=certificates, host="localhost").send_files(films()[:1])
-    assert len(kept) == 1
+                node(chosen).send_files(films())
+        finally:
+            server.shutdown()
+
+    def test_film_is_refused_for_now_while_the_disk_is_full(self, tmp_path: Path) -> None:
+        chosen, kept = replace(options(), disk=str(tmp_path), fullest_disk=0.0), list[bytes]()
+        with listening(chosen, kept), pytest.raises(ServiceUnavailable):
+            node(chosen).send_files(films())
+        assert not kept
+
+    def test_film_that_is_too_large_is_refused_for_good(self) -> None:
+        chosen, kept = replace(options(), most_bytes=1000), list[bytes]()
+        with listening(chosen, kept), pytest.raises(Rejected):
+            node(chosen).send_files(films())
+        assert not kept
+
+    def test_nothing_of_a_header_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        chosen, kept = options(), list[bytes]()
+        with caplog.at_level(logging.DEBUG), listening(chosen, kept):
+            node(chosen).send_files([(read_header(FILMS[0]).sop_class, "film", changed(FILMS[0], PatientAge="not"))])
+        assert not [secret for secret in SECRETS if secret in caplog.text]
+
+    def test_tls_takes_certificates_of_the_authority_alone(self, tmp_path: Path) -> None:
+        ours, other = _certificates(tmp_path / "ours"), _certificates(tmp_path / "other")
+        chosen, kept = replace(options(), certificates=ours), list[bytes]()
+        with listening(chosen, kept):
+            node(chosen, certificates=ours, host="localhost").send_files(films()[:1])
+            for certificates in (None, replace(other, authority=ours.authority)):
+                with pytest.raises(ServiceUnavailable):
+                    node(chosen, certificates=certificates, host="localhost").send_files(films()[:1])
+        assert len(kept) == 1
 
 
 def _certificates(folder: Path) -> Certificates:

@@ -65,95 +65,85 @@ def received(outcome: str) -> float:
     return REGISTRY.get_sample_value("mammo_gateway_received_total", {"outcome": outcome}) or 0.0
 
 
-@pytest.mark.parametrize("study", ["", PATIENT.study_uid])
-def test_films_are_kept_byte_by_byte_and_named_in_the_answer(study: str) -> None:
-    inbox = Inbox()
-    answer = post(FILMS, inbox, study=study)
-    assert (answer.status_code, answer.mimetype) == (200, "application/dicom+json")
-    assert inbox.films == FILMS
-    assert values(answer, STORED, OBJECT) == [read_header(film).sop_uid for film in FILMS]
-    assert FAILED not in answer.get_json()
+class TestBlueprint:
+    @pytest.mark.parametrize("study", ["", PATIENT.study_uid])
+    def test_films_are_kept_byte_by_byte_and_named_in_the_answer(self, study: str) -> None:
+        inbox = Inbox()
+        answer = post(FILMS, inbox, study=study)
+        assert (answer.status_code, answer.mimetype) == (200, "application/dicom+json")
+        assert inbox.films == FILMS
+        assert values(answer, STORED, OBJECT) == [read_header(film).sop_uid for film in FILMS]
+        assert FAILED not in answer.get_json()
 
+    def test_film_that_is_sent_again_is_a_success_and_counted_as_repeated(self) -> None:
+        inbox, before = Inbox(), received("repeated")
+        assert [post(FILMS[:1], inbox).status_code for _ in range(2)] == [200, 200]
+        assert inbox.films == FILMS[:1]
+        assert received("repeated") == before + 1
 
-def test_film_that_is_sent_again_is_a_success_and_counted_as_repeated() -> None:
-    inbox, before = Inbox(), received("repeated")
-    assert [post(FILMS[:1], inbox).status_code for _ in range(2)] == [200, 200]
-    assert inbox.films == FILMS[:1]
-    assert received("repeated") == before + 1
+    def test_other_object_is_accepted_and_dropped(self) -> None:
+        data = dict(zip((read_header(film).sop_uid for film in FILMS), FILMS, strict=True))
+        (result,) = build_objects(report(FILMS), ("cad-sr",), data.__getitem__)
+        inbox = Inbox()
+        answer = post([result.data, FILMS[0]], inbox)
+        assert answer.status_code == 200
+        assert len(values(answer, STORED, OBJECT)) == 2
+        assert inbox.films == FILMS[:1]
 
+    def test_part_that_is_no_dicom_fails_alone(self) -> None:
+        inbox = Inbox()
+        answer = post([b"no film", FILMS[0]], inbox)
+        assert answer.status_code == 202
+        assert values(answer, FAILED, REASON) == [0xC000]
+        assert inbox.films == FILMS[:1]
 
-def test_other_object_is_accepted_and_dropped() -> None:
-    data = dict(zip((read_header(film).sop_uid for film in FILMS), FILMS, strict=True))
-    (result,) = build_objects(report(FILMS), ("cad-sr",), data.__getitem__)
-    inbox = Inbox()
-    answer = post([result.data, FILMS[0]], inbox)
-    assert answer.status_code == 200
-    assert len(values(answer, STORED, OBJECT)) == 2
-    assert inbox.films == FILMS[:1]
+    def test_film_of_another_study_than_the_address_says_is_refused(self) -> None:
+        inbox = Inbox()
+        answer = post(FILMS[:1], inbox, study="1.2.3")
+        assert answer.status_code == 409
+        assert values(answer, FAILED, REASON) == [0xC000]
+        assert not inbox.films
 
+    def test_film_is_refused_for_now_while_the_store_is_away(self) -> None:
+        before = received("store away")
+        answer = post(FILMS[:1], away)
+        assert answer.status_code == 409
+        assert values(answer, FAILED, REASON) == [0xA700]
+        assert received("store away") == before + 1
 
-def test_part_that_is_no_dicom_fails_alone() -> None:
-    inbox = Inbox()
-    answer = post([b"no film", FILMS[0]], inbox)
-    assert answer.status_code == 202
-    assert values(answer, FAILED, REASON) == [0xC000]
-    assert inbox.films == FILMS[:1]
+    def test_film_is_refused_for_now_while_the_disk_is_full(self, tmp_path: Path) -> None:
+        inbox, before = Inbox(), received("disk full")
+        answer = post(FILMS[:1], inbox, replace(OPTIONS, disk=str(tmp_path), fullest_disk=0.0))
+        assert answer.status_code == 409
+        assert values(answer, FAILED, REASON) == [0xA700]
+        assert not inbox.films
+        assert received("disk full") == before + 1
 
+    @pytest.mark.parametrize("given", [{}, {"Authorization": "Bearer other"}, {"Authorization": "right"}])
+    def test_sender_without_the_token_is_turned_away(self, given: dict[str, str]) -> None:
+        inbox = Inbox()
+        answer = post(FILMS, inbox, token="right", **given)
+        assert answer.status_code == 401
+        assert "MAMMO_GATEWAY_TOKEN" in answer.get_json()["detail"]
+        assert not inbox.films
 
-def test_film_of_another_study_than_the_address_says_is_refused() -> None:
-    inbox = Inbox()
-    answer = post(FILMS[:1], inbox, study="1.2.3")
-    assert answer.status_code == 409
-    assert values(answer, FAILED, REASON) == [0xC000]
-    assert not inbox.films
+    def test_sender_with_the_token_is_let_in(self) -> None:
+        inbox = Inbox()
+        assert post(FILMS, inbox, token="right", Authorization="Bearer right").status_code == 200
+        assert inbox.films == FILMS
 
+    def test_body_that_is_cut_short_is_an_error_and_what_came_whole_is_kept(self) -> None:
+        inbox = Inbox()
+        answer = post(FILMS[:2], inbox, cut=1000)
+        assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+        assert inbox.films == FILMS[:1]
 
-def test_film_is_refused_for_now_while_the_store_is_away() -> None:
-    before = received("store away")
-    answer = post(FILMS[:1], away)
-    assert answer.status_code == 409
-    assert values(answer, FAILED, REASON) == [0xA700]
-    assert received("store away") == before + 1
+    def test_film_that_is_too_large_is_an_error(self) -> None:
+        inbox = Inbox()
+        answer = post(FILMS[:1], inbox, replace(OPTIONS, most_bytes=1000))
+        assert answer.status_code == 400
+        assert not inbox.films
 
-
-def test_film_is_refused_for_now_while_the_disk_is_full(tmp_path: Path) -> None:
-    inbox, before = Inbox(), received("disk full")
-    answer = post(FILMS[:1], inbox, replace(OPTIONS, disk=str(tmp_path), fullest_disk=0.0))
-    assert answer.status_code == 409
-    assert values(answer, FAILED, REASON) == [0xA700]
-    assert not inbox.films
-    assert received("disk full") == before + 1
-
-
-@pytest.mark.parametrize("given", [{}, {"Authorization": "Bearer other"}, {"Authorization": "right"}])
-def test_sender_without_the_token_is_turned_away(given: dict[str, str]) -> None:
-    inbox = Inbox()
-    answer = post(FILMS, inbox, token="right", **given)
-    assert answer.status_code == 401
-    assert "MAMMO_GATEWAY_TOKEN" in answer.get_json()["detail"]
-    assert not inbox.films
-
-
-def test_sender_with_the_token_is_let_in() -> None:
-    inbox = Inbox()
-    assert post(FILMS, inbox, token="right", Authorization="Bearer right").status_code == 200
-    assert inbox.films == FILMS
-
-
-def test_body_that_is_cut_short_is_an_error_and_what_came_whole_is_kept() -> None:
-    inbox = Inbox()
-    answer = post(FILMS[:2], inbox, cut=1000)
-    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
-    assert inbox.films == FILMS[:1]
-
-
-def test_film_that_is_too_large_is_an_error() -> None:
-    inbox = Inbox()
-    answer = post(FILMS[:1], inbox, replace(OPTIONS, most_bytes=1000))
-    assert answer.status_code == 400
-    assert not inbox.films
-
-
-def test_no_answer_to_a_refusal_quotes_the_patient() -> None:
-    for answer in (post(FILMS, away), post(FILMS[:1], away, cut=1000), post(FILMS, away, study="1.2.3")):
-        assert not [secret for secret in SECRETS if secret in answer.get_data(as_text=True)]
+    def test_no_answer_to_a_refusal_quotes_the_patient(self) -> None:
+        for answer in (post(FILMS, away), post(FILMS[:1], away, cut=1000), post(FILMS, away, study="1.2.3")):
+            assert not [secret for secret in SECRETS if secret in answer.get_data(as_text=True)]

@@ -29,12 +29,13 @@ class SlowEngine:
         return self._engine.run(films, alone=alone)
 
 
-def test_the_time_of_each_phase_is_its_own(model: ServedModel, film: np.ndarray) -> None:
-    data = encode_png(film)
-    began = time.perf_counter()
-    seconds = predict(replace(model, engine=SlowEngine(model)), data).seconds
-    took = time.perf_counter() - began
-    assert list(seconds) == ["decode", "segment", "network"]
-    assert seconds["network"] >= 0.3
-    assert sum(seconds.values()) <= took
-    assert all(0 < seconds[phase] <= took - 0.3 for phase in ("decode", "segment"))
+class TestPredict:
+    def test_the_time_of_each_phase_is_its_own(self, model: ServedModel, film: np.ndarray) -> None:
+        data = encode_png(film)
+        began = time.perf_counter()
+        seconds = predict(replace(model, engine=SlowEngine(model)), data).seconds
+        took = time.perf_counter() - began
+        assert list(seconds) == ["decode", "segment", "network"]
+        assert seconds["network"] >= 0.3
+        assert sum(seconds.values()) <= took
+        assert all(0 < seconds[phase] <= took - 0.3 for phase in ("decode", "segment"))

@@ -62,66 +62,60 @@ def judge_of(
     return Judge.of(files[ONNX], validation, HEAD_WEIGHTS if head else None, 1.0, points(threshold))
 
 
-def test_the_network_itself_is_offered_with_nothing_apart(files: dict[str, bytes]) -> None:
-    report, _ = judge_of(files).int8(files[ONNX], files[GOLDEN])
-    assert (report.decisions_equal, report.peaks_near, report.offered) == (1.0, 1.0, True)
-    assert report.auc == report.auc_int8
-    assert report.tolerance == number_formats.LEAST_TOLERANCE
+class TestJudge:
+    def test_the_network_itself_is_offered_with_nothing_apart(self, files: dict[str, bytes]) -> None:
+        report, _ = judge_of(files).int8(files[ONNX], files[GOLDEN])
+        assert (report.decisions_equal, report.peaks_near, report.offered) == (1.0, 1.0, True)
+        assert report.auc == report.auc_int8
+        assert report.tolerance == number_formats.LEAST_TOLERANCE
 
+    def test_another_network_is_not_offered(self, files: dict[str, bytes]) -> None:
+        report, _ = judge_of(files, threshold=0.6).int8(files_of(4)[ONNX], files[GOLDEN])
+        assert report.auc != report.auc_int8
+        assert not report.offered
 
-def test_another_network_is_not_offered(files: dict[str, bytes]) -> None:
-    report, _ = judge_of(files, threshold=0.6).int8(files_of(4)[ONNX], files[GOLDEN])
-    assert report.auc != report.auc_int8
-    assert not report.offered
+    @pytest.mark.parametrize(("count", "classes"), [(MIN_FILMS - 1, 3), (MIN_FILMS, 2)])
+    def test_nothing_is_offered_on_the_word_of_a_few_films_or_of_two_classes(
+        self, files: dict[str, bytes], count: int, classes: int
+    ) -> None:
+        report, _ = judge_of(files, count, classes).int8(files[ONNX], files[GOLDEN])
+        assert not report.offered
 
+    def test_maps_that_peak_elsewhere_keep_a_format_from_being_offered(self, files: dict[str, bytes]) -> None:
+        judge = judge_of(files)
+        turned = judge.reference._replace(features=np.ascontiguousarray(judge.reference.features[..., ::-1, ::-1]))
+        assert judge._peaks_near(turned, HEAD_WEIGHTS) < number_formats.LEAST_EQUAL
+        assert judge._decisions_equal(turned) == 1.0
 
-@pytest.mark.parametrize(("count", "classes"), [(MIN_FILMS - 1, 3), (MIN_FILMS, 2)])
-def test_nothing_is_offered_on_the_word_of_a_few_films_or_of_two_classes(
-    files: dict[str, bytes], count: int, classes: int
-) -> None:
-    report, _ = judge_of(files, count, classes).int8(files[ONNX], files[GOLDEN])
-    assert not report.offered
+    def test_a_network_without_a_map_is_judged_without_one(self, files: dict[str, bytes]) -> None:
+        report, _ = judge_of(files, head=False).int8(files[ONNX], files[GOLDEN])
+        assert (report.peaks_near, report.offered) == (None, True)
 
+    def test_bfloat16_is_judged_with_golden_answers_that_it_gives_again(self, files: dict[str, bytes]) -> None:
+        report, answers = judge_of(files).bfloat16(files[ONNX], files[GOLDEN])
+        if report is None:
+            pytest.skip("this CPU can't compute in bfloat16")
+        assert report.auc_bfloat16 == pytest.approx(report.auc, abs=0.05)
+        engine = OpenVinoEngine(files[ONNX], 1, "bfloat16")
+        check_golden(answers, lambda inputs: engine.run(inputs).logits, 1e-6)
+        assert json.loads(answers)["logits"] != json.loads(files[GOLDEN])["logits"]
+        exact = OpenVinoEngine(files[ONNX], 1, "float32")
+        assert report.tolerance is not None
+        check_golden(answers, lambda inputs: exact.run(inputs).logits, report.tolerance)  # a CPU that rounds otherwise
 
-def test_maps_that_peak_elsewhere_keep_a_format_from_being_offered(files: dict[str, bytes]) -> None:
-    judge = judge_of(files)
-    turned = judge.reference._replace(features=np.ascontiguousarray(judge.reference.features[..., ::-1, ::-1]))
-    assert judge._peaks_near(turned, HEAD_WEIGHTS) < number_formats.LEAST_EQUAL
-    assert judge._decisions_equal(turned) == 1.0
+    def test_bfloat16_that_can_not_be_judged_is_not_offered(
+        self, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise EngineUnavailable("OpenVINO can't compute in bfloat16 on this CPU")
 
+        monkeypatch.setattr(number_formats, "OpenVinoEngine", refuse)
+        assert judge_of(files).bfloat16(files[ONNX], files[GOLDEN]) == (None, b"")
 
-def test_a_network_without_a_map_is_judged_without_one(files: dict[str, bytes]) -> None:
-    report, _ = judge_of(files, head=False).int8(files[ONNX], files[GOLDEN])
-    assert (report.peaks_near, report.offered) == (None, True)
-
-
-def test_bfloat16_is_judged_with_golden_answers_that_it_gives_again(files: dict[str, bytes]) -> None:
-    report, answers = judge_of(files).bfloat16(files[ONNX], files[GOLDEN])
-    if report is None:
-        pytest.skip("this CPU can't compute in bfloat16")
-    assert report.auc_bfloat16 == pytest.approx(report.auc, abs=0.05)
-    engine = OpenVinoEngine(files[ONNX], 1, "bfloat16")
-    check_golden(answers, lambda inputs: engine.run(inputs).logits, 1e-6)
-    assert json.loads(answers)["logits"] != json.loads(files[GOLDEN])["logits"]
-    exact = OpenVinoEngine(files[ONNX], 1, "float32")
-    assert report.tolerance is not None
-    check_golden(answers, lambda inputs: exact.run(inputs).logits, report.tolerance)  # a CPU that rounds otherwise
-
-
-def test_bfloat16_that_can_not_be_judged_is_not_offered(
-    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise EngineUnavailable("OpenVINO can't compute in bfloat16 on this CPU")
-
-    monkeypatch.setattr(number_formats, "OpenVinoEngine", refuse)
-    assert judge_of(files).bfloat16(files[ONNX], files[GOLDEN]) == (None, b"")
-
-
-def test_a_format_is_judged_in_every_library_that_serves_it(
-    files: dict[str, bytes], int8: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = files_of(4)[ONNX]
-    monkeypatch.setattr(number_formats, "OpenVinoEngine", lambda *_: OpenVinoEngine(other, 1, "float32"))
-    report, _ = judge_of(files, threshold=0.6).int8(int8, files[GOLDEN])
-    assert not report.offered
+    def test_a_format_is_judged_in_every_library_that_serves_it(
+        self, files: dict[str, bytes], int8: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = files_of(4)[ONNX]
+        monkeypatch.setattr(number_formats, "OpenVinoEngine", lambda *_: OpenVinoEngine(other, 1, "float32"))
+        report, _ = judge_of(files, threshold=0.6).int8(int8, files[GOLDEN])
+        assert not report.offered

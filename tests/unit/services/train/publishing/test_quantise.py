@@ -36,11 +36,13 @@ def int8(graph: bytes) -> bytes:
     return quantised(graph, films(16, 50))
 
 
-def test_it_is_smaller_and_answers_nearly_the_same(graph: bytes, int8: bytes) -> None:
-    assert len(int8) < 0.5 * len(graph)
-    ours, theirs = logits_of(graph, films(8)), logits_of(int8, films(8))
-    assert 0 < np.abs(ours - theirs).max() < 0.1 * np.abs(ours).max()
+class TestLogitsOf:
+    def test_it_is_smaller_and_answers_nearly_the_same(self, graph: bytes, int8: bytes) -> None:
+        assert len(int8) < 0.5 * len(graph)
+        ours, theirs = logits_of(graph, films(8)), logits_of(int8, films(8))
+        assert 0 < np.abs(ours - theirs).max() < 0.1 * np.abs(ours).max()
 
 
-def test_the_same_films_give_the_same_graph(graph: bytes, int8: bytes) -> None:
-    assert quantised(graph, films(16, 50)) == int8
+class TestQuantised:
+    def test_the_same_films_give_the_same_graph(self, graph: bytes, int8: bytes) -> None:
+        assert quantised(graph, films(16, 50)) == int8

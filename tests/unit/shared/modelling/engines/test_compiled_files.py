@@ -31,55 +31,57 @@ def compiled() -> Compiler:
     return Compiler()
 
 
-def test_a_network_is_compiled_once(tmp_path: Path, compiled: Compiler) -> None:
-    for _ in range(3):
-        assert content(CompiledFiles(tmp_path / "new" / "folder").mapped("key", compiled)) == CONTENT
-    assert compiled.calls == 1
-    assert (tmp_path / "new" / "folder").stat().st_mode & 0o077 == 0
+class TestCompiledFiles:
+    def test_a_network_is_compiled_once(self, tmp_path: Path, compiled: Compiler) -> None:
+        for _ in range(3):
+            assert content(CompiledFiles(tmp_path / "new" / "folder").mapped("key", compiled)) == CONTENT
+        assert compiled.calls == 1
+        assert (tmp_path / "new" / "folder").stat().st_mode & 0o077 == 0
+
+    @pytest.mark.parametrize(
+        "damage", [lambda c: c[:-1], lambda c: b"!" + c[1:], lambda c: c[:-1] + b"!", lambda _: b""]
+    )
+    def test_a_damaged_file_is_compiled_again(
+        self, tmp_path: Path, compiled: Compiler, damage: Callable[[bytes], bytes]
+    ) -> None:
+        files = CompiledFiles(tmp_path)
+        files.mapped("key", compiled)
+        (path,) = tmp_path.iterdir()
+        path.write_bytes(damage(path.read_bytes()))
+        assert content(files.mapped("key", compiled)) == CONTENT
+        assert content(files.mapped("key", compiled)) == CONTENT
+        assert compiled.calls == 2
+
+    def test_without_a_folder_or_one_that_is_writable_a_network_is_mapped_all_the_same(
+        self, tmp_path: Path, compiled: Compiler
+    ) -> None:
+        (tmp_path / "file").touch()
+        for folder in (None, tmp_path / "file"):
+            assert content(CompiledFiles(folder).mapped("key", compiled)) == CONTENT
+        assert compiled.calls == 2
+
+    def test_a_file_of_another_user_is_not_taken(
+        self, tmp_path: Path, compiled: Compiler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        CompiledFiles(tmp_path).mapped("key", lambda: b"theirs")
+        monkeypatch.setattr(os, "geteuid", lambda: -1)
+        assert content(CompiledFiles(tmp_path).mapped("key", compiled)) == CONTENT
+
+    def test_the_oldest_networks_go_when_there_are_too_many(
+        self, tmp_path: Path, compiled: Compiler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(compiled_files, "_KEPT", 2)
+        files = CompiledFiles(tmp_path)
+        for age, key in ((300, "a"), (200, "b"), (100, "c")):
+            files.mapped(key, compiled)
+            path = tmp_path / f"{key}.compiled"
+            os.utime(path, (path.stat().st_mtime - age,) * 2)
+        assert sorted(path.stem for path in tmp_path.iterdir()) == ["b", "c"]
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: b"!" + c[1:], lambda c: c[:-1] + b"!", lambda _: b""])
-def test_a_damaged_file_is_compiled_again(tmp_path: Path, compiled: Compiler, damage: Callable[[bytes], bytes]) -> None:
-    files = CompiledFiles(tmp_path)
-    files.mapped("key", compiled)
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(damage(path.read_bytes()))
-    assert content(files.mapped("key", compiled)) == CONTENT
-    assert content(files.mapped("key", compiled)) == CONTENT
-    assert compiled.calls == 2
-
-
-def test_without_a_folder_or_one_that_is_writable_a_network_is_mapped_all_the_same(
-    tmp_path: Path, compiled: Compiler
-) -> None:
-    (tmp_path / "file").touch()
-    for folder in (None, tmp_path / "file"):
-        assert content(CompiledFiles(folder).mapped("key", compiled)) == CONTENT
-    assert compiled.calls == 2
-
-
-def test_a_file_of_another_user_is_not_taken(
-    tmp_path: Path, compiled: Compiler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    CompiledFiles(tmp_path).mapped("key", lambda: b"theirs")
-    monkeypatch.setattr(os, "geteuid", lambda: -1)
-    assert content(CompiledFiles(tmp_path).mapped("key", compiled)) == CONTENT
-
-
-def test_the_oldest_networks_go_when_there_are_too_many(
-    tmp_path: Path, compiled: Compiler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compiled_files, "_KEPT", 2)
-    files = CompiledFiles(tmp_path)
-    for age, key in ((300, "a"), (200, "b"), (100, "c")):
-        files.mapped(key, compiled)
-        path = tmp_path / f"{key}.compiled"
-        os.utime(path, (path.stat().st_mtime - age,) * 2)
-    assert sorted(path.stem for path in tmp_path.iterdir()) == ["b", "c"]
-
-
-def test_a_key_tells_graphs_engines_and_cpus_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {key_of("1.0", "graph"), key_of("1.1", "graph"), key_of("1.0", "other")}
-    monkeypatch.setattr(compiled_files, "cpu", lambda: "another CPU")
-    assert len(keys | {key_of("1.0", "graph")}) == 4
-    assert key_of("1.0", "graph") == key_of("1.0", "graph")
+class TestKeyOf:
+    def test_a_key_tells_graphs_engines_and_cpus_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        keys = {key_of("1.0", "graph"), key_of("1.1", "graph"), key_of("1.0", "other")}
+        monkeypatch.setattr(compiled_files, "cpu", lambda: "another CPU")
+        assert len(keys | {key_of("1.0", "graph")}) == 4
+        assert key_of("1.0", "graph") == key_of("1.0", "graph")
