@@ -41,7 +41,7 @@ from tests.support.servers import running_broker, wait_until
 NETWORK, SIZE = "modified_cnn", 64
 KEY = new_key()
 IMAGES = 40
-TIMES = 3  # each is named that often, so that a worker can be killed in the middle
+TIMES = 3  # each is stored that often, so that a worker can be killed in the middle
 ALLOWED_S = 90.0
 BROKEN = {
     "03-missing": (None, "object-not-found"),
@@ -141,11 +141,11 @@ def worker(place: Place, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
         yield process
 
 
-def stored(place: Place, films: dict[str, bytes | None]) -> tuple[str, ...]:
+def stored(place: Place, films: dict[str, bytes | None], folder: str = "inbox") -> tuple[str, ...]:
     for name, data in films.items():
         if data is not None:
-            place.store.put(f"inbox/{name}", data)
-    return tuple(f"inbox/{name}" for name in films)
+            place.store.put(f"{folder}/{name}", data)
+    return tuple(f"{folder}/{name}" for name in films)
 
 
 def ended(place: Place, batch: Batch) -> Batch:
@@ -170,27 +170,26 @@ def said(line: BatchLine) -> dict[str, object]:
 def test_every_image_is_answered_once_as_over_http_whatever_is_killed_or_promoted(
     place: Place, films: dict[str, bytes | None]
 ) -> None:
-    named = stored(place, films)
+    named = tuple(key for copy in range(TIMES) for key in stored(place, films, f"inbox/{copy}"))
     expected = [said_over_http(place, data) for name, data in films.items() if name not in BROKEN and data]
-    asked = named * TIMES
-    batch = place.client.create_batch(BatchRequest(keys=asked))
-    assert (batch.state, batch.images, batch.version) == ("queued", len(asked), "v1")
+    batch = place.client.create_batch(BatchRequest(keys=named))
+    assert (batch.state, batch.images, batch.version) == ("queued", len(named), "v1")
 
     with worker(place) as first:
         wait_until(lambda: any(place.store.list(layout.batch_marks(batch.id))), ALLOWED_S)
         os.killpg(first.pid, signal.SIGKILL)
     between = place.client.batch(batch.id)
-    assert (between.state, 16 <= between.done < len(asked)) == ("running", True)
+    assert (between.state, 16 <= between.done < len(named)) == ("running", True)
     models.promote(place.store, NETWORK, "v2", models.MoveReason(by="test", why="test"))
     wait_until(lambda: place.client.model().version == "v2", ALLOWED_S)
 
     with worker(place):
         done = ended(place, batch)
-    assert (done.done, done.failed, done.version) == (len(asked), len(BROKEN) * TIMES, "v1")
+    assert (done.done, done.failed, done.version) == (len(named), len(BROKEN) * TIMES, "v1")
     lines = list(place.client.batch_results(batch.id))
-    assert [(line.index, line.key) for line in lines] == list(enumerate(asked))
+    assert [(line.index, line.key) for line in lines] == list(enumerate(named))
     broken = {line.key: said(line)["code"] for line in lines if line.problem}
-    assert broken == {f"inbox/{name}": code for name, (_, code) in BROKEN.items()}
+    assert broken == {f"inbox/{copy}/{name}": code for copy in range(TIMES) for name, (_, code) in BROKEN.items()}
     assert [said(line) for line in lines if line.finding] == expected * TIMES
     again = place.client.create_batch(BatchRequest(keys=named[:1]))
     assert again.version == "v2"

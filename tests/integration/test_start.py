@@ -111,7 +111,7 @@ def test_a_test_of_the_store_that_fails_in_another_way_ends_the_worker(
         server.fault = lambda method, _path: Fault(status=418, code="Teapot") if method == "PUT" else None
         with worker(tmp_path, redis_url, "s3://odd", MAMMO_S3_ENDPOINT_URL=server.url) as started:
             assert started.process.wait(ALLOWED_S) == 1
-    assert "the tests of broker and store failed" in started.said
+    assert "the preparation of the worker failed" in started.said
 
 
 @pytest.mark.parametrize("store", ["gs://bucket", "s3://"])

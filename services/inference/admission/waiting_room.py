@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from shared import metrics
 
@@ -46,6 +46,9 @@ class EndedConnections:
     def __init__(self) -> None:
         self._unlogged: Counter[str] = Counter()
         self._logged = -_LOG_S
+        for why in get_args(Why):
+            if why not in _ORDINARY:
+                metrics.CONNECTIONS_ENDED.labels(why)  # the series exist from the start: the first one is an increase
 
     def count(self, why: Why, number: int = 1) -> None:
         """Count ended connections, unless that is how connections end ordinarily."""
