@@ -1,4 +1,4 @@
-"""The three networks: films, float32 N x 1 x S x S in [0, 1], to logits N x 3 and the last feature map.
+"""The networks: films, float32 N x 1 x S x S in [0, 1], to logits N x 3 and the last feature map.
 
 The normalisation of ImageNet's weights (three channels, mean and deviation) is part of the network, so that it goes
 wherever the weights go. Two of the networks end in `PlacesHead`: their class-activation map (Zhou et al. 2016) is
