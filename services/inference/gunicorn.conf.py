@@ -23,12 +23,11 @@ try:
     _settings = read_settings(InferenceProcessSettings)
 except MammoError as error:  # as it is: gunicorn would show it with its trace
     raise SystemExit(f"mammostack: {error}") from None
-_in_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  a file system that holds no uploads
+_in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  a file system that holds no uploads
 _own_directory = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 if _own_directory:
     # Mapped files on a full file system kill the process that writes to them (SIGBUS), so not on that of /tmp.
-    _parent = _in_memory if _in_memory and os.access(_in_memory, os.W_OK) else None
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-", dir=_parent)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-", dir=_in_memory)
 _metrics_directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
 os.makedirs(_metrics_directory, exist_ok=True)
 # prometheus_client looks for the directory when it is imported, so not earlier than here

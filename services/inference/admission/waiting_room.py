@@ -81,7 +81,12 @@ class WaitingRoom:
         """Let a connection wait; `ready` is called whenever its `event` (readable or writable) has come."""
         conn.sock.setblocking(False)
         self._waits[conn] = wait
-        self._poller.register(conn.sock, event, lambda _socket: ready(conn, wait))
+
+        def call(_socket: object) -> None:
+            if self._waits.get(conn) is wait:  # not ended by an earlier event of the same turn of the loop
+                ready(conn, wait)
+
+        self._poller.register(conn.sock, event, call)
 
     def leave(self, conn: Any) -> None:
         """Take a connection out, to work for it or to close it."""

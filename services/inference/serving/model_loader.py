@@ -20,7 +20,7 @@ from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.logs import Repeats
 from shared.modelling.card import GOLDEN, HEAD, WEIGHTS, ModelCard
-from shared.modelling.engines.interface import Engine
+from shared.modelling.engines.interface import Engine, EngineUnavailable
 from shared.modelling.engines.names import EngineName, EngineSetting, number_format
 from shared.modelling.golden import check_golden
 from shared.store import models
@@ -81,9 +81,9 @@ class ModelKeeper:
             if version == self._refused and time.monotonic() < self._again_at:
                 return
             self._swap(load_model(self._store, self._network, version, self._wanted))
-        except ModelCorrupt as error:
+        except (ModelCorrupt, EngineUnavailable, ModelNotReady) as error:  # loading it again at once would cost as much
             self._refused, self._again_at = version, time.monotonic() + _AGAIN_AFTER_S
-            self._keep_old(error, "corrupt")
+            self._keep_old(error, "corrupt" if isinstance(error, ModelCorrupt) else error.code)
         except ModelNotFound as error:
             self._reason = self._told = str(error)
         except MammoError as error:

@@ -10,6 +10,7 @@ import mmap
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -18,6 +19,9 @@ from pathlib import Path
 _DIGEST_BYTES = 32
 _KEPT = 4
 """Compiled networks of the latest versions; older ones are deleted."""
+
+_WRITTEN_WITHIN_S = 3600
+"""Age beyond which an unfinished file is that of a process that was killed."""
 
 
 class CompiledFiles:
@@ -42,8 +46,8 @@ class CompiledFiles:
             content = compiled()
             with suppress(OSError):
                 self._write(path, content)
-                if (found := _map_intact(path)) is not None:
-                    return found
+            if (found := _map_intact(path)) is not None:
+                return found
         else:
             content = compiled()
         with tempfile.TemporaryFile() as file:
@@ -63,7 +67,8 @@ class CompiledFiles:
                 os.unlink(file.name)
                 raise
         files = sorted(path.parent.glob("*.compiled"), key=lambda each: each.stat().st_mtime, reverse=True)
-        for old in files[_KEPT:]:
+        killed = [file for file in path.parent.glob(".*") if time.time() - file.stat().st_mtime > _WRITTEN_WITHIN_S]
+        for old in (*files[_KEPT:], *killed):
             old.unlink(missing_ok=True)
 
 

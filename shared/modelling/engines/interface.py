@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from shared.domain.arrays import Float32Array
-from shared.errors import MammoError
+from shared.errors import ServiceUnavailable
 
 
 class NetworkOutput(NamedTuple):
@@ -30,7 +30,7 @@ class Engine(Protocol):
         ...
 
 
-class EngineUnavailable(MammoError):
-    """The engine or this CPU can't run the network in the number format."""
+class EngineUnavailable(ServiceUnavailable):
+    """The engine or this CPU can't run the network in the number format; another machine may."""
 
     code = "engine-unavailable"

@@ -7,6 +7,8 @@ a file, from which both sessions map the weights. The file is deleted as soon as
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ class OnnxEngine:
             ModelCorrupt: this release of ONNX Runtime can't read the model.
             ModelNotReady: there is no space for the file.
         """
-        with tempfile.TemporaryDirectory(prefix="mammostack-model-") as folder:
+        with _temporary_folder() as folder:
             if shutil.disk_usage(folder).free < 2 * len(graph):
                 raise ModelNotReady(
                     f"no room for {2 * len(graph) >> 20} MB in {folder}; free some space, or set TMPDIR"
@@ -45,6 +47,18 @@ class OnnxEngine:
         session = self._all_cores if alone else self._one_core
         logits, features = session.run(["logits", "features"], {"films": films})
         return NetworkOutput(np.asarray(logits, np.float32), np.asarray(features, np.float32))
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="mammostack-model-")
+    except OSError as error:
+        raise ModelNotReady(
+            f"no temporary folder for the model ({error}); set TMPDIR to one that is writable"
+        ) from error
+    with folder as path:
+        yield path
 
 
 def _optimise(graph: bytes, folder: Path) -> Path:

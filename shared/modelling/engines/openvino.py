@@ -54,8 +54,11 @@ class OpenVinoEngine:
             raise EngineUnavailable(f"OpenVINO can't compute in {numbers} on this CPU")
         self._mapped = mapped  # which the networks read from; OpenVINO does not hold it
         self._one_core, self._all_cores = _Requests(one_core), _Requests(all_cores)
-        for requests in (self._one_core, self._all_cores):
-            requests.warm_up()
+        try:
+            for requests in (self._one_core, self._all_cores):
+                requests.warm_up()
+        except RuntimeError as error:
+            raise EngineUnavailable(f"OpenVINO can't run the compiled model: {error}") from error
         mapped.madvise(mmap.MADV_DONTNEED)  # the original weights; they are read again if they are needed again
         return_freed_memory()
 

@@ -2,7 +2,11 @@
 
 import io
 import socket
+import threading
 
+import pytest
+
+from services.inference.admission import client_socket
 from services.inference.admission.client_socket import ClientSocket
 from tests.support.bodies import Pair
 
@@ -29,6 +33,33 @@ class TestClientSocket:
         assert len(server.unsent) == kept + 3
         assert read(client, server, len(ANSWER) + 3) == ANSWER + b"end"
         assert not server.unsent
+        server.close()
+
+    def test_a_long_answer_is_sent_no_faster_than_it_is_read(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(client_socket, "MOST_UNSENT", 1000)
+        server, client = ClientSocket(pair[0]), pair[1]
+        received = bytearray()
+
+        def receive() -> None:
+            while len(received) < len(ANSWER) - 1000:
+                received.extend(client.recv(1 << 20))
+
+        reader = threading.Thread(target=receive)
+        reader.start()
+        server.sendall(ANSWER)
+        assert len(server.unsent) <= 1000
+        reader.join()
+        assert ANSWER.startswith(received)
+        server.close()
+
+    def test_a_long_answer_that_is_not_read_ends_the_connection(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(client_socket, "MOST_UNSENT", 1000)
+        monkeypatch.setattr(client_socket, "READ_WITHIN_S", 0.01)
+        server = ClientSocket(pair[0])
+        with pytest.raises(TimeoutError, match="does not read"):
+            server.sendall(ANSWER)
         server.close()
 
     def test_nothing_is_kept_of_an_answer_that_the_system_takes(self, pair: Pair) -> None:

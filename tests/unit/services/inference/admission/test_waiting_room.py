@@ -50,6 +50,20 @@ class TestWaitingRoom:
         assert room.closed == [("late", drops)]
         assert counted(why) - before == counts
 
+    def test_an_event_of_a_connection_that_was_ended_in_the_same_turn_is_passed_over(self) -> None:
+        registered: list[Any] = []
+        poller = SimpleNamespace(
+            register=lambda _sock, _event, call: registered.append(call), unregister=lambda _: None
+        )
+        closed: list[str] = []
+        room = WaitingRoom(poller, lambda conn, _drop: closed.append(conn.name))
+        conn = _Connection(name="one", sock=SimpleNamespace(setblocking=lambda _: None))
+        wait = Wait("lingering", time.monotonic() + 60, 60)
+        room.enter(conn, wait, selectors.EVENT_READ, lambda conn, _wait: room.end(conn, "lingering"))
+        assert room.end_oldest()
+        registered[0](conn.sock)
+        assert closed == ["one"]
+
     def test_progress_gives_time_but_never_beyond_the_whole(self) -> None:
         wait = Wait("unread", time.monotonic() + 5, 2)
         wait.due = 0

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from services.inference.serving import engine_speed, engines
 from services.inference.serving.engines import fastest_engine
 from services.inference.serving.model_loader import WantedEngine, load_model
 from shared.modelling.card import GOLDEN, ONNX
-from shared.modelling.engines.names import CPU_ENGINES, number_format
+from shared.modelling.engines.interface import Engine
+from shared.modelling.engines.names import CPU_ENGINES, CpuEngine, number_format
 from shared.store import models
 from shared.store.interface import ObjectStore
 from tests.support.published import NETWORK
@@ -82,6 +84,21 @@ class TestEngines:
         for name, content in (("a", files["v1"][ONNX]), ("golden", files["v1"][GOLDEN]), ("b", files["v2"][ONNX])):
             (tmp_path / name).write_bytes(content)
         seconds = engine_speed.main(tmp_path, [("onnx", "a", "golden", 1e-3), ("openvino", "b", "golden", 1e-3)])
+        assert list(seconds) == ["onnx"]
+
+    def test_an_engine_that_fails_in_its_own_way_leaves_the_others(
+        self, files: dict[str, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, content in (("a", files["v1"][ONNX]), ("golden", files["v1"][GOLDEN])):
+            (tmp_path / name).write_bytes(content)
+
+        def failing(name: CpuEngine, *rest: Any) -> Engine:
+            if name == "openvino":
+                raise RuntimeError("not implemented on this CPU")
+            return engines.load_engine(name, *rest)
+
+        monkeypatch.setattr(engine_speed, "load_engine", failing)
+        seconds = engine_speed.main(tmp_path, [("openvino", "a", "golden", 1e-3), ("onnx", "a", "golden", 1e-3)])
         assert list(seconds) == ["onnx"]
 
     def test_go_from_the_most_exact_to_the_least(self) -> None:

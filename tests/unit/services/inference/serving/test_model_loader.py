@@ -6,9 +6,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from services.inference.serving import model_loader
 from services.inference.serving.engines import offers
 from services.inference.serving.model_loader import ModelKeeper, WantedEngine, load_model
-from shared.errors import ModelCorrupt, ModelNotReady
+from services.inference.serving.predictor import ServedModel
+from shared.errors import MammoError, ModelCorrupt, ModelNotReady
 from shared.modelling.card import (
     GOLDEN,
     GOLDEN_BFLOAT16,
@@ -20,6 +22,7 @@ from shared.modelling.card import (
     ModelCard,
     PreprocessingCard,
 )
+from shared.modelling.engines.interface import EngineUnavailable
 from shared.modelling.engines.names import EngineSetting
 from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.golden import golden_inputs
@@ -105,6 +108,24 @@ class TestModelKeeper:
         store.put(key, right)
         keeper.refresh()
         assert not keeper.ready
+
+    @pytest.mark.parametrize("error", [EngineUnavailable("no bfloat16 here"), ModelNotReady("no room")])
+    def test_a_model_that_can_not_run_here_is_not_loaded_at_every_look(
+        self, keeper: ModelKeeper, store: ObjectStore, monkeypatch: pytest.MonkeyPatch, error: MammoError
+    ) -> None:
+        loads: list[str] = []
+
+        def load(_store: ObjectStore, _network: str, version: str, _wanted: WantedEngine) -> ServedModel:
+            loads.append(version)
+            raise error
+
+        monkeypatch.setattr(model_loader, "load_model", load)
+        promote(store, "v1")
+        keeper.refresh()
+        keeper.refresh()
+        assert loads == ["v1"]
+        with pytest.raises(ModelNotReady, match=str(error)):
+            _ = keeper.current
 
 
 def publish_formats(store: ObjectStore, files: dict[str, dict[str, bytes]], **changes: bytes) -> ModelCard:

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,13 @@ class TestCompiledFiles:
             path = tmp_path / f"{key}.compiled"
             os.utime(path, (path.stat().st_mtime - age,) * 2)
         assert sorted(path.stem for path in tmp_path.iterdir()) == ["b", "c"]
+
+    def test_what_a_killed_process_left_goes(self, tmp_path: Path, compiled: Compiler) -> None:
+        for name, age in ((".killed", 7200), (".being-written", 0)):
+            (tmp_path / name).write_bytes(b"part")
+            os.utime(tmp_path / name, (time.time() - age,) * 2)
+        CompiledFiles(tmp_path).mapped("key", compiled)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".being-written", "key.compiled"]
 
 
 class TestKeyOf:

@@ -1,5 +1,6 @@
 """OpenVINO: it answers as ONNX Runtime does in the same numbers, from the same files, and starts from compiled ones."""
 
+import hashlib
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,7 +71,8 @@ class TestOpenVinoEngine:
         for damaged in (right[:1000], right[:5000] + bytes([right[5000] ^ 1]) + right[5001:], b""):
             kept.write_bytes(damaged)
             assert (OpenVinoEngine(graph, 1, "float32", tmp_path).run(FILMS).logits == first.logits).all()
-            assert len(kept.read_bytes()) == len(right)
+            made = kept.read_bytes()  # exports of the same network differ by some bytes
+            assert made[-32:] == hashlib.sha256(made[:-32]).digest()
 
     def test_without_a_folder_nothing_is_left_on_the_disk(
         self, graph: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
