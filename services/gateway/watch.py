@@ -21,6 +21,7 @@ from services.gateway.tickets import queue_exam
 from shared import metrics
 from shared.errors import MammoError, ServiceUnavailable
 from shared.queue.broker import Broker
+from shared.store import layout
 from shared.store.interface import ObjectStore
 
 _FORGET_S = 3600
@@ -50,7 +51,7 @@ class Watch:
 
     Args:
         archive: to poll; None: films are pushed alone.
-        keep_s: seconds after which films of the inbox that led to no result are deleted.
+        keep_s: seconds after which films of the inbox are deleted, unless their results wait for a destination.
         clock: seconds since the epoch.
     """
 
@@ -84,10 +85,12 @@ class Watch:
     def _look_at_inbox(self, oldest: list[float]) -> None:
         exams = received_exams(self._store)
         metrics.GATEWAY_INBOX.set(sum(len(exam.keys) for exam in exams.values()))
+        waiting = waiting_studies(self._store)
         for study, exam in exams.items():
-            if self._clock() - exam.last > self._keep_s:
+            aside = is_set_aside(self._store, study, exam.keys)
+            if self._clock() - exam.last > self._keep_s and (aside or study not in waiting):
                 self._sweep(exam)
-            elif not is_set_aside(self._store, study, exam.keys):
+            elif not aside:
                 waits = self._consider(study, exam.film_set, exam.is_complete, exam.first, exam.last)
                 oldest += [exam.first] if waits else []
 
@@ -148,6 +151,8 @@ class Watch:
         return decision != "skip"
 
     def _sweep(self, exam: ReceivedExam) -> None:
+        """Delete films, and first a prediction that was refused, which can't be sent without them."""
+        self._store.delete(layout.gateway_result(exam.study))
         for key in exam.keys.values():
             self._store.delete(key)
         metrics.GATEWAY_EXAMS.labels("expired").inc()

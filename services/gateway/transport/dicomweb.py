@@ -61,15 +61,15 @@ class DicomWeb:
         """Raise ServiceUnavailable if the archive does not answer."""
         self._query("/studies", limit=1)
 
-    def recent_studies(self) -> Iterator[StudyEntry]:
+    def recent_studies(self, back_from: datetime | None = None) -> Iterator[StudyEntry]:
         """List the studies with mammograms, page by page."""
-        since = f"{datetime.now(UTC) - self._lookback:%Y%m%d}-"
+        dates = f"{(back_from or datetime.now(UTC)) - self._lookback:%Y%m%d}-"
         offset = 0
         while True:
             page = self._query(
                 "/studies",
                 ModalitiesInStudy="MG",
-                StudyDate=since,
+                StudyDate=dates,
                 includefield="00201208",
                 limit=_PAGE,
                 offset=offset,

@@ -13,7 +13,7 @@ from services.gateway.flow import ExamFlow, FlowOptions
 from services.gateway.inbox import keep
 from services.gateway.stability import StabilityOptions, decide
 from services.gateway.watch import Watch
-from shared.errors import InputError
+from shared.errors import InputError, ServiceUnavailable
 from shared.queue.messages import Message
 from shared.store import layout
 from shared.store.directory import DirectoryStore
@@ -66,6 +66,17 @@ def watch(
     store: DirectoryStore, queue: Any, pacs: Pacs | None, clock: Any, options: StabilityOptions = OPTIONS
 ) -> Watch:
     return Watch(store, queue, pacs, KINDS, options, clock=clock)
+
+
+def predicted_for_later(store: DirectoryStore) -> Pacs:
+    """Return a destination that is full, for which the results of a pushed exam wait."""
+    pacs = Pacs()
+    pacs.full = True
+    for film in FILMS:
+        keep(store, film)
+    with pytest.raises(ServiceUnavailable):
+        ExamFlow(store, None, [pacs], Service(), FlowOptions(KINDS)).process(STUDY)
+    return pacs
 
 
 class TestWatch:
@@ -199,4 +210,18 @@ class TestWatch:
         keep(store, FILMS[0])
         clock = Clock(time.time() + 73 * 3600)
         Watch(store, queue, None, KINDS, StabilityOptions(1e9, 1e9), keep_s=72 * 3600, clock=clock).look()
+        assert not list(store.list("gateway/"))
+
+    def test_films_whose_results_wait_for_a_destination_are_kept(self, store: DirectoryStore) -> None:
+        queue, clock = Queue(), Clock(time.time() + 73 * 3600)
+        pacs = predicted_for_later(store)
+        watch(store, queue, None, clock).look()
+        pacs.full = False
+        assert ExamFlow(store, None, [pacs], Service(), FlowOptions(KINDS)).process(STUDY) == "stored"
+
+    def test_films_whose_results_were_refused_are_deleted_with_them_in_the_end(self, store: DirectoryStore) -> None:
+        queue, clock = Queue(), Clock(time.time() + 73 * 3600)
+        predicted_for_later(store)
+        set_aside.set_aside(store, STUDY, HASHES, InputError("refused"))
+        watch(store, queue, None, clock).look()
         assert not list(store.list("gateway/"))
