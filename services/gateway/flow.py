@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Literal
 
@@ -24,6 +25,9 @@ from shared.api.exams import MOST_FILMS, ExamPrediction
 from shared.errors import ObjectNotFound, ServiceUnavailable
 from shared.store import layout
 from shared.store.interface import ObjectStore
+
+_DAY = timedelta(days=1)
+"""Margin for an exam that was listed before midnight and predicted after it."""
 
 Outcome = Literal["stored", "there already", "no film", "gone"]
 
@@ -58,11 +62,15 @@ class Exam:
 
     @cached_property
     def study_uid(self) -> str | None:
-        """UID of the study; None if neither inbox nor archive has it."""
+        """UID of the study; None if neither inbox nor archive has it.
+
+        The archive is asked for recent studies, or for those that were recent when a waiting prediction was made.
+        """
         for film in self.inbox:
             return self.header(film).study_uid
         if self._archive is not None:
-            for entry in self._archive.recent_studies():
+            waiting = read_prediction(self._store, self.study)
+            for entry in self._archive.recent_studies(waiting.made - _DAY if waiting else None):
                 if hashed(entry.study_uid) == self.study:
                     return entry.study_uid
         return None
@@ -162,10 +170,11 @@ class ExamFlow:
         """
         self._finish_forgetting(study)
         exam = self.exam(study)
-        if exam.study_uid is None or not exam.films:
-            self._store.delete(layout.gateway_result(study))
-            return "gone"
         prediction = read_prediction(self._store, study)
+        if exam.study_uid is None or not exam.films:
+            if prediction is not None:
+                raise ServiceUnavailable("an exam is predicted, and its films are not found; its results wait for them")
+            return "gone"
         if prediction is not None and prediction.film_set != film_set(exam.films):
             prediction = None  # a film came late: the answer is about other films
         if prediction is None and exam.has_results(self._options.kinds):

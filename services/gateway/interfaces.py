@@ -7,6 +7,7 @@ waited out; a destination that refuses an object raises `Rejected`, which sets t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from services.gateway.objects.build import ResultObject
@@ -44,8 +45,8 @@ class Instance:
 class Archive(Protocol):
     """An archive that is read: listings, and films with their bytes unchanged."""
 
-    def recent_studies(self) -> Iterator[StudyEntry]:
-        """List the studies with mammograms of the last days. Raises ServiceUnavailable."""
+    def recent_studies(self, back_from: datetime | None = None) -> Iterator[StudyEntry]:
+        """List studies with mammograms, from some days before a time, by default now. Raises ServiceUnavailable."""
 
     def instances(self, study_uid: str) -> list[Instance] | None:
         """List the objects of a study; none if there is no such study. Raises ServiceUnavailable."""

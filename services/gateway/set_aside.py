@@ -1,7 +1,8 @@
 """Exams that are set aside: why, and for which films. A new film gives an exam a new chance."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from services.gateway.films import film_set
 from services.gateway.tickets import KIND, RUN
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound
@@ -12,27 +13,39 @@ from shared.store.interface import ObjectStore
 
 
 class SetAsideExam(Record):
-    """Reason, without values of headers; `film_set` is the digest of the films that were tried."""
+    """Reason, without values of headers.
+
+    Attributes:
+        film_set: digest of the films that were tried.
+        films: their hashes; empty in notes of earlier versions.
+    """
 
     film_set: str
+    films: tuple[str, ...] = ()
     code: str
     message: str
     when: str
 
 
-def set_aside(store: ObjectStore, study: str, film_set: str, error: Exception) -> SetAsideExam:
-    """Note why an exam is given up."""
-    found = SetAsideExam(film_set=film_set, code=code_of(error), message=text_of(error), when=now())
+def set_aside(store: ObjectStore, study: str, films: Collection[str], error: Exception) -> SetAsideExam:
+    """Note why an exam with these films, given by their hashes, is given up."""
+    found = SetAsideExam(
+        film_set=film_set(films), films=tuple(sorted(films)), code=code_of(error), message=text_of(error), when=now()
+    )
     store.put(layout.failure(RUN, KIND, study), found.model_dump_json(indent=1).encode())
     return found
 
 
-def is_set_aside(store: ObjectStore, study: str, film_set: str) -> bool:
-    """Return True if the exam was given up with exactly these films."""
+def is_set_aside(store: ObjectStore, study: str, films: Collection[str]) -> bool:
+    """Return True if the exam was given up and none of these films is new.
+
+    They may be a part of those that were tried: inbox and archive are looked at one by one.
+    """
     try:
-        return SetAsideExam.model_validate_json(store.get(layout.failure(RUN, KIND, study))).film_set == film_set
+        noted = SetAsideExam.model_validate_json(store.get(layout.failure(RUN, KIND, study)))
     except ObjectNotFound:
         return False
+    return set(films) <= set(noted.films) if noted.films else film_set(films) == noted.film_set
 
 
 def all_set_aside(store: ObjectStore) -> Iterator[tuple[str, SetAsideExam]]:

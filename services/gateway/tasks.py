@@ -4,10 +4,10 @@ import re
 import traceback
 from collections.abc import Callable
 from functools import cached_property
+from typing import TypeVar
 
 from services.gateway import set_aside, tickets
 from services.gateway.bootstrap import exam_flow
-from services.gateway.films import film_set
 from services.gateway.flow import ExamFlow
 from shared import metrics
 from shared.errors import MammoError, RunNotFound
@@ -17,6 +17,8 @@ from shared.queue.unit_task import UnitTask
 from shared.settings import GatewayProcessSettings
 from shared.store import layout
 from shared.store.interface import ObjectStore
+
+T = TypeVar("T")
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -65,14 +67,14 @@ class ExamTask(UnitTask[str]):
         tickets.drop(broker, unit)
 
     def on_failure(self, store: ObjectStore, broker: Broker, message: Message, error: Exception) -> str:
-        films = _flow_errors(lambda: film_set(self._flow.exam(message.unit).films))
+        films = _flow_errors(lambda: self._flow.exam(message.unit).films)
         noted = set_aside.set_aside(store, message.unit, films, error)
         metrics.GATEWAY_EXAMS.labels("set aside").inc()
         tickets.drop(broker, message.unit)
         return noted.message
 
 
-def _flow_errors(call: Callable[[], str]) -> str:
+def _flow_errors(call: Callable[[], T]) -> T:
     """Return what a call returns; replace errors that are not ours, whose words may quote a header.
 
     Raises:

@@ -21,6 +21,7 @@ from services.gateway.tickets import queue_exam
 from shared import metrics
 from shared.errors import MammoError, ServiceUnavailable
 from shared.queue.broker import Broker
+from shared.store import layout
 from shared.store.interface import ObjectStore
 
 _FORGET_S = 3600
@@ -29,13 +30,19 @@ _log = logging.getLogger("mammostack.gateway")
 
 @dataclass
 class _Known:
-    """A study of the archive as it was last seen; times are those of `time.time`."""
+    """A study of the archive as it was last seen; times are those of `time.time`.
+
+    Attributes:
+        settled: True if there is nothing to do until its number of objects changes.
+        aside: True if it was set aside, which `mammo gateway retry` may take back at any time.
+    """
 
     instances: int | None
     films: str
     first: float
     last: float
     settled: bool = False
+    aside: bool = False
     seen: float = 0.0
 
 
@@ -44,7 +51,7 @@ class Watch:
 
     Args:
         archive: to poll; None: films are pushed alone.
-        keep_s: seconds after which films of the inbox that led to no result are deleted.
+        keep_s: seconds after which films of the inbox are deleted, unless their results wait for a destination.
         clock: seconds since the epoch.
     """
 
@@ -78,10 +85,12 @@ class Watch:
     def _look_at_inbox(self, oldest: list[float]) -> None:
         exams = received_exams(self._store)
         metrics.GATEWAY_INBOX.set(sum(len(exam.keys) for exam in exams.values()))
+        waiting = waiting_studies(self._store)
         for study, exam in exams.items():
-            if self._clock() - exam.last > self._keep_s:
+            aside = is_set_aside(self._store, study, exam.keys)
+            if self._clock() - exam.last > self._keep_s and (aside or study not in waiting):
                 self._sweep(exam)
-            elif not is_set_aside(self._store, study, exam.film_set):
+            elif not aside:
                 waits = self._consider(study, exam.film_set, exam.is_complete, exam.first, exam.last)
                 oldest += [exam.first] if waits else []
 
@@ -114,12 +123,14 @@ class Watch:
             known = self._known[study] = _Known(count, digest, now, now)
         if known.films != digest:
             known.films, known.last = digest, now
-            known.first = now if known.settled else known.first  # a late film begins a new wait
+            known.first = now if known.settled or known.aside else known.first  # a late film begins a new wait
         known.instances, known.seen = count, now
         uids = [each.sop_uid for each in films.values()]
-        done = not films or has_results([each.sop_uid for each in listed], uids, self._kinds)
-        known.settled = done or is_set_aside(self._store, study, digest)
-        return not known.settled and self._consider(study, digest, _complete(films.values()), known.first, known.last)
+        known.settled = not films or has_results([each.sop_uid for each in listed], uids, self._kinds)
+        known.aside = not known.settled and is_set_aside(self._store, study, films)
+        if known.settled or known.aside:
+            return False
+        return self._consider(study, digest, _complete(films.values()), known.first, known.last)
 
     def _look_at_outbox(self, _oldest: list[float]) -> None:
         """Queue exams that are predicted and not stored: their message may be lost."""
@@ -140,6 +151,8 @@ class Watch:
         return decision != "skip"
 
     def _sweep(self, exam: ReceivedExam) -> None:
+        """Delete films, and first a prediction that was refused, which can't be sent without them."""
+        self._store.delete(layout.gateway_result(exam.study))
         for key in exam.keys.values():
             self._store.delete(key)
         metrics.GATEWAY_EXAMS.labels("expired").inc()

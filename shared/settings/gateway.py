@@ -173,7 +173,7 @@ class GatewaySettings(SettingsGroup):
         72,
         validation_alias="MAMMO_GATEWAY_KEEP_H",
         gt=0,
-        description="Hours after which pushed films that led to no result are deleted.",
+        description="Hours after which pushed films that led to no result are deleted, unless one waits to be stored.",
     )
 
     @field_validator("title")

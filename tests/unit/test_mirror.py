@@ -30,10 +30,6 @@ ELSEWHERE = {
         "tests/integration/gateway/test_gateway.py",
         "units of the queue, which workers do there",
     ),
-    "services/gateway/transport/dicomweb.py": (
-        "tests/integration/gateway/test_gateway.py",
-        "a client says little without an archive",
-    ),
     "services/gateway/transport/scp.py": (
         "tests/unit/services/gateway/transport/test_dicom.py",
         "both ends of an association are tested together",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from services.gateway.inbox import is_wanted
 from services.gateway.interfaces import Instance, Rejected, StudyEntry
@@ -61,15 +62,15 @@ class DicomWeb:
         """Raise ServiceUnavailable if the archive does not answer."""
         self._query("/studies", limit=1)
 
-    def recent_studies(self) -> Iterator[StudyEntry]:
+    def recent_studies(self, back_from: datetime | None = None) -> Iterator[StudyEntry]:
         """List the studies with mammograms, page by page."""
-        since = f"{datetime.now(UTC) - self._lookback:%Y%m%d}-"
+        dates = f"{(back_from or datetime.now(UTC)) - self._lookback:%Y%m%d}-"
         offset = 0
         while True:
             page = self._query(
                 "/studies",
                 ModalitiesInStudy="MG",
-                StudyDate=since,
+                StudyDate=dates,
                 includefield="00201208",
                 limit=_PAGE,
                 offset=offset,
@@ -123,7 +124,8 @@ class DicomWeb:
                 boundary = multipart.boundary_of(response.headers.get("Content-Type", ""))
                 response.raw.decode_content = True
                 return next(multipart.parts(response.raw.read, boundary, self._most_bytes))
-            except (requests.RequestException, multipart.MalformedMultipart, OSError, StopIteration):
+            except (requests.RequestException, HTTPError, multipart.MalformedMultipart, OSError, StopIteration):
+                # the raw stream raises urllib3's own errors, which requests does not translate
                 raise ServiceUnavailable("the archive sent no whole film; it is asked again") from None
 
     def store(self, *files: bytes) -> requests.Response:

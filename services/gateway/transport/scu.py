@@ -66,7 +66,7 @@ class DicomNode:
                     raise Rejected(f"the destination does not accept objects of kind {kind}")
                 try:
                     status = _status(association.send_c_store(header))
-                except (ValueError, RuntimeError, AttributeError):
+                except (ValueError, AttributeError):
                     raise ServiceUnavailable("the connection to the destination was lost") from None
                 if status is None or 0xA700 <= status <= 0xA7FF:
                     raise ServiceUnavailable("the destination could not store results for now")
@@ -114,6 +114,8 @@ class DicomNode:
             raise ServiceUnavailable("the destination does not accept the connection; check address, titles and TLS")
         try:
             yield association
+        except RuntimeError:  # of pynetdicom, at a request after the association was lost
+            raise ServiceUnavailable("the connection to the destination was lost") from None
         finally:
             association.release()
 

@@ -59,7 +59,7 @@ class TestStatus:
     ) -> None:
         for film in FILMS[:3]:
             keep(store, film)
-        set_aside.set_aside(store, STUDY, "films", InputError("no view is known"))
+        set_aside.set_aside(store, STUDY, ["film"], InputError("no view is known"))
         assert commands.status(settings, []) == 0
         said = capsys.readouterr().out
         assert "exams with films in the inbox: 1 (3 films)" in said
@@ -74,7 +74,7 @@ class TestRetry:
     def test_takes_back_what_is_set_aside(
         self, settings: GatewayProcessSettings, store: DirectoryStore, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        set_aside.set_aside(store, STUDY, "films", InputError("no view is known"))
+        set_aside.set_aside(store, STUDY, ["film"], InputError("no view is known"))
         assert [commands.retry(settings, []) for _ in range(2)] == [0, 0]
         assert capsys.readouterr().out.split()[0] == "1"
         assert not list(set_aside.all_set_aside(store))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Pacs:
     def __init__(self, name: str = "pacs", films: Sequence[bytes] = ()) -> None:
         self.name = name
         self.objects: dict[str, tuple[Instance, bytes]] = {}
+        self.taken = self.today = datetime.now(UTC)
         self.away, self.full, self.rejects, self.sent = False, False, False, 0
         for film in films:
             self.add(film)
@@ -45,9 +47,10 @@ class Pacs:
         if self.away:
             raise ServiceUnavailable("away")
 
-    def recent_studies(self) -> Iterator[StudyEntry]:
+    def recent_studies(self, back_from: datetime | None = None) -> Iterator[StudyEntry]:
         self.check()
-        yield StudyEntry(PATIENT.study_uid, len(self.objects))
+        if (back_from or self.today) - timedelta(days=2) <= self.taken:
+            yield StudyEntry(PATIENT.study_uid, len(self.objects))
 
     def instances(self, _study_uid: str) -> list[Instance] | None:
         self.check()
@@ -197,6 +200,33 @@ class TestExamFlow:
         assert (first.results(), second.sent, service.asked, keys(store)) == (ONE_SET, 6, [4], [])
         shared = {uid: data for uid, (_, data) in first.objects.items()}
         assert shared == {uid: data for uid, (_, data) in second.objects.items()}
+
+    def test_results_are_sent_when_a_destination_returns_after_the_days_that_are_looked_back(
+        self, store: DirectoryStore
+    ) -> None:
+        archive, destination, service = Pacs(films=FILMS), Pacs("other"), Service()
+        destination.away = True
+        exams = flow(store, service, destination, archive=archive)
+        with pytest.raises(ServiceUnavailable, match="other"):
+            exams.process(STUDY)
+        archive.today += timedelta(days=3)
+        destination.away = False
+        assert exams.process(STUDY) == "stored"
+        assert (destination.results(), service.asked, keys(store)) == (ONE_SET, [4], [])
+
+    def test_prediction_is_kept_while_its_films_are_not_found(self, store: DirectoryStore) -> None:
+        archive, destination, service = Pacs(films=FILMS), Pacs("other"), Service()
+        destination.away = True
+        exams = flow(store, service, destination, archive=archive)
+        with pytest.raises(ServiceUnavailable, match="other"):
+            exams.process(STUDY)
+        archive.taken -= timedelta(days=9)
+        with pytest.raises(ServiceUnavailable, match="films are not found"):
+            exams.process(STUDY)
+        archive.taken += timedelta(days=9)
+        destination.away = False
+        assert exams.process(STUDY) == "stored"
+        assert service.asked == [4]
 
     def test_refusing_destination_is_reported_after_the_others_have_theirs(self, store: DirectoryStore) -> None:
         first, second = Pacs("first"), Pacs("second")

@@ -1,5 +1,6 @@
 """Exams that wait are found and queued once they are stable; what is done, skipped or set aside is not."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from services.gateway.flow import ExamFlow, FlowOptions
 from services.gateway.inbox import keep
 from services.gateway.stability import StabilityOptions, decide
 from services.gateway.watch import Watch
-from shared.errors import InputError
+from shared.errors import InputError, ServiceUnavailable
 from shared.queue.messages import Message
+from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.support.gateway import PATIENT, four_films
 from tests.unit.services.gateway.test_flow import KINDS, Pacs, Service
 
 FILMS = four_films()
+HASHES = [hashed(read_header(film).sop_uid) for film in FILMS]
 STUDY = hashed(PATIENT.study_uid)
 OPTIONS = StabilityOptions(quiet_s=60, wait_max_s=900)
 
@@ -63,6 +66,17 @@ def watch(
     store: DirectoryStore, queue: Any, pacs: Pacs | None, clock: Any, options: StabilityOptions = OPTIONS
 ) -> Watch:
     return Watch(store, queue, pacs, KINDS, options, clock=clock)
+
+
+def predicted_for_later(store: DirectoryStore) -> Pacs:
+    """Return a destination that is full, for which the results of a pushed exam wait."""
+    pacs = Pacs()
+    pacs.full = True
+    for film in FILMS:
+        keep(store, film)
+    with pytest.raises(ServiceUnavailable):
+        ExamFlow(store, None, [pacs], Service(), FlowOptions(KINDS)).process(STUDY)
+    return pacs
 
 
 class TestWatch:
@@ -129,14 +143,51 @@ class TestWatch:
         queue: Any = Queue()
         for film in FILMS[:3]:
             keep(store, film)
-        films = film_set(hashed(read_header(film).sop_uid) for film in FILMS[:3])
-        set_aside.set_aside(store, STUDY, films, InputError("what is wrong; what to do"))
+        set_aside.set_aside(store, STUDY, HASHES[:3], InputError("what is wrong; what to do"))
         looking = Watch(store, queue, None, KINDS, StabilityOptions(0, 0))
         looking.look()
         assert not queue.messages
         keep(store, FILMS[3])
         looking.look()
         assert len(queue.messages) == 1
+
+    @pytest.mark.parametrize("archived", [[0, 1, 2], [0, 1, 2, 3]])
+    def test_exam_that_is_set_aside_waits_wherever_its_films_are(
+        self, store: DirectoryStore, archived: list[int]
+    ) -> None:
+        pacs, queue = Pacs(films=[FILMS[each] for each in archived]), Queue()
+        keep(store, FILMS[3])
+        set_aside.set_aside(store, STUDY, HASHES, InputError("what is wrong; what to do"))
+        watch(store, queue, pacs, time.time, StabilityOptions(0, 0)).look()
+        assert not queue.messages
+
+    def test_exam_of_the_archive_that_is_taken_back_is_queued_at_the_next_look(self, store: DirectoryStore) -> None:
+        pacs, queue = Pacs(films=FILMS), Queue()
+        set_aside.set_aside(store, STUDY, HASHES, InputError("what is wrong; what to do"))
+        looking = watch(store, queue, pacs, Clock(), StabilityOptions(0, 0))
+        looking.look()
+        assert not queue.messages
+        set_aside.take_back(store, STUDY)
+        looking.look()
+        assert len(queue.messages) == 1
+
+    def test_late_film_of_an_exam_that_is_set_aside_begins_a_new_wait(self, store: DirectoryStore) -> None:
+        pacs, queue, clock = Pacs(films=FILMS[:2]), Queue(), Clock()
+        set_aside.set_aside(store, STUDY, HASHES[:2], InputError("what is wrong; what to do"))
+        looking = watch(store, queue, pacs, clock)
+        looking.look()
+        clock.now += 1000
+        pacs.add(FILMS[2])
+        looking.look()
+        assert not queue.messages
+        clock.now += 61
+        looking.look()
+        assert len(queue.messages) == 1
+
+    def test_note_of_an_earlier_version_holds_for_exactly_its_films(self, store: DirectoryStore) -> None:
+        note = {"film_set": film_set(HASHES[:2]), "code": "input", "message": "why", "when": "2026-01-01T00:00:00Z"}
+        store.put(layout.failure(tickets.RUN, tickets.KIND, STUDY), json.dumps(note).encode())
+        assert [set_aside.is_set_aside(store, STUDY, HASHES[:count]) for count in (1, 2, 3)] == [False, True, False]
 
     def test_incomplete_exams_are_skipped_where_that_is_set(self, store: DirectoryStore) -> None:
         pacs, queue, clock = Pacs(films=FILMS[:3]), Queue(), Clock()
@@ -159,4 +210,18 @@ class TestWatch:
         keep(store, FILMS[0])
         clock = Clock(time.time() + 73 * 3600)
         Watch(store, queue, None, KINDS, StabilityOptions(1e9, 1e9), keep_s=72 * 3600, clock=clock).look()
+        assert not list(store.list("gateway/"))
+
+    def test_films_whose_results_wait_for_a_destination_are_kept(self, store: DirectoryStore) -> None:
+        queue, clock = Queue(), Clock(time.time() + 73 * 3600)
+        pacs = predicted_for_later(store)
+        watch(store, queue, None, clock).look()
+        pacs.full = False
+        assert ExamFlow(store, None, [pacs], Service(), FlowOptions(KINDS)).process(STUDY) == "stored"
+
+    def test_films_whose_results_were_refused_are_deleted_with_them_in_the_end(self, store: DirectoryStore) -> None:
+        queue, clock = Queue(), Clock(time.time() + 73 * 3600)
+        predicted_for_later(store)
+        set_aside.set_aside(store, STUDY, HASHES, InputError("refused"))
+        watch(store, queue, None, clock).look()
         assert not list(store.list("gateway/"))

@@ -2,16 +2,20 @@
 
 import datetime
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
 from services.gateway.films import read_header
 from services.gateway.interfaces import Rejected
@@ -49,6 +53,16 @@ def node(chosen: ListenerOptions, **changes: object) -> DicomNode:
     return DicomNode("gateway", replace(peer, **changes))
 
 
+def after_a_loss(request: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a request of an association that is lost just before it."""
+
+    def lost(association: Association, *arguments: Any) -> Any:
+        association.abort()
+        return request(association, *arguments)
+
+    return lost
+
+
 def films() -> list[tuple[str, str, bytes]]:
     return [(read_header(film).sop_class, "film", film) for film in FILMS]
 
@@ -61,6 +75,24 @@ class TestDicom:
             node(chosen).send_files(films())
         assert [read_header(data).sop_uid for data in kept] == [read_header(film).sop_uid for film in FILMS]
         assert [data[-1000:] for data in kept] == [film[-1000:] for film in FILMS]
+
+    def test_node_that_drops_the_association_before_an_echo_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        chosen = options()
+        monkeypatch.setattr(Association, "send_c_echo", after_a_loss(Association.send_c_echo))
+        with listening(chosen, []), pytest.raises(ServiceUnavailable, match="connection to the destination was lost"):
+            node(chosen).check()
+
+    def test_node_that_drops_the_association_before_a_query_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        chosen = options()
+        monkeypatch.setattr(Association, "send_c_find", after_a_loss(Association.send_c_find))
+        archive = AE(ae_title=chosen.title)
+        archive.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+        server = archive.start_server(("127.0.0.1", chosen.port), block=False)
+        try:
+            with pytest.raises(ServiceUnavailable, match="connection to the destination was lost"):
+                node(chosen).instances("1.2.3")
+        finally:
+            server.shutdown()
 
     def test_other_objects_of_a_study_are_accepted_and_dropped(self) -> None:
         chosen, kept = options(), list[bytes]()
