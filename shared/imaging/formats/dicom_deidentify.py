@@ -38,6 +38,7 @@ from shared.imaging.formats.dicom_metadata import (
     texts_of,
     view_of,
 )
+from shared.imaging.image import unsigned
 
 _CHOICES: dict[int, frozenset[str]] = {
     0x00080060: frozenset(("MG", "CR", "DX", "RG", "OT")),
@@ -182,10 +183,14 @@ def _lut(item: Dataset, file: DicomFile) -> Dataset:
 def _native_pixels(file: DicomFile) -> bytes:
     """Return uncompressed pixels, without what lay in bits above them (an overlay, once) or behind them."""
     words = native_words(file)
-    stored = whole_of(file.elements, 0x00280101, 8 * words.itemsize)
+    bits = 8 * words.itemsize
+    stored = whole_of(file.elements, 0x00280101, bits)
     high = whole_of(file.elements, 0x00280102, stored - 1)
-    if whole_of(file.elements, 0x00280103, 0) == 0 and stored < 8 * words.itemsize:
+    if stored < bits and whole_of(file.elements, 0x00280103, 0) == 0:
         words = words & words.dtype.type(((1 << stored) - 1) << (high + 1 - stored))
+    elif stored < bits:  # the bits above signed pixels repeat their sign
+        signed = words.astype(f"i{words.itemsize}") << (bits - 1 - high)
+        words = unsigned((signed >> (bits - stored)) << (high + 1 - stored))
     data = words.astype(words.dtype.newbyteorder(file.order)).tobytes()
     return data + bytes(len(data) % 2)
 
@@ -194,8 +199,8 @@ def _without_comments(frame: bytes, syntax: str) -> bytes:
     """Return a compressed frame without the texts that its writer noted in it."""
     if syntax in _JPEG:
         codestreams.jpeg(frame)  # raises for what the next function can't read
-        return codestreams.without_application_data(frame, comments=False)
+        return codestreams.jpeg_without_texts(frame)
     if syntax in _JPEG_2000:
         codestreams.jpeg_2000(frame)
-        return codestreams.jpeg_2000_without_comments(frame)
+        return codestreams.jpeg_2000_without_texts(frame)
     return frame
