@@ -123,6 +123,8 @@ def ingest_by_workers(
         progress("ingesting films", min(len(results) * UNIT_FILMS, total), total)
         time.sleep(_PAUSE_S)
         _collect(store, ingestion, results, whole=False)
+        if len(results) < len(ingestion.units) and not store.exists(layout.ingest_plan(plan.dataset, ingestion.id)):
+            raise DatasetError(f"data set '{plan.dataset}'", "another ingest of it ended; run the command again")
         _check_failures(store, ingestion)
     progress("ingesting films", total, total)
     ordered = [results[unit] for unit in ingestion.units]
