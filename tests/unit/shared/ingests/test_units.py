@@ -104,3 +104,12 @@ class TestIngestByWorkers:
         with pytest.raises(DatasetError, match="another ingest of it ended; run the command again"):
             ingest_by_workers(store, queue, plan_of(folder), SETTINGS, lambda *_: next(looks))
         assert ingest_by_workers(store, Workers(store), plan_of(folder), SETTINGS).dataset.version == 1
+
+    def test_a_worker_that_goes_on_running_sees_files_that_came_since(self, tmp_path: Path) -> None:
+        folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
+        film, queue = folder / "exams" / "A100" / "IM0CC.dcm", Workers(store)
+        later = film.rename(tmp_path / "later.dcm")
+        assert ingest_by_workers(store, queue, plan_of(folder), SETTINGS).dataset.films == 7
+        later.rename(film)
+        done = ingest_by_workers(store, queue, plan_of(folder), SETTINGS)
+        assert (done.dataset.version, done.dataset.films) == (2, 8)
