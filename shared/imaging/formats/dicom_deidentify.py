@@ -62,6 +62,8 @@ _LUTS = (0x00283000, 0x00283010)
 _JPEG = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81))
 _JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 201, 202, 203))
 _OTHER, _PARTIAL = "OTHER", "partial view"  # the second is an element of its own
+_IMPLEMENTATION = "2.25.14677059785508456061357670910242168518"
+"""Names this writer; else pydicom writes its version, and a film's digest changes with it."""
 _VENDOR = re.compile(r"[A-Za-z ]+")
 
 
@@ -111,6 +113,7 @@ def _written(file: DicomFile, patient: str, new_uid: Callable[[str], str], *, bu
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = uid.UID(syntax)
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kept.SOPClassUID, kept.SOPInstanceUID
+    meta.ImplementationClassUID, meta.ImplementationVersionName = uid.UID(_IMPLEMENTATION), "MAMMOSTACK"
     target = BytesIO()
     dcmwrite(target, FileDataset(target, kept, file_meta=meta, preamble=bytes(128)), enforce_file_format=True)
     return target.getvalue()

@@ -193,6 +193,14 @@ class TestDeidentify:
         assert rewritten(one) == rewritten(one)
         assert deidentify(one, "p1", Pseudonyms(b"another key").uid) != rewritten(one)
 
+    def test_the_file_does_not_depend_on_the_version_of_the_library_that_writes_it(self) -> None:
+        again = rewritten(dicom(PIXELS, **FACTS))
+        meta = dcmread(BytesIO(again)).file_meta
+        assert meta.ImplementationVersionName == "MAMMOSTACK"
+        assert meta.ImplementationClassUID == "2.25.14677059785508456061357670910242168518"
+        assert b"PYDICOM" not in again
+        assert uid.PYDICOM_IMPLEMENTATION_UID.encode() not in again
+
     def test_a_film_with_annotations_burned_in_is_refused_unless_it_is_wanted(self) -> None:
         data = dicom(PIXELS, **FACTS, BurnedInAnnotation="YES")
         with pytest.raises(UnsuitableKind, match="burned into") as refused:
