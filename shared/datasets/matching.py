@@ -69,9 +69,10 @@ def _by_path(rows: list[Row], images: list[SourceFile], path: str) -> Iterator[M
     used: set[str] = set()
     for row in rows:
         wanted = re.sub(r"\{([^}]+)\}", partial(_cell, row), path)
-        last = wanted.rpartition("/")[2].removeprefix("*")
+        last = wanted.rpartition("/")[2]
         candidates = images if any(sign in last for sign in "*?[") else of_name.get(last, [])
-        fits = re.compile(translate(f"*{wanted}"))  # the data set may lie in a folder of its own
+        # The data set may lie in a folder of its own, but a path begins at a folder: '2/CC.dcm' is not in '12/'.
+        fits = re.compile(rf"(?s:.*/)?{translate(wanted.lstrip('/'))}")
         found = [image for image in candidates if fits.match(image.name)]
         used.update(image.name for image in found)
         yield from (Match((row,), image) for image in found)

@@ -40,12 +40,12 @@ class Row:
 
 
 def find_tables(files: SourceFiles, names: tuple[str, ...]) -> list[SourceFile]:
-    """Return the files that match names with wildcards, by name.
+    """Return the files of any folder that match names with wildcards, by name.
 
     Raises:
         DatasetError: none matches.
     """
-    found = [file for file in files.list() if any(fnmatch(file.name, f"*{name}") for name in names)]
+    found = [file for file in files.list() if any(fnmatch(f"/{file.name}", f"*/{name}") for name in names)]
     if not found:
         raise DatasetError(str(files.path), f"holds no table {' or '.join(names)}; name it with --table")
     return sorted(found)

@@ -4,6 +4,7 @@ The plan of an ingest names its source, not what is in it: every worker reads th
 no id of a patient, is stored or sent. A worker has to see the source at the same path.
 """
 
+import secrets
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -30,12 +31,16 @@ _PAUSE_S = 0.5
 
 
 class IngestPlan(Record):
-    """What a worker needs to read the same source: paths, and the mapping."""
+    """What a worker needs to read the same source: paths, and the mapping.
+
+    `attempt` differs each time, so that a worker opens a source anew whose files have changed.
+    """
 
     dataset: str
     source: str
     mapping: Mapping | None = None
     tables: tuple[str, ...] = ()
+    attempt: str = ""
 
 
 class IngestUnit(NamedTuple):
@@ -110,6 +115,7 @@ def ingest_by_workers(
     layout.check_name("data set", plan.dataset)
     stored = read_stored(store, plan.dataset)
     ingestion = begin(store, _source(plan, settings), plan.dataset, stored)
+    plan = plan.model_copy(update={"attempt": secrets.token_hex(8)})
     store.put(layout.ingest_plan(plan.dataset, ingestion.id), plan.model_dump_json().encode())
     results: dict[int, UnitResult] = {}
     _collect(store, ingestion, results)
@@ -123,6 +129,8 @@ def ingest_by_workers(
         progress("ingesting films", min(len(results) * UNIT_FILMS, total), total)
         time.sleep(_PAUSE_S)
         _collect(store, ingestion, results, whole=False)
+        if len(results) < len(ingestion.units) and not store.exists(layout.ingest_plan(plan.dataset, ingestion.id)):
+            raise DatasetError(f"data set '{plan.dataset}'", "another ingest of it ended; run the command again")
         _check_failures(store, ingestion)
     progress("ingesting films", total, total)
     ordered = [results[unit] for unit in ingestion.units]

@@ -2,7 +2,7 @@
 
 The data set exists once its manifest is written, conditionally; it names where its films and shards are. Later films
 make a new version of it: the manifest is replaced only if it is the one that the ingest began with. Of two ingests at
-once one loses, and says so; objects that no manifest names are removed.
+once one loses, and says so; one that makes a version removes the objects that no manifest names.
 """
 
 import os
@@ -155,7 +155,8 @@ def finish(
     if description is not wanted:  # another ingest was faster with the same films
         manifest = stored_manifest(store, ingestion.dataset)
     _remove_own(store, ingestion, manifest.films)
-    remove_unreferenced(store, layout.raw(ingestion.dataset), _named(description, manifest.films), _CONTENT, began)
+    if stored is None or description != stored.dataset:  # otherwise one that adds films now may still succeed
+        remove_unreferenced(store, layout.raw(ingestion.dataset), _named(description, manifest.films), _CONTENT, began)
     return Ingested(description, manifest, written, problems)
 
 

@@ -21,6 +21,14 @@ MAX_LAYERS = 128
 LEAST_CODE_BLOCK = 256
 """Pixels: an image in smaller blocks costs a decoder more memory for them than for its pixels."""
 
+_MARKER = re.compile(rb"\xff+[^\x00\xff]")
+_SCAN_END = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+"""Within a scan 0xFF is followed by 0, in JPEG-LS by less than 0x80, or by a restart marker."""
+_JPEG_KEPT = frozenset((*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD, JPEG_LS, 0xF8))
+"""Markers of segments that decoders read; others hold notes."""
+_JPEG_2000_KEPT = frozenset(range(0x50, 0x64))
+_TILE_PART = b"\xff\x90"
+
 
 @dataclass(frozen=True)
 class Codestream:
@@ -74,13 +82,8 @@ def jpeg(data: bytes) -> Codestream:
     raise UndecodableImage("the JPEG ends before its end marker; send the file again")
 
 
-def without_application_data(data: bytes, *, comments: bool = True) -> bytes:
-    """Remove the application segments of a JPEG, which `jpeg` has read, before its scan.
-
-    Args:
-        comments: keep comments, which no decoder reads.
-    """
-    dropped = {*range(0xE0, 0xF0), *([] if comments else [0xFE])}
+def without_application_data(data: bytes) -> bytes:
+    """Remove the application segments of a JPEG, which `jpeg` has read, before its scan."""
     kept, position = [data[:2]], 2
     while data[position + 1] != 0xDA:
         end = (
@@ -88,21 +91,76 @@ def without_application_data(data: bytes, *, comments: bool = True) -> bytes:
             if data[position + 1] == 0xFF
             else position + 2 + int.from_bytes(data[position + 2 : position + 4])
         )
-        if data[position + 1] not in dropped:
+        if data[position + 1] not in range(0xE0, 0xF0):
             kept.append(data[position:end])
         position = end
     return b"".join([*kept, data[position:]])
 
 
-def jpeg_2000_without_comments(data: bytes) -> bytes:
-    """Return a codestream that `jpeg_2000` has read without the comments of its main header."""
+def jpeg_without_texts(data: bytes) -> bytes:
+    """Return what a decoder reads of a JPEG or JPEG-LS that `jpeg` has read: no notes, and nothing behind its end.
+
+    Raises:
+        UndecodableImage: its segments do not lead to its end marker.
+    """
     kept, position = [data[:2]], 2
-    while (marker := data[position : position + 2]) != b"\xff\x90":
-        end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
-        if marker != b"\xff\x64":
+    while found := _MARKER.match(data, position):
+        position = found.end()
+        marker = data[position - 1]
+        if marker == 0xD9:
+            return b"".join([*kept, b"\xff\xd9"])
+        end = position + int.from_bytes(data[position : position + 2])
+        if marker == 0xDA and (behind := _SCAN_END.search(data, end)):
+            end = behind.start()
+        if end < position + 2 or end > len(data) or marker == 0xD8:
+            break
+        if marker in _JPEG_KEPT:
+            kept.append(data[position - 2 : end])
+        position = end
+    raise UndecodableImage("the JPEG ends before its end marker; send the file again")
+
+
+def jpeg_2000_without_texts(data: bytes) -> bytes:
+    """Return a codestream that `jpeg_2000` has read without comments, and with nothing behind its end marker.
+
+    Comments of tile-parts become zeros, as other segments say how long a tile-part is.
+
+    Raises:
+        UndecodableImage: its tile-parts do not lead to its end marker.
+    """
+    kept, position = [data[:2]], 2
+    while data[position : position + 2] != _TILE_PART:
+        end = _segment_end(data, position)
+        if data[position + 1] in _JPEG_2000_KEPT:
             kept.append(data[position:end])
         position = end
-    return b"".join([*kept, data[position:]])
+    while data[position : position + 2] == _TILE_PART:
+        length = int.from_bytes(data[position + 6 : position + 10])
+        part_end = position + length if length else data.find(b"\xff\xd9", position + 12)
+        if part_end > len(data):
+            break
+        position, start = _segment_end(data, position), position
+        kept.append(data[start:position])
+        while data[position : position + 2] != b"\xff\x93" and position < part_end:
+            end = _segment_end(data, position)
+            known = data[position + 1] in _JPEG_2000_KEPT
+            kept.append(data[position:end] if known else data[position : position + 4] + bytes(end - position - 4))
+            position = end
+        if position >= part_end:
+            break
+        kept.append(data[position:part_end])
+        position = part_end
+    # Decoders do without the end marker, so a file that lacks nothing else is completed.
+    if data[position : position + 2] != b"\xff\xd9" and data[position:].strip(b"\0"):
+        raise UndecodableImage("the JPEG 2000 ends before its end marker; send the file again")
+    return b"".join([*kept, b"\xff\xd9"])
+
+
+def _segment_end(data: bytes, position: int) -> int:
+    end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
+    if data[position : position + 1] != b"\xff" or not position + 4 <= end <= len(data):
+        raise UndecodableImage("the JPEG 2000 has a corrupt segment; send the file again")
+    return end
 
 
 def jpeg_2000(data: bytes) -> Codestream:

@@ -38,6 +38,7 @@ from shared.imaging.formats.dicom_metadata import (
     texts_of,
     view_of,
 )
+from shared.imaging.image import unsigned
 
 _CHOICES: dict[int, frozenset[str]] = {
     0x00080060: frozenset(("MG", "CR", "DX", "RG", "OT")),
@@ -61,6 +62,8 @@ _LUTS = (0x00283000, 0x00283010)
 _JPEG = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81))
 _JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 201, 202, 203))
 _OTHER, _PARTIAL = "OTHER", "partial view"  # the second is an element of its own
+_IMPLEMENTATION = "2.25.14677059785508456061357670910242168518"
+"""Names this writer; else pydicom writes its version, and a film's digest changes with it."""
 _VENDOR = re.compile(r"[A-Za-z ]+")
 
 
@@ -110,6 +113,7 @@ def _written(file: DicomFile, patient: str, new_uid: Callable[[str], str], *, bu
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = uid.UID(syntax)
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kept.SOPClassUID, kept.SOPInstanceUID
+    meta.ImplementationClassUID, meta.ImplementationVersionName = uid.UID(_IMPLEMENTATION), "MAMMOSTACK"
     target = BytesIO()
     dcmwrite(target, FileDataset(target, kept, file_meta=meta, preamble=bytes(128)), enforce_file_format=True)
     return target.getvalue()
@@ -182,10 +186,14 @@ def _lut(item: Dataset, file: DicomFile) -> Dataset:
 def _native_pixels(file: DicomFile) -> bytes:
     """Return uncompressed pixels, without what lay in bits above them (an overlay, once) or behind them."""
     words = native_words(file)
-    stored = whole_of(file.elements, 0x00280101, 8 * words.itemsize)
+    bits = 8 * words.itemsize
+    stored = whole_of(file.elements, 0x00280101, bits)
     high = whole_of(file.elements, 0x00280102, stored - 1)
-    if whole_of(file.elements, 0x00280103, 0) == 0 and stored < 8 * words.itemsize:
+    if stored < bits and whole_of(file.elements, 0x00280103, 0) == 0:
         words = words & words.dtype.type(((1 << stored) - 1) << (high + 1 - stored))
+    elif stored < bits:  # the bits above signed pixels repeat their sign
+        signed = words.astype(f"i{words.itemsize}") << (bits - 1 - high)
+        words = unsigned((signed >> (bits - stored)) << (high + 1 - stored))
     data = words.astype(words.dtype.newbyteorder(file.order)).tobytes()
     return data + bytes(len(data) % 2)
 
@@ -194,8 +202,8 @@ def _without_comments(frame: bytes, syntax: str) -> bytes:
     """Return a compressed frame without the texts that its writer noted in it."""
     if syntax in _JPEG:
         codestreams.jpeg(frame)  # raises for what the next function can't read
-        return codestreams.without_application_data(frame, comments=False)
+        return codestreams.jpeg_without_texts(frame)
     if syntax in _JPEG_2000:
         codestreams.jpeg_2000(frame)
-        return codestreams.jpeg_2000_without_comments(frame)
+        return codestreams.jpeg_2000_without_texts(frame)
     return frame

@@ -92,3 +92,24 @@ class TestIngestByWorkers:
             ingest_by_workers(store, Workers(store), plan_of(folder), SETTINGS, strict=True)
         done = ingest_by_workers(store, Workers(store), plan_of(folder), SETTINGS)
         assert (done.dataset.films, [problem.kind for problem in done.problems]) == (7, ["image can't be used"])
+
+    def test_one_whose_units_another_ingest_took_along_ends(self, tmp_path: Path) -> None:
+        folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
+        queue, looks = MemoryQueue(), iter(range(20))
+
+        def end_another_one(_kind: Any, _unit: str) -> None:
+            ingest(store, open_source(folder, plan_of(folder).mapping, (), Pseudonyms(SETTINGS.key)), "clinic")
+
+        queue.worker = end_another_one
+        with pytest.raises(DatasetError, match="another ingest of it ended; run the command again"):
+            ingest_by_workers(store, queue, plan_of(folder), SETTINGS, lambda *_: next(looks))
+        assert ingest_by_workers(store, Workers(store), plan_of(folder), SETTINGS).dataset.version == 1
+
+    def test_a_worker_that_goes_on_running_sees_files_that_came_since(self, tmp_path: Path) -> None:
+        folder, store = own_exams(tmp_path / "exams"), DirectoryStore(tmp_path / "store")
+        film, queue = folder / "exams" / "A100" / "IM0CC.dcm", Workers(store)
+        later = film.rename(tmp_path / "later.dcm")
+        assert ingest_by_workers(store, queue, plan_of(folder), SETTINGS).dataset.films == 7
+        later.rename(film)
+        done = ingest_by_workers(store, queue, plan_of(folder), SETTINGS)
+        assert (done.dataset.version, done.dataset.films) == (2, 8)

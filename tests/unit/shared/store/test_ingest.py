@@ -302,6 +302,20 @@ class TestVersions:
             assert not late.result()
         check_whole(both_stores, faster)
 
+    def test_an_ingest_that_changes_nothing_leaves_one_that_adds_films_whole(
+        self, tmp_path: Path, store: DirectoryStore, source: Source
+    ) -> None:
+        ingest(store, source, "mias")
+        more = write_films(tmp_path / "more", films=FILMS + 2)
+        held = HeldStore(store, 2)
+        with ThreadPoolExecutor(1) as thread:
+            adds = thread.submit(outcome, held, more)
+            assert held.waits.wait(30)
+            assert ingest(store, source, "mias").written == 0
+            held.go.set()
+            assert adds.result()
+        check_whole(store, more)
+
 
 class TestShards:
     @pytest.mark.parametrize(("films", "sizes"), [(1, [1]), (8, [8]), (9, [8, 1]), (16, [8, 8]), (20, [8, 8, 4])])

@@ -1,9 +1,11 @@
 """Headers of JPEG, JPEG-LS and JPEG 2000: what a decoder would take is known before it is called."""
 
+import io
 import struct
 
 import imagecodecs
 import numpy as np
+import PIL.Image
 import pytest
 
 from shared.errors import UndecodableImage, UnsupportedImage
@@ -18,11 +20,15 @@ from shared.imaging.formats.codestreams import (
     PROGRESSIVE,
     jpeg,
     jpeg_2000,
+    jpeg_2000_without_texts,
+    jpeg_without_texts,
     without_application_data,
 )
 
 PIXELS = np.arange(40 * 24, dtype=np.uint8).reshape(40, 24)
 DEEP = PIXELS.astype(np.uint16) * 16
+NOISE = np.random.default_rng(1).integers(0, 65536, (40, 24), np.uint16)
+NOTE = b"MUSTERMANN"
 END = b"\xff\xd9"
 
 
@@ -48,6 +54,28 @@ def j2k(
     size = struct.pack(">H8IH", 0, 24, 40, 0, 0, tile, tile, 0, 0, channels) + bytes([depth, 1, 1]) * channels
     style = struct.pack(">BBHBBBBBB", 0, 0, layers, 0, levels, *blocks, 0, 1)
     return b"\xff\x4f" + segment(0x51, size) + segment(0x52, style) + segment(0x90, b"\0" * 8)
+
+
+def progressive() -> bytes:
+    """A JPEG of several scans."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(PIXELS).save(file, "JPEG", progressive=True)
+    return file.getvalue()
+
+
+def noted_tile_parts(file: bytes) -> bytes:
+    """A JPEG 2000 with a comment in its main header and in that of each tile-part."""
+    comment = segment(0x64, b"\x00\x01" + NOTE)
+    start = file.index(b"\xff\x90\x00\x0a")
+    parts, position = [file[:start], comment], start
+    while file[position : position + 2] == b"\xff\x90":
+        (length,) = struct.unpack_from(">I", file, position + 6)
+        end = position + length if length else len(file) - 2
+        longer = struct.pack(">I", end - position + len(comment))
+        parts += [file[position : position + 6], longer, file[position + 10 : position + 12], comment]
+        parts.append(file[position + 12 : end])
+        position = end
+    return b"".join([*parts, END])
 
 
 class TestJpeg:
@@ -107,6 +135,88 @@ class TestWithoutApplicationData:
         assert b"Exif" not in bare
         assert b"Ducky" not in bare
         np.testing.assert_array_equal(imagecodecs.jpeg8_decode(bare), imagecodecs.jpeg8_decode(file))
+
+
+class TestJpegWithoutTexts:
+    @pytest.mark.parametrize(
+        "file",
+        [
+            imagecodecs.jpeg8_encode(PIXELS),
+            imagecodecs.jpeg8_encode(DEEP, bitspersample=12),
+            imagecodecs.ljpeg_encode(DEEP, bitspersample=12),
+            imagecodecs.jpegls_encode(NOISE),
+        ],
+        ids=["baseline", "extended", "lossless", "JPEG-LS"],
+    )
+    def test_what_encoders_write_is_kept_to_its_end(self, file: bytes) -> None:
+        assert jpeg_without_texts(bytes(file) + NOTE) == without_application_data(bytes(file))
+
+    @pytest.mark.parametrize("marker", [0xE1, 0xEC, 0xFE, 0xF0])
+    def test_notes_before_and_between_scans_and_behind_the_end_go(self, marker: int) -> None:
+        file = progressive()
+        scan = file.rindex(b"\xff\xda")
+        noted = file[:2] + segment(marker, NOTE) + file[2:scan] + segment(marker, NOTE) + b"\xff" + file[scan:] + NOTE
+        assert jpeg(noted) == jpeg(file)
+        bare = jpeg_without_texts(noted)
+        assert bare == without_application_data(file)
+        np.testing.assert_array_equal(imagecodecs.jpeg8_decode(bare), imagecodecs.jpeg8_decode(file))
+
+    def test_restart_markers_belong_to_a_scan(self) -> None:
+        file = written(BASELINE)
+        file = file[:-2] + b"\x12\xff\x00\xff\xd0\x34\xff\xd1\x56" + END
+        assert jpeg_without_texts(file) == file
+
+    @pytest.mark.parametrize(
+        "file",
+        [written(BASELINE)[:-2], written(BASELINE)[:-2] + segment(0xFE, NOTE), written(BASELINE)[:-2] + b"\xff\xd8"],
+        ids=["no end", "a note last", "another start"],
+    )
+    def test_one_that_does_not_lead_to_its_end_is_refused(self, file: bytes) -> None:
+        with pytest.raises(UndecodableImage, match="ends before its end marker"):
+            jpeg_without_texts(file)
+
+
+class TestJpeg2000WithoutTexts:
+    @pytest.mark.parametrize(
+        "file",
+        [
+            imagecodecs.jpeg2k_encode(NOISE, codecformat="j2k", reversible=True),
+            imagecodecs.htj2k_encode(NOISE, reversible=True),
+            imagecodecs.htj2k_encode(NOISE, reversible=True, tile=(16, 16)),
+        ],
+        ids=["JPEG 2000", "HTJ2K", "tiles"],
+    )
+    def test_comments_of_headers_and_bytes_behind_the_end_go(self, file: bytes) -> None:
+        bare = jpeg_2000_without_texts(noted_tile_parts(bytes(file)) + NOTE)
+        assert NOTE not in bare
+        np.testing.assert_array_equal(imagecodecs.jpeg2k_decode(bare), NOISE)
+
+    def test_what_has_no_comment_is_kept(self) -> None:
+        file = jpeg_2000_without_texts(imagecodecs.jpeg2k_encode(NOISE, codecformat="j2k", reversible=True))
+        assert jpeg_2000_without_texts(file) == file
+
+    def test_a_last_tile_part_may_leave_out_its_length(self) -> None:
+        file = jpeg_2000_without_texts(imagecodecs.jpeg2k_encode(NOISE, codecformat="j2k", reversible=True))
+        at = file.rindex(b"\xff\x90\x00\x0a") + 6
+        assert (
+            jpeg_2000_without_texts(file[:at] + bytes(4) + file[at + 4 :] + NOTE)
+            == file[:at] + bytes(4) + file[at + 4 :]
+        )
+
+    def test_an_end_marker_that_is_missing_is_added(self) -> None:
+        file = jpeg_2000_without_texts(imagecodecs.jpeg2k_encode(NOISE, codecformat="j2k", reversible=True))
+        assert jpeg_2000_without_texts(file.removesuffix(END)) == file
+
+    @pytest.mark.parametrize("rest", [NOTE, segment(0x64, NOTE)])
+    def test_bytes_in_place_of_the_end_marker_are_refused(self, rest: bytes) -> None:
+        file = imagecodecs.jpeg2k_encode(NOISE, codecformat="j2k", reversible=True)
+        with pytest.raises(UndecodableImage, match="ends before its end marker"):
+            jpeg_2000_without_texts(file[:-2] + rest)
+
+    def test_a_tile_part_that_is_cut_off_is_refused(self) -> None:
+        file = imagecodecs.jpeg2k_encode(NOISE, codecformat="j2k", reversible=True)
+        with pytest.raises(UndecodableImage, match="ends before its end marker"):
+            jpeg_2000_without_texts(file[:-40])
 
 
 class TestJpeg2000:

@@ -145,6 +145,30 @@ class TestDeidentify:
         spare = dicom(PIXELS, **FACTS, PixelData=PIXELS.tobytes() + NAME.encode())
         assert NAME.encode() not in rewritten(spare)
 
+    @pytest.mark.parametrize("syntax", NATIVE.values(), ids=NATIVE)
+    @pytest.mark.parametrize(("high", "below"), [(11, 0), (13, 2)])
+    def test_bits_around_signed_pixels_are_cleared_too(self, syntax: str, high: int, below: int) -> None:
+        signed = PIXELS.astype(np.int16) - 2048
+        facts = {**FACTS, "PixelPaddingValue": None, "HighBit": high}
+        clean = signed << below
+        overlay = np.random.default_rng(2).integers(0, 2, PIXELS.shape, np.uint16) << (high + 1)
+        data = dicom((clean.view(np.uint16) ^ overlay).view(np.int16), syntax, **facts)
+        again = rewritten(data)
+        check_same(decode(data), decode(again))
+        order = ">i2" if syntax == uid.ExplicitVRBigEndian else "<i2"
+        words = np.frombuffer(dcmread(BytesIO(again)).PixelData, order)
+        assert np.array_equal(words.reshape(PIXELS.shape), clean)
+
+    @pytest.mark.parametrize("kind", sorted({*LOSSLESS, *LOSSY} - {"RLE"}))
+    def test_bytes_behind_the_end_of_a_codestream_are_left_out(self, kind: str) -> None:
+        syntax, encode = {**LOSSLESS, **LOSSY}[kind]
+        pixels = (PIXELS >> 4).astype(np.uint8) if syntax == uid.JPEGBaseline8Bit else PIXELS
+        facts = {**FACTS, "BitsStored": 8} if pixels.dtype == np.uint8 else FACTS
+        frame = encode(pixels)
+        again = rewritten(dicom(pixels, syntax, frame + NAME.encode(), **facts))
+        check_same(decode(dicom(pixels, syntax, frame, **facts)), decode(again))
+        assert NAME.encode() not in again
+
     @pytest.mark.parametrize("kind", ["JPEG lossless SV1", "JPEG-LS", "JPEG 2000 lossless", "HTJ2K lossless"])
     def test_comments_in_a_codestream_are_left_out(self, kind: str) -> None:
         syntax, encode = LOSSLESS[kind]
@@ -168,6 +192,14 @@ class TestDeidentify:
         assert first.StudyInstanceUID == second.StudyInstanceUID != "1.2.3"
         assert rewritten(one) == rewritten(one)
         assert deidentify(one, "p1", Pseudonyms(b"another key").uid) != rewritten(one)
+
+    def test_the_file_does_not_depend_on_the_version_of_the_library_that_writes_it(self) -> None:
+        again = rewritten(dicom(PIXELS, **FACTS))
+        meta = dcmread(BytesIO(again)).file_meta
+        assert meta.ImplementationVersionName == "MAMMOSTACK"
+        assert meta.ImplementationClassUID == "2.25.14677059785508456061357670910242168518"
+        assert b"PYDICOM" not in again
+        assert uid.PYDICOM_IMPLEMENTATION_UID.encode() not in again
 
     def test_a_film_with_annotations_burned_in_is_refused_unless_it_is_wanted(self) -> None:
         data = dicom(PIXELS, **FACTS, BurnedInAnnotation="YES")
