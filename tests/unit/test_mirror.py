@@ -120,17 +120,9 @@ ELSEWHERE = {
         "tests/unit/shared/datasets/test_mapping.py",
         "a source that follows a mapping",
     ),
-    "shared/datasets/matching.py": (
-        "tests/unit/shared/datasets/test_mapping.py",
-        "rows and files are matched as a mapping says",
-    ),
     "shared/datasets/readers/cbis_ddsm.py": (
         "tests/unit/shared/datasets/test_public_sets.py",
         "one suite reads all public data sets",
-    ),
-    "shared/datasets/rows.py": (
-        "tests/unit/shared/datasets/test_mapping.py",
-        "rows are read as a mapping says",
     ),
     "shared/datasets/survey.py": (
         "tests/unit/shared/datasets/test_public_sets.py",
