@@ -14,8 +14,9 @@ find "$packages" -type d -name tests -prune -exec rm -rf {} +
 # What only a compiler, a type checker or a builder of packages reads; medical vocabularies of reports; an image format and
 # fonts, which nothing of ours reads or draws.
 find "$packages" -type f \( -name '*.a' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' \) -delete
-rm -rf "$packages"/numpy/distutils "$packages"/pydicom/sr "$packages"/pydicom/data/test_files \
+rm -rf "$packages"/numpy/distutils "$packages"/pydicom/data/test_files \
   "$packages"/PIL/_avif*.so "$packages"/pillow.libs/libavif*
+[ -d "$packages/highdicom" ] || rm -rf "$packages"/pydicom/sr  # of which the gateway's reports are made
 
 # What boto3 knows of the services of AWS, but for S3 and how one signs in there.
 if [ -d "$packages/botocore/data" ]; then
@@ -55,10 +56,10 @@ if [ ! -d "$packages/onnx" ]; then
     "$packages"/onnxruntime/datasets "$packages"/onnxruntime/backend "$packages"/google
 fi
 
-# Modules of numpy for its tests and for Fortran; pictures that pillow would never read or letters that it would never draw
+# Modules of numpy for its tests (not f2py, which scipy imports with all of numpy); pictures that pillow would never read or letters that it would never draw
 # here, with their libraries.
-rm -rf "$packages"/numpy/f2py "$packages"/numpy/_core/_simd.*so "$packages"/numpy/_core/_*_tests.*so
-if [ -d "$packages/PIL" ] && [ ! -d "$packages/matplotlib" ]; then
+rm -rf "$packages"/numpy/_core/_simd.*so "$packages"/numpy/_core/_*_tests.*so
+if [ -d "$packages/PIL" ] && [ ! -d "$packages/matplotlib" ] && [ ! -d "$packages/highdicom" ]; then
   rm -f "$packages"/PIL/_imagingft*.so "$packages"/PIL/_webp*.so "$packages"/PIL/_imagingcms*.so
   needed=$(ldd "$packages"/PIL/*.so | awk '/pillow.libs/ { print $3 }' | xargs -n 1 basename | sort -u)
   for library in "$packages"/pillow.libs/*; do

@@ -38,7 +38,7 @@ def read_until(demo: "subprocess.Popen[str]", pattern: str) -> str:
 
 
 def service_processes(folder: Path) -> list[psutil.Process]:
-    notes = json.loads((folder / "processes.json").read_text())
+    notes = json.loads((folder / "processes.json").read_text())["processes"]
     assert [note["name"] for note in notes] == [
         "broker",
         "augment",
