@@ -13,8 +13,8 @@ while read -r name limit; do
 done <<LIMITS
 augment 300
 segment 300
-inference 400
-inference-worker 400
+inference 450
+inference-worker 450
 train 1700
 LIMITS
 exit $status
