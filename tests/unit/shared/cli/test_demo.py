@@ -1,6 +1,5 @@
 """The demo's way in and out."""
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,7 +69,7 @@ class TestEndingOnSignals:
         with ending_on_signals() as interrupted:
             interrupted()
             with suppress(KeyboardInterrupt):
-                os.kill(os.getpid(), sign)
+                signal.raise_signal(sign)  # to this thread: os.kill may reach another one, and this one later
                 pytest.fail("the signal did not interrupt")
             with pytest.raises(KeyboardInterrupt):
                 interrupted()
