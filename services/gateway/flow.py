@@ -37,7 +37,7 @@ Predict = Callable[[Sequence[bytes]], ExamPrediction]
 
 @dataclass(frozen=True)
 class FlowOptions:
-    """What is made of an exam."""
+    """Options of the flow: which objects are made of an exam, and how."""
 
     kinds: tuple[Kind, ...]
     operating_point: str = "screening"

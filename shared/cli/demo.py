@@ -226,8 +226,7 @@ def ending_on_signals() -> Iterator[Callable[[], None]]:
     """Handle SIGTERM and SIGHUP like Ctrl-C, so that no process is left running.
 
     Yields a function that raises KeyboardInterrupt once a signal has been received. Long work calls it regularly,
-    because
-    Python drops an exception that a signal handler raises inside some callbacks, for example during an import.
+    because Python drops an exception that a signal handler raises inside some callbacks, such as during an import.
     """
     received: list[int] = []
 

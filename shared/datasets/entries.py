@@ -1,4 +1,4 @@
-"""What a data set says about each of its films, and the film's record that follows once the image is read."""
+"""Entries: what a data set says about each film, and the film's record that follows once the image is read."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

@@ -28,7 +28,7 @@ _DUPLICATES = {0x0111, 0xB007}
 
 @dataclass(frozen=True)
 class Access:
-    """How an archive is reached.
+    """Address of an archive and the access to it.
 
     Attributes:
         headers: of every request, such as Authorization; never logged.

@@ -29,7 +29,7 @@ _log = logging.getLogger("mammostack.gateway")
 
 @dataclass(frozen=True)
 class ListenerOptions:
-    """What the listener accepts.
+    """Limits and peers of the listener.
 
     Attributes:
         callers: titles of nodes that may connect; empty: any, allowed on loopback alone.

@@ -23,13 +23,13 @@ from typing import Any
 from flask import request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from services.inference.admission.client_socket import ClientSocket
+from services.inference.admission.client_socket import READ_WITHIN_S, ClientSocket
 from services.inference.admission.waiting_room import Wait, WaitingRoom
 
 HEADERS_S = 10.0
 NOTIFY_S = 1.0
 AT_ONCE_S = 0.25
-SEND_S, UNREAD_S = 60.0, 10.0
+SEND_S, UNREAD_S = 60.0, READ_WITHIN_S
 """So long a client may take to read an answer, and so long it may read nothing meanwhile."""
 UNSENT_MOST = 64 << 20
 """Bytes of answers that wait to be read, of all clients together."""

@@ -15,8 +15,10 @@ from typing import Any, Literal, get_args
 from shared import metrics
 
 Why = Literal["silent", "idle", "unread", "crowded", "slow-body", "lingering"]
-"""What a connection waits for when it is ended. `idle` and `lingering` are ordinary ends of a connection that was
-answered; the others are counted and logged."""
+"""Reason why a waiting connection is ended.
+
+`idle` and `lingering` are ordinary ends of a connection that was answered; the others are counted and logged.
+"""
 
 _ORDINARY: tuple[Why, ...] = ("idle", "lingering")
 _LOOK_S, _LOG_S = 0.25, 10.0
