@@ -30,8 +30,8 @@ test-fast: .venv/ready ## unit tests that start no process and need no network, 
 chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
 	.venv/bin/python -m tests.chaos.storm $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
-bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
-	.venv/bin/python -m tests.bench.scale
+bench-scale: .venv/ready ## what large data sets cost ingestion, planner, store, queue and training (about 15 minutes); ONLY=ingest, shape or queue
+	.venv/bin/python -m tests.bench.scale $(if $(ONLY),--only $(ONLY))
 
 bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading, ONLY=films FILMS=DIR, ONLY=preparing BASE=COMMIT; RECORD=1 keeps the tables
 	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY)) $(if $(FILMS),--films "$(FILMS)") $(if $(BASE),--base $(BASE)) $(if $(RECORD),--record)

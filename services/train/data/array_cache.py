@@ -8,20 +8,20 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 
-Float = TypeVar("Float", bound=np.floating)
+Number = TypeVar("Number", bound=np.number[Any])
 KEPT = 8
 """Number of arrays in the cache."""
 
 
 def cached_array(
-    name: str, shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Float]]], dtype: type[Float]
-) -> npt.NDArray[Float]:
+    name: str, shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Number]]], dtype: type[Number]
+) -> npt.NDArray[Number]:
     """Return the array `name`, read-only and mapped, or fill it from `rows` if it is not cached.
 
     `name` must identify the content, such as a digest of everything that it is computed from. An exception of `rows`
@@ -50,7 +50,9 @@ def cached_array(
         partial.unlink(missing_ok=True)
 
 
-def _allocated(file: Path, shape: tuple[int, ...], dtype: type[Float]) -> "np.memmap[tuple[int, ...], np.dtype[Float]]":
+def _allocated(
+    file: Path, shape: tuple[int, ...], dtype: type[Number]
+) -> "np.memmap[tuple[int, ...], np.dtype[Number]]":
     """Create an array with all of its pages allocated: writing to a page without space would kill the process."""
     array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
     with file.open("r+b") as opened:
@@ -58,7 +60,7 @@ def _allocated(file: Path, shape: tuple[int, ...], dtype: type[Float]) -> "np.me
     return array
 
 
-def _mapped(file: Path, shape: tuple[int, ...], dtype: type[Float]) -> npt.NDArray[Float] | None:
+def _mapped(file: Path, shape: tuple[int, ...], dtype: type[Number]) -> npt.NDArray[Number] | None:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -67,14 +69,14 @@ def _mapped(file: Path, shape: tuple[int, ...], dtype: type[Float]) -> npt.NDArr
 
 
 def _in_memory(
-    shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Float]]], dtype: type[Float]
-) -> npt.NDArray[Float]:
+    shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Number]]], dtype: type[Number]
+) -> npt.NDArray[Number]:
     array = np.empty(shape, dtype)
     _fill(array, rows())
     return array
 
 
-def _fill(array: npt.NDArray[Float], rows: Iterable[npt.NDArray[Float]]) -> None:
+def _fill(array: npt.NDArray[Number], rows: Iterable[npt.NDArray[Number]]) -> None:
     for index, row in enumerate(rows):
         array[index] = row
 

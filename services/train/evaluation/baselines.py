@@ -10,11 +10,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from services.train.data.inputs import RunImages, job_split, load_images
+from services.train.data.examples import Examples
+from services.train.data.inputs import RunImages, load_images
+from services.train.data.run_split import run_split
 from services.train.fitting.head_regression import balanced_regression
 from services.train.fitting.initial_weights import initial_network
 from services.train.fitting.scores import macro_auc
 from services.train.jobs import TrainingJob, job_predictions
+from shared.datasets.splits import Split
 from shared.domain.arrays import Float32Array, Float64Array
 from shared.domain.records import CLASSES
 from shared.errors import WeightsUnavailable
@@ -86,14 +89,14 @@ def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) ->
         _log.warning("no logistic regression", extra={"run": plan.run, "reason": str(error)})
         return None
     originals = images.originals(range(len(images.variants)))
-    of_originals = pooled_features(network.to(device), weights, images.inputs[originals])
+    of_originals = pooled_features(network.to(device), weights, images.examples(np.array(originals)))
     features = np.zeros((len(images.variants), of_originals.shape[1]), np.float32)
     features[originals] = of_originals
     jobs = [
         TrainingJob(network=kind, protocol=plan.honest or "patient", fold=fold)
         for fold in range(plan.folds * plan.repeats)
     ]
-    return merge([_regress(features, images, plan, job) for job in jobs])
+    return merge([_regress(features, images, job, run_split(store, plan, job, images)) for job in jobs])
 
 
 def regression(strength: float) -> Pipeline:
@@ -102,12 +105,12 @@ def regression(strength: float) -> Pipeline:
 
 
 @torch.inference_mode()
-def pooled_features(network: MammogramNetwork, weights: WeightsReport, inputs: Float32Array) -> Float32Array:
+def pooled_features(network: MammogramNetwork, weights: WeightsReport, examples: Examples) -> Float32Array:
     """Compute the spatial mean of the deepest feature map whose layers are all pretrained, N x C."""
     network.eval()
     features = []
-    for start in range(0, len(inputs), _BATCH):
-        maps: Tensor = network.normalise(torch.from_numpy(inputs[start : start + _BATCH]).to(network.mean.device))
+    for batch in np.array_split(np.arange(count := len(examples.labels)), range(_BATCH, count, _BATCH)):
+        maps: Tensor = network.normalise(torch.from_numpy(examples.read(batch)).to(network.mean.device))
         for name, layer in network.trunk.named_children():
             if any(f"{missing}.".startswith(f"trunk.{name}.") for missing in weights.missing):
                 break
@@ -116,8 +119,8 @@ def pooled_features(network: MammogramNetwork, weights: WeightsReport, inputs: F
     return np.concatenate(features)
 
 
-def _regress(features: Float32Array, images: RunImages, plan: Plan, job: TrainingJob) -> FoldPredictions:
-    split, labels = job_split(images.variants, plan, job), images.labels
+def _regress(features: Float32Array, images: RunImages, job: TrainingJob, split: Split) -> FoldPredictions:
+    labels = images.labels
     train = images.originals(split.train)
 
     def predict(model: Pipeline, places: npt.NDArray[np.intp]) -> Float64Array:

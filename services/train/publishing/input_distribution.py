@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from services.train.data.inputs import READERS, job_split, load_images, read_segmented
+from services.train.data.inputs import READERS, load_images, read_segmented
+from services.train.data.run_split import run_split
 from services.train.jobs import JobResult
 from shared.domain.films import Variant
 from shared.imaging.preprocess import Preprocessing
@@ -15,7 +16,7 @@ from shared.store.interface import ObjectStore
 def training_films(store: ObjectStore, plan: Plan, best: JobResult) -> list[Variant]:
     """Return the films that the published weights were trained on, without augmented copies."""
     images = load_images(store, plan, Preprocessing(size=best.input_size))
-    split = job_split(images.variants, plan, best.job)
+    split = run_split(store, plan, best.job, images)
     return [images.variants[index] for index in images.originals(split.train)]
 
 

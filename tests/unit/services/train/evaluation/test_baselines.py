@@ -7,6 +7,7 @@ from safetensors.torch import save
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
+from services.train.data.examples import Examples
 from services.train.evaluation.baselines import baselines, logistic_regression, pooled_features
 from shared.datasets.synthetic import write_dataset
 from shared.modelling.evaluation import WeightsReport
@@ -88,7 +89,7 @@ class TestPooledFeatures:
         network = build("resnet50")
         weights = WeightsReport(source="a file", loaded=("trunk.conv1",), missing=missing, unexpected=())
         inputs = np.random.default_rng(1).random((3, 1, 64, 64), np.float32)
-        found = pooled_features(network, weights, inputs)
+        found = pooled_features(network, weights, Examples(inputs, np.zeros(3, np.int64)))
         assert found.shape == (3, features)
         with torch.inference_mode():
             maps = network.eval()(torch.from_numpy(inputs))[1]
