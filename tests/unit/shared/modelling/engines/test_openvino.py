@@ -15,6 +15,8 @@ from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.engines.openvino import OpenVinoEngine
 from shared.modelling.golden import golden_inputs
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 FILMS = golden_inputs(SIZE, 9)
 
