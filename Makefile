@@ -36,14 +36,14 @@ bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and
 bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading, ONLY=films FILMS=DIR, ONLY=preparing BASE=COMMIT; RECORD=1 keeps the tables
 	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY)) $(if $(FILMS),--films "$(FILMS)") $(if $(BASE),--base $(BASE)) $(if $(RECORD),--record)
 
-bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); BASE=COMMIT, QUICK=1, COSTS=1
-	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick) $(if $(BASE),--base $(BASE))
+bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); BASE=COMMIT, QUICK=1, COSTS=1, BATCHES=1, ANSWERS=1, PARTS=1
+	.venv/bin/python -m tests.bench.$(if $(BATCHES),batches,$(if $(ANSWERS),answers,$(if $(PARTS),parts,$(if $(COSTS),costs,inference)))) $(if $(QUICK),--quick) $(if $(BASE),--base $(BASE))
 
 bench-start: .venv/ready ## `mammo --help` next to an earlier commit's, in turns (a minute); BASE=COMMIT
 	.venv/bin/python -m tests.bench.start $(if $(BASE),--base $(BASE))
 
-bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes)
-	.venv/bin/python -m tests.bench.training
+bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes); BASE=COMMIT: beside that commit
+	.venv/bin/python -m tests.bench.training $(if $(BASE),--base $(BASE))
 
 canary: .venv/ready ## labels that mean nothing, by both protocols: what finds something in them leaks (about 4 minutes)
 	.venv/bin/python -m tests.bench.canary

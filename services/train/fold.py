@@ -161,6 +161,7 @@ def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobRe
         validation_films=len(split.validation),
         test_films=len(split.test),
         seconds=time.monotonic() - began,
+        number_format=trained.number_format,
     )
     return JobResult(
         job=job,

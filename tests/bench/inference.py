@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-from tests.bench.preparing import checked_out
+from tests.bench.checkouts import checked_out
 from tests.bench.published import Published, publish
 from tests.bench.sides import FLASK, MAMMOSTACK, OTHERS, WORKERS, Engine, Running, Server, base_server, running
 

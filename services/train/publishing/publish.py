@@ -91,6 +91,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         classes=CLASSES,
         preprocessing=PreprocessingCard(size=best.input_size, segmentation=SEGMENTATION_VERSION),
         recipe=plan.training[network],
+        number_format=best.history.number_format,
         augmentation=plan.augmentation.id,
         weights=best.weights,
         parameters=best.parameters,
