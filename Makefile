@@ -12,7 +12,7 @@ bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BA
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training siege soak check format images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-training: .venv/ready ## our training loop beside the bare step of torch, 
 
 canary: .venv/ready ## labels that mean nothing, by both protocols: what finds something in them leaks (about 4 minutes)
 	.venv/bin/python -m tests.bench.canary
+
+bench-fusion: .venv/ready ## a learned fusion of a breast's views next to the rule, on held-out patients; WEIGHTS=FILE, STRIDED=1x1, EXAMS=40, MAMMO_TEST_MIAS
+	.venv/bin/python -m tests.bench.fusion $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(STRIDED),--strided $(STRIDED)) $(if $(EXAMS),--exams $(EXAMS))
 
 experiments: .venv/ready ## what frozen features tell of films, by input size, depth and pooling; WEIGHTS=FILE, STRIDED=1x1, MAMMO_TEST_MIAS
 	.venv/bin/python -m tests.bench.experiments $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(STRIDED),--strided $(STRIDED))

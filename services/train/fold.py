@@ -145,11 +145,11 @@ def fit_fold(claimed: ClaimedJob, fold: PreparedFold, settings: TrainingProcessS
 
 
 def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobResult:
-    """Predict the validation and held-out films; `model_sha256` is not set yet."""
+    """Predict the validation and held-out films, from the maps of frozen stages; `model_sha256` is not set yet."""
     job, images, split, recipe = fold.job, fold.images, fold.split, fold.recipe
 
     def predictions(indices: npt.NDArray[np.intp]) -> FoldPredictions:
-        probabilities = predict(fold.network, images.inputs[indices], recipe.batch_size, fold.device)
+        probabilities = predict(fold.trainable, fold.train.pool[indices], recipe.batch_size, fold.device)
         return job_predictions(job, [images.variants[index] for index in indices], probabilities)
 
     validation = predictions(split.validation)

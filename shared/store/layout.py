@@ -21,6 +21,8 @@ batches/<batch>/heatmaps/<image>-<sha256>.png                 where they were as
 batches/<batch>/done/<part>-<count>                           the part is done; so many of its images have no finding
 batches/<batch>/enqueued, end.json                            it was begun; how it ended
 batches/of/<owner>/<time>-<batch>                             whose it is
+evaluations/<evaluation>/plan.json                            one version on another data set, and what is left out
+evaluations/<evaluation>/films/<shard>.json, report/, failed/ its answers, their figures, what was given up
 gateway/inbox/<study>/<view>-<film>.dcm                       films that were pushed, until their results are stored
 gateway/forgotten/<study>.json                                films whose results are stored, while they are deleted
 gateway/outbox/<study>.json                                   a prediction whose results are not yet stored everywhere
@@ -273,6 +275,30 @@ def batch_enqueued(batch: str) -> str:
 
 def batch_end(batch: str) -> str:
     return f"batches/{batch}/end.json"
+
+
+def evaluation_plan(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/plan.json"
+
+
+def evaluation_shards(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/films/"
+
+
+def evaluation_shard(evaluation: str, shard: str) -> str:
+    return f"{evaluation_shards(evaluation)}{shard}.json"
+
+
+def evaluation_report(evaluation: str, name: str) -> str:
+    return f"evaluations/{evaluation}/report/{name}"
+
+
+def evaluation_failures(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/failed/"
+
+
+def evaluation_failure(evaluation: str, unit: str) -> str:
+    return f"{evaluation_failures(evaluation)}{unit}.json"
 
 
 def api_keys() -> str:

@@ -1,21 +1,23 @@
 """Baselines of a run: the majority class, a logistic regression on features of photographs, and the ensemble."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
+from services.train.data.device import Inputs
+from services.train.data.frozen_features import frozen_feature_maps
 from services.train.data.inputs import RunImages, job_split, load_images
 from services.train.fitting.head_regression import balanced_regression
 from services.train.fitting.initial_weights import initial_network
 from services.train.fitting.scores import macro_auc
 from services.train.jobs import TrainingJob, job_predictions
-from shared.domain.arrays import Float32Array, Float64Array
+from shared.domain.arrays import Float32Array, Float64Array, Int64Array
 from shared.domain.records import CLASSES
 from shared.errors import WeightsUnavailable
 from shared.imaging.preprocess import Preprocessing
@@ -70,7 +72,9 @@ def baselines(networks: Mapping[Network, FoldPredictions], regression: FoldPredi
     return tuple(rows)
 
 
-def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) -> FoldPredictions | None:
+def logistic_regression(
+    store: ObjectStore, plan: Plan, device: torch.device, stopping: Callable[[], bool] = lambda: False
+) -> FoldPredictions | None:
     """Train the regression in every fold and predict the held-out films.
 
     It is trained on the films without their augmented copies; validation films choose C and calibrate it. None if no
@@ -85,8 +89,12 @@ def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) ->
     except WeightsUnavailable as error:  # the jobs had them: a report without this row is better than none
         _log.warning("no logistic regression", extra={"run": plan.run, "reason": str(error)})
         return None
-    originals = images.originals(range(len(images.variants)))
-    of_originals = pooled_features(network.to(device), weights, images.inputs[originals])
+    originals, frozen = images.originals(range(len(images.variants))), plan.training[kind].frozen
+    if 0 < frozen <= len(_loaded(network, weights)):  # the jobs have computed these stages
+        pool: Inputs = frozen_feature_maps(network, frozen, images, device, stopping)
+    else:
+        pool, frozen = images.inputs, 0
+    of_originals = pooled_features(network.to(device), weights, pool, np.array(originals), frozen)
     features = np.zeros((len(images.variants), of_originals.shape[1]), np.float32)
     features[originals] = of_originals
     jobs = [
@@ -102,18 +110,35 @@ def regression(strength: float) -> Pipeline:
 
 
 @torch.inference_mode()
-def pooled_features(network: MammogramNetwork, weights: WeightsReport, inputs: Float32Array) -> Float32Array:
-    """Compute the spatial mean of the deepest feature map whose layers are all pretrained, N x C."""
+def pooled_features(
+    network: MammogramNetwork, weights: WeightsReport, pool: Inputs, rows: Int64Array, done: int = 0
+) -> Float32Array:
+    """Compute the spatial mean of the deepest feature map whose layers are all pretrained, n x C.
+
+    Args:
+        pool: films, or the maps that the first `done` layers have made of them.
+        rows: places of the films in the pool, n.
+    """
     network.eval()
     features = []
-    for start in range(0, len(inputs), _BATCH):
-        maps: Tensor = network.normalise(torch.from_numpy(inputs[start : start + _BATCH]).to(network.mean.device))
-        for name, layer in network.trunk.named_children():
-            if any(f"{missing}.".startswith(f"trunk.{name}.") for missing in weights.missing):
-                break
+    for start in range(0, len(rows), _BATCH):
+        inputs = pool[rows[start : start + _BATCH]]
+        maps: Tensor = torch.from_numpy(inputs).to(network.mean.device, torch.float32)
+        maps = maps if done else network.normalise(maps)
+        for layer in _loaded(network, weights)[done:]:
             maps = layer(maps)
         features.append(maps.mean((2, 3)).cpu().numpy())
     return np.concatenate(features)
+
+
+def _loaded(network: MammogramNetwork, weights: WeightsReport) -> list[nn.Module]:
+    """Return the first layers of a trunk, up to the first one that has weights that were not loaded."""
+    layers: list[nn.Module] = []
+    for name, layer in network.trunk.named_children():
+        if any(f"{missing}.".startswith(f"trunk.{name}.") for missing in weights.missing):
+            break
+        layers.append(layer)
+    return layers
 
 
 def _regress(features: Float32Array, images: RunImages, plan: Plan, job: TrainingJob) -> FoldPredictions:
