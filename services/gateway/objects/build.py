@@ -11,12 +11,12 @@ from pydicom.dataset import Dataset
 from services.gateway.objects import (
     cad_sr,
     measurement_report,
-    modules,
     presentation_state,
     secondary_capture,
     segmentation,
 )
 from services.gateway.report import Kind, Report
+from shared.imaging.formats.dicom_writer import dicom_bytes
 
 logging.getLogger("highdicom").setLevel(logging.WARNING)  # at INFO it logs UIDs of the films
 
@@ -49,7 +49,7 @@ def build_objects(report: Report, kinds: Collection[Kind], film_data: Callable[[
                 sop_uid=str(found.SOPInstanceUID),
                 series_uid=str(found.SeriesInstanceUID),
                 study_uid=str(found.StudyInstanceUID),
-                data=modules.to_file(found),
+                data=dicom_bytes(found),
             )
 
 

@@ -1,12 +1,9 @@
 """Modules that all result objects share: patient and study of the films, series, equipment, references."""
 
-import io
 from collections import defaultdict
 from collections.abc import Iterable
 
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
 
 from services.gateway.films import PATIENT_AND_STUDY, FilmHeader
 from services.gateway.objects.uids import instance_uid, series_uid
@@ -118,15 +115,3 @@ def _study_item(study: str, series: list[Dataset]) -> Dataset:
     item = Dataset()
     item.StudyInstanceUID, item.ReferencedSeriesSequence = study, series
     return item
-
-
-def to_file(found: Dataset) -> bytes:
-    """Write an object as a DICOM file, Explicit VR Little Endian."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = found.SOPClassUID, found.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    written = Dataset(found)
-    written.file_meta, written.preamble = meta, bytes(128)
-    file = io.BytesIO()
-    dcmwrite(file, written, enforce_file_format=True)
-    return file.getvalue()
