@@ -12,7 +12,7 @@ bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BA
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format lock renew-images audit release-files images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ help: ## list what there is
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, STRIDED=1x1, PROFILE=, PORT=, ONCE=1, PACS=1 with an archive
 	@$(DEMO)
 
-test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
+test: .venv/ready .venv-kserve/ready .venv-deploy/ready .venv-release/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
 	@status=0; \
 	$(PYTEST) -m "not alone" -n $(JOBS) --dist loadfile --no-loadscope-reorder || status=$$?; \
 	$(PYTEST) -m alone || status=$$?; \
@@ -79,6 +79,18 @@ format: .venv/ready ## let ruff mend what it can
 reference: .venv/ready ## write docs/reference, docs/openapi.json and the settings of .env.example from the code
 	.venv/bin/python -m tests.reference
 
+lock: .venv/ready .venv-release/ready ## write the lock files: each pin of constraints.txt with the hashes of its files
+	.venv/bin/python -m tests.release.lock
+
+renew-images: .venv/ready ## pin the images of others by the digests that their registries have today
+	.venv/bin/python -m tests.release.images
+
+audit: .venv/ready .venv-release/ready ## look all pins up in the package index's advisories; says so where it can't
+	.venv/bin/python -m tests.release.audit
+
+release-files: .venv/ready .venv-release/ready ## SBOMs (CycloneDX) and licences, into var/release
+	.venv/bin/python -m tests.release.files var/release
+
 images: .env ## build the container images and tell their sizes; PIP_ARGS= is given to pip, such as an index of CPU wheels of torch
 	$(COMPOSE) build
 	@deploy/docker/sizes.sh
@@ -94,19 +106,19 @@ down: ## stop the containers; VOLUMES=1 deletes their data as well
 	$(COMPOSE) --profile "*" down --remove-orphans $(if $(VOLUMES),--volumes)
 
 clean: ## remove the demo's files, the environment and caches
-	rm -rf var .venv .venv-bench .venv-deploy .venv-kserve .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf var .venv .venv-bench .venv-deploy .venv-kserve .venv-release .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .env:
 	@deploy/docker/make-env.sh
 
-# torch goes first: the packages that depend on it must find this release and not fetch another
-.venv/ready: constraints.txt requirements-dev.txt shared/requirements.txt $(wildcard services/*/requirements.txt)
+# The lock file has all packages and their hashes; torch comes after it, since a CPU build has hashes of its own.
+.venv/ready: constraints.txt requirements-dev.lock requirements-torch.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up .venv; the first time takes a few minutes."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt torch
-	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r requirements-dev.txt
+	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r requirements-dev.lock
+	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r requirements-torch.txt
 	@touch $@
 
 # Each of these servers has an environment of its own, laid over the project's; one that can't be installed is left out.
@@ -120,11 +132,17 @@ clean: ## remove the demo's files, the environment and caches
 # kserve's own client, for one test, beside and not in the environment of the project: it wants other releases
 .venv-kserve/ready: tests/integration/kserve/requirements.txt
 	@test -x .venv-kserve/bin/python || $(PYTHON) -m venv .venv-kserve
-	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 # hadolint, checkov and the schemas of Kubernetes, for tests of deploy/; nothing of ours imports them
 .venv-deploy/ready: tests/deploy/tools/requirements.txt
 	@test -x .venv-deploy/bin/python || $(PYTHON) -m venv .venv-deploy
-	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
+# uv, cyclonedx-py, pip-licenses, pip-audit
+.venv-release/ready: tests/release/requirements.txt
+	@test -x .venv-release/bin/python || $(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
