@@ -5,6 +5,7 @@ compiled network, so there are two. Both are imported from one mapped file (`com
 of a second, and the original weights, which OpenVINO packs anew for the CPU, cost no memory.
 """
 
+import functools
 import hashlib
 import mmap
 from collections import deque
@@ -38,7 +39,7 @@ class OpenVinoEngine:
             EngineUnavailable: it can't run it in this number format on this CPU.
             ModelNotReady: there is no space for the compiled network.
         """
-        core = openvino.Core()
+        core = _core()
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[numbers], "INFERENCE_NUM_THREADS": threads}
         # one key for any number of threads: an export holds the graph, and streams are laid out when it is imported
         key = key_of(openvino.get_version(), numbers, hashlib.sha256(graph).hexdigest())
@@ -90,6 +91,17 @@ class _Requests:
         logits, features = (np.array(request.get_tensor(name).data, np.float32) for name in ("logits", "features"))
         self._free.append(request)
         return NetworkOutput(logits, features)
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    """Make OpenVINO's core, one for the process, which lives as long.
+
+    Each core gives the thread that first compiles with it a signal stack, and puts the one from before back when it
+    ends, in whatever thread that is. With two cores, or two threads, one is left with a stack that is freed: its next
+    signal, SIGTERM for example, ends the process by SIGSEGV.
+    """
+    return openvino.Core()
 
 
 def _compile(core: openvino.Core, graph: bytes, options: dict[str, Any]) -> bytes:

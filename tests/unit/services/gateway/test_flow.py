@@ -20,6 +20,8 @@ from shared.errors import ServiceUnavailable
 from shared.store.directory import DirectoryStore
 from tests.support.gateway import PATIENT, SECRETS, answer, changed, finding, four_films, problem
 
+pytestmark = pytest.mark.slow
+
 FILMS = four_films()
 STUDY = hashed(PATIENT.study_uid)
 KINDS: tuple[Kind, ...] = ("cad-sr", "tid1500", "sc")

@@ -22,6 +22,8 @@ from shared.store.directory import DirectoryStore
 from tests.support.gateway import PATIENT, four_films
 from tests.unit.services.gateway.test_flow import KINDS, Pacs, Service
 
+pytestmark = pytest.mark.slow
+
 FILMS = four_films()
 HASHES = [hashed(read_header(film).sop_uid) for film in FILMS]
 STUDY = hashed(PATIENT.study_uid)

@@ -1,5 +1,6 @@
 """OpenVINO: it answers as ONNX Runtime does in the same numbers, from the same files, and starts from compiled ones."""
 
+import ctypes
 import hashlib
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,23 @@ from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.engines.openvino import OpenVinoEngine
 from shared.modelling.golden import golden_inputs
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 FILMS = golden_inputs(SIZE, 9)
+
+
+class _SignalStack(ctypes.Structure):
+    """`stack_t` of signal.h."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def signal_stack() -> tuple[int | None, int]:
+    """Return the address and size of the stack on which this thread handles signals."""
+    stack = _SignalStack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    return stack.address, stack.size
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> float:
@@ -86,3 +102,13 @@ class TestOpenVinoEngine:
     def test_what_is_no_graph_is_corrupt(self, graph: bytes) -> None:
         with pytest.raises(ModelCorrupt, match="can't read the model"):
             OpenVinoEngine(graph, 1, "float32")
+
+    @pytest.mark.parametrize("first_to_end", [0, 1])
+    def test_engines_that_end_leave_the_thread_its_signal_stack(self, graph: bytes, first_to_end: int) -> None:
+        OpenVinoEngine(graph, threads=1, numbers="float32")  # which may set it once, for as long as the process lives
+        before = signal_stack()
+        engines = [OpenVinoEngine(graph, threads=1, numbers="float32") for _ in range(2)]
+        with ThreadPoolExecutor(1) as another_thread:
+            another_thread.submit(engines.pop, first_to_end).result()
+        engines.clear()
+        assert signal_stack() == before
