@@ -146,11 +146,12 @@ def fit_fold(claimed: ClaimedJob, fold: PreparedFold, settings: TrainingProcessS
 
 
 def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobResult:
-    """Predict the validation and held-out films; `model_sha256` is not set yet."""
+    """Predict the validation and held-out films, from the maps of frozen stages; `model_sha256` is not set yet."""
     job, images, split, recipe = fold.job, fold.images, fold.split, fold.recipe
 
     def predictions(indices: npt.NDArray[np.intp]) -> FoldPredictions:
-        probabilities = predict(fold.network, images.examples(indices), recipe.batch_size, fold.device)
+        examples = replace(images.examples(indices), pool=fold.train.pool)
+        probabilities = predict(fold.trainable, examples, recipe.batch_size, fold.device)
         return job_predictions(job, [images.variants[index] for index in indices], probabilities)
 
     validation = predictions(split.validation)
@@ -162,6 +163,7 @@ def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobRe
         validation_films=len(split.validation),
         test_films=len(split.test),
         seconds=time.monotonic() - began,
+        number_format=trained.number_format,
     )
     return JobResult(
         job=job,

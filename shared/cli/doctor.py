@@ -11,6 +11,7 @@ from shared.cli.console import console, reporting
 from shared.domain.films import Dataset, FilmShard, Shard
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, StoreError
+from shared.evaluations.plan import EvaluationPlan, JudgedShard
 from shared.modelling.card import ModelCard
 from shared.queue.claim import Claim
 from shared.runs.decisions import PromotionDecision
@@ -99,6 +100,18 @@ _KINDS = (
         "restore it, or make a new batch",
     ),
     _Kind(r"batches/(?P<b>[^/]+)/end\.json", BatchEnd, "the batch looks unfinished", "mammo batch resume {b}"),
+    _Kind(
+        r"evaluations/(?P<e>[^/]+)/plan\.json",
+        EvaluationPlan,
+        "the evaluation can't go on",
+        "give the same mammo evaluate command again",
+    ),
+    _Kind(
+        r"evaluations/(?P<e>[^/]+)/films/[^/]+\.json",
+        JudgedShard,
+        "its films count as not judged",
+        "give the same mammo evaluate command again",
+    ),
     _Kind(
         r"access/keys\.json",
         KeyRing,

@@ -22,6 +22,8 @@ batches/<batch>/heatmaps/<image>-<sha256>.png                 where they were as
 batches/<batch>/done/<part>-<count>                           the part is done; so many of its images have no finding
 batches/<batch>/enqueued, end.json                            it was begun; how it ended
 batches/of/<owner>/<time>-<batch>                             whose it is
+evaluations/<evaluation>/plan.json                            one version on another data set, and what is left out
+evaluations/<evaluation>/films/<shard>.json, report/, failed/ its answers, their figures, what was given up
 gateway/inbox/<study>/<view>-<film>.dcm                       films that were pushed, until their results are stored
 gateway/forgotten/<study>.json                                films whose results are stored, while they are deleted
 gateway/outbox/<study>.json                                   a prediction whose results are not yet stored everywhere
@@ -49,6 +51,10 @@ def check_name(kind: str, name: str) -> str:
 
 def raw_manifest(dataset: str) -> str:
     return f"raw/{dataset}/manifest.json"
+
+
+def all_raw() -> str:
+    return "raw/"
 
 
 def raw(dataset: str) -> str:
@@ -104,6 +110,10 @@ def ingest_film(dataset: str, ingest: str, film: str, sha256: str, ending: str) 
     return f"{ingest_films(dataset, ingest)}{film}-{sha256[:16]}.{ending}"
 
 
+def augmented_images(dataset: str, recipe: str) -> str:
+    return f"data_augmentation/{dataset}/{recipe}/"
+
+
 def augmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:
     return f"data_augmentation/{dataset}/{recipe}/{film}/{variant:03d}.png"
 
@@ -114,6 +124,10 @@ def augmented_manifests(dataset: str, recipe: str) -> str:
 
 def augmented_manifest(dataset: str, recipe: str, shard: str) -> str:
     return f"{augmented_manifests(dataset, recipe)}{shard}.json"
+
+
+def segmented_images(dataset: str, recipe: str) -> str:
+    return f"data_segmentation/{dataset}/{recipe}/"
 
 
 def segmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:
@@ -240,6 +254,10 @@ def weights(sha256: str, name: str) -> str:
     return f"weights/{sha256}/{name}"
 
 
+def batches() -> str:
+    return "batches/"
+
+
 def batches_of(owner: str = "") -> str:
     return f"batches/of/{owner}/" if owner else "batches/of/"
 
@@ -283,6 +301,30 @@ def batch_enqueued(batch: str) -> str:
 
 def batch_end(batch: str) -> str:
     return f"batches/{batch}/end.json"
+
+
+def evaluation_plan(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/plan.json"
+
+
+def evaluation_shards(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/films/"
+
+
+def evaluation_shard(evaluation: str, shard: str) -> str:
+    return f"{evaluation_shards(evaluation)}{shard}.json"
+
+
+def evaluation_report(evaluation: str, name: str) -> str:
+    return f"evaluations/{evaluation}/report/{name}"
+
+
+def evaluation_failures(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/failed/"
+
+
+def evaluation_failure(evaluation: str, unit: str) -> str:
+    return f"{evaluation_failures(evaluation)}{unit}.json"
 
 
 def api_keys() -> str:

@@ -23,7 +23,7 @@ from shared.files import write_whole
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
-from shared.modelling.recipes import TrainingRecipe
+from shared.modelling.recipes import TrainingFormat, TrainingRecipe
 from shared.process_identity import ProcessIdentity
 
 _IDENTITY = "exchange"
@@ -47,6 +47,7 @@ class _Summary(Record):
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     best_auc: float | None
+    number_format: TrainingFormat
 
 
 class _ErrorRecord(Record):
@@ -127,7 +128,12 @@ class ExchangeFolder:
     def put_result(self, result: FitResult) -> None:
         """Write the trained weights and the history."""
         save_file(on_cpu(result.network.state_dict()), self.folder / "trained")
-        summary = _Summary(epochs=result.epochs, best_epoch=result.best_epoch, best_auc=result.best_auc)
+        summary = _Summary(
+            epochs=result.epochs,
+            best_epoch=result.best_epoch,
+            best_auc=result.best_auc,
+            number_format=result.number_format,
+        )
         self._put("result.json", summary.model_dump_json().encode())
 
     def take_epochs(self) -> list[EpochRecord]:
@@ -166,7 +172,7 @@ class ExchangeFolder:
             return None
         network.load_state_dict(load_file(self.folder / "trained"))
         summary = _Summary.model_validate_json(file.read_bytes())
-        return FitResult(network, summary.epochs, summary.best_epoch, summary.best_auc)
+        return FitResult(network, summary.epochs, summary.best_epoch, summary.best_auc, summary.number_format)
 
     def _put(self, name: str, content: bytes) -> None:
         write_whole(self.folder / name, content)

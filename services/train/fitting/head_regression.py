@@ -92,7 +92,7 @@ def fit_head(
         images_per_second=len(train.labels) / seconds,
     )
     context.on_epoch(record)
-    return FitResult(learner, (record,), 1, record.validation_auc)
+    return FitResult(learner, (record,), 1, record.validation_auc, "float32")
 
 
 def _sample_places(train: Examples, inside: PlaceMask, rng: np.random.Generator) -> tuple[Float32Array, Int64Array]:

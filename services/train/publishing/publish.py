@@ -49,9 +49,9 @@ from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
 from shared.modelling.recipes import Protocol
 from shared.runs.plan import Plan
+from shared.runs.sources import planned_manifest
 from shared.store import layout, models
 from shared.store.documents import parse_document
-from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
 _MOST_JUDGED = 256
@@ -68,7 +68,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, published_protocol(plan)))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = read_weights(store, plan, best)
-    dataset = stored_manifest(store, plan.dataset)
+    dataset = planned_manifest(store, plan)
     known = films_by_id(dataset)
     films = training_films(store, plan, best)
     trained_on = count_films(films)
@@ -95,6 +95,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         classes=CLASSES,
         preprocessing=PreprocessingCard(size=best.input_size, segmentation=SEGMENTATION_VERSION),
         recipe=plan.training[network],
+        number_format=best.history.number_format,
         augmentation=plan.augmentation.id,
         weights=best.weights,
         parameters=best.parameters,
