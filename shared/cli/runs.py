@@ -19,7 +19,7 @@ from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
 from shared.queue.broker import Broker
 from shared.queue.messages import Queue
 from shared.runs import pipeline
-from shared.runs.plan import LARGE, TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
+from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.runs.retraining import earlier_run
 from shared.runs.status import RunStatus, read_status
 from shared.settings import BrokerSettings, StoreSettings, read_settings
@@ -233,7 +233,7 @@ def start_run(start: StartOptions, choices: RunOptions, *, wait: bool, only_if_n
         f"Follow it: mammo status {plan.run} --watch"
     )
     if plan.large:
-        console.print(f"{LARGE} films or more: no augmented copies are stored, films are changed while they are loaded")
+        console.print("the data set is large: no augmented copies are stored, films are changed while they are loaded")
     if wait:
         _show(store, plan)
 
