@@ -1,9 +1,11 @@
 """A cache of memory-mapped arrays on disk: training inputs are computed by one job and mapped by the next ones.
 
 Arrays lie in the temporary folder (TMPDIR), so that the page cache holds only what is in use. Without space on disk an
-array is made in memory. The cache belongs to one user; only the most recently used arrays are kept.
+array is made in memory. The cache belongs to one user; only the most recently used arrays are kept. A file is a `.npy`
+with the digest of its array behind it, which a process checks once; a damaged array is filled again.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -14,9 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from services.train.data.examples import StoredInputs
+
 Number = TypeVar("Number", bound=np.number[Any])
 KEPT = 8
 """Number of arrays in the cache."""
+
+_DIGEST, _HASHED_AT_ONCE = 64, 2**24  # bytes
+_checked: set[int] = set()
+"""Inodes of the files whose digests this process has checked."""
 
 
 def cached_array(
@@ -43,6 +51,7 @@ def cached_array(
             return _in_memory(shape, rows, dtype)  # no space on disk
         _fill(array, rows())
         array.flush()
+        _append_digest(partial, array)
         partial.replace(target)
         _delete_stale(folder)
         return np.asarray(array)
@@ -56,16 +65,41 @@ def _allocated(
     """Create an array with all of its pages allocated: writing to a page without space would kill the process."""
     array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
     with file.open("r+b") as opened:
-        os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        os.posix_fallocate(opened.fileno(), 0, file.stat().st_size + _DIGEST)
     return array
+
+
+def _append_digest(file: Path, array: StoredInputs) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(-_DIGEST, os.SEEK_END)
+        opened.write(_digest(array).encode())
+
+
+def _digest(array: StoredInputs) -> str:
+    digest, content = hashlib.sha256(), array.reshape(-1).view(np.uint8)
+    for start in range(0, len(content), _HASHED_AT_ONCE):
+        digest.update(content[start : start + _HASHED_AT_ONCE].data)
+    return digest.hexdigest()
 
 
 def _mapped(file: Path, shape: tuple[int, ...], dtype: type[Number]) -> npt.NDArray[Number] | None:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
+        digest, inode = _last_bytes(file), file.stat().st_ino
     except (OSError, ValueError, EOFError):
         return None
-    return np.asarray(array) if array.shape == shape and array.dtype == dtype else None
+    if array.shape != shape or array.dtype != dtype:
+        return None
+    if inode not in _checked and _digest(array).encode() != digest:
+        return None
+    _checked.add(inode)
+    return np.asarray(array)
+
+
+def _last_bytes(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        opened.seek(-_DIGEST, os.SEEK_END)
+        return opened.read()
 
 
 def _in_memory(
