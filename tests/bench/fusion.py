@@ -146,8 +146,8 @@ def by_exam(breasts: FoldPredictions) -> FoldPredictions:
 
 def areas(predictions: FoldPredictions, positive: BoolArray, scores: Float64Array) -> Float64Array:
     """Return the area under the ROC curve, then those of a thousand resamples of the patients."""
-    resamples = Resamples.of(predictions.patients, 1000, 0).with_films_first
-    return RankedCounts.of(scores, positive, resamples).areas()
+    drawn = Resamples.of(predictions.patients, 1000, 0).with_films_first
+    return np.concatenate([RankedCounts.of(scores, positive, block).areas() for block in drawn.blocks()])
 
 
 def compare(name: str, rule: FoldPredictions, other: FoldPredictions) -> None:
