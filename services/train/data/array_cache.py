@@ -1,11 +1,12 @@
 """A cache of memory-mapped arrays on disk: training inputs are computed by one job and mapped by the next ones.
 
 Arrays lie in the temporary folder (TMPDIR), so that the page cache holds only what is in use. Without space on disk an
-array is made in memory. The cache belongs to one user; only the most recently used arrays are kept. A file is a `.npy`
-with the digest of its array behind it, which a process checks once; a damaged array is filled again.
+array is made in memory, if it is small. The cache belongs to one user; only the most recently used arrays are kept. A
+file is a `.npy` with the digest of its array behind it, which a process checks once; a damaged array is filled again.
 """
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -17,14 +18,25 @@ import numpy.typing as npt
 import psutil
 
 from services.train.data.examples import StoredInputs
+from shared.errors import MammoError
 
 Number = TypeVar("Number", bound=np.number[Any])
 KEPT = 8
 """Number of arrays in the cache."""
 
 _DIGEST, _HASHED_AT_ONCE = 64, 2**24  # bytes
+_SHARE_OF_MEMORY = 0.5
+"""Of the memory that is free, which an array without room on disk may take."""
+
 _checked: set[int] = set()
 """Inodes of the files whose digests this process has checked."""
+
+
+class NoRoomForArray(MammoError):
+    """Neither the temporary folder nor the memory has room for an array; another machine may have it."""
+
+    code = "no-room-for-array"
+    retryable = True
 
 
 def cached_array(
@@ -34,6 +46,9 @@ def cached_array(
 
     `name` must identify the content, such as a digest of everything that it is computed from. An exception of `rows`
     is passed on, and no partial array is kept.
+
+    Raises:
+        NoRoomForArray: there is no space for it on disk, and too little memory.
     """
     folder = Path(tempfile.gettempdir()) / f"mammostack-arrays-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -105,6 +120,12 @@ def _last_bytes(file: Path) -> bytes:
 def _in_memory(
     shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Number]]], dtype: type[Number]
 ) -> npt.NDArray[Number]:
+    size, free = math.prod(shape) * np.dtype(dtype).itemsize, psutil.virtual_memory().available
+    if size > _SHARE_OF_MEMORY * free:
+        raise NoRoomForArray(
+            f"{tempfile.gettempdir()} has no room for an array of {size / 2**30:.1f} GiB, and the {free / 2**30:.1f} "
+            "GiB of free memory are too little; set TMPDIR to a folder with more room"
+        )
     array = np.empty(shape, dtype)
     _fill(array, rows())
     return array

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.train.data import array_cache
-from services.train.data.array_cache import KEPT, cached_array
+from services.train.data.array_cache import KEPT, NoRoomForArray, cached_array
 from shared.domain.arrays import Float32Array
 
 SHAPE = (5, 1, 4, 4)
@@ -57,6 +57,8 @@ class TestCachedArray:
         monkeypatch.setattr(os, "posix_fallocate", full)
         assert cached_array("a", SHAPE, rows, np.float32)[2, 0, 0, 0] == 2
         assert list(folder.iterdir()) == []
+        with pytest.raises(NoRoomForArray, match=r"no room for an array of 3725290.3 GiB.*set TMPDIR"):
+            cached_array("large", (10**15, 1, 1, 1), never, np.float32)
 
     @pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])
     def test_a_damaged_file_is_filled_again(self, folder: Path, content: bytes) -> None:
