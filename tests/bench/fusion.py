@@ -30,12 +30,12 @@ from shared.domain.films import Film, Variant
 from shared.domain.records import CLASSES, Label
 from shared.imaging.preprocess import Preprocessing, network_input
 from shared.modelling.bilateral import log_odds
-from shared.modelling.bootstrap import Interval, patient_draws, percentile_interval
+from shared.modelling.bootstrap import Interval, Resamples, percentile_interval
 from shared.modelling.calibration import abnormal_score, calibrate, fit_temperature, softmax
 from shared.modelling.exams import by_breast_and_exam
 from shared.modelling.networks import build
 from shared.modelling.predictions import FoldPredictions, merge
-from shared.modelling.roc import weighted_auc
+from shared.modelling.roc import RankedCounts
 from shared.modelling.weights import from_file, load_into
 from tests.bench.dataset import write_source
 from tests.bench.experiments import RECIPE, SEED, Judge, Numbers, beside, by_places, features, films, variants
@@ -146,8 +146,8 @@ def by_exam(breasts: FoldPredictions) -> FoldPredictions:
 
 def areas(predictions: FoldPredictions, positive: BoolArray, scores: Float64Array) -> Float64Array:
     """Return the area under the ROC curve, then those of a thousand resamples of the patients."""
-    draws, patient = patient_draws(predictions.patients, 1000, 0)
-    return weighted_auc(scores, positive, np.vstack([np.ones(draws.shape[1]), draws])[:, patient])
+    drawn = Resamples.of(predictions.patients, 1000, 0).with_films_first
+    return np.concatenate([RankedCounts.of(scores, positive, block).areas() for block in drawn.blocks()])
 
 
 def compare(name: str, rule: FoldPredictions, other: FoldPredictions) -> None:

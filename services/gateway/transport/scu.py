@@ -14,7 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
-from services.gateway.interfaces import Instance, Rejected
+from services.gateway.interfaces import ListedInstance, Rejected
 from services.gateway.objects.build import ResultObject
 from services.gateway.transport.tls import Certificates, client_context
 from shared.errors import ServiceUnavailable
@@ -73,9 +73,9 @@ class DicomNode:
                 if status != 0 and not 0xB000 <= status <= 0xBFFF:
                     raise Rejected(f"the destination refused an object of kind {kind} with status {status:04X}")
 
-    def instances(self, study_uid: str) -> list[Instance] | None:
+    def instances(self, study_uid: str) -> list[ListedInstance] | None:
         """List the objects of a study by C-FIND; None if the node does not offer it."""
-        found: list[Instance] = []
+        found: list[ListedInstance] = []
         try:
             with self._association([_FIND]) as association:
                 for series in _find(
@@ -84,7 +84,7 @@ class DicomNode:
                     query = {"SOPInstanceUID": "", "SOPClassUID": "", "InstanceNumber": ""}
                     uids = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": str(series.SeriesInstanceUID)}
                     found += [
-                        Instance(
+                        ListedInstance(
                             sop_class=str(each.get("SOPClassUID", "")),
                             sop_uid=str(each.SOPInstanceUID),
                             series_uid=str(series.SeriesInstanceUID),
