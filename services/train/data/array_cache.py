@@ -22,7 +22,7 @@ from shared.errors import MammoError
 
 Scalar = TypeVar("Scalar", bound=np.number[Any])
 KEPT = 8
-"""Type of the numbers of an array."""
+"""Number of arrays in the cache."""
 
 _DIGEST, _HASHED_AT_ONCE = 64, 2**24  # bytes
 _SHARE_OF_MEMORY = 0.5
