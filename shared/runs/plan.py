@@ -46,6 +46,8 @@ class Plan(Record):
         only_if_better: promote only networks that are better than the model in production.
     """
 
+    schema_number = 2  # films_sha256
+
     run: str
     created: str
     code_version: str
