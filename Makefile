@@ -27,8 +27,8 @@ test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two pro
 test-fast: .venv/ready ## unit tests that start no process and need no network, in half a minute
 	$(PYTEST) -m "not external and not slow" -n $(JOBS) --dist loadfile tests/unit
 
-chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
-	.venv/bin/python -m tests.chaos.storm $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
+chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=; RECORD=1 keeps the table
+	.venv/bin/python -m tests.chaos.storm $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(RECORD),--record)
 
 bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
 	.venv/bin/python -m tests.bench.scale
@@ -55,8 +55,8 @@ fuzz: .venv/ready ## hostile images and requests, by seed (about 15 minutes); N=
 	.venv/bin/python -m tests.fuzz.images --executions $(or $(N),200000) --seed $(or $(SEED),1)
 	.venv/bin/python -m tests.fuzz.http --requests $(or $(N),10000) --seed $(or $(SEED),1)
 
-siege: .venv/ready ## clients that stall or flood the inference service: the slowest probe, memory, what was refused (2 minutes); ONLY=silent
-	.venv/bin/python -m tests.load.siege $(if $(ONLY),--only "$(ONLY)")
+siege: .venv/ready ## clients that stall or flood the inference service: the slowest probe, memory, what was refused (2 minutes); ONLY=silent; RECORD=1 keeps the table
+	.venv/bin/python -m tests.load.siege $(if $(ONLY),--only "$(ONLY)") $(if $(RECORD),--record)
 
 soak: .venv/ready ## the inference service at three times what it can do; MINUTES=10
 	.venv/bin/python -m tests.load.soak $(if $(MINUTES),--minutes $(MINUTES))
