@@ -8,7 +8,7 @@ JOBS   ?= 2
 BENCHED := litserve bentoml mlserver
 COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)$(PROFILES:%= --profile %)
 # a benchmark's module, or the one that keeps its table: $(call bench,TARGET,MODULE)
-bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BATCHES ANSWERS PARTS COSTS BASE,$(if $($(option)), $(option)=$($(option)))))" $(2),tests.bench.$(2))
+bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BATCHES ANSWERS PARTS COSTS QUICK BASE,$(if $($(option)), $(option)=$($(option)))))" $(2),tests.bench.$(2))
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
