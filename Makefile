@@ -12,7 +12,7 @@ bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BA
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format lock renew-images audit release-files images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-gateway bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format lock renew-images audit release-files images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentati
 
 bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); BASE=COMMIT, QUICK=1, COSTS=1, BATCHES=1, ANSWERS=1, PARTS=1; RECORD=1 keeps the table
 	.venv/bin/python -m $(call bench,bench-inference,$(if $(BATCHES),batches,$(if $(ANSWERS),answers,$(if $(PARTS),parts,$(if $(COSTS),costs,inference))))) $(if $(QUICK),--quick) $(if $(BASE),--base $(BASE))
+
+bench-gateway: .venv/ready ## the gateway: last byte in to results stored, 200 exams at once, C-STORE intake (15 minutes); ONLY=latency, trickle or intake; RECORD=1
+	.venv/bin/python -m tests.bench.gateway $(if $(ONLY),--only $(ONLY)) $(if $(RECORD),--record)
 
 bench-start: .venv/ready ## `mammo --help` next to an earlier commit's, in turns (a minute); BASE=COMMIT
 	.venv/bin/python -m tests.bench.start $(if $(BASE),--base $(BASE))

@@ -46,7 +46,7 @@ Strides = Annotated[
     typer.Option(help="Strided convolution of ResNet-50's blocks: 3x3 (torchvision), 1x1 (the paper's authors)."),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same weights.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the run ends.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Show the progress until the run ends.")]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def run(
     from_scratch: FromScratch = False,
     promote: Annotated[bool, typer.Option(help="Submit the new resnet50 to the promotion gate at the end.")] = True,
     seed: Seed = 7,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Run the pipeline: augment, segment, train, evaluate, publish, promote."""
     networks = [as_network(name) for name in network or NETWORKS]
@@ -102,7 +102,7 @@ def train(
         bool, typer.Option("--promote-if-better", help="Promote the result if it beats the model in production.")
     ] = False,
     seed: Seed = 7,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
@@ -166,7 +166,7 @@ def resume(
             help="Check every image and its source first, and recreate what is damaged, missing or of other films.",
         ),
     ] = False,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Enqueue a run's missing work; jobs that were given up are tried again."""
     store = _store()
@@ -175,7 +175,7 @@ def resume(
 
 def retry(
     run: Annotated[str, typer.Argument(help="The run whose films to retry.")],
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Retry films that were set aside, after fixing the cause; resume the run."""
     store = _store()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from shared.datasets.entries import FilmSource, manifest_of
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe, grown
 from shared.errors import DatasetError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
@@ -53,7 +53,7 @@ class Ingested:
     dataset: Dataset
     manifest: Manifest
     written: int
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SourceProblem, ...] = ()
 
 
 @dataclass(frozen=True)
