@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.datasets.mapping import read_mapping
-from shared.datasets.phantom_views import ViewName
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic_exams import Exposed, draw_exposure
+from shared.domain.films import ViewName
 from shared.imaging.formats.decode import decode, encode_pgm
 from shared.imaging.preprocess import LEAST_EDGE
 from shared.store.directory import DirectoryStore
