@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from shared.batches.flow import BatchEnd
 from shared.batches.plan import BatchPlan
@@ -17,6 +18,7 @@ from shared.runs.decisions import PromotionDecision
 from shared.runs.pipeline import Failure, StageMarker
 from shared.runs.plan import Plan
 from shared.settings import StoreSettings, read_settings
+from shared.store import layout
 from shared.store.api_keys import KeyRing
 from shared.store.documents import parse_document
 from shared.store.interface import ObjectStore
@@ -154,7 +156,10 @@ class Trouble:
 
 def find_troubles(store: ObjectStore) -> Iterator[Trouble]:
     """Read every record of a store and yield those that can't be read, in the order of their keys."""
-    for key in store.list(""):
+    keys = chain(
+        filter(store.exists, (layout.api_keys(),)), chain.from_iterable(store.list(prefix) for prefix in layout.TOP)
+    )
+    for key in keys:
         for pattern, kind in _PATTERNS:
             if found := pattern.fullmatch(key):
                 if trouble := _trouble(store, key, kind, found.groupdict()):
