@@ -14,6 +14,7 @@ from shared.ingests.units import IngestTask
 from shared.queue.store_gauges import StoreGauge
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
+from shared.runs.sources import stored_dataset
 from shared.runs.tasks import ShardTask
 from shared.runs.unattended import unattended_runs
 from shared.settings import AugmentProcessSettings
@@ -33,7 +34,7 @@ class StoredFilm(NamedTuple):
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredFilm]:
     """Read the records of a shard's films."""
-    dataset = read_dataset(store, plan.dataset)
+    dataset = stored_dataset(store, plan) or read_dataset(store, plan.dataset)
     key = shard_key(dataset, shard)
     document = store.get(key)
     films = parse_document(key, document, FilmShard).films

@@ -53,15 +53,20 @@ def is_set_aside(store: ObjectStore, study: str, films: Collection[str]) -> bool
     return set(films) <= set(noted.films) if noted.films else film_set(films) == noted.film_set
 
 
+def studies_set_aside(store: ObjectStore) -> set[str]:
+    """List the studies, by their hashes, of exams that are set aside."""
+    prefix = layout.failures(RUN, KIND)
+    return {key.removeprefix(prefix).removesuffix(".json") for key in store.list(prefix)}
+
+
 def all_set_aside(store: ObjectStore) -> Iterator[tuple[str, SetAsideExam]]:
     """Yield the exams that are set aside, by the hashes of their studies."""
-    prefix = layout.failures(RUN, KIND)
-    for key in list(store.list(prefix)):
+    for study in sorted(studies_set_aside(store)):
         try:
-            noted = read_document(store, key, SetAsideExam)
+            noted = read_document(store, layout.failure(RUN, KIND, study), SetAsideExam)
         except (ObjectUnreadable, ObjectOfLaterRelease) as error:
             noted = SetAsideExam(film_set="", code=error.code, message=str(error), when="")
-        yield key.removeprefix(prefix).removesuffix(".json"), noted
+        yield study, noted
 
 
 def take_back(store: ObjectStore, study: str) -> None:

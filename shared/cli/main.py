@@ -88,6 +88,11 @@ class MammoCommands(LazyGroup):
             "Try it",
             "Print an augmentation recipe as JSON, or draw a film's augmented variants.",
         ),
+        "evaluate": CommandEntry(
+            "shared.cli.evaluating:evaluate",
+            "Models",
+            "Test a version on another data set (external validation); safe to repeat.",
+        ),
         "models": CommandEntry(
             "shared.cli.models:app",
             "Models",
@@ -107,6 +112,11 @@ class MammoCommands(LazyGroup):
             "shared.cli.doctor:doctor",
             "Runs",
             "List the stored records that can't be read, what each costs, and the remedy.",
+        ),
+        "gc": CommandEntry(
+            "shared.cli.retention:gc",
+            "Runs",
+            "List what no run, model, batch or data set refers to; delete it with --delete.",
         ),
         "keys": CommandEntry(
             "shared.cli.keys:app",

@@ -3,18 +3,17 @@
 Names and numbers of patients are made up. The device has no name, so that no film pretends to be of a known maker.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, generate_uid
 
-from shared.datasets.phantom_views import Side, ViewName
 from shared.datasets.synthetic_exams import Exposed, draw_exposure
+from shared.domain.films import Side, ViewName
+from shared.imaging.formats.dicom_writer import dicom_bytes
 from shared.imaging.image import Pixels
 
 _VIEWS: dict[ViewName, tuple[str, str]] = {
@@ -73,7 +72,7 @@ def dicom_film(
     film.BurnedInAnnotation, film.LossyImageCompression = "NO", "00"
     film.PixelData = pixels.astype("<u2").tobytes()
     film["PixelData"].VR = "OW"
-    return _to_file(film)
+    return dicom_bytes(film)
 
 
 def _describe_study(film: Dataset, patient: Patient, number: int) -> None:
@@ -120,17 +119,6 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     found = Dataset()
     found.CodeValue, found.CodingSchemeDesignator, found.CodeMeaning = value, scheme, meaning
     return found
-
-
-def _to_file(film: Dataset) -> bytes:
-    film.file_meta = FileMetaDataset()
-    film.file_meta.MediaStorageSOPClassUID = film.SOPClassUID
-    film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID
-    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    film.preamble = bytes(128)
-    file = io.BytesIO()
-    dcmwrite(file, film, enforce_file_format=True)
-    return file.getvalue()
 
 
 def upsampled(pixels: Pixels, times: int) -> Pixels:

@@ -13,20 +13,20 @@ Conventions:
   between folds lower the pooled area.
 """
 
-from math import ceil
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
 from shared.domain.arrays import Float64Array, Int64Array
 from shared.domain.records import CLASSES, Label, Record
-from shared.modelling.bootstrap import Interval, patient_draws, percentile_interval, ratio
+from shared.modelling.bootstrap import Interval, Resamples, percentile_interval, ratio
 from shared.modelling.predictions import FoldPredictions
-from shared.modelling.roc import RocCurve, roc_curve, sensitivity_at, weighted_auc, with_band
+from shared.modelling.roc import RankedCounts, RocCurve, roc_curve, with_band
 
 CALIBRATION_BINS = 10
 BAND_RESAMPLES = 200  # sufficient for a figure
-BLOCK = 4_000_000  # weights in memory at a time (32 MB)
+BLOCK = 12_000_000  # weights in memory at a time (48 MB)
 
 
 class ClassMetrics(Record):
@@ -74,14 +74,14 @@ def evaluate(predictions: FoldPredictions, resamples: int = 1000, seed: int = 0)
     interval; if every prediction is correct the interval has no width, although the uncertainty is not zero.
     """
     truth, probabilities = predictions.truth, predictions.rows
-    draws, patient = patient_draws(predictions.patients, resamples, seed)
-    films = len(truth)
-
-    point = _statistics(truth, probabilities, np.ones((1, films)))
-    blocks = np.array_split(draws, ceil(resamples * films / BLOCK) or 1)
-    parts = [_statistics(truth, probabilities, block[:, patient].astype(np.float64)) for block in blocks]
-
-    some = draws[:BAND_RESAMPLES, patient].astype(np.float64)
+    drawn = Resamples.of(predictions.patients, resamples, seed)
+    point = _statistics(truth, probabilities, drawn.as_they_are)
+    some, others = drawn.rows(0, BAND_RESAMPLES), drawn.rows(BAND_RESAMPLES, resamples)
+    ranked = _ranked(truth, probabilities, some)
+    parts = [
+        _statistics(truth, probabilities, some, ranked),
+        *(_statistics(truth, probabilities, block) for block in others.blocks(BLOCK)),
+    ]
 
     def interval(name: str) -> Interval:
         return percentile_interval(float(point[name][0]), np.concatenate([part[name] for part in parts]))
@@ -93,14 +93,14 @@ def evaluate(predictions: FoldPredictions, resamples: int = 1000, seed: int = 0)
             recall=interval(f"{label}_recall"),
             f1=interval(f"{label}_f1"),
             auc=interval(f"{label}_auc"),
-            roc=with_band(roc_curve(probabilities[:, c], truth == c), probabilities[:, c], truth == c, some),
+            roc=with_band(roc_curve(probabilities[:, c], truth == c), ranked[c]),
         )
         for c, label in enumerate(CLASSES)
     }
     confusion = np.bincount(3 * truth + probabilities.argmax(axis=1), minlength=9).reshape(3, 3)
     return ModelMetrics(
         n_films=len(set(predictions.films)),
-        n_patients=draws.shape[1],
+        n_patients=drawn.draws.shape[1],
         accuracy=interval("accuracy"),
         balanced_accuracy=interval("balanced_accuracy"),
         macro_precision=interval("macro_precision"),
@@ -117,6 +117,14 @@ def evaluate(predictions: FoldPredictions, resamples: int = 1000, seed: int = 0)
     )
 
 
+def abnormal_auc(predictions: FoldPredictions, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Compute the `abnormal_auc` of `evaluate` alone."""
+    scores, positive = predictions.rows[:, CLASSES.index(Label.NORMAL)], ~predictions.abnormal
+    drawn = Resamples.of(predictions.patients, resamples, seed).with_films_first
+    areas = np.concatenate([RankedCounts.of(scores, positive, block).areas() for block in drawn.blocks(BLOCK)])
+    return percentile_interval(float(areas[0]), areas[1:])
+
+
 def auc_difference(one: FoldPredictions, other: FoldPredictions, resamples: int = 1000, seed: int = 0) -> Interval:
     """Compute the macro AUC of `other` minus that of `one` on the same films, their patients resampled together.
 
@@ -124,9 +132,9 @@ def auc_difference(one: FoldPredictions, other: FoldPredictions, resamples: int 
     """
     areas = []
     for part in map(_in_order, (one, other)):
-        draws, patient = patient_draws(part.patients, resamples, seed)  # the same draws: both have the same patients
-        weights = np.vstack([np.ones(draws.shape[1]), draws])[:, patient]
-        areas.append(_statistics(part.truth, part.rows, weights)["macro_auc"])
+        drawn = Resamples.of(part.patients, resamples, seed)  # the same draws: both have the same patients
+        blocks = drawn.with_films_first.blocks(BLOCK)
+        areas.append(np.concatenate([_statistics(part.truth, part.rows, block)["macro_auc"] for block in blocks]))
     first, second = areas
     return percentile_interval(float(second[0] - first[0]), (second - first)[1:])
 
@@ -152,29 +160,35 @@ def _in_order(predictions: FoldPredictions) -> FoldPredictions:
     return predictions.at([index for _, _, index in sorted(rows)])
 
 
-def _statistics(truth: Int64Array, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
-    """Compute every number (rows,) for every row of `weights`, which say how often each film counts (rows x n)."""
-    cell = np.eye(9)[3 * truth + probabilities.argmax(axis=1)]
-    confusion = (weights @ cell).reshape(-1, 3, 3)
+def _ranked(truth: Int64Array, probabilities: Float64Array, resamples: Resamples) -> list[RankedCounts]:
+    """Rank the films by the probability of each class."""
+    return [RankedCounts.of(probabilities[:, c], truth == c, resamples) for c in range(len(CLASSES))]
+
+
+def _statistics(
+    truth: Int64Array, probabilities: Float64Array, resamples: Resamples, ranked: Sequence[RankedCounts] = ()
+) -> dict[str, Float64Array]:
+    """Compute every number (rows,) in every row of the resamples; `ranked` are their films, where they are known."""
+    cell = np.eye(9, dtype=bool)[3 * truth + probabilities.argmax(axis=1)]
+    confusion = resamples.sums(cell).reshape(-1, 3, 3)
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     actual, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     recall = ratio(hits, actual)
+    ranked = ranked or _ranked(truth, probabilities, resamples)
     by_class = {
         "precision": ratio(hits, predicted),
         "recall": recall,
         "f1": ratio(2 * hits, actual + predicted),
-        "auc": np.stack([weighted_auc(probabilities[:, c], truth == c, weights) for c in range(3)], axis=1),
+        "auc": np.stack([of_class.areas() for of_class in ranked], axis=1),
     }
+    at_80, at_90 = ranked[CLASSES.index(Label.MALIGNANT)].sensitivities(80 / 100, 90 / 100)
     numbers = {
         "accuracy": hits.sum(axis=1) / actual.sum(axis=1),
         "balanced_accuracy": recall.sum(axis=1) / (actual > 0).sum(axis=1),
+        "malignant_at_80": at_80,
+        "malignant_at_90": at_90,
     }
-    malignant = CLASSES.index(Label.MALIGNANT)
-    for percent in (80, 90):
-        numbers[f"malignant_at_{percent}"] = sensitivity_at(
-            percent / 100, probabilities[:, malignant], truth == malignant, weights
-        )
-    numbers |= _calibration(truth, probabilities, weights)
+    numbers |= _calibration(truth, probabilities, resamples)
     classes = np.unique(truth)
     for name, columns in by_class.items():
         numbers[f"macro_{name}"] = columns[:, classes].mean(axis=1)
@@ -182,10 +196,11 @@ def _statistics(truth: Int64Array, probabilities: Float64Array, weights: Float64
     return numbers
 
 
-def _calibration(truth: Int64Array, probabilities: Float64Array, weights: Float64Array) -> dict[str, Float64Array]:
+def _calibration(truth: Int64Array, probabilities: Float64Array, resamples: Resamples) -> dict[str, Float64Array]:
     """Compute Brier score and expected calibration error (rows,), as defined in `calibration`."""
     bins = np.eye(CALIBRATION_BINS)[confidence_bins(probabilities.max(axis=1))]
     surplus = bins * overconfidence(probabilities, truth)[:, None]
-    total = weights.sum(axis=1)
-    brier, ece = weights @ squared_distances(probabilities, truth) / total, abs(weights @ surplus).sum(axis=1) / total
+    brier, *ece = resamples.sums(np.column_stack([squared_distances(probabilities, truth), surplus])).T
+    total = resamples.sums(np.ones(len(truth), bool))
+    brier, ece = brier / total, np.abs(ece).sum(axis=0) / total
     return {"brier": brier.round(12), "ece": ece.round(12)}  # further digits depend on the order of summation

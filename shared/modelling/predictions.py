@@ -1,6 +1,7 @@
 """FoldPredictions for films with known labels, the input of metrics and calibration."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from shared.domain.arrays import BoolArray, Float64Array, Int64Array
 from shared.domain.records import CLASSES, Label, Record
 
+_INDEX = {label: index for index, label in enumerate(CLASSES)}
 SUM_TOLERANCE = 1e-3  # a softmax in half precision is off by this much
 
 
@@ -28,12 +30,13 @@ class FoldPredictions(Record):
     @property
     def rows(self) -> Float64Array:
         """The probabilities, n x 3."""
-        return np.asarray(self.probabilities, np.float64)
+        numbers = chain.from_iterable(self.probabilities)
+        return np.fromiter(numbers, np.float64, len(CLASSES) * len(self.probabilities)).reshape(-1, len(CLASSES))
 
     @property
     def truth(self) -> Int64Array:
         """The index of each film's class in CLASSES, (n,)."""
-        return np.array([CLASSES.index(label) for label in self.labels], np.int64)
+        return np.array([_INDEX[label] for label in self.labels], np.int64)
 
     @property
     def abnormal(self) -> BoolArray:
@@ -42,7 +45,7 @@ class FoldPredictions(Record):
 
     def with_rows(self, rows: Float64Array) -> Self:
         """Return the same films with other probabilities, n x 3."""
-        return self.model_copy(update={"probabilities": tuple((row[0], row[1], row[2]) for row in rows.tolist())})
+        return self.model_copy(update={"probabilities": tuple(map(tuple, rows.tolist()))})
 
     def at(self, places: Iterable[int]) -> Self:
         """Return the films at `places`, in that order.

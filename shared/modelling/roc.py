@@ -1,14 +1,13 @@
-"""ROC curves, and areas and sensitivities of many bootstrap resamples at once.
+"""ROC curves, and areas and sensitivities of many bootstrap resamples at once."""
 
-Resamples are rows of `weights`, which say how often each of n films counts (rows x n).
-"""
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
 
 from shared.domain.arrays import BoolArray, Float64Array
 from shared.domain.records import Record
-from shared.modelling.bootstrap import percentile_interval, ratio
+from shared.modelling.bootstrap import Resamples, percentile_interval, ratio
 
 ROC_POINTS = 200  # more can't be distinguished in a figure
 BAND_RATES = tuple(step / 10 for step in range(11))
@@ -42,40 +41,54 @@ def roc_curve(scores: Float64Array, positive: BoolArray) -> RocCurve | None:
     )
 
 
-def with_band(
-    curve: RocCurve | None, scores: Float64Array, positive: BoolArray, weights: Float64Array
-) -> RocCurve | None:
-    """Add the 95% band to a curve; unchanged without resamples."""
-    if curve is None or not len(weights):
+@dataclass(frozen=True, eq=False)
+class RankedCounts:
+    """Weights of the positive films and of the others (`above`, `below`) by score, lowest first: rows x bins.
+
+    Rows are resamples. Scores between two neighbouring scores of the rarer class share a bin: in which order they come
+    there changes no area and no sensitivity.
+    """
+
+    above: Float64Array
+    below: Float64Array
+
+    @classmethod
+    def of(cls, scores: Float64Array, positive: BoolArray, resamples: Resamples) -> "RankedCounts":
+        """Count films by scores (n,) and truth (n,) in every resample."""
+        rarer = positive if 2 * positive.sum() <= len(positive) else ~positive
+        levels = np.unique(scores[rarer])
+        at = np.searchsorted(levels, scores)
+        exact = np.append(levels, np.nan)[at] == scores
+        bins = 2 * (2 * at + exact) + positive
+        counts = resamples.counts(bins, 4 * len(levels) + 2)
+        return cls(above=counts[:, 1::2], below=counts[:, ::2])
+
+    def areas(self) -> Float64Array:
+        """Compute areas under the ROC curve (rows,) by the Mann-Whitney count, ties as one half.
+
+        NaN for one class only.
+        """
+        wins = (self.above * (np.cumsum(self.below, axis=1) - self.below / 2)).sum(axis=1)
+        return ratio(wins, self.above.sum(axis=1) * self.below.sum(axis=1), empty=np.nan)
+
+    def sensitivities(self, *specificities: float) -> tuple[Float64Array, ...]:
+        """Return the largest sensitivity (rows,) at each specificity; NaN for one class only."""
+        hits, alarms = (np.cumsum(counts[:, ::-1], axis=1) for counts in (self.above, self.below))
+        found = []
+        for specificity in specificities:
+            allowed = alarms <= (1 - specificity) * alarms[:, -1:] + 1e-9
+            best = np.where(allowed, hits, 0).max(axis=1)
+            found.append(np.where(alarms[:, -1] > 0, ratio(best, hits[:, -1], empty=np.nan), np.nan))
+        return tuple(found)
+
+
+def with_band(curve: RocCurve | None, ranked: RankedCounts) -> RocCurve | None:
+    """Add the 95% band to a curve, from its films' resamples; unchanged without any."""
+    if curve is None or not len(ranked.above):
         return curve
     band = []
-    for rate in BAND_RATES:
-        interval = percentile_interval(0.0, sensitivity_at(1 - rate, scores, positive, weights))
+    for rate, spread in zip(BAND_RATES, ranked.sensitivities(*(1 - rate for rate in BAND_RATES)), strict=True):
+        interval = percentile_interval(0.0, spread)
         if interval.low is not None and interval.high is not None:
             band.append((rate, interval.low, interval.high))
     return curve.model_copy(update={"band": tuple(band)})
-
-
-def weighted_auc(scores: Float64Array, positive: BoolArray, weights: Float64Array) -> Float64Array:
-    """Compute areas under the ROC curve (rows,) by the Mann-Whitney count, ties as one half; NaN for one class only."""
-    order = np.argsort(scores, kind="stable")
-    ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
-    ordered = weights[:, order]
-    above = np.add.reduceat(ordered * positive[order], ties, axis=1)
-    below = np.add.reduceat(ordered * ~positive[order], ties, axis=1)
-    wins = (above * (np.cumsum(below, axis=1) - below / 2)).sum(axis=1)
-    return ratio(wins, above.sum(axis=1) * below.sum(axis=1), empty=np.nan)
-
-
-def sensitivity_at(
-    specificity: float, scores: Float64Array, positive: BoolArray, weights: Float64Array
-) -> Float64Array:
-    """Return the largest sensitivity (rows,) at a specificity; NaN for one class only."""
-    order = np.argsort(-scores, kind="stable")
-    ties = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
-    ordered = weights[:, order]
-    hits = np.cumsum(np.add.reduceat(ordered * positive[order], ties, axis=1), axis=1)
-    alarms = np.cumsum(np.add.reduceat(ordered * ~positive[order], ties, axis=1), axis=1)
-    allowed = alarms <= (1 - specificity) * alarms[:, -1:] + 1e-9
-    best = np.where(allowed, hits, 0).max(axis=1)
-    return np.where(alarms[:, -1] > 0, ratio(best, hits[:, -1], empty=np.nan), np.nan)

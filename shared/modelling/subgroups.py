@@ -13,7 +13,7 @@ from shared.domain.arrays import BoolArray
 from shared.domain.films import Film
 from shared.domain.records import Record
 from shared.modelling.bootstrap import Interval, share
-from shared.modelling.metrics import evaluate
+from shared.modelling.metrics import abnormal_auc
 from shared.modelling.predictions import FoldPredictions
 
 DENSITIES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
@@ -84,7 +84,7 @@ def _group(predictions: FoldPredictions, of: Grouping, name: str, inside: BoolAr
         abnormal=len(set(films[inside & predictions.abnormal])),
         accuracy=share(called == predictions.truth, inside, predictions.patients),
         recall=share(called > 0, inside & predictions.abnormal, predictions.patients),
-        abnormal_auc=evaluate(predictions.at(np.flatnonzero(ranked))).abnormal_auc if inside.any() else _UNDEFINED,
+        abnormal_auc=abnormal_auc(predictions.at(np.flatnonzero(ranked))) if inside.any() else _UNDEFINED,
     )
 
 

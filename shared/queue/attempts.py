@@ -6,7 +6,7 @@ code) is counted as well as one that raises an error.
 
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -46,6 +46,8 @@ class WorkerLost(MammoError):
 
 class AttemptCounter(Protocol):
     """Counter of the attempts at a film; implemented by `broker.Broker`."""
+
+    def has_begun(self, run: str, kind: UnitKind, films: Sequence[str]) -> bool: ...
 
     def begin_try(self, run: str, kind: UnitKind, film: str) -> int: ...
 

@@ -16,7 +16,18 @@ from shared.domain.records import Record
 from shared.errors import ObjectOfLaterRelease, ObjectUnreadable
 from shared.store.interface import ObjectStore
 
-for _prefix in ("raw", "data_augmentation", "data_segmentation", "runs", "failed", "models", "batches", "access"):
+for _prefix in (
+    "raw",
+    "data_augmentation",
+    "data_segmentation",
+    "runs",
+    "failed",
+    "models",
+    "batches",
+    "evaluations",
+    "access",
+    "gateway",
+):
     metrics.OBJECTS_UNREADABLE.labels(_prefix)  # 0 is there from the start, so that the first one is seen to be one
 
 _R = TypeVar("_R", bound=Record)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from shared.store.s3 import S3Store
 from tests.support.servers import Fault, FaultyS3
 
 SERVICES = ("augment", "segment", "train")
+TWO_OF_EACH = (*SERVICES, *SERVICES)
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "chaos", "AWS_SECRET_ACCESS_KEY": "chaos", "AWS_EC2_METADATA_DISABLED": "true"}
 _MOUNTED = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"')
 """Before a folder and a command: the folder is a file system in memory, for the command alone."""
@@ -51,6 +52,7 @@ class Cluster:
     """`say` gets a line for everything that is done to the cluster.
 
     Args:
+        services: those of its processes.
         last_release: code of another release whose workers take part; None: none does.
     """
 
@@ -59,7 +61,7 @@ class Cluster:
         folder: Path,
         seed: int,
         say: Callable[[str], None],
-        workers: int = 2,
+        services: Sequence[str] = TWO_OF_EACH,
         last_release: Path | None = None,
     ) -> None:
         self.last_release = last_release
@@ -67,7 +69,7 @@ class Cluster:
         self.say = say
         self.folder = folder
         self.store_server = FaultyS3()
-        self._workers = workers
+        self._services = services
         self.away_s = 20.0
         self.private_tmp = _can_mount()
         self._config = broker.configure(folder / "broker")
@@ -88,10 +90,9 @@ class Cluster:
             supervisor = threading.Thread(target=self._supervise, daemon=True)
             try:
                 self._start_broker()
-                for service in SERVICES:
-                    for number in range(self._workers):
-                        name = f"{service}-{number}"
-                        self.places.append(Worker(name, service, self._start_worker(name, service)))
+                for number, service in enumerate(self._services):
+                    name = f"{service}-{number}"
+                    self.places.append(Worker(name, service, self._start_worker(name, service)))
                 supervisor.start()
                 yield self
             finally:
@@ -146,15 +147,19 @@ class Cluster:
         self._broker.stdin.close()
         broker.wait_until_up(self._config.url, lambda: None)
 
-    def _start_worker(self, name: str, service: str, code: Path = ROOT) -> "subprocess.Popen[bytes]":
+    def command(self, service: str) -> tuple[str, ...]:
+        """Return the command line of a service's process."""
+        return worker_command(service)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the variables of the process of this name."""
         tmp = self._tmp_of(name)
-        tmp.mkdir(parents=True, exist_ok=True)
-        environment = {
+        return {
             **{key: value for key, value in os.environ.items() if not key.startswith(("MAMMO_", "PROMETHEUS_"))},
             **CREDENTIALS,
-            "PYTHONPATH": f"{_PRELOAD}{os.pathsep}{code}",
+            "PYTHONPATH": f"{_PRELOAD}{os.pathsep}{ROOT}",
             "TMPDIR": str(tmp),
-            **({} if service == "train" else {"PROMETHEUS_MULTIPROC_DIR": str(tmp / "metrics")}),
+            **({"PROMETHEUS_MULTIPROC_DIR": str(tmp / "metrics")} if name.startswith(("augment", "segment")) else {}),
             "CHAOS_CLOCK": str(self.folder / f"{name}.clock"),
             "CHAOS_TWICE": str(self.folder / "twice"),
             "CHAOS_DEADLY": str(self.folder / "deadly"),
@@ -164,16 +169,23 @@ class Cluster:
             "MAMMO_CPU_THREADS": "1",
             "MAMMO_VISIBILITY_TIMEOUT_S": "10",
         }
+
+    def _start_worker(self, name: str, service: str, code: Path = ROOT) -> "subprocess.Popen[bytes]":
+        self._tmp_of(name).mkdir(parents=True, exist_ok=True)
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                (*_MOUNTED, str(tmp), *worker_command(service)) if self.private_tmp else worker_command(service),
-                env=environment,
+                (*self._mounting(name, service), *self.command(service)),
+                env=self.environment(name) | {"PYTHONPATH": f"{_PRELOAD}{os.pathsep}{code}"},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+    def _mounting(self, name: str, service: str) -> tuple[str, ...]:
+        """Return what gives a process a file system of its own as its temporary folder."""
+        return (*_MOUNTED, str(self._tmp_of(name))) if self.private_tmp and service in SERVICES else ()
 
     def _supervise(self) -> None:
         while not self._ended.wait(0.3):

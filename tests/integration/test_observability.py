@@ -6,11 +6,10 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
 import numpy as np
@@ -38,8 +37,9 @@ from shared.store.objects import open_store
 from tests.support.builders import queue_of
 from tests.support.dicoms import dicom
 from tests.support.policies import allows
+from tests.support.recording_s3 import RecordingS3
 from tests.support.series import exported
-from tests.support.servers import FaultyS3, wait_until
+from tests.support.servers import wait_until
 
 PROMETHEUS = shutil.which("prometheus")
 JOBS = {"augment": "augment", "segment": "segment", "train": "train", "inference": "inference-worker"}
@@ -56,20 +56,6 @@ OF_THE_GATEWAY = {name for name in exported() if name.startswith("mammo_gateway_
 """Of a process that is not among the watched; tests/integration/gateway asks it for them."""
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not on PATH: apt-get install prometheus")
-
-
-class RecordingS3(FaultyS3):
-    """Notes who asks for what: every process signs with an access key of its own name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: set[tuple[str, str, str, str]] = set()
-
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        who = re.search(r"Credential=([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
-        _, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
-        self.asked.add((who[1] if who else "", environ["REQUEST_METHOD"], key, environ.get("QUERY_STRING", "")))
-        return super()._answer(environ, start_response)
 
 
 class Watched:

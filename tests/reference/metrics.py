@@ -36,6 +36,7 @@ MEANINGS = {
     ),
     "mammo_batches_without_messages": ("B", "unfinished batches that nothing in the broker continues; the same"),
     "mammo_model_not_loaded": ("I", "1 while the promoted version can't be loaded, also where an earlier one answers"),
+    "mammo_ending_key_requests_total": ("I", "requests with an API key that ends within 7 days; the log names it"),
     "mammo_store_retries_total": ("*", "requests to the object store that were repeated"),
     "celery_queue_length": ("*", "messages that wait (celery-exporter's name)"),
     "mammo_queue_oldest_seconds": ("*", "age of the message that is next"),

@@ -70,34 +70,41 @@ def published_comparison(best: JobResult, pooled: SideBySide | None, films: Mapp
     )
 
 
-def judge_by_level(level: Level, fold: JobResult, films: Mapping[str, Film]) -> JobResult | None:
-    """Return the result of a fold by breast or by exam; None if none of its films is among `films`."""
+def judge_by_level(fold: JobResult, films: Mapping[str, Film]) -> dict[Level, JobResult]:
+    """Return the result of a fold by breast and by exam; empty if none of its films is among `films`."""
     validation = by_breast_and_exam(calibrated(fold.validation, fold), films)
     held_out = by_breast_and_exam(calibrated(fold.predictions, fold), films)
     if validation is None or held_out is None:
-        return None
-    changes = {"validation": validation[level], "predictions": held_out[level], "temperature": 1.0}
-    return fold.model_copy(update=changes)
+        return {}
+    return {
+        level: fold.model_copy(
+            update={"validation": validation[level], "predictions": held_out[level], "temperature": 1.0}
+        )
+        for level in LEVELS
+    }
 
 
 def levels(folds: Sequence[JobResult], films: Mapping[str, Film]) -> tuple[LevelResult, ...]:
-    """Evaluate all folds by breast and by exam; empty if `judge_by_level` is None for one of them."""
+    """Evaluate all folds by breast and by exam; empty if `judge_by_level` is for one of them."""
+    judged = [judge_by_level(fold, films) for fold in folds]
+    if not all(judged):
+        return ()
     results = []
     for level in LEVELS:
-        judged = [result for fold in folds if (result := judge_by_level(level, fold, films))]
-        if len(judged) == len(folds):
-            metrics = evaluate(pooled_predictions(judged))
-            results.append(LevelResult(level=level, metrics=metrics, operating_points=pooled_operating_points(judged)))
+        of_level = [fold[level] for fold in judged]
+        metrics = evaluate(pooled_predictions(of_level))
+        results.append(LevelResult(level=level, metrics=metrics, operating_points=pooled_operating_points(of_level)))
     return tuple(results)
 
 
 def published_exam_rule(best: JobResult, pooled: Sequence[LevelResult], films: Mapping[str, Film]) -> ExamRule | None:
     """Return a card's rule for exams: thresholds and bands of the published fold, metrics of all folds."""
+    judged = judge_by_level(best, films)
     figures = {
         result.level: LevelFigures(
-            metrics=result.metrics, operating_points=published_points(judged, result.operating_points)
+            metrics=result.metrics, operating_points=published_points(judged[result.level], result.operating_points)
         )
         for result in pooled
-        if (judged := judge_by_level(result.level, best, films))
+        if result.level in judged
     }
     return ExamRule(breast=figures["breast"], exam=figures["exam"]) if set(figures) == set(LEVELS) else None

@@ -8,7 +8,9 @@ about it.
 """
 
 import io
+import struct
 from collections.abc import Callable
+from itertools import accumulate
 from typing import TypeAlias
 
 import imagecodecs
@@ -105,6 +107,16 @@ def run_lengths(frame: bytes, size: Size, bits: int, _least_edge: int | None) ->
         return np.frombuffer(words, f"<u{planes}").reshape(height, width)
 
     return _checked(decoded, size, 0)
+
+
+def encode_run_lengths(words: Pixels) -> bytes:
+    """Encode words (H x W, uint8 or uint16) by run lengths: each row of a byte plane by itself, high bytes first."""
+    size = words.itemsize
+    planes = words.astype(words.dtype.newbyteorder(">")).view(np.uint8).reshape(*words.shape, size)
+    segments = [imagecodecs.packbits_encode(np.ascontiguousarray(planes[:, :, plane])) for plane in range(size)]
+    segments = [segment + bytes(len(segment) % 2) for segment in segments]
+    starts = accumulate((len(segment) for segment in segments[:-1]), initial=64)
+    return struct.pack("<16L", size, *starts, *bytes(15 - size)) + b"".join(segments)
 
 
 def _agree(header: Codestream, size: Size) -> None:

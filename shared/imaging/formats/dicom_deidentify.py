@@ -7,19 +7,17 @@ private element or of an overlay gets any further, wherever somebody wrote a nam
 
 import re
 from collections.abc import Callable
-from io import BytesIO
 
 import numpy as np
 from pydicom import uid
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence
 from pydicom.valuerep import format_number_as_ds
 
 from shared.digests import sha256_hex
 from shared.errors import ImageError, UndecodableImage, UnsuitableKind
-from shared.imaging.formats import codestreams
+from shared.imaging.formats import codecs, codestreams
 from shared.imaging.formats.dicom import DEFLATED, NATIVE, DicomFile, frame_of, native_words, parsed
 from shared.imaging.formats.dicom_elements import (
     MAX_SEQUENCE,
@@ -38,7 +36,8 @@ from shared.imaging.formats.dicom_metadata import (
     texts_of,
     view_of,
 )
-from shared.imaging.image import unsigned
+from shared.imaging.formats.dicom_writer import dicom_bytes
+from shared.imaging.image import check_size, unsigned
 
 _CHOICES: dict[int, frozenset[str]] = {
     0x00080060: frozenset(("MG", "CR", "DX", "RG", "OT")),
@@ -62,8 +61,6 @@ _LUTS = (0x00283000, 0x00283010)
 _JPEG = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81))
 _JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 201, 202, 203))
 _OTHER, _PARTIAL = "OTHER", "partial view"  # the second is an element of its own
-_IMPLEMENTATION = "2.25.14677059785508456061357670910242168518"
-"""Names this writer; else pydicom writes its version, and a film's digest changes with it."""
 _VENDOR = re.compile(r"[A-Za-z ]+")
 
 
@@ -108,15 +105,9 @@ def _written(file: DicomFile, patient: str, new_uid: Callable[[str], str], *, bu
         kept["PixelData"].VR = "OB" if whole_of(elements, 0x00280100) == 8 else "OW"
         syntax = uid.ExplicitVRLittleEndian if syntax in {DEFLATED, uid.ImplicitVRLittleEndian} else syntax
     else:
-        kept.PixelData = encapsulate([_without_comments(frame_of(file), syntax)])
+        kept.PixelData = encapsulate([_compressed_pixels(file)])
         kept["PixelData"].VR = "OB"
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = uid.UID(syntax)
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kept.SOPClassUID, kept.SOPInstanceUID
-    meta.ImplementationClassUID, meta.ImplementationVersionName = uid.UID(_IMPLEMENTATION), "MAMMOSTACK"
-    target = BytesIO()
-    dcmwrite(target, FileDataset(target, kept, file_meta=meta, preamble=bytes(128)), enforce_file_format=True)
-    return target.getvalue()
+    return dicom_bytes(kept, syntax)
 
 
 def _add_codes(kept: Dataset, elements: Dataset, sop_class: str) -> None:
@@ -198,12 +189,20 @@ def _native_pixels(file: DicomFile) -> bytes:
     return data + bytes(len(data) % 2)
 
 
-def _without_comments(frame: bytes, syntax: str) -> bytes:
-    """Return a compressed frame without the texts that its writer noted in it."""
+def _compressed_pixels(file: DicomFile) -> bytes:
+    """Return a compressed frame with nothing in it that its decoder does not read.
+
+    JPEG and JPEG 2000 lose the segments in which a writer notes something. Run lengths have no markers that tell such
+    notes from packed rows, so their pixels are packed anew.
+    """
+    frame, syntax = frame_of(file), file.syntax
     if syntax in _JPEG:
         codestreams.jpeg(frame)  # raises for what the next function can't read
         return codestreams.jpeg_without_texts(frame)
     if syntax in _JPEG_2000:
         codestreams.jpeg_2000(frame)
         return codestreams.jpeg_2000_without_texts(frame)
-    return frame
+    size = whole_of(file.elements, 0x00280011), whole_of(file.elements, 0x00280010)
+    check_size(*size)
+    words, _ = codecs.run_lengths(frame, size, whole_of(file.elements, 0x00280100), None)
+    return codecs.encode_run_lengths(words)

@@ -17,7 +17,7 @@ from shared.domain.records import CLASSES
 from shared.modelling import metrics
 from shared.modelling.bootstrap import Interval, share
 from shared.modelling.calibration import brier_score, expected_calibration_error
-from shared.modelling.metrics import ModelMetrics, evaluate
+from shared.modelling.metrics import ModelMetrics, abnormal_auc, evaluate
 from shared.modelling.predictions import FoldPredictions, merge
 
 
@@ -166,6 +166,11 @@ class TestEvaluate:
         found = evaluate(random_predictions(films=2, classes=(1, 2)))
         assert found.accuracy.value is not None
         assert all(interval.low is None and interval.high is None for interval in intervals(found))
+
+    @pytest.mark.parametrize("classes", [(0, 1, 2), (0, 1), (1, 2), (0,)])
+    def test_the_area_of_abnormal_films_alone_is_the_same(self, classes: tuple[int, ...]) -> None:
+        predictions = random_predictions(films=60, classes=classes, decimals=1)
+        assert abnormal_auc(predictions) == evaluate(predictions).abnormal_auc
 
     def test_survives_json(self) -> None:
         found = evaluate(random_predictions(films=12, classes=(0, 1)), resamples=50)

@@ -26,6 +26,8 @@ from tests.support.builders import Tries, do, shard_place, small_plan
 from tests.support.stores import contents
 from tests.support.tiny_stages import AUGMENT, SEGMENT, shard_of
 
+pytestmark = pytest.mark.slow
+
 MAX_TRIES = 3
 FILMS = [f"mdb{number:03d}" for number in range(1, 9)]
 

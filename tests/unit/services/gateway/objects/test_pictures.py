@@ -11,8 +11,8 @@ from services.gateway.eligibility import Refusal
 from services.gateway.films import read_header
 from services.gateway.objects import presentation_state, secondary_capture, segmentation
 from services.gateway.objects.heat import region_of
-from services.gateway.objects.modules import to_file
 from services.gateway.objects.picture import draw
+from shared.imaging.formats.dicom_writer import dicom_bytes
 from tests.support.gateway import finding, four_films, problem, report
 
 FILMS = four_films()
@@ -86,4 +86,4 @@ class TestPictures:
 
 
 def _read(found: Dataset) -> Dataset:
-    return pydicom.dcmread(io.BytesIO(to_file(found)))
+    return pydicom.dcmread(io.BytesIO(dicom_bytes(found)))

@@ -15,6 +15,8 @@ from services.gateway.objects.wording import RESEARCH
 from services.gateway.report import KINDS, Predecessor, Report
 from tests.support.gateway import changed, finding, four_films, problem, report, tree
 
+pytestmark = pytest.mark.slow
+
 Build = Callable[[Report], Dataset]
 GOLDEN = Path(__file__).parent / "golden"
 _IMPLANT = Refusal("implant", "an implant is present")

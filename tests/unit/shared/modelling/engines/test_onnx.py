@@ -12,6 +12,8 @@ from shared.errors import ModelCorrupt, ModelNotReady
 from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.golden import golden_inputs
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 
 
