@@ -115,12 +115,6 @@ _KINDS = (
     ),
     _Kind(r"batches/(?P<b>[^/]+)/end\.json", BatchEnd, "the batch looks unfinished", "mammo batch resume {b}"),
     _Kind(
-        r"gateway/(?:outbox|forgotten)/[^/]+\.json",
-        _AnyObject,
-        "an exam is set aside before its results are stored everywhere",
-        "delete it, then mammo gateway retry: the exam is predicted again",
-    ),
-    _Kind(
         r"evaluations/(?P<e>[^/]+)/plan\.json",
         EvaluationPlan,
         "the evaluation can't go on",
@@ -131,6 +125,12 @@ _KINDS = (
         JudgedShard,
         "its films count as not judged",
         "give the same mammo evaluate command again",
+    ),
+    _Kind(
+        r"gateway/(?:outbox|forgotten)/[^/]+\.json",
+        _AnyObject,
+        "an exam is set aside before its results are stored everywhere",
+        "delete it, then mammo gateway retry: the exam is predicted again",
     ),
     _Kind(
         r"access/keys\.json",

@@ -1,6 +1,6 @@
 """What `mammo status` says of the installation besides its runs: what would stand still without anybody noticing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from shared.batches.unattended import unattended_batches
 from shared.errors import MammoError, ModelNotFound
@@ -12,9 +12,10 @@ from shared.store.interface import ObjectStore
 from shared.store.models import ALIASES, is_there, networks, read_alias, read_card
 
 
-def troubles(store: ObjectStore, queue: Queue) -> Iterator[str]:
+def troubles(store: ObjectStore, open_queue: Callable[[], Queue]) -> Iterator[str]:
     """Yield a line for each: work whose messages are lost, promotions that can't be loaded, keys that can't be read."""
     try:
+        queue = open_queue()  # the rest is told without a broker as well
         for run in unattended_runs(store, queue, set()):
             yield f"run {run}: nothing of it is left in the broker; `mammo resume {run}` enqueues what is missing"
         for batch in unattended_batches(store, queue, set()):

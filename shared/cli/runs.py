@@ -137,7 +137,7 @@ def status(
                 console.print(f"run {name}: {error}", markup=False)
         if not runs:
             console.print("there are no runs yet; start one with `mammo run`")
-        for line in troubles(store, _queue()):
+        for line in troubles(store, _queue):
             console.print(line, markup=False)
         return
     queue = _queue()

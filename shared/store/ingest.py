@@ -38,7 +38,7 @@ ProgressCallback = Callable[[str, int, int], None]
 
 _CONTENT = re.compile(r"([0-9a-f]{64}/)?(films|manifests|units)/.*")
 _DOING = "ingesting films"
-_READERS = 8
+_REQUESTS = 8
 """Requests at a time for what is known of films."""
 
 
@@ -299,9 +299,13 @@ def _remove_own(store: ObjectStore, ingestion: Ingestion, films: Sequence[Film])
 
 
 def _write_shards(store: ObjectStore, dataset: Dataset, manifest: Manifest) -> None:
-    for name, end, size in zip(shard_names(dataset.shards), accumulate(dataset.shards), dataset.shards, strict=True):
+    def write(name: str, end: int, size: int) -> None:
         shard = FilmShard(films=manifest.films[end - size : end])
         store.put(shard_key(dataset, name), document(shard, indent=1))
+
+    with ThreadPoolExecutor(_REQUESTS, "manifests") as threads:
+        for _ in threads.map(write, shard_names(dataset.shards), accumulate(dataset.shards), dataset.shards):
+            pass
 
 
 def _all_shards(store: ObjectStore, dataset: Dataset) -> bool:
@@ -338,7 +342,7 @@ def read_manifest(store: ObjectStore, dataset: Dataset) -> Manifest:
 def films_of(store: ObjectStore, dataset: Dataset) -> tuple[Film, ...]:
     """Read the films of a data set, in the order of its shards."""
     keys = [shard_key(dataset, name) for name in shard_names(dataset.shards)]
-    with ThreadPoolExecutor(_READERS, "manifests") as threads:
+    with ThreadPoolExecutor(_REQUESTS, "manifests") as threads:
         documents = list(threads.map(store.get, keys))
     shards = (parse_document(key, data, FilmShard) for key, data in zip(keys, documents, strict=True))
     return tuple(film for shard in shards for film in shard.films)

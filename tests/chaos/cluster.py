@@ -157,7 +157,6 @@ class Cluster:
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith(("MAMMO_", "PROMETHEUS_"))},
             **CREDENTIALS,
-            "PYTHONPATH": f"{_PRELOAD}{os.pathsep}{ROOT}",
             "TMPDIR": str(tmp),
             **({"PROMETHEUS_MULTIPROC_DIR": str(tmp / "metrics")} if name.startswith(("augment", "segment")) else {}),
             "CHAOS_CLOCK": str(self.folder / f"{name}.clock"),
@@ -171,10 +170,11 @@ class Cluster:
         }
 
     def _start_worker(self, name: str, service: str, code: Path = ROOT) -> "subprocess.Popen[bytes]":
-        self._tmp_of(name).mkdir(parents=True, exist_ok=True)
+        tmp, command = self._tmp_of(name), self.command(service)
+        tmp.mkdir(parents=True, exist_ok=True)
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                (*self._mounting(name, service), *self.command(service)),
+                (*_MOUNTED, str(tmp), *command) if self.private_tmp and service in SERVICES else command,
                 env=self.environment(name) | {"PYTHONPATH": f"{_PRELOAD}{os.pathsep}{code}"},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -182,10 +182,6 @@ class Cluster:
                 stderr=log,
                 start_new_session=True,
             )
-
-    def _mounting(self, name: str, service: str) -> tuple[str, ...]:
-        """Return what gives a process a file system of its own as its temporary folder."""
-        return (*_MOUNTED, str(self._tmp_of(name))) if self.private_tmp and service in SERVICES else ()
 
     def _supervise(self) -> None:
         while not self._ended.wait(0.3):

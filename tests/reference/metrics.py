@@ -26,6 +26,7 @@ MEANINGS = {
         "reads of stored records that are empty, damaged or of a later release, by the first part of their key",
     ),
     "mammo_keys_unread": ("inference", "1 while the API keys in the store can't be read"),
+    "mammo_ending_key_requests_total": ("I", "requests with an API key that ends within 7 days; the log names it"),
     "mammo_child_processes_started_total": (
         "IW",
         "starts of the child processes that do the work; more than one for each place is a crash",
@@ -36,7 +37,6 @@ MEANINGS = {
     ),
     "mammo_batches_without_messages": ("B", "unfinished batches that nothing in the broker continues; the same"),
     "mammo_model_not_loaded": ("I", "1 while the promoted version can't be loaded, also where an earlier one answers"),
-    "mammo_ending_key_requests_total": ("I", "requests with an API key that ends within 7 days; the log names it"),
     "mammo_store_retries_total": ("*", "requests to the object store that were repeated"),
     "celery_queue_length": ("*", "messages that wait (celery-exporter's name)"),
     "mammo_queue_oldest_seconds": ("*", "age of the message that is next"),
