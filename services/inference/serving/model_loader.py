@@ -15,7 +15,7 @@ from services.inference.serving.engines import fastest_engine, load_engine, offe
 from services.inference.serving.predictor import ServedModel
 from shared import metrics
 from shared.domain.arrays import Float32Array
-from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady, text_for_clients
+from shared.errors import MammoError, ModelCorrupt, ModelNotFound, ModelNotReady, StoreUnavailable, text_for_clients
 from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.logs import Repeats
@@ -109,7 +109,8 @@ class ModelKeeper:
     def _keep_old(self, error: MammoError, outcome: str) -> None:
         self._reason, self._told = str(error), f"no model is loaded: {text_for_clients(error)}"
         metrics.MODEL_LOADS.labels(outcome).inc()
-        metrics.MODEL_NOT_LOADED.set(1)
+        if not isinstance(error, StoreUnavailable):  # of which the store's own series tells
+            metrics.MODEL_NOT_LOADED.set(1)
         if self._repeats.is_due(str(error)):
             _log.error("model not loaded", extra={"reason": str(error)})
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from prometheus_client import REGISTRY
 
 from services.inference.serving import model_loader
 from services.inference.serving.engines import offers
 from services.inference.serving.model_loader import ModelKeeper, WantedEngine, load_model
 from services.inference.serving.predictor import ServedModel
-from shared.errors import MammoError, ModelCorrupt, ModelNotReady
+from shared.errors import MammoError, ModelCorrupt, ModelNotReady, StoreUnavailable
 from shared.modelling.card import (
     GOLDEN,
     GOLDEN_BFLOAT16,
@@ -40,6 +41,10 @@ def keeper(store: ObjectStore) -> ModelKeeper:
     return ModelKeeper(store, NETWORK, "production", ONNX_ENGINE)
 
 
+def not_loaded() -> float | None:
+    return REGISTRY.get_sample_value("mammo_model_not_loaded")
+
+
 class TestModelKeeper:
     def test_nothing_is_ready_before_a_promotion_and_the_reason_says_what_to_do(self, keeper: ModelKeeper) -> None:
         keeper.refresh()
@@ -67,8 +72,25 @@ class TestModelKeeper:
         promote(store, "v2")
         key = model_place(store, NETWORK, "v2", "model.onnx")
         store.put(key, store.get(key)[:-1] + b"!")
+        assert not_loaded() == 0
         keeper.refresh()
         assert keeper.current.card.version == "v1"
+        assert not_loaded() == 1
+        promote(store, "v1")
+        keeper.refresh()
+        assert not_loaded() == 0
+
+    def test_a_store_that_is_away_says_nothing_of_the_version(
+        self, keeper: ModelKeeper, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(_key: str) -> bytes:
+            raise StoreUnavailable("away")
+
+        promote(store, "v1")
+        keeper.refresh()
+        monkeypatch.setattr(store, "get", away)
+        keeper.refresh()
+        assert (keeper.current.card.version, not_loaded()) == ("v1", 0)
 
     def test_after_a_refusal_the_next_promotion_is_taken(self, keeper: ModelKeeper, store: ObjectStore) -> None:
         promote(store, "v1")
