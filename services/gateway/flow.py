@@ -4,7 +4,6 @@ Films are those of the archive and of the inbox together. What is done is read f
 destination that can be asked: a result about exactly these films, whatever model made it.
 """
 
-import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,17 @@ from typing import Literal
 from services.gateway.eligibility import Implants, Refusal, is_complete, refusal_of
 from services.gateway.films import FilmHeader, film_set, hashed, read_header
 from services.gateway.inbox import is_wanted, received_films
-from services.gateway.interfaces import Archive, Destination, Instance, Rejected
+from services.gateway.interfaces import Archive, Destination, ListedInstance, Rejected
 from services.gateway.objects.build import ResultObject, build_objects
 from services.gateway.objects.uids import has_results
-from services.gateway.outbox import Prediction, new_prediction, read_prediction, write_prediction
-from services.gateway.report import Kind
+from services.gateway.outbox import StoredPrediction, new_prediction, read_prediction, write_prediction
+from services.gateway.report import ResultKind
 from shared import metrics
 from shared.api.exams import MOST_FILMS, ExamPrediction
+from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ServiceUnavailable
 from shared.store import layout
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 _DAY = timedelta(days=1)
@@ -35,11 +36,19 @@ Predict = Callable[[Sequence[bytes]], ExamPrediction]
 """Sends films to the inference service. Raises ServiceUnavailable, or another MammoError that sets the exam aside."""
 
 
+class ForgottenExam(Record):
+    """The keys of an exam's films, while they are deleted."""
+
+    schema_number = 2
+
+    keys: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class FlowOptions:
     """Options of the flow: which objects are made of an exam, and how."""
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ResultKind, ...]
     operating_point: str = "screening"
     implants: Implants = "skip"
 
@@ -83,7 +92,7 @@ class Exam:
         return None
 
     @cached_property
-    def listed(self) -> list[Instance]:
+    def listed(self) -> list[ListedInstance]:
         """Objects of the study that the archive, or else a destination, lists."""
         if self.study_uid is None:
             return []
@@ -101,7 +110,7 @@ class Exam:
         return []
 
     @cached_property
-    def archived(self) -> dict[str, Instance]:
+    def archived(self) -> dict[str, ListedInstance]:
         """Films in the archive, by their hashes."""
         if self._archive is None:
             return {}
@@ -131,7 +140,7 @@ class Exam:
             self.archived[film].sop_uid if film in self.archived else self.header(film).sop_uid for film in self.films
         )
 
-    def has_results(self, kinds: Collection[Kind]) -> bool:
+    def has_results(self, kinds: Collection[ResultKind]) -> bool:
         """Return True if there are results of all kinds about exactly these films."""
         return has_results([each.sop_uid for each in self.listed], self.sop_uids, kinds)
 
@@ -202,7 +211,7 @@ class ExamFlow:
             metrics.GATEWAY_SECONDS.labels(views).observe(max(0.0, time.time() - last_film))
         return "stored"
 
-    def _predicted(self, exam: Exam) -> Prediction | None:
+    def _predicted(self, exam: Exam) -> StoredPrediction | None:
         """Predict an exam; None if no film can be sent."""
         refused: dict[str, Refusal] = {}
         for film in exam.films:
@@ -223,7 +232,7 @@ class ExamFlow:
         numbers = [_whole(exam.header(film).text("SeriesNumber")) for film in exam.films]
         return new_prediction(sent, refused, answer, self._options.operating_point, exam.listed, numbers)
 
-    def _deliver(self, exam: Exam, prediction: Prediction) -> None:
+    def _deliver(self, exam: Exam, prediction: StoredPrediction) -> None:
         """Send the results to every destination that has not confirmed them, each independent of the others."""
         away: list[str] = []
         rejected: list[Rejected] = []
@@ -248,7 +257,7 @@ class ExamFlow:
         if rejected:
             raise rejected[0]
 
-    def _objects(self, exam: Exam, prediction: Prediction) -> list[ResultObject]:
+    def _objects(self, exam: Exam, prediction: StoredPrediction) -> list[ResultObject]:
         headers = {film: exam.header(film) for film in exam.films}
         by_uid = {header.sop_uid: film for film, header in headers.items()}
         report = prediction.report(headers)
@@ -257,18 +266,18 @@ class ExamFlow:
     def _forget(self, exam: Exam) -> None:
         """Delete what is confirmed. A note of what it is comes first, so that a crash leaves no part of an exam."""
         if exam.inbox:
-            note = json.dumps([key for film, key in exam.inbox.items() if film in exam.films])
-            self._store.put(layout.gateway_forgotten(exam.study), note.encode())
+            note = ForgottenExam(keys=tuple(key for film, key in exam.inbox.items() if film in exam.films))
+            self._store.put(layout.gateway_forgotten(exam.study), document(note))
             self._finish_forgetting(exam.study)
         self._store.delete(layout.gateway_result(exam.study))
 
     def _finish_forgetting(self, study: str) -> None:
         """Go on where a crash ended `_forget`."""
         try:
-            note = self._store.get(layout.gateway_forgotten(study))
+            note = read_document(self._store, layout.gateway_forgotten(study), ForgottenExam)
         except ObjectNotFound:
             return
-        for key in json.loads(note):
+        for key in note.keys:
             self._store.delete(key)
         self._store.delete(layout.gateway_result(study))
         self._store.delete(layout.gateway_forgotten(study))

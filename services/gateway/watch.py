@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from services.gateway.eligibility import FOUR_VIEWS
 from services.gateway.films import film_set, hashed
 from services.gateway.inbox import ReceivedExam, is_wanted, received_exams
-from services.gateway.interfaces import Archive, Instance
+from services.gateway.interfaces import Archive, ListedInstance
 from services.gateway.objects.uids import has_results
 from services.gateway.outbox import read_prediction, waiting_studies
-from services.gateway.report import Kind
+from services.gateway.report import ResultKind
 from services.gateway.set_aside import is_set_aside, studies_set_aside
 from services.gateway.stability import StabilityOptions, decide
 from services.gateway.tickets import queue_exam
@@ -61,7 +61,7 @@ class Watch:
         store: ObjectStore,
         broker: Broker,
         archive: Archive | None,
-        kinds: Sequence[Kind],
+        kinds: Sequence[ResultKind],
         options: StabilityOptions,
         keep_s: float = 72 * 3600,
         clock: Callable[[], float] = time.time,
@@ -173,5 +173,5 @@ class Watch:
         _log.warning("films of an exam without results were deleted", extra={"exam": exam.study})
 
 
-def _complete(films: Iterable[Instance]) -> bool:
+def _complete(films: Iterable[ListedInstance]) -> bool:
     return {(each.side, each.view) for each in films} >= FOUR_VIEWS

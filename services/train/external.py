@@ -18,7 +18,7 @@ from shared.evaluations import flow
 from shared.evaluations.plan import (
     REPORT,
     EvaluationPlan,
-    FilmAnswer,
+    FilmProbabilities,
     JudgedShard,
     check_judgeable,
     dataset_of,
@@ -144,7 +144,7 @@ def judge_shard(
             refused.append(RefusedFilm(film=film.id, code=code_of(result.reason), message=text_of(result.reason)))
         else:
             normal, benign, malignant = result.tolist()
-            judged.append(FilmAnswer(film=film.id, probabilities=(normal, benign, malignant)))
+            judged.append(FilmProbabilities(film=film.id, probabilities=(normal, benign, malignant)))
     return JudgedShard(judged=tuple(judged), refused=tuple(refused))
 
 

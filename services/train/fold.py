@@ -10,8 +10,9 @@ import torch
 from services.train.data.batches import class_weights
 from services.train.data.examples import Examples
 from services.train.data.frozen_features import frozen_feature_maps
-from services.train.data.inputs import RunImages, job_split, load_images, load_place_labels
+from services.train.data.inputs import RunImages, load_images, load_place_labels
 from services.train.data.lesion_targets import breast_mask
+from services.train.data.run_split import run_split
 from services.train.distributed.setup import fit_function, training_device
 from services.train.fitting.fit import FitContext, FitResult
 from services.train.fitting.head_regression import fit_head
@@ -44,6 +45,7 @@ from shared.runs.sources import check_trained_images
 from shared.runs.tasks import ClaimedJob
 from shared.settings import TrainingProcessSettings
 from shared.store import layout
+from shared.store.documents import document
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def prepare_fold(claimed: ClaimedJob, device: torch.device) -> PreparedFold:
     check_trained_images(store, plan, images.sha256)
     for shard, films in images.set_aside.items():
         set_aside(store, plan, shard, films)
-    split = job_split(images.variants, plan, job)
+    split = run_split(store, plan, job, images)
     network, weights = initial_network(store, plan, job.network, seed)
     trainable = trainable_part(network, recipe, pretrained=bool(weights.loaded))
     frozen = trainable is not network
@@ -135,7 +137,7 @@ def fit_fold(claimed: ClaimedJob, fold: PreparedFold, settings: TrainingProcessS
             stopping=claimed.stopping,
         )
         if recipe.regression and fold.has_frozen_stages:
-            inside = breast_mask(fold.images.inputs, fold.train.pool.shape[-1])[fold.split.train]
+            inside = breast_mask(fold.images.inputs, fold.split.train, fold.train.pool.shape[-1])
             trained = fit_head(fold.trainable, recipe, fold.train, fold.validation, inside, context)
         else:
             fit = fit_function(settings.compute, settings.training, job.network, recipe, fold.trainable, fold.device)
@@ -149,7 +151,8 @@ def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobRe
     job, images, split, recipe = fold.job, fold.images, fold.split, fold.recipe
 
     def predictions(indices: npt.NDArray[np.intp]) -> FoldPredictions:
-        probabilities = predict(fold.trainable, fold.train.pool[indices], recipe.batch_size, fold.device)
+        examples = replace(images.examples(indices), pool=fold.train.pool)
+        probabilities = predict(fold.trainable, examples, recipe.batch_size, fold.device)
         return job_predictions(job, [images.variants[index] for index in indices], probabilities)
 
     validation = predictions(split.validation)
@@ -187,4 +190,4 @@ def store_fold(claimed: ClaimedJob, fold: PreparedFold, result: JobResult) -> No
         result = result.model_copy(update={"model_sha256": sha256_hex(weights)})
         store.put(weights_key(plan, result), weights)
     store.delete(layout.fold_file(plan.run, fold.job.name, CHECKPOINT))
-    store.finish(result.model_dump_json().encode())
+    store.finish(document(result))

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from shared.cli.console import console, listing, reporting, show_listing
 from shared.datasets.mapping import Mapping, read_mapping, shipped_mappings
-from shared.datasets.problems import WITHOUT_FILM, Kind, Problem
+from shared.datasets.problems import WITHOUT_FILM, ProblemKind, SourceProblem
 from shared.datasets.pseudonyms import Pseudonyms
 from shared.datasets.sources import open_source
 from shared.datasets.survey import Survey, survey
@@ -133,8 +133,8 @@ def _show_survey(found: Survey, *, show_all: bool) -> None:
         console.print("nothing is wrong")
 
 
-def _show_problems(problems: Sequence[Problem], *, show_all: bool) -> None:
-    of_kind: dict[Kind, list[Problem]] = defaultdict(list)
+def _show_problems(problems: Sequence[SourceProblem], *, show_all: bool) -> None:
+    of_kind: dict[ProblemKind, list[SourceProblem]] = defaultdict(list)
     for problem in problems:
         of_kind[problem.kind].append(problem)
     for kind, found in sorted(of_kind.items(), key=lambda each: (each[0] not in WITHOUT_FILM, each[0])):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from shared.cli.runs import FromScratch, StartOptions, Wait, Weights, start_run
+from shared.cli.runs import FromScratch, StartOptions, WaitOption, Weights, start_run
 from shared.modelling.network_table import as_network
 from shared.runs.plan import RunOptions
 from shared.settings import RetrainingProcessSettings, read_settings
@@ -17,7 +17,7 @@ def retrain(
     ] = None,
     weights: Weights = None,
     from_scratch: FromScratch = False,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Retrain as the settings say, if anything is new; promote what is better.
 

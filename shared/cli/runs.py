@@ -10,6 +10,7 @@ from rich.live import Live
 
 from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
 from shared.cli.console import console, evaluation_table, read_evaluation, weights_line
+from shared.cli.installation import troubles
 from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
 from shared.cli.progress import failure_line, follow, show_decisions, status_line, status_table
 from shared.errors import ObjectOfLaterRelease, ObjectUnreadable, PlanError, RunError
@@ -22,6 +23,7 @@ from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.runs.retraining import earlier_run
 from shared.runs.status import RunStatus, read_status
+from shared.runs.unattended import unattended_runs
 from shared.settings import BrokerSettings, StoreSettings, read_settings
 from shared.store import layout
 from shared.store.dataset_versions import read_dataset_version
@@ -46,7 +48,7 @@ Strides = Annotated[
     typer.Option(help="Strided convolution of ResNet-50's blocks: 3x3 (torchvision), 1x1 (the paper's authors)."),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same weights.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the run ends.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Show the progress until the run ends.")]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def run(
     from_scratch: FromScratch = False,
     promote: Annotated[bool, typer.Option(help="Submit the new resnet50 to the promotion gate at the end.")] = True,
     seed: Seed = 7,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Run the pipeline: augment, segment, train, evaluate, publish, promote."""
     networks = [as_network(name) for name in network or NETWORKS]
@@ -102,7 +104,7 @@ def train(
         bool, typer.Option("--promote-if-better", help="Promote the result if it beats the model in production.")
     ] = False,
     seed: Seed = 7,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
@@ -135,6 +137,8 @@ def status(
                 console.print(f"run {name}: {error}", markup=False)
         if not runs:
             console.print("there are no runs yet; start one with `mammo run`")
+        for line in troubles(store, _queue):
+            console.print(line, markup=False)
         return
     queue = _queue()
     current = read_status(store, run, queue)
@@ -153,6 +157,8 @@ def status(
     if current.failures:
         console.print(failure_line(current), markup=False)
     show_decisions(current)
+    if current.state == "running" and unattended_runs(store, queue, set()).count(run):
+        console.print(f"nothing of it is left in the broker: `mammo resume {run}` enqueues what is missing")
     if current.state == "finished":
         console.print(f"report: {store.locate(layout.report_file(run, 'index.html'))}")
 
@@ -166,7 +172,7 @@ def resume(
             help="Check every image and its source first, and recreate what is damaged, missing or of other films.",
         ),
     ] = False,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Enqueue a run's missing work; jobs that were given up are tried again."""
     store = _store()
@@ -175,7 +181,7 @@ def resume(
 
 def retry(
     run: Annotated[str, typer.Argument(help="The run whose films to retry.")],
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Retry films that were set aside, after fixing the cause; resume the run."""
     store = _store()
@@ -232,6 +238,8 @@ def start_run(start: StartOptions, choices: RunOptions, *, wait: bool, only_if_n
         f"run {plan.run} over {plan.films} {kind} of {start.dataset} is enqueued. "
         f"Follow it: mammo status {plan.run} --watch"
     )
+    if plan.large:
+        console.print("the data set is large: no augmented copies are stored, films are changed while they are loaded")
     if wait:
         _show(store, plan)
 

@@ -20,6 +20,8 @@ _MANY_SHARDS = 100_000
 
 
 Side: TypeAlias = Literal["left", "right"]
+ViewName: TypeAlias = Literal["CC", "MLO"]
+"""The views of screening."""
 Density: TypeAlias = Literal["F", "G", "D"]
 """Fatty, fatty-glandular or dense-glandular, the classes of MIAS."""
 ImageFormat: TypeAlias = Literal["PGM", "PNG", "JPEG", "TIFF", "DICOM"]

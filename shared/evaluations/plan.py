@@ -60,7 +60,7 @@ class EvaluationPlan(Record):
         return layout.evaluation_shard(self.evaluation, unit)
 
 
-class FilmAnswer(Record):
+class FilmProbabilities(Record):
     """A film with its calibrated probabilities, in the order of CLASSES."""
 
     film: str
@@ -70,7 +70,7 @@ class FilmAnswer(Record):
 class JudgedShard(Record):
     """The result of a unit: its films, except those that are left out."""
 
-    judged: tuple[FilmAnswer, ...]
+    judged: tuple[FilmProbabilities, ...]
     refused: tuple[RefusedFilm, ...]
 
 

@@ -15,9 +15,9 @@ from typing import Literal
 
 from services.gateway import set_aside
 from services.gateway.films import read_header
-from services.gateway.interfaces import Instance
+from services.gateway.interfaces import ListedInstance
 from services.gateway.objects.uids import kind_of, result_prefix
-from services.gateway.report import Kind
+from services.gateway.report import ResultKind
 from services.gateway.transport.scu import DicomNode, Peer
 from shared.datasets.synthetic_dicom import Patient
 from shared.errors import MammoError, ServiceUnavailable
@@ -27,7 +27,7 @@ from tests.support.gateway import four_films
 Manner = Literal["twice", "trickling", "late"]
 MANNERS: tuple[Manner, ...] = ("twice", "trickling", "late")
 _LIMIT_S, _STUCK_S = 240.0, 45.0
-_REPORTS: tuple[Kind, ...] = ("cad-sr", "tid1500")
+_REPORTS: tuple[ResultKind, ...] = ("cad-sr", "tid1500")
 
 
 @dataclass
@@ -105,7 +105,7 @@ def _wrong(cluster: GatewayCluster, exams: Sequence[Exam]) -> list[str]:
     return found
 
 
-def _wrong_of(exam: Exam, listed: Sequence[Instance]) -> list[str]:
+def _wrong_of(exam: Exam, listed: Sequence[ListedInstance]) -> list[str]:
     found = []
     for kind in _REPORTS:
         reports = sorted((each for each in listed if kind_of(each.sop_uid) == kind), key=lambda it: it.instance_number)
@@ -125,7 +125,7 @@ def _wrong_of(exam: Exam, listed: Sequence[Instance]) -> list[str]:
     return found
 
 
-def _listed(cluster: GatewayCluster, exam: Exam) -> list[Instance]:
+def _listed(cluster: GatewayCluster, exam: Exam) -> list[ListedInstance]:
     return cluster.archive.instances(exam.study_uid)
 
 

@@ -43,6 +43,10 @@ ADVICE = {
         "Use a server that has it.",
     ),
     "queue-unavailable": ("The broker does not answer.", "Repeat later; see the runbook broker-away."),
+    "disk-unavailable": (
+        "A disk of the machine is full, read-only or lost.",
+        "Free some space on it, or replace it; units wait, and are not counted.",
+    ),
     "service-unavailable": (
         "An archive, destination or the inference service does not answer.",
         "Nothing: it is tried again.",
@@ -119,6 +123,10 @@ ADVICE = {
     ),
     "client-gone": ("The client closed the connection.", "Nothing: no answer was computed."),
     "training-process-lost": ("A process of a training job died.", "Look at the memory and log of the worker."),
+    "no-room-for-array": (
+        "The temporary folder of a training worker has no room for the network inputs.",
+        "Set TMPDIR to a folder with more room, or free some.",
+    ),
     "too-few-circles": ("A class has no outlined lesion to learn from.", "Train without the head's regression."),
     "training-diverged": ("The loss is not a finite number any more.", "Lower the learning rate of the recipe."),
     "result-rejected": ("A destination refused a result for good.", "Read its status in `mammo gateway status`."),

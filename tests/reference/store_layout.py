@@ -38,6 +38,8 @@ MEANINGS = {
     "training": "all training jobs of a run",
     "fold_file": "a file of one training job, such as its checkpoint, weights and predictions; the unit is "
     "NETWORK/PROTOCOL/fold-K",
+    "run_split": "the training, validation and test images of a fold, for all networks; made by the first job",
+    "run_inputs": "network inputs of a shard of a large data set, made by the first job; may be deleted at any time",
     "report_file": "the report of a run and its figures",
     "published": "the networks that the run has published",
     "published_mark": "the version that the run has published of a network",
@@ -101,7 +103,8 @@ def store_layout_page() -> str:
     return page(
         "Layout of the object store",
         "`MAMMO_STORE` names a bucket with an optional prefix, or a directory; the paths below begin there. A path "
-        "that ends in `/` is a prefix.",
+        "that ends in `/` is a prefix. A record in JSON has the number of its layout in `schema_number`, or 1 where it "
+        "has none; lists, lines and marks have that of the plan that names them.",
         table(("path", "what", "function of `shared.store.layout`"), rows),
     )
 

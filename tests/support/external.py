@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shared.domain.films import Film, Manifest, describe
-from shared.evaluations.plan import EvaluationPlan, FilmAnswer, JudgedShard, make_evaluation
+from shared.evaluations.plan import EvaluationPlan, FilmProbabilities, JudgedShard, make_evaluation
 from shared.modelling.card import ModelCard
 from shared.runs.plan import Plan
 from shared.store import layout, models
@@ -58,6 +58,6 @@ def judge(store: ObjectStore, plan: EvaluationPlan, *shards: str) -> None:
     for number, shard in enumerate(plan.shards):
         if not shards or shard in shards:
             own = films[number * plan.shard_films : (number + 1) * plan.shard_films]
-            answers = [FilmAnswer(film=f.id, probabilities=rows[f.label]) for f in own if f.id not in left_out]
+            answers = [FilmProbabilities(film=f.id, probabilities=rows[f.label]) for f in own if f.id not in left_out]
             result = JudgedShard(judged=tuple(answers), refused=())
             store.put(plan.done_key(shard), result.model_dump_json().encode())

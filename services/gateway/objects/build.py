@@ -16,7 +16,7 @@ from services.gateway.objects import (
     secondary_capture,
     segmentation,
 )
-from services.gateway.report import Kind, Report
+from services.gateway.report import Report, ResultKind
 from shared.imaging.formats.dicom_writer import dicom_bytes
 
 _THREADS = 2  # reports are Python's own work, pictures that of libraries which run next to it
@@ -27,7 +27,7 @@ logging.getLogger("highdicom").setLevel(logging.WARNING)  # at INFO it logs UIDs
 class ResultObject:
     """A DICOM file with a result; `data` is the whole file."""
 
-    kind: Kind
+    kind: ResultKind
     sop_class: str
     sop_uid: str
     series_uid: str
@@ -35,7 +35,9 @@ class ResultObject:
     data: bytes
 
 
-def build_objects(report: Report, kinds: Collection[Kind], film_data: Callable[[str], bytes]) -> list[ResultObject]:
+def build_objects(
+    report: Report, kinds: Collection[ResultKind], film_data: Callable[[str], bytes]
+) -> list[ResultObject]:
     """Build the objects of the wanted kinds; pictures are drawn while reports are written.
 
     Args:
@@ -52,7 +54,7 @@ def build_objects(report: Report, kinds: Collection[Kind], film_data: Callable[[
     return [each for each in found if each is not None]
 
 
-def _built(kind: Kind, make: Callable[[], Dataset | None]) -> ResultObject | None:
+def _built(kind: ResultKind, make: Callable[[], Dataset | None]) -> ResultObject | None:
     found = make()
     if found is None:
         return None
@@ -67,9 +69,9 @@ def _built(kind: Kind, make: Callable[[], Dataset | None]) -> ResultObject | Non
 
 
 def _builders(
-    report: Report, kinds: Collection[Kind], film_data: Callable[[str], bytes]
-) -> Iterator[tuple[Kind, Callable[[], Dataset | None]]]:
-    for_report: dict[Kind, Callable[[Report], Dataset | None]] = {
+    report: Report, kinds: Collection[ResultKind], film_data: Callable[[str], bytes]
+) -> Iterator[tuple[ResultKind, Callable[[], Dataset | None]]]:
+    for_report: dict[ResultKind, Callable[[Report], Dataset | None]] = {
         "cad-sr": cad_sr.build,
         "tid1500": measurement_report.build,
         "gsps": presentation_state.build,

@@ -10,7 +10,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from services.gateway.inbox import is_wanted
-from services.gateway.interfaces import Instance, Rejected, StudyEntry
+from services.gateway.interfaces import ListedInstance, Rejected, StudyEntry
 from services.gateway.objects.build import ResultObject
 from services.gateway.transport import multipart
 from shared.errors import MammoError, ServiceUnavailable
@@ -85,14 +85,14 @@ class DicomWeb:
                 return
             offset += len(page)
 
-    def instances(self, study_uid: str) -> list[Instance]:
+    def instances(self, study_uid: str) -> list[ListedInstance]:
         """List the objects of a study."""
         fields = ["00080016", "00080018", "0020000E", "00200011", "00200013", "00200062", "00185101", "00540220"]
-        found: list[Instance] = []
+        found: list[ListedInstance] = []
         while True:
             page = self._query(f"/studies/{study_uid}/instances", includefield=fields, limit=_PAGE, offset=len(found))
             found += [
-                Instance(
+                ListedInstance(
                     sop_class=_text(each, "00080016"),
                     sop_uid=_text(each, "00080018"),
                     series_uid=_text(each, "0020000E"),
@@ -106,7 +106,7 @@ class DicomWeb:
             if len(page) < _PAGE:
                 return [self._with_view(study_uid, each) for each in found]
 
-    def _with_view(self, study_uid: str, instance: Instance) -> Instance:
+    def _with_view(self, study_uid: str, instance: ListedInstance) -> ListedInstance:
         """Complete a film's view from its metadata, since archives list no sequences; each film is asked for once."""
         if not is_wanted(instance.sop_class) or instance.view:
             return instance
@@ -117,7 +117,7 @@ class DicomWeb:
             self._views[instance.sop_uid] = next((_view(each) for each in self._query(path)), "")
         return replace(instance, view=self._views[instance.sop_uid])
 
-    def fetch(self, study_uid: str, instance: Instance) -> bytes:
+    def fetch(self, study_uid: str, instance: ListedInstance) -> bytes:
         """Read an object in the transfer syntax in which the archive holds it."""
         path = f"/studies/{study_uid}/series/{instance.series_uid}/instances/{instance.sop_uid}"
         with self._send("GET", path, headers=_DICOM, stream=True) as response:

@@ -14,7 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
-from services.gateway.interfaces import Instance, Rejected
+from services.gateway.interfaces import ListedInstance, Rejected
 from services.gateway.objects.build import ResultObject
 from services.gateway.transport.tls import Certificates, client_context
 from shared.errors import ServiceUnavailable
@@ -82,9 +82,9 @@ class DicomNode:
         if refused:
             raise Rejected(refused[0])
 
-    def instances(self, study_uid: str) -> list[Instance] | None:
+    def instances(self, study_uid: str) -> list[ListedInstance] | None:
         """List the objects of a study by C-FIND; None if the node does not offer it."""
-        found: list[Instance] = []
+        found: list[ListedInstance] = []
         try:
             with self._association([_FIND]) as association:
                 for series in _find(
@@ -93,7 +93,7 @@ class DicomNode:
                     query = {"SOPInstanceUID": "", "SOPClassUID": "", "InstanceNumber": ""}
                     uids = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": str(series.SeriesInstanceUID)}
                     found += [
-                        Instance(
+                        ListedInstance(
                             sop_class=str(each.get("SOPClassUID", "")),
                             sop_uid=str(each.SOPInstanceUID),
                             series_uid=str(series.SeriesInstanceUID),

@@ -10,7 +10,7 @@ from services.train.evaluation.operating_points import judged_point
 from shared.domain.films import Dataset, Film
 from shared.domain.records import Label
 from shared.errors import DatasetError
-from shared.evaluations.plan import EvaluationPlan, FilmAnswer
+from shared.evaluations.plan import EvaluationPlan, FilmProbabilities
 from shared.modelling.bilateral import Comparison, both_sides, compared
 from shared.modelling.calibration import OperatingPoint, abnormal_score, reliability
 from shared.modelling.card import ModelCard
@@ -22,7 +22,7 @@ from shared.modelling.predictions import FoldPredictions
 from shared.modelling.subgroups import by_group
 
 
-def external_predictions(judged: Sequence[FilmAnswer], films: Sequence[Film]) -> FoldPredictions:
+def external_predictions(judged: Sequence[FilmProbabilities], films: Sequence[Film]) -> FoldPredictions:
     """Join answers with what is known of the films, as those of one fold.
 
     Raises:

@@ -11,10 +11,10 @@ import pytest
 from services.gateway.films import hashed, read_header
 from services.gateway.flow import ExamFlow, FlowOptions
 from services.gateway.inbox import keep, received_exams
-from services.gateway.interfaces import Instance, Rejected, StudyEntry
+from services.gateway.interfaces import ListedInstance, Rejected, StudyEntry
 from services.gateway.objects.build import ResultObject
 from services.gateway.objects.uids import kind_of
-from services.gateway.report import Kind
+from services.gateway.report import ResultKind
 from shared.api.exams import ExamPrediction
 from shared.errors import ServiceUnavailable
 from shared.store.directory import DirectoryStore
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 FILMS = four_films()
 STUDY = hashed(PATIENT.study_uid)
-KINDS: tuple[Kind, ...] = ("cad-sr", "tid1500", "sc")
+KINDS: tuple[ResultKind, ...] = ("cad-sr", "tid1500", "sc")
 
 
 class Pacs:
@@ -32,7 +32,7 @@ class Pacs:
 
     def __init__(self, name: str = "pacs", films: Sequence[bytes] = ()) -> None:
         self.name = name
-        self.objects: dict[str, tuple[Instance, bytes]] = {}
+        self.objects: dict[str, tuple[ListedInstance, bytes]] = {}
         self.taken = self.today = datetime.now(UTC)
         self.away, self.full, self.rejects, self.sent = False, False, False, 0
         for film in films:
@@ -43,7 +43,7 @@ class Pacs:
         self._put(header.sop_class, header.sop_uid, header.series_uid, data, int(header.text("SeriesNumber") or 0))
 
     def _put(self, sop_class: str, uid: str, series: str, data: bytes, number: int) -> None:
-        self.objects.setdefault(uid, (Instance(sop_class, uid, series, number, instance_number=1), data))
+        self.objects.setdefault(uid, (ListedInstance(sop_class, uid, series, number, instance_number=1), data))
 
     def check(self) -> None:
         if self.away:
@@ -54,11 +54,11 @@ class Pacs:
         if (back_from or self.today) - timedelta(days=2) <= self.taken:
             yield StudyEntry(PATIENT.study_uid, len(self.objects))
 
-    def instances(self, _study_uid: str) -> list[Instance] | None:
+    def instances(self, _study_uid: str) -> list[ListedInstance] | None:
         self.check()
         return [instance for instance, _ in self.objects.values()]
 
-    def fetch(self, _study_uid: str, instance: Instance) -> bytes:
+    def fetch(self, _study_uid: str, instance: ListedInstance) -> bytes:
         self.check()
         return self.objects[instance.sop_uid][1]
 

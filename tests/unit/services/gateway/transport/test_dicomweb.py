@@ -13,7 +13,7 @@ from flask import Flask, Response
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from services.gateway.films import read_header
-from services.gateway.interfaces import Instance, Rejected
+from services.gateway.interfaces import ListedInstance, Rejected
 from services.gateway.local_archive import LocalArchive, serving
 from services.gateway.objects.build import build_objects
 from services.gateway.transport.dicomweb import Access, DicomWeb
@@ -133,7 +133,7 @@ class TestDicomWeb:
             return Response(iter([body]), headers=headers)
 
         header = read_header(FILMS[0])
-        film = Instance(header.sop_class, header.sop_uid, header.series_uid)
+        film = ListedInstance(header.sop_class, header.sop_uid, header.series_uid)
         with (
             served(make_server("127.0.0.1", 0, app)) as archive,
             pytest.raises(ServiceUnavailable, match="no whole film"),
@@ -152,7 +152,7 @@ class TestDicomWeb:
             return Response(stall(), content_type="multipart/related; boundary=line")
 
         header = read_header(FILMS[0])
-        film = Instance(header.sop_class, header.sop_uid, header.series_uid)
+        film = ListedInstance(header.sop_class, header.sop_uid, header.series_uid)
         with served(make_server("127.0.0.1", 0, app), timeout_s=0.2) as archive:
             try:
                 with pytest.raises(ServiceUnavailable, match="no whole film"):

@@ -9,7 +9,7 @@ from shared.domain.films import Film, Manifest, describe
 from shared.domain.overlap import LeftOut
 from shared.domain.records import CLASSES, Label
 from shared.errors import DatasetError
-from shared.evaluations.plan import EvaluationPlan, FilmAnswer
+from shared.evaluations.plan import EvaluationPlan, FilmProbabilities
 from shared.modelling.bilateral import both_sides, compared
 from shared.modelling.calibration import abnormal_score
 from shared.modelling.card import ModelCard
@@ -19,14 +19,14 @@ from shared.modelling.metrics import evaluate
 from tests.support.builders import comparison, exam_manifest, model_card, small_manifest
 
 
-def answers(films: Sequence[Film]) -> list[FilmAnswer]:
+def answers(films: Sequence[Film]) -> list[FilmProbabilities]:
     """Answers of which most are right, and no two are equal."""
     found = []
     for number, film in enumerate(films):
         right = CLASSES.index(film.label) if number % 4 else (number // 4) % 3
         row = [0.2 + 0.001 * (number % 7)] * 3
         row[right] = 1 - 2 * row[0]
-        found.append(FilmAnswer(film=film.id, probabilities=(row[0], row[1], row[2])))
+        found.append(FilmProbabilities(film=film.id, probabilities=(row[0], row[1], row[2])))
     return found
 
 
@@ -37,7 +37,7 @@ def exam_rule() -> ExamRule:
 
 
 def evaluated(
-    manifest: Manifest, card: ModelCard, judged: list[FilmAnswer], refused: tuple[RefusedFilm, ...] = ()
+    manifest: Manifest, card: ModelCard, judged: list[FilmProbabilities], refused: tuple[RefusedFilm, ...] = ()
 ) -> ExternalEvaluation:
     dataset = describe(manifest)
     plan = EvaluationPlan(
