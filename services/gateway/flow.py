@@ -185,6 +185,8 @@ class ExamFlow:
             if prediction is None:
                 self._forget(exam)
                 return "no film"
+            if set(self.exam(study).films) != set(exam.films):
+                return self.process(study, last_film)  # films came, or another worker took it over meanwhile
             write_prediction(self._store, study, prediction)
         self._deliver(exam, prediction)
         self._forget(exam)

@@ -56,9 +56,14 @@ class StoredPrediction(Record):
     confirmed: tuple[str, ...] = ()
 
     @property
+    def films(self) -> tuple[str, ...]:
+        """Hashes of the films that the prediction is about."""
+        return (*self.sent, *self.refused)
+
+    @property
     def film_set(self) -> str:
-        """Digest of the films that the prediction is about."""
-        return film_set((*self.sent, *self.refused))
+        """Their digest."""
+        return film_set(self.films)
 
     def report(self, headers: Mapping[str, FilmHeader]) -> Report:
         """Return the report of the prediction; `headers` are its films by their hashes."""

@@ -65,6 +65,11 @@ def rotate(
     key, stored = rotate_key(open_store(read_settings(StoreSettings)), key_id, overlap_hours)
     console.print(f"key {stored.id} replaces {key_id}, which expires in {overlap_hours:g} hours")
     _show(key)
+    console.print(
+        "Put it where the old key is: a client's settings; METRICS_KEY or MAMMO_API_KEY in .env, then "
+        "`docker compose up --detach`; on Kubernetes the Secret api-keys. Otherwise Prometheus is refused when the old "
+        "key expires."
+    )
 
 
 @app.command()

@@ -113,6 +113,11 @@ class MammoCommands(LazyGroup):
             "Runs",
             "List the stored records that can't be read, what each costs, and the remedy.",
         ),
+        "gc": CommandEntry(
+            "shared.cli.retention:gc",
+            "Runs",
+            "List what no run, model, batch or data set refers to; delete it with --delete.",
+        ),
         "keys": CommandEntry(
             "shared.cli.keys:app",
             "Services",

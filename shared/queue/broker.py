@@ -1,6 +1,7 @@
 """The broker on Redis: messages, tallies of stages, attempts at films; checks of the server."""
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from shared.settings import BrokerSettings
 
 _CHUNK = 500
 _KEPT_S = 30 * 24 * 3600
+_LEAST = (7, 0)
+"""The oldest release of Redis that is tested."""
+
 _BASE, _OPEN = "", "+"  # no unit has these names: one keeps an empty tally there, the other one that is being filled
 _PASSING = ("MISCONF", "READONLY", "OOM", "LOADING", "BUSY", "CLUSTERDOWN", "TRYAGAIN")
 """Answers of a server that takes nothing just now: its disk or memory is full, it is read-only, or it is starting."""
@@ -220,19 +224,31 @@ def _is_refusal(error: redis.RedisError) -> bool:
     return refused and not str(error).startswith(_PASSING)
 
 
-def check_nothing_is_evicted(client: "redis.Redis") -> None:
-    """Check that the server never drops messages to free memory.
+def check_server(client: "redis.Redis") -> None:
+    """Check version, mode and memory policy of the server, which must never drop messages to free memory.
 
     Raises:
-        QueueMisconfigured: its maxmemory-policy is not noeviction.
+        QueueMisconfigured: it is older than Redis 7.0, a node of a cluster, or evicts.
     """
     with _answering():
-        policy = client.info("memory").get("maxmemory_policy", "noeviction")
+        server, memory = client.info("server"), client.info("memory")
+    version = str(server.get("redis_version", ""))  # Valkey states the release of Redis that it stands for
+    if _numbers(version) < _LEAST:
+        raise QueueMisconfigured(f"the broker is Redis {version}; take Redis 7.0 or later, or Valkey")
+    if server.get("redis_mode") == "cluster":
+        raise QueueMisconfigured(
+            "the broker is in cluster mode, in which Celery's queues can't be kept; take a server that is not"
+        )
+    policy = memory.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise QueueMisconfigured(
             f"the broker's maxmemory-policy is {policy}, so it drops messages when its memory is full; "
             "set maxmemory-policy noeviction on it"
         )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2]) or _LEAST  # what is not stated is not refused
 
 
 @contextmanager

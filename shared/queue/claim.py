@@ -109,6 +109,9 @@ class FencedStore:
     def exists(self, key: str) -> bool:
         return self._store.exists(key)
 
+    def entry(self, key: str) -> ObjectEntry:
+        return self._store.entry(key)
+
     def size(self, key: str) -> int:
         return self._store.size(key)
 

@@ -12,7 +12,7 @@ from prometheus_client import start_http_server
 from shared import metrics
 from shared.errors import MammoError
 from shared.polling import wait_for_server
-from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
+from shared.queue.broker import Broker, check_server, connect, wait_for_broker
 from shared.queue.broker_metrics import BrokerCollector
 from shared.queue.celery_app import make_app
 from shared.queue.idle import IdleMonitor
@@ -61,7 +61,7 @@ class WorkerProcess:
         try:
             client = connect(settings.broker)
             wait_for_broker(client)
-            check_nothing_is_evicted(client)
+            check_server(client)
             wait_for_server(lambda: check_conditional_writes(self.store), "the store of MAMMO_STORE", _log)
             self._serve_metrics()
         except MammoError as error:

@@ -43,6 +43,9 @@ class ApiKey(Record):
     def is_valid(self, now: datetime) -> bool:
         return self.expires is None or now < datetime.fromisoformat(self.expires)
 
+    def ends_within(self, now: datetime, span: timedelta) -> bool:
+        return self.expires is not None and datetime.fromisoformat(self.expires) < now + span
+
     @property
     def is_revoked(self) -> bool:
         return self.expires is not None and self.expires <= self.created

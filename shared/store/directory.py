@@ -77,11 +77,14 @@ class DirectoryStore:
         return False
 
     def size(self, key: str) -> int:
+        return self.entry(key).size
+
+    def entry(self, key: str) -> ObjectEntry:
         with _reading(key):
             found = self._file(key).stat()
         if not stat.S_ISREG(found.st_mode):
             raise ObjectNotFound(key)
-        return found.st_size
+        return ObjectEntry(key, found.st_mtime, found.st_size)
 
     def entries(self, prefix: str) -> Iterator[ObjectEntry]:
         base = self._path(prefix) if prefix else self.root
@@ -94,7 +97,8 @@ class DirectoryStore:
             keys = sorted(key for key in found if not key.startswith(".partial/"))
         for key in keys:
             with suppress(ObjectNotFound), _translated(key):  # deleted since it was found
-                yield ObjectEntry(key, (self.root / key).stat(follow_symlinks=False).st_mtime)
+                status = (self.root / key).stat(follow_symlinks=False)
+                yield ObjectEntry(key, status.st_mtime, status.st_size)
 
     def list(self, prefix: str) -> Iterator[str]:
         return (entry.key for entry in self.entries(prefix))

@@ -19,10 +19,11 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class ObjectEntry:
-    """A listed object; `modified` is in seconds since the epoch, by the store's clock."""
+    """A listed object; `modified` is in seconds since the epoch, by the store's clock; `size` is in bytes."""
 
     key: str
     modified: float
+    size: int
 
 
 class ObjectStore(Protocol):
@@ -53,6 +54,9 @@ class ObjectStore(Protocol):
 
     def size(self, key: str) -> int:
         """Its bytes, without reading them. Raises ObjectNotFound."""
+
+    def entry(self, key: str) -> ObjectEntry:
+        """Return an object's time and size, without reading it. Raises ObjectNotFound."""
 
     def entries(self, prefix: str) -> Iterator[ObjectEntry]:
         """List all objects below `prefix`, in the order of their keys.

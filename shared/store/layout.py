@@ -52,6 +52,10 @@ def raw_manifest(dataset: str) -> str:
     return f"raw/{dataset}/manifest.json"
 
 
+def all_raw() -> str:
+    return "raw/"
+
+
 def raw(dataset: str) -> str:
     return f"raw/{dataset}/"
 
@@ -105,6 +109,10 @@ def ingest_film(dataset: str, ingest: str, film: str, sha256: str, ending: str) 
     return f"{ingest_films(dataset, ingest)}{film}-{sha256[:16]}.{ending}"
 
 
+def augmented_images(dataset: str, recipe: str) -> str:
+    return f"data_augmentation/{dataset}/{recipe}/"
+
+
 def augmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:
     return f"data_augmentation/{dataset}/{recipe}/{film}/{variant:03d}.png"
 
@@ -115,6 +123,10 @@ def augmented_manifests(dataset: str, recipe: str) -> str:
 
 def augmented_manifest(dataset: str, recipe: str, shard: str) -> str:
     return f"{augmented_manifests(dataset, recipe)}{shard}.json"
+
+
+def segmented_images(dataset: str, recipe: str) -> str:
+    return f"data_segmentation/{dataset}/{recipe}/"
 
 
 def segmented_image(dataset: str, recipe: str, film: str, variant: int) -> str:
@@ -230,6 +242,10 @@ def audit_line(network: str, when: datetime, sha256: str) -> str:
 
 def weights(sha256: str, name: str) -> str:
     return f"weights/{sha256}/{name}"
+
+
+def batches() -> str:
+    return "batches/"
 
 
 def batches_of(owner: str = "") -> str:

@@ -132,8 +132,12 @@ class S3Store:
         return True
 
     def size(self, key: str) -> int:
+        return self.entry(key).size
+
+    def entry(self, key: str) -> ObjectEntry:
         with self._translated(key):
-            return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)["ContentLength"])
+            head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        return ObjectEntry(key, head["LastModified"].timestamp(), int(head["ContentLength"]))
 
     def entries(self, prefix: str) -> Iterator[ObjectEntry]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -142,7 +146,8 @@ class S3Store:
         with self._translated(prefix):
             for page in pages:
                 for item in page.get("Contents", ()):
-                    yield ObjectEntry(item["Key"].removeprefix(self._prefix), item["LastModified"].timestamp())
+                    key = item["Key"].removeprefix(self._prefix)
+                    yield ObjectEntry(key, item["LastModified"].timestamp(), int(item["Size"]))
 
     def list(self, prefix: str) -> Iterator[str]:
         return (entry.key for entry in self.entries(prefix))

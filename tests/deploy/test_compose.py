@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.local.commands import ROOT, inference_command, worker_command
+from shared.local.commands import ROOT, gateway_command, inference_command, worker_command
 from shared.settings import ServingSettings
 from tests.support.manifests import compose
 from tests.support.settings import VARIABLES
@@ -17,7 +17,7 @@ HADOLINT = ROOT / ".venv-deploy" / "bin" / "hadolint"
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy" / "runbooks").glob("*.md")])
 DOCKERFILES = sorted([*DOCKER.rglob("Dockerfile"), *(ROOT / "tests").rglob("Dockerfile")])
 MADE_BY_THE_READER = "deploy/k8s/overlays/mine"
-SERVICES = ("augment", "segment", "train", "train-gpu", "inference", "inference-worker")
+SERVICES = ("augment", "segment", "train", "train-gpu", "inference", "inference-worker", "gateway", "gateway-worker")
 SET_ELSEWHERE = {
     "MAMMO_API_KEY",  # for commands; by the service `cli`
     "MAMMO_PSEUDONYM_KEY",  # for ingestion; by the service `cli`
@@ -67,7 +67,9 @@ def test_what_compose_builds_has_a_target() -> None:
     )
 
 
-@pytest.mark.parametrize("target", ["augment", "segment", "train", "inference", "inference-worker"])
+@pytest.mark.parametrize(
+    "target", ["augment", "segment", "train", "inference", "inference-worker", "gateway", "gateway-worker"]
+)
 def test_an_image_keeps_memory_as_the_same_process_does_on_one_machine(target: str) -> None:
     recipe = (DOCKER / "Dockerfile").read_text()
     parents = dict(reversed(pair) for pair in re.findall(r"^FROM (\S+) AS ([\w-]+)$", recipe, re.MULTILINE))
@@ -84,7 +86,8 @@ def test_an_image_keeps_memory_as_the_same_process_does_on_one_machine(target: s
             said = subprocess.run(("sh", "-c", shown), env=environment, check=True, stdout=subprocess.PIPE, text=True)
             assert said.stdout.strip() == arenas
         set_here["MALLOC_ARENA_MAX"] = arenas
-    command = inference_command() if target == "inference" else worker_command(target.removesuffix("-worker"))
+    commands = {"inference": inference_command(), "gateway": gateway_command()}
+    command = commands.get(target) or worker_command(target.removesuffix("-worker"))
     assert set_here == dict(each.split("=") for each in command if each.startswith("MALLOC_"))
 
 
@@ -123,6 +126,18 @@ def test_the_broker_can_not_be_reached_from_outside_and_has_no_way_out() -> None
 def test_hadolint_finds_nothing(file: Path) -> None:
     told = subprocess.run([str(HADOLINT), str(file)], capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
+
+
+def test_no_health_check_goes_through_a_proxy() -> None:
+    checks = re.findall(r'CMD \["python", "-c", "(.*urllib.*)"\]', (DOCKER / "Dockerfile").read_text())
+    assert len(checks) == 5
+    assert all("r.build_opener(r.ProxyHandler({}))" in check for check in checks)
+
+
+def test_the_gateway_finds_the_certificates_that_its_settings_name() -> None:
+    for name in ("gateway", "gateway-worker"):
+        (mounted,) = compose()["services"][name]["volumes"]
+        assert mounted == "${GATEWAY_CERTIFICATES:-./var/certificates}:/etc/gateway-tls:ro"
 
 
 def test_dockerfiles_need_no_other_front_end() -> None:

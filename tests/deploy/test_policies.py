@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from shared.local.commands import ROOT
+from shared.retention.collection import PREFIXES
 from shared.settings import ServingSettings
 from shared.store import layout
 from tests.support.policies import BUCKET, POLICIES, allows, statements
@@ -62,3 +63,9 @@ def test_they_name_prefixes_of_the_layout_alone(role: str) -> None:
 )
 def test_nobody_may_do_what_is_not_theirs(role: str, method: str, key: str) -> None:
     assert not allows(role, method, key, "")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_operator_may_list_what_is_looked_through_for_removal(prefix: str) -> None:
+    assert allows("operator", "GET", "", f"list-type=2&prefix={prefix}")
+    assert allows("operator", "DELETE", f"{prefix}a/b/films/c", "") is (prefix != "models/")

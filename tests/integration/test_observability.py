@@ -6,11 +6,10 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
 import numpy as np
@@ -24,6 +23,8 @@ from shared.client import ApiError, InferenceClient
 from shared.datasets.mias import Source
 from shared.datasets.phantom import render
 from shared.domain.records import Label
+from shared.evaluations import flow
+from shared.evaluations.plan import make_evaluation
 from shared.local.broker import free_port
 from shared.local.commands import ROOT, WORKERS
 from shared.local.stack import Stack, running_stack, wait_for
@@ -38,8 +39,9 @@ from shared.store.objects import open_store
 from tests.support.builders import queue_of
 from tests.support.dicoms import dicom
 from tests.support.policies import allows
+from tests.support.recording_s3 import RecordingS3
 from tests.support.series import exported
-from tests.support.servers import FaultyS3, wait_until
+from tests.support.servers import wait_until
 
 PROMETHEUS = shutil.which("prometheus")
 JOBS = {"augment": "augment", "segment": "segment", "train": "train", "inference": "inference-worker"}
@@ -56,20 +58,6 @@ OF_THE_GATEWAY = {name for name in exported() if name.startswith("mammo_gateway_
 """Of a process that is not among the watched; tests/integration/gateway asks it for them."""
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not on PATH: apt-get install prometheus")
-
-
-class RecordingS3(FaultyS3):
-    """Notes who asks for what: every process signs with an access key of its own name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: set[tuple[str, str, str, str]] = set()
-
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        who = re.search(r"Credential=([\w-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
-        _, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
-        self.asked.add((who[1] if who else "", environ["REQUEST_METHOD"], key, environ.get("QUERY_STRING", "")))
-        return super()._answer(environ, start_response)
 
 
 class Watched:
@@ -147,6 +135,8 @@ def _work(stack: Stack, films: Path) -> None:
     client = InferenceClient(stack.url, stack.key)
     plan = _run(stack, store, films)
     wait_for("loading the model", client.ready, stack.processes)
+    evaluation = flow.start(store, queue_of(stack), make_evaluation(store, "resnet50", plan.run, plan.dataset))
+    wait_until(lambda: flow.read_external_evaluation(store, evaluation) is not None, 60)
     _promote_with_inputs(store, plan)
     wait_for("loading its successor", lambda: client.model().version == "watched", stack.processes)
 

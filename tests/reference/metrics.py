@@ -26,6 +26,7 @@ MEANINGS = {
         "reads of stored records that are empty, damaged or of a later release, by the first part of their key",
     ),
     "mammo_keys_unread": ("inference", "1 while the API keys in the store can't be read"),
+    "mammo_ending_key_requests_total": ("I", "requests with an API key that ends within 7 days; the log names it"),
     "mammo_store_retries_total": ("*", "requests to the object store that were repeated"),
     "celery_queue_length": ("*", "messages that wait (celery-exporter's name)"),
     "mammo_queue_oldest_seconds": ("*", "age of the message that is next"),

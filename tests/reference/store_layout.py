@@ -8,6 +8,7 @@ from tests.reference.markdown import page, table
 
 MEANINGS = {
     "raw_manifest": "what the data set is, and the digest of its content",
+    "all_raw": "all data sets",
     "raw": "all of a data set",
     "raw_content": "one version of the content of a data set; stores of before 0.2 have no digest here",
     "raw_manifests": "the shards of a data set",
@@ -20,9 +21,11 @@ MEANINGS = {
     "ingest_failure": "a unit that a worker gave up: the code of the error",
     "ingest_films": "the films of an ingest, for as long as the data set has them",
     "ingest_film": "a film, de-identified unless it names no patient; `raw_film` is its place in stores of before 0.2",
+    "augmented_images": "all augmented films of a recipe",
     "augmented_image": "an augmented film",
     "augmented_manifests": "the finished shards of the augment stage",
     "augmented_manifest": "what a finished shard holds; written last",
+    "segmented_images": "all segmented films of a recipe",
     "segmented_image": "a segmented film",
     "segmented_mask": "its mask",
     "segmented_manifests": "the finished shards of the segment stage",
@@ -51,6 +54,7 @@ MEANINGS = {
     "audit": "all moves of aliases",
     "audit_line": "one move: who, when, why",
     "weights": "pretrained weights that were brought along",
+    "batches": "all batches",
     "batches_of": "the batches of an owner",
     "batch_of": "one of them; they sort by time",
     "batch_plan": "what a batch of predictions is: owner, model, options",

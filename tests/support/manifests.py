@@ -1,5 +1,6 @@
-"""Renders what deploy/k8s holds: every overlay with every choice of components, by kustomize."""
+"""Renders what deploy/k8s holds: every overlay with components of one's choice, by kustomize."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -15,13 +16,20 @@ from shared.local.commands import ROOT
 
 Manifest = dict[str, Any]
 K8S = ROOT / "deploy" / "k8s"
-OVERLAYS = ("local", "production")
-COMPONENTS = ("gpu", "autoscaling", "network-policies", "monitoring", "ingress", "retraining")  # in the order of use
+OVERLAYS = ("local", "production", "on-premises")
+COMPONENTS = ("gpu", "autoscaling", "network-policies", "monitoring", "ingress", "retraining", "pacs")
+"""In the order of use."""
+
+IN_BOTH = {("autoscaling", "pacs"): "pacs/autoscaled"}
+"""Of two components that are both chosen."""
+
 KUSTOMIZE = shutil.which("kustomize")
 
 
 def choices() -> list[tuple[str, ...]]:
-    return [chosen for count in range(len(COMPONENTS) + 1) for chosen in combinations(COMPONENTS, count)]
+    """Return no component, each, each pair, all but one, and all: what may clash are two of them."""
+    counts = (0, 1, 2, len(COMPONENTS) - 1, len(COMPONENTS))
+    return [chosen for count in counts for chosen in combinations(COMPONENTS, count)]
 
 
 def copy_of_tree(folder: Path) -> Path:
@@ -38,7 +46,8 @@ def render(k8s: Path, overlay: str, components: tuple[str, ...]) -> list[Manifes
     with tempfile.TemporaryDirectory(dir=named.parent) as folder:
         place = Path(shutil.copytree(named, folder, dirs_exist_ok=True))
         document = yaml.safe_load((place / "kustomization.yaml").read_text())
-        document["components"] = [f"../../components/{name}" for name in components]
+        both = [name for pair, name in IN_BOTH.items() if set(pair) <= set(components)]
+        document["components"] = [f"../../components/{name}" for name in (*components, *both)]
         (place / "kustomization.yaml").write_text(yaml.safe_dump(document))
         return build(place)
 
@@ -50,12 +59,44 @@ def build(folder: Path) -> list[Manifest]:
     return list(yaml.load_all(rendered.stdout, Loader=yaml.CSafeLoader))
 
 
+def redis_secret(overlay: Path, url: str) -> "subprocess.CompletedProcess[str]":
+    """What the script prints that makes the Secret `redis`; it changes the overlay's values."""
+    environment = {**os.environ, "MAMMO_REDIS_URL": url}
+    command = [str(K8S / "redis_secret.py"), str(overlay)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
     """Name and template of all pods."""
     for manifest in manifests:
         template = template_of(manifest)
         if template:
             yield f"{manifest['kind']} {manifest['metadata']['name']}", template
+
+
+def environment_of(manifests: list[Manifest], pod: str, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The variables that the manifests give to a pod, on a node with one core."""
+    maps = {one["metadata"]["name"]: one["data"] for one in manifests if one["kind"] == "ConfigMap"}
+    (container,) = dict(pods(manifests))[pod]["spec"]["containers"]
+    found = dict[str, str]()
+    for source in container.get("envFrom", ()):
+        found |= maps[source["configMapRef"]["name"]]
+    for variable in container["env"]:
+        value = _value(variable, secrets)
+        found |= {} if value is None else {variable["name"]: value}
+    return found
+
+
+def _value(variable: Manifest, secrets: dict[str, dict[str, str]]) -> str | None:
+    if "value" in variable:
+        return str(variable["value"])
+    source = variable["valueFrom"]
+    if "resourceFieldRef" in source:
+        return "1"
+    asked = source["secretKeyRef"]
+    secret = secrets.get(asked["name"], {})
+    assert asked["key"] in secret or asked.get("optional"), asked
+    return secret.get(asked["key"])
 
 
 def template_of(manifest: Manifest) -> Manifest | None:

@@ -38,6 +38,14 @@ ELSEWHERE = {
         "tests/unit/services/gateway/transport/test_dicom.py",
         "both ends of an association are tested together",
     ),
+    "shared/retention/references.py": (
+        "tests/unit/shared/retention/test_collection.py",
+        "what is referred to is judged by what is not removed",
+    ),
+    "shared/store/interface.py": (
+        "tests/unit/shared/store/test_objects.py",
+        "an interface, which one suite holds over both stores",
+    ),
     "shared/queue/messages.py": (
         "tests/unit/shared/queue/test_broker.py",
         "names of queues and tasks, as the broker gets them",

@@ -27,15 +27,19 @@ def series_uid(study_uid: str, network: str, kind: ResultKind) -> str:
 def instance_uid(report: Report, kind: ResultKind, films: Iterable[str]) -> str:
     """Return the UID of a result about films, given by their SOP Instance UIDs."""
     films = set(films)
-    refused = (f"{film.header.sop_uid} {film.refusal.code}" for film in report.films if film.refusal)
+    about = [film for film in report.films if film.header.sop_uid in films]
+    refused = (f"{film.header.sop_uid} {film.refusal.code}" for film in about if film.refusal)
+    thresholds = {repr(film.finding.decision.operating_point.threshold) for film in about if film.finding}
     content = _digits(
         _CONTENT_DIGITS,
         series_uid(report.study_uid, report.model.network, kind),
         report.model.sha256,
+        report.model.version,
         report.operating_point,
+        *sorted(thresholds),
         BUILDER_VERSION,
         *sorted(films),
-        *sorted(each for each in refused if each.split(" ")[0] in films),
+        *sorted(refused),
     )
     return f"{result_prefix(kind, films)}{content}"
 

@@ -22,6 +22,9 @@ VIEW_NAMES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226":
 
 _PAGE = 500
 _MOST_VIEWS = 10_000
+_REFUSED = {400, 406, 409, 413, 415, 422}
+"""HTTP statuses that stay the same for the same objects; others pass, or an operator corrects their cause."""
+
 _DUPLICATES = {0x0111, 0xB007}
 """Failure reasons that say that the object is there already."""
 
@@ -138,11 +141,11 @@ class DicomWeb:
     def send(self, objects: Sequence[ResultObject]) -> None:
         """Store objects; the answer's body decides, whatever its status."""
         response = self.store(*(each.data for each in objects))
-        if response.status_code in (401, 403, 404, 405, 411, 413, 415) or response.status_code >= 500:
-            if response.status_code in (413, 415):
+        failed = _failures(response)
+        if not failed and not response.ok:
+            if response.status_code in _REFUSED:
                 raise Rejected(f"the archive refused results with HTTP status {response.status_code}")
             raise _unavailable("storing results", response.status_code)
-        failed = _failures(response)
         kinds = {each.sop_uid: each.kind for each in objects}
         for uid, reason in failed.items():
             if reason in _DUPLICATES:
@@ -174,10 +177,9 @@ class DicomWeb:
 
 
 def _failures(response: requests.Response) -> dict[str, int]:
-    """Return the reasons of objects that were not stored, by UID.
+    """Return the reasons of objects that were not stored, by UID; none if the answer names none.
 
-    Raises:
-        ServiceUnavailable: the answer does not say what was stored.
+    A body is optional where all was stored, and reading back decides.
     """
     try:
         found = response.json()
@@ -185,9 +187,7 @@ def _failures(response: requests.Response) -> dict[str, int]:
         items = found.get("00081198", {}).get("Value", [])
         return {_text(item, "00081155"): _number(item, "00081197") or 0 for item in items}
     except (ValueError, AttributeError, KeyError, IndexError, TypeError):
-        if response.ok:
-            return {}  # the body is optional where all was stored, and reading back decides
-        raise _unavailable("storing results", response.status_code) from None
+        return {}
 
 
 def _text(item: dict[str, Any], tag: str) -> str:

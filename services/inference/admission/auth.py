@@ -9,9 +9,10 @@ import logging
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared import metrics
 from shared.api.keys import SCOPES, Scope
@@ -29,6 +30,9 @@ from shared.logs import Repeats
 from shared.settings import ClientSettings, ServingSettings
 from shared.store.api_keys import ApiKey, KeyRing, describe_key, read_keys
 from shared.store.interface import ObjectStore
+
+_WARNED = timedelta(days=7)
+"""Before a key ends, requests with it are counted."""
 
 _log = logging.getLogger("mammostack.inference")
 
@@ -58,6 +62,7 @@ class Authenticator:
     _uses: dict[str, _KeyUsage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _repeats: Repeats = field(default_factory=Repeats)
+    _ending: defaultdict[str, Repeats] = field(default_factory=lambda: defaultdict(Repeats))
 
     def __post_init__(self) -> None:
         self._own = KeyRing(keys=(self.local,)) if self.local else None
@@ -92,6 +97,7 @@ class Authenticator:
         except MammoError as error:
             metrics.REFUSALS.labels(error.code).inc()
             raise
+        self._warn_of_its_end(key)
         return key
 
     def leave(self, key: ApiKey) -> None:
@@ -115,6 +121,12 @@ class Authenticator:
         if not found:
             raise NotAuthenticated("the API key is unknown, revoked or expired; request a new one")
         return found
+
+    def _warn_of_its_end(self, key: ApiKey) -> None:
+        if key.ends_within(datetime.now(UTC), _WARNED):
+            metrics.ENDING_KEY_REQUESTS.inc()
+            if self._ending[key.id].is_due(key.id):
+                _log.warning("API key ends soon", extra={"key": key.id, "key_name": key.name, "ends": key.expires})
 
     def _count(self, key: ApiKey) -> None:
         now, rate = self.clock(), key.requests_a_minute

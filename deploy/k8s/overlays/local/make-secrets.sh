@@ -17,9 +17,11 @@ password=$(random 24)
 cat >secrets/redis.env <<END
 url=redis://:$password@redis:6379/0
 address=redis:6379
+username=
 password=$password
 tls=disable
 END
 printf 'access-key=%s\nsecret-key=%s\n' "$(random 10)" "$(random 24)" >secrets/s3.env
 printf 'metrics=mammo_%s_%s\npredict=mammo_%s_%s\n' "$(random 4)" "$(random 24)" "$(random 4)" "$(random 24)" >secrets/api-keys.env
+printf 'token=%s\npacs-user=\npacs-password=\npacs-token=\n' "$(random 24)" >secrets/gateway.env
 echo "make-secrets: secrets/ is made (mode 0700)"

@@ -239,6 +239,19 @@ class TestExamFlow:
             ExamFlow(store, None, [first, second], Service(), FlowOptions(KINDS)).process(STUDY)
         assert second.results() == ONE_SET
 
+    def test_results_that_a_destination_does_not_list_are_sent_again(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(), Service()
+        for film in FILMS:
+            keep(store, film)
+        send = pacs.send
+        pacs.send = lambda objects: None  # type: ignore[method-assign]
+        with pytest.raises(ServiceUnavailable, match="does not list them"):
+            flow(store, service, pacs).process(STUDY)
+        assert len(received_exams(store)[STUDY].keys) == 4
+        pacs.send = send  # type: ignore[method-assign]
+        assert flow(store, service, pacs).process(STUDY) == "stored"
+        assert (pacs.results(), service.asked) == (ONE_SET, [4])
+
     def test_inference_service_that_is_away_loses_no_film(self, store: DirectoryStore) -> None:
         pacs, service = Pacs(), Service()
         for film in FILMS:
@@ -284,17 +297,49 @@ class TestExamFlow:
         flow(store, service, pacs, archive=pacs).process(STUDY)
         assert (pacs.results(), service.asked) == (ONE_SET, [4])
 
-    def test_film_that_comes_while_an_exam_is_done_stays(self, store: DirectoryStore) -> None:
+    @pytest.mark.parametrize("polled", [True, False])
+    def test_film_that_comes_while_an_exam_is_predicted_is_predicted_with_the_others(
+        self, store: DirectoryStore, polled: bool
+    ) -> None:
+        pacs, service = Pacs(films=FILMS[:3] if polled else ()), Service()
+        for film in [] if polled else FILMS[:3]:
+            keep(store, film)
+
+        def predict(films: Sequence[bytes]) -> ExamPrediction:
+            pacs.add(FILMS[3]) if polled else keep(store, FILMS[3])
+            return service(films)
+
+        exams = ExamFlow(store, pacs if polled else None, [pacs], predict, FlowOptions(KINDS))
+        assert exams.process(STUDY) == "stored"
+        assert (pacs.results(), service.asked, keys(store)) == (ONE_SET, [3, 4], [])
+
+    def test_film_that_comes_while_results_are_sent_stays(self, store: DirectoryStore) -> None:
+        pacs = Pacs()
+        for film in FILMS[:3]:
+            keep(store, film)
+        send = pacs.send
+
+        def late(objects: Sequence[ResultObject]) -> None:
+            keep(store, FILMS[3])
+            send(objects)
+
+        pacs.send = late  # type: ignore[method-assign]
+        flow(store, Service(), pacs).process(STUDY)
+        assert len(received_exams(store)[STUDY].keys) == 1
+
+    def test_worker_that_was_taken_for_dead_adds_no_older_report(self, store: DirectoryStore) -> None:
         pacs = Pacs()
         for film in FILMS[:3]:
             keep(store, film)
 
-        def predict(films: Sequence[bytes]) -> ExamPrediction:
-            keep(store, FILMS[3])
+        def late(films: Sequence[bytes]) -> ExamPrediction:
+            if len(films) == 3:  # another worker finishes the exam with its late film meanwhile
+                keep(store, FILMS[3])
+                flow(store, Service(), pacs).process(STUDY)
             return Service()(films)
 
-        ExamFlow(store, None, [pacs], predict, FlowOptions(KINDS)).process(STUDY)
-        assert len(received_exams(store)[STUDY].keys) == 1
+        assert ExamFlow(store, None, [pacs], late, FlowOptions(KINDS)).process(STUDY) == "gone"
+        assert (pacs.results(), keys(store)) == (ONE_SET, [])
 
     def test_exam_without_a_film_to_judge_gets_no_object(self, store: DirectoryStore) -> None:
         pacs, service = Pacs(films=[changed(film, BreastImplantPresent="YES") for film in FILMS]), Service()

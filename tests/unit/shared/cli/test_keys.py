@@ -16,7 +16,10 @@ class TestKeys:
         listed = mammo("keys", "list")
         assert key.split("_")[1] in listed
         assert key not in listed
-        assert "replaces" in mammo("keys", "rotate", key.split("_")[1])
+        rotated = " ".join(mammo("keys", "rotate", key.split("_")[1]).split())
+        assert "replaces" in rotated
+        assert "METRICS_KEY or MAMMO_API_KEY in .env" in rotated
+        assert "the Secret api-keys" in rotated
         assert "is revoked" in mammo("keys", "revoke", key.split("_")[1])
         monkeypatch.setenv("METRICS_KEY", key)
         brought = mammo("keys", "create", "prometheus", "--scope", "metrics", "--from-env", "METRICS_KEY")

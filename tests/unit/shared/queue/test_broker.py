@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 import threading
 import time
@@ -14,8 +15,9 @@ import redis
 
 from shared.errors import QueueMisconfigured, QueueUnavailable
 from shared.local.broker import configure, free_port
+from shared.local.commands import ROOT
 from shared.queue import broker as module
-from shared.queue.broker import Broker, check_nothing_is_evicted, connect, wait_for_broker
+from shared.queue.broker import Broker, check_server, connect, wait_for_broker
 from shared.queue.celery_app import make_app
 from shared.queue.messages import QUEUES, STAGES, Message, Stage, task_name
 from tests.support.brokers import broker_at, empty_broker, settings_for
@@ -236,7 +238,7 @@ CALLS: dict[str, Callable[[Broker], object]] = {
     "end_tries": lambda broker: broker.end_tries(RUN, "augment", "mdb001"),
     "forget_tries": lambda broker: broker.forget_tries(RUN),
     "depth": lambda broker: broker.depth(),
-    "check_nothing_is_evicted": lambda broker: check_nothing_is_evicted(broker.client),
+    "check_server": lambda broker: check_server(broker.client),
 }
 
 
@@ -283,11 +285,53 @@ class TestStartupChecks:
     ) -> None:
         policy(name)
         with pytest.raises(QueueMisconfigured, match=f"maxmemory-policy is {name}, .* set maxmemory-policy noeviction"):
-            check_nothing_is_evicted(broker.client)
+            check_server(broker.client)
 
     def test_a_server_that_never_evicts_passes(self, broker: Broker, policy: Callable[[str], object]) -> None:
         policy("noeviction")
-        check_nothing_is_evicted(broker.client)
+        check_server(broker.client)
+
+    def test_a_node_of_a_cluster_is_refused(self, tmp_path: Path) -> None:
+        config = configure(tmp_path)
+        with subprocess.Popen(config.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as server:
+            try:
+                assert server.stdin
+                server.stdin.write(config.configuration + b"\ncluster-enabled yes\n")
+                server.stdin.close()
+                client = connect(settings_for(config.url))
+                wait_for_broker(client)
+                with pytest.raises(QueueMisconfigured, match="is in cluster mode"):
+                    check_server(client)
+            finally:
+                server.kill()
+
+    @pytest.mark.parametrize(("version", "refused"), [("6.2.14", True), ("7.0.0", False), ("10.1.0", False)])
+    def test_the_least_version_is_7(
+        self, broker: Broker, monkeypatch: pytest.MonkeyPatch, version: str, refused: bool
+    ) -> None:
+        stated = {**broker.client.info(), "redis_version": version}
+        monkeypatch.setattr(broker.client, "info", lambda _section: stated)
+        if refused:
+            with pytest.raises(QueueMisconfigured, match=r"is Redis 6\.2\.14; take Redis 7\.0 or later"):
+                check_server(broker.client)
+        else:
+            check_server(broker.client)
+
+    def test_a_user_with_the_rights_that_the_page_names_will_do(self, redis_url: str, broker: Broker) -> None:
+        page = (ROOT / "docs" / "how-to" / "scale.md").read_text()
+        (rights,) = re.findall(r"an ACL user with `([^`]+)`", page)
+        command: Callable[..., object] = broker.client.execute_command
+        command("ACL", "SETUSER", "mammo", "reset", "on", ">secret", *rights.split())
+        try:
+            limited = broker_at(f"redis://mammo:secret@{redis_url.partition('@')[2]}")
+            check_server(limited.client)
+            assert limited.enqueue(RUN, "augment", ["a", "b"]) == 2
+            assert left(limited, "a", "b") == [1, 0]
+            assert limited.depth().waiting["augment"] == 2
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                limited.client.flushall()
+        finally:
+            command("ACL", "DELUSER", "mammo")
 
     def test_a_server_that_is_there_is_not_waited_for(self, broker: Broker) -> None:
         began = time.monotonic()

@@ -83,11 +83,14 @@ class TestObjectStore:
         assert store.get("raw/mias/films/mdb001.pgm") == data
         assert store.read("raw/mias/films/mdb001.pgm").data == data
         assert store.size("raw/mias/films/mdb001.pgm") == len(data)
+        (listed,), single = store.entries("raw/mias/"), store.entry("raw/mias/films/mdb001.pgm")
+        assert (listed.key, listed.size) == (single.key, single.size) == ("raw/mias/films/mdb001.pgm", len(data))
+        assert listed.modified == pytest.approx(single.modified, abs=1)  # S3 states seconds in one of the two
         assert store.exists("raw/mias/films/mdb001.pgm")
 
     def test_what_is_not_there_is_not_found_by_name(self, store: ObjectStore) -> None:
         assert not store.exists("raw/mias/manifest.json")
-        for read in (store.get, store.read, store.size):
+        for read in (store.get, store.read, store.size, store.entry):
             with pytest.raises(ObjectNotFound, match=r"raw/mias/manifest\.json") as missing:
                 read("raw/mias/manifest.json")
             assert missing.value.key == "raw/mias/manifest.json"
@@ -95,7 +98,7 @@ class TestObjectStore:
     @pytest.mark.parametrize("key", ["raw/mias/manifest.json/below", f"raw/{'x' * 300}"], ids=["below", "long"])
     def test_what_can_be_no_file_is_no_object(self, store: ObjectStore, key: str) -> None:
         store.put("raw/mias/manifest.json", b"{}")
-        for read in (store.get, store.read, store.size):
+        for read in (store.get, store.read, store.size, store.entry):
             with pytest.raises(ObjectNotFound):
                 read(key)
 

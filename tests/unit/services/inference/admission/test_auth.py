@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from services.inference.admission.auth import Authenticator, NoKeys, check_keys_exist, local_key
+from shared import metrics
 from shared.api.keys import SCOPES
 from shared.errors import (
     InputError,
@@ -250,6 +251,23 @@ class TestAuthenticator:
         found.refresh()
         with pytest.raises(NotAuthenticated):
             found.enter(f"Bearer {key}", "predict")
+
+    def test_requests_with_a_key_that_ends_soon_are_counted_and_logged_once(
+        self, empty: DirectoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        key = new_key()
+        add_key(empty, describe_key(key, "pacs", ["predict"], days=30))
+        renewed, _ = rotate_key(empty, key.split("_")[1], overlap_hours=24)
+        authenticator = Authenticator(empty)
+        authenticator.refresh()
+        counted = []
+        for used in (renewed, key, key):
+            before = metrics.ENDING_KEY_REQUESTS._value.get()
+            authenticator.leave(authenticator.enter(f"Bearer {used}", "predict"))
+            counted.append(metrics.ENDING_KEY_REQUESTS._value.get() - before)
+        assert counted == [0, 1, 1]
+        assert [record.message for record in caplog.records] == ["API key ends soon"]
+        assert key not in caplog.text
 
     def test_a_limit_that_a_used_key_gets_begins_with_all_its_requests(self, empty: DirectoryStore) -> None:
         key = new_key()

@@ -1,0 +1,162 @@
+"""Find objects that nothing refers to and that are old, and remove them.
+
+Objects are judged by groups, such as the images of a recipe or a version of a model: a group stays as long as one of
+its objects is younger than the limit, so that nothing is taken from a process that writes. Before a group is removed,
+references and objects are read again, and each object once more before it is deleted. What marks a group as complete is
+deleted first: a run that begins meanwhile finds nothing done, and makes it again.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+
+from shared.errors import ObjectNotFound, StoreMisconfigured
+from shared.retention.references import References, read_references
+from shared.store.interface import ObjectEntry, ObjectStore
+
+_GROUPS = tuple(
+    (re.compile(pattern), kind)
+    for pattern, kind in (
+        (r"data_(augmentation|segmentation)/[^/]+/[^/]+/", "images that no run uses"),
+        (r"runs/[^/]+/", "files of runs without a plan"),
+        (r"failed/(?!gateway/)[^/]+/", "failures of runs without a plan"),
+        (r"weights/[^/]+/", "weights that no run names"),
+        (r"models/[^/]+/(?!aliases/|audit/)[^/]+/", "models without run, alias and trail"),
+        (r"raw/[^/]+/[^/]+/", "films that no data set has"),
+        (r"batches/of/[^/]+/[^/]+$", "batches without a plan"),
+        (r"batches/(?!of/)[^/]+/", "batches without a plan"),
+    )
+)
+"""The beginnings of keys that make a group, and what it is. The gateway sweeps its own."""
+
+PREFIXES = ("batches/", "data_augmentation/", "data_segmentation/", "failed/", "models/", "raw/", "runs/", "weights/")
+"""What is looked through; an operator may not list more (deploy/aws/policies)."""
+
+_MARKS = ("plan.json", "card.json", "manifest.json")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Objects that stay or go together: a kind in words, and a key, or a prefix that ends with a slash."""
+
+    kind: str
+    place: str
+
+
+@dataclass
+class Unreferenced:
+    """A group that nothing refers to.
+
+    Attributes:
+        modified: time of its youngest object, in seconds since the epoch.
+    """
+
+    group: Group
+    objects: int = 0
+    size: int = 0
+    modified: float = 0.0
+
+
+@dataclass
+class Removal:
+    """What was removed.
+
+    Attributes:
+        kept: groups that came into use before they were gone.
+        forbidden: groups of which the store permits no deletion.
+    """
+
+    objects: int = 0
+    size: int = 0
+    kept: list[Group] = field(default_factory=list)
+    forbidden: list[Group] = field(default_factory=list)
+
+
+def find_unreferenced(store: ObjectStore, before: float) -> list[Unreferenced]:
+    """Find the groups that nothing refers to and of which no object is as young as `before`.
+
+    Raises:
+        ObjectUnreadable: what a damaged record refers to is not known.
+        ObjectOfLaterRelease: the same of a record of a later release.
+    """
+    references = read_references(store)
+    found = []
+    entries_of_all = chain.from_iterable(store.entries(prefix) for prefix in PREFIXES)
+    for group, entries in groupby(entries_of_all, lambda entry: group_of(entry.key)):
+        if group is None or is_referenced(references, group):
+            continue
+        total = Unreferenced(group)
+        for entry in entries:
+            total.objects += 1
+            total.size += entry.size
+            total.modified = max(total.modified, entry.modified)
+        if total.modified < before:
+            found.append(total)
+    return found
+
+
+def remove(store: ObjectStore, found: Iterable[Unreferenced], before: float) -> Removal:
+    """Remove groups, unless they came into use since they were found."""
+    removal = Removal()
+    for each in found:
+        entries = list(_entries(store, each.group))
+        used = is_referenced(read_references(store), each.group) or any(entry.modified >= before for entry in entries)
+        try:
+            if used or not _delete(store, entries, before, removal):
+                removal.kept.append(each.group)
+        except StoreMisconfigured:
+            removal.forbidden.append(each.group)
+    return removal
+
+
+def group_of(key: str) -> Group | None:
+    """Return the group of an object; None for what is never removed."""
+    for pattern, kind in _GROUPS:
+        if found := pattern.match(key):
+            return Group(kind, found[0])
+    return None
+
+
+def is_referenced(references: References, group: Group) -> bool:
+    """Return whether something refers to a group."""
+    match group.place.split("/"):
+        case ["runs" | "failed", run, *_]:
+            return run in references.runs
+        case ["models", network, version, *_]:
+            return (network, version) in references.models
+        case ["batches", "of", _, marker]:
+            return any(marker.endswith(f"-{batch}") for batch in references.batches)
+        case ["batches", batch, *_]:
+            return batch in references.batches
+    return group.place in references.prefixes
+
+
+def _entries(store: ObjectStore, group: Group) -> Iterator[ObjectEntry]:
+    if group.place.endswith("/"):
+        yield from store.entries(group.place)
+        return
+    try:
+        yield store.entry(group.place)
+    except ObjectNotFound:
+        return
+
+
+def _delete(store: ObjectStore, entries: list[ObjectEntry], before: float, removal: Removal) -> bool:
+    """Delete objects; stop at the first that was written since, and return False."""
+    for entry in sorted(entries, key=lambda entry: not _marks(entry.key)):
+        try:
+            current = store.entry(entry.key)
+        except ObjectNotFound:  # somebody else deleted it
+            continue
+        if current.modified >= before:
+            return False
+        store.delete(entry.key)
+        removal.objects += 1
+        removal.size += current.size
+    return True
+
+
+def _marks(key: str) -> bool:
+    """Return whether an object says that others are complete."""
+    return "/manifests/" in key or key.endswith(_MARKS)

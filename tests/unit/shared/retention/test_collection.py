@@ -1,0 +1,218 @@
+"""What is removed is old and nothing refers to it: over both kinds of stores, and whatever happens meanwhile."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.batches.plan import BatchPlan
+from shared.datasets.sources import open_source
+from shared.errors import ObjectOfLaterRelease, ObjectUnreadable, StoreMisconfigured
+from shared.retention.collection import find_unreferenced, group_of, remove
+from shared.runs.plan import Plan
+from shared.store import layout, models
+from shared.store.directory import DirectoryStore
+from shared.store.ingest import ingest
+from shared.store.interface import ObjectStore
+from shared.store.objects import open_store
+from tests.support.builders import model_card, small_plan
+from tests.support.stores import AgedStore, contents, new_bucket, settings_for
+
+OLD, LIMIT, YOUNG = 1000.0, 2000.0, 3000.0
+
+
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.external)])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgedStore:
+    found: ObjectStore = DirectoryStore(tmp_path / "store")
+    if request.param == "s3":
+        import boto3
+
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "tests")
+        endpoint = request.getfixturevalue("s3_endpoint")
+        bucket = new_bucket(boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1"))
+        found = open_store(settings_for(f"s3://{bucket}/prefix", endpoint))
+    aged = AgedStore(found)
+    aged.now = OLD
+    return aged
+
+
+def put(store: AgedStore, *keys: str) -> None:
+    for key in keys:
+        store.put(key, b"12345")
+
+
+def planned(store: AgedStore, **changes: object) -> Plan:
+    """A run with its images, results and a failure."""
+    plan = small_plan(**changes)
+    store.put(layout.run_plan(plan.run), plan.model_dump_json().encode())
+    put(store, *images_of(plan), layout.fold_file(plan.run, "resnet50/patient/fold-0", "result.json"))
+    put(store, layout.failure(plan.run, "augment", "mdb001"))
+    return plan
+
+
+def images_of(plan: Plan) -> list[str]:
+    return [
+        layout.augmented_image(plan.dataset, plan.augmentation.id, "mdb001", 0),
+        layout.augmented_manifest(plan.dataset, plan.augmentation.id, "000000"),
+        layout.segmented_image(plan.dataset, plan.augmentation.segmented_id, "mdb001", 0),
+        layout.segmented_manifest(plan.dataset, plan.augmentation.segmented_id, "000000"),
+    ]
+
+
+def places(store: AgedStore, before: float = LIMIT) -> list[str]:
+    return [each.group.place for each in find_unreferenced(store, before)]
+
+
+def batch(name: str, **changes: str) -> BatchPlan:
+    known = {"batch": name, "owner": "o", "created": "c", "network": "resnet50", "version": "v9", "asked": "a"}
+    return BatchPlan(**{**known, **changes}, operating_point="x", explain=None, images=1, part_images=1, listing="l")
+
+
+class TestFound:
+    def test_what_is_referred_to_stays(self, store: AgedStore, synthetic_films: Path) -> None:
+        ingest(store, open_source(synthetic_films), "films")
+        weights = layout.weights("a" * 64, "resnet50.pth")
+        put(store, weights)
+        plan = planned(store, weights={"resnet50": weights})
+        models.publish(store, model_card(version=plan.run), {"model.onnx": b"1"})
+        models.publish(store, model_card(version="served"), {"model.onnx": b"2"})
+        models.promote(store, "resnet50", "served", models.MoveReason(by="t", why="t"), force=True)
+        models.publish(store, model_card(version="v9"), {"model.onnx": b"3"})
+        store.put(layout.batch_plan("b1"), batch("b1").model_dump_json().encode())
+        put(store, layout.batch_part("b1", "000000"), "batches/of/o/20260101T000000000000-b1")
+        put(store, layout.api_keys(), "gateway/inbox/s/f.dcm", "failed/gateway/exam/x.json", "inbox/film.pgm")
+        assert places(store) == []
+
+    def test_what_nothing_refers_to_is_found_with_its_size(self, store: AgedStore) -> None:
+        plan = small_plan()
+        put(store, *images_of(plan))
+        put(store, "runs/gone/training/x/result.json", "failed/gone/augment/mdb001.json", layout.weights("b" * 64, "w"))
+        put(store, "models/resnet50/v0/abc/model.onnx", "models/resnet50/v0/abc/model.pt")
+        put(store, "raw/films/1234/films/a.pgm", "batches/b2/parts/000000.jsonl", "batches/of/o/20260101-b2")
+        found = {each.group.place: (each.objects, each.size) for each in find_unreferenced(store, LIMIT)}
+        assert found == {
+            layout.augmented_images(plan.dataset, plan.augmentation.id): (2, 10),
+            layout.segmented_images(plan.dataset, plan.augmentation.segmented_id): (2, 10),
+            "runs/gone/": (1, 5),
+            "failed/gone/": (1, 5),
+            f"weights/{'b' * 64}/": (1, 5),
+            "models/resnet50/v0/": (2, 10),
+            "raw/films/1234/": (1, 5),
+            "batches/b2/": (1, 5),
+            "batches/of/o/20260101-b2": (1, 5),
+        }
+
+    def test_one_young_object_keeps_its_group(self, store: AgedStore) -> None:
+        put(store, "runs/gone/training/x/result.json", "runs/other/training/x/result.json")
+        store.now = YOUNG
+        put(store, "runs/gone/training/y/result.json")
+        assert places(store) == ["runs/other/"]
+
+    def test_an_ingest_that_was_superseded_is_found_and_the_films_of_the_data_set_are_not(
+        self, store: AgedStore, synthetic_films: Path
+    ) -> None:
+        ingest(store, open_source(synthetic_films), "films")
+        put(store, "raw/films/abandoned/units/000000.json", "raw/films/abandoned/films/x-0.pgm")
+        assert places(store) == ["raw/films/abandoned/"]
+
+    @pytest.mark.parametrize(
+        ("document", "error"),
+        [(b"{", ObjectUnreadable), (b'{"schema_number": 99}', ObjectOfLaterRelease)],
+    )
+    def test_nothing_is_found_while_a_record_can_not_be_read(
+        self, store: AgedStore, document: bytes, error: type[Exception]
+    ) -> None:
+        put(store, *images_of(small_plan()))
+        store.put(layout.run_plan("r"), document)
+        with pytest.raises(error):
+            find_unreferenced(store, LIMIT)
+
+
+class TestRemoved:
+    def test_the_marks_go_first_and_all_of_it_goes(self, store: AgedStore) -> None:
+        plan, deleted = small_plan(), list[str]()
+        put(store, *images_of(plan), "inbox/film.pgm")
+        store.before_deletion = deleted.append
+        removal = remove(store, find_unreferenced(store, LIMIT), LIMIT)
+        assert (removal.objects, removal.size, removal.kept) == (4, 20, [])
+        assert ["/manifests/" in key for key in deleted] == [True, False, True, False]
+        assert set(contents(store)) == {"inbox/film.pgm"}
+
+    def test_what_a_run_uses_by_now_stays(self, store: AgedStore) -> None:
+        plan = small_plan()
+        put(store, *images_of(plan))
+        found = find_unreferenced(store, LIMIT)
+        store.now = YOUNG
+        store.put(layout.run_plan(plan.run), plan.model_dump_json().encode())
+        removal = remove(store, found, LIMIT)
+        assert removal.objects == 0
+        assert len(removal.kept) == len(found) == 2
+        assert set(images_of(plan)) <= set(contents(store))
+
+    def test_an_object_that_is_written_between_listing_and_deletion_stays(self, store: AgedStore) -> None:
+        """Of a group that another process begins to fill, while its objects are being deleted."""
+        keys = [f"runs/gone/training/{number}/result.json" for number in range(4)]
+        put(store, *keys)
+        found = find_unreferenced(store, LIMIT)
+
+        def write(key: str) -> None:
+            store.now = YOUNG
+            if key == keys[1]:
+                put(store, keys[2])
+
+        store.before_deletion = write
+        removal = remove(store, found, LIMIT)
+        assert removal.objects == 2
+        assert [group.place for group in removal.kept] == ["runs/gone/"]
+        assert set(contents(store)) == {keys[2], keys[3]}
+
+    def test_a_run_that_begins_during_the_removal_finds_no_shard_done(self, store: AgedStore) -> None:
+        plan, seen = small_plan(), list[bool]()
+        put(store, *images_of(plan))
+
+        def look(key: str) -> None:
+            if not key.endswith(".json"):
+                prefix = key.rsplit("/", 2)[0]
+                seen.append(any(store.list(f"{prefix}/manifests/")))
+
+        store.before_deletion = look
+        remove(store, find_unreferenced(store, LIMIT), LIMIT)
+        assert seen == [False, False]
+
+    def test_what_may_not_be_deleted_holds_up_nothing_else(self, store: AgedStore) -> None:
+        put(store, "runs/gone/training/a/result.json", "runs/other/training/a/result.json")
+
+        def forbid(key: str) -> None:
+            if key.startswith("runs/gone/"):
+                raise StoreMisconfigured("access denied")
+
+        store.before_deletion = forbid
+        removal = remove(store, find_unreferenced(store, LIMIT), LIMIT)
+        assert [group.place for group in removal.forbidden] == ["runs/gone/"]
+        assert set(contents(store)) == {"runs/gone/training/a/result.json"}
+
+    def test_what_somebody_else_deleted_is_no_fault(self, store: AgedStore) -> None:
+        put(store, "runs/gone/training/a/result.json", "runs/gone/training/b/result.json")
+        found = find_unreferenced(store, LIMIT)
+        store.before_deletion = lambda _key: store.delete_inside("runs/gone/training/b/result.json")
+        assert remove(store, found, LIMIT).objects == 1
+        assert contents(store) == {}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "access/keys.json",
+        "models/resnet50/aliases/production.json",
+        "models/resnet50/audit/line.json",
+        "raw/films/manifest.json",
+        "gateway/inbox/study/film.dcm",
+        "gateway/outbox/study.json",
+        "failed/gateway/exam/study.json",
+        "inbox/film.pgm",
+        "self-test/token",
+        "something/else",
+    ],
+)
+def test_what_is_nobodys_and_what_others_sweep_has_no_group(key: str) -> None:
+    assert group_of(key) is None
