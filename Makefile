@@ -12,7 +12,7 @@ bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BA
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format lock renew-images audit release-files images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-gateway bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format lock renew-images audit release-files images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,14 +32,17 @@ test-fast: .venv/ready ## unit tests that start no process and need no network, 
 chaos: .venv/ready ## the pipeline under random faults, or with GATEWAY=1 exams on their way through the gateway; FAULTS=100, SEED=
 	.venv/bin/python -m tests.chaos.$(if $(GATEWAY),gateway_storm,storm) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
-bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
-	.venv/bin/python -m tests.bench.scale
+bench-scale: .venv/ready ## what large data sets cost ingestion, planner, store, queue and training (about 15 minutes); ONLY=ingest, shape or queue
+	.venv/bin/python -m tests.bench.scale $(if $(ONLY),--only $(ONLY))
 
 bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading, ONLY=films FILMS=DIR, ONLY=preparing BASE=COMMIT; RECORD=1 keeps the tables
 	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY)) $(if $(FILMS),--films "$(FILMS)") $(if $(BASE),--base $(BASE)) $(if $(RECORD),--record)
 
 bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); BASE=COMMIT, QUICK=1, COSTS=1, BATCHES=1, ANSWERS=1, PARTS=1; RECORD=1 keeps the table
 	.venv/bin/python -m $(call bench,bench-inference,$(if $(BATCHES),batches,$(if $(ANSWERS),answers,$(if $(PARTS),parts,$(if $(COSTS),costs,inference))))) $(if $(QUICK),--quick) $(if $(BASE),--base $(BASE))
+
+bench-gateway: .venv/ready ## the gateway: last byte in to results stored, 200 exams at once, C-STORE intake (15 minutes); ONLY=latency, trickle or intake; RECORD=1
+	.venv/bin/python -m tests.bench.gateway $(if $(ONLY),--only $(ONLY)) $(if $(RECORD),--record)
 
 bench-start: .venv/ready ## `mammo --help` next to an earlier commit's, in turns (a minute); BASE=COMMIT
 	.venv/bin/python -m tests.bench.start $(if $(BASE),--base $(BASE))

@@ -67,6 +67,7 @@ _KINDS = (
     _Kind(r"runs/(?P<r>[^/]+)/stages/[^/]+\.json", StageMarker, "nothing: it is replaced", "mammo resume {r}"),
     _Kind(r"runs/(?P<r>[^/]+)/claims/.+\.json", Claim, "nothing: the next worker replaces it", "mammo resume {r}"),
     _Kind(r"runs/(?P<r>[^/]+)/training/.+/result\.json", _AnyObject, "the job counts as missing", "mammo resume {r}"),
+    _Kind(r"runs/(?P<r>[^/]+)/splits/.+\.json", _AnyObject, "nothing: the next job computes it", "mammo resume {r}"),
     _Kind(r"runs/(?P<r>[^/]+)/report/digests\.json", _AnyObject, "the report counts as missing", "mammo resume {r}"),
     _Kind(
         r"runs/(?P<r>[^/]+)/promoted/[^/]+\.json",

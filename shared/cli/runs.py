@@ -232,6 +232,8 @@ def start_run(start: StartOptions, choices: RunOptions, *, wait: bool, only_if_n
         f"run {plan.run} over {plan.films} {kind} of {start.dataset} is enqueued. "
         f"Follow it: mammo status {plan.run} --watch"
     )
+    if plan.large:
+        console.print("the data set is large: no augmented copies are stored, films are changed while they are loaded")
     if wait:
         _show(store, plan)
 

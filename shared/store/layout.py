@@ -9,6 +9,7 @@ data_augmentation/<dataset>/<recipe>/<film>/<variant>.png     augmented films
 data_augmentation/<dataset>/<recipe>/manifests/<shard>.json   what a finished shard holds
 data_segmentation/<dataset>/<recipe>/...                      the same of segmented films, and <variant>.mask.png
 runs/<run>/plan.json, stages/, training/, report/             one run of the pipeline
+runs/<run>/splits/, inputs/<digest>/<shard>                   what its jobs share: splits, and inputs of large data sets
 runs/<run>/claims/<stage>/<unit>.json                         who may write for a long job
 failed/<run>/<stage>/<unit or film>.json                      what was given up or set aside, with the reason
 models/<network>/<version>/card.json                          a published model: the digests of its files
@@ -172,6 +173,15 @@ def training(run: str) -> str:
 def fold_file(run: str, unit: str, name: str) -> str:
     """Return a training job's file; `unit` is <network>/<protocol>/fold-<k>."""
     return f"runs/{run}/training/{unit}/{name}"
+
+
+def run_split(run: str, protocol: str, fold: int) -> str:
+    return f"runs/{run}/splits/{protocol}/fold-{fold}.json"
+
+
+def run_inputs(run: str, digest: str, shard: str) -> str:
+    """Return the key of a shard's network inputs, by the digest of all that they are made from."""
+    return f"runs/{run}/inputs/{digest}/{shard}"
 
 
 def report_file(run: str, name: str) -> str:

@@ -144,7 +144,7 @@ def by_places(
     """The head of ResNet-50 behind all that is frozen, told by circles what lies there: fitted at once, or in steps
     where the recipe has no regression."""
     edge = maps.shape[-1]
-    inside = breast_mask(inputs, edge)
+    inside = breast_mask(inputs, np.arange(len(inputs)), edge)
     each_film = zip(known, segmented, strict=True)
     told = np.stack([place_labels(each.lesions, film.label, each.square, edge) for film, each in each_film])
     labels = np.array([CLASSES.index(film.label) for film in known])
@@ -158,7 +158,7 @@ def by_places(
             fit_head(learner, recipe, given, others, inside[train], FitContext(pretrained=True, **how))
         else:
             fit(learner, recipe, given, others, FitContext(pretrained=True, **how))
-        return predict(learner, others.inputs, BATCH, CPU)
+        return predict(learner, others, BATCH, CPU)
 
     return judge
 

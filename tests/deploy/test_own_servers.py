@@ -202,6 +202,13 @@ class TestGateway:
             *(f"/etc/gateway-tls/{name}" for name in ("tls.crt", "tls.key", "ca.crt"))
         )
 
+    def test_only_the_process_that_needs_a_secret_has_it(self, manifests: list[Manifest]) -> None:
+        gateway, worker = (
+            environment_of(manifests, f"Deployment {pod}", SECRETS) for pod in ("gateway", "gateway-worker")
+        )
+        assert "MAMMO_GATEWAY_TOKEN" in gateway.keys() - worker.keys()
+        assert "MAMMO_API_KEY" in worker.keys() - gateway.keys()
+
     def test_without_tls_the_paths_are_cleared(
         self, manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -38,6 +38,8 @@ MEANINGS = {
     "training": "all training jobs of a run",
     "fold_file": "a file of one training job, such as its checkpoint, weights and predictions; the unit is "
     "NETWORK/PROTOCOL/fold-K",
+    "run_split": "the training, validation and test images of a fold, for all networks; made by the first job",
+    "run_inputs": "network inputs of a shard of a large data set, made by the first job; may be deleted at any time",
     "report_file": "the report of a run and its figures",
     "published": "the networks that the run has published",
     "published_mark": "the version that the run has published of a network",

@@ -43,11 +43,11 @@ def frozen_feature_maps(
 
     def rows() -> Iterator[FeatureMaps]:
         for start in range(0, len(images.inputs), _BATCH):
-            yield from maps(images.inputs[start : start + _BATCH])
+            yield from maps(images.read(np.arange(start, min(start + _BATCH, len(images.inputs)))))
             if stopping():
                 raise JobInterrupted("stopped during the computation of frozen features; run again, it starts over")
 
-    shape = (len(images.inputs), *maps(images.inputs[:1]).shape[1:])
+    shape = (len(images.inputs), *maps(images.read(np.arange(1))).shape[1:])
     return cached_array(f"{images.cache_key}-{_digest(stages)}", shape, rows, np.float16)
 
 

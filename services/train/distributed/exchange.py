@@ -13,8 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 
-from services.train.data.device import Inputs
-from services.train.data.examples import Examples
+from services.train.data.examples import Examples, StoredInputs
 from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
 from services.train.fitting.fit import FitResult, TrainingDiverged
 from services.train.fitting.serialise import Tensors, on_cpu
@@ -183,7 +182,7 @@ def _rows(examples: Examples) -> npt.NDArray[np.intp]:
     return np.arange(len(examples.labels)) if examples.rows is None else examples.rows
 
 
-def _link_or_save(array: Inputs, target: Path) -> None:
+def _link_or_save(array: StoredInputs, target: Path) -> None:
     mapped: object = array
     while isinstance(mapped, np.ndarray) and not isinstance(mapped, np.memmap):
         mapped = mapped.base

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,14 +11,16 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from services.train.data.device import Inputs
+from services.train.data.examples import Examples
 from services.train.data.frozen_features import frozen_feature_maps
-from services.train.data.inputs import RunImages, job_split, load_images
+from services.train.data.inputs import RunImages, load_images
+from services.train.data.run_split import run_split
 from services.train.fitting.head_regression import balanced_regression
 from services.train.fitting.initial_weights import initial_network
 from services.train.fitting.scores import macro_auc
 from services.train.jobs import TrainingJob, job_predictions
-from shared.domain.arrays import Float32Array, Float64Array, Int64Array
+from shared.datasets.splits import Split
+from shared.domain.arrays import Float32Array, Float64Array
 from shared.domain.records import CLASSES
 from shared.errors import WeightsUnavailable
 from shared.imaging.preprocess import Preprocessing
@@ -89,19 +92,20 @@ def logistic_regression(
     except WeightsUnavailable as error:  # the jobs had them: a report without this row is better than none
         _log.warning("no logistic regression", extra={"run": plan.run, "reason": str(error)})
         return None
-    originals, frozen = images.originals(range(len(images.variants))), plan.training[kind].frozen
+    originals, frozen = np.array(images.originals(range(len(images.variants)))), plan.training[kind].frozen
+    examples = images.examples(originals)
     if 0 < frozen <= len(_loaded(network, weights)):  # the jobs have computed these stages
-        pool: Inputs = frozen_feature_maps(network, frozen, images, device, stopping)
+        examples = replace(examples, pool=frozen_feature_maps(network, frozen, images, device, stopping))
     else:
-        pool, frozen = images.inputs, 0
-    of_originals = pooled_features(network.to(device), weights, pool, np.array(originals), frozen)
+        frozen = 0
+    of_originals = pooled_features(network.to(device), weights, examples, frozen)
     features = np.zeros((len(images.variants), of_originals.shape[1]), np.float32)
     features[originals] = of_originals
     jobs = [
         TrainingJob(network=kind, protocol=plan.honest or "patient", fold=fold)
         for fold in range(plan.folds * plan.repeats)
     ]
-    return merge([_regress(features, images, plan, job) for job in jobs])
+    return merge([_regress(features, images, job, run_split(store, plan, job, images)) for job in jobs])
 
 
 def regression(strength: float) -> Pipeline:
@@ -111,18 +115,18 @@ def regression(strength: float) -> Pipeline:
 
 @torch.inference_mode()
 def pooled_features(
-    network: MammogramNetwork, weights: WeightsReport, pool: Inputs, rows: Int64Array, done: int = 0
+    network: MammogramNetwork, weights: WeightsReport, examples: Examples, done: int = 0
 ) -> Float32Array:
     """Compute the spatial mean of the deepest feature map whose layers are all pretrained, n x C.
 
     Args:
-        pool: films, or the maps that the first `done` layers have made of them.
-        rows: places of the films in the pool, n.
+        examples: films, or the maps that the first `done` layers have made of them.
     """
     network.eval()
     features = []
-    for start in range(0, len(rows), _BATCH):
-        inputs = pool[rows[start : start + _BATCH]]
+    indices = np.arange(len(examples.labels))
+    for start in range(0, len(indices), _BATCH):
+        inputs = examples.read(indices[start : start + _BATCH])
         maps: Tensor = torch.from_numpy(inputs).to(network.mean.device, torch.float32)
         maps = maps if done else network.normalise(maps)
         for layer in _loaded(network, weights)[done:]:
@@ -141,8 +145,8 @@ def _loaded(network: MammogramNetwork, weights: WeightsReport) -> list[nn.Module
     return layers
 
 
-def _regress(features: Float32Array, images: RunImages, plan: Plan, job: TrainingJob) -> FoldPredictions:
-    split, labels = job_split(images.variants, plan, job), images.labels
+def _regress(features: Float32Array, images: RunImages, job: TrainingJob, split: Split) -> FoldPredictions:
+    labels = images.labels
     train = images.originals(split.train)
 
     def predict(model: Pipeline, places: npt.NDArray[np.intp]) -> Float64Array:

@@ -122,7 +122,7 @@ def fit(
     network, epochs = state.network, state.epochs
     for epoch in range(len(epochs) + 1, recipe.epochs + 1):
         _train_epoch(state, epoch)
-        probabilities = predict(network, validation.inputs, recipe.batch_size, context.device)
+        probabilities = predict(network, validation, recipe.batch_size, context.device)
         record = EpochRecord(
             epoch=epoch,
             train_loss=float(np.mean(state.losses)),

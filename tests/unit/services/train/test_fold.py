@@ -84,6 +84,7 @@ class TestTrainFold:
         assert len(result.predictions.films) == result.history.test_films
         network = network_from_bytes("resnet50", store.get(weights_key(plan, result)))
         films = load_images(store, plan, Preprocessing(size=64))
-        known = {image.film: films.inputs[n] for n, image in enumerate(films.variants) if image.variant == 0}
-        whole = predict(network, np.stack([known[film] for film in result.predictions.films]), 8, torch.device("cpu"))
+        known = {image.film: n for n, image in enumerate(films.variants) if image.variant == 0}
+        held_out = films.examples(np.array([known[film] for film in result.predictions.films]))
+        whole = predict(network, held_out, 8, torch.device("cpu"))
         assert np.allclose(result.predictions.rows, whole, atol=1e-3), "the maps of frozen stages change nothing"

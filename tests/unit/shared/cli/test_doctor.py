@@ -56,6 +56,7 @@ class TestFindTroubles:
         plan = begun(store, MemoryQueue(), stored(store, small_plan(run="r")))
         do_films(store, plan)
         do(store, plan, "train", ["resnet50/patient/fold-0"])
+        store.put(layout.run_split("r", "patient", 0), b"{}")
         pipeline.give_up(store, "r", "train", "resnet50/patient/fold-1", ValueError("x"))
         publish(store, "v1")
         add_key(store, describe_key(new_key(), "pacs", ["predict"]))
@@ -64,6 +65,7 @@ class TestFindTroubles:
             harm(store, plan.done_key("segment", "000001"), b""),
             harm(store, plan.done_key("train", "resnet50/patient/fold-0"), b"[]"),
             harm(store, layout.run_plan("r")),
+            harm(store, layout.run_split("r", "patient", 0)),
             harm(store, layout.failure("r", "train", "resnet50/patient/fold-1")),
             harm(store, layout.alias("resnet50", "production")),
             harm(store, layout.model_card("resnet50", "v1"), b'{"network": "resnet50"}'),

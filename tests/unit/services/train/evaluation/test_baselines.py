@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
+from services.train.data.examples import Examples
 from services.train.evaluation import baselines as module
 from services.train.evaluation.baselines import baselines, logistic_regression, pooled_features
 from shared.datasets.synthetic import write_dataset
@@ -113,9 +114,12 @@ class TestPooledFeatures:
         network = build("resnet50")
         weights = WeightsReport(source="a file", loaded=("trunk.conv1",), missing=missing, unexpected=())
         inputs = np.random.default_rng(1).random((3, 1, 64, 64), np.float32)
-        found = pooled_features(network, weights, inputs, np.arange(3))
+        films = Examples(inputs, np.zeros(3, np.int64))
+        found = pooled_features(network, weights, films)
         assert found.shape == (3, features)
-        assert np.array_equal(pooled_features(network, weights, inputs, np.array([2, 0])), found[[2, 0]])
+        assert np.array_equal(
+            pooled_features(network, weights, Examples(inputs, np.zeros(2, np.int64), np.array([2, 0]))), found[[2, 0]]
+        )
         with torch.inference_mode():
             maps = network.eval()(torch.from_numpy(inputs))[1]
         if not missing:

@@ -109,7 +109,7 @@ class TestFit:
     def test_it_learns_what_can_be_learned(self) -> None:
         network, epochs = train()
         held_out = examples(24, 2)
-        probabilities = predict(network, held_out.inputs, 8, CPU)
+        probabilities = predict(network, held_out, 8, CPU)
         assert (probabilities.argmax(1) == held_out.labels).mean() > 0.9
         assert epochs[-1].train_loss < epochs[0].train_loss
 
@@ -296,7 +296,7 @@ class TestFit:
         assert np.isfinite(fitted.epochs[0].train_loss)
 
     def test_probabilities_are_rows_that_sum_to_one(self) -> None:
-        probabilities = predict(build("modified_cnn"), examples(5).inputs, 2, CPU)
+        probabilities = predict(build("modified_cnn"), examples(5), 2, CPU)
         assert probabilities.shape == (5, 3)
         assert np.allclose(probabilities.sum(1), 1, atol=1e-9)
 
