@@ -4,7 +4,6 @@ Films are those of the archive and of the inbox together. What is done is read f
 destination that can be asked: a result about exactly these films, whatever model made it.
 """
 
-import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,10 @@ from services.gateway.outbox import StoredPrediction, new_prediction, read_predi
 from services.gateway.report import ResultKind
 from shared import metrics
 from shared.api.exams import MOST_FILMS, ExamPrediction
+from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ServiceUnavailable
 from shared.store import layout
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 _DAY = timedelta(days=1)
@@ -33,6 +34,14 @@ Outcome = Literal["stored", "there already", "no film", "gone"]
 
 Predict = Callable[[Sequence[bytes]], ExamPrediction]
 """Sends films to the inference service. Raises ServiceUnavailable, or another MammoError that sets the exam aside."""
+
+
+class ForgottenExam(Record):
+    """The keys of an exam's films, while they are deleted."""
+
+    schema_number = 2
+
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -250,18 +259,18 @@ class ExamFlow:
     def _forget(self, exam: Exam) -> None:
         """Delete what is confirmed. A note of what it is comes first, so that a crash leaves no part of an exam."""
         if exam.inbox:
-            note = json.dumps([key for film, key in exam.inbox.items() if film in exam.films])
-            self._store.put(layout.gateway_forgotten(exam.study), note.encode())
+            note = ForgottenExam(keys=tuple(key for film, key in exam.inbox.items() if film in exam.films))
+            self._store.put(layout.gateway_forgotten(exam.study), document(note))
             self._finish_forgetting(exam.study)
         self._store.delete(layout.gateway_result(exam.study))
 
     def _finish_forgetting(self, study: str) -> None:
         """Go on where a crash ended `_forget`."""
         try:
-            note = self._store.get(layout.gateway_forgotten(study))
+            note = read_document(self._store, layout.gateway_forgotten(study), ForgottenExam)
         except ObjectNotFound:
             return
-        for key in json.loads(note):
+        for key in note.keys:
             self._store.delete(key)
         self._store.delete(layout.gateway_result(study))
         self._store.delete(layout.gateway_forgotten(study))

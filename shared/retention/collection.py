@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby
 
 from shared.errors import ObjectNotFound, StoreMisconfigured
-from shared.retention.references import References, read_references
+from shared.retention.references import ReferenceReader, References
+from shared.store import layout
 from shared.store.interface import ObjectEntry, ObjectStore
 
 _GROUPS = tuple(
@@ -29,9 +30,6 @@ _GROUPS = tuple(
     )
 )
 """The beginnings of keys that make a group, and what it is. The gateway sweeps its own."""
-
-PREFIXES = ("batches/", "data_augmentation/", "data_segmentation/", "failed/", "models/", "raw/", "runs/", "weights/")
-"""What is looked through; an operator may not list more (deploy/aws/policies)."""
 
 _MARKS = ("plan.json", "card.json", "manifest.json")
 
@@ -80,9 +78,9 @@ def find_unreferenced(store: ObjectStore, before: float) -> list[Unreferenced]:
         ObjectUnreadable: what a damaged record refers to is not known.
         ObjectOfLaterRelease: the same of a record of a later release.
     """
-    references = read_references(store)
+    references = ReferenceReader(store).read()
     found = []
-    entries_of_all = chain.from_iterable(store.entries(prefix) for prefix in PREFIXES)
+    entries_of_all = chain.from_iterable(store.entries(prefix) for prefix in layout.TOP)
     for group, entries in groupby(entries_of_all, lambda entry: group_of(entry.key)):
         if group is None or is_referenced(references, group):
             continue
@@ -98,10 +96,10 @@ def find_unreferenced(store: ObjectStore, before: float) -> list[Unreferenced]:
 
 def remove(store: ObjectStore, found: Iterable[Unreferenced], before: float) -> Removal:
     """Remove groups, unless they came into use since they were found."""
-    removal = Removal()
+    removal, reader = Removal(), ReferenceReader(store)
     for each in found:
         entries = list(_entries(store, each.group))
-        used = is_referenced(read_references(store), each.group) or any(entry.modified >= before for entry in entries)
+        used = is_referenced(reader.read(), each.group) or any(entry.modified >= before for entry in entries)
         try:
             if used or not _delete(store, entries, before, removal):
                 removal.kept.append(each.group)

@@ -1,5 +1,6 @@
 """`mammo doctor`: every kind of record that can't be read is found, with a remedy that works."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from shared.runs.status import read_status
 from shared.store import layout, models
 from shared.store.api_keys import add_key, describe_key, new_key, read_keys
 from shared.store.directory import DirectoryStore
+from shared.store.interface import ObjectEntry
 from tests.support import external
 from tests.support.builders import model_card, small_plan
 from tests.support.memory_queue import MemoryQueue, begun, do
+from tests.support.policies import allows
 from tests.support.tiny_stages import do_films, stored
 
 WHY = models.MoveReason(by="test", why="test")
@@ -51,6 +54,20 @@ class TestFindTroubles:
         publish(store, "v1")
         add_key(store, describe_key(new_key(), "pacs", ["predict"]))
         assert troubled(store) == []
+
+    def test_nothing_is_listed_that_an_operator_may_not_list(
+        self, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        listed, entries = list[str](), store.entries
+
+        def noted(prefix: str) -> Iterator[ObjectEntry]:
+            listed.append(prefix)
+            return entries(prefix)
+
+        monkeypatch.setattr(store, "entries", noted)
+        assert troubled(store) == []
+        assert listed
+        assert all(allows("operator", "GET", "", f"list-type=2&prefix={prefix}") for prefix in listed)
 
     def test_each_damaged_record_is_found_with_its_remedy_and_no_other(self, store: DirectoryStore) -> None:
         plan = begun(store, MemoryQueue(), stored(store, small_plan(run="r")))
@@ -91,6 +108,12 @@ class TestFindTroubles:
         queue = MemoryQueue()
         evaluations.start(store, queue, external.planned(store))
         assert queue.taken() == [("judge", "000000")]
+
+    def test_damaged_records_of_the_gateway_are_found_and_its_films_are_not_read(self, store: DirectoryStore) -> None:
+        store.put("gateway/outbox/s.json", b"")
+        store.put("gateway/forgotten/s.json", b"{")
+        store.put("gateway/inbox/s/f.json", b"")
+        assert troubled(store) == ["gateway/outbox/s.json", "gateway/forgotten/s.json"]
 
     def test_a_record_of_a_later_release_is_named_as_that(self, store: DirectoryStore) -> None:
         publish(store, "v1")

@@ -149,6 +149,21 @@ class TestRemoved:
         assert len(removal.kept) == len(found) == 2
         assert set(images_of(plan)) <= set(contents(store))
 
+    def test_what_an_alias_names_by_now_stays(self, store: AgedStore) -> None:
+        for version in ("v1", "v2"):
+            models.publish(store, model_card(version=version), {"model.onnx": version.encode()})
+        found = find_unreferenced(store, LIMIT)
+
+        def promote(key: str) -> None:
+            if key == layout.model_card("resnet50", "v1"):
+                store.now = YOUNG
+                models.promote(store, "resnet50", "v2", models.MoveReason(by="t", why="t"), force=True)
+
+        store.before_deletion = promote
+        removal = remove(store, found, LIMIT)
+        assert [group.place for group in removal.kept] == ["models/resnet50/v2/"]
+        assert models.read_file(store, models.read_card(store, "resnet50", "v2"), "model.onnx") == b"v2"
+
     def test_an_object_that_is_written_between_listing_and_deletion_stays(self, store: AgedStore) -> None:
         """Of a group that another process begins to fill, while its objects are being deleted."""
         keys = [f"runs/gone/training/{number}/result.json" for number in range(4)]
