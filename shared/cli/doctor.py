@@ -141,6 +141,9 @@ _KINDS = (
         "restore it, or mammo keys create NAME --scope SCOPE --anew",
     ),
 )
+_GATEWAY = ("gateway/outbox/", "gateway/forgotten/")
+"""What the gateway keeps and an operator may read: its inbox holds films with their headers."""
+
 _PATTERNS = [(re.compile(kind.keys.replace("{{", "{").replace("}}", "}")), kind) for kind in _KINDS]
 
 
@@ -156,9 +159,8 @@ class Trouble:
 
 def find_troubles(store: ObjectStore) -> Iterator[Trouble]:
     """Read every record of a store and yield those that can't be read, in the order of their keys."""
-    keys = chain(
-        filter(store.exists, (layout.api_keys(),)), chain.from_iterable(store.list(prefix) for prefix in layout.TOP)
-    )
+    below = chain.from_iterable(store.list(prefix) for prefix in (*layout.TOP, *_GATEWAY))
+    keys = chain(filter(store.exists, (layout.api_keys(),)), below)
     for key in keys:
         for pattern, kind in _PATTERNS:
             if found := pattern.fullmatch(key):

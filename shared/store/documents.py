@@ -26,6 +26,7 @@ for _prefix in (
     "batches",
     "evaluations",
     "access",
+    "gateway",
 ):
     metrics.OBJECTS_UNREADABLE.labels(_prefix)  # 0 is there from the start, so that the first one is seen to be one
 

@@ -35,7 +35,17 @@ from datetime import datetime
 
 from shared.errors import InputError
 
-TOP = ("batches/", "data_augmentation/", "data_segmentation/", "failed/", "models/", "raw/", "runs/", "weights/")
+TOP = (
+    "batches/",
+    "data_augmentation/",
+    "data_segmentation/",
+    "evaluations/",
+    "failed/",
+    "models/",
+    "raw/",
+    "runs/",
+    "weights/",
+)
 """What commands look through: an operator may list nothing else (deploy/aws/policies)."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
