@@ -57,9 +57,14 @@ class Exam:
     """Films and earlier results of a study, given by its hash; read when they are first asked for."""
 
     def __init__(
-        self, study: str, store: ObjectStore, archive: Archive | None, destinations: Sequence[Destination]
+        self,
+        study: str,
+        store: ObjectStore,
+        archive: Archive | None,
+        destinations: Sequence[Destination],
+        study_uid: str | None = None,
     ) -> None:
-        self.study = study
+        self.study, self._known_uid = study, study_uid
         self._store, self._archive, self._destinations = store, archive, destinations
         self._data: dict[str, bytes] = {}
         self._headers: dict[str, FilmHeader] = {}
@@ -75,6 +80,8 @@ class Exam:
 
         The archive is asked for recent studies, or for those that were recent when a waiting prediction was made.
         """
+        if self._known_uid is not None:
+            return self._known_uid
         for film in self.inbox:
             return self.header(film).study_uid
         if self._archive is not None:
@@ -162,9 +169,9 @@ class ExamFlow:
         self._store, self._archive, self._destinations = store, archive, destinations
         self._predict, self._options = predict, options
 
-    def exam(self, study: str) -> Exam:
+    def exam(self, study: str, study_uid: str | None = None) -> Exam:
         """Return an exam by the hash of its study's UID; nothing is read yet."""
-        return Exam(study, self._store, self._archive, self._destinations)
+        return Exam(study, self._store, self._archive, self._destinations, study_uid)
 
     def process(self, study: str, last_film: float | None = None) -> Outcome:
         """Bring an exam to stored results, from wherever it is.
@@ -194,7 +201,7 @@ class ExamFlow:
             if prediction is None:
                 self._forget(exam)
                 return "no film"
-            if set(self.exam(study).films) != set(exam.films):
+            if self.exam(study, exam.study_uid).films != exam.films:
                 return self.process(study, last_film)  # films came, or another worker took it over meanwhile
             write_prediction(self._store, study, prediction)
         self._deliver(exam, prediction)
@@ -254,7 +261,7 @@ class ExamFlow:
         headers = {film: exam.header(film) for film in exam.films}
         by_uid = {header.sop_uid: film for film, header in headers.items()}
         report = prediction.report(headers)
-        return list(build_objects(report, self._options.kinds, lambda uid: exam.data(by_uid[uid])))
+        return build_objects(report, self._options.kinds, lambda uid: exam.data(by_uid[uid]))
 
     def _forget(self, exam: Exam) -> None:
         """Delete what is confirmed. A note of what it is comes first, so that a crash leaves no part of an exam."""

@@ -84,9 +84,9 @@ def test_compose_starts_alertmanager_with_a_receiver_and_refuses_without(tmp_pat
     refused = start_alertmanager(tmp_path, "")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "set ALERTS_URL in .env" in refused.stderr
-    started = yaml.safe_load(start_alertmanager(tmp_path, "https://alarm.example.org/?a=1").stdout)
+    started = yaml.safe_load(start_alertmanager(tmp_path, "https://alarm.example.org/?a=1&b=2|3").stdout)
     (receiver,) = started["receivers"]
-    assert receiver["webhook_configs"] == [{"url": "https://alarm.example.org/?a=1"}]
+    assert receiver["webhook_configs"] == [{"url": "https://alarm.example.org/?a=1&b=2|3"}]
     routes = [started["route"], *started["route"]["routes"]]
     assert {route["receiver"] for route in routes} == {receiver["name"]}
 
