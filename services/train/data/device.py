@@ -44,8 +44,8 @@ def prepare_device(threads: int, *, deterministic: bool) -> torch.device:
 def training_format(precision: Precision, device: torch.device) -> TrainingFormat:
     """Return the number format of matrix products and convolutions.
 
-    `auto` is bfloat16 on a GPU with native support and on a CPU with AMX, otherwise float32: a CPU with instructions
-    for vectors of bfloat16 alone trains slower in it (`make bench-training BASE=COMMIT`).
+    `auto` is bfloat16 on a GPU with native support and on a CPU with AMX, otherwise float32: on a CPU with instructions
+    for vectors of bfloat16 alone some networks train faster in it and others slower (`make bench-training`).
     """
     if precision != "auto":
         return precision
