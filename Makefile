@@ -7,10 +7,12 @@ PYTEST := .venv/bin/python -m pytest
 JOBS   ?= 2
 BENCHED := litserve bentoml mlserver
 COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)$(PROFILES:%= --profile %)
+# a benchmark's module, or the one that keeps its table: $(call bench,TARGET,MODULE)
+bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BATCHES ANSWERS PARTS COSTS BASE,$(if $($(option)), $(option)=$($(option)))))" $(2),tests.bench.$(2))
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-scale bench-imaging bench-inference bench-start bench-training siege soak check format lock renew-images audit release-files images up smoke down clean
+.PHONY: help demo test test-fast reference chaos canary experiments fuzz bench-gateway bench-scale bench-imaging bench-inference bench-start bench-training bench-fusion siege soak check format lock renew-images audit release-files images up smoke down clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,26 +29,32 @@ test: .venv/ready .venv-kserve/ready .venv-deploy/ready .venv-release/ready ## a
 test-fast: .venv/ready ## unit tests that start no process and need no network, in half a minute
 	$(PYTEST) -m "not external and not slow" -n $(JOBS) --dist loadfile tests/unit
 
-chaos: .venv/ready ## the pipeline under random faults; FAULTS=100, SEED=
-	.venv/bin/python -m tests.chaos.storm $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
+chaos: .venv/ready ## the pipeline under random faults, or with GATEWAY=1 exams on their way through the gateway; FAULTS=100, SEED=
+	.venv/bin/python -m tests.chaos.$(if $(GATEWAY),gateway_storm,storm) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
-bench-scale: .venv/ready ## what a run of 100,000 films costs planner, store and queue (about 10 minutes)
-	.venv/bin/python -m tests.bench.scale
+bench-scale: .venv/ready ## what large data sets cost ingestion, planner, store, queue and training (about 15 minutes); ONLY=ingest, shape or queue
+	.venv/bin/python -m tests.bench.scale $(if $(ONLY),--only $(ONLY))
 
 bench-imaging: .venv/ready .venv-bench/imaging/tried ## segmentation, augmentation and decoding beside others (about 6 minutes); ONLY=reading, ONLY=films FILMS=DIR, ONLY=preparing BASE=COMMIT; RECORD=1 keeps the tables
 	.venv/bin/python -m tests.bench.imaging $(if $(ONLY),--only $(ONLY)) $(if $(FILMS),--films "$(FILMS)") $(if $(BASE),--base $(BASE)) $(if $(RECORD),--record)
 
-bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); BASE=COMMIT, QUICK=1, COSTS=1
-	.venv/bin/python -m tests.bench.$(if $(COSTS),costs,inference) $(if $(QUICK),--quick) $(if $(BASE),--base $(BASE))
+bench-inference: .venv/ready $(BENCHED:%=.venv-bench/%/tried) ## the service beside other model servers (about 25 minutes); BASE=COMMIT, QUICK=1, COSTS=1, BATCHES=1, ANSWERS=1, PARTS=1; RECORD=1 keeps the table
+	.venv/bin/python -m $(call bench,bench-inference,$(if $(BATCHES),batches,$(if $(ANSWERS),answers,$(if $(PARTS),parts,$(if $(COSTS),costs,inference))))) $(if $(QUICK),--quick) $(if $(BASE),--base $(BASE))
+
+bench-gateway: .venv/ready ## the gateway: last byte in to results stored, 200 exams at once, C-STORE intake (15 minutes); ONLY=latency, trickle or intake; RECORD=1
+	.venv/bin/python -m tests.bench.gateway $(if $(ONLY),--only $(ONLY)) $(if $(RECORD),--record)
 
 bench-start: .venv/ready ## `mammo --help` next to an earlier commit's, in turns (a minute); BASE=COMMIT
 	.venv/bin/python -m tests.bench.start $(if $(BASE),--base $(BASE))
 
-bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes)
-	.venv/bin/python -m tests.bench.training
+bench-training: .venv/ready ## our training loop beside the bare step of torch, for each network (some minutes); BASE=COMMIT: beside that commit; RECORD=1 keeps the table
+	.venv/bin/python -m $(call bench,bench-training,training) $(if $(BASE),--base $(BASE))
 
 canary: .venv/ready ## labels that mean nothing, by both protocols: what finds something in them leaks (about 4 minutes)
 	.venv/bin/python -m tests.bench.canary
+
+bench-fusion: .venv/ready ## a learned fusion of a breast's views next to the rule, on held-out patients; WEIGHTS=FILE, STRIDED=1x1, EXAMS=40, MAMMO_TEST_MIAS
+	.venv/bin/python -m tests.bench.fusion $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(STRIDED),--strided $(STRIDED)) $(if $(EXAMS),--exams $(EXAMS))
 
 experiments: .venv/ready ## what frozen features tell of films, by input size, depth and pooling; WEIGHTS=FILE, STRIDED=1x1, MAMMO_TEST_MIAS
 	.venv/bin/python -m tests.bench.experiments $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(STRIDED),--strided $(STRIDED))

@@ -12,6 +12,7 @@ from shared.imaging.formats.decode import decode, encode_png
 from shared.ingests.units import IngestTask
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
+from shared.runs.sources import stored_dataset
 from shared.runs.tasks import ShardTask
 from shared.settings import AugmentProcessSettings
 from shared.store import layout
@@ -30,7 +31,7 @@ class StoredFilm(NamedTuple):
 
 def read_films(store: ObjectStore, plan: Plan, shard: str) -> ShardInput[StoredFilm]:
     """Read the records of a shard's films."""
-    dataset = read_dataset(store, plan.dataset)
+    dataset = stored_dataset(store, plan) or read_dataset(store, plan.dataset)
     key = shard_key(dataset, shard)
     document = store.get(key)
     films = parse_document(key, document, FilmShard).films

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.gateway.flow import ExamFlow, FlowOptions
 from services.gateway.interfaces import Archive, Destination
-from services.gateway.report import KINDS, Kind
+from services.gateway.report import KINDS, ResultKind
 from services.gateway.transport.dicomweb import Access, DicomWeb
 from services.gateway.transport.scp import ListenerOptions
 from services.gateway.transport.scu import DicomNode, Peer
@@ -42,7 +42,7 @@ def exam_flow(settings: GatewayProcessSettings) -> ExamFlow:
     return ExamFlow(open_store(settings.store), archive_of(settings), destinations_of(settings), predict, options)
 
 
-def wanted_kinds(pacs: PacsSettings) -> tuple[Kind, ...]:
+def wanted_kinds(pacs: PacsSettings) -> tuple[ResultKind, ...]:
     """Return the kinds of result objects that are sent."""
     wanted = pacs.out.split(",")
     return tuple(kind for kind in KINDS if kind in wanted)

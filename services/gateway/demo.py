@@ -13,7 +13,7 @@ import pydicom
 from PIL import Image
 
 from services.gateway.bootstrap import certificates_of
-from services.gateway.interfaces import Instance
+from services.gateway.interfaces import ListedInstance
 from services.gateway.objects.uids import kind_of
 from services.gateway.transport.dicomweb import Access, DicomWeb
 from services.gateway.transport.scu import DicomNode, Peer
@@ -36,7 +36,7 @@ def send_exams(settings: GatewayProcessSettings, exams: int, today: date) -> Non
     print(f"sent by C-STORE to {gateway.title} at {gateway.host}:{gateway.dicom_port}: {exams} exams of four films")
 
 
-def results(archive: DicomWeb, exams: int, today: date) -> dict[str, list[Instance]]:
+def results(archive: DicomWeb, exams: int, today: date) -> dict[str, list[ListedInstance]]:
     """Return the results of each exam, by the number of its patient."""
     found = {}
     for exam in range(1, exams + 1):

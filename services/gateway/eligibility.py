@@ -49,7 +49,7 @@ def _refusals(film: FilmHeader, implants: Implants) -> Iterator[Refusal]:
         dicom_metadata.refuse_unsuitable(film.elements, film.sop_class)
     except UnsuitableKind as error:
         yield Refusal(error.kind, _KINDS.get(error.kind, "not a mammogram for presentation"))
-    if int(film.text("NumberOfFrames") or 1) > 1:
+    if film.text("NumberOfFrames") not in ("", "1"):
         yield Refusal("multi-frame", "an image with several frames")
     if film.text("BurnedInAnnotation").upper() == "YES":
         yield Refusal("burned-in-annotation", "annotations are burned into the image")

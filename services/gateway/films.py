@@ -32,7 +32,7 @@ _NEEDED = (
 )
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
-Side = Literal["L", "R"]
+SideLetter = Literal["L", "R"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class FilmHeader:
         return str(self.elements.StudyInstanceUID)
 
     @cached_property
-    def side(self) -> Side | None:
+    def side(self) -> SideLetter | None:
         """Side of the breast as the file states it."""
         return dicom_metadata.laterality_of(self.elements)
 

@@ -15,11 +15,11 @@ from typing import Literal
 from services.gateway.eligibility import Implants, Refusal, is_complete, refusal_of
 from services.gateway.films import FilmHeader, film_set, hashed, read_header
 from services.gateway.inbox import is_wanted, received_films
-from services.gateway.interfaces import Archive, Destination, Instance, Rejected
+from services.gateway.interfaces import Archive, Destination, ListedInstance, Rejected
 from services.gateway.objects.build import ResultObject, build_objects
 from services.gateway.objects.uids import has_results
-from services.gateway.outbox import Prediction, new_prediction, read_prediction, write_prediction
-from services.gateway.report import Kind
+from services.gateway.outbox import StoredPrediction, new_prediction, read_prediction, write_prediction
+from services.gateway.report import ResultKind
 from shared import metrics
 from shared.api.exams import MOST_FILMS, ExamPrediction
 from shared.errors import ObjectNotFound, ServiceUnavailable
@@ -39,7 +39,7 @@ Predict = Callable[[Sequence[bytes]], ExamPrediction]
 class FlowOptions:
     """Options of the flow: which objects are made of an exam, and how."""
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[ResultKind, ...]
     operating_point: str = "screening"
     implants: Implants = "skip"
 
@@ -76,7 +76,7 @@ class Exam:
         return None
 
     @cached_property
-    def listed(self) -> list[Instance]:
+    def listed(self) -> list[ListedInstance]:
         """Objects of the study that the archive, or else a destination, lists."""
         if self.study_uid is None:
             return []
@@ -94,7 +94,7 @@ class Exam:
         return []
 
     @cached_property
-    def archived(self) -> dict[str, Instance]:
+    def archived(self) -> dict[str, ListedInstance]:
         """Films in the archive, by their hashes."""
         if self._archive is None:
             return {}
@@ -124,7 +124,7 @@ class Exam:
             self.archived[film].sop_uid if film in self.archived else self.header(film).sop_uid for film in self.films
         )
 
-    def has_results(self, kinds: Collection[Kind]) -> bool:
+    def has_results(self, kinds: Collection[ResultKind]) -> bool:
         """Return True if there are results of all kinds about exactly these films."""
         return has_results([each.sop_uid for each in self.listed], self.sop_uids, kinds)
 
@@ -185,6 +185,8 @@ class ExamFlow:
             if prediction is None:
                 self._forget(exam)
                 return "no film"
+            if set(self.exam(study).films) != set(exam.films):
+                return self.process(study, last_film)  # films came, or another worker took it over meanwhile
             write_prediction(self._store, study, prediction)
         self._deliver(exam, prediction)
         self._forget(exam)
@@ -193,7 +195,7 @@ class ExamFlow:
             metrics.GATEWAY_SECONDS.labels(views).observe(max(0.0, time.time() - last_film))
         return "stored"
 
-    def _predicted(self, exam: Exam) -> Prediction | None:
+    def _predicted(self, exam: Exam) -> StoredPrediction | None:
         """Predict an exam; None if no film can be sent."""
         refused: dict[str, Refusal] = {}
         for film in exam.films:
@@ -214,7 +216,7 @@ class ExamFlow:
         numbers = [_whole(exam.header(film).text("SeriesNumber")) for film in exam.films]
         return new_prediction(sent, refused, answer, self._options.operating_point, exam.listed, numbers)
 
-    def _deliver(self, exam: Exam, prediction: Prediction) -> None:
+    def _deliver(self, exam: Exam, prediction: StoredPrediction) -> None:
         """Send the results to every destination that has not confirmed them, each independent of the others."""
         away: list[str] = []
         rejected: list[Rejected] = []
@@ -239,7 +241,7 @@ class ExamFlow:
         if rejected:
             raise rejected[0]
 
-    def _objects(self, exam: Exam, prediction: Prediction) -> list[ResultObject]:
+    def _objects(self, exam: Exam, prediction: StoredPrediction) -> list[ResultObject]:
         headers = {film: exam.header(film) for film in exam.films}
         by_uid = {header.sop_uid: film for film, header in headers.items()}
         report = prediction.report(headers)

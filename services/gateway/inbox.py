@@ -6,6 +6,7 @@ so that an exam is known to be complete without reading it.
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.gateway.eligibility import FILM_CLASS, FOUR_VIEWS, Implants, refusal_of
@@ -52,8 +53,11 @@ def is_wanted(sop_class: str) -> bool:
     return sop_class == FILM_CLASS
 
 
-def keep(store: ObjectStore, data: bytes, implants: Implants = "skip") -> bool:
+def keep(store: ObjectStore, data: bytes, implants: Implants = "skip", arrived: Callable[[str], object] = str) -> bool:
     """Keep a film until its results are stored; return False if it is there already.
+
+    Args:
+        arrived: called with the hash of the film's study, once a new film is kept.
 
     Raises:
         UndecodableImage: it is no DICOM file with valid UIDs.
@@ -65,13 +69,14 @@ def keep(store: ObjectStore, data: bytes, implants: Implants = "skip") -> bool:
         store.put(key, data, if_absent=True)
     except PreconditionFailed:
         return False
+    arrived(hashed(header.study_uid))
     return True
 
 
-def received_exams(store: ObjectStore) -> dict[str, ReceivedExam]:
-    """List what the inbox holds, by the hash of the study."""
+def received_exams(store: ObjectStore, study: str = "") -> dict[str, ReceivedExam]:
+    """List what the inbox holds, of one study or of all, by the hash of the study."""
     found: dict[str, ReceivedExam] = {}
-    for entry in store.entries(layout.gateway_inbox()):
+    for entry in store.entries(layout.gateway_inbox(study)):
         parsed = _KEY.fullmatch(entry.key.removeprefix(layout.gateway_inbox()))
         if parsed is None:
             continue

@@ -30,7 +30,7 @@ class StudyEntry:
 
 
 @dataclass(frozen=True)
-class Instance:
+class ListedInstance:
     """An object of a study in a listing; side and view where the archive lists them."""
 
     sop_class: str
@@ -48,10 +48,10 @@ class Archive(Protocol):
     def recent_studies(self, back_from: datetime | None = None) -> Iterator[StudyEntry]:
         """List studies with mammograms, from some days before a time, by default now. Raises ServiceUnavailable."""
 
-    def instances(self, study_uid: str) -> list[Instance] | None:
+    def instances(self, study_uid: str) -> list[ListedInstance] | None:
         """List the objects of a study; none if there is no such study. Raises ServiceUnavailable."""
 
-    def fetch(self, study_uid: str, instance: Instance) -> bytes:
+    def fetch(self, study_uid: str, instance: ListedInstance) -> bytes:
         """Read an object as the DICOM file that the archive holds. Raises ServiceUnavailable."""
 
 
@@ -71,5 +71,5 @@ class Destination(Protocol):
             Rejected: an object was refused for good.
         """
 
-    def instances(self, study_uid: str) -> list[Instance] | None:
+    def instances(self, study_uid: str) -> list[ListedInstance] | None:
         """List the objects of a study; None if the destination can't be asked. Raises ServiceUnavailable."""

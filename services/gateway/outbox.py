@@ -11,9 +11,9 @@ from pydantic import AwareDatetime
 
 from services.gateway.eligibility import Refusal
 from services.gateway.films import FilmHeader, film_set
-from services.gateway.interfaces import Instance
+from services.gateway.interfaces import ListedInstance
 from services.gateway.objects.uids import kind_of
-from services.gateway.report import KINDS, Kind, Predecessor, Report, join
+from services.gateway.report import KINDS, Predecessor, Report, ResultKind, join
 from shared.api.exams import ExamPrediction
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound
@@ -39,7 +39,7 @@ class StoredPredecessor(Record):
     instance_number: int
 
 
-class Prediction(Record):
+class StoredPrediction(Record):
     """The prediction of an exam, and to whom its results were confirmed.
 
     `sent` are the hashes of the films in the order of the answer; `refused` are those of the others.
@@ -51,14 +51,19 @@ class Prediction(Record):
     operating_point: str
     made: AwareDatetime
     first_series: int
-    series_numbers: dict[Kind, int]
-    predecessors: dict[Kind, StoredPredecessor]
+    series_numbers: dict[ResultKind, int]
+    predecessors: dict[ResultKind, StoredPredecessor]
     confirmed: tuple[str, ...] = ()
 
     @property
+    def films(self) -> tuple[str, ...]:
+        """Hashes of the films that the prediction is about."""
+        return (*self.sent, *self.refused)
+
+    @property
     def film_set(self) -> str:
-        """Digest of the films that the prediction is about."""
-        return film_set((*self.sent, *self.refused))
+        """Their digest."""
+        return film_set(self.films)
 
     def report(self, headers: Mapping[str, FilmHeader]) -> Report:
         """Return the report of the prediction; `headers` are its films by their hashes."""
@@ -80,22 +85,22 @@ def new_prediction(
     refused: Mapping[str, Refusal],
     answer: ExamPrediction,
     operating_point: str,
-    listed: Sequence[Instance],
+    listed: Sequence[ListedInstance],
     series_of_films: Sequence[int],
-) -> Prediction:
+) -> StoredPrediction:
     """Return the record of a prediction that was just made.
 
     Args:
         listed: objects of the study, among them earlier results.
         series_of_films: numbers of the films' series.
     """
-    earlier: dict[Kind, Instance] = {}
+    earlier: dict[ResultKind, ListedInstance] = {}
     for instance in listed:
         kind = kind_of(instance.sop_uid)
         if kind is not None and (kind not in earlier or earlier[kind].instance_number <= instance.instance_number):
             earlier[kind] = instance
     others = [each.series_number for each in listed if kind_of(each.sop_uid) is None]
-    return Prediction(
+    return StoredPrediction(
         sent=tuple(sent),
         refused={film: StoredRefusal(code=why.code, detail=why.detail) for film, why in refused.items()},
         answer=answer,
@@ -116,15 +121,15 @@ def new_prediction(
     )
 
 
-def read_prediction(store: ObjectStore, study: str) -> Prediction | None:
+def read_prediction(store: ObjectStore, study: str) -> StoredPrediction | None:
     """Return the prediction of a study, given by its hash, that is not stored everywhere yet."""
     try:
-        return Prediction.model_validate_json(store.get(layout.gateway_result(study)))
+        return StoredPrediction.model_validate_json(store.get(layout.gateway_result(study)))
     except ObjectNotFound:
         return None
 
 
-def write_prediction(store: ObjectStore, study: str, prediction: Prediction) -> None:
+def write_prediction(store: ObjectStore, study: str, prediction: StoredPrediction) -> None:
     """Store a prediction in place of an earlier one; the caller holds the lease of the study."""
     store.put(layout.gateway_result(study), prediction.model_dump_json(by_alias=True).encode())
 

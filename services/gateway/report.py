@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Literal
 
 from services.gateway.eligibility import Refusal
-from services.gateway.films import FilmHeader, Side
+from services.gateway.films import FilmHeader, SideLetter
 from shared.api.exams import BreastFinding, ExamPrediction
 from shared.api.predictions import FilmAnswer, Judgement, ModelInUse
 
-Kind = Literal["cad-sr", "tid1500", "sc", "gsps", "seg"]
-KINDS: tuple[Kind, ...] = ("cad-sr", "tid1500", "sc", "gsps", "seg")
+ResultKind = Literal["cad-sr", "tid1500", "sc", "gsps", "seg"]
+KINDS: tuple[ResultKind, ...] = ("cad-sr", "tid1500", "sc", "gsps", "seg")
 """Mammography CAD SR, TID 1500 report, Secondary Captures, Presentation State and Segmentations."""
 
 _HANGING = ("CC", "MLO")
@@ -28,7 +28,7 @@ class ReportedFilm:
     """Position in the request and its answer; None: the film was not sent."""
 
     @property
-    def side(self) -> Side | None:
+    def side(self) -> SideLetter | None:
         """Side as the file states it, else as the model's service found it."""
         return self.header.side or (self.finding.about.laterality.name if self.finding and self.finding.about else None)
 
@@ -77,8 +77,8 @@ class Report:
     operating_point: str
     made: datetime
     first_series: int = 9001
-    series_numbers: Mapping[Kind, int] = field(default_factory=dict)
-    predecessors: Mapping[Kind, Predecessor] = field(default_factory=dict)
+    series_numbers: Mapping[ResultKind, int] = field(default_factory=dict)
+    predecessors: Mapping[ResultKind, Predecessor] = field(default_factory=dict)
 
     @property
     def study_uid(self) -> str:
@@ -90,11 +90,11 @@ class Report:
         """Model that made the predictions."""
         return self.answer.model
 
-    def side(self, side: Side) -> tuple[ReportedFilm, ...]:
+    def side(self, side: SideLetter) -> tuple[ReportedFilm, ...]:
         """Return the films of a breast."""
         return tuple(film for film in self.films if film.side == side)
 
-    def breast(self, side: Side) -> BreastFinding | None:
+    def breast(self, side: SideLetter) -> BreastFinding | None:
         """Return the finding of a breast; None if it has none or the model does not apply to one of its films."""
         found = next((breast for breast in self.answer.breasts if breast.laterality == side), None)
         judged = [film for film in self.films if found and film.position in found.films]

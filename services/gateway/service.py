@@ -1,8 +1,10 @@
 """The gateway's process: watch, DICOM listener, and HTTP with STOW-RS, probes and metrics."""
 
 import logging
+import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response
@@ -23,6 +25,9 @@ from shared.settings import GatewayProcessSettings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
+Arrivals = queue.SimpleQueue[str]
+"""Studies, by their hashes, of films that were pushed."""
+
 _THREADS = 8
 _log = logging.getLogger("mammostack.gateway")
 
@@ -36,13 +41,16 @@ def make_watch(settings: GatewayProcessSettings, store: ObjectStore) -> Watch:
     return Watch(store, broker, archive, wanted_kinds(pacs), options, settings.gateway.keep_h * 3600)
 
 
-def make_http(settings: GatewayProcessSettings, store: ObjectStore) -> Flask:
+def make_keep(settings: GatewayProcessSettings, store: ObjectStore, arrivals: Arrivals) -> Callable[[bytes], bool]:
+    """Create what both listeners do with a film; the study of each new one goes to `arrivals`."""
+    return lambda data: keep(store, data, settings.pacs.implants, arrivals.put)
+
+
+def make_http(settings: GatewayProcessSettings, keep_film: Callable[[bytes], bool]) -> Flask:
     """Create the HTTP application."""
     app = Flask(__name__)
     token = settings.gateway.token.get_secret_value() or None
-    app.register_blueprint(
-        blueprint(listener_options(settings), lambda data: keep(store, data, settings.pacs.implants), token)
-    )
+    app.register_blueprint(blueprint(listener_options(settings), keep_film, token))
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -55,21 +63,36 @@ def make_http(settings: GatewayProcessSettings, store: ObjectStore) -> Flask:
     return app
 
 
-def start_threads(settings: GatewayProcessSettings, store: ObjectStore) -> None:
+def start_threads(
+    settings: GatewayProcessSettings, store: ObjectStore, keep_film: Callable[[bytes], bool], arrivals: Arrivals
+) -> None:
     """Start the DICOM listener, if there is one, and the watch; both end with the process."""
     if settings.gateway.dicom_port:
-        start_listener(listener_options(settings), lambda data: keep(store, data, settings.pacs.implants))
-    watch = make_watch(settings, store)
+        start_listener(listener_options(settings), keep_film)
+    arguments = (make_watch(settings, store), arrivals, settings.pacs.poll_s)
+    threading.Thread(target=watch_for_ever, args=arguments, name="watch", daemon=True).start()
 
-    def watching() -> None:
-        while True:
+
+def watch_for_ever(watch: Watch, arrivals: Arrivals, poll_s: float) -> None:
+    """Look at everything every `poll_s` seconds, and meanwhile at each exam of which a film was pushed."""
+    while True:
+        _guarded(watch.look)
+        next_look = time.monotonic() + poll_s
+        while (left := next_look - time.monotonic()) > 0:
             try:
-                watch.look()
-            except Exception as error:  # noqa: BLE001  the watch must go on; an error's words may quote a header
-                _log.error("gateway's watch failed: %s", type(error).__name__)
-            time.sleep(settings.pacs.poll_s)
+                study = arrivals.get(timeout=left)
+            except queue.Empty:
+                break
+            _guarded(lambda: watch.look_at_received(study))  # noqa: B023  called at once
 
-    threading.Thread(target=watching, name="watch", daemon=True).start()
+
+def _guarded(look: Callable[[], None]) -> None:
+    try:
+        look()
+    except MammoError as error:
+        _log.warning("gateway waits", extra={"reason": str(error)})
+    except Exception as error:  # noqa: BLE001  the watch must go on; an error's words may quote a header
+        _log.error("gateway's watch failed: %s", type(error).__name__)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -77,7 +100,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, settings: GatewayProcessSettings) -> None:
         self._settings = settings
-        self._store: ObjectStore | None = None
+        self._begin_threads: Callable[[], None] = lambda: None  # until `load`, which gunicorn calls first
         super().__init__()
 
     def load_config(self) -> None:
@@ -97,12 +120,15 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        self._store = open_store(self._settings.store)
-        return make_http(self._settings, self._store)
+        settings, arrivals = self._settings, Arrivals()
+        store = open_store(settings.store)
+        keep_film = make_keep(settings, store, arrivals)
+        self._begin_threads = lambda: start_threads(settings, store, keep_film, arrivals)
+        return make_http(settings, keep_film)
 
     def _begin(self, _worker: object) -> None:
         try:
-            start_threads(self._settings, self._store or open_store(self._settings.store))
+            self._begin_threads()
         except MammoError as error:
             _log.critical("gateway ends: %s", error)
             raise SystemExit(4) from None  # gunicorn's status of an application that does not load

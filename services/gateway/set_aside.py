@@ -48,11 +48,16 @@ def is_set_aside(store: ObjectStore, study: str, films: Collection[str]) -> bool
     return set(films) <= set(noted.films) if noted.films else film_set(films) == noted.film_set
 
 
+def studies_set_aside(store: ObjectStore) -> set[str]:
+    """List the studies, by their hashes, of exams that are set aside."""
+    prefix = layout.failures(RUN, KIND)
+    return {key.removeprefix(prefix).removesuffix(".json") for key in store.list(prefix)}
+
+
 def all_set_aside(store: ObjectStore) -> Iterator[tuple[str, SetAsideExam]]:
     """Yield the exams that are set aside, by the hashes of their studies."""
-    prefix = layout.failures(RUN, KIND)
-    for key in list(store.list(prefix)):
-        yield key.removeprefix(prefix).removesuffix(".json"), SetAsideExam.model_validate_json(store.get(key))
+    for study in sorted(studies_set_aside(store)):
+        yield study, SetAsideExam.model_validate_json(store.get(layout.failure(RUN, KIND, study)))
 
 
 def take_back(store: ObjectStore, study: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Decision = Literal["take", "wait", "skip"]
+TakeDecision = Literal["take", "wait", "skip"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class StabilityOptions:
     skip_incomplete: bool = False
 
 
-def decide(options: StabilityOptions, *, complete: bool, quiet_s: float, waited_s: float) -> Decision:
+def decide(options: StabilityOptions, *, complete: bool, quiet_s: float, waited_s: float) -> TakeDecision:
     """Decide about an exam.
 
     Args:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from services.gateway.eligibility import FOUR_VIEWS
 from services.gateway.films import film_set, hashed
 from services.gateway.inbox import ReceivedExam, is_wanted, received_exams
-from services.gateway.interfaces import Archive, Instance
+from services.gateway.interfaces import Archive, ListedInstance
 from services.gateway.objects.uids import has_results
-from services.gateway.outbox import waiting_studies
-from services.gateway.report import Kind
-from services.gateway.set_aside import is_set_aside
+from services.gateway.outbox import read_prediction, waiting_studies
+from services.gateway.report import ResultKind
+from services.gateway.set_aside import is_set_aside, studies_set_aside
 from services.gateway.stability import StabilityOptions, decide
 from services.gateway.tickets import queue_exam
 from shared import metrics
@@ -51,7 +51,8 @@ class Watch:
 
     Args:
         archive: to poll; None: films are pushed alone.
-        keep_s: seconds after which films of the inbox are deleted, unless their results wait for a destination.
+        keep_s: seconds after which films of the inbox are deleted, unless their results wait for a destination; also
+            results that a destination refused.
         clock: seconds since the epoch.
     """
 
@@ -60,7 +61,7 @@ class Watch:
         store: ObjectStore,
         broker: Broker,
         archive: Archive | None,
-        kinds: Sequence[Kind],
+        kinds: Sequence[ResultKind],
         options: StabilityOptions,
         keep_s: float = 72 * 3600,
         clock: Callable[[], float] = time.time,
@@ -81,6 +82,12 @@ class Watch:
             except MammoError as error:
                 _log.warning("gateway waits", extra={"reason": str(error)})
         metrics.GATEWAY_OLDEST.set(max(0.0, self._clock() - min(oldest, default=self._clock())))
+
+    def look_at_received(self, study: str) -> None:
+        """Queue an exam of the inbox, given by its hash, if a film that has just arrived completes it."""
+        for exam in received_exams(self._store, study).values():
+            if exam.is_complete and not is_set_aside(self._store, study, exam.keys):
+                queue_exam(self._broker, study, exam.last)
 
     def _look_at_inbox(self, oldest: list[float]) -> None:
         exams = received_exams(self._store)
@@ -133,11 +140,18 @@ class Watch:
         return self._consider(study, digest, _complete(films.values()), known.first, known.last)
 
     def _look_at_outbox(self, _oldest: list[float]) -> None:
-        """Queue exams that are predicted and not stored: their message may be lost."""
-        waiting = waiting_studies(self._store)
+        """Queue exams that are predicted and not stored, since their message may be lost.
+
+        Those that are set aside, because a destination refuses their results, are left alone and deleted in the end.
+        """
+        waiting, aside = waiting_studies(self._store), studies_set_aside(self._store)
         metrics.GATEWAY_OUTBOX.set(len(waiting))
         for study in waiting:
-            queue_exam(self._broker, study, self._clock())
+            prediction = read_prediction(self._store, study) if study in aside else None
+            if prediction is None or not is_set_aside(self._store, study, prediction.films):
+                queue_exam(self._broker, study, self._clock())
+            elif self._clock() - prediction.made.timestamp() > self._keep_s:
+                self._store.delete(layout.gateway_result(study))
 
     def _consider(self, study: str, digest: str, complete: bool, first: float, last: float) -> bool:
         """Queue an exam if it is stable; return False if it is skipped."""
@@ -159,5 +173,5 @@ class Watch:
         _log.warning("films of an exam without results were deleted", extra={"exam": exam.study})
 
 
-def _complete(films: Iterable[Instance]) -> bool:
+def _complete(films: Iterable[ListedInstance]) -> bool:
     return {(each.side, each.view) for each in films} >= FOUR_VIEWS

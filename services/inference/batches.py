@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from services.inference.applicability_metrics import count_applicability
@@ -41,11 +42,11 @@ _HOPELESS = (ImageError, ImageUnreadable, ObjectNotFound)
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """`most_bytes` of an image file, `max_tries` of one that fails; `alone`: nobody else uses the cores."""
+    """`most_bytes` of an image file, `max_tries` of one that fails; `at_once` images are processed, one on a core."""
 
     most_bytes: int
     max_tries: int
-    alone: bool = True
+    at_once: int = 1
 
 
 def predict_part(
@@ -57,7 +58,9 @@ def predict_part(
     limits: BatchLimits,
     stopping: Callable[[], bool] = lambda: False,
 ) -> list[BatchLine]:
-    """Predict the images of a part in order; store heat maps if requested.
+    """Predict the images of a part; store heat maps if requested. Lines are in the order of the images.
+
+    If a worker died in the part, its images are processed one after the other, so that each of them is tried by itself.
 
     Raises:
         PlanError: there is no such part.
@@ -65,21 +68,31 @@ def predict_part(
         JobInterrupted: `stopping` returned True between two images.
         MammoError: one of `attempts.INFRASTRUCTURE_ERRORS`.
     """
-    point, lines = operating_point(model.card, plan.operating_point), []
-    for index, key in read_images(store, plan, part):
+    point, images = operating_point(model.card, plan.operating_point), read_images(store, plan, part)
+    at_once = 1 if tries.has_begun(plan.batch, PREDICT, [_try_of(index) for index, _ in images]) else limits.at_once
+
+    def predict_image(image: tuple[int, str]) -> BatchLine:
+        index, key = image
         if stopping():
             raise JobInterrupted(
                 f"part {part} of batch {plan.batch} was stopped; the queue delivers it again unless the batch is "
                 "cancelled"
             )
 
-        def predict_image(index: int = index, key: str = key) -> BatchLine:
+        def process() -> BatchLine:
             _check_name(key)
-            return _predict_image(store, plan, index, key, model, point, limits)
+            return _predict_image(store, plan, index, key, model, point, limits.most_bytes)
 
-        result = attempt(tries, plan.batch, PREDICT, f"{index:06d}", limits.max_tries, predict_image, _HOPELESS)
-        lines.append(failed_line(index, key, result.reason) if isinstance(result, GivenUp) else result)
-    return lines
+        result = attempt(tries, plan.batch, PREDICT, _try_of(index), limits.max_tries, process, _HOPELESS)
+        return failed_line(index, key, result.reason) if isinstance(result, GivenUp) else result
+
+    with ThreadPoolExecutor(at_once, "image") as threads:
+        return list(threads.map(predict_image, images))  # after an error the images that were not begun are left out
+
+
+def _try_of(index: int) -> str:
+    """Return the name under which the attempts at an image are counted."""
+    return f"{index:06d}"
 
 
 def failed_line(index: int, key: str, reason: Exception) -> BatchLine:
@@ -102,11 +115,11 @@ def _predict_image(
     key: str,
     model: ServedModel,
     point: OperatingPoint,
-    limits: BatchLimits,
+    most_bytes: int,
 ) -> BatchLine:
-    data, began = _fetch(store, key, limits.most_bytes), time.perf_counter()
+    data, began = _fetch(store, key, most_bytes), time.perf_counter()
     explain = explanation(point) if plan.explain == "heatmap" else None
-    prediction = predict(model, data, alone=limits.alone, explain=explain)
+    prediction = predict(model, data, explain=explain)
     count_applicability(model.card, prediction)
     heatmap = None
     if prediction.heat is not None:

@@ -36,10 +36,9 @@ class PredictTask(UnitTask[BatchPart]):
 
     def __init__(self, settings: BatchProcessSettings) -> None:
         super().__init__(PREDICT)
-        self._wanted = WantedEngine(settings.compute.cores, settings.serving.engine, settings.serving.cache_folder)
-        self._limits = BatchLimits(
-            settings.serving.max_image_mb << 20, settings.worker.retries + 1, alone=settings.worker.processes == 1
-        )
+        at_once = settings.compute.cpu_threads or max(1, settings.compute.cores // settings.worker.processes)
+        self._wanted = WantedEngine(at_once, settings.serving.engine, settings.serving.cache_folder)
+        self._limits = BatchLimits(settings.serving.max_image_mb << 20, settings.worker.retries + 1, at_once)
 
     def load(self, store: ObjectStore, message: Message) -> BatchPart:
         return BatchPart(read_batch(store, message.run), message.unit)

@@ -10,8 +10,9 @@ import torch
 from services.train.data.batches import class_weights
 from services.train.data.examples import Examples
 from services.train.data.frozen_features import frozen_feature_maps
-from services.train.data.inputs import RunImages, job_split, load_images, load_place_labels
+from services.train.data.inputs import RunImages, load_images, load_place_labels
 from services.train.data.lesion_targets import breast_mask
+from services.train.data.run_split import run_split
 from services.train.distributed.setup import fit_function, training_device
 from services.train.fitting.fit import FitContext, FitResult
 from services.train.fitting.head_regression import fit_head
@@ -92,7 +93,7 @@ def prepare_fold(claimed: ClaimedJob, device: torch.device) -> PreparedFold:
     check_trained_images(store, plan, images.sha256)
     for shard, films in images.set_aside.items():
         set_aside(store, plan, shard, films)
-    split = job_split(images.variants, plan, job)
+    split = run_split(store, plan, job, images)
     network, weights = initial_network(store, plan, job.network, seed)
     trainable = trainable_part(network, recipe, pretrained=bool(weights.loaded))
     frozen = trainable is not network
@@ -135,7 +136,7 @@ def fit_fold(claimed: ClaimedJob, fold: PreparedFold, settings: TrainingProcessS
             stopping=claimed.stopping,
         )
         if recipe.regression and fold.has_frozen_stages:
-            inside = breast_mask(fold.images.inputs, fold.train.pool.shape[-1])[fold.split.train]
+            inside = breast_mask(fold.images.inputs, fold.split.train, fold.train.pool.shape[-1])
             trained = fit_head(fold.trainable, recipe, fold.train, fold.validation, inside, context)
         else:
             fit = fit_function(settings.compute, settings.training, job.network, recipe, fold.trainable, fold.device)
@@ -145,11 +146,12 @@ def fit_fold(claimed: ClaimedJob, fold: PreparedFold, settings: TrainingProcessS
 
 
 def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobResult:
-    """Predict the validation and held-out films; `model_sha256` is not set yet."""
+    """Predict the validation and held-out films, from the maps of frozen stages; `model_sha256` is not set yet."""
     job, images, split, recipe = fold.job, fold.images, fold.split, fold.recipe
 
     def predictions(indices: npt.NDArray[np.intp]) -> FoldPredictions:
-        probabilities = predict(fold.network, images.inputs[indices], recipe.batch_size, fold.device)
+        examples = replace(images.examples(indices), pool=fold.train.pool)
+        probabilities = predict(fold.trainable, examples, recipe.batch_size, fold.device)
         return job_predictions(job, [images.variants[index] for index in indices], probabilities)
 
     validation = predictions(split.validation)
@@ -161,6 +163,7 @@ def evaluate_fold(fold: PreparedFold, trained: FitResult, began: float) -> JobRe
         validation_films=len(split.validation),
         test_films=len(split.test),
         seconds=time.monotonic() - began,
+        number_format=trained.number_format,
     )
     return JobResult(
         job=job,

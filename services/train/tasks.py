@@ -9,6 +9,7 @@ from services.train.evaluation.baselines import logistic_regression
 from services.train.evaluation.evaluate import evaluate_run
 from services.train.evaluation.report import best_result, render, report_is_intact
 from services.train.evaluation.worst_errors import confident_errors
+from services.train.external import JudgeTask
 from services.train.fold import train_fold
 from services.train.jobs import delete_weights, read_results, result_is_intact, results_of
 from services.train.publishing.publish import model_is_intact, publish_best, published_protocol
@@ -19,11 +20,10 @@ from shared.modelling.network_table import as_network
 from shared.runs.decisions import PromotionDecision
 from shared.runs.pipeline import failures
 from shared.runs.plan import Plan
-from shared.runs.sources import RESULTS, results_document
+from shared.runs.sources import RESULTS, planned_manifest, results_document
 from shared.runs.tasks import ClaimedJob, JobTask
 from shared.settings import TrainingProcessSettings
 from shared.store import layout, models
-from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
 
 
@@ -33,8 +33,8 @@ def evaluate(claimed: ClaimedJob, settings: TrainingProcessSettings) -> None:
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
     results = read_results(store, plan)
     device = training_device(settings.compute, settings.training)
-    regression = logistic_regression(store, plan, device) if plan.honest else None
-    evaluation = evaluate_run(plan, stored_manifest(store, plan.dataset), results, missing, regression)
+    regression = logistic_regression(store, plan, device, claimed.stopping) if plan.honest else None
+    evaluation = evaluate_run(plan, planned_manifest(store, plan), results, missing, regression)
     evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)
     files = render(evaluation, confident_errors(store, plan, as_network(best.network), results) if best else ())
@@ -81,7 +81,7 @@ def _first_evaluated(store: ObjectStore, plan: Plan, when: str) -> str:
     return store.get(key).decode()
 
 
-def unit_tasks(settings: TrainingProcessSettings) -> tuple[JobTask, ...]:
+def unit_tasks(settings: TrainingProcessSettings) -> tuple[JobTask | JudgeTask, ...]:
     """Return the kinds of units that this worker does.
 
     Raises:
@@ -94,4 +94,5 @@ def unit_tasks(settings: TrainingProcessSettings) -> tuple[JobTask, ...]:
         JobTask("evaluate", partial(evaluate, settings=settings), report_is_intact, retries),
         JobTask("publish", publish, model_is_intact, retries),
         JobTask("promote", promote, lambda _store, _plan, _unit: True, retries),
+        JudgeTask(retries, settings.compute.cores),
     )

@@ -87,7 +87,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         rows |= {f"{result.protocol}, by {level.level}": level.metrics for level in result.combined}
         for protocol, metrics in rows.items():
             figures = (metrics.accuracy, metrics.macro_f1, metrics.macro_auc)
-            table.add_row(result.network, protocol, *(_percent(figure) for figure in figures))
+            table.add_row(result.network, protocol, *(interval_percent(figure) for figure in figures))
     return table
 
 
@@ -160,7 +160,7 @@ def _show_finding(name: str, judgement: Judgement) -> None:
     meaning = "a reader has to look" if decision.answer == "uncertain" else f"threshold {point.threshold:.2f}"
     console.print(
         f"  at the operating point {point.name}: {decision.answer} ({meaning}; on held-out films sensitivity "
-        f"{_percent(point.sensitivity)} %, specificity {_percent(point.specificity)} %)"
+        f"{interval_percent(point.sensitivity)} %, specificity {interval_percent(point.specificity)} %)"
     )
 
 
@@ -178,7 +178,8 @@ def read_evaluation(store: ObjectStore, run: str) -> Evaluation:
     return read_document(store, layout.report_file(run, "metrics.json"), Evaluation)
 
 
-def _percent(interval: Interval) -> str:
+def interval_percent(interval: Interval) -> str:
+    """Write a share and its interval in per cent, for the console's markup."""
     if interval.value is None:
         return "not defined"
     if interval.low is None or interval.high is None:

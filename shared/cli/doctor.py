@@ -12,6 +12,7 @@ from shared.cli.console import console, reporting
 from shared.domain.films import Dataset, FilmShard, Shard
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, StoreError
+from shared.evaluations.plan import EvaluationPlan, JudgedShard
 from shared.modelling.card import ModelCard
 from shared.queue.claim import Claim
 from shared.runs.decisions import PromotionDecision
@@ -68,6 +69,7 @@ _KINDS = (
     _Kind(r"runs/(?P<r>[^/]+)/stages/[^/]+\.json", StageMarker, "nothing: it is replaced", "mammo resume {r}"),
     _Kind(r"runs/(?P<r>[^/]+)/claims/.+\.json", Claim, "nothing: the next worker replaces it", "mammo resume {r}"),
     _Kind(r"runs/(?P<r>[^/]+)/training/.+/result\.json", _AnyObject, "the job counts as missing", "mammo resume {r}"),
+    _Kind(r"runs/(?P<r>[^/]+)/splits/.+\.json", _AnyObject, "nothing: the next job computes it", "mammo resume {r}"),
     _Kind(r"runs/(?P<r>[^/]+)/report/digests\.json", _AnyObject, "the report counts as missing", "mammo resume {r}"),
     _Kind(
         r"runs/(?P<r>[^/]+)/promoted/[^/]+\.json",
@@ -101,6 +103,18 @@ _KINDS = (
         "restore it, or make a new batch",
     ),
     _Kind(r"batches/(?P<b>[^/]+)/end\.json", BatchEnd, "the batch looks unfinished", "mammo batch resume {b}"),
+    _Kind(
+        r"evaluations/(?P<e>[^/]+)/plan\.json",
+        EvaluationPlan,
+        "the evaluation can't go on",
+        "give the same mammo evaluate command again",
+    ),
+    _Kind(
+        r"evaluations/(?P<e>[^/]+)/films/[^/]+\.json",
+        JudgedShard,
+        "its films count as not judged",
+        "give the same mammo evaluate command again",
+    ),
     _Kind(
         r"access/keys\.json",
         KeyRing,

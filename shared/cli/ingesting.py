@@ -1,6 +1,7 @@
 """The command `mammo ingest`: check a data set and bring it into the store, or only say what is wrong with it."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +9,8 @@ import typer
 from rich.markup import escape
 
 from shared.cli.console import console, listing, reporting, show_listing
-from shared.datasets.entries import FilmSource
 from shared.datasets.mapping import Mapping, read_mapping, shipped_mappings
-from shared.datasets.problems import WITHOUT_FILM, Kind, Problem
+from shared.datasets.problems import WITHOUT_FILM, ProblemKind, SourceProblem
 from shared.datasets.pseudonyms import Pseudonyms
 from shared.datasets.sources import open_source
 from shared.datasets.survey import Survey, survey
@@ -76,7 +76,7 @@ def ingest(
         else:
             store = open_store(read_settings(StoreSettings))
             done = ingestion.ingest(store, opened, name, report, strict=strict, append=append)
-    _show_ingested(done, _problems(opened, done.problems), show_all=show_all)
+    _show_ingested(done, show_all=show_all)
 
 
 def _by_workers(
@@ -95,8 +95,8 @@ def _by_workers(
     return ingest_by_workers(store, queue, plan, read_settings(IngestSettings), report, strict=strict, append=append)
 
 
-def _show_ingested(done: ingestion.Ingested, problems: list[Problem], *, show_all: bool) -> None:
-    _show_problems(problems, show_all=show_all)
+def _show_ingested(done: ingestion.Ingested, *, show_all: bool) -> None:
+    _show_problems(done.problems, show_all=show_all)
     found = done.dataset
     what = f"{done.written} films written" if done.written else "nothing had changed"
     kind = " (SYNTHETIC)" if found.synthetic else ""
@@ -118,10 +118,6 @@ def _pseudonyms(mapping: Mapping | None, *, dry_run: bool) -> Pseudonyms | None:
     return Pseudonyms(read_settings(IngestSettings).key)
 
 
-def _problems(source: FilmSource, found: tuple[Problem, ...]) -> list[Problem]:
-    return [*source.problems, *found]
-
-
 def _show_survey(found: Survey, *, show_all: bool) -> None:
     console.print(
         f"{found.films} films of {found.exams} exams of {found.patients} patients"
@@ -137,8 +133,8 @@ def _show_survey(found: Survey, *, show_all: bool) -> None:
         console.print("nothing is wrong")
 
 
-def _show_problems(problems: list[Problem], *, show_all: bool) -> None:
-    of_kind: dict[Kind, list[Problem]] = defaultdict(list)
+def _show_problems(problems: Sequence[SourceProblem], *, show_all: bool) -> None:
+    of_kind: dict[ProblemKind, list[SourceProblem]] = defaultdict(list)
     for problem in problems:
         of_kind[problem.kind].append(problem)
     for kind, found in sorted(of_kind.items(), key=lambda each: (each[0] not in WITHOUT_FILM, each[0])):

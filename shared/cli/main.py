@@ -88,6 +88,11 @@ class MammoCommands(LazyGroup):
             "Try it",
             "Print an augmentation recipe as JSON, or draw a film's augmented variants.",
         ),
+        "evaluate": CommandEntry(
+            "shared.cli.evaluating:evaluate",
+            "Models",
+            "Test a version on another data set (external validation); safe to repeat.",
+        ),
         "models": CommandEntry(
             "shared.cli.models:app",
             "Models",

@@ -1,21 +1,34 @@
 """The command `mammo retrain`, for a job that runs at set times."""
 
-from shared.cli.runs import FromScratch, StartOptions, Wait, Weights, start_run
+from typing import Annotated
+
+import typer
+
+from shared.cli.runs import FromScratch, StartOptions, WaitOption, Weights, start_run
 from shared.modelling.network_table import as_network
 from shared.runs.plan import RunOptions
 from shared.settings import RetrainingProcessSettings, read_settings
 
 
-def retrain(weights: Weights = None, from_scratch: FromScratch = False, wait: Wait = False) -> None:
+def retrain(
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Data set instead of MAMMO_RETRAIN_DATASET: NAME, or NAME@VERSION for an earlier version."),
+    ] = None,
+    weights: Weights = None,
+    from_scratch: FromScratch = False,
+    wait: WaitOption = False,
+) -> None:
     """Retrain as the settings say, if anything is new; promote what is better.
 
     Data set, network, profile and seed are MAMMO_RETRAIN_DATASET, _NETWORK, _PROFILE and _SEED. New are films that the
-    data set was given since, another profile or seed, and another release; otherwise nothing is started.
+    data set was given since, another profile or seed, and another release; otherwise nothing is started. A version that
+    is pinned, as NAME@VERSION, is trained once for each of them.
     """
     settings = read_settings(RetrainingProcessSettings).retraining
     networks = [as_network(settings.network)]
     start_run(
-        StartOptions(settings.dataset, settings.profile, None, weights, None, from_scratch),
+        StartOptions(dataset or settings.dataset, settings.profile, None, weights, None, from_scratch),
         RunOptions(
             networks=networks,
             protocols=("patient",),

@@ -12,8 +12,7 @@ from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
 from shared.cli.console import console, evaluation_table, read_evaluation, weights_line
 from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
 from shared.cli.progress import failure_line, follow, show_decisions, status_line, status_table
-from shared.domain.films import Dataset as IngestedDataset
-from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, PlanError, RunError
+from shared.errors import ObjectOfLaterRelease, ObjectUnreadable, PlanError, RunError
 from shared.modelling.network_table import NETWORKS, TRANSFER_NETWORKS, Network, as_network
 from shared.modelling.profiles import Profile, profile
 from shared.modelling.recipes import PROTOCOLS, Strided, as_protocol
@@ -24,12 +23,14 @@ from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_pla
 from shared.runs.retraining import earlier_run
 from shared.runs.status import RunStatus, read_status
 from shared.settings import BrokerSettings, StoreSettings, read_settings
-from shared.store import ingest as ingestion
 from shared.store import layout
+from shared.store.dataset_versions import read_dataset_version
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 
-Dataset = Annotated[str, typer.Option(help="Name of the data set in the store.")]
+DatasetOption = Annotated[
+    str, typer.Option(help="Data set in the store: NAME, or NAME@VERSION for an earlier version.")
+]
 Weights = Annotated[
     list[str] | None,
     typer.Option(
@@ -45,7 +46,7 @@ Strides = Annotated[
     typer.Option(help="Strided convolution of ResNet-50's blocks: 3x3 (torchvision), 1x1 (the paper's authors)."),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same weights.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the run ends.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Show the progress until the run ends.")]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class StartOptions:
 
 
 def run(
-    dataset: Dataset = "mias",
+    dataset: DatasetOption = "mias",
     profile_name: ProfileName = "quick",
     recipe: RecipeFile = None,
     network: Annotated[list[str] | None, typer.Option(help="Train only this network; repeatable.")] = None,
@@ -76,7 +77,7 @@ def run(
     from_scratch: FromScratch = False,
     promote: Annotated[bool, typer.Option(help="Submit the new resnet50 to the promotion gate at the end.")] = True,
     seed: Seed = 7,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Run the pipeline: augment, segment, train, evaluate, publish, promote."""
     networks = [as_network(name) for name in network or NETWORKS]
@@ -91,7 +92,7 @@ def run(
 
 def train(
     network: Annotated[str, typer.Option(help=f"The network to train: {', '.join(NETWORKS)}.")] = "resnet50",
-    dataset: Dataset = "mias",
+    dataset: DatasetOption = "mias",
     profile_name: ProfileName = "quick",
     recipe: RecipeFile = None,
     weights: Weights = None,
@@ -101,7 +102,7 @@ def train(
         bool, typer.Option("--promote-if-better", help="Promote the result if it beats the model in production.")
     ] = False,
     seed: Seed = 7,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Retrain one network with the patient-wise protocol; publish a new version."""
     networks = [as_network(network)]
@@ -165,7 +166,7 @@ def resume(
             help="Check every image and its source first, and recreate what is damaged, missing or of other films.",
         ),
     ] = False,
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Enqueue a run's missing work; jobs that were given up are tried again."""
     store = _store()
@@ -174,7 +175,7 @@ def resume(
 
 def retry(
     run: Annotated[str, typer.Argument(help="The run whose films to retry.")],
-    wait: Wait = False,
+    wait: WaitOption = False,
 ) -> None:
     """Retry films that were set aside, after fixing the cause; resume the run."""
     store = _store()
@@ -211,7 +212,7 @@ def start_run(start: StartOptions, choices: RunOptions, *, wait: bool, only_if_n
         only_if_new: start nothing, and say so, if an earlier run trains the same on the same films.
     """
     store, queue, chosen_profile = _store(), _queue(), _chosen_profile(start)
-    films = _read_dataset(store, start.dataset)
+    films = read_dataset_version(store, start.dataset)
     chosen = choose_weights(store, start.weights or [])
     if unused := chosen.keys() - set(choices.networks):
         raise PlanError(f"--weights names {', '.join(sorted(unused))}, which this run does not train; omit it")
@@ -231,6 +232,8 @@ def start_run(start: StartOptions, choices: RunOptions, *, wait: bool, only_if_n
         f"run {plan.run} over {plan.films} {kind} of {start.dataset} is enqueued. "
         f"Follow it: mammo status {plan.run} --watch"
     )
+    if plan.large:
+        console.print("the data set is large: no augmented copies are stored, films are changed while they are loaded")
     if wait:
         _show(store, plan)
 
@@ -255,14 +258,6 @@ def _chosen_profile(start: StartOptions) -> Profile:
     if start.recipe is not None:
         chosen = chosen.model_copy(update={"augmentation": read_recipe(start.recipe)})
     return chosen if start.strided is None else chosen.strided(start.strided)
-
-
-def _read_dataset(store: ObjectStore, name: str) -> IngestedDataset:
-    """Read an ingested data set. Raises PlanError where there is none."""
-    try:
-        return ingestion.read_dataset(store, name)
-    except ObjectNotFound:
-        raise PlanError(f"there is no data set '{name}'; add it with `mammo ingest FOLDER --dataset {name}`") from None
 
 
 def _check_weights(store: ObjectStore, weights: dict[Network, str]) -> None:

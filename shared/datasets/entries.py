@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from shared.datasets.files import SourceFile, SourceFiles
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.digests import sha256_hex
 from shared.domain.films import Acquisition, Density, Film, ImageFormat, Manifest, Side
 from shared.domain.lesions import Lesion
@@ -58,7 +58,7 @@ class FilmSource(Protocol):
     terms: Terms | None
     labelling: str | None
     header_wins: bool
-    problems: list[Problem]
+    problems: list[SourceProblem]
 
     def stored(self, entry: FilmEntry, data: bytes) -> bytes:
         """Return the bytes of a film's file as they are stored, without anything of the patient.
@@ -79,7 +79,7 @@ class Checked(NamedTuple):
     """A film's record, and what had to be settled for it."""
 
     film: Film
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SourceProblem, ...] = ()
 
 
 def check_film(entry: FilmEntry, data: bytes, *, header_wins: bool = False, known_bits: int | None = None) -> Checked:
@@ -174,7 +174,7 @@ def _decoded(data: bytes) -> Image:
     return decode(data, LEAST_EDGE) if len(data) > LEAST_EDGE**2 else decode(data)
 
 
-def lesions_inside(entry: FilmEntry, width: int, height: int) -> tuple[tuple[Lesion, ...], tuple[Problem, ...]]:
+def lesions_inside(entry: FilmEntry, width: int, height: int) -> tuple[tuple[Lesion, ...], tuple[SourceProblem, ...]]:
     """Return the lesions of a film, their outlines cut at its edges, and which of them reached beyond."""
     lesions, problems = [], []
     for lesion in entry.lesions(width, height):
@@ -185,13 +185,13 @@ def lesions_inside(entry: FilmEntry, width: int, height: int) -> tuple[tuple[Les
         gone = len(inside) > 1 and (len({x for x, _ in inside}) == 1 or len({y for _, y in inside}) == 1)
         lesions.append(lesion.model_copy(update={"outline": None if gone else inside}))
         what = "lies outside the film and has no place now" if gone else "reaches outside the film and was cut"
-        problems.append(Problem("lesion outside the image", entry.where, f"a lesion of film {entry.id} {what}"))
+        problems.append(SourceProblem("lesion outside the image", entry.where, f"a lesion of film {entry.id} {what}"))
     return tuple(lesions), tuple(problems)
 
 
 def settle(
     entry: FilmEntry, image: Image | ImageHeader, *, header_wins: bool
-) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+) -> tuple[dict[str, Any], tuple[SourceProblem, ...]]:
     """Return what table and header say together, and where they disagree.
 
     Raises:
@@ -210,7 +210,7 @@ def settle(
         if by_table and by_header and by_table != by_header:
             winner = "header" if header_wins else "table"
             what = f"{fact} {by_table} by the table, {by_header} by the header; the {winner} counts"
-            disagreements.append(Problem("header disagrees", entry.where, what))
+            disagreements.append(SourceProblem("header disagrees", entry.where, what))
     if settled["side"] is None:
         raise DatasetError(entry.where, f"film {entry.id} has no side, in the table or in its header; add a column")
     settled["acquisition"] = entry.acquisition or image.metadata.acquisition

@@ -12,7 +12,7 @@ from shared.datasets.entries import FilmEntry
 from shared.datasets.files import SourceFile, SourceFiles, open_files
 from shared.datasets.mapping import Boxes, Mapping
 from shared.datasets.matching import SIDES, Headers, Match, images_of, match_rows
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.datasets.pseudonyms import Pseudonyms
 from shared.datasets.readers import cbis_ddsm, embed, inbreast
 from shared.datasets.rows import Draw, Drawing, Row, check_columns, find_tables, nothing_drawn, read_rows
@@ -53,7 +53,7 @@ class MappedSource:
         self.terms: Terms | None = mapping.terms
         self.labelling: str | None = mapping.labelling
         self.header_wins: bool = mapping.wins == "header"
-        self.problems: list[Problem] = []
+        self.problems: list[SourceProblem] = []
         self.left_out = 0
         self._headers = Headers(self.files)
         self._hide = pseudonyms if pseudonyms and mapping.pseudonyms else lambda _, name: name
@@ -187,7 +187,7 @@ class MappedSource:
         )
 
     def _note(self, kind: Any, where: str, what: str) -> None:
-        self.problems.append(Problem(kind, where, what))
+        self.problems.append(SourceProblem(kind, where, what))
 
 
 def _cell(cells: Cells[str, str], column: str | None) -> str:

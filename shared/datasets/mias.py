@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from shared.datasets.entries import FilmEntry
 from shared.datasets.files import SourceFile, SourceFiles, open_files
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.digests import sha256_hex
 from shared.domain.films import Density, ImageFormat
 from shared.domain.lesions import Lesion
@@ -41,7 +41,7 @@ _LIKE_A_ROW = re.compile(
 
 
 @dataclass(frozen=True)
-class Row:
+class InfoRow:
     """One row of Info.txt; y still counts from the bottom edge."""
 
     where: str
@@ -65,7 +65,7 @@ class Source:
             DatasetError: `path` is neither a folder nor a tar archive, or has no Info.txt.
         """
         self.path = path
-        self.problems: list[Problem] = []
+        self.problems: list[SourceProblem] = []
         self.files: SourceFiles = open_files(path)
         infos = [file for file in self.files.list() if PurePosixPath(file.name).name.lower() == "info.txt"]
         if len(infos) != 1:
@@ -100,7 +100,7 @@ class Source:
                 raise DatasetError(of_film[0].where, f"film {film} has no image; add {film}.pgm or remove the row")
 
 
-def parse_info(text: str, name: str = "Info.txt") -> list[Row]:
+def parse_info(text: str, name: str = "Info.txt") -> list[InfoRow]:
     """Read the rows of Info.txt, in its order.
 
     The free text around them is passed over. A line that looks like a row and is none is an error: passed over, it
@@ -138,7 +138,7 @@ def _decoded(info: bytes) -> str:
     return info.removeprefix(codecs.BOM_UTF8).decode("ascii", errors="replace")
 
 
-def _row(line: str, where: str) -> Row:
+def _row(line: str, where: str) -> InfoRow:
     if not _FILM_ID.match(line):
         raise DatasetError(where, f"'{line[:60]}' looks like a row, and rows begin with mdbNNN; correct or remove it")
     words = line.split()
@@ -152,7 +152,7 @@ def _row(line: str, where: str) -> Row:
         )
     row_density = _DENSITIES[density]
     if kind == "NORM" and len(words) == 3:
-        return Row(where, film, row_density, None)
+        return InfoRow(where, film, row_density, None)
     if kind not in KINDS:
         expected = ", ".join(("NORM", *KINDS))
         raise DatasetError(where, f"unknown class '{' '.join(words[2:])}' of film {film}; expected one of {expected}")
@@ -161,25 +161,25 @@ def _row(line: str, where: str) -> Row:
         raise DatasetError(where, f"unknown severity '{''.join(severity)}' of film {film}; expected B or M")
     label = _SEVERITIES[severity[0]]
     if not place or place[0].startswith("*"):
-        return Row(where, film, row_density, Lesion(kind=kind, label=label))
+        return InfoRow(where, film, row_density, Lesion(kind=kind, label=label))
     if len(place) != 3 or not all(number.isdecimal() for number in place) or place[2] == "0":
         raise DatasetError(where, f"'{' '.join(place)}' of film {film} is not x, y and radius in pixels")
     x, y, radius = (float(number) for number in place)
-    return Row(where, film, row_density, Lesion(kind=kind, label=label, x=x, y=y, radius=radius))
+    return InfoRow(where, film, row_density, Lesion(kind=kind, label=label, x=x, y=y, radius=radius))
 
 
-def _rows(source: Source) -> list[Row]:
+def _rows(source: Source) -> list[InfoRow]:
     rows = parse_info(source.info, source.info_name)
     if not rows:
         raise DatasetError(source.info_name, "holds no row such as 'mdb001 G CIRC B 535 425 197'")
     return rows
 
 
-def _film_of(row: Row) -> str:
+def _film_of(row: InfoRow) -> str:
     return row.film
 
 
-def _entry(file: SourceFile, film: str, rows: list[Row]) -> FilmEntry:
+def _entry(file: SourceFile, film: str, rows: list[InfoRow]) -> FilmEntry:
     for row in rows:
         if row.density != rows[0].density:
             raise DatasetError(row.where, f"film {film} has density {rows[0].density} at {rows[0].where}")
@@ -205,7 +205,7 @@ def _entry(file: SourceFile, film: str, rows: list[Row]) -> FilmEntry:
     )
 
 
-def _from_top(row: Row, lesion: Lesion, width: int, height: int) -> Lesion:
+def _from_top(row: InfoRow, lesion: Lesion, width: int, height: int) -> Lesion:
     """Convert a lesion's y from the bottom edge to the top edge of the film."""
     if lesion.x is None or lesion.y is None:
         return lesion

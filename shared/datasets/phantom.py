@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 
 from shared.datasets.phantom_lesions import add_calcifications, add_mass
-from shared.datasets.phantom_tissue import Density, Grey, distance_inside, gland, grain, pectoral
+from shared.datasets.phantom_tissue import distance_inside, gland, grain, pectoral
 from shared.domain.arrays import Float32Array
+from shared.domain.films import Density
 from shared.domain.lesions import Lesion
 from shared.domain.records import Label
+from shared.imaging.image import Grey
 
 EDGE = 1024
 """Width and height of a film, pixels of 200 micrometres."""

@@ -3,16 +3,12 @@
 Unless stated otherwise, arrays are float32, H x W, grey levels of 8 bits to be added. The chest wall is on the left.
 """
 
-from typing import Literal, TypeAlias
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from shared.domain.arrays import Float32Array
-
-Grey: TypeAlias = npt.NDArray[np.uint8]
-Density: TypeAlias = Literal["F", "G", "D"]
+from shared.domain.films import Density
+from shared.imaging.image import Grey
 
 _GLAND: dict[Density, tuple[float, float]] = {"F": (10.0, 0.6), "G": (22.0, 0.8), "D": (36.0, 1.0)}
 """By density: the grey levels that glandular tissue adds, and its extent."""

@@ -13,22 +13,20 @@ the left. Some breasts are small on a large frame. Drawing is done with the ches
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from shared.datasets.phantom_lesions import add_mass
-from shared.datasets.phantom_tissue import Density, Grey, blurred, distance_inside, gland, grain, pectoral
+from shared.datasets.phantom_tissue import blurred, distance_inside, gland, grain, pectoral
 from shared.domain.arrays import Float32Array, Float64Array
-from shared.domain.films import Acquisition
+from shared.domain.films import Acquisition, Density, Side, ViewName
 from shared.domain.lesions import Lesion
 from shared.domain.records import Label
-from shared.imaging.image import Pixels, unsigned
+from shared.imaging.image import Grey, Pixels, unsigned
 
-Side: TypeAlias = Literal["left", "right"]
-ViewName: TypeAlias = Literal["CC", "MLO"]
 _Sample = TypeVar("_Sample", bound=np.generic)
 VENDOR = "phantom"
 """In place of the maker of the device."""

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple, TypeAlias
 
-Kind: TypeAlias = Literal[
+ProblemKind: TypeAlias = Literal[
     "unknown value",
     "no label",
     "labels that differ",
@@ -18,15 +18,15 @@ Kind: TypeAlias = Literal[
     "image can't be used",
 ]
 
-WITHOUT_FILM: frozenset[Kind] = frozenset(
+WITHOUT_FILM: frozenset[ProblemKind] = frozenset(
     ("unknown value", "no label", "row without image", "film twice", "image can't be used")
 )
 """Kinds for which a film is left out; the others are only reported."""
 
 
-class Problem(NamedTuple):
+class SourceProblem(NamedTuple):
     """One thing that is wrong: its kind, the row or file, and what it is."""
 
-    kind: Kind
+    kind: ProblemKind
     where: str
     what: str

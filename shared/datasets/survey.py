@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.datasets.entries import FilmEntry, FilmSource, lesions_inside, settle
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.errors import DatasetError, ImageError
 from shared.imaging.formats.decode import read_header
 
@@ -23,7 +23,7 @@ class Survey:
     exams: int = 0
     left_out: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in COUNTED})
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[SourceProblem] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def survey(source: FilmSource, progress: Callable[[int], None] | None = None) ->
             films.append(film)
             found.problems += problems
         except DatasetError as error:
-            found.problems.append(Problem("image can't be used", error.where, str(error).partition(": ")[2]))
+            found.problems.append(SourceProblem("image can't be used", error.where, str(error).partition(": ")[2]))
         if progress:
             progress(count)
     for film in films:
@@ -64,7 +64,7 @@ def survey(source: FilmSource, progress: Callable[[int], None] | None = None) ->
     return found
 
 
-def _seen(source: FilmSource, entry: FilmEntry) -> tuple[_Seen, tuple[Problem, ...]]:
+def _seen(source: FilmSource, entry: FilmEntry) -> tuple[_Seen, tuple[SourceProblem, ...]]:
     data = source.files.read(entry.file)
     try:
         header = read_header(source.stored(entry, data))
@@ -76,7 +76,7 @@ def _seen(source: FilmSource, entry: FilmEntry) -> tuple[_Seen, tuple[Problem, .
     return _Seen(entry, digest, settled["side"], settled["view"]), (*disagreements, *outside)
 
 
-def _between_films(films: list[_Seen]) -> Iterator[Problem]:
+def _between_films(films: list[_Seen]) -> Iterator[SourceProblem]:
     """Yield what shows only when films are compared with each other."""
     groups: dict[str, dict[Any, list[_Seen]]] = {
         name: defaultdict(list) for name in ("image", "view", "breast", "split")
@@ -90,15 +90,21 @@ def _between_films(films: list[_Seen]) -> Iterator[Problem]:
             groups["split"][entry.patient].append(film)
     for same in groups["image"].values():
         for film in same[1:]:
-            yield Problem("image twice", film.entry.where, f"its file has the bytes of that of {same[0].entry.where}")
+            yield SourceProblem(
+                "image twice", film.entry.where, f"its file has the bytes of that of {same[0].entry.where}"
+            )
     for same in groups["view"].values():
         for film in same[1:] if same[0].view else ():
             first = same[0].entry.where
-            yield Problem("view repeated", film.entry.where, f"{film.side} {film.view} of the same exam as {first}")
+            yield SourceProblem(
+                "view repeated", film.entry.where, f"{film.side} {film.view} of the same exam as {first}"
+            )
     for same in groups["breast"].values():
         if len({film.entry.label for film in same}) > 1:
             labels = ", ".join(sorted({film.entry.label for film in same}))
-            yield Problem("labels that differ", same[0].entry.where, f"films of one breast are {labels}")
+            yield SourceProblem("labels that differ", same[0].entry.where, f"films of one breast are {labels}")
     for same in groups["split"].values():
         if len({film.entry.official_split for film in same}) > 1:
-            yield Problem("patient in both splits", same[0].entry.where, "a patient has films in training and test")
+            yield SourceProblem(
+                "patient in both splits", same[0].entry.where, "a patient has films in training and test"
+            )

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from shared.datasets.phantom import EDGE, SyntheticFilm, render
-from shared.datasets.phantom_tissue import Density
+from shared.domain.films import Density
 from shared.domain.records import Label
 from shared.imaging.formats.decode import encode_pgm
 

@@ -11,8 +11,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, generate_uid
 
-from shared.datasets.phantom_views import Side, ViewName
 from shared.datasets.synthetic_exams import Exposed, draw_exposure
+from shared.domain.films import Side, ViewName
 from shared.imaging.formats.dicom_writer import dicom_bytes
 from shared.imaging.image import Pixels
 

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shared.datasets.phantom_tissue import Density
-from shared.datasets.phantom_views import VENDOR, Side, ViewFilm, ViewName, draw_view, draw_woman
+from shared.datasets.phantom_views import VENDOR, ViewFilm, draw_view, draw_woman
 from shared.datasets.synthetic import label_of
 from shared.datasets.table import FilmRow, LesionRow, write_tables
-from shared.domain.films import Acquisition
+from shared.domain.films import Acquisition, Density, Side, ViewName
 from shared.imaging.formats.decode import encode_pgm
 
 _DENSITIES: tuple[Density, ...] = ("G", "F", "D")

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from shared.datasets.entries import FilmEntry
 from shared.datasets.files import FolderFiles, SourceFiles
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.digests import sha256_hex
 from shared.domain.films import Acquisition
 from shared.domain.lesions import Lesion
@@ -76,7 +76,7 @@ class TableSource:
             DatasetError: a row is malformed, or contradicts another one.
         """
         self.path = path
-        self.problems: list[Problem] = []
+        self.problems: list[SourceProblem] = []
         self.files: SourceFiles = FolderFiles(path)
         self.revision = sha256_hex(b"".join(_bytes_of(path / name) for name in (FILMS, LESIONS)))
         self._films: dict[str, tuple[str, FilmRow]] = {}

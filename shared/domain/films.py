@@ -20,6 +20,8 @@ _MANY_SHARDS = 100_000
 
 
 Side: TypeAlias = Literal["left", "right"]
+ViewName: TypeAlias = Literal["CC", "MLO"]
+"""The views of screening."""
 Density: TypeAlias = Literal["F", "G", "D"]
 """Fatty, fatty-glandular or dense-glandular, the classes of MIAS."""
 ImageFormat: TypeAlias = Literal["PGM", "PNG", "JPEG", "TIFF", "DICOM"]
@@ -200,13 +202,18 @@ class Shard(Record):
 
 def as_it_was(dataset: Dataset, sha256: str) -> Dataset | None:
     """Return a data set as it was when its films had this digest; None if they never had."""
-    if dataset.sha256 == sha256:
+    digests = [*(version.sha256 for version in dataset.earlier), dataset.sha256]
+    return version_of(dataset, digests.index(sha256) + 1) if sha256 in digests else None
+
+
+def version_of(dataset: Dataset, number: int) -> Dataset | None:
+    """Return a version of a data set, the first one being 1; None if it has none of this number."""
+    if number == dataset.version:
         return dataset
-    for number, version in enumerate(dataset.earlier, 1):
-        if version.sha256 == sha256:
-            change = {**dict(version), "version": number, "parts": dataset.parts[:number]}
-            return dataset.model_copy(update=change | {"earlier": dataset.earlier[: number - 1]})
-    return None
+    if not 1 <= number <= len(dataset.earlier):
+        return None
+    change = {**dict(dataset.earlier[number - 1]), "version": number, "parts": dataset.parts[:number]}
+    return dataset.model_copy(update=change | {"earlier": dataset.earlier[: number - 1]})
 
 
 def shard_sizes(parts: Iterable[int], shard_films: int) -> tuple[int, ...]:

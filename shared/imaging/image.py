@@ -17,7 +17,10 @@ MIN_EDGE = 200
 """Pixels of the shorter edge below which an image is refused: a breast cropped out of a film that was reduced to half a
 millimetre a pixel has more, and a thumbnail fewer."""
 
-Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Grey: TypeAlias = npt.NDArray[np.uint8]
+"""Grey levels, or a mask, H x W."""
+
+Pixels: TypeAlias = Grey | npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)

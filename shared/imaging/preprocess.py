@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.domain.arrays import Float32Array
 from shared.errors import NotAMammogram
 from shared.imaging.formats.decode import decode
-from shared.imaging.image import Image, Pixels, unsigned
-from shared.imaging.segmentation.breast import Box
+from shared.imaging.image import Grey, Image, Pixels, unsigned
+from shared.imaging.segmentation.breast import BoundingBox
 from shared.imaging.segmentation.gate import Gate
-from shared.imaging.segmentation.regions import Grey
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION, Segmentation, segment
 
 DARK, BRIGHT = 1.0, 99.5
@@ -122,14 +121,14 @@ class _Crop(NamedTuple):
         return _Crop(*(value // 2 for value in self))
 
 
-def _crop_of(box: Box) -> _Crop:
+def _crop_of(box: BoundingBox) -> _Crop:
     """Return the crop of a mask's box, with lengths that can be halved twice."""
     x, y, width, height = box
     edge = -(-max(width, height) // _EVEN) * _EVEN
     return _Crop(x, y - 2 * ((edge - height) // 4), x + -(-width // _EVEN) * _EVEN, edge)
 
 
-def input_square(box: Box) -> tuple[int, int, int]:
+def input_square(box: BoundingBox) -> tuple[int, int, int]:
     """Return left, top and edge of the square that the network sees of a mask's box.
 
     All are in pixels of the oriented film; the box is x, y, width, height. The square may reach beyond the film; its

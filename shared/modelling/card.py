@@ -12,7 +12,7 @@ from shared.modelling.evaluation import WeightsReport
 from shared.modelling.exams import ExamRule
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.network_table import Network
-from shared.modelling.recipes import Protocol, TrainingRecipe
+from shared.modelling.recipes import Protocol, TrainingFormat, TrainingRecipe
 
 WEIGHTS, ONNX, GOLDEN, HEAD = "model.safetensors", "model.onnx", "golden.json", "head.npy"
 INT8, GOLDEN_INT8, GOLDEN_BFLOAT16 = "model.int8.onnx", "golden.int8.json", "golden.bfloat16.json"
@@ -102,6 +102,11 @@ class ModelCard(Record):
     classes: tuple[Label, ...] = Field(description="in the order of the network's outputs")
     preprocessing: PreprocessingCard = Field(description="what happens to a film before the network")
     recipe: TrainingRecipe = Field(description="how the network was trained")
+    number_format: TrainingFormat | None = Field(
+        None,
+        description="of matrix products in training, which the recipe's precision and the machine decide; None: "
+        "published before it was written down",
+    )
     augmentation: str = Field(description="id of the augmentation recipe")
     weights: WeightsReport = Field(description="where the initial weights came from")
     parameters: int = Field(description="number of weights")

@@ -11,7 +11,7 @@ from shared.modelling.calibration import OperatingPointName
 from shared.modelling.exams import Level
 from shared.modelling.metrics import ModelMetrics
 from shared.modelling.network_table import NETWORKS_TEXT
-from shared.modelling.recipes import Protocol
+from shared.modelling.recipes import Protocol, TrainingFormat
 from shared.modelling.subgroups import GroupMetrics
 
 
@@ -36,6 +36,9 @@ class FoldHistory(Record):
     validation_films: int
     test_films: int
     seconds: float
+    number_format: TrainingFormat | None = Field(
+        None, description="of matrix products in training; None: trained before it was written down"
+    )
 
     @model_validator(mode="after")
     def _best_epoch_was_run(self) -> Self:

@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
-from shared.domain.arrays import Float64Array
+from shared.domain.arrays import Float64Array, Int64Array
 from shared.domain.films import Film
 from shared.domain.records import CLASSES, Label, Record
 from shared.modelling.bilateral import log_odds
@@ -105,11 +105,32 @@ def judge_exam(rows: Float64Array, sides: Sequence[BreastName | None], views: Se
 
 def breast_probabilities(rows: Float64Array, views: Sequence[str | None]) -> Float64Array:
     """Return the probabilities (3,) of the breast that films with `rows` (n x 3) and `views` (n) show."""
-    if len(rows) == 1:
-        return np.asarray(rows[0])
-    logs = log_odds(rows)
-    by_view = [logs[[view == each for view in views]].mean(axis=0) for each in dict.fromkeys(views)]
-    return softmax(np.mean(by_view, axis=0))
+    numbers = {view: number for number, view in enumerate(dict.fromkeys(views))}
+    one_breast = np.zeros(len(rows), np.int64)
+    return np.asarray(_of_breasts(rows, one_breast, np.array([numbers[view] for view in views]))[0])
+
+
+def _of_breasts(rows: Float64Array, breasts: Int64Array, views: Int64Array) -> Float64Array:
+    """Return the probabilities of breasts, m x 3, from those of films, n x 3.
+
+    Args:
+        rows: of the films.
+        breasts: which breast each film shows, 0 to m - 1.
+        views: which view of all breasts each film is; no view is that of two breasts.
+    """
+    of_views = _means(log_odds(rows), views)
+    breast_of_view = np.zeros(len(of_views), np.int64)
+    breast_of_view[views] = breasts
+    probabilities = softmax(_means(of_views, breast_of_view))
+    alone = np.flatnonzero((np.bincount(breasts) == 1)[breasts])
+    probabilities[breasts[alone]] = rows[alone]
+    return probabilities
+
+
+def _means(rows: Float64Array, groups: Int64Array) -> Float64Array:
+    """Return the mean row of each group, from 0 to the highest."""
+    sums = np.stack([np.bincount(groups, column) for column in rows.T], axis=1)
+    return np.asarray(sums / np.bincount(groups)[:, None])
 
 
 def by_breast_and_exam(predictions: FoldPredictions, films: Mapping[str, Film]) -> dict[Level, FoldPredictions] | None:
@@ -129,15 +150,32 @@ def by_breast_and_exam(predictions: FoldPredictions, films: Mapping[str, Film]) 
             places[fold, patient, films[film].exam or ""].append(place)
     if not places:
         return None
-    rows, units = predictions.rows, {"breast": _Units(), "exam": _Units()}
+    films_of_breast: dict[tuple[Hashable, ...], list[int]] = {}
+    views: dict[tuple[Hashable, ...], int] = {}
+    ordered, breast_of, view_of = [], [], []
+    for exam_of_patient, of_exam in places.items():
+        for place in of_exam:
+            known = films[predictions.films[place]]
+            breast = (*exam_of_patient, known.side)
+            films_of_breast.setdefault(breast, []).append(place)
+            view_of.append(views.setdefault((*breast, known.view), len(views)))
+            breast_of.append(breast)
+            ordered.append(place)
+    numbers = {breast: number for number, breast in enumerate(films_of_breast)}
+    indices = np.array([numbers[breast] for breast in breast_of])
+    probabilities = _of_breasts(predictions.rows[ordered], indices, np.array(view_of))
+    scores = abnormal_score(probabilities)
+    units = {"breast": _Units(), "exam": _Units()}
     for (fold, patient, exam), of_exam in places.items():
-        known = [films[predictions.films[place]] for place in of_exam]
-        answer = judge_exam(rows[of_exam], [film.side for film in known], [film.view for film in known])
         labels = [predictions.labels[place] for place in of_exam]
-        for breast in answer.breasts:
-            worst = max((labels[film] for film in breast.films), key=CLASSES.index)
-            units["breast"].add(f"{patient}/{exam}/{breast.side}", patient, worst, breast.probabilities, fold)
-        units["exam"].add(f"{patient}/{exam}", patient, max(labels, key=CLASSES.index), answer.probabilities, fold)
+        sides = dict.fromkeys(films[predictions.films[place]].side for place in of_exam)
+        breasts = {side: numbers[fold, patient, exam, side] for side in sides}
+        for side, number in breasts.items():
+            of_breast = [predictions.labels[place] for place in films_of_breast[fold, patient, exam, side]]
+            worst = max(of_breast, key=CLASSES.index)
+            units["breast"].add(f"{patient}/{exam}/{side}", patient, worst, probabilities[number], fold)
+        most = max(breasts.values(), key=scores.__getitem__)
+        units["exam"].add(f"{patient}/{exam}", patient, max(labels, key=CLASSES.index), probabilities[most], fold)
     return {"breast": units["breast"].predictions(), "exam": units["exam"].predictions()}
 
 

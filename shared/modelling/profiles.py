@@ -7,7 +7,7 @@ from pydantic import Field
 from shared.domain.records import Record
 from shared.errors import PlanError
 from shared.modelling.network_table import NETWORK_TABLE, Network
-from shared.modelling.recipes import UP_TO_LAYER3, AugmentationRecipe, Strided, TrainingRecipe
+from shared.modelling.recipes import UP_TO_LAYER3, AugmentationRecipe, Jitter, Strided, TrainingRecipe
 
 
 class Profile(Record):
@@ -151,6 +151,29 @@ PROFILES: dict[str, Profile] = {
         _PLACES,
     )
 }
+
+
+def augmented_in_loader(profile: Profile) -> Profile:
+    """Return a profile that stores no augmented copies and changes training images in the loader instead, if any.
+
+    The loader draws anew in every epoch, within the limits of the augmentation recipe; it has no elastic displacement
+    and no mirroring, which would move the chest wall. Recipes with a jitter of their own keep it, and what could not
+    follow one is left out: all of it with frozen stages, shifts and rotations with lesions' outlines.
+    """
+    recipe = profile.augmentation
+    if recipe.variants == 1:
+        return profile
+    grey = Jitter(brightness=recipe.brightness, contrast=recipe.contrast)
+    moving = {"rotation_deg": recipe.rotation_deg, "shift": recipe.shift, "flip": recipe.upside_down}
+
+    def jittered(training: TrainingRecipe) -> TrainingRecipe:
+        if training.frozen or training.jitter != Jitter():
+            return training
+        jitter = grey if training.lesion_weight else grey.model_copy(update=moving)
+        return training.model_copy(update={"jitter": jitter})
+
+    training = {network: jittered(each) for network, each in profile.training.items()}
+    return profile.model_copy(update={"augmentation": recipe.model_copy(update={"variants": 1}), "training": training})
 
 
 def profile(name: str) -> Profile:

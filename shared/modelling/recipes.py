@@ -20,7 +20,9 @@ PROTOCOLS: tuple[Protocol, ...] = ("patient", "paper")
 """The protocols of a run by default; `official` needs a data set with a division of its own."""
 HONEST: tuple[Protocol, ...] = ("official", "patient")
 """Protocols that keep the patients of held-out films out of training; a model of the first of them is published."""
-Precision = Literal["auto", "float32", "bfloat16"]
+TrainingFormat = Literal["float32", "bfloat16"]
+"""Number format of matrix products and convolutions; weights and their updates are always in single precision."""
+Precision = Literal["auto", TrainingFormat]
 LastStage = Literal["layer3", "layer4"]
 Strided = Literal["3x3", "1x1"]
 UP_TO_LAYER3 = 7
@@ -149,7 +151,9 @@ class TrainingRecipe(Record):
         description="C of a logistic regression on places that fits the head in one step (transfer only, "
         "behind ResNet-50 up to layer3, all of it frozen); 0: none",
     )
-    precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that has it, otherwise float32")
+    precision: Precision = Field(
+        "auto", description="auto: bfloat16 on a GPU that has it and on a CPU with AMX, otherwise float32"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -5,7 +5,7 @@ code) is counted as well as one that raises an error.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -41,6 +41,8 @@ class WorkerLost(MammoError):
 
 class AttemptCounter(Protocol):
     """Counter of the attempts at a film; implemented by `broker.Broker`."""
+
+    def has_begun(self, run: str, kind: UnitKind, films: Sequence[str]) -> bool: ...
 
     def begin_try(self, run: str, kind: UnitKind, film: str) -> int: ...
 

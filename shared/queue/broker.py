@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import cast
@@ -169,6 +169,15 @@ class Broker:
         """
         with _answering():
             return int(self.client.eval(_BEGIN, 1, _tries(run, kind), film, _KEPT_S))
+
+    def has_begun(self, run: str, kind: UnitKind, films: Sequence[str]) -> bool:
+        """Return True if an attempt at one of the films was begun and not ended: its worker may have died.
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
+        with _answering():
+            return any(int(begun or 0) for begun in self.client.hmget(_tries(run, kind), list(films)))
 
     def take_back_try(self, run: str, kind: UnitKind, film: str) -> None:
         with _answering():

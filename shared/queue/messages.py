@@ -11,8 +11,8 @@ from shared.domain.records import Record
 Stage = Literal["augment", "segment", "train", "evaluate", "publish", "promote"]
 STAGES: tuple[Stage, ...] = ("augment", "segment", "train", "evaluate", "publish", "promote")
 
-UnitKind = Stage | Literal["predict", "exam", "ingest"]
-"""Kind of a unit: a stage of a run, a batch's part, an exam of an archive, or some films to ingest."""
+UnitKind = Stage | Literal["predict", "exam", "ingest", "judge"]
+"""Kind of a unit: a stage of a run, a batch's part, an exam of an archive, films to ingest, or films to evaluate."""
 
 QUEUES: dict[UnitKind, str] = {
     "augment": "augment",
@@ -24,6 +24,7 @@ QUEUES: dict[UnitKind, str] = {
     "predict": "inference",
     "exam": "gateway",
     "ingest": "augment",
+    "judge": "train",
 }
 
 
@@ -32,7 +33,7 @@ SENT_AT = "mammostack_sent_at"
 
 
 class Message(Record):
-    """Arguments of every task; for predictions `run` is the id of the batch."""
+    """Arguments of every task; `run` may be the id of a batch, an ingest or an evaluation."""
 
     run: str
     unit: str

@@ -13,7 +13,7 @@ from shared.domain.films import Dataset, check_enough_patients, shard_sizes
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, PlanError, RunNotFound
 from shared.modelling.network_table import NETWORK_TABLE, Network
-from shared.modelling.profiles import Profile
+from shared.modelling.profiles import Profile, augmented_in_loader
 from shared.modelling.recipes import HONEST, AugmentationRecipe, Protocol, TrainingRecipe
 from shared.queue.messages import Stage
 from shared.store import layout
@@ -23,6 +23,9 @@ from shared.store.interface import ObjectStore
 
 SHARDED: tuple[Stage, ...] = ("augment", "segment")
 """Stages whose units are shards of films; the units of other stages are long jobs."""
+
+LARGE = 5_000
+"""Films from which on a data set is large: no augmented copies of it are stored, and inputs are rounded."""
 
 SCRATCH = "scratch"
 TORCHVISION = "torchvision"
@@ -44,6 +47,7 @@ class Plan(Record):
         repeats: number of different divisions of the patients into `folds`; their jobs are numbered consecutively.
         promote: networks to put into production, unless they are worse than the model in production.
         only_if_better: promote only networks that are better than the model in production.
+        large: network inputs are rounded to 8 or 16 bits and stored by shard, for the jobs of all machines.
     """
 
     run: str
@@ -64,6 +68,7 @@ class Plan(Record):
     weights: dict[Network, str]
     promote: tuple[Network, ...]
     only_if_better: bool = False
+    large: bool = Field(False, exclude_if=lambda large: not large)
     films_sha256: str = Field("", description="digest of what is known of the data set's films; '' before 0.2")
 
     @property
@@ -215,7 +220,9 @@ def make_plan(dataset: Dataset, profile: Profile, choices: RunOptions) -> Plan:
     """
     if choices.networks and set(HONEST) & set(choices.protocols):
         check_enough_patients(dataset.patients, profile.folds)
-    now = datetime.now(UTC)
+    now, large = datetime.now(UTC), dataset.films >= LARGE
+    if large:
+        profile = augmented_in_loader(profile)
     return Plan(
         run=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         created=now.isoformat(timespec="seconds"),
@@ -235,5 +242,6 @@ def make_plan(dataset: Dataset, profile: Profile, choices: RunOptions) -> Plan:
         weights={network: choices.weights.get(network, SCRATCH) for network in choices.networks},
         promote=tuple(choices.promote),
         only_if_better=choices.only_if_better,
+        large=large,
         films_sha256=dataset.sha256,
     )

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.digests import sha256_hex
-from shared.domain.films import Dataset, Shard, as_it_was
+from shared.domain.films import Dataset, Manifest, Shard, as_it_was
 from shared.errors import ObjectNotFound, ObjectUnreadable, PlanError
 from shared.queue.messages import Stage
 from shared.runs.plan import SHARDED, Plan, Unit
 from shared.store import layout
 from shared.store.documents import read_document
-from shared.store.ingest import read_dataset, shard_key
+from shared.store.ingest import read_dataset, read_manifest, shard_key
 from shared.store.interface import ObjectStore
 
 RESULTS = "results.json"
@@ -60,6 +60,15 @@ def stored_dataset(store: ObjectStore, plan: Plan) -> Dataset | None:
     except ObjectNotFound:
         return None
     return as_it_was(found, plan.films_sha256) or found
+
+
+def planned_manifest(store: ObjectStore, plan: Plan) -> Manifest:
+    """Read the films that a run was planned for, without those that its data set was given since.
+
+    Raises:
+        ObjectNotFound: the data set is gone.
+    """
+    return read_manifest(store, stored_dataset(store, plan) or read_dataset(store, plan.dataset))
 
 
 def source_key(plan: Plan, dataset: Dataset | None, stage: Stage, shard: str) -> str | None:

@@ -11,7 +11,7 @@ class RetrainingSettings(SettingsGroup):
     dataset: str = Field(
         "mias",
         validation_alias="MAMMO_RETRAIN_DATASET",
-        description="Data set that is trained on, with all films that it has by then.",
+        description="Data set to train on, with all films that it has by then; NAME@VERSION pins one of its versions.",
     )
     network: str = Field(
         "resnet50",

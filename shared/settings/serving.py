@@ -63,7 +63,7 @@ class ServingSettings(SettingsGroup):
         0,
         validation_alias="MAMMO_SERVE_THREADS",
         ge=0,
-        description="Requests that one inference process holds at a time. 0: those in hand, four a core, those that "
+        description="Requests that one inference process holds at a time. 0: those in hand, two a core, those that "
         "wait, and sixteen more.",
     )
     receive_s: float = Field(

@@ -17,7 +17,17 @@ from shared.store.interface import ObjectStore
 SCHEMA_NUMBER = 1
 """Of the objects that this release writes."""
 
-for _prefix in ("raw", "data_augmentation", "data_segmentation", "runs", "failed", "models", "batches", "access"):
+for _prefix in (
+    "raw",
+    "data_augmentation",
+    "data_segmentation",
+    "runs",
+    "failed",
+    "models",
+    "batches",
+    "evaluations",
+    "access",
+):
     metrics.OBJECTS_UNREADABLE.labels(_prefix)  # 0 is there from the start, so that the first one is seen to be one
 
 _R = TypeVar("_R", bound=Record)

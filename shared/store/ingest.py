@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from shared.datasets.entries import FilmSource, manifest_of
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe, grown
 from shared.errors import DatasetError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
@@ -31,7 +31,7 @@ from shared.store.ingest_units import (
 from shared.store.interface import ObjectStore
 from shared.store.unreferenced import remove_unreferenced
 
-__all__ = ["film_key", "ingest", "read_dataset", "stored_manifest", "write_manifests"]
+__all__ = ["film_key", "films_of", "ingest", "read_dataset", "read_manifest", "stored_manifest", "write_manifests"]
 
 ProgressCallback = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and how much there is (0 while that is not known)."""
@@ -53,7 +53,7 @@ class Ingested:
     dataset: Dataset
     manifest: Manifest
     written: int
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SourceProblem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def read_stored(store: ObjectStore, dataset: str) -> StoredDataset | None:
     except ObjectUnreadable:  # it is replaced
         return None
     try:
-        films = _films(store, description)
+        films = films_of(store, description)
     except (ObjectNotFound, ObjectUnreadable):  # a shard got lost: it is made again if the source has the same films
         films = ()
     return StoredDataset(description, found.etag, films)
@@ -157,7 +157,7 @@ def finish(
     _remove_own(store, ingestion, manifest.films)
     if stored is None or description != stored.dataset:  # otherwise one that adds films now may still succeed
         remove_unreferenced(store, layout.raw(ingestion.dataset), _named(description, manifest.films), _CONTENT, began)
-    return Ingested(description, manifest, written, problems)
+    return Ingested(description, manifest, written, (*ingestion.source.problems, *problems))
 
 
 def store_time(store: ObjectStore, ingestion: Ingestion) -> float:
@@ -321,17 +321,22 @@ def read_dataset(store: ObjectStore, dataset: str) -> Dataset:
 
 def stored_manifest(store: ObjectStore, dataset: str) -> Manifest:
     """All films of an ingested data set. Raises ObjectNotFound."""
-    description = read_dataset(store, dataset)
+    return read_manifest(store, read_dataset(store, dataset))
+
+
+def read_manifest(store: ObjectStore, dataset: Dataset) -> Manifest:
+    """Read the films of a data set, or of a version of it. Raises ObjectNotFound."""
     return Manifest(
-        dataset=dataset,
-        synthetic=description.synthetic,
-        terms=description.terms,
-        labelling=description.labelling,
-        films=_films(store, description),
+        dataset=dataset.dataset,
+        synthetic=dataset.synthetic,
+        terms=dataset.terms,
+        labelling=dataset.labelling,
+        films=films_of(store, dataset),
     )
 
 
-def _films(store: ObjectStore, dataset: Dataset) -> tuple[Film, ...]:
+def films_of(store: ObjectStore, dataset: Dataset) -> tuple[Film, ...]:
+    """Read the films of a data set, in the order of its shards."""
     keys = [shard_key(dataset, name) for name in shard_names(dataset.shards)]
     with ThreadPoolExecutor(_READERS, "manifests") as threads:
         documents = list(threads.map(store.get, keys))

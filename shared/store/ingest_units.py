@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shared.datasets.entries import FilmEntry, FilmSource, check_film, read_film
-from shared.datasets.problems import Kind, Problem
+from shared.datasets.problems import ProblemKind, SourceProblem
 from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Film
 from shared.domain.records import Record
@@ -27,7 +27,7 @@ class Remark(Record):
     """What is wrong with a film, by its place among the entries: no file and no row is named in the store."""
 
     entry: int
-    kind: Kind
+    kind: ProblemKind
     what: str
 
 
@@ -143,16 +143,18 @@ def do_unit(store: ObjectStore, ingestion: Ingestion, unit: int) -> tuple[UnitRe
     return result, written
 
 
-def problems_of(ingestion: Ingestion, results: Sequence[UnitResult]) -> Iterator[Problem]:
+def problems_of(ingestion: Ingestion, results: Sequence[UnitResult]) -> Iterator[SourceProblem]:
     """Yield what is wrong with single films, with the file or row of each."""
     for result in results:
         for remark in result.remarks:
             entry = ingestion.entries[remark.entry]
             where = entry.file.name if remark.kind == "image can't be used" else entry.where
-            yield Problem(remark.kind, where, remark.what)
+            yield SourceProblem(remark.kind, where, remark.what)
 
 
-def _ingest_film(store: ObjectStore, ingestion: Ingestion, entry: FilmEntry) -> tuple[Film, tuple[Problem, ...], bool]:
+def _ingest_film(
+    store: ObjectStore, ingestion: Ingestion, entry: FilmEntry
+) -> tuple[Film, tuple[SourceProblem, ...], bool]:
     data = read_film(ingestion.source, entry)
     sha256 = sha256_hex(data)
     stored, place = ingestion.known.get(entry.id, (None, ""))

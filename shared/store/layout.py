@@ -9,6 +9,7 @@ data_augmentation/<dataset>/<recipe>/<film>/<variant>.png     augmented films
 data_augmentation/<dataset>/<recipe>/manifests/<shard>.json   what a finished shard holds
 data_segmentation/<dataset>/<recipe>/...                      the same of segmented films, and <variant>.mask.png
 runs/<run>/plan.json, stages/, training/, report/             one run of the pipeline
+runs/<run>/splits/, inputs/<digest>/<shard>                   what its jobs share: splits, and inputs of large data sets
 runs/<run>/claims/<stage>/<unit>.json                         who may write for a long job
 failed/<run>/<stage>/<unit or film>.json                      what was given up or set aside, with the reason
 models/<network>/<version>/card.json                          a published model: the digests of its files
@@ -21,6 +22,8 @@ batches/<batch>/heatmaps/<image>-<sha256>.png                 where they were as
 batches/<batch>/done/<part>-<count>                           the part is done; so many of its images have no finding
 batches/<batch>/enqueued, end.json                            it was begun; how it ended
 batches/of/<owner>/<time>-<batch>                             whose it is
+evaluations/<evaluation>/plan.json                            one version on another data set, and what is left out
+evaluations/<evaluation>/films/<shard>.json, report/, failed/ its answers, their figures, what was given up
 gateway/inbox/<study>/<view>-<film>.dcm                       films that were pushed, until their results are stored
 gateway/forgotten/<study>.json                                films whose results are stored, while they are deleted
 gateway/outbox/<study>.json                                   a prediction whose results are not yet stored everywhere
@@ -32,7 +35,10 @@ from datetime import datetime
 
 from shared.errors import InputError
 
-TOP = ("batches/", "data_augmentation/", "data_segmentation/", "failed/", "models/", "raw/", "runs/", "weights/")
+TOP = (
+    *("batches/", "data_augmentation/", "data_segmentation/", "evaluations/", "failed/", "models/", "raw/", "runs/"),
+    "weights/",
+)
 """What commands look through: an operator may list nothing else (deploy/aws/policies)."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -175,6 +181,15 @@ def fold_file(run: str, unit: str, name: str) -> str:
     return f"runs/{run}/training/{unit}/{name}"
 
 
+def run_split(run: str, protocol: str, fold: int) -> str:
+    return f"runs/{run}/splits/{protocol}/fold-{fold}.json"
+
+
+def run_inputs(run: str, digest: str, shard: str) -> str:
+    """Return the key of a shard's network inputs, by the digest of all that they are made from."""
+    return f"runs/{run}/inputs/{digest}/{shard}"
+
+
 def report_file(run: str, name: str) -> str:
     return f"runs/{run}/report/{name}"
 
@@ -292,6 +307,34 @@ def batch_enqueued(batch: str) -> str:
 
 def batch_end(batch: str) -> str:
     return f"batches/{batch}/end.json"
+
+
+def evaluations() -> str:
+    return "evaluations/"
+
+
+def evaluation_plan(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/plan.json"
+
+
+def evaluation_shards(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/films/"
+
+
+def evaluation_shard(evaluation: str, shard: str) -> str:
+    return f"{evaluation_shards(evaluation)}{shard}.json"
+
+
+def evaluation_report(evaluation: str, name: str) -> str:
+    return f"evaluations/{evaluation}/report/{name}"
+
+
+def evaluation_failures(evaluation: str) -> str:
+    return f"evaluations/{evaluation}/failed/"
+
+
+def evaluation_failure(evaluation: str, unit: str) -> str:
+    return f"{evaluation_failures(evaluation)}{unit}.json"
 
 
 def api_keys() -> str:

@@ -90,7 +90,7 @@ def judged(images: RunImages, plan: Plan, protocol: Protocol, recipe: TrainingRe
             images.examples(split.validation),
             FitContext(pretrained=False, seed=SEED + fold, device=torch.device("cpu"), on_epoch=lambda _: None),
         )
-        rows = predict(fitted.network, images.inputs[split.test], recipe.batch_size, torch.device("cpu"))
+        rows = predict(fitted.network, images.examples(split.test), recipe.batch_size, torch.device("cpu"))
         found.append(job_predictions(job, [images.variants[index] for index in split.test], rows))
     return evaluate(merge(found))
 

@@ -30,7 +30,7 @@ from services.train.fitting.head_regression import fit_head
 from services.train.fitting.predict import predict
 from services.train.fitting.unfreezing import trainable_part
 from services.train.jobs import TrainingJob, job_predictions
-from shared.datasets.mias import Source
+from shared.datasets.sources import open_source
 from shared.datasets.splits import patient_split
 from shared.domain.arrays import Float32Array
 from shared.domain.films import Film, Transform, Variant
@@ -73,16 +73,16 @@ class Segmented:
 def films(source: Path, folder: Path) -> tuple[list[Film], list[Segmented]]:
     """All films, and each one segmented."""
     store = DirectoryStore(folder)
-    done = ingest(store, Source(source), "films")
+    done = ingest(store, open_source(source), "films")
     known = list(done.manifest.films)
-    return known, [_segmented(store.get(film_key(done.dataset, film)), film.lesions) for film in known]
+    return known, [_segmented(store.get(film_key(done.dataset, film)), film) for film in known]
 
 
-def _segmented(data: bytes, lesions: tuple[Lesion, ...]) -> Segmented:
+def _segmented(data: bytes, known: Film) -> Segmented:
     image = decode(data)
-    found = segment(image.pixels, image.bits)
+    found = segment(image.pixels, image.bits, known.view)
     width = found.film.shape[1]
-    placed = tuple(lesion.mirrored(width) for lesion in lesions) if found.flipped else lesions
+    placed = tuple(lesion.mirrored(width) for lesion in known.lesions) if found.flipped else known.lesions
     return Segmented(found.film, found.mask, input_square(found.box), placed)
 
 
@@ -115,7 +115,12 @@ Judge: TypeAlias = Callable[[Numbers, Numbers], npt.NDArray[np.float64]]
 
 def validated(known: list[Film], judge: Judge) -> FoldPredictions:
     """What a judge gives the validation films of every fold of every division."""
-    images = [
+    return merge(list(_folds(variants(known), judge)))
+
+
+def variants(known: list[Film]) -> list[Variant]:
+    """Each film as an image of a run."""
+    return [
         Variant(
             **film.model_dump(include={"patient", "side", "density", "label", "lesions", "sha256"}),
             film=film.id,
@@ -125,7 +130,6 @@ def validated(known: list[Film], judge: Judge) -> FoldPredictions:
         )
         for film in known
     ]
-    return merge(list(_folds(images, judge)))
 
 
 def whole(known: list[Film], table: Float32Array) -> Judge:
@@ -140,7 +144,7 @@ def by_places(
     """The head of ResNet-50 behind all that is frozen, told by circles what lies there: fitted at once, or in steps
     where the recipe has no regression."""
     edge = maps.shape[-1]
-    inside = breast_mask(inputs, edge)
+    inside = breast_mask(inputs, np.arange(len(inputs)), edge)
     each_film = zip(known, segmented, strict=True)
     told = np.stack([place_labels(each.lesions, film.label, each.square, edge) for film, each in each_film])
     labels = np.array([CLASSES.index(film.label) for film in known])
@@ -154,7 +158,7 @@ def by_places(
             fit_head(learner, recipe, given, others, inside[train], FitContext(pretrained=True, **how))
         else:
             fit(learner, recipe, given, others, FitContext(pretrained=True, **how))
-        return predict(learner, others.inputs, BATCH, CPU)
+        return predict(learner, others, BATCH, CPU)
 
     return judge
 

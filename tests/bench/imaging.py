@@ -5,13 +5,12 @@ part is a process of its own; those that compare with other libraries run in the
 """
 
 import argparse
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.local.commands import ROOT
-from tests.bench.results import record
+from tests.bench.results import record, shown
 
 ENVIRONMENT = ROOT / ".venv-bench" / "imaging"
 
@@ -47,15 +46,7 @@ def run(part: Part) -> str:
         if not (ENVIRONMENT / "ready").exists():
             print(f"{part.module} is left out: the libraries to compare with are not installed; see {ENVIRONMENT}/log")
             return ""
-    command = [python, "-m", f"tests.bench.{part.module}", *part.arguments]
-    printed = []
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout or ():
-            print(line, end="", flush=True)
-            printed.append(line)
-    if process.returncode:
-        raise SystemExit(process.returncode)
-    return "".join(printed)
+    return shown([python, "-m", f"tests.bench.{part.module}", *part.arguments])
 
 
 def main() -> None:

@@ -6,12 +6,7 @@ with their own decoding.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -24,6 +19,7 @@ from shared.imaging.formats.decode import decode, encode_pgm, encode_png
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.local.commands import ROOT
 from tests.bench import timing
+from tests.bench.checkouts import Side, checked_out
 from tests.bench.dataset import films
 from tests.support.dicoms import LOSSLESS, dicom
 
@@ -32,59 +28,17 @@ WANTED_OF_BASE, WANTED_OF_DECODING = 1.1, 1.2
 _LARGE = (3328, 4096)  # width and height
 
 
-@contextmanager
-def checked_out(commit: str) -> Iterator[Path]:
-    """Yield a temporary worktree of a commit."""
-    with tempfile.TemporaryDirectory(prefix="mammostack-bench-") as folder:
-        place = Path(folder) / "base"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(place), commit], cwd=ROOT, check=True)
-        try:
-            yield place
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(place)], cwd=ROOT, check=True)
-
-
-class Side:
-    """A process of one checkout that prepares the films once whenever it is asked."""
-
-    def __init__(self, root: Path, folder: Path) -> None:
-        command = [sys.executable, str(ROOT / "tests" / "bench" / "preparing_side.py"), str(folder), str(SIZE)]
-        environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}
-        self.process = subprocess.Popen(
-            command,
-            cwd=root,
-            env=environment,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def milliseconds(self) -> float:
-        """Return the time of a core for a film, in the mean over all films."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
 def compare(base: str) -> None:
     with tempfile.TemporaryDirectory(prefix="mammostack-bench-") as folder, checked_out(base) as other:
         for number, film in enumerate(films()):
             (Path(folder) / f"{number}.pgm").write_bytes(encode_pgm(film))
-        sides = [Side(root, Path(folder)) for root in (ROOT, other)]
-        try:
-            turns = [[side.milliseconds() for side in sides] for _ in range(ROUNDS)]
-        finally:
-            for side in sides:
-                side.close()
+        with (
+            Side(ROOT, "preparing_side.py", folder, str(SIZE)) as mine,
+            Side(other, "preparing_side.py", folder, str(SIZE)) as base_side,
+        ):
+            turns = [[side.ask() for side in (mine, base_side)] for _ in range(ROUNDS)]
     ours, theirs = (median(times) for times in zip(*turns, strict=True))
-    ratio = median(mine / other for mine, other in turns)
+    ratio = median(one / another for one, another in turns)
     short = "" if ratio <= WANTED_OF_BASE else ", short"
     print(
         f"  PGM to the network's input: {ours:.2f} ms, at {base} {theirs:.2f} ms, ratio of neighbouring turns", end=" "

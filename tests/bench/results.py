@@ -1,15 +1,22 @@
-"""Keep the latest table of each benchmark in `benchmarks/RESULTS.md`: a section each, with machine, commit and date."""
+"""Keep the latest table of each benchmark in `benchmarks/RESULTS.md`: a section each, with machine, commit and date.
+
+`python -m tests.bench.results COMMAND MODULE [ARGUMENT...]` runs a benchmark and keeps what it prints under COMMAND.
+"""
 
 import os
 import platform
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from shared.local.commands import ROOT
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+FALLS_SHORT = 3
+"""Status of a benchmark that has measured all, and less than is wanted."""
+
 _HEAD = """# Benchmark results
 
 The latest table of each benchmark, under the command that prints it; older ones are in git.
@@ -41,3 +48,19 @@ def _processor() -> str:
     information = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.+)", information.read_text()) if information.exists() else []
     return names[0].strip() if names else platform.machine()
+
+
+def shown(command: list[str]) -> str:
+    """Run a benchmark, show what it prints while it does, and return it; ends this process if it fails."""
+    printed = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            printed.append(line)
+    if process.returncode not in (0, FALLS_SHORT):
+        raise SystemExit(process.returncode)
+    return "".join(printed)
+
+
+if __name__ == "__main__":
+    record(sys.argv[1], shown([sys.executable, "-m", f"tests.bench.{sys.argv[2]}", *sys.argv[3:]]))

@@ -1,11 +1,15 @@
-"""`make bench-scale`: what a run of 100,000 films costs the planner, the store and the queue, with a core that sleeps.
+"""`make bench-scale`: what large data sets cost ingestion, the planner, the store, the queue and training.
 
-Three measurements, all on this machine, over a real broker and a real S3 server on loopback:
-plan       a process that starts the run: films enqueued a second, its largest resident memory
-throughput 1, 2 and 4 workers over the same shards, and the ratios between them
+All on this machine; where it says so, over a real broker and a real S3 server on loopback:
+ingest     films from an archive next to a folder, and next to the bare decoding of the films
+shape      plan, split and evaluation over as many films and patients as RSNA's, each in a process of its own: time and
+           memory; preparation of training over 8,000 films and over all: memory
+plan       a process that starts a run of 100,000 films: films enqueued a second, its largest resident memory
+throughput 1, 2 and 4 workers over the same shards, and the ratios between them, with a core that sleeps
 drain      all 100,000 films through both stages: requests to S3 by kind, memory of the workers
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -30,15 +34,32 @@ from shared.store import layout
 from shared.store.ingest import write_manifests
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
+from tests.bench import ingesting, large_set
 from tests.bench.planner import start
 from tests.support.servers import FaultyS3, running_broker
 
 FILMS, SCALING_FILMS = 100_000, 1_600
 SECONDS_A_FILM = 0.05
+FEW_FILMS = 8_000
+MOST_SECONDS, MOST_MB, MOST_GROWTH = 10.0, 500.0, 1.25
+"""Wanted of each step over the shape of RSNA; the last for nearly seven times as many films."""
+
 WORKERS = (1, 2, 4)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("ingest", "shape", "queue"))
+    only = parser.parse_args().only
+    if only in {None, "ingest"}:
+        ingesting.main()
+    if only in {None, "shape"}:
+        _measure_shape()
+    if only in {None, "queue"}:
+        _measure_queue()
+
+
+def _measure_queue() -> None:
     os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "MAMMO_STORE": "s3://bench"}
     with FaultyS3() as server, running_broker() as url:
         os.environ |= {"MAMMO_S3_ENDPOINT_URL": server.url, "MAMMO_REDIS_URL": url}
@@ -65,6 +86,33 @@ def _film(number: int) -> Film:
         id=f"film{number:07d}", patient=f"p{number // 2:07d}", side="left" if number % 2 else "right", density="G",
         label=label, lesions=(), sha256=f"{number:064x}", width=64, height=64,
     )  # fmt: skip
+
+
+# ---- the shape of RSNA -----------------------------------------------------------------------------------------------
+
+
+def _measure_shape() -> None:
+    print(f"\nshape of RSNA: {large_set.FILMS:,} films of {large_set.PATIENTS:,} patients")
+    for step in ("plan", "split", "evaluate"):
+        took = _in_a_process(step, large_set.FILMS)
+        print(
+            f"  {step}: {took['seconds']:.1f} s (wanted: below {MOST_SECONDS:.0f}), memory beyond its imports "
+            f"{took['peak_mb'] - took['imported_mb']:.0f} MB (wanted: below {MOST_MB:.0f}), with them "
+            f"{took['peak_mb']:.0f} MB",
+            flush=True,
+        )
+    few, all_films = (_in_a_process("prepare", films)["peak_mb"] for films in (FEW_FILMS, large_set.FILMS))
+    print(
+        f"  memory of training preparation: {FEW_FILMS:,} films {few:.0f} MB, {large_set.FILMS:,} films "
+        f"{all_films:.0f} MB, ratio {all_films / few:.2f} (wanted: at most {MOST_GROWTH})",
+        flush=True,
+    )
+
+
+def _in_a_process(step: str, films: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.bench.large_set", step, str(films)]
+    answer: dict[str, float] = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+    return answer
 
 
 # ---- the planner -----------------------------------------------------------------------------------------------------

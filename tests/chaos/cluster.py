@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from shared.store.s3 import S3Store
 from tests.support.servers import Fault, FaultyS3
 
 SERVICES = ("augment", "segment", "train")
+TWO_OF_EACH = (*SERVICES, *SERVICES)
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "chaos", "AWS_SECRET_ACCESS_KEY": "chaos", "AWS_EC2_METADATA_DISABLED": "true"}
 _PRELOAD = Path(__file__).parent / "preload"
 
@@ -43,14 +44,20 @@ class Worker:
 
 
 class Cluster:
-    """`say` gets a line for everything that is done to the cluster."""
+    """`say` gets a line for everything that is done to the cluster; `services` are those of its processes."""
 
-    def __init__(self, folder: Path, seed: int, say: Callable[[str], None], workers: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        say: Callable[[str], None],
+        services: Sequence[str] = TWO_OF_EACH,
+    ) -> None:
         self.chance = random.Random(seed)  # noqa: S311  no secret
         self.say = say
         self.folder = folder
         self.store_server = FaultyS3()
-        self._workers = workers
+        self._services = services
         self.away_s = 20.0
         self._config = broker.configure(folder / "broker")
         self._broker: subprocess.Popen[bytes] | None = None
@@ -70,10 +77,9 @@ class Cluster:
             supervisor = threading.Thread(target=self._supervise, daemon=True)
             try:
                 self._start_broker()
-                for service in SERVICES:
-                    for number in range(self._workers):
-                        name = f"{service}-{number}"
-                        self.places.append(Worker(name, service, self._start_worker(name, service)))
+                for number, service in enumerate(self._services):
+                    name = f"{service}-{number}"
+                    self.places.append(Worker(name, service, self._start_worker(name, service)))
                 supervisor.start()
                 yield self
             finally:
@@ -123,8 +129,13 @@ class Cluster:
         self._broker.stdin.close()
         broker.wait_until_up(self._config.url, lambda: None)
 
-    def _start_worker(self, name: str, service: str) -> "subprocess.Popen[bytes]":
-        environment = {
+    def command(self, service: str) -> tuple[str, ...]:
+        """Return the command line of a service's process."""
+        return worker_command(service)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the variables of the process of this name."""
+        return {
             **{key: value for key, value in os.environ.items() if not key.startswith(("MAMMO_", "PROMETHEUS_"))},
             **CREDENTIALS,
             "PYTHONPATH": f"{_PRELOAD}{os.pathsep}{ROOT}",
@@ -137,10 +148,12 @@ class Cluster:
             "MAMMO_CPU_THREADS": "1",
             "MAMMO_VISIBILITY_TIMEOUT_S": "10",
         }
+
+    def _start_worker(self, name: str, service: str) -> "subprocess.Popen[bytes]":
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                worker_command(service),
-                env=environment,
+                self.command(service),
+                env=self.environment(name),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

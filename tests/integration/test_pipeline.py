@@ -1,6 +1,7 @@
 """The whole pipeline with a real broker, real worker processes and gunicorn, over a directory and over S3."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from shared.cli.console import read_evaluation
 from shared.cli.progress import follow
 from shared.client import InferenceClient
 from shared.datasets.mias import Source
+from shared.datasets.synthetic import write_dataset
 from shared.domain.films import Shard
+from shared.evaluations.flow import read_external_evaluation
+from shared.evaluations.plan import make_evaluation
 from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.calibration import OPERATING_POINTS
 from shared.modelling.network_table import NETWORKS
@@ -21,10 +25,11 @@ from shared.runs import pipeline
 from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.status import read_status
 from shared.store import layout, models
-from shared.store.ingest import ingest
+from shared.store.ingest import ingest, stored_manifest
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from tests.support.builders import film_place, queue_of
+from tests.support.commands import mammo
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
 
@@ -149,6 +154,33 @@ def test_the_promoted_model_answers_over_http(finished: tuple[ObjectStore, Plan]
     answer = client.predict(store.get(film_place(store, "mdb001")))
     assert answer.model.network == "resnet50"
     assert answer.model.version == plan.run
+
+
+def test_the_workers_test_the_version_on_another_data_set_without_films_that_it_has_seen(
+    finished: tuple[ObjectStore, Plan], stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other set has eight new films, one that the version was trained on, and another one twice."""
+    store, plan = finished
+    card = models.read_card(store, "resnet50", plan.run)
+    seen = next(film for film in stored_manifest(store, "films").films if film.patient not in card.held_out_patients)
+    write_dataset(tmp_path / "other", 5, seed=11)
+    (tmp_path / "other" / "mdb009.pgm").write_bytes(store.get(film_place(store, seen.id)))
+    shutil.copy(tmp_path / "other" / "mdb001.pgm", tmp_path / "other" / "mdb002.pgm")
+    ingest(store, Source(tmp_path / "other"), "other")
+    monkeypatch.setenv("MAMMO_STORE", stack.settings.store.url)
+    monkeypatch.setenv("MAMMO_S3_ENDPOINT_URL", stack.settings.store.s3_endpoint_url or "")
+    monkeypatch.setenv("MAMMO_REDIS_URL", stack.settings.broker.redis_url.get_secret_value())
+    told = mammo("evaluate", plan.run, "--network", "resnet50", "--dataset", "other", "--wait")
+    evaluation = make_evaluation(store, "resnet50", plan.run, "other")
+    found = read_external_evaluation(store, evaluation)
+    assert found
+    assert found.left_out.patients_by_film == ("p005",)
+    labels = {film.id: film.label for film in stored_manifest(store, "other").films}
+    twice = ("mdb002",) if labels["mdb001"] == labels["mdb002"] else ("mdb001", "mdb002")
+    assert {*found.left_out.repeated_films, *found.left_out.contradictory_films} == set(twice)
+    assert found.metrics.n_films == 10 - 2 - len(twice)
+    assert f"on {found.metrics.n_films} films of" in told
+    assert {level.level for level in found.levels} == {"breast", "exam"}
 
 
 def test_a_finished_run_has_nothing_to_resume(finished: tuple[ObjectStore, Plan], stack: Stack) -> None:

@@ -2,7 +2,9 @@
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -70,6 +72,28 @@ def test_clients_that_read_no_answer_hold_no_thread_and_are_ended_and_counted(
             assert answers(served, films[0])
             wait_until(lambda: ended(served, "unread") >= CROWD, 25)
         assert "Traceback" not in served.log.read_text()
+
+
+def test_more_clients_than_threads_that_ask_without_a_pause_are_all_answered(
+    store_of_models: DirectoryStore, tmp_path: Path
+) -> None:
+    clients, each_gets = 12, 5
+    answered, ended = [0] * clients, threading.Event()
+
+    def ask(client: int, url: str) -> None:
+        with requests.Session() as session:
+            while not ended.is_set():
+                assert session.get(url, headers=HEADERS, timeout=20).status_code == 200
+                answered[client] += 1
+
+    with running_service(store_of_models, tmp_path, **FEW_THREADS) as served, ThreadPoolExecutor(clients) as pool:
+        asking = [pool.submit(ask, client, f"{served.url}/v1/models") for client in range(clients)]
+        try:
+            wait_until(lambda: min(answered) >= each_gets, 15)
+        finally:
+            ended.set()
+        for one in asking:
+            one.result()
 
 
 def test_a_client_that_reads_slowly_gets_the_whole_answer_and_the_next_one(served: Served) -> None:

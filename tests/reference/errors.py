@@ -119,6 +119,10 @@ ADVICE = {
     ),
     "client-gone": ("The client closed the connection.", "Nothing: no answer was computed."),
     "training-process-lost": ("A process of a training job died.", "Look at the memory and log of the worker."),
+    "no-room-for-array": (
+        "The temporary folder of a training worker has no room for the network inputs.",
+        "Set TMPDIR to a folder with more room, or free some.",
+    ),
     "too-few-circles": ("A class has no outlined lesion to learn from.", "Train without the head's regression."),
     "training-diverged": ("The loss is not a finite number any more.", "Lower the learning rate of the recipe."),
     "result-rejected": ("A destination refused a result for good.", "Read its status in `mammo gateway status`."),

@@ -2,6 +2,7 @@
 card of a model."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ class Tries:
 
     def __init__(self, **begun: int) -> None:
         self.begun = begun
+
+    def has_begun(self, run: str, kind: UnitKind, films: Sequence[str]) -> bool:
+        return any(self.begun.get(film) for film in films)
 
     def begin_try(self, run: str, kind: UnitKind, film: str) -> int:
         self.begun[film] = self.begun.get(film, 0) + 1

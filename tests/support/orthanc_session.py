@@ -17,7 +17,7 @@ import requests
 from services.gateway.films import hashed, read_header
 from services.gateway.flow import ExamFlow, FlowOptions
 from services.gateway.inbox import keep, received_exams
-from services.gateway.interfaces import Instance
+from services.gateway.interfaces import ListedInstance
 from services.gateway.objects.uids import kind_of
 from services.gateway.report import KINDS
 from services.gateway.transport.dicomweb import Access, DicomWeb
@@ -66,7 +66,7 @@ def predict(films: Sequence[bytes]) -> ExamPrediction:
     return answer([finding(read_header(film)) for film in films])
 
 
-def kinds(listed: list[Instance] | None) -> dict[str, int]:
+def kinds(listed: list[ListedInstance] | None) -> dict[str, int]:
     """Count results by kind."""
     return dict(Counter(kind for each in listed or [] if (kind := kind_of(each.sop_uid))))
 

@@ -17,6 +17,11 @@ from shared.local.commands import ROOT, gateway_command, worker_command
 from tests.support.servers import wait_until
 
 
+def archive_command(port: int, folder: Path) -> tuple[str, ...]:
+    """Return the command line of the local archive."""
+    return (sys.executable, "-m", "services.gateway.local_archive", str(port), str(folder))
+
+
 class ArchiveProcess:
     """The local archive as a process that can be killed and started again on its folder."""
 
@@ -26,7 +31,7 @@ class ArchiveProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "services.gateway.local_archive", str(self.port), str(self.folder)]
+        command = archive_command(self.port, self.folder)
         self._process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
         wait_until(lambda: _answers(f"{self.url}/studies"), 20)
 

@@ -15,7 +15,7 @@ from services.gateway.objects import (
     secondary_capture,
     segmentation,
 )
-from services.gateway.report import Kind, Report
+from services.gateway.report import Report, ResultKind
 from shared.imaging.formats.dicom_writer import dicom_bytes
 
 logging.getLogger("highdicom").setLevel(logging.WARNING)  # at INFO it logs UIDs of the films
@@ -25,7 +25,7 @@ logging.getLogger("highdicom").setLevel(logging.WARNING)  # at INFO it logs UIDs
 class ResultObject:
     """A DICOM file with a result; `data` is the whole file."""
 
-    kind: Kind
+    kind: ResultKind
     sop_class: str
     sop_uid: str
     series_uid: str
@@ -33,7 +33,9 @@ class ResultObject:
     data: bytes
 
 
-def build_objects(report: Report, kinds: Collection[Kind], film_data: Callable[[str], bytes]) -> Iterator[ResultObject]:
+def build_objects(
+    report: Report, kinds: Collection[ResultKind], film_data: Callable[[str], bytes]
+) -> Iterator[ResultObject]:
     """Build the objects of the wanted kinds one after the other.
 
     Args:
@@ -54,9 +56,9 @@ def build_objects(report: Report, kinds: Collection[Kind], film_data: Callable[[
 
 
 def _builders(
-    report: Report, kinds: Collection[Kind], film_data: Callable[[str], bytes]
-) -> Iterator[tuple[Kind, Callable[[], Dataset | None]]]:
-    for_report: dict[Kind, Callable[[Report], Dataset | None]] = {
+    report: Report, kinds: Collection[ResultKind], film_data: Callable[[str], bytes]
+) -> Iterator[tuple[ResultKind, Callable[[], Dataset | None]]]:
+    for_report: dict[ResultKind, Callable[[Report], Dataset | None]] = {
         "cad-sr": cad_sr.build,
         "tid1500": measurement_report.build,
         "gsps": presentation_state.build,

@@ -6,14 +6,14 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import MammographyCADSRStorage
 
-from services.gateway.films import Side
+from services.gateway.films import SideLetter
 from services.gateway.objects import content, modules
 from services.gateway.objects.content import PERCENT, code, container, dcm, item, number, text
 from services.gateway.objects.heat import is_suspicious, outline_of, region_of
 from services.gateway.objects.wording import RESEARCH, SIDES, breast_words, parameters, report_words
 from services.gateway.report import Report, ReportedFilm
 
-SIDE_CODES: dict[Side, Code] = {
+SIDE_CODES: dict[SideLetter, Code] = {
     "L": Code("80248007", "SCT", "Left breast"),
     "R": Code("73056007", "SCT", "Right breast"),
 }
@@ -137,7 +137,7 @@ def _outcome(report: Report) -> Code:
     )
 
 
-def _impression(report: Report, side: Side, library: Sequence[ReportedFilm]) -> Dataset | None:
+def _impression(report: Report, side: SideLetter, library: Sequence[ReportedFilm]) -> Dataset | None:
     """Return the suspicious regions of a breast; None if there are none."""
     marked = [
         (film, film.finding, region)
@@ -166,7 +166,7 @@ def _impression(report: Report, side: Side, library: Sequence[ReportedFilm]) -> 
     return impression
 
 
-def _breast_geometry(report: Report, side: Side, library: Sequence[ReportedFilm]) -> Dataset | None:
+def _breast_geometry(report: Report, side: SideLetter, library: Sequence[ReportedFilm]) -> Dataset | None:
     """Return the outlines of a breast, not for presentation; None if there are none."""
     outlined = [film for film in report.side(side) if film in library and outline_of(film)]
     if not outlined:

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from services.gateway.films import Side
+from services.gateway.films import SideLetter
 from services.gateway.objects import content, modules
 from services.gateway.objects.heat import region_of
 from services.gateway.objects.uids import device_uid, tracking_uid
@@ -17,7 +17,7 @@ PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 """Of CID 100, which has no code of mammography; validators report other codes as errors."""
 
 _BREAST = Code("76752008", "SCT", "Breast")
-_SIDES: dict[Side, Code] = {"L": Code("7771000", "SCT", "Left"), "R": Code("24028007", "SCT", "Right")}
+_SIDES: dict[SideLetter, Code] = {"L": Code("7771000", "SCT", "Left"), "R": Code("24028007", "SCT", "Right")}
 _FINDING = Code("365853002", "SCT", "Imaging finding")
 _REGION = Code("111099", "DCM", "Selected region")
 _CERTAINTY = Code("111013", "DCM", "Certainty of impression")
@@ -94,7 +94,7 @@ def _algorithm(report: Report) -> sr.AlgorithmIdentification:
     )
 
 
-def _breast(report: Report, side: Side) -> sr.MeasurementsAndQualitativeEvaluations:
+def _breast(report: Report, side: SideLetter) -> sr.MeasurementsAndQualitativeEvaluations:
     """Return the finding of a breast, or the breast alone if it has no finding that the model applies to."""
     found = report.breast(side)
     measured = evaluated = None

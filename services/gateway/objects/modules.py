@@ -7,24 +7,24 @@ from pydicom.dataset import Dataset
 
 from services.gateway.films import PATIENT_AND_STUDY, FilmHeader
 from services.gateway.objects.uids import instance_uid, series_uid
-from services.gateway.report import KINDS, Kind, Predecessor, Report, ReportedFilm
+from services.gateway.report import KINDS, Predecessor, Report, ReportedFilm, ResultKind
 
 MANUFACTURER = "Mammostack"
 MODEL_NAME = "Mammostack inference"
-SERIES_DESCRIPTIONS: dict[Kind, str] = {
+SERIES_DESCRIPTIONS: dict[ResultKind, str] = {
     "cad-sr": "Mammostack CAD (research only, no medical device)",
     "tid1500": "Mammostack report (research only, no medical device)",
     "sc": "Mammostack pictures (research only, no medical device)",
     "gsps": "Mammostack outlines (research only, no medical device)",
     "seg": "Mammostack breast region (research only, no medical device)",
 }
-_MODALITIES: dict[Kind, str] = {"cad-sr": "SR", "tid1500": "SR", "sc": "OT", "gsps": "PR", "seg": "SEG"}
+_MODALITIES: dict[ResultKind, str] = {"cad-sr": "SR", "tid1500": "SR", "sc": "OT", "gsps": "PR", "seg": "SEG"}
 _MOST_SERIES = 2**31 - 1 - len(KINDS)
 _REQUIRED = {"PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"}
 _REQUIRED |= {"AccessionNumber", "ReferringPhysicianName"}
 
 
-def start_object(report: Report, kind: Kind, sop_class: str, films: Iterable[FilmHeader]) -> Dataset:
+def start_object(report: Report, kind: ResultKind, sop_class: str, films: Iterable[FilmHeader]) -> Dataset:
     """Start an object about films: everything but what belongs to its kind.
 
     Args:
@@ -37,7 +37,7 @@ def start_object(report: Report, kind: Kind, sop_class: str, films: Iterable[Fil
     return found
 
 
-def finish_object(found: Dataset, report: Report, kind: Kind, films: Iterable[FilmHeader]) -> None:
+def finish_object(found: Dataset, report: Report, kind: ResultKind, films: Iterable[FilmHeader]) -> None:
     """Set patient, study, series, equipment, UIDs and times, whatever was there before."""
     _share(found, report.films[0].header)
     found.SOPInstanceUID = instance_uid(report, kind, [film.sop_uid for film in films])
@@ -68,7 +68,7 @@ def _share(found: Dataset, film: FilmHeader) -> None:
             delattr(found, keyword)
 
 
-def series_number(report: Report, kind: Kind) -> int:
+def series_number(report: Report, kind: ResultKind) -> int:
     """Return the number of a kind's series."""
     first = min(report.first_series, _MOST_SERIES)
     return report.series_numbers.get(kind, first + KINDS.index(kind))

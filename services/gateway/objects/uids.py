@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pydicom.uid import PYDICOM_ROOT_UID
 
-from services.gateway.report import KINDS, Kind, Report
+from services.gateway.report import KINDS, Report, ResultKind
 
 BUILDER_VERSION = "1"
 """To be raised with every change of what is written into result objects."""
@@ -19,33 +19,37 @@ _ROOT = str(PYDICOM_ROOT_UID)  # 26 of the 64 characters of a UID
 _FILMS_DIGITS, _CONTENT_DIGITS, _SERIES_DIGITS = 17, 18, 38
 
 
-def series_uid(study_uid: str, network: str, kind: Kind) -> str:
+def series_uid(study_uid: str, network: str, kind: ResultKind) -> str:
     """Return the UID of the series that holds all results of a kind."""
     return _ROOT + _digits(_SERIES_DIGITS, "series", study_uid, network, kind)
 
 
-def instance_uid(report: Report, kind: Kind, films: Iterable[str]) -> str:
+def instance_uid(report: Report, kind: ResultKind, films: Iterable[str]) -> str:
     """Return the UID of a result about films, given by their SOP Instance UIDs."""
     films = set(films)
-    refused = (f"{film.header.sop_uid} {film.refusal.code}" for film in report.films if film.refusal)
+    about = [film for film in report.films if film.header.sop_uid in films]
+    refused = (f"{film.header.sop_uid} {film.refusal.code}" for film in about if film.refusal)
+    thresholds = {repr(film.finding.decision.operating_point.threshold) for film in about if film.finding}
     content = _digits(
         _CONTENT_DIGITS,
         series_uid(report.study_uid, report.model.network, kind),
         report.model.sha256,
+        report.model.version,
         report.operating_point,
+        *sorted(thresholds),
         BUILDER_VERSION,
         *sorted(films),
-        *sorted(each for each in refused if each.split(" ")[0] in films),
+        *sorted(refused),
     )
     return f"{result_prefix(kind, films)}{content}"
 
 
-def result_prefix(kind: Kind, films: Iterable[str]) -> str:
+def result_prefix(kind: ResultKind, films: Iterable[str]) -> str:
     """Return the beginning of the UIDs of all results of a kind about these films."""
     return f"{_ROOT}{_digits(_FILMS_DIGITS, 'films', *sorted(films))}.{KINDS.index(kind) + 1}."
 
 
-def has_results(listed: Iterable[str], films: Sequence[str], kinds: Collection[Kind]) -> bool:
+def has_results(listed: Iterable[str], films: Sequence[str], kinds: Collection[ResultKind]) -> bool:
     """Return True if a listing has results of all kinds about exactly these films.
 
     Presentation states and segmentations are not looked for: a film without an outline has none.
@@ -60,7 +64,7 @@ def has_results(listed: Iterable[str], films: Sequence[str], kinds: Collection[K
     return bool(wanted) and all(any(uid.startswith(prefix) for uid in listed) for prefix in wanted)
 
 
-def kind_of(sop_uid: str) -> Kind | None:
+def kind_of(sop_uid: str) -> ResultKind | None:
     """Return the kind of result that a UID was made for; None if it was not made here."""
     films, *others = sop_uid.removeprefix(_ROOT).split(".")
     if not sop_uid.startswith(_ROOT) or len(others) != 2 or len(films) != _FILMS_DIGITS:

@@ -1,10 +1,10 @@
 """Sentences of result objects, the same in all kinds. Nothing claims more than the model's applicability."""
 
-from services.gateway.films import Side
+from services.gateway.films import SideLetter
 from services.gateway.report import Report, ReportedFilm
 
 RESEARCH = "FOR RESEARCH ONLY - NOT A MEDICAL DEVICE"
-SIDES: dict[Side, str] = {"R": "Right breast", "L": "Left breast"}
+SIDES: dict[SideLetter, str] = {"R": "Right breast", "L": "Left breast"}
 
 
 def name_of(film: ReportedFilm) -> str:
@@ -36,7 +36,7 @@ def _unassessed(film: ReportedFilm) -> str:
     return "; applicability of the model is unknown" if about is None or about.applies is None else ""
 
 
-def breast_words(report: Report, side: Side) -> str:
+def breast_words(report: Report, side: SideLetter) -> str:
     """Describe the result of a breast in one sentence."""
     found = report.breast(side)
     if found is None:

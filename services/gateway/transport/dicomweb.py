@@ -10,7 +10,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from services.gateway.inbox import is_wanted
-from services.gateway.interfaces import Instance, Rejected, StudyEntry
+from services.gateway.interfaces import ListedInstance, Rejected, StudyEntry
 from services.gateway.objects.build import ResultObject
 from services.gateway.transport import multipart
 from shared.errors import MammoError, ServiceUnavailable
@@ -22,6 +22,9 @@ VIEW_NAMES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226":
 
 _PAGE = 500
 _MOST_VIEWS = 10_000
+_REFUSED = {400, 406, 409, 413, 415, 422}
+"""HTTP statuses that stay the same for the same objects; others pass, or an operator corrects their cause."""
+
 _DUPLICATES = {0x0111, 0xB007}
 """Failure reasons that say that the object is there already."""
 
@@ -82,14 +85,14 @@ class DicomWeb:
                 return
             offset += len(page)
 
-    def instances(self, study_uid: str) -> list[Instance]:
+    def instances(self, study_uid: str) -> list[ListedInstance]:
         """List the objects of a study."""
         fields = ["00080016", "00080018", "0020000E", "00200011", "00200013", "00200062", "00185101", "00540220"]
-        found: list[Instance] = []
+        found: list[ListedInstance] = []
         while True:
             page = self._query(f"/studies/{study_uid}/instances", includefield=fields, limit=_PAGE, offset=len(found))
             found += [
-                Instance(
+                ListedInstance(
                     sop_class=_text(each, "00080016"),
                     sop_uid=_text(each, "00080018"),
                     series_uid=_text(each, "0020000E"),
@@ -103,7 +106,7 @@ class DicomWeb:
             if len(page) < _PAGE:
                 return [self._with_view(study_uid, each) for each in found]
 
-    def _with_view(self, study_uid: str, instance: Instance) -> Instance:
+    def _with_view(self, study_uid: str, instance: ListedInstance) -> ListedInstance:
         """Complete a film's view from its metadata, since archives list no sequences; each film is asked for once."""
         if not is_wanted(instance.sop_class) or instance.view:
             return instance
@@ -114,7 +117,7 @@ class DicomWeb:
             self._views[instance.sop_uid] = next((_view(each) for each in self._query(path)), "")
         return replace(instance, view=self._views[instance.sop_uid])
 
-    def fetch(self, study_uid: str, instance: Instance) -> bytes:
+    def fetch(self, study_uid: str, instance: ListedInstance) -> bytes:
         """Read an object in the transfer syntax in which the archive holds it."""
         path = f"/studies/{study_uid}/series/{instance.series_uid}/instances/{instance.sop_uid}"
         with self._send("GET", path, headers=_DICOM, stream=True) as response:
@@ -138,11 +141,11 @@ class DicomWeb:
     def send(self, objects: Sequence[ResultObject]) -> None:
         """Store objects; the answer's body decides, whatever its status."""
         response = self.store(*(each.data for each in objects))
-        if response.status_code in (401, 403, 404, 405, 411, 413, 415) or response.status_code >= 500:
-            if response.status_code in (413, 415):
+        failed = _failures(response)
+        if not failed and not response.ok:
+            if response.status_code in _REFUSED:
                 raise Rejected(f"the archive refused results with HTTP status {response.status_code}")
             raise _unavailable("storing results", response.status_code)
-        failed = _failures(response)
         kinds = {each.sop_uid: each.kind for each in objects}
         for uid, reason in failed.items():
             if reason in _DUPLICATES:
@@ -174,10 +177,9 @@ class DicomWeb:
 
 
 def _failures(response: requests.Response) -> dict[str, int]:
-    """Return the reasons of objects that were not stored, by UID.
+    """Return the reasons of objects that were not stored, by UID; none if the answer names none.
 
-    Raises:
-        ServiceUnavailable: the answer does not say what was stored.
+    A body is optional where all was stored, and reading back decides.
     """
     try:
         found = response.json()
@@ -185,9 +187,7 @@ def _failures(response: requests.Response) -> dict[str, int]:
         items = found.get("00081198", {}).get("Value", [])
         return {_text(item, "00081155"): _number(item, "00081197") or 0 for item in items}
     except (ValueError, AttributeError, KeyError, IndexError, TypeError):
-        if response.ok:
-            return {}  # the body is optional where all was stored, and reading back decides
-        raise _unavailable("storing results", response.status_code) from None
+        return {}
 
 
 def _text(item: dict[str, Any], tag: str) -> str:

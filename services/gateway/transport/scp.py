@@ -9,8 +9,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -33,7 +36,7 @@ class ListenerOptions:
 
     Attributes:
         callers: titles of nodes that may connect; empty: any, allowed on loopback alone.
-        most_bytes: size of the largest film.
+        most_bytes: size of the largest film; a connection that sends twice as much in one message is aborted.
         fullest_disk: share of the store's disk that may be used before films are refused.
         disk: a folder on that disk; None: the store is not on a disk of this machine.
     """
@@ -86,6 +89,7 @@ def start_listener(options: ListenerOptions, keep: Callable[[bytes], bool]) -> T
         (evt.EVT_C_ECHO, lambda _event: _SUCCESS),
         (evt.EVT_REJECTED, _on_rejected, [options]),
         (evt.EVT_ACCEPTED, lambda _event: metrics.GATEWAY_ASSOCIATIONS.labels("accepted").inc()),
+        (evt.EVT_PDU_RECV, _MessageLimit(2 * options.most_bytes)),
     ]
     try:
         server = listener.start_server(
@@ -98,6 +102,27 @@ def start_listener(options: ListenerOptions, keep: Callable[[bytes], bool]) -> T
     if server is None:
         raise InputError("the DICOM listener did not start; check MAMMO_GATEWAY_DICOM_PORT")
     return server
+
+
+class _MessageLimit:
+    """Aborts associations that send more bytes in one message than are allowed: pynetdicom keeps them in memory."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._received: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
+
+    def __call__(self, event: evt.Event) -> None:
+        if not isinstance(event.pdu, P_DATA_TF):
+            return
+        received = self._received.get(event.assoc, 0)
+        for item in event.pdu.presentation_data_value_items:
+            fragment = item.presentation_data_value or b"\0"
+            is_last = fragment[0] & 2  # of the command or of the data set (PS3.8 E.2)
+            received = 0 if is_last else received + len(fragment)
+        self._received[event.assoc] = received
+        if received > self._most_bytes:
+            metrics.GATEWAY_RECEIVED.labels("too large").inc()
+            event.assoc.abort()
 
 
 def _on_store(event: evt.Event, options: ListenerOptions, keep: Callable[[bytes], bool]) -> int:

@@ -14,7 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
-from services.gateway.interfaces import Instance, Rejected
+from services.gateway.interfaces import ListedInstance, Rejected
 from services.gateway.objects.build import ResultObject
 from services.gateway.transport.tls import Certificates, client_context
 from shared.errors import ServiceUnavailable
@@ -56,14 +56,21 @@ class DicomNode:
         self.send_files([(each.sop_class, each.kind, each.data) for each in objects])
 
     def send_files(self, files: Sequence[tuple[str, str, bytes]]) -> None:
-        """Store DICOM files, given as storage class, words for errors, and bytes."""
+        """Store DICOM files, given as storage class, words for errors, and bytes.
+
+        Raises:
+            ServiceUnavailable: some may have arrived.
+            Rejected: one was refused for good; the others were stored.
+        """
+        refused: list[str] = []
         headers = [pydicom.dcmread(io.BytesIO(data)) for _, _, data in files]
         syntaxes = {str(header.file_meta.TransferSyntaxUID) for header in headers}
         with self._association(sorted({sop_class for sop_class, _, _ in files}), syntaxes) as association:
             accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
             for (sop_class, kind, _), header in zip(files, headers, strict=True):
                 if sop_class not in accepted:
-                    raise Rejected(f"the destination does not accept objects of kind {kind}")
+                    refused.append(f"the destination does not accept objects of kind {kind}")
+                    continue
                 try:
                     status = _status(association.send_c_store(header))
                 except (ValueError, AttributeError):
@@ -71,11 +78,13 @@ class DicomNode:
                 if status is None or 0xA700 <= status <= 0xA7FF:
                     raise ServiceUnavailable("the destination could not store results for now")
                 if status != 0 and not 0xB000 <= status <= 0xBFFF:
-                    raise Rejected(f"the destination refused an object of kind {kind} with status {status:04X}")
+                    refused.append(f"the destination refused an object of kind {kind} with status {status:04X}")
+        if refused:
+            raise Rejected(refused[0])
 
-    def instances(self, study_uid: str) -> list[Instance] | None:
+    def instances(self, study_uid: str) -> list[ListedInstance] | None:
         """List the objects of a study by C-FIND; None if the node does not offer it."""
-        found: list[Instance] = []
+        found: list[ListedInstance] = []
         try:
             with self._association([_FIND]) as association:
                 for series in _find(
@@ -84,7 +93,7 @@ class DicomNode:
                     query = {"SOPInstanceUID": "", "SOPClassUID": "", "InstanceNumber": ""}
                     uids = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": str(series.SeriesInstanceUID)}
                     found += [
-                        Instance(
+                        ListedInstance(
                             sop_class=str(each.get("SOPClassUID", "")),
                             sop_uid=str(each.SOPInstanceUID),
                             series_uid=str(series.SeriesInstanceUID),

@@ -1,6 +1,7 @@
 """STOW-RS as a server (PS3.18 10.5): takes films over HTTP."""
 
 import hmac
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from shared import metrics
 from shared.errors import ImageError, StoreError
 
 _OUT_OF_RESOURCES, _CANNOT_UNDERSTAND = 0xA700, 0xC000
+_log = logging.getLogger("mammostack.gateway")
 
 
 def blueprint(options: ListenerOptions, keep: Callable[[bytes], bool], token: str | None) -> Blueprint:
@@ -93,6 +95,10 @@ def _kept(data: bytes, options: ListenerOptions, keep: Callable[[bytes], bool]) 
         metrics.GATEWAY_RECEIVED.labels("kept" if keep(data) else "repeated").inc()
     except StoreError:
         metrics.GATEWAY_RECEIVED.labels("store away").inc()
+        return _OUT_OF_RESOURCES
+    except Exception as error:  # noqa: BLE001  Flask would log its words, which may quote a header
+        _log.error("film refused: %s", type(error).__name__)
+        metrics.GATEWAY_RECEIVED.labels("failed").inc()
         return _OUT_OF_RESOURCES
     metrics.GATEWAY_BYTES.inc(len(data))
     return None

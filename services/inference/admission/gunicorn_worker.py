@@ -6,12 +6,11 @@ The body of a request has to come within MAMMO_SERVE_RECEIVE_S; a connection tha
 thread that reads from it goes on. Probes have threads of their own. When there are too many connections, the one
 that has waited longest for its client is closed.
 
-A client that asks again at once keeps its thread, and a body of known length is received in one piece: every change of
-threads and every piece waits for the interpreter, which the requests at work want as well.
+A body of known length is received in one piece, for every piece waits for the interpreter, which the requests at work
+want as well.
 """
 
 import errno
-import select
 import selectors
 import socket
 import threading
@@ -28,15 +27,12 @@ from services.inference.admission.waiting_room import Wait, WaitingRoom
 
 HEADERS_S = 10.0
 NOTIFY_S = 1.0
-AT_ONCE_S = 0.25
 SEND_S, UNREAD_S = 60.0, READ_WITHIN_S
 """So long a client may take to read an answer, and so long it may read nothing meanwhile."""
 UNSENT_MOST = 64 << 20
 """Bytes of answers that wait to be read, of all clients together."""
 LINGER_S, SILENT_S = 10.0, 2.0
 """So long an unread body is thrown away behind the answer, and so long a client may send nothing meanwhile."""
-WAITING_PART = 4
-"""One thread in so many may wait for the next request of its connection; the others are there for whoever comes."""
 PROBE_THREADS = 2
 CROWDED_BY = 16
 """With so few connections left below gunicorn's bound, those that wait for their client make room."""
@@ -86,8 +82,6 @@ _at_work: dict[socket.socket, Any] = {}
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     _notified = 0.0
-    _waiting = 0
-    """Threads that wait for the next request of their connection, nearly: it is counted without a lock."""
 
     def init_process(self) -> None:
         """Make the threads for probes; the event loop does not return from here."""
@@ -217,43 +211,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     # ---- in the thread of a request
 
-    def handle(self, conn: Any) -> Any:
-        """Answers the requests of a connection as long as the next one comes at once."""
-        while True:
-            conn.data_ready = True
-            conn.init()
-            conn.parser.unreader.unread(conn.early)
-            conn.early = b""
-            deadlines.begin(conn.sock, HEADERS_S)
-            try:
-                answered = super().handle(conn)
-            finally:
-                deadlines.end(conn.sock)
-            if answered is not True:
-                return False
-            if not self._comes_at_once(conn):
-                return True
-
-    def _comes_at_once(self, conn: Any) -> bool:
-        """Wait for the head of the next request; what has come of it is in `conn.early`.
-
-        Returns at once if the answer is not sent yet, if too many connections wait or the worker is stopping.
-        """
-        conn.early = conn.parser.unreader.take_buffered()  # it was sent behind the request before
-        full = self._waiting >= self.cfg.threads // WAITING_PART
-        if not self.alive or full or conn.is_probe or conn.sock.unsent:
-            return False
-        if _has_head(conn.early):
-            return True
-        poll = select.poll()
-        poll.register(conn.sock, select.POLLIN)
-        self._waiting += 1
+    def handle(self, conn: Any) -> bool:
+        """Answer the request whose head is in `conn.early`; what came behind it is there afterwards."""
+        conn.data_ready = True
+        conn.init()
+        conn.parser.unreader.unread(conn.early)
+        conn.early = b""
+        deadlines.begin(conn.sock, HEADERS_S)
         try:
-            if poll.poll(AT_ONCE_S * 1000):
-                conn.early += _received(conn.sock) or b""
+            answered = super().handle(conn) is True
         finally:
-            self._waiting -= 1
-        return _has_head(conn.early)
+            deadlines.end(conn.sock)
+        if answered:
+            conn.early = conn.parser.unreader.take_buffered()
+        return answered
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         _at_work[conn.sock] = req

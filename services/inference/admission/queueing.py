@@ -14,13 +14,8 @@ from dataclasses import dataclass
 
 from shared.errors import MammoError
 
-MOST_AT_ONCE = 2
-"""Films of a core that go through the network together on a CPU: with more of them little is gained, and answers come
-in larger lumps."""
-
-IN_HAND = 2 * MOST_AT_ONCE
-"""Requests that are in hand at a time for each core: while the network answers so many of them, as many are prepared or
-wait to be, so that it never waits for a film."""
+IN_HAND = 2
+"""Requests that are in hand at a time for each core: while one waits for the interpreter, the other works."""
 
 
 class Overloaded(MammoError):

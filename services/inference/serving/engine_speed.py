@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from services.inference.serving.engines import load_engine
-from shared.modelling.engines.interface import Engine
+from shared.modelling.engines.interface import Engine, Graph
 from shared.modelling.engines.names import CpuEngine
 from shared.modelling.golden import check_golden, golden_inputs
 
@@ -25,7 +25,7 @@ def main(folder: Path, jobs: list[tuple[CpuEngine, str, str, float]]) -> dict[st
     loaded: dict[str, Engine] = {}
     for name, graph, golden, tolerance in jobs:
         try:
-            engine = load_engine(name, (folder / graph).read_bytes(), 1, None)
+            engine = load_engine(name, Graph.of((folder / graph).read_bytes()), 1, None)
             check_golden((folder / golden).read_bytes(), lambda films, by=engine: by.run(films).logits, tolerance)
         except Exception as error:  # noqa: BLE001  whatever an engine raises, the others are measured
             _log.warning("engine left out", extra={"engine": name, "reason": str(error)})

@@ -14,7 +14,7 @@ from typing import cast
 
 from shared.modelling.card import GOLDEN, GOLDEN_BFLOAT16, GOLDEN_INT8, INT8, ONNX, ModelCard
 from shared.modelling.engines.compiled_files import key_of
-from shared.modelling.engines.interface import Engine
+from shared.modelling.engines.interface import Engine, Graph
 from shared.modelling.engines.names import CPU_ENGINES, CpuEngine, NumberFormat, number_format
 
 _TOLERANCE = 1e-3
@@ -60,7 +60,7 @@ def offered_engine(card: ModelCard, wanted: CpuEngine) -> CpuEngine:
     return "onnx" if wanted.startswith("onnx") else "openvino"
 
 
-def load_engine(engine: CpuEngine, graph: bytes, threads: int, cache: Path | None) -> Engine:
+def load_engine(engine: CpuEngine, graph: Graph, threads: int, cache: Path | None) -> Engine:
     """Load a graph into an engine; the library of another one is not imported.
 
     Raises:
@@ -71,7 +71,7 @@ def load_engine(engine: CpuEngine, graph: bytes, threads: int, cache: Path | Non
     if engine.startswith("onnx"):
         from shared.modelling.engines.onnx import OnnxEngine  # noqa: PLC0415  tens of MB and of milliseconds
 
-        return OnnxEngine(graph, threads)
+        return OnnxEngine(graph.read(), threads)
     from shared.modelling.engines.openvino import OpenVinoEngine  # noqa: PLC0415  the same
 
     return OpenVinoEngine(graph, threads, number_format(engine), cache)

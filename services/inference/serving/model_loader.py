@@ -20,7 +20,7 @@ from shared.imaging.preprocess import Preprocessing
 from shared.imaging.segmentation.segment import SEGMENTATION_VERSION
 from shared.logs import Repeats
 from shared.modelling.card import GOLDEN, HEAD, WEIGHTS, ModelCard
-from shared.modelling.engines.interface import Engine, EngineUnavailable
+from shared.modelling.engines.interface import Engine, EngineUnavailable, Graph
 from shared.modelling.engines.names import EngineName, EngineSetting, number_format
 from shared.modelling.golden import check_golden
 from shared.store import models
@@ -143,7 +143,8 @@ def _load_verified(
     else:
         name = offered_engine(card, wanted.setting)
     offer = offers(card)[number_format(name)]
-    engine = load_engine(name, read(offer.graph), wanted.threads, wanted.cache)
+    graph = Graph(card.files[offer.graph], partial(read, offer.graph))
+    engine = load_engine(name, graph, wanted.threads, wanted.cache)
     check_golden(read(offer.golden), lambda films: engine.run(films).logits, offer.tolerance)
     return name, offer.graph, engine
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from shared.domain.arrays import BoolArray, Float32Array
+from shared.domain.arrays import BoolArray
 from shared.domain.lesions import Lesion
 from shared.domain.records import CLASSES, Label
 
@@ -51,7 +51,13 @@ def place_labels(lesions: Sequence[Lesion], label: Label, square: tuple[int, int
     return labels
 
 
-def breast_mask(inputs: Float32Array, edge: int) -> PlaceMask:
-    """Return which places of the feature maps contain breast (bool N x edge x edge); inputs are N x 1 x S x S."""
+def breast_mask(inputs: npt.NDArray[np.generic], films: npt.NDArray[np.intp], edge: int) -> PlaceMask:
+    """Return which places of the feature maps of `films` (n) contain breast, bool n x edge x edge.
+
+    Inputs are those of all films, N x 1 x S x S, in any form in which 0 is the background.
+    """
     starts = np.arange(edge) * inputs.shape[-1] // edge
-    return np.stack([np.maximum.reduceat(np.maximum.reduceat(film[0], starts), starts, axis=1) > 0 for film in inputs])
+    mask = np.empty((len(films), edge, edge), bool)
+    for place, film in enumerate(films):
+        mask[place] = np.maximum.reduceat(np.maximum.reduceat(inputs[film, 0], starts), starts, axis=1) > 0
+    return mask

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 
-from services.train.data.device import Inputs
-from services.train.data.examples import Examples
+from services.train.data.examples import Examples, StoredInputs
 from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
 from services.train.fitting.fit import FitResult, TrainingDiverged
 from services.train.fitting.serialise import Tensors, on_cpu
@@ -24,7 +23,7 @@ from shared.files import write_whole
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork
-from shared.modelling.recipes import TrainingRecipe
+from shared.modelling.recipes import TrainingFormat, TrainingRecipe
 from shared.process_identity import ProcessIdentity
 
 _IDENTITY = "exchange"
@@ -48,6 +47,7 @@ class _Summary(Record):
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     best_auc: float | None
+    number_format: TrainingFormat
 
 
 class _ErrorRecord(Record):
@@ -128,7 +128,12 @@ class ExchangeFolder:
     def put_result(self, result: FitResult) -> None:
         """Write the trained weights and the history."""
         save_file(on_cpu(result.network.state_dict()), self.folder / "trained")
-        summary = _Summary(epochs=result.epochs, best_epoch=result.best_epoch, best_auc=result.best_auc)
+        summary = _Summary(
+            epochs=result.epochs,
+            best_epoch=result.best_epoch,
+            best_auc=result.best_auc,
+            number_format=result.number_format,
+        )
         self._put("result.json", summary.model_dump_json().encode())
 
     def take_epochs(self) -> list[EpochRecord]:
@@ -167,7 +172,7 @@ class ExchangeFolder:
             return None
         network.load_state_dict(load_file(self.folder / "trained"))
         summary = _Summary.model_validate_json(file.read_bytes())
-        return FitResult(network, summary.epochs, summary.best_epoch, summary.best_auc)
+        return FitResult(network, summary.epochs, summary.best_epoch, summary.best_auc, summary.number_format)
 
     def _put(self, name: str, content: bytes) -> None:
         write_whole(self.folder / name, content)
@@ -177,7 +182,7 @@ def _rows(examples: Examples) -> npt.NDArray[np.intp]:
     return np.arange(len(examples.labels)) if examples.rows is None else examples.rows
 
 
-def _link_or_save(array: Inputs, target: Path) -> None:
+def _link_or_save(array: StoredInputs, target: Path) -> None:
     mapped: object = array
     while isinstance(mapped, np.ndarray) and not isinstance(mapped, np.memmap):
         mapped = mapped.base

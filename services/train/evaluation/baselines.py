@@ -1,20 +1,25 @@
 """Baselines of a run: the majority class, a logistic regression on features of photographs, and the ensemble."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
-from services.train.data.inputs import RunImages, job_split, load_images
+from services.train.data.examples import Examples
+from services.train.data.frozen_features import frozen_feature_maps
+from services.train.data.inputs import RunImages, load_images
+from services.train.data.run_split import run_split
 from services.train.fitting.head_regression import balanced_regression
 from services.train.fitting.initial_weights import initial_network
 from services.train.fitting.scores import macro_auc
 from services.train.jobs import TrainingJob, job_predictions
+from shared.datasets.splits import Split
 from shared.domain.arrays import Float32Array, Float64Array
 from shared.domain.records import CLASSES
 from shared.errors import WeightsUnavailable
@@ -70,7 +75,9 @@ def baselines(networks: Mapping[Network, FoldPredictions], regression: FoldPredi
     return tuple(rows)
 
 
-def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) -> FoldPredictions | None:
+def logistic_regression(
+    store: ObjectStore, plan: Plan, device: torch.device, stopping: Callable[[], bool] = lambda: False
+) -> FoldPredictions | None:
     """Train the regression in every fold and predict the held-out films.
 
     It is trained on the films without their augmented copies; validation films choose C and calibrate it. None if no
@@ -85,15 +92,20 @@ def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) ->
     except WeightsUnavailable as error:  # the jobs had them: a report without this row is better than none
         _log.warning("no logistic regression", extra={"run": plan.run, "reason": str(error)})
         return None
-    originals = images.originals(range(len(images.variants)))
-    of_originals = pooled_features(network.to(device), weights, images.inputs[originals])
+    originals, frozen = np.array(images.originals(range(len(images.variants)))), plan.training[kind].frozen
+    examples = images.examples(originals)
+    if 0 < frozen <= len(_loaded(network, weights)):  # the jobs have computed these stages
+        examples = replace(examples, pool=frozen_feature_maps(network, frozen, images, device, stopping))
+    else:
+        frozen = 0
+    of_originals = pooled_features(network.to(device), weights, examples, frozen)
     features = np.zeros((len(images.variants), of_originals.shape[1]), np.float32)
     features[originals] = of_originals
     jobs = [
         TrainingJob(network=kind, protocol=plan.honest or "patient", fold=fold)
         for fold in range(plan.folds * plan.repeats)
     ]
-    return merge([_regress(features, images, plan, job) for job in jobs])
+    return merge([_regress(features, images, job, run_split(store, plan, job, images)) for job in jobs])
 
 
 def regression(strength: float) -> Pipeline:
@@ -102,22 +114,39 @@ def regression(strength: float) -> Pipeline:
 
 
 @torch.inference_mode()
-def pooled_features(network: MammogramNetwork, weights: WeightsReport, inputs: Float32Array) -> Float32Array:
-    """Compute the spatial mean of the deepest feature map whose layers are all pretrained, N x C."""
+def pooled_features(
+    network: MammogramNetwork, weights: WeightsReport, examples: Examples, done: int = 0
+) -> Float32Array:
+    """Compute the spatial mean of the deepest feature map whose layers are all pretrained, n x C.
+
+    Args:
+        examples: films, or the maps that the first `done` layers have made of them.
+    """
     network.eval()
     features = []
-    for start in range(0, len(inputs), _BATCH):
-        maps: Tensor = network.normalise(torch.from_numpy(inputs[start : start + _BATCH]).to(network.mean.device))
-        for name, layer in network.trunk.named_children():
-            if any(f"{missing}.".startswith(f"trunk.{name}.") for missing in weights.missing):
-                break
+    indices = np.arange(len(examples.labels))
+    for start in range(0, len(indices), _BATCH):
+        inputs = examples.read(indices[start : start + _BATCH])
+        maps: Tensor = torch.from_numpy(inputs).to(network.mean.device, torch.float32)
+        maps = maps if done else network.normalise(maps)
+        for layer in _loaded(network, weights)[done:]:
             maps = layer(maps)
         features.append(maps.mean((2, 3)).cpu().numpy())
     return np.concatenate(features)
 
 
-def _regress(features: Float32Array, images: RunImages, plan: Plan, job: TrainingJob) -> FoldPredictions:
-    split, labels = job_split(images.variants, plan, job), images.labels
+def _loaded(network: MammogramNetwork, weights: WeightsReport) -> list[nn.Module]:
+    """Return the first layers of a trunk, up to the first one that has weights that were not loaded."""
+    layers: list[nn.Module] = []
+    for name, layer in network.trunk.named_children():
+        if any(f"{missing}.".startswith(f"trunk.{name}.") for missing in weights.missing):
+            break
+        layers.append(layer)
+    return layers
+
+
+def _regress(features: Float32Array, images: RunImages, job: TrainingJob, split: Split) -> FoldPredictions:
+    labels = images.labels
     train = images.originals(split.train)
 
     def predict(model: Pipeline, places: npt.NDArray[np.intp]) -> Float64Array:

@@ -6,6 +6,7 @@ object-oriented API is used: it has no global state, so threads may draw at the 
 the same bytes.
 """
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -17,7 +18,8 @@ from matplotlib.ticker import MaxNLocator
 
 from shared.domain.records import CLASSES
 from shared.modelling.bootstrap import Interval
-from shared.modelling.evaluation import Evaluation, NetworkResult
+from shared.modelling.evaluation import Evaluation, FoldHistory, NetworkResult
+from shared.modelling.metrics import ModelMetrics
 from shared.modelling.network_table import NETWORK_TABLE
 
 BLUE, RED, GREY, INK = "#004488", "#BB5566", "#8A8F98", "#20242B"
@@ -33,16 +35,16 @@ def name(network: str) -> str:
 
 
 def title(result: NetworkResult, synthetic: bool) -> str:
-    """Return the title of a figure: 'ResNet-50, paper protocol (leaky), synthetic films'."""
+    """Return the subtitle of a figure of a run: 'ResNet-50, paper protocol (leaky), synthetic films'."""
     leaky = " (leaky)" if result.leaky else ""
     return f"{name(result.network)}, {result.protocol} protocol{leaky}{', synthetic films' if synthetic else ''}"
 
 
-def confusion_matrix(result: NetworkResult, synthetic: bool) -> bytes:
+def confusion_matrix(metrics: ModelMetrics, subtitle: str) -> bytes:
     """Draw counts and their share of the true class, which is also the shade."""
-    counts = np.array(result.metrics.confusion)
+    counts = np.array(metrics.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, (axes,) = _figure(f"Confusion matrix\n{title(result, synthetic)}", height=4.2)
+    figure, (axes,) = _figure(f"Confusion matrix\n{subtitle}", height=4.2)
     axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         dark = shares[row, column] > 0.5
@@ -64,12 +66,12 @@ def confusion_matrix(result: NetworkResult, synthetic: bool) -> bytes:
     return _png(figure)
 
 
-def roc_curves(result: NetworkResult, synthetic: bool) -> bytes:
+def roc_curves(metrics: ModelMetrics, subtitle: str) -> bytes:
     """Draw the ROC curve of each class against the rest with its area and 95% band."""
-    figure, (axes,) = _figure(f"ROC curves, one class against the rest\n{title(result, synthetic)}", height=4.6)
+    figure, (axes,) = _figure(f"ROC curves, one class against the rest\n{subtitle}", height=4.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance (0.50)")
     for label, (colour, style) in zip(CLASSES, CLASS_STYLES, strict=True):
-        part = result.metrics.per_class[label]
+        part = metrics.per_class[label]
         if part.roc is not None and part.auc.value is not None:
             rates = part.roc.false_positive_rate, part.roc.true_positive_rate
             text = f"{label} ({part.auc.value:.2f})"
@@ -84,11 +86,13 @@ def roc_curves(result: NetworkResult, synthetic: bool) -> bytes:
     return _png(figure)
 
 
-def calibration_curve(result: NetworkResult, synthetic: bool) -> bytes:
-    """Draw accuracy by predicted probability; the area of a dot is proportional to its number of films."""
-    figure, (axes,) = _figure(f"Calibration\n{title(result, synthetic)}", height=4.2)
+def calibration_curve(bins: Sequence[tuple[float, float, int]], subtitle: str) -> bytes:
+    """Draw accuracy by predicted probability; the area of a dot is proportional to its number of films.
+
+    `bins`: mean confidence, accuracy and films of each.
+    """
+    figure, (axes,) = _figure(f"Calibration\n{subtitle}", height=4.2)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
-    bins = result.calibration.bins if result.calibration else ()
     films = sum(count for *_, count in bins)
     if bins:
         confidence, accuracy, counts = zip(*bins, strict=True)
@@ -101,10 +105,10 @@ def calibration_curve(result: NetworkResult, synthetic: bool) -> bytes:
     return _png(figure)
 
 
-def training_curves(result: NetworkResult, synthetic: bool) -> bytes:
+def training_curves(histories: Sequence[FoldHistory], subtitle: str) -> bytes:
     """Draw training and validation loss of every fold; a dot marks the selected epoch."""
-    figure, (axes,) = _figure(f"Loss by epoch\n{title(result, synthetic)}", height=3.6)
-    for number, history in enumerate(result.histories):
+    figure, (axes,) = _figure(f"Loss by epoch\n{subtitle}", height=3.6)
+    for number, history in enumerate(histories):
         epochs = [record.epoch for record in history.epochs]
         validation = [record.validation_loss for record in history.epochs]
         first = number == 0
@@ -130,7 +134,7 @@ def training_curves(result: NetworkResult, synthetic: bool) -> bytes:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", size=TEXT)
-    folds = len(result.histories)
+    folds = len(histories)
     axes.set_ylabel(f"loss ({folds} fold{'s' if folds != 1 else ''})", size=TEXT)
     if folds:
         axes.legend(fontsize=SMALL, frameon=False)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from services.train.jobs import JobResult
+from shared.domain.arrays import BoolArray
 from shared.modelling.bootstrap import share
 from shared.modelling.calibration import (
     OPERATING_POINTS,
@@ -44,15 +45,19 @@ def pooled_operating_points(folds: Sequence[JobResult]) -> tuple[PooledOperating
 
 def _pooled_operating_point(name: OperatingPointName, folds: Sequence[JobResult]) -> PooledOperatingPoint:
     """Compute the metrics of an operating point on held-out films, each under its own fold's threshold."""
-    held_out = merge([fold.predictions for fold in folds])
-    abnormal = held_out.abnormal
     called = np.concatenate(
         [abnormal_score(calibrated(fold.predictions, fold).rows) >= _threshold(name, fold) for fold in folds]
     )
+    return judged_point(name, called, merge([fold.predictions for fold in folds]))
+
+
+def judged_point(name: OperatingPointName, called: BoolArray, predictions: FoldPredictions) -> PooledOperatingPoint:
+    """Compute the metrics of an operating point at which the films are `called` abnormal (n,)."""
+    abnormal = predictions.abnormal
     return PooledOperatingPoint(
         name=name,
-        sensitivity=share(called, abnormal, held_out.patients),
-        specificity=share(~called, ~abnormal, held_out.patients),
+        sensitivity=share(called, abnormal, predictions.patients),
+        specificity=share(~called, ~abnormal, predictions.patients),
         true_positives=int((called & abnormal).sum()),
         false_negatives=int((~called & abnormal).sum()),
         true_negatives=int((~called & ~abnormal).sum()),

@@ -39,12 +39,13 @@ def render(evaluation: Evaluation, errors: Sequence[ConfidentError] = ()) -> dic
     """
     pictures = {"comparison.png": figures.comparison(evaluation)}
     for result in evaluation.results:
-        pictures[picture_name(result, "confusion")] = figures.confusion_matrix(result, evaluation.synthetic)
-        pictures[picture_name(result, "roc")] = figures.roc_curves(result, evaluation.synthetic)
+        subtitle = figures.title(result, evaluation.synthetic)
+        pictures[picture_name(result, "confusion")] = figures.confusion_matrix(result.metrics, subtitle)
+        pictures[picture_name(result, "roc")] = figures.roc_curves(result.metrics, subtitle)
         if result.calibration:
-            pictures[picture_name(result, "calibration")] = figures.calibration_curve(result, evaluation.synthetic)
+            pictures[picture_name(result, "calibration")] = figures.calibration_curve(result.calibration.bins, subtitle)
         if any(len(history.epochs) > 1 for history in result.histories):
-            pictures[picture_name(result, "training")] = figures.training_curves(result, evaluation.synthetic)
+            pictures[picture_name(result, "training")] = figures.training_curves(result.histories, subtitle)
     pictures |= {f"mistake-{number:02d}.png": error.png for number, error in enumerate(errors, 1)}
     return {
         "index.html": render_page(evaluation, pictures, errors).encode(),
@@ -76,8 +77,13 @@ def render_page(evaluation: Evaluation, pictures: dict[str, bytes], errors: Sequ
         leaky_twin=leaky_twin,
         errors=errors,
         networks=list(dict.fromkeys(figures.name(result.network) for result in results)),
-        pictures={name: f"data:image/png;base64,{b64encode(png).decode()}" for name, png in pictures.items()},
+        pictures=embedded(pictures),
     )
+
+
+def embedded(pictures: dict[str, bytes]) -> dict[str, str]:
+    """Return PNG pictures as data URLs."""
+    return {name: f"data:image/png;base64,{b64encode(png).decode()}" for name, png in pictures.items()}
 
 
 def report_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
@@ -106,14 +112,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-_ENVIRONMENT = Environment(
+ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.globals.update(
+ENVIRONMENT.globals.update(
     percent=percent,
     share=share,
     duration=duration,
@@ -125,4 +131,4 @@ _ENVIRONMENT.globals.update(
     explainable={name for name, record in NETWORK_TABLE.items() if record.explainable},
     exam_rule=RULE,
 )
-_TEMPLATE = _ENVIRONMENT.get_template("report.html.j2")
+_TEMPLATE = ENVIRONMENT.get_template("report.html.j2")

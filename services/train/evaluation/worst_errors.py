@@ -49,7 +49,7 @@ def confident_errors(
     predictions = pooled_predictions(list(folds.values()))
     worst = most_confident(predictions)
     images = load_images(store, plan, Preprocessing(size=next(iter(folds.values())).input_size))
-    inputs = {images.variants[n].film: images.inputs[n] for n in images.originals(range(len(images.variants)))}
+    originals = {images.variants[n].film: n for n in images.originals(range(len(images.variants)))}
     errors: dict[int, ConfidentError] = {}
     for fold in {predictions.folds[index] for index in worst}:  # one fold's weights in memory at a time
         try:
@@ -60,8 +60,9 @@ def confident_errors(
         for index in (index for index in worst if predictions.folds[index] == fold):
             film, row = predictions.films[index], predictions.rows[index]
             label = int(row.argmax())
-            heat_map = _heat_map(explained, inputs[film], label) if explained is not None else None
-            png = error_picture(inputs[film][0], heat_map)
+            shown = images.read(np.array([originals[film]]))[0]
+            heat_map = _heat_map(explained, shown, label) if explained is not None else None
+            png = error_picture(shown[0], heat_map)
             errors[index] = ConfidentError(film, predictions.labels[index], CLASSES[label], float(row[label]), png)
     return tuple(errors[index] for index in worst)
 

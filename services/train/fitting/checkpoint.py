@@ -18,6 +18,7 @@ from services.train.fitting.serialise import Tensors, on_cpu
 from shared.domain.records import Record
 from shared.errors import MammoError
 from shared.modelling.evaluation import EpochRecord
+from shared.modelling.recipes import TrainingFormat
 
 
 class CheckpointUnusable(MammoError):
@@ -32,6 +33,7 @@ class TrainingProgress(Record):
     epochs: tuple[EpochRecord, ...] = ()
     losses: tuple[FiniteFloat, ...] = Field((), description="of the batches done in the current epoch")
     seconds: float = Field(0.0, description="spent on those batches")
+    number_format: TrainingFormat | None = Field(None, description="None: a checkpoint from before it was written down")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from services.train.data.batches import BatchLoader
-from services.train.data.device import autocast
+from services.train.data.device import autocast, training_format
 from services.train.data.examples import Examples
 from services.train.data.process_group import SINGLE_PROCESS, ProcessGroup
 from services.train.fitting.checkpoint import Checkpoint, TrainingProgress, capture, restore
@@ -28,7 +28,7 @@ from services.train.fitting.unfreezing import set_trainable
 from shared.errors import JobInterrupted, MammoError
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.networks import MammogramNetwork
-from shared.modelling.recipes import TrainingRecipe
+from shared.modelling.recipes import TrainingFormat, TrainingRecipe
 
 
 class TrainingDiverged(MammoError):
@@ -45,6 +45,7 @@ class FitResult:
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     best_auc: float | None
+    number_format: TrainingFormat
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class _FitState:
     recipe: TrainingRecipe
     context: FitContext
     group: ProcessGroup
+    number_format: TrainingFormat
     loader: BatchLoader
     optimiser: torch.optim.AdamW
     best_weights: Tensors
@@ -85,7 +87,12 @@ class _FitState:
 
     def checkpoint(self, best_weights: Tensors) -> None:
         """Pass the current state to `on_checkpoint`."""
-        progress = TrainingProgress(epochs=tuple(self.epochs), losses=tuple(self.losses), seconds=self.seconds)
+        progress = TrainingProgress(
+            epochs=tuple(self.epochs),
+            losses=tuple(self.losses),
+            seconds=self.seconds,
+            number_format=self.number_format,
+        )
         self.context.on_checkpoint(capture(self.network, self.optimiser, best_weights, progress))
 
 
@@ -102,7 +109,7 @@ def fit(
     A pretrained network is unfrozen in stages: first its new head alone, then all of it, the trunk at lower rates
     (`unfreezing`). Stages that stay frozen are not part of `network` (`frozen_features`).
     The same seed on the same machine gives the same weights, also if the job resumes from `context.start`: all random
-    numbers follow from the seed, the epoch and the batch.
+    numbers follow from the seed, the epoch and the batch, and the number format stays the one that it began with.
 
     All processes of a `group` call this with the same arguments and get the same weights. It is sufficient that one of
     them has callbacks; if `stopping` returns True in one, all stop.
@@ -115,7 +122,7 @@ def fit(
     network, epochs = state.network, state.epochs
     for epoch in range(len(epochs) + 1, recipe.epochs + 1):
         _train_epoch(state, epoch)
-        probabilities = predict(network, validation.inputs, recipe.batch_size, context.device)
+        probabilities = predict(network, validation, recipe.batch_size, context.device)
         record = EpochRecord(
             epoch=epoch,
             train_loss=float(np.mean(state.losses)),
@@ -137,7 +144,7 @@ def fit(
 
     network.load_state_dict(state.best_weights)
     best = _best(epochs)
-    return FitResult(network, tuple(epochs), best.epoch, best.validation_auc)
+    return FitResult(network, tuple(epochs), best.epoch, best.validation_auc, state.number_format)
 
 
 def _initial_state(
@@ -157,6 +164,7 @@ def _initial_state(
         recipe=recipe,
         context=context,
         group=group,
+        number_format=progress.number_format or training_format(recipe.precision, context.device),
         loader=loader,
         optimiser=optimiser,
         best_weights=best_weights,
@@ -178,7 +186,7 @@ def _train_epoch(state: _FitState, epoch: int) -> None:
         step = (epoch - 1) * loader.batches + number
         set_learning_rates(state.optimiser, learning_rate_factor(step, state.steps))
         batch = loader.load(epoch, number)
-        with autocast(state.recipe.precision, state.context.device):
+        with autocast(state.number_format, state.context.device):
             loss = batch_loss(network, forward, batch, state.recipe, loader.class_weights)
         loss = loss / batch.weight
         state.optimiser.zero_grad(set_to_none=True)

@@ -82,7 +82,7 @@ def fit_head(
     _assign(head.weight, model.coef_)
     _assign(head.bias, model.intercept_)
     seconds = time.perf_counter() - began
-    probabilities = predict(learner, validation.inputs, recipe.batch_size, device)
+    probabilities = predict(learner, validation, recipe.batch_size, device)
     record = EpochRecord(
         epoch=1,
         train_loss=_train_loss(learner, train, recipe.batch_size, device),
@@ -92,7 +92,7 @@ def fit_head(
         images_per_second=len(train.labels) / seconds,
     )
     context.on_epoch(record)
-    return FitResult(learner, (record,), 1, record.validation_auc)
+    return FitResult(learner, (record,), 1, record.validation_auc, "float32")
 
 
 def _sample_places(train: Examples, inside: PlaceMask, rng: np.random.Generator) -> tuple[Float32Array, Int64Array]:
@@ -120,11 +120,8 @@ def _sample_places(train: Examples, inside: PlaceMask, rng: np.random.Generator)
 
 
 def _train_loss(learner: MammogramNetwork, train: Examples, batch_size: int, device: torch.device) -> float:
-    """Compute the weighted loss over all training films, with one batch of feature maps in memory at a time."""
-    films = np.arange(len(train.labels))
-    batches = (train.read(films[start : start + batch_size]) for start in range(0, len(films), batch_size))
-    probabilities = np.concatenate([predict(learner, batch, batch_size, device) for batch in batches])
-    return log_loss(probabilities, train.labels, class_weights(train.labels))
+    """Compute the weighted loss over all training films."""
+    return log_loss(predict(learner, train, batch_size, device), train.labels, class_weights(train.labels))
 
 
 @torch.inference_mode()

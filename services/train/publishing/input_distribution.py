@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from services.train.data.inputs import READERS, job_split, load_images, read_segmented
+from services.train.data.inputs import READERS, load_images, read_segmented
+from services.train.data.run_split import run_split
 from services.train.jobs import JobResult
 from shared.domain.films import Variant
 from shared.imaging.preprocess import Preprocessing
@@ -11,11 +12,14 @@ from shared.modelling.drift import MIN_FILMS, InputDistribution, TraitsOfFilm, d
 from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
 
+_MOST_FILMS = 2_000
+"""Films that are measured, evenly spread over all: each has to be read and decoded, and deciles need no more."""
+
 
 def training_films(store: ObjectStore, plan: Plan, best: JobResult) -> list[Variant]:
     """Return the films that the published weights were trained on, without augmented copies."""
     images = load_images(store, plan, Preprocessing(size=best.input_size))
-    split = job_split(images.variants, plan, best.job)
+    split = run_split(store, plan, best.job, images)
     return [images.variants[index] for index in images.originals(split.train)]
 
 
@@ -28,5 +32,6 @@ def training_inputs(store: ObjectStore, films: Sequence[Variant]) -> InputDistri
         film, mask = read_segmented(store, variant)
         return traits_of(film.pixels, mask, film.bits)
 
+    measured = films[:: -(-len(films) // _MOST_FILMS)]
     with ThreadPoolExecutor(READERS) as readers:
-        return distribution(list(readers.map(measure, films)))
+        return distribution(list(readers.map(measure, measured)))

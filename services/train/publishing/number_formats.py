@@ -17,12 +17,12 @@ import numpy as np
 
 from services.train.data.examples import Examples
 from services.train.fitting.scores import macro_auc
+from shared.cpu import has_bfloat16
 from shared.domain.arrays import Float32Array, Float64Array, Int64Array
 from shared.modelling.activation_map import activation_map
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint, abnormal_score, calibrate, softmax, verdict
 from shared.modelling.card import Bfloat16Report, FormatReport, Int8Report
-from shared.modelling.engines.compiled_files import cpu
-from shared.modelling.engines.interface import Engine, EngineUnavailable, NetworkOutput
+from shared.modelling.engines.interface import Engine, EngineUnavailable, Graph, NetworkOutput
 from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.engines.openvino import OpenVinoEngine
 from shared.modelling.golden import golden_answers, golden_difference, golden_inputs
@@ -32,7 +32,22 @@ LEAST_EQUAL = 0.99
 LEAST_TOLERANCE, MOST_TOLERANCE = 0.05, 0.5
 """Of golden answers: sums of 8-bit products differ by the first between CPUs; beyond the second they tell nothing."""
 
-_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "avx_ne_convert")
+
+@dataclass(frozen=True)
+class Agreement:
+    """An engine's agreement with the network in single precision on films.
+
+    Attributes:
+        auc: macro, of the engine; None where a class is missing.
+        auc_apart: difference from that of the network; infinite where there is none.
+        decisions_equal: part of the decisions at all operating points that are the same.
+        peaks_near: part of the heat maps whose peak is within a cell; None: no maps.
+    """
+
+    auc: float | None
+    auc_apart: float
+    decisions_equal: float
+    peaks_near: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,50 +79,61 @@ class Judge:
     ) -> "Judge":
         """Run a graph on the validation films by ONNX Runtime."""
         films = np.asarray(validation.inputs, np.float32)
-        return cls(validation.labels, films, _outputs(OnnxEngine(graph, 1), films), head, temperature, points)
+        return cls(validation.labels, films, outputs_of(OnnxEngine(graph, 1), films), head, temperature, points)
 
     def bfloat16(self, graph: bytes, golden: bytes) -> tuple[Bfloat16Report | None, bytes]:
         """Judge the network in bfloat16; None where this CPU can't compute in it. With golden answers in bfloat16."""
         try:
-            engine = OpenVinoEngine(graph, 1, "bfloat16")
+            engine = OpenVinoEngine(Graph.of(graph), 1, "bfloat16")
         except EngineUnavailable:
             return None, b""
         report, auc, answers = self._report([engine], golden)
-        emulated = not any(flag in cpu().split() for flag in _BFLOAT16_FLAGS)
-        return Bfloat16Report(**dict(report), auc_bfloat16=auc, emulated=emulated), answers
+        return Bfloat16Report(**dict(report), auc_bfloat16=auc, emulated=not has_bfloat16()), answers
 
     def int8(self, graph: bytes, golden: bytes) -> tuple[Int8Report, bytes]:
         """Judge the graph in 8-bit integers, in each library that can run it here. With its golden answers."""
         engines: list[Engine] = [OnnxEngine(graph, 1)]
         with suppress(EngineUnavailable):  # golden answers tell whether another CPU can
-            engines.append(OpenVinoEngine(graph, 1, "int8"))
+            engines.append(OpenVinoEngine(Graph.of(graph), 1, "int8"))
         report, auc, answers = self._report(engines, golden)
         return Int8Report(**dict(report), auc_int8=auc), answers
 
+    def agreement(self, engine: Engine) -> Agreement:
+        """Run the films on an engine, and compare what comes with the network in single precision."""
+        return self.compared(outputs_of(engine, self.films))
+
+    def compared(self, output: NetworkOutput) -> Agreement:
+        """Compare an output for the films with that of the network in single precision."""
+        reference, other = (macro_auc(self.labels, self._probabilities(each)) for each in (self.reference, output))
+        return Agreement(
+            auc=other,
+            auc_apart=np.inf if reference is None or other is None else abs(reference - other),
+            decisions_equal=self._decisions_equal(output),
+            peaks_near=None if self.head is None else self._peaks_near(output, self.head),
+        )
+
     def _report(self, engines: Sequence[Engine], golden: bytes) -> tuple[FormatReport, float | None, bytes]:
         """Return the figures of the worst engine, its AUC, and the golden answers of the first one."""
-        outputs = [_outputs(engine, self.films) for engine in engines]
-        auc = macro_auc(self.labels, self._probabilities(self.reference))
-        aucs = [macro_auc(self.labels, self._probabilities(output)) for output in outputs]
-        apart = [abs(auc - other) if auc is not None and other is not None else np.inf for other in aucs]
-        equal = min(self._decisions_equal(output) for output in outputs)
-        peaks = None if self.head is None else min(self._peaks_near(output, self.head) for output in outputs)
+        seen = [self.agreement(engine) for engine in engines]
+        equal = min(each.decisions_equal for each in seen)
+        peaks = min((each.peaks_near for each in seen if each.peaks_near is not None), default=None)
+        worst = max(seen, key=lambda each: each.auc_apart)
         tolerance = max(
-            2 * golden_difference(golden, lambda films, by=by: _outputs(by, films).logits) for by in engines
+            2 * golden_difference(golden, lambda films, by=by: outputs_of(by, films).logits) for by in engines
         )
         report = FormatReport(
             films=len(self.labels),
-            auc=auc,
+            auc=macro_auc(self.labels, self._probabilities(self.reference)),
             decisions_equal=equal,
             peaks_near=peaks,
             tolerance=max(LEAST_TOLERANCE, tolerance),
-            offered=max(apart) <= MOST_AUC_APART
+            offered=worst.auc_apart <= MOST_AUC_APART
             and equal >= LEAST_EQUAL
             and (peaks is None or peaks >= LEAST_EQUAL)
             and tolerance <= MOST_TOLERANCE
             and len(self.labels) >= MIN_FILMS,
         )
-        return report, aucs[int(np.argmax(apart))], _golden_like(golden, engines[0])
+        return report, worst.auc, _golden_like(golden, engines[0])
 
     def _probabilities(self, output: NetworkOutput) -> Float64Array:
         return calibrate(softmax(output.logits), self.temperature)
@@ -136,7 +162,7 @@ class Judge:
         return float(np.mean(near))
 
 
-def _outputs(engine: Engine, films: Float32Array) -> NetworkOutput:
+def outputs_of(engine: Engine, films: Float32Array) -> NetworkOutput:
     """Run films one by one, as they are served."""
     each = [engine.run(films[number : number + 1]) for number in range(len(films))]
     return NetworkOutput(*map(np.concatenate, zip(*each, strict=True)))
@@ -146,4 +172,4 @@ def _golden_like(golden: bytes, engine: Engine) -> bytes:
     """Return golden answers to the same inputs by an engine."""
     known = json.loads(golden)
     size, seed = known["size"], known["seed"]
-    return golden_answers(size, seed, _outputs(engine, golden_inputs(size, seed)).logits)
+    return golden_answers(size, seed, outputs_of(engine, golden_inputs(size, seed)).logits)

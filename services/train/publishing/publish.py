@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from services.train.data.inputs import job_split, load_images
+from services.train.data.inputs import load_images
+from services.train.data.run_split import run_split
 from services.train.evaluation.exams import films_by_id, published_comparison, published_exam_rule
 from services.train.evaluation.operating_points import best_fold, pooled_predictions, published_points
 from services.train.fitting.serialise import network_from_bytes
@@ -48,10 +49,13 @@ from shared.modelling.networks import MammogramNetwork, head_layers
 from shared.modelling.promotion import GOLDEN_TOLERANCE, PREDICTIONS
 from shared.modelling.recipes import Protocol
 from shared.runs.plan import Plan
+from shared.runs.sources import planned_manifest
 from shared.store import layout, models
 from shared.store.documents import parse_document
-from shared.store.ingest import stored_manifest
 from shared.store.interface import ObjectStore
+
+_MOST_JUDGED = 256
+"""Validation films by which a number format is judged, evenly spread: their feature maps are in memory together."""
 
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
@@ -64,7 +68,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
     judged = next(r for r in evaluation.results if (r.network, r.protocol) == (network, published_protocol(plan)))
     leaky = next((r for r in evaluation.results if (r.network, r.protocol) == (network, "paper")), None)
     weights = read_weights(store, plan, best)
-    dataset = stored_manifest(store, plan.dataset)
+    dataset = planned_manifest(store, plan)
     known = films_by_id(dataset)
     films = training_films(store, plan, best)
     trained_on = count_films(films)
@@ -91,6 +95,7 @@ def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequ
         classes=CLASSES,
         preprocessing=PreprocessingCard(size=best.input_size, segmentation=SEGMENTATION_VERSION),
         recipe=plan.training[network],
+        number_format=best.history.number_format,
         augmentation=plan.augmentation.id,
         weights=best.weights,
         parameters=best.parameters,
@@ -145,15 +150,16 @@ def model_files(kind: Network, weights: bytes, input_size: int, seed: int) -> di
 def _faster_formats(
     store: ObjectStore, plan: Plan, best: JobResult, files: dict[str, bytes], points: tuple[OperatingPoint, ...]
 ) -> tuple[Bfloat16Report | None, Int8Report | None, dict[str, bytes]]:
-    """Judge bfloat16 and 8-bit integers on the validation films; with the files of those that do well enough."""
+    """Judge bfloat16 and 8-bit integers on validation films; with the files of those that do well enough."""
     if len(best.validation.films) < MIN_FILMS:
         return None, None, {}
     images = load_images(store, plan, Preprocessing(size=best.input_size))
-    split = job_split(images.variants, plan, best.job)
+    split = run_split(store, plan, best.job, images)
     originals = [index for index in split.train if images.variants[index].variant == 0]
-    quantised_graph = quantised(files[ONNX], images.inputs[originals[:CALIBRATION_FILMS]])
+    quantised_graph = quantised(files[ONNX], images.read(np.array(originals[:CALIBRATION_FILMS])))
     head = np.load(BytesIO(files[HEAD]), allow_pickle=False) if HEAD in files else None
-    judge = Judge.of(files[ONNX], images.examples(split.validation), head, best.temperature, points)
+    judged = split.validation[:: -(-len(split.validation) // _MOST_JUDGED)]
+    judge = Judge.of(files[ONNX], images.examples(judged), head, best.temperature, points)
     bfloat16, golden_bfloat16 = judge.bfloat16(files[ONNX], files[GOLDEN])
     int8, golden_int8 = judge.int8(quantised_graph, files[GOLDEN])
     more: dict[str, bytes] = {}

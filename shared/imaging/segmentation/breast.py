@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from shared.domain.arrays import Float32Array, Float64Array
 from shared.errors import NotAMammogram
+from shared.imaging.image import Grey
 from shared.imaging.segmentation.film_border import without_bars
-from shared.imaging.segmentation.regions import Grey, Points, Rows, around, borders, grown, largest, opened, u8
+from shared.imaging.segmentation.regions import Points, Rows, around, borders, grown, largest, opened, u8
 from shared.imaging.segmentation.skin_line import skin_line
 
-Box: TypeAlias = tuple[int, int, int, int]
+BoundingBox: TypeAlias = tuple[int, int, int, int]
 """x, y, width and height, pixels."""
 
 COARSE_EDGE = 128
@@ -124,7 +125,7 @@ def find_breast(fine_film: Grey) -> ReducedFilm:
     return ReducedFilm(film, grey, breast, contour, around(outline, breast), skin.stepped)
 
 
-def enlarged(outline: Grey, shape: tuple[int, ...]) -> tuple[Grey, Box]:
+def enlarged(outline: Grey, shape: tuple[int, ...]) -> tuple[Grey, BoundingBox]:
     """Return the mask of an outline (255 and 0, H x W as in `shape`), and its box."""
     mask = np.zeros(shape, np.uint8)
     left, top, part = 0, 0, mask

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from shared.imaging.segmentation.regions import Grey
+from shared.imaging.image import Grey
 
 _DEEPEST = 12 / 256  # of the film's length that a bar takes up at most
 _STANDS_OUT = (

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import NotAMammogram
+from shared.imaging.image import Grey
 
-Grey: TypeAlias = npt.NDArray[np.uint8]
 Points: TypeAlias = npt.NDArray[np.int32]
 Rows: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]
 """Every row that a region takes up, and its first and its last column there."""

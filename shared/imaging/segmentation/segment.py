@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.domain.arrays import Float32Array
-from shared.imaging.image import Image, Pixels, to_8bit, unsigned
-from shared.imaging.segmentation.breast import Box, ReducedFilm, enlarged, find_breast, fine
+from shared.imaging.image import Grey, Image, Pixels, to_8bit, unsigned
+from shared.imaging.segmentation.breast import BoundingBox, ReducedFilm, enlarged, find_breast, fine
 from shared.imaging.segmentation.gate import Gate, judge
 from shared.imaging.segmentation.orientation import chest_wall_is_right
 from shared.imaging.segmentation.pectoral import find_pectoral
-from shared.imaging.segmentation.regions import Grey, around, largest
+from shared.imaging.segmentation.regions import around, largest
 from shared.imaging.segmentation.upright import upright
 from shared.imaging.segmentation.view import View, view_of
 
@@ -39,7 +39,7 @@ class Segmentation:
     """The film in the original frame at half its size, if it has 8 bits and its mask was drawn at that size."""
     drawn: Grey
     """The mask at the size that it was drawn at: the film's, or half of it."""
-    drawn_box: Box
+    drawn_box: BoundingBox
     """The box of `drawn`, in its pixels."""
     flipped: bool
     """True if left and right of `pixels` are exchanged to bring the chest wall to the left."""
@@ -59,7 +59,7 @@ class Segmentation:
         return self._of_full_size(self.drawn)
 
     @property
-    def box(self) -> Box:
+    def box(self) -> BoundingBox:
         """Return the box of `mask`."""
         x, y, width, height = (self.times * length for length in self.drawn_box)
         return x, y, width, height

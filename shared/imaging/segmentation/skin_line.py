@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from shared.domain.arrays import Float32Array
 from shared.errors import NotAMammogram
-from shared.imaging.segmentation.regions import Grey, borders, grown, largest, opened, part_of_way, straight_shares, u8
+from shared.imaging.image import Grey
+from shared.imaging.segmentation.regions import borders, grown, largest, opened, part_of_way, straight_shares, u8
 
 _LIT = 2.0  # grey levels above a digital background: less is what compression and resizing leave of it
 _STRAIGHT = 0.5  # share of straight rows from which a side of what is lit is a cut and no skin

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from shared.domain.arrays import Float32Array, Float64Array
+from shared.imaging.image import Grey
 from shared.imaging.segmentation.breast import ReducedFilm
-from shared.imaging.segmentation.regions import Grey, Points, u8
+from shared.imaging.segmentation.regions import Points, u8
 
 
 @dataclass(frozen=True, eq=False)

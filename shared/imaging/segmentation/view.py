@@ -6,14 +6,12 @@ below its middle. On a craniocaudal view both ends taper towards the chest wall 
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from shared.imaging.segmentation.upright import Upright
-
-ViewName: TypeAlias = Literal["CC", "MLO"]
 
 _TOP = 25  # one row of so many is the top
 _FARTHEST = (0.5, 0.75)  # of the height between which the farthest place is told apart

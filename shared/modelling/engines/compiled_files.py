@@ -8,13 +8,13 @@ read: once the engine has packed the weights in its own way, the pages of the or
 import hashlib
 import mmap
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
+
+from shared.cpu import cpu
 
 _DIGEST_BYTES = 32
 _KEPT = 4
@@ -75,16 +75,6 @@ class CompiledFiles:
 def key_of(*parts: str) -> str:
     """Return a digest of what a network was compiled from and for, together with this CPU."""
     return hashlib.sha256("\n".join((*parts, cpu())).encode()).hexdigest()
-
-
-@cache
-def cpu() -> str:
-    """Describe this CPU: its name, and what it can do as far as the system tells."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(errors="replace").splitlines() if told.exists() else []
-    kept = {line for line in lines if line.split("\t")[0].strip() in ("model name", "flags", "Features", "CPU part")}
-    masked = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-    return "\n".join((platform.machine(), str(os.cpu_count()), masked, *sorted(kept)))
 
 
 def _map_intact(path: Path) -> tuple[mmap.mmap, int] | None:

@@ -1,9 +1,25 @@
 """The interface of a network that is loaded into an engine."""
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
 
+from shared.digests import sha256_hex
 from shared.domain.arrays import Float32Array
 from shared.errors import ServiceUnavailable
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network in the ONNX format: the SHA-256 of its content, which is not read where a compiled network is kept."""
+
+    sha256: str
+    read: Callable[[], bytes]
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """Describe a graph that is in memory."""
+        return cls(sha256_hex(content), lambda: content)
 
 
 class NetworkOutput(NamedTuple):

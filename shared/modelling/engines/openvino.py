@@ -6,9 +6,10 @@ of a second, and the original weights, which OpenVINO packs anew for the CPU, co
 """
 
 import functools
-import hashlib
 import mmap
+import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from shared.allocator import return_freed_memory
 from shared.domain.arrays import Float32Array
 from shared.errors import ModelCorrupt, ModelNotReady
 from shared.modelling.engines.compiled_files import CompiledFiles, key_of
-from shared.modelling.engines.interface import EngineUnavailable, NetworkOutput
+from shared.modelling.engines.interface import EngineUnavailable, Graph, NetworkOutput
 from shared.modelling.engines.names import NumberFormat
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -27,12 +28,16 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 _DEVICE = "CPU"
 
+_MAKING_CORE = threading.Lock()
+
+_make_core = functools.cache(openvino.Core)
+
 
 class OpenVinoEngine:
     """A network in OpenVINO."""
 
-    def __init__(self, graph: bytes, threads: int, numbers: NumberFormat, cache: Path | None = None) -> None:
-        """Compile `graph`, or take it from the folder `cache` of compiled networks.
+    def __init__(self, graph: Graph, threads: int, numbers: NumberFormat, cache: Path | None = None) -> None:
+        """Compile `graph`, or take it from the folder `cache` of compiled networks, which is known by its digest.
 
         Raises:
             ModelCorrupt: this release of OpenVINO can't read the model.
@@ -42,24 +47,24 @@ class OpenVinoEngine:
         core = _core()
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[numbers], "INFERENCE_NUM_THREADS": threads}
         # one key for any number of threads: an export holds the graph, and streams are laid out when it is imported
-        key = key_of(openvino.get_version(), numbers, hashlib.sha256(graph).hexdigest())
+        key = key_of(openvino.get_version(), numbers, graph.sha256)
         try:
-            mapped, length = CompiledFiles(cache).mapped(key, lambda: _compile(core, graph, options))
+            mapped, length = CompiledFiles(cache).mapped(key, lambda: _compile(core, graph.read(), options))
         except OSError as error:
             raise ModelNotReady(
-                f"no room for a compiled network of {len(graph) >> 20} MB ({error}); free some space, or set TMPDIR"
+                f"no room for a compiled network ({error}); free some space, or set TMPDIR to a folder with more"
             ) from error
-        one_core = _import(core, mapped, length, options | {"NUM_STREAMS": threads})
-        all_cores = _import(core, mapped, length, options | {"NUM_STREAMS": 1}) if threads > 1 else one_core
-        if one_core.get_property("INFERENCE_PRECISION_HINT").to_string() != _HINTS[numbers]:
-            raise EngineUnavailable(f"OpenVINO can't compute in {numbers} on this CPU")
+
+        def load(streams: int) -> _Requests:
+            compiled = _import(core, mapped, length, options | {"NUM_STREAMS": streams})
+            if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != _HINTS[numbers]:
+                raise EngineUnavailable(f"OpenVINO can't compute in {numbers} on this CPU")
+            return _Requests(compiled)
+
         self._mapped = mapped  # which the networks read from; OpenVINO does not hold it
-        self._one_core, self._all_cores = _Requests(one_core), _Requests(all_cores)
-        try:
-            for requests in (self._one_core, self._all_cores):
-                requests.warm_up()
-        except RuntimeError as error:
-            raise EngineUnavailable(f"OpenVINO can't run the compiled model: {error}") from error
+        with ThreadPoolExecutor(2) as pool:  # each packs its weights with one thread
+            self._one_core, *shared = pool.map(load, (threads, 1) if threads > 1 else (1,))
+        self._all_cores = shared[0] if shared else self._one_core
         mapped.madvise(mmap.MADV_DONTNEED)  # the original weights; they are read again if they are needed again
         return_freed_memory()
 
@@ -74,13 +79,18 @@ class _Requests:
     """Requests of a compiled network: as many as threads have ever asked at a time."""
 
     def __init__(self, compiled: openvino.CompiledModel) -> None:
+        """Run a film of zeros, at which the weights are packed.
+
+        Raises:
+            EngineUnavailable: this CPU can't run the network.
+        """
         self._compiled = compiled
         self._free: deque[openvino.InferRequest] = deque()
-
-    def warm_up(self) -> None:
-        """Run a film of zeros: the first film packs the weights."""
-        *_, edge = self._compiled.input("films").partial_shape
-        self.run(np.zeros((1, 1, edge.get_length(), edge.get_length()), np.float32))
+        *_, edge = compiled.input("films").partial_shape
+        try:
+            self.run(np.zeros((1, 1, edge.get_length(), edge.get_length()), np.float32))
+        except RuntimeError as error:
+            raise EngineUnavailable(f"OpenVINO can't run the compiled model: {error}") from error
 
     def run(self, film: Float32Array) -> NetworkOutput:
         try:
@@ -93,15 +103,15 @@ class _Requests:
         return NetworkOutput(logits, features)
 
 
-@functools.cache
 def _core() -> openvino.Core:
-    """Make OpenVINO's core, one for the process, which lives as long.
+    """Return OpenVINO's core, one for the process, which lives as long.
 
     Each core gives the thread that first compiles with it a signal stack, and puts the one from before back when it
     ends, in whatever thread that is. With two cores, or two threads, one is left with a stack that is freed: its next
     signal, SIGTERM for example, ends the process by SIGSEGV.
     """
-    return openvino.Core()
+    with _MAKING_CORE:  # two threads at once would make two
+        return _make_core()
 
 
 def _compile(core: openvino.Core, graph: bytes, options: dict[str, Any]) -> bytes:

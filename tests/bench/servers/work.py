@@ -18,6 +18,7 @@ import numpy as np
 from shared.domain.records import CLASSES
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.card import INT8, ONNX
+from shared.modelling.engines.interface import Graph
 
 THREADS = 1
 """Threads of a worker: as many as there are cores for it, with one worker a core."""
@@ -63,5 +64,6 @@ def _cpu(folder: Path, name: str) -> Callable[[Any], Any]:
     """Run one of our engines, as our service does."""
     from services.inference.serving.engines import load_engine
 
-    engine = load_engine(name, (folder / (INT8 if name.endswith("-int8") else ONNX)).read_bytes(), THREADS, None)
+    graph = Graph.of((folder / (INT8 if name.endswith("-int8") else ONNX)).read_bytes())
+    engine = load_engine(name, graph, THREADS, None)
     return lambda films: engine.run(films).logits

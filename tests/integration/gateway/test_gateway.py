@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from services.gateway.films import read_header
-from services.gateway.interfaces import Instance
+from services.gateway.interfaces import ListedInstance
 from services.gateway.objects.uids import kind_of
 from services.gateway.transport.multipart import body_of
 from services.gateway.transport.scu import DicomNode, Peer
@@ -62,7 +62,7 @@ def variables(inference: Served, archive: ArchiveProcess, tmp_path: Path) -> Ite
 
 
 def results(archive: ArchiveProcess, film: bytes) -> dict[str, int]:
-    listed: list[Instance] = archive.client.instances(read_header(film).study_uid) or []
+    listed: list[ListedInstance] = archive.client.instances(read_header(film).study_uid) or []
     return dict(Counter(kind for each in listed if (kind := kind_of(each.sop_uid))))
 
 

@@ -29,6 +29,7 @@ class TestRefusalOf:
             ({"PresentationIntentType": "FOR PROCESSING"}, "for-processing"),
             ({"QualityControlImage": "YES"}, "quality-control"),
             ({"NumberOfFrames": 3}, "multi-frame"),
+            ({"NumberOfFrames": 1}, None),
             ({"BurnedInAnnotation": "YES"}, "burned-in-annotation"),
             ({"BreastImplantPresent": "YES"}, "implant"),
             ({"PartialView": "YES"}, "special-view"),

@@ -11,10 +11,10 @@ import pytest
 from services.gateway.films import hashed, read_header
 from services.gateway.flow import ExamFlow, FlowOptions
 from services.gateway.inbox import keep, received_exams
-from services.gateway.interfaces import Instance, Rejected, StudyEntry
+from services.gateway.interfaces import ListedInstance, Rejected, StudyEntry
 from services.gateway.objects.build import ResultObject
 from services.gateway.objects.uids import kind_of
-from services.gateway.report import Kind
+from services.gateway.report import ResultKind
 from shared.api.exams import ExamPrediction
 from shared.errors import ServiceUnavailable
 from shared.store.directory import DirectoryStore
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 FILMS = four_films()
 STUDY = hashed(PATIENT.study_uid)
-KINDS: tuple[Kind, ...] = ("cad-sr", "tid1500", "sc")
+KINDS: tuple[ResultKind, ...] = ("cad-sr", "tid1500", "sc")
 
 
 class Pacs:
@@ -32,7 +32,7 @@ class Pacs:
 
     def __init__(self, name: str = "pacs", films: Sequence[bytes] = ()) -> None:
         self.name = name
-        self.objects: dict[str, tuple[Instance, bytes]] = {}
+        self.objects: dict[str, tuple[ListedInstance, bytes]] = {}
         self.taken = self.today = datetime.now(UTC)
         self.away, self.full, self.rejects, self.sent = False, False, False, 0
         for film in films:
@@ -43,7 +43,7 @@ class Pacs:
         self._put(header.sop_class, header.sop_uid, header.series_uid, data, int(header.text("SeriesNumber") or 0))
 
     def _put(self, sop_class: str, uid: str, series: str, data: bytes, number: int) -> None:
-        self.objects.setdefault(uid, (Instance(sop_class, uid, series, number, instance_number=1), data))
+        self.objects.setdefault(uid, (ListedInstance(sop_class, uid, series, number, instance_number=1), data))
 
     def check(self) -> None:
         if self.away:
@@ -54,11 +54,11 @@ class Pacs:
         if (back_from or self.today) - timedelta(days=2) <= self.taken:
             yield StudyEntry(PATIENT.study_uid, len(self.objects))
 
-    def instances(self, _study_uid: str) -> list[Instance] | None:
+    def instances(self, _study_uid: str) -> list[ListedInstance] | None:
         self.check()
         return [instance for instance, _ in self.objects.values()]
 
-    def fetch(self, _study_uid: str, instance: Instance) -> bytes:
+    def fetch(self, _study_uid: str, instance: ListedInstance) -> bytes:
         self.check()
         return self.objects[instance.sop_uid][1]
 
@@ -239,6 +239,19 @@ class TestExamFlow:
             ExamFlow(store, None, [first, second], Service(), FlowOptions(KINDS)).process(STUDY)
         assert second.results() == ONE_SET
 
+    def test_results_that_a_destination_does_not_list_are_sent_again(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(), Service()
+        for film in FILMS:
+            keep(store, film)
+        send = pacs.send
+        pacs.send = lambda objects: None  # type: ignore[method-assign]
+        with pytest.raises(ServiceUnavailable, match="does not list them"):
+            flow(store, service, pacs).process(STUDY)
+        assert len(received_exams(store)[STUDY].keys) == 4
+        pacs.send = send  # type: ignore[method-assign]
+        assert flow(store, service, pacs).process(STUDY) == "stored"
+        assert (pacs.results(), service.asked) == (ONE_SET, [4])
+
     def test_inference_service_that_is_away_loses_no_film(self, store: DirectoryStore) -> None:
         pacs, service = Pacs(), Service()
         for film in FILMS:
@@ -284,17 +297,49 @@ class TestExamFlow:
         flow(store, service, pacs, archive=pacs).process(STUDY)
         assert (pacs.results(), service.asked) == (ONE_SET, [4])
 
-    def test_film_that_comes_while_an_exam_is_done_stays(self, store: DirectoryStore) -> None:
+    @pytest.mark.parametrize("polled", [True, False])
+    def test_film_that_comes_while_an_exam_is_predicted_is_predicted_with_the_others(
+        self, store: DirectoryStore, polled: bool
+    ) -> None:
+        pacs, service = Pacs(films=FILMS[:3] if polled else ()), Service()
+        for film in [] if polled else FILMS[:3]:
+            keep(store, film)
+
+        def predict(films: Sequence[bytes]) -> ExamPrediction:
+            pacs.add(FILMS[3]) if polled else keep(store, FILMS[3])
+            return service(films)
+
+        exams = ExamFlow(store, pacs if polled else None, [pacs], predict, FlowOptions(KINDS))
+        assert exams.process(STUDY) == "stored"
+        assert (pacs.results(), service.asked, keys(store)) == (ONE_SET, [3, 4], [])
+
+    def test_film_that_comes_while_results_are_sent_stays(self, store: DirectoryStore) -> None:
+        pacs = Pacs()
+        for film in FILMS[:3]:
+            keep(store, film)
+        send = pacs.send
+
+        def late(objects: Sequence[ResultObject]) -> None:
+            keep(store, FILMS[3])
+            send(objects)
+
+        pacs.send = late  # type: ignore[method-assign]
+        flow(store, Service(), pacs).process(STUDY)
+        assert len(received_exams(store)[STUDY].keys) == 1
+
+    def test_worker_that_was_taken_for_dead_adds_no_older_report(self, store: DirectoryStore) -> None:
         pacs = Pacs()
         for film in FILMS[:3]:
             keep(store, film)
 
-        def predict(films: Sequence[bytes]) -> ExamPrediction:
-            keep(store, FILMS[3])
+        def late(films: Sequence[bytes]) -> ExamPrediction:
+            if len(films) == 3:  # another worker finishes the exam with its late film meanwhile
+                keep(store, FILMS[3])
+                flow(store, Service(), pacs).process(STUDY)
             return Service()(films)
 
-        ExamFlow(store, None, [pacs], predict, FlowOptions(KINDS)).process(STUDY)
-        assert len(received_exams(store)[STUDY].keys) == 1
+        assert ExamFlow(store, None, [pacs], late, FlowOptions(KINDS)).process(STUDY) == "gone"
+        assert (pacs.results(), keys(store)) == (ONE_SET, [])
 
     def test_exam_without_a_film_to_judge_gets_no_object(self, store: DirectoryStore) -> None:
         pacs, service = Pacs(films=[changed(film, BreastImplantPresent="YES") for film in FILMS]), Service()

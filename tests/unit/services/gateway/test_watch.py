@@ -11,6 +11,8 @@ from services.gateway import set_aside, tickets
 from services.gateway.films import film_set, hashed, read_header
 from services.gateway.flow import ExamFlow, FlowOptions
 from services.gateway.inbox import keep
+from services.gateway.interfaces import Rejected
+from services.gateway.outbox import waiting_studies
 from services.gateway.stability import StabilityOptions, decide
 from services.gateway.watch import Watch
 from shared.errors import InputError, ServiceUnavailable
@@ -78,6 +80,15 @@ def predicted_for_later(store: DirectoryStore) -> Pacs:
         keep(store, film)
     with pytest.raises(ServiceUnavailable):
         ExamFlow(store, None, [pacs], Service(), FlowOptions(KINDS)).process(STUDY)
+    return pacs
+
+
+def refused_by_its_destination(store: DirectoryStore) -> Pacs:
+    """Return an archive that refuses the results of its exam, which wait therefore."""
+    pacs = Pacs(films=FILMS)
+    pacs.rejects = True
+    with pytest.raises(Rejected):
+        ExamFlow(store, pacs, [pacs], Service(), FlowOptions(KINDS)).process(STUDY)
     return pacs
 
 
@@ -227,3 +238,48 @@ class TestWatch:
         set_aside.set_aside(store, STUDY, HASHES, InputError("refused"))
         watch(store, queue, None, clock).look()
         assert not list(store.list("gateway/"))
+
+    def test_exam_whose_results_were_refused_is_left_alone_until_it_is_taken_back(self, store: DirectoryStore) -> None:
+        queue: Any = Queue()
+        pacs = refused_by_its_destination(store)
+        set_aside.set_aside(store, STUDY, HASHES, Rejected("refused"))
+        looking = watch(store, queue, pacs, time.time)
+        looking.look()
+        assert not queue.messages
+        set_aside.take_back(store, STUDY)
+        looking.look()
+        assert [message.unit for message in queue.messages] == [STUDY]
+
+    def test_results_of_more_films_than_were_set_aside_are_sent(self, store: DirectoryStore) -> None:
+        queue: Any = Queue()
+        refused_by_its_destination(store)
+        set_aside.set_aside(store, STUDY, HASHES[:2], Rejected("refused"))
+        watch(store, queue, None, time.time).look()
+        assert [message.unit for message in queue.messages] == [STUDY]
+
+    def test_refused_results_of_the_archives_films_are_deleted_in_the_end(self, store: DirectoryStore) -> None:
+        queue, clock = Queue(), Clock(time.time() + 71 * 3600)
+        pacs = refused_by_its_destination(store)
+        set_aside.set_aside(store, STUDY, HASHES, Rejected("refused"))
+        looking = watch(store, queue, pacs, clock)
+        looking.look()
+        assert len(waiting_studies(store)) == 1
+        clock.now += 2 * 3600
+        looking.look()
+        assert (waiting_studies(store), queue.messages) == (set(), [])
+
+    def test_film_that_completes_a_pushed_exam_queues_it_at_once(self, store: DirectoryStore) -> None:
+        queue: Any = Queue()
+        looking, queued = watch(store, queue, None, time.time), []
+        for film in FILMS:
+            keep(store, film, arrived=looking.look_at_received)
+            queued.append(len(queue.messages))
+        assert queued == [0, 0, 0, 1]
+
+    def test_completed_exam_that_is_set_aside_is_not_queued_by_a_repeated_film(self, store: DirectoryStore) -> None:
+        queue: Any = Queue()
+        for film in FILMS:
+            keep(store, film)
+        set_aside.set_aside(store, STUDY, HASHES, InputError("what is wrong; what to do"))
+        watch(store, queue, None, time.time).look_at_received(STUDY)
+        assert not queue.messages

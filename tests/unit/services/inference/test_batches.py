@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -230,6 +231,41 @@ class TestPredictPart:
         with pytest.raises(JobInterrupted):
             predict_part(store, plan, "000000", model, tries, LIMITS, stopping)
         assert tries.begun == {}
+
+    def test_images_are_processed_at_once_and_their_lines_keep_their_order(
+        self, store: DirectoryStore, model: ServedModel, film: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.put("inbox/film.png", encode_png(film))
+        together = threading.Barrier(4, timeout=20)
+
+        def meeting(*arguments: Any, **options: Any) -> Prediction:
+            together.wait()  # broken unless four images are at work
+            return predict(*arguments, **options)
+
+        monkeypatch.setattr(batches, "predict", meeting)
+        plan = planned(store, *["film.png"] * 8)
+        lines = predict_part(store, plan, "000000", model, Tries(), replace(LIMITS, at_once=4))
+        assert [(line.index, line.problem) for line in lines] == [(index, None) for index in range(8)]
+
+    def test_a_part_that_a_worker_died_in_is_processed_image_by_image(
+        self, store: DirectoryStore, model: ServedModel, film: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.put("inbox/film.png", encode_png(film))
+        at_work, most = [0], [0]
+
+        def counting(*arguments: Any, **options: Any) -> Prediction:
+            at_work[0] += 1
+            most[0] = max(most[0], at_work[0])
+            try:
+                return predict(*arguments, **options)
+            finally:
+                at_work[0] -= 1
+
+        monkeypatch.setattr(batches, "predict", counting)
+        plan, tries = planned(store, *["film.png"] * 6), Tries(**{"000003": 1})
+        lines = predict_part(store, plan, "000000", model, tries, replace(LIMITS, at_once=4))
+        assert [line.problem for line in lines] == [None] * 6
+        assert most == [1]
 
     def test_an_operating_point_that_the_model_lacks_is_told(self, store: DirectoryStore, model: ServedModel) -> None:
         with pytest.raises(InputError, match="no operating point"):

@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
+from services.train.data.inputs import load_images
+from services.train.fitting.predict import predict
+from services.train.fitting.serialise import network_from_bytes
 from services.train.fold import train_fold
 from services.train.jobs import CHECKPOINT, PROGRESS, JobResult, result_is_intact, weights_key
 from shared.datasets.synthetic import write_dataset
+from shared.imaging.preprocess import Preprocessing
 from shared.modelling.networks import build
 from shared.modelling.profiles import PROFILES
 from shared.queue.claim import claimed
@@ -77,3 +82,9 @@ class TestTrainFold:
         assert epoch.learning_rate == 0
         assert result.validation_auc == epoch.validation_auc
         assert len(result.predictions.films) == result.history.test_films
+        network = network_from_bytes("resnet50", store.get(weights_key(plan, result)))
+        films = load_images(store, plan, Preprocessing(size=64))
+        known = {image.film: n for n, image in enumerate(films.variants) if image.variant == 0}
+        held_out = films.examples(np.array([known[film] for film in result.predictions.films]))
+        whole = predict(network, held_out, 8, torch.device("cpu"))
+        assert np.allclose(result.predictions.rows, whole, atol=1e-3), "the maps of frozen stages change nothing"

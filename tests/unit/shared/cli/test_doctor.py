@@ -10,12 +10,14 @@ from shared.batches import flow
 from shared.batches.plan import make_batch
 from shared.cli.doctor import find_troubles
 from shared.errors import ObjectUnreadable
+from shared.evaluations import flow as evaluations
 from shared.runs import pipeline
 from shared.runs.status import read_status
 from shared.store import layout, models
 from shared.store.api_keys import add_key, describe_key, new_key, read_keys
 from shared.store.directory import DirectoryStore
 from shared.store.interface import ObjectEntry
+from tests.support import external
 from tests.support.builders import model_card, small_plan
 from tests.support.memory_queue import MemoryQueue, begun, do
 from tests.support.policies import allows
@@ -71,6 +73,7 @@ class TestFindTroubles:
         plan = begun(store, MemoryQueue(), stored(store, small_plan(run="r")))
         do_films(store, plan)
         do(store, plan, "train", ["resnet50/patient/fold-0"])
+        store.put(layout.run_split("r", "patient", 0), b"{}")
         pipeline.give_up(store, "r", "train", "resnet50/patient/fold-1", ValueError("x"))
         publish(store, "v1")
         add_key(store, describe_key(new_key(), "pacs", ["predict"]))
@@ -79,6 +82,7 @@ class TestFindTroubles:
             harm(store, plan.done_key("segment", "000001"), b""),
             harm(store, plan.done_key("train", "resnet50/patient/fold-0"), b"[]"),
             harm(store, layout.run_plan("r")),
+            harm(store, layout.run_split("r", "patient", 0)),
             harm(store, layout.failure("r", "train", "resnet50/patient/fold-1")),
             harm(store, layout.alias("resnet50", "production")),
             harm(store, layout.model_card("resnet50", "v1"), b'{"network": "resnet50"}'),
@@ -91,6 +95,19 @@ class TestFindTroubles:
         )
         assert found[plan.done_key("train", "resnet50/patient/fold-0")].remedy == "mammo resume r"
         assert "field" in found[layout.model_card("resnet50", "v1")].reason
+
+    def test_damaged_records_of_an_evaluation_are_replaced_by_the_same_command(self, store: DirectoryStore) -> None:
+        external.published(store)
+        external.known_films(store, "clinic", external.others())
+        plan = evaluations.start(store, MemoryQueue(), external.planned(store))
+        external.judge(store, plan)
+        assert troubled(store) == []
+        harmed = [harm(store, plan.done_key("000000"), b""), harm(store, layout.evaluation_plan(plan.evaluation))]
+        found = {trouble.key: trouble.remedy for trouble in find_troubles(store)}
+        assert found == dict.fromkeys(harmed, "give the same mammo evaluate command again")
+        queue = MemoryQueue()
+        evaluations.start(store, queue, external.planned(store))
+        assert queue.taken() == [("judge", "000000")]
 
     def test_a_record_of_a_later_release_is_named_as_that(self, store: DirectoryStore) -> None:
         publish(store, "v1")

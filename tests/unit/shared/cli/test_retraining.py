@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.datasets.synthetic import write_dataset
+from shared.errors import PlanError
 from shared.runs import pipeline
 from shared.runs.plan import read_plan
 from shared.store.directory import DirectoryStore
@@ -30,6 +31,16 @@ class TestRetrain:
         assert f"nothing is new, so nothing is started: run {first} is training resnet50 on these 32 films" in said
         assert pipeline.list_runs(store) == [first]
 
+        write_dataset(tmp_path / "more", 18, seed=7)
+        mammo("ingest", str(tmp_path / "more"), "--dataset", "clinic")
+        assert f"run {first} is training" in mammo("retrain", "--from-scratch", "--dataset", "clinic@1")
+        monkeypatch.setenv("MAMMO_RETRAIN_DATASET", "clinic@1")
+        assert f"run {first} is training" in mammo("retrain", "--from-scratch")
+        assert "over 36 SYNTHETIC films" in mammo("retrain", "--from-scratch", "--dataset", "clinic")
+        with pytest.raises(PlanError, match="data set clinic has no version 3; it has 1 to 2"):
+            mammo("retrain", "--from-scratch", "--dataset", "clinic@3")
+
         monkeypatch.setenv("MAMMO_RETRAIN_SEED", "12")
         assert "is enqueued" in mammo("retrain", "--from-scratch")
-        assert len(pipeline.list_runs(store)) == 2
+        assert len(pipeline.list_runs(store)) == 3
+        assert {read_plan(store, run).films for run in pipeline.list_runs(store)} == {32, 36}

@@ -70,6 +70,16 @@ class TestRuns:
         with pytest.raises(InputError, match=r"variants: .*mammo augment --schema"):
             mammo("run", "--dataset", "films", "--profile", "test", "--recipe", str(recipe))
 
+    def test_of_a_large_data_set_it_says_that_films_are_changed_while_they_are_loaded(
+        self, store: DirectoryStore, synthetic_films: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mammo("ingest", str(synthetic_films), "--dataset", "films")
+        words, command = "no augmented copies are stored", ("train", "--dataset", "films", "--profile", "test")
+        assert words not in mammo(*command, "--from-scratch")
+        monkeypatch.setattr("shared.runs.plan.LARGE", 16)
+        assert words in " ".join(mammo(*command, "--from-scratch").split())
+        assert {read_plan(store, run).large for run in pipeline.list_runs(store)} == {False, True}
+
     def test_weights_from_a_file_go_into_the_store_and_the_rest_from_scratch_by_choice(
         self, store: DirectoryStore, synthetic_films: Path, tmp_path: Path
     ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from shared.datasets.entries import FilmEntry, check_film
 from shared.datasets.files import SourceFile
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.domain.lesions import Lesion
 from shared.domain.records import Label
 from shared.errors import DatasetError
@@ -46,8 +46,12 @@ class TestCheckFilm:
         assert (film.side, film.view) == (side, view)
         winner = "header" if header_wins else "table"
         assert problems == (
-            Problem("header disagrees", "table:2", f"side right by the table, left by the header; the {winner} counts"),
-            Problem("header disagrees", "table:2", f"view MLO by the table, CC by the header; the {winner} counts"),
+            SourceProblem(
+                "header disagrees", "table:2", f"side right by the table, left by the header; the {winner} counts"
+            ),
+            SourceProblem(
+                "header disagrees", "table:2", f"view MLO by the table, CC by the header; the {winner} counts"
+            ),
         )
 
     def test_a_lesion_is_cut_at_the_edges_of_its_film_and_one_outside_has_no_place(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.datasets.mapping import Mapping, parse_mapping, read_mapping
-from shared.datasets.problems import Problem
+from shared.datasets.problems import SourceProblem
 from shared.datasets.pseudonyms import Pseudonyms
 from shared.datasets.sources import open_source
 from shared.datasets.survey import survey
@@ -84,9 +84,9 @@ class TestParseMapping:
         found = survey(source)
         assert found.films == 4
         assert set(found.problems) == {
-            Problem("unknown value", "results.csv:3", "column 'PatientNr' is empty"),
-            Problem("no label", "results.csv:4", "no rule of the mapping holds"),
-            Problem("image without row", "exams/IM9.dcm", "no row is of this image"),
+            SourceProblem("unknown value", "results.csv:3", "column 'PatientNr' is empty"),
+            SourceProblem("no label", "results.csv:4", "no rule of the mapping holds"),
+            SourceProblem("image without row", "exams/IM9.dcm", "no row is of this image"),
         }
 
     @pytest.mark.parametrize(

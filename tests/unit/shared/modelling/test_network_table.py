@@ -69,8 +69,8 @@ class TestAsNetwork:
         fitted = fit(build(TINY), recipe, films, films, context)
         assert [record.epoch for record in fitted.epochs] == [1, 2]
         published = network_from_bytes(TINY, network_to_bytes(fitted.network))
-        given = predict(fitted.network, films.inputs, 6, CPU)
-        np.testing.assert_array_equal(predict(published, films.inputs, 6, CPU), given)
+        given = predict(fitted.network, films, 6, CPU)
+        np.testing.assert_array_equal(predict(published, films, 6, CPU), given)
         files = model_files(TINY, network_to_bytes(fitted.network), input_size=64, seed=1)
         assert files.keys() == {WEIGHTS, ONNX, GOLDEN, HEAD}
 

@@ -210,6 +210,15 @@ class TestTries:
         assert broker.begin_try(RUN, "augment", "mdb001") == 1
         assert broker.begin_try(RUN, "augment", "mdb002") == 2
 
+    def test_show_which_films_a_worker_may_have_died_with(self, broker: Broker) -> None:
+        assert not broker.has_begun(RUN, "predict", ["000001", "000002"])
+        broker.begin_try(RUN, "predict", "000002")
+        assert broker.has_begun(RUN, "predict", ["000001", "000002"])
+        assert not broker.has_begun(RUN, "predict", ["000001"])
+        assert not broker.has_begun("other", "predict", ["000002"])
+        broker.take_back_try(RUN, "predict", "000002")
+        assert not broker.has_begun(RUN, "predict", ["000001", "000002"])
+
     def test_to_forget_the_tries_of_a_run_leaves_those_of_others(self, broker: Broker) -> None:
         for run in (RUN, "other"):
             for stage in ("augment", "segment"):
@@ -224,6 +233,7 @@ CALLS: dict[str, Callable[[Broker], object]] = {
     "begin_tally": lambda broker: broker.begin_tally(RUN, "augment", ["a"]),
     "strike": lambda broker: broker.strike(RUN, "augment", "a"),
     "drop_tally": lambda broker: broker.drop_tally(RUN, "augment"),
+    "has_begun": lambda broker: broker.has_begun(RUN, "augment", ["mdb001"]),
     "begin_try": lambda broker: broker.begin_try(RUN, "augment", "mdb001"),
     "end_tries": lambda broker: broker.end_tries(RUN, "augment", "mdb001"),
     "forget_tries": lambda broker: broker.forget_tries(RUN),

@@ -10,7 +10,7 @@ from shared.errors import InputError, PlanError, RunNotFound
 from shared.modelling.profiles import PROFILES
 from shared.modelling.recipes import Protocol, TrainingRecipe
 from shared.queue.messages import STAGES, Stage
-from shared.runs.plan import SCRATCH, SHARDED, Plan, RunOptions, check_plan, make_plan, read_plan
+from shared.runs.plan import LARGE, SCRATCH, SHARDED, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.support.builders import small_manifest, small_plan
@@ -87,6 +87,16 @@ class TestMakePlan:
         assert plan.training == {name: profile.training[name] for name in ("resnet50", "alexnet")}
         assert plan.weights == {"resnet50": "weights/abc/trunk.pth", "alexnet": SCRATCH}
         assert plan.seed == 3
+
+    @pytest.mark.parametrize(("films", "large"), [(LARGE - 1, False), (LARGE, True)])
+    def test_of_a_large_data_set_no_augmented_copies_are_stored(self, films: int, large: bool) -> None:
+        dataset, profile = describe(small_manifest(48)).model_copy(update={"films": films}), PROFILES["quick"]
+        options = RunOptions(networks=("alexnet",), protocols=("patient",), weights={}, promote=(), seed=3)
+        plan = make_plan(dataset, profile, options)
+        assert (plan.large, plan.augmentation.variants) == (large, 1 if large else profile.augmentation.variants)
+        assert plan.training["alexnet"].jitter.moves == large
+        assert ("large" in plan.model_dump_json()) == large
+        assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
     def test_a_data_set_with_too_few_patients_for_the_folds_is_refused_where_folds_are_by_patient(self) -> None:
         dataset = describe(small_manifest(4))

@@ -6,12 +6,19 @@ from pathlib import Path
 import pytest
 
 from services.train.evaluation.report import report_is_intact
-from shared.domain.films import FilmShard, Manifest, Shard, describe
+from shared.domain.films import FilmShard, Manifest, Shard, describe, grown
 from shared.domain.records import Label
 from shared.queue.messages import STAGES, Message
 from shared.runs import pipeline
 from shared.runs.plan import Plan
-from shared.runs.sources import RESULTS, FilmsChanged, check_trained_images, images_sha256, results_document
+from shared.runs.sources import (
+    RESULTS,
+    FilmsChanged,
+    check_trained_images,
+    images_sha256,
+    planned_manifest,
+    results_document,
+)
 from shared.runs.status import read_status
 from shared.runs.tasks import JobTask
 from shared.store import layout
@@ -46,6 +53,19 @@ def other_films(store: DirectoryStore) -> Manifest:
 
 def run_of_other_films(store: DirectoryStore) -> Plan:
     return small_plan(run="second", films_sha256=describe(other_films(store)).sha256)
+
+
+class TestPlannedManifest:
+    def test_films_that_were_added_later_are_not_among_those_of_a_run(self, store: DirectoryStore) -> None:
+        first, more = small_manifest(16), small_manifest(20)
+        write_manifests(store, describe(first), first)
+        later = grown(describe(first), more)
+        store.put(layout.raw_manifest("small"), later.model_dump_json().encode())
+        for number, (start, end) in enumerate(((0, 8), (8, 16), (16, 20))):
+            shard = FilmShard(films=more.films[start:end])
+            store.put(shard_key(later, f"{number:06d}"), shard.model_dump_json().encode())
+        assert planned_manifest(store, small_plan(16)) == first
+        assert planned_manifest(store, small_plan(20, films_sha256=later.sha256)) == more
 
 
 class TestSources:

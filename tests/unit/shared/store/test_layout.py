@@ -25,6 +25,8 @@ LAYOUT = {
     layout.fold_file(
         "run", "alexnet/paper/fold-0", "result.json"
     ): "runs/run/training/alexnet/paper/fold-0/result.json",
+    layout.run_split("run", "patient", 3): "runs/run/splits/patient/fold-3.json",
+    layout.run_inputs("run", "abc", "000007"): "runs/run/inputs/abc/000007",
     layout.report_file("run", "index.html"): "runs/run/report/index.html",
     layout.published_mark("run", "alexnet"): "runs/run/published/alexnet.json",
     layout.promoted_mark("run", "alexnet"): "runs/run/promoted/alexnet.json",

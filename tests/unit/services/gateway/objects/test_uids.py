@@ -7,9 +7,12 @@ from services.gateway.films import read_header
 from services.gateway.objects.build import build_objects
 from services.gateway.objects.uids import instance_uid, kind_of, result_prefix, series_uid
 from services.gateway.report import KINDS
-from tests.support.gateway import MADE, four_films, report
+from shared.api.predictions import PointInUse
+from shared.modelling.bootstrap import Interval
+from tests.support.gateway import MADE, finding, four_films, report
 
 FILMS = four_films()
+ONE = Interval(value=1.0, low=1.0, high=1.0)
 SOPS = [read_header(film).sop_uid for film in FILMS]
 
 
@@ -20,10 +23,15 @@ class TestInstanceUid:
         assert not re.search(r"\.0[0-9]", found)
         assert found == instance_uid(report(), "cad-sr", reversed(SOPS))
 
-    def test_instance_changes_with_films_model_operating_point_and_refusals(self) -> None:
+    def test_instance_changes_with_films_model_threshold_and_refusals(self) -> None:
         refused = report(FILMS, ("abnormal", Refusal("implant", "x"), "normal", "normal"))
         three = report(FILMS[:3], ("abnormal", "normal", "normal"))
+        point = PointInUse(name="screening", threshold=0.3, sensitivity=ONE, specificity=ONE)
+        judged = finding(read_header(FILMS[0]))
+        decision = judged.decision.model_copy(update={"operating_point": point})
+        moved = report(FILMS, (judged.model_copy(update={"decision": decision}), "normal", "abnormal", "normal"))
         found = [
+            instance_uid(moved, "cad-sr", SOPS),
             instance_uid(report(), "cad-sr", SOPS),
             instance_uid(report(), "tid1500", SOPS),
             instance_uid(three, "cad-sr", SOPS[:3]),

@@ -1,6 +1,5 @@
 """DICOM's own protocol on loopback: what is accepted, what is refused, and TLS."""
 
-import datetime
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,22 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from pynetdicom import AE
+from prometheus_client import REGISTRY
+from pydicom.uid import MammographyCADSRStorage, SecondaryCaptureImageStorage
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
 from services.gateway.films import read_header
 from services.gateway.interfaces import Rejected
 from services.gateway.objects.build import build_objects
 from services.gateway.transport.scp import ListenerOptions, start_listener
 from services.gateway.transport.scu import DicomNode, Peer
-from services.gateway.transport.tls import Certificates
 from shared.errors import ServiceUnavailable, StoreUnavailable
 from shared.local.broker import free_port
+from tests.support.certificates import self_signed
 from tests.support.gateway import SECRETS, changed, four_films, report
 
 pytestmark = pytest.mark.external
@@ -61,6 +59,14 @@ def after_a_loss(request: Callable[..., Any]) -> Callable[..., Any]:
         return request(association, *arguments)
 
     return lost
+
+
+def received(outcome: str) -> float:
+    return REGISTRY.get_sample_value("mammo_gateway_received_total", {"outcome": outcome}) or 0.0
+
+
+def rejected(reason: str) -> float:
+    return REGISTRY.get_sample_value("mammo_gateway_associations_total", {"outcome": reason}) or 0.0
 
 
 def films() -> list[tuple[str, str, bytes]]:
@@ -129,10 +135,58 @@ class TestDicom:
         assert not kept
 
     def test_film_that_is_too_large_is_refused_for_good(self) -> None:
-        chosen, kept = replace(options(), most_bytes=1000), list[bytes]()
-        with listening(chosen, kept), pytest.raises(Rejected):
+        chosen, kept = replace(options(), most_bytes=len(FILMS[0]) - 1000), list[bytes]()
+        with listening(chosen, kept), pytest.raises(Rejected, match="C000"):
             node(chosen).send_files(films())
         assert not kept
+
+    def test_connection_that_sends_twice_the_largest_film_is_aborted(self) -> None:
+        chosen, kept = replace(options(), most_bytes=len(FILMS[0]) // 5), list[bytes]()
+        before = received("too large")
+        with listening(chosen, kept), pytest.raises(ServiceUnavailable):
+            node(chosen).send_files(films()[:1])
+        assert not kept
+        assert received("too large") == before + 1
+
+    def test_many_films_in_one_connection_are_not_taken_for_a_large_one(self) -> None:
+        chosen, kept = replace(options(), most_bytes=len(FILMS[0]) + 1000), list[bytes]()
+        with listening(chosen, kept):
+            node(chosen).send_files(films())
+        assert len(kept) == 4
+
+    def test_connections_beyond_the_limit_are_rejected_and_counted(self) -> None:
+        chosen, kept = replace(options(), most_associations=1), list[bytes]()
+        before = rejected("too many")
+        caller = AE(ae_title="UNIT")
+        with listening(chosen, kept):
+            first = caller.associate("127.0.0.1", chosen.port, [build_context(Verification)], ae_title=chosen.title)
+            with pytest.raises(ServiceUnavailable):
+                node(chosen).send_files(films()[:1])
+            first.release()
+            node(chosen).send_files(films()[:1])
+        assert (len(kept), rejected("too many")) == (1, before + 1)
+
+    @pytest.mark.parametrize("refuses", ["in negotiation", "by status"])
+    def test_objects_that_a_destination_takes_arrive_though_it_refuses_others(self, refuses: str) -> None:
+        chosen, kept = options(), list[str]()
+        data = dict(zip((read_header(film).sop_uid for film in FILMS), FILMS, strict=True))
+        results = [*build_objects(report(FILMS), ("cad-sr", "sc"), data.__getitem__)]
+
+        def store(event: evt.Event) -> int:
+            kept.append(str(event.request.AffectedSOPClassUID))
+            return 0x0122 if kept[-1] == MammographyCADSRStorage else 0x0000
+
+        archive = AE(ae_title=chosen.title)
+        archive.add_supported_context(SecondaryCaptureImageStorage)
+        if refuses == "by status":
+            archive.add_supported_context(MammographyCADSRStorage)
+        server = archive.start_server(("127.0.0.1", chosen.port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+        try:
+            with pytest.raises(Rejected, match="cad-sr"):
+                node(chosen).send(results)
+        finally:
+            server.shutdown()
+        assert kept.count(str(SecondaryCaptureImageStorage)) == 4
 
     def test_nothing_of_a_header_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         chosen, kept = options(), list[bytes]()
@@ -141,7 +195,7 @@ class TestDicom:
         assert not [secret for secret in SECRETS if secret in caplog.text]
 
     def test_tls_takes_certificates_of_the_authority_alone(self, tmp_path: Path) -> None:
-        ours, other = _certificates(tmp_path / "ours"), _certificates(tmp_path / "other")
+        ours, other = self_signed(tmp_path / "ours"), self_signed(tmp_path / "other")
         chosen, kept = replace(options(), certificates=ours), list[bytes]()
         with listening(chosen, kept):
             node(chosen, certificates=ours, host="localhost").send_files(films()[:1])
@@ -149,29 +203,3 @@ class TestDicom:
                 with pytest.raises(ServiceUnavailable):
                     node(chosen, certificates=certificates, host="localhost").send_files(films()[:1])
         assert len(kept) == 1
-
-
-def _certificates(folder: Path) -> Certificates:
-    """An authority that signed itself, which is the certificate of both sides."""
-    folder.mkdir()
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = Certificates(str(folder / "cert.pem"), str(folder / "key.pem"), str(folder / "cert.pem"))
-    Path(files.certificate).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    Path(files.key).write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files

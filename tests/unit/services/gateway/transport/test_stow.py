@@ -1,5 +1,6 @@
 """STOW-RS as a server: what is kept, what is refused and how that is said."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,18 @@ class TestBlueprint:
         assert answer.status_code == 409
         assert values(answer, FAILED, REASON) == [0xA700]
         assert received("store away") == before + 1
+
+    def test_film_whose_keeping_fails_is_refused_and_no_value_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        def broken(data: bytes) -> bool:
+            raise RuntimeError(f"{read_header(data).text('PatientName')} is to blame")
+
+        before = received("failed")
+        with caplog.at_level(logging.DEBUG):
+            answer = post(FILMS[:1], broken, study=PATIENT.study_uid)
+        assert (answer.status_code, values(answer, FAILED, REASON)) == (409, [0xA700])
+        assert received("failed") == before + 1
+        assert "RuntimeError" in caplog.text
+        assert not [secret for secret in SECRETS if secret in caplog.text]
 
     def test_film_is_refused_for_now_while_the_disk_is_full(self, tmp_path: Path) -> None:
         inbox, before = Inbox(), received("disk full")

@@ -1,5 +1,4 @@
-"""A connection that takes too long to send is shut down, others are left alone; a client that asks again at once keeps
-its thread."""
+"""A connection that takes too long to send is shut down, others are left alone; a thread answers one request."""
 
 import socket
 from types import SimpleNamespace
@@ -65,67 +64,23 @@ class TestWorker:
         assert counts == [1, 1, 1, 2, 2]
 
 
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """It answers every head that has come, and keeps connections."""
-
-    def answer(_worker: Worker, connection: SimpleNamespace) -> bool:
-        head, _, rest = connection.parser.unreader.take_buffered().partition(END)
-        connection.parser.unreader.unread(rest)
-        connection.answered.append(head)
-        return True
-
-    monkeypatch.setattr("gunicorn.workers.gthread.ThreadWorker.handle", answer)
-    worker = Worker.__new__(Worker)
-    worker.alive, worker.cfg = True, SimpleNamespace(threads=4)
-    return worker
-
-
-def connected(server: socket.socket, early: bytes) -> SimpleNamespace:
-    """A connection as gunicorn has it, with what the event loop has received of it."""
-    return SimpleNamespace(
-        sock=ClientSocket(server),
-        parser=SimpleNamespace(unreader=SocketUnreader(server)),
-        early=early,
-        init=lambda: None,
-        is_probe=False,
-        answered=[],
-    )
-
-
-class TestKeepAlive:
-    def test_a_client_that_asks_again_at_once_keeps_its_thread_until_it_hangs_up(
-        self, worker: Worker, pair: Pair
+class TestHandle:
+    def test_a_thread_answers_one_request_and_keeps_what_came_behind_it(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        server, client = pair
-        connection = connected(server, b"1" + END)
-        client.sendall(b"2" + END + b"3" + END)
-        client.close()
-        assert worker.handle(connection) is True
-        assert connection.answered == [b"1", b"2", b"3"]
+        def answer(_worker: Worker, connection: SimpleNamespace) -> bool:
+            head, _, rest = connection.parser.unreader.take_buffered().partition(END)
+            connection.parser.unreader.unread(rest)
+            connection.answered.append(head)
+            return True
 
-    def test_a_client_that_falls_silent_or_sends_half_a_head_gives_its_thread_back(
-        self, worker: Worker, pair: Pair
-    ) -> None:
-        server, client = pair
-        connection = connected(server, b"1" + END)
-        client.sendall(b"half")
-        assert worker.handle(connection) is True
-        assert (connection.answered, connection.early) == ([b"1"], b"half")
-
-    @pytest.mark.parametrize("state", ["too many wait", "the worker ends", "a probe", "an answer is unread"])
-    def test_no_thread_waits_for_a_client_where_others_need_it(self, worker: Worker, pair: Pair, state: str) -> None:
-        server, client = pair
-        connection = connected(server, b"1" + END)
-        if state == "the worker ends":
-            worker.alive = False
-        elif state == "too many wait":
-            worker._waiting = 1  # of four threads
-        elif state == "a probe":
-            connection.is_probe = True
-        else:
-            connection.sock.unsent += b"x"
-        client.sendall(b"2" + END)
-        assert worker.handle(connection) is True
-        assert connection.answered == [b"1"]
-        assert connection.sock.recv(1) == b"2"
+        monkeypatch.setattr("gunicorn.workers.gthread.ThreadWorker.handle", answer)
+        connection = SimpleNamespace(
+            sock=ClientSocket(pair[0]),
+            parser=SimpleNamespace(unreader=SocketUnreader(pair[0])),
+            early=b"1" + END + b"2" + END + b"half",
+            init=lambda: None,
+            answered=[],
+        )
+        assert Worker.__new__(Worker).handle(connection) is True
+        assert (connection.answered, connection.early) == ([b"1"], b"2" + END + b"half")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.train.data.array_cache import KEPT, cached_array
+from services.train.data import array_cache
+from services.train.data.array_cache import KEPT, NoRoomForArray, cached_array
 from shared.domain.arrays import Float32Array
 
 SHAPE = (5, 1, 4, 4)
@@ -17,6 +18,7 @@ SHAPE = (5, 1, 4, 4)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(array_cache, "_checked", set())
     return tmp_path / f"mammostack-arrays-{os.getuid()}"
 
 
@@ -55,12 +57,34 @@ class TestCachedArray:
         monkeypatch.setattr(os, "posix_fallocate", full)
         assert cached_array("a", SHAPE, rows, np.float32)[2, 0, 0, 0] == 2
         assert list(folder.iterdir()) == []
+        with pytest.raises(NoRoomForArray, match=r"no room for an array of 3725290.3 GiB.*set TMPDIR"):
+            cached_array("large", (10**15, 1, 1, 1), never, np.float32)
 
     @pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])
     def test_a_damaged_file_is_filled_again(self, folder: Path, content: bytes) -> None:
         cached_array("a", SHAPE, rows, np.float32)
         (folder / "a.npy").write_bytes(content)
         assert cached_array("a", SHAPE, rows, np.float32)[4, 0, 0, 0] == 4
+        assert cached_array("a", SHAPE, never, np.float32)[4, 0, 0, 0] == 4
+
+    @pytest.mark.parametrize("place", [-1, -80, 128])
+    def test_a_file_whose_bytes_have_changed_is_filled_again(self, folder: Path, place: int) -> None:
+        whole = cached_array("a", SHAPE, rows, np.float32).tobytes()
+        content = bytearray((folder / "a.npy").read_bytes())
+        content[place] ^= 1
+        (folder / "a.npy").write_bytes(content)
+        assert cached_array("a", SHAPE, rows, np.float32).tobytes() == whole
+        assert cached_array("a", SHAPE, never, np.float32).tobytes() == whole
+
+    def test_a_file_of_before_digests_were_kept_is_filled_again(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+        np.save(folder / "a.npy", np.zeros(SHAPE, np.float32))
+        assert cached_array("a", SHAPE, rows, np.float32)[4, 0, 0, 0] == 4
+
+    def test_a_process_checks_a_file_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        cached_array("a", SHAPE, rows, np.float32)
+        cached_array("a", SHAPE, never, np.float32)
+        monkeypatch.setattr(array_cache, "_digest", never)
         assert cached_array("a", SHAPE, never, np.float32)[4, 0, 0, 0] == 4
 
     def test_a_folder_of_somebody_else_is_not_read(self, folder: Path, tmp_path: Path) -> None:

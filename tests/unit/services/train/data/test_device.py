@@ -14,26 +14,31 @@ from services.train.data.device import (
     Indices,
     autocast,
     compile_on_gpu,
-    compute_dtype,
     prepare_device,
     resident_inputs,
     streamed_inputs,
+    training_format,
 )
 from shared.modelling.networks import MammogramNetwork
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-class TestComputeDtype:
-    def test_the_cpu_computes_in_single_precision_unless_it_is_told_otherwise(self) -> None:
-        assert compute_dtype("auto", CPU) == torch.float32
-        assert compute_dtype("bfloat16", CPU) == torch.bfloat16
+class TestTrainingFormat:
+    @pytest.mark.parametrize("has_it", [True, False])
+    def test_a_cpu_computes_in_bfloat16_where_it_has_it_or_is_told_to(
+        self, monkeypatch: pytest.MonkeyPatch, has_it: bool
+    ) -> None:
+        monkeypatch.setattr(device, "has_amx", lambda: has_it)
+        assert training_format("auto", CPU) == ("bfloat16" if has_it else "float32")
+        assert training_format("bfloat16", CPU) == "bfloat16"
+        assert training_format("float32", CPU) == "float32"
 
     @pytest.mark.parametrize("has_it", [True, False])
     def test_a_gpu_computes_in_bfloat16_where_it_has_it(self, monkeypatch: pytest.MonkeyPatch, has_it: bool) -> None:
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it or including_emulation)
-        assert compute_dtype("auto", GPU) == (torch.bfloat16 if has_it else torch.float32)
-        assert compute_dtype("float32", GPU) == torch.float32
+        assert training_format("auto", GPU) == ("bfloat16" if has_it else "float32")
+        assert training_format("float32", GPU) == "float32"
 
 
 class TestAutocast:

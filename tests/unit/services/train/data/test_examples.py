@@ -1,8 +1,9 @@
 """Examples are rows of a pool, in the order of their numbers, with their places."""
 
 import numpy as np
+import pytest
 
-from services.train.data.examples import Examples
+from services.train.data.examples import Depth, Examples, as_floats, rounded
 
 POOL = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((5, 1, 2, 2), np.float32)
 LABELS = np.array([0, 1, 2], np.int64)
@@ -25,6 +26,20 @@ class TestExamples:
         chosen = Examples(POOL, LABELS, ROWS)
         assert numbers(chosen.inputs) == [4, 0, 2]
         assert numbers(chosen.read(np.array([2, 0, 0]))) == [2, 4, 4]
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_whole_numbers_are_read_as_the_floats_that_they_stand_for(self, dtype: Depth) -> None:
+        inputs = np.random.default_rng(0).random((5, 1, 2, 2), np.float32)
+        inputs[0], inputs[1] = 0, 1
+        examples = Examples(rounded(inputs, dtype), LABELS, ROWS)
+        found = examples.read(np.array([0, 1, 2]))
+        assert found.dtype == np.float32
+        assert abs(found - inputs[ROWS]).max() <= 0.5001 / np.iinfo(dtype).max
+        assert np.array_equal(found, examples.inputs)
+        assert np.array_equal(as_floats(rounded(inputs[:2], dtype)), inputs[:2])
+
+    def test_floats_stay_as_they_are(self) -> None:
+        assert as_floats(POOL) is POOL
 
     def test_places_follow_the_films(self) -> None:
         found = Examples(POOL, LABELS, ROWS, PLACES).read_place_labels(np.array([1, 0]))

@@ -18,6 +18,7 @@ from shared.modelling.networks import build
 from shared.modelling.recipes import TrainingRecipe
 
 CPU = torch.device("cpu")
+LABELS = np.arange(24, dtype=np.int64) % 3
 FROZEN = 3  # of the modified CNN: the stem and two stages
 
 
@@ -42,8 +43,8 @@ class TestFrozenFeatureMaps:
         maps = frozen_feature_maps(network, FROZEN, films, CPU, never)
         assert maps.dtype == np.float16
         assert maps.shape == (24, 96, 8, 8)
-        learned = predict(NetworkTail(network, FROZEN), maps, 8, CPU)
-        assert np.allclose(learned, predict(network, films.inputs, 8, CPU), atol=1e-3)
+        learned = predict(NetworkTail(network, FROZEN), Examples(maps, LABELS), 8, CPU)
+        assert np.allclose(learned, predict(network, Examples(films.inputs, LABELS), 8, CPU), atol=1e-3)
 
     def test_what_is_learned_behind_them_is_the_networks_own_and_they_stay_as_they_were(self) -> None:
         torch.manual_seed(0)

@@ -113,6 +113,38 @@ class TestLoadImages:
             "mdb010"
         }
 
+    def test_inputs_of_a_large_data_set_are_rounded_and_read_from_one_object_a_shard(
+        self, segmented: tuple[DirectoryStore, Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, plan = segmented
+        exact = load_images(store, plan, PREPROCESSING)
+        large = plan.model_copy(update={"large": True})
+        rounded = load_images(store, large, PREPROCESSING)
+        chosen = np.arange(len(exact.variants))
+        assert rounded.inputs.dtype == np.uint8
+        assert abs(rounded.read(chosen) - exact.read(chosen)).max() <= 0.5001 / 255
+        assert np.array_equal(rounded.examples(chosen).inputs, rounded.read(chosen))
+        assert len(list(store.list(f"runs/{plan.run}/inputs/"))) == plan.count("segment")
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # another machine, which reads no film
+        for key in list(store.list("data_segmentation/")):
+            if key.endswith(".png"):
+                store.delete(key)
+        assert np.array_equal(load_images(store, large, PREPROCESSING).inputs, rounded.inputs)
+
+    def test_those_of_films_of_more_bits_are_rounded_to_16(
+        self, tmp_path: Path, synthetic_exams: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        store, plan = ingested(tmp_path / "store", synthetic_exams)
+        do(AUGMENT, store, plan, "000000")
+        do(SEGMENT, store, plan, "000000")
+        plan = plan.model_copy(update={"films": 8, "parts": ()})
+        exact = load_images(store, plan, PREPROCESSING)
+        rounded = load_images(store, plan.model_copy(update={"large": True}), PREPROCESSING)
+        assert rounded.inputs.dtype == np.uint16
+        chosen = np.arange(len(exact.variants))
+        assert abs(rounded.read(chosen) - exact.read(chosen)).max() <= 0.5001 / 65535
+
     def test_a_shard_that_is_gone_is_waited_for(self, segmented: tuple[DirectoryStore, Plan]) -> None:
         store, plan = segmented
         store.delete(plan.done_key("segment", "000001"))

@@ -56,6 +56,6 @@ class TestPlaceLabels:
 class TestBreastMask:
     @pytest.mark.parametrize("size", [64, 70])
     def test_a_place_that_sees_a_pixel_of_the_breast_lies_in_it(self, size: int) -> None:
-        film = np.zeros((1, 1, size, size), np.float32)
-        film[0, 0, -1, 0] = 0.1
-        assert np.argwhere(breast_mask(film, 8)).tolist() == [[0, 7, 0]]
+        films = np.zeros((2, 1, size, size), np.float32)
+        films[1, 0, -1, 0] = 0.1
+        assert np.argwhere(breast_mask(films, np.array([1]), 8)).tolist() == [[0, 7, 0]]

@@ -1,5 +1,7 @@
 """What a network has to beat: the same answer always, features that never saw a film, and the networks together."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,15 @@ from safetensors.torch import save
 
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
+from services.train.data.examples import Examples
+from services.train.evaluation import baselines as module
 from services.train.evaluation.baselines import baselines, logistic_regression, pooled_features
 from shared.datasets.synthetic import write_dataset
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import build
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.profiles import PROFILES
+from shared.modelling.recipes import UP_TO_LAYER3
 from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore
 from tests.support.builders import do, ingested, small_predictions
@@ -55,6 +60,27 @@ class TestLogisticRegression:
         store.put("weights/damaged.pth", b"no weights")
         assert logistic_regression(store, plan.model_copy(update={"weights": weights}), torch.device("cpu")) is None
 
+    def test_maps_of_frozen_stages_give_the_features_that_films_give(
+        self, run: tuple[DirectoryStore, Plan], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever stages are frozen: the others are computed from their maps."""
+        store, plan = run
+        seen: list[np.ndarray] = []
+
+        def noted(*arguments: Any) -> np.ndarray:
+            seen.append(pooled_features(*arguments))
+            return seen[-1]
+
+        monkeypatch.setattr(module, "pooled_features", noted)
+        for frozen in (0, UP_TO_LAYER3, 8):
+            recipe = plan.training["resnet50"].model_copy(update={"frozen": frozen})
+            frozen_plan = plan.model_copy(update={"training": {"resnet50": recipe}})
+            assert logistic_regression(store, frozen_plan, torch.device("cpu")) is not None
+        films, *of_maps = seen
+        for features in of_maps:
+            assert np.allclose(features, films, atol=2e-3 * films.max())
+            assert not np.array_equal(features, films)
+
 
 class TestBaselines:
     def test_always_the_commonest_class_ranks_nothing(self) -> None:
@@ -88,8 +114,12 @@ class TestPooledFeatures:
         network = build("resnet50")
         weights = WeightsReport(source="a file", loaded=("trunk.conv1",), missing=missing, unexpected=())
         inputs = np.random.default_rng(1).random((3, 1, 64, 64), np.float32)
-        found = pooled_features(network, weights, inputs)
+        films = Examples(inputs, np.zeros(3, np.int64))
+        found = pooled_features(network, weights, films)
         assert found.shape == (3, features)
+        assert np.array_equal(
+            pooled_features(network, weights, Examples(inputs, np.zeros(2, np.int64), np.array([2, 0]))), found[[2, 0]]
+        )
         with torch.inference_mode():
             maps = network.eval()(torch.from_numpy(inputs))[1]
         if not missing:

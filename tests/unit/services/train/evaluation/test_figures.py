@@ -11,7 +11,12 @@ from services.train.evaluation import figures
 from shared.modelling.evaluation import NetworkResult
 from tests.support.evaluations import example_evaluation, example_result
 
-ONE = (figures.confusion_matrix, figures.roc_curves, figures.calibration_curve, figures.training_curves)
+DRAWN: tuple[tuple[Callable[..., bytes], Callable[[NetworkResult], object]], ...] = (
+    (figures.confusion_matrix, lambda result: result.metrics),
+    (figures.roc_curves, lambda result: result.metrics),
+    (figures.calibration_curve, lambda result: result.calibration and result.calibration.bins),
+    (figures.training_curves, lambda result: result.histories),
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,32 +49,33 @@ class TestTitle:
 
 
 class TestPictures:
-    @pytest.mark.parametrize("draw", ONE, ids=lambda draw: draw.__name__)
-    def test_the_same_result_gives_the_same_bytes_and_synthetic_films_others(
-        self, draw: Callable[..., bytes], honest: NetworkResult
+    @pytest.mark.parametrize(("draw", "part"), DRAWN)
+    def test_the_same_result_gives_the_same_bytes_and_another_subtitle_others(
+        self, draw: Callable[..., bytes], part: Callable[[NetworkResult], object], honest: NetworkResult
     ) -> None:
-        first = draw(honest, synthetic=False)
-        assert draw(honest, synthetic=False) == first
-        assert draw(honest, synthetic=True) != first
+        first = draw(part(honest), "real films")
+        assert draw(part(honest), "real films") == first
+        assert draw(part(honest), "synthetic films") != first
         assert pixels(first).shape[1] == pytest.approx(figures.WIDTH * 160, abs=1)
 
     def test_a_confusion_matrix_is_as_dark_as_the_share_of_the_class(self, honest: NetworkResult) -> None:
         sure = honest.metrics.model_copy(update={"confusion": ((207, 0, 0), (0, 64, 0), (0, 0, 51))})
-        picture = pixels(figures.confusion_matrix(honest.model_copy(update={"metrics": sure}), synthetic=False))
+        picture = pixels(figures.confusion_matrix(sure, ""))
         assert has(picture, figures.BLUE), "all of a class on the diagonal"
 
     def test_a_roc_curve_without_one_class_leaves_its_line_out(self, honest: NetworkResult) -> None:
         per_class = dict(honest.metrics.per_class)
-        assert has(pixels(figures.roc_curves(honest, synthetic=False)), figures.RED)
+        assert has(pixels(figures.roc_curves(honest.metrics, "")), figures.RED)
         malignant = list(per_class)[-1]
         per_class[malignant] = per_class[malignant].model_copy(update={"roc": None})
         metrics = honest.metrics.model_copy(update={"per_class": per_class})
-        picture = pixels(figures.roc_curves(honest.model_copy(update={"metrics": metrics}), synthetic=False))
+        picture = pixels(figures.roc_curves(metrics, ""))
         assert not has(picture, figures.RED)
 
-    def test_calibration_without_bins_is_the_diagonal_alone(self, leaky: NetworkResult, honest: NetworkResult) -> None:
-        assert has(pixels(figures.calibration_curve(honest, synthetic=False)), figures.BLUE)
-        assert not has(pixels(figures.calibration_curve(leaky, synthetic=False)), figures.BLUE)
+    def test_calibration_without_bins_is_the_diagonal_alone(self, honest: NetworkResult) -> None:
+        assert honest.calibration
+        assert has(pixels(figures.calibration_curve(honest.calibration.bins, "")), figures.BLUE)
+        assert not has(pixels(figures.calibration_curve((), "")), figures.BLUE)
 
 
 class TestComparison:

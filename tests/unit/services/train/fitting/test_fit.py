@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from services.train.data import device
 from services.train.data.examples import Examples
 from services.train.data.process_group import ProcessGroup
 from services.train.fitting.checkpoint import Checkpoint, from_bytes, to_bytes
@@ -22,7 +23,7 @@ from shared.errors import JobInterrupted
 from shared.modelling.evaluation import EpochRecord
 from shared.modelling.network_table import Network
 from shared.modelling.networks import MammogramNetwork, build, head_layers
-from shared.modelling.recipes import Jitter, TrainingRecipe
+from shared.modelling.recipes import Jitter, TrainingFormat, TrainingRecipe
 
 CPU = torch.device("cpu")
 RECIPE = TrainingRecipe(input_size=64, epochs=6, batch_size=8, learning_rate=5e-3)
@@ -108,7 +109,7 @@ class TestFit:
     def test_it_learns_what_can_be_learned(self) -> None:
         network, epochs = train()
         held_out = examples(24, 2)
-        probabilities = predict(network, held_out.inputs, 8, CPU)
+        probabilities = predict(network, held_out, 8, CPU)
         assert (probabilities.argmax(1) == held_out.labels).mean() > 0.9
         assert epochs[-1].train_loss < epochs[0].train_loss
 
@@ -212,12 +213,13 @@ class TestFit:
 
     def test_in_mixed_precision_it_learns_as_well_and_its_weights_stay_single(self) -> None:
         short = RECIPE.model_copy(update={"epochs": 2})
+        single = short.model_copy(update={"precision": "float32"})
         network, epochs = train(recipe=short.model_copy(update={"precision": "bfloat16"}))
         assert {value.dtype for name, value in network.state_dict().items() if "num_batches" not in name} == {
             torch.float32
         }
         assert epochs[1].train_loss < 0.8 * epochs[0].train_loss
-        assert epochs[0].train_loss != train(recipe=short)[1][0].train_loss
+        assert epochs[0].train_loss != train(recipe=single)[1][0].train_loss
 
     def test_a_large_gradient_is_clipped_to_its_norm(self) -> None:
         network = build("modified_cnn")
@@ -294,7 +296,7 @@ class TestFit:
         assert np.isfinite(fitted.epochs[0].train_loss)
 
     def test_probabilities_are_rows_that_sum_to_one(self) -> None:
-        probabilities = predict(build("modified_cnn"), examples(5).inputs, 2, CPU)
+        probabilities = predict(build("modified_cnn"), examples(5), 2, CPU)
         assert probabilities.shape == (5, 3)
         assert np.allclose(probabilities.sum(1), 1, atol=1e-9)
 
@@ -313,6 +315,21 @@ class TestFit:
     def test_so_does_a_pretrained_network_whether_its_head_or_all_of_it_was_learning(self, batches: int) -> None:
         first = Job("resnet50", stop_after=batches)
         assert_same_end(Job("resnet50", start=first.checkpoint), undisturbed("resnet50"))
+
+    @pytest.mark.parametrize("began_in", ["bfloat16", "float32"])
+    def test_it_goes_on_in_the_number_format_that_it_began_in(
+        self, monkeypatch: pytest.MonkeyPatch, began_in: TrainingFormat
+    ) -> None:
+        monkeypatch.setattr(device, "has_amx", lambda: began_in == "bfloat16")
+        whole, first = Job("modified_cnn"), Job("modified_cnn", stop_after=4)
+        monkeypatch.setattr(device, "has_amx", lambda: began_in != "bfloat16")
+        second = Job("modified_cnn", start=first.checkpoint)
+        assert_same_end(second, whole)
+        assert second.fitted is not None
+        assert second.fitted.number_format == began_in
+        other = Job("modified_cnn").fitted
+        assert other is not None
+        assert other.epochs[0].train_loss != second.fitted.epochs[0].train_loss
 
     @pytest.mark.parametrize(("first", "second"), [(1, 1), (2, 5), (3, 3)])
     def test_it_can_be_interrupted_again(self, first: int, second: int) -> None:

@@ -59,12 +59,12 @@ class TestFitHead:
     def test_it_tells_films_apart_by_one_place_and_says_so_in_its_only_epoch(self) -> None:
         train, validation = examples(60, 1), examples(30, 2)
         found, told = fitted(train, validation)
-        probabilities = predict(found.network, validation.inputs, 16, CPU)
+        probabilities = predict(found.network, validation, 16, CPU)
         assert macro_auc(validation.labels, probabilities) == pytest.approx(1, abs=0.02)
         assert told == list(found.epochs)
         assert told[0].validation_auc == found.best_auc == macro_auc(validation.labels, probabilities)
         assert told[0].validation_loss == pytest.approx(log_loss(probabilities, validation.labels))
-        on_train = predict(found.network, train.inputs, 16, CPU)
+        on_train = predict(found.network, train, 16, CPU)
         assert told[0].train_loss == pytest.approx(log_loss(on_train, train.labels, class_weights(train.labels)))
 
     def test_places_beyond_the_breast_speak_for_no_lesion(self) -> None:

@@ -42,3 +42,7 @@ class TestInputDistribution:
                 served.append(traits_of(segmented.film, segmented.mask, image.bits).brightness)
         assert np.min(served) <= min(told.brightness) <= max(told.brightness) <= np.max(served)
         assert sorted(told.breast_area) == list(told.breast_area)
+        monkeypatch.setattr("services.train.publishing.input_distribution._MOST_FILMS", len(films) - 1)
+        some = training_inputs(store, films)
+        assert some == training_inputs(store, films[::2])
+        assert some != told

@@ -15,7 +15,7 @@ from services.train.publishing.quantise import quantised
 from shared.modelling.bootstrap import Interval
 from shared.modelling.calibration import MIN_FILMS, OperatingPoint
 from shared.modelling.card import GOLDEN, ONNX
-from shared.modelling.engines.interface import EngineUnavailable
+from shared.modelling.engines.interface import EngineUnavailable, Graph
 from shared.modelling.engines.openvino import OpenVinoEngine
 from shared.modelling.golden import check_golden, golden_inputs
 from shared.modelling.networks import build
@@ -84,8 +84,10 @@ class TestJudge:
     def test_maps_that_peak_elsewhere_keep_a_format_from_being_offered(self, files: dict[str, bytes]) -> None:
         judge = judge_of(files)
         turned = judge.reference._replace(features=np.ascontiguousarray(judge.reference.features[..., ::-1, ::-1]))
-        assert judge._peaks_near(turned, HEAD_WEIGHTS) < number_formats.LEAST_EQUAL
-        assert judge._decisions_equal(turned) == 1.0
+        seen = judge.compared(turned)
+        assert seen.peaks_near is not None
+        assert seen.peaks_near < number_formats.LEAST_EQUAL
+        assert (seen.decisions_equal, seen.auc_apart) == (1.0, 0.0)
 
     def test_a_network_without_a_map_is_judged_without_one(self, files: dict[str, bytes]) -> None:
         report, _ = judge_of(files, head=False).int8(files[ONNX], files[GOLDEN])
@@ -96,10 +98,10 @@ class TestJudge:
         if report is None:
             pytest.skip("this CPU can't compute in bfloat16")
         assert report.auc_bfloat16 == pytest.approx(report.auc, abs=0.05)
-        engine = OpenVinoEngine(files[ONNX], 1, "bfloat16")
+        engine = OpenVinoEngine(Graph.of(files[ONNX]), 1, "bfloat16")
         check_golden(answers, lambda inputs: engine.run(inputs).logits, 1e-6)
         assert json.loads(answers)["logits"] != json.loads(files[GOLDEN])["logits"]
-        exact = OpenVinoEngine(files[ONNX], 1, "float32")
+        exact = OpenVinoEngine(Graph.of(files[ONNX]), 1, "float32")
         assert report.tolerance is not None
         check_golden(answers, lambda inputs: exact.run(inputs).logits, report.tolerance)  # a CPU that rounds otherwise
 
@@ -116,6 +118,6 @@ class TestJudge:
         self, files: dict[str, bytes], int8: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         other = files_of(4)[ONNX]
-        monkeypatch.setattr(number_formats, "OpenVinoEngine", lambda *_: OpenVinoEngine(other, 1, "float32"))
+        monkeypatch.setattr(number_formats, "OpenVinoEngine", lambda *_: OpenVinoEngine(Graph.of(other), 1, "float32"))
         report, _ = judge_of(files, threshold=0.6).int8(int8, files[GOLDEN])
         assert not report.offered

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from shared.imaging.image import Grey
 from shared.imaging.segmentation.film_border import without_bars
-from shared.imaging.segmentation.regions import Grey
 
 
 def film() -> Grey:

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from shared.datasets.synthetic_exams import Exposed, exposures
-from shared.imaging.image import Image, to_8bit
+from shared.imaging.image import Grey, Image, to_8bit
 from shared.imaging.segmentation.breast import find_breast, fine
 from shared.imaging.segmentation.orientation import chest_wall_is_right
-from shared.imaging.segmentation.regions import Grey
 from tests.bench.real_films import judge
 from tests.support.film_folders import RealFilm
 from tests.support.films import exposure_of

@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 
 from shared.errors import NotAMammogram
-from shared.imaging.segmentation.regions import (
-    Grey,
-    around,
-    borders,
-    grown,
-    largest,
-    opened,
-    part_of_way,
-    straight_shares,
-)
+from shared.imaging.image import Grey
+from shared.imaging.segmentation.regions import around, borders, grown, largest, opened, part_of_way, straight_shares
 
 
 def mask(height: int, width: int, *boxes: tuple[int, int, int, int]) -> Grey:

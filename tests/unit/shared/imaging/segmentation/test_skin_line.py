@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.imaging.image import Grey
 from shared.imaging.segmentation.breast import find_breast, fine
-from shared.imaging.segmentation.regions import Grey
 from tests.support.films import film_of
 from tests.support.masks import dice
 

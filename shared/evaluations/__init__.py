@@ -1,0 +1,1 @@
+"""Evaluations of published versions on other data sets, in units of the queue."""
