@@ -8,7 +8,7 @@ JOBS   ?= 2
 BENCHED := litserve bentoml mlserver
 COMPOSE := docker compose $(if $(STANDIN),-f docker-compose.yml -f deploy/docker/compose.standin.yml)$(PROFILES:%= --profile %)
 # a benchmark's module, or the one that keeps its table: $(call bench,TARGET,MODULE)
-bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BATCHES ANSWERS PARTS COSTS BASE,$(if $($(option)), $(option)=$($(option)))))" $(2),tests.bench.$(2))
+bench = $(if $(RECORD),tests.bench.results "make $(strip $(1)$(foreach option,BATCHES ANSWERS PARTS COSTS QUICK BASE,$(if $($(option)), $(option)=$($(option)))))" $(2),tests.bench.$(2))
 WHERE   := inference: http://$$($(COMPOSE) port inference 8080)
 
 .DEFAULT_GOAL := help
@@ -29,8 +29,8 @@ test: .venv/ready .venv-kserve/ready .venv-deploy/ready .venv-release/ready ## a
 test-fast: .venv/ready ## unit tests that start no process and need no network, in half a minute
 	$(PYTEST) -m "not external and not slow" -n $(JOBS) --dist loadfile tests/unit
 
-chaos: .venv/ready ## the pipeline under random faults, or with GATEWAY=1 exams on their way through the gateway; FAULTS=100, SEED=
-	.venv/bin/python -m tests.chaos.$(if $(GATEWAY),gateway_storm,storm) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
+chaos: .venv/ready ## the pipeline under random faults, or with GATEWAY=1 exams on their way through the gateway; FAULTS=100, SEED=; RECORD=1 keeps the pipeline's table
+	.venv/bin/python -m tests.chaos.$(if $(GATEWAY),gateway_storm,storm) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(GATEWAY),,$(if $(RECORD),--record))
 
 bench-scale: .venv/ready ## what large data sets cost ingestion, planner, store, queue and training (about 15 minutes); ONLY=ingest, shape or queue
 	.venv/bin/python -m tests.bench.scale $(if $(ONLY),--only $(ONLY))
@@ -63,8 +63,8 @@ fuzz: .venv/ready ## hostile images and requests, by seed (about 15 minutes); N=
 	.venv/bin/python -m tests.fuzz.images --executions $(or $(N),200000) --seed $(or $(SEED),1)
 	.venv/bin/python -m tests.fuzz.http --requests $(or $(N),10000) --seed $(or $(SEED),1)
 
-siege: .venv/ready ## clients that stall or flood the inference service: the slowest probe, memory, what was refused (2 minutes); ONLY=silent
-	.venv/bin/python -m tests.load.siege $(if $(ONLY),--only "$(ONLY)")
+siege: .venv/ready ## clients that stall or flood the inference service: the slowest probe, memory, what was refused (2 minutes); ONLY=silent; RECORD=1 keeps the table
+	.venv/bin/python -m tests.load.siege $(if $(ONLY),--only "$(ONLY)") $(if $(RECORD),--record)
 
 soak: .venv/ready ## the inference service at three times what it can do; MINUTES=10
 	.venv/bin/python -m tests.load.soak $(if $(MINUTES),--minutes $(MINUTES))

@@ -20,6 +20,7 @@
     │   └── StoreMisconfigured     access denied, no such bucket; names the setting
     │       └── StoreUnsupported   the server does not implement the operation
     ├── QueueUnavailable           the broker can't be reached: a retry helps
+    ├── DiskUnavailable            this machine's disk is full, read-only or lost: a retry helps
     ├── ServiceUnavailable         another system, such as an archive, does not answer: a retry helps
     ├── QueueMisconfigured         the broker rejects the connection or could lose messages; names the setting
     ├── JobInterrupted             a long job was stopped; it continues from its checkpoint
@@ -250,6 +251,26 @@ class QueueUnavailable(MammoError):
     for_clients = (
         "the broker does not take messages; repeat the request later, with the same Idempotency-Key if it had one"
     )
+
+
+class DiskUnavailable(MammoError):
+    """A disk of this machine, such as that of the temporary folder, that takes no files.
+
+    Args:
+        error: of the operating system.
+    """
+
+    code = "disk-unavailable"
+    retryable = True
+    http_status = 503
+    for_clients = "the service has no room for temporary files; try again later"
+
+    def __init__(self, error: OSError) -> None:
+        place = f" of {error.filename}" if error.filename else ""
+        super().__init__(
+            f"the disk{place} can't be used ({error.strerror or error}); free some space on it, or replace it: "
+            "TMPDIR names the temporary folder"
+        )
 
 
 class ServiceUnavailable(MammoError):

@@ -39,6 +39,20 @@ OBJECTS_UNREADABLE = Counter(
 )
 STORE_RETRIES = Counter("mammo_store_retries", "Requests to the object store that had to be repeated")
 
+CHILDREN_STARTED = Counter(
+    "mammo_child_processes_started", "Child processes that do the work of a worker or service, each start"
+)
+RUNS_UNATTENDED = Gauge(
+    "mammo_runs_without_messages",
+    "Unfinished runs that nothing in the broker continues",
+    multiprocess_mode="livemax",
+)
+BATCHES_UNATTENDED = Gauge(
+    "mammo_batches_without_messages",
+    "Unfinished batches that nothing in the broker continues",
+    multiprocess_mode="livemax",
+)
+
 TRAIN_EPOCH = Gauge("mammo_training_epoch", "Last finished epoch of the running training job", ["network"])
 TRAIN_LOSS = Gauge("mammo_training_loss", "Mean training loss of the last epoch", ["network"])
 TRAIN_RATE = Gauge("mammo_training_images_per_second", "Rate of the last epoch", ["network"])
@@ -132,6 +146,11 @@ GATEWAY_OUTBOX = Gauge(
     "mammo_gateway_outbox_exams", "Predicted exams whose results are not stored yet", multiprocess_mode="livemax"
 )
 MODEL_LOADS = Counter("mammo_model_loads", "Attempts to load a promoted model, by outcome", ["outcome"])
+MODEL_NOT_LOADED = Gauge(
+    "mammo_model_not_loaded",
+    "1 while the promoted version can't be loaded, whether or not an earlier one answers",
+    multiprocess_mode="livemax",
+)
 MODEL_INFO = Gauge(
     "mammo_model_loaded", "1 for the model in use", ["model_name", "model_version"], multiprocess_mode="livemax"
 )

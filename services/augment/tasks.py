@@ -5,15 +5,18 @@ from typing import NamedTuple
 import cv2
 
 from services.augment.core import apply_transform, carry_lesions, draw_transform
+from shared import metrics
 from shared.digests import sha256_hex
 from shared.domain.films import Film, FilmShard, Variant
 from shared.errors import UndecodableImage
 from shared.imaging.formats.decode import decode, encode_png
 from shared.ingests.units import IngestTask
+from shared.queue.store_gauges import StoreGauge
 from shared.runs.plan import Plan
 from shared.runs.shards import ShardInput, ShardStage
 from shared.runs.sources import stored_dataset
 from shared.runs.tasks import ShardTask
+from shared.runs.unattended import unattended_runs
 from shared.settings import AugmentProcessSettings
 from shared.store import layout
 from shared.store.documents import parse_document
@@ -80,6 +83,9 @@ def read_by(_plan: Plan, stored: StoredFilm) -> tuple[str]:
 
 
 AUGMENT = ShardStage("augment", lambda plan: plan.augmentation.id, read_films, augment_film, read_by)
+
+_finished: set[str] = set()
+GAUGES = (StoreGauge(metrics.RUNS_UNATTENDED, lambda store, broker: len(unattended_runs(store, broker, _finished))),)
 
 
 def unit_tasks(settings: AugmentProcessSettings) -> tuple[ShardTask, IngestTask]:

@@ -4,7 +4,6 @@ Films are those of the archive and of the inbox together. What is done is read f
 destination that can be asked: a result about exactly these films, whatever model made it.
 """
 
-import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,10 @@ from services.gateway.outbox import StoredPrediction, new_prediction, read_predi
 from services.gateway.report import ResultKind
 from shared import metrics
 from shared.api.exams import MOST_FILMS, ExamPrediction
+from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ServiceUnavailable
 from shared.store import layout
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 _DAY = timedelta(days=1)
@@ -33,6 +34,14 @@ Outcome = Literal["stored", "there already", "no film", "gone"]
 
 Predict = Callable[[Sequence[bytes]], ExamPrediction]
 """Sends films to the inference service. Raises ServiceUnavailable, or another MammoError that sets the exam aside."""
+
+
+class ForgottenExam(Record):
+    """The keys of an exam's films, while they are deleted."""
+
+    schema_number = 2
+
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,9 +57,14 @@ class Exam:
     """Films and earlier results of a study, given by its hash; read when they are first asked for."""
 
     def __init__(
-        self, study: str, store: ObjectStore, archive: Archive | None, destinations: Sequence[Destination]
+        self,
+        study: str,
+        store: ObjectStore,
+        archive: Archive | None,
+        destinations: Sequence[Destination],
+        study_uid: str | None = None,
     ) -> None:
-        self.study = study
+        self.study, self._known_uid = study, study_uid
         self._store, self._archive, self._destinations = store, archive, destinations
         self._data: dict[str, bytes] = {}
         self._headers: dict[str, FilmHeader] = {}
@@ -66,6 +80,8 @@ class Exam:
 
         The archive is asked for recent studies, or for those that were recent when a waiting prediction was made.
         """
+        if self._known_uid is not None:
+            return self._known_uid
         for film in self.inbox:
             return self.header(film).study_uid
         if self._archive is not None:
@@ -153,9 +169,9 @@ class ExamFlow:
         self._store, self._archive, self._destinations = store, archive, destinations
         self._predict, self._options = predict, options
 
-    def exam(self, study: str) -> Exam:
+    def exam(self, study: str, study_uid: str | None = None) -> Exam:
         """Return an exam by the hash of its study's UID; nothing is read yet."""
-        return Exam(study, self._store, self._archive, self._destinations)
+        return Exam(study, self._store, self._archive, self._destinations, study_uid)
 
     def process(self, study: str, last_film: float | None = None) -> Outcome:
         """Bring an exam to stored results, from wherever it is.
@@ -185,7 +201,7 @@ class ExamFlow:
             if prediction is None:
                 self._forget(exam)
                 return "no film"
-            if set(self.exam(study).films) != set(exam.films):
+            if self.exam(study, exam.study_uid).films != exam.films:
                 return self.process(study, last_film)  # films came, or another worker took it over meanwhile
             write_prediction(self._store, study, prediction)
         self._deliver(exam, prediction)
@@ -245,23 +261,23 @@ class ExamFlow:
         headers = {film: exam.header(film) for film in exam.films}
         by_uid = {header.sop_uid: film for film, header in headers.items()}
         report = prediction.report(headers)
-        return list(build_objects(report, self._options.kinds, lambda uid: exam.data(by_uid[uid])))
+        return build_objects(report, self._options.kinds, lambda uid: exam.data(by_uid[uid]))
 
     def _forget(self, exam: Exam) -> None:
         """Delete what is confirmed. A note of what it is comes first, so that a crash leaves no part of an exam."""
         if exam.inbox:
-            note = json.dumps([key for film, key in exam.inbox.items() if film in exam.films])
-            self._store.put(layout.gateway_forgotten(exam.study), note.encode())
+            note = ForgottenExam(keys=tuple(key for film, key in exam.inbox.items() if film in exam.films))
+            self._store.put(layout.gateway_forgotten(exam.study), document(note))
             self._finish_forgetting(exam.study)
         self._store.delete(layout.gateway_result(exam.study))
 
     def _finish_forgetting(self, study: str) -> None:
         """Go on where a crash ended `_forget`."""
         try:
-            note = self._store.get(layout.gateway_forgotten(study))
+            note = read_document(self._store, layout.gateway_forgotten(study), ForgottenExam)
         except ObjectNotFound:
             return
-        for key in json.loads(note):
+        for key in note.keys:
             self._store.delete(key)
         self._store.delete(layout.gateway_result(study))
         self._store.delete(layout.gateway_forgotten(study))

@@ -18,6 +18,7 @@ from shared.api.exams import ExamPrediction
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound
 from shared.store import layout
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 _FIRST_SERIES = 9001
@@ -44,6 +45,8 @@ class StoredPrediction(Record):
 
     `sent` are the hashes of the films in the order of the answer; `refused` are those of the others.
     """
+
+    schema_number = 2
 
     sent: tuple[str, ...]
     refused: dict[str, StoredRefusal]
@@ -124,14 +127,14 @@ def new_prediction(
 def read_prediction(store: ObjectStore, study: str) -> StoredPrediction | None:
     """Return the prediction of a study, given by its hash, that is not stored everywhere yet."""
     try:
-        return StoredPrediction.model_validate_json(store.get(layout.gateway_result(study)))
+        return read_document(store, layout.gateway_result(study), StoredPrediction)
     except ObjectNotFound:
         return None
 
 
 def write_prediction(store: ObjectStore, study: str, prediction: StoredPrediction) -> None:
     """Store a prediction in place of an earlier one; the caller holds the lease of the study."""
-    store.put(layout.gateway_result(study), prediction.model_dump_json(by_alias=True).encode())
+    store.put(layout.gateway_result(study), document(prediction))
 
 
 def waiting_studies(store: ObjectStore) -> set[str]:

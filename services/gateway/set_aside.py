@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterator
 from services.gateway.films import film_set
 from services.gateway.tickets import KIND, RUN
 from shared.domain.records import Record
-from shared.errors import ObjectNotFound
+from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable
 from shared.queue.attempts import code_of, text_of
 from shared.queue.clock import now
 from shared.store import layout
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 
@@ -19,6 +20,8 @@ class SetAsideExam(Record):
         film_set: digest of the films that were tried.
         films: their hashes; empty in notes of earlier versions.
     """
+
+    schema_number = 2
 
     film_set: str
     films: tuple[str, ...] = ()
@@ -32,7 +35,7 @@ def set_aside(store: ObjectStore, study: str, films: Collection[str], error: Exc
     found = SetAsideExam(
         film_set=film_set(films), films=tuple(sorted(films)), code=code_of(error), message=text_of(error), when=now()
     )
-    store.put(layout.failure(RUN, KIND, study), found.model_dump_json(indent=1).encode())
+    store.put(layout.failure(RUN, KIND, study), document(found, indent=1))
     return found
 
 
@@ -42,9 +45,11 @@ def is_set_aside(store: ObjectStore, study: str, films: Collection[str]) -> bool
     They may be a part of those that were tried: inbox and archive are looked at one by one.
     """
     try:
-        noted = SetAsideExam.model_validate_json(store.get(layout.failure(RUN, KIND, study)))
-    except ObjectNotFound:
+        noted = read_document(store, layout.failure(RUN, KIND, study), SetAsideExam)
+    except (ObjectNotFound, ObjectUnreadable):  # one that can't be read is replaced, or the exam has its results
         return False
+    except ObjectOfLaterRelease:  # it waits for that release
+        return True
     return set(films) <= set(noted.films) if noted.films else film_set(films) == noted.film_set
 
 
@@ -57,7 +62,11 @@ def studies_set_aside(store: ObjectStore) -> set[str]:
 def all_set_aside(store: ObjectStore) -> Iterator[tuple[str, SetAsideExam]]:
     """Yield the exams that are set aside, by the hashes of their studies."""
     for study in sorted(studies_set_aside(store)):
-        yield study, SetAsideExam.model_validate_json(store.get(layout.failure(RUN, KIND, study)))
+        try:
+            noted = read_document(store, layout.failure(RUN, KIND, study), SetAsideExam)
+        except (ObjectUnreadable, ObjectOfLaterRelease) as error:
+            noted = SetAsideExam(film_set="", code=error.code, message=str(error), when="")
+        yield study, noted
 
 
 def take_back(store: ObjectStore, study: str) -> None:

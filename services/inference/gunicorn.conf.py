@@ -3,11 +3,13 @@
 `prometheus_client` collects metrics of all processes in a directory, which is recreated at every start.
 """
 
+import logging
 import os
 import resource
 import shutil
 import signal
 import tempfile
+from pathlib import Path
 from typing import Any
 
 if signal.SIGINT in signal.pthread_sigmask(signal.SIG_UNBLOCK, ()):  # `mammo serve` holds Ctrl-C back until here
@@ -17,19 +19,22 @@ if signal.SIGINT in signal.pthread_sigmask(signal.SIG_UNBLOCK, ()):  # `mammo se
 from services.inference.admission.queueing import IN_HAND
 from shared.addresses import netloc
 from shared.errors import MammoError
+from shared.files import METRICS_ROOM, memory_folder, wait_for_room
 from shared.settings import InferenceProcessSettings, read_settings
 
 try:
     _settings = read_settings(InferenceProcessSettings)
 except MammoError as error:  # as it is: gunicorn would show it with its trace
     raise SystemExit(f"mammostack: {error}") from None
-_in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  a file system that holds no uploads
+_in_memory = memory_folder()
 _own_directory = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 if _own_directory:
     # Mapped files on a full file system kill the process that writes to them (SIGBUS), so not on that of /tmp.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-", dir=_in_memory)
 _metrics_directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
 os.makedirs(_metrics_directory, exist_ok=True)
+_log = logging.getLogger("mammostack.inference")
+wait_for_room(Path(_metrics_directory), METRICS_ROOM, _log)
 # prometheus_client looks for the directory when it is imported, so not earlier than here
 from prometheus_client import multiprocess  # noqa: E402
 
@@ -69,6 +74,14 @@ def on_starting(_server: Any) -> None:
     except MammoError as error:
         on_exit(_server)
         raise SystemExit(f"mammostack: {error}") from error
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Count the start of a child; a successor of one that died of a full file system waits for room first."""
+    wait_for_room(Path(_metrics_directory), METRICS_ROOM, _log)
+    from shared import metrics  # noqa: PLC0415  after the metrics' folder
+
+    metrics.CHILDREN_STARTED.inc()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -14,10 +14,12 @@ from shared import metrics
 from shared.api.batches import BatchLine
 from shared.batches.flow import PREDICT, has_ended, mark_part, store_results
 from shared.batches.plan import BatchPlan, read_batch, read_images
+from shared.batches.unattended import unattended_batches
 from shared.errors import ObjectNotFound
 from shared.queue.attempts import text_of
 from shared.queue.broker import Broker
 from shared.queue.messages import Message
+from shared.queue.store_gauges import StoreGauge
 from shared.queue.unit_task import UnitTask
 from shared.settings import BatchProcessSettings
 from shared.store import layout
@@ -86,6 +88,10 @@ def _store_lines(store: ObjectStore, part: BatchPart, lines: list[BatchLine]) ->
     if store_results(store, part.plan, part.name, to_document(lines)):
         for line in lines:
             metrics.BATCH_IMAGES.labels(line.problem.code if line.problem else "predicted").inc()
+
+
+_ended: set[str] = set()
+GAUGES = (StoreGauge(metrics.BATCHES_UNATTENDED, lambda store, broker: len(unattended_batches(store, broker, _ended))),)
 
 
 def unit_tasks(settings: BatchProcessSettings) -> tuple[PredictTask]:

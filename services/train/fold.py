@@ -45,6 +45,7 @@ from shared.runs.sources import check_trained_images
 from shared.runs.tasks import ClaimedJob
 from shared.settings import TrainingProcessSettings
 from shared.store import layout
+from shared.store.documents import document
 
 
 @dataclass(frozen=True)
@@ -189,4 +190,4 @@ def store_fold(claimed: ClaimedJob, fold: PreparedFold, result: JobResult) -> No
         result = result.model_copy(update={"model_sha256": sha256_hex(weights)})
         store.put(weights_key(plan, result), weights)
     store.delete(layout.fold_file(plan.run, fold.job.name, CHECKPOINT))
-    store.finish(result.model_dump_json().encode())
+    store.finish(document(result))

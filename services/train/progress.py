@@ -15,6 +15,7 @@ from shared.runs.plan import Plan
 from shared.runs.status import JobProgress
 from shared.runs.tasks import ClaimedJob
 from shared.store import layout
+from shared.store.documents import document
 from shared.store.interface import ObjectStore
 
 _log = logging.getLogger("mammostack.train")
@@ -60,7 +61,7 @@ def report_epoch(store: ObjectStore, plan: Plan, job: TrainingJob, epoch: EpochR
         train_loss=epoch.train_loss,
         validation_loss=epoch.validation_loss,
     )
-    store.put(layout.fold_file(plan.run, job.name, PROGRESS), progress.model_dump_json().encode())
+    store.put(layout.fold_file(plan.run, job.name, PROGRESS), document(progress))
     metrics.TRAIN_EPOCH.labels(job.network).set(epoch.epoch)
     metrics.TRAIN_LOSS.labels(job.network).set(epoch.train_loss)
     metrics.TRAIN_RATE.labels(job.network).set(epoch.images_per_second)

@@ -27,7 +27,7 @@ from shared.errors import (
 from shared.queue.messages import Queue, UnitKind
 from shared.queue.tally import was_last
 from shared.store import layout
-from shared.store.documents import read_document
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 PREDICT: UnitKind = "predict"
@@ -224,14 +224,14 @@ def _write_end(store: ObjectStore, plan: BatchPlan, state: Literal["done", "canc
     done, failed, _ = _count(store, plan)
     end = BatchEnd(state=state, when=_time(datetime.now(UTC).timestamp()), done=done, failed=failed)
     with suppress(PreconditionFailed):  # it was cancelled, or another worker has written the end
-        store.put(layout.batch_end(plan.batch), end.model_dump_json(indent=1).encode(), if_absent=True)
+        store.put(layout.batch_end(plan.batch), document(end, indent=1), if_absent=True)
 
 
 def _replace_end(store: ObjectStore, plan: BatchPlan) -> None:
     """Write the end of a batch all of whose parts are done over one that can't be read."""
     done, failed, last = _count(store, plan)
     end = BatchEnd(state="done", when=_time(last), done=done, failed=failed)
-    store.put(layout.batch_end(plan.batch), end.model_dump_json(indent=1).encode())
+    store.put(layout.batch_end(plan.batch), document(end, indent=1))
 
 
 def _read_end(store: ObjectStore, plan: BatchPlan) -> BatchEnd | None:

@@ -19,7 +19,7 @@ from shared.domain.records import Record
 from shared.errors import InputError, MammoError, ObjectNotFound, PlanError, PreconditionFailed, RunNotFound
 from shared.queue.attempts import storable
 from shared.store import layout
-from shared.store.documents import read_document
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 PART_IMAGES = 16
@@ -154,7 +154,7 @@ def make_batch(
         listing=listing,
     )
     try:
-        store.put(layout.batch_plan(batch), plan.model_dump_json(indent=1).encode(), if_absent=True)
+        store.put(layout.batch_plan(batch), document(plan, indent=1), if_absent=True)
     except PreconditionFailed:  # the same request was sent twice at the same time
         _drop_lists(store, batch, listing)
         return _same(read_batch(store, batch), digest)

@@ -1,6 +1,5 @@
 """The command `mammo doctor`: find the stored records that can't be read, what each costs, and what replaces it."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,8 @@ from shared.store.objects import open_store
 class _AnyObject(Record):
     """A JSON object whose form belongs to a service."""
 
+    schema_number = 2
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -55,6 +56,12 @@ _KINDS = (
         "delete it, then mammo ingest SOURCE --dataset {d}",
     ),
     _Kind(
+        r"raw/(?P<d>[^/]+)/[0-9a-f]{{64}}/units/[^/]+\.json",
+        _AnyObject,
+        "its films are read again, or workers stop with them",
+        "mammo ingest SOURCE --dataset {d}",
+    ),
+    _Kind(
         r"data_(?:augmentation|segmentation)/[^/]+/[^/]+/manifests/[^/]+\.json",
         Shard,
         "its images count as missing",
@@ -76,6 +83,12 @@ _KINDS = (
         PromotionDecision,
         "the status of the run doesn't say how the promotion gate decided",
         "delete it, then mammo resume {r}",
+    ),
+    _Kind(
+        r"failed/gateway/.+\.json",
+        _AnyObject,
+        "the reason why an exam was set aside is lost, and it is tried again",
+        "mammo gateway retry",
     ),
     _Kind(r"failed/(?P<r>[^/]+)/.+\.json", Failure, "the reason of a failure is lost", "mammo resume {r}"),
     _Kind(
@@ -116,12 +129,21 @@ _KINDS = (
         "give the same mammo evaluate command again",
     ),
     _Kind(
+        r"gateway/(?:outbox|forgotten)/[^/]+\.json",
+        _AnyObject,
+        "an exam is set aside before its results are stored everywhere",
+        "delete it, then mammo gateway retry: the exam is predicted again",
+    ),
+    _Kind(
         r"access/keys\.json",
         KeyRing,
         "services keep the keys that they have; new ones answer nobody",
         "restore it, or mammo keys create NAME --scope SCOPE --anew",
     ),
 )
+_GATEWAY = ("gateway/outbox/", "gateway/forgotten/")
+"""What the gateway keeps and an operator may read: its inbox holds films with their headers."""
+
 _PATTERNS = [(re.compile(kind.keys.replace("{{", "{").replace("}}", "}")), kind) for kind in _KINDS]
 
 
@@ -137,9 +159,8 @@ class Trouble:
 
 def find_troubles(store: ObjectStore) -> Iterator[Trouble]:
     """Read every record of a store and yield those that can't be read, in the order of their keys."""
-    keys = chain(
-        filter(store.exists, (layout.api_keys(),)), chain.from_iterable(store.list(prefix) for prefix in layout.TOP)
-    )
+    below = chain.from_iterable(store.list(prefix) for prefix in (*layout.TOP, *_GATEWAY))
+    keys = chain(filter(store.exists, (layout.api_keys(),)), below)
     for key in keys:
         for pattern, kind in _PATTERNS:
             if found := pattern.fullmatch(key):
@@ -166,10 +187,7 @@ def doctor() -> None:
 def _trouble(store: ObjectStore, key: str, kind: _Kind, names: dict[str, str]) -> Trouble | None:
     try:
         data = store.get(key)
-        if kind.form is _AnyObject:
-            _check_json_object(key, data)
-        else:
-            parse_document(key, data, kind.form)
+        parse_document(key, data, kind.form)
     except ObjectNotFound:  # deleted since it was listed
         return None
     except ObjectUnreadable as error:
@@ -178,12 +196,3 @@ def _trouble(store: ObjectStore, key: str, kind: _Kind, names: dict[str, str]) -
         made = f"release {error.release}" if error.release else "a later release"
         return Trouble(key, f"it was made by {made}", kind.cost, "deploy that release or later")
     return None
-
-
-def _check_json_object(key: str, data: bytes) -> None:
-    try:
-        if isinstance(json.loads(data), dict):
-            return
-    except ValueError:
-        pass
-    raise ObjectUnreadable(key, "it is empty, truncated or damaged")

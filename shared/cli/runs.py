@@ -10,6 +10,7 @@ from rich.live import Live
 
 from shared.cli.augmenting import ProfileName, RecipeFile, read_recipe
 from shared.cli.console import console, evaluation_table, read_evaluation, weights_line
+from shared.cli.installation import troubles
 from shared.cli.pretrained import can_check_weights, check_weights, choose_weights
 from shared.cli.progress import failure_line, follow, show_decisions, status_line, status_table
 from shared.errors import ObjectOfLaterRelease, ObjectUnreadable, PlanError, RunError
@@ -22,6 +23,7 @@ from shared.runs import pipeline
 from shared.runs.plan import TORCHVISION, Plan, RunOptions, check_plan, make_plan, read_plan
 from shared.runs.retraining import earlier_run
 from shared.runs.status import RunStatus, read_status
+from shared.runs.unattended import unattended_runs
 from shared.settings import BrokerSettings, StoreSettings, read_settings
 from shared.store import layout
 from shared.store.dataset_versions import read_dataset_version
@@ -135,6 +137,8 @@ def status(
                 console.print(f"run {name}: {error}", markup=False)
         if not runs:
             console.print("there are no runs yet; start one with `mammo run`")
+        for line in troubles(store, _queue):
+            console.print(line, markup=False)
         return
     queue = _queue()
     current = read_status(store, run, queue)
@@ -153,6 +157,8 @@ def status(
     if current.failures:
         console.print(failure_line(current), markup=False)
     show_decisions(current)
+    if current.state == "running" and unattended_runs(store, queue, set()).count(run):
+        console.print(f"nothing of it is left in the broker: `mammo resume {run}` enqueues what is missing")
     if current.state == "finished":
         console.print(f"report: {store.locate(layout.report_file(run, 'index.html'))}")
 

@@ -23,6 +23,7 @@ from shared.queue.messages import Message, Queue
 from shared.queue.unit_task import UnitTask
 from shared.settings import IngestSettings
 from shared.store import layout
+from shared.store.documents import document, parse_document
 from shared.store.ingest import Ingested, ProgressCallback, begin, finish, read_stored
 from shared.store.ingest_units import UNIT_FILMS, Ingestion, UnitResult, do_unit, finished_unit
 from shared.store.interface import ObjectStore
@@ -35,6 +36,8 @@ class IngestPlan(Record):
 
     `attempt` differs each time, so that a worker opens a source anew whose files have changed.
     """
+
+    schema_number = 2
 
     dataset: str
     source: str
@@ -63,13 +66,15 @@ class IngestTask(UnitTask[IngestUnit]):
         Raises:
             RunNotFound: the ingest has ended.
             DatasetError: the worker sees other films.
+            ObjectUnreadable: the plan of the ingest is damaged.
+            ObjectOfLaterRelease: only a later release can read it.
         """
         dataset, _, ingest = message.run.partition("/")
         try:
-            document = store.get(layout.ingest_plan(dataset, ingest))
+            plan = store.get(layout.ingest_plan(dataset, ingest))
         except ObjectNotFound:
             raise RunNotFound("the ingest has ended") from None
-        ingestion = _opened(store, document, self._settings)
+        ingestion = _opened(store, layout.ingest_plan(dataset, ingest), plan, self._settings)
         if ingestion.id != ingest:
             raise DatasetError(f"data set '{dataset}'", "the worker sees other films; mount the same source")
         return IngestUnit(ingestion, int(message.unit))
@@ -116,7 +121,7 @@ def ingest_by_workers(
     stored = read_stored(store, plan.dataset)
     ingestion = begin(store, _source(plan, settings), plan.dataset, stored)
     plan = plan.model_copy(update={"attempt": secrets.token_hex(8)})
-    store.put(layout.ingest_plan(plan.dataset, ingestion.id), plan.model_dump_json().encode())
+    store.put(layout.ingest_plan(plan.dataset, ingestion.id), document(plan))
     results: dict[int, UnitResult] = {}
     _collect(store, ingestion, results)
     missing = [unit for unit in ingestion.units if unit not in results]
@@ -164,6 +169,6 @@ def _source(plan: IngestPlan, settings: IngestSettings) -> FilmSource:
 
 
 @lru_cache(maxsize=1)
-def _opened(store: ObjectStore, plan: bytes, settings: IngestSettings) -> Ingestion:
-    read = IngestPlan.model_validate_json(plan)
+def _opened(store: ObjectStore, key: str, plan: bytes, settings: IngestSettings) -> Ingestion:
+    read = parse_document(key, plan, IngestPlan)
     return begin(store, _source(read, settings), read.dataset, read_stored(store, read.dataset))

@@ -84,6 +84,8 @@ class ModelCard(Record):
     those of `fold`, chosen by its validation films; `temperature`, thresholds and bands come from the same films.
     """
 
+    schema_number = 2  # terms, labelling, bfloat16
+
     network: Network = Field(description="architecture")
     version: str = Field(description="name of the version within its network")
     created: str = Field(description="date and time of publishing, UTC, ISO 8601")

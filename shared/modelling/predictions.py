@@ -76,9 +76,9 @@ def merge(parts: Sequence[FoldPredictions]) -> FoldPredictions:
         ValidationError: `parts` is empty.
     """
     return FoldPredictions(
-        films=tuple(film for part in parts for film in part.films),
-        patients=tuple(patient for part in parts for patient in part.patients),
-        labels=tuple(label for part in parts for label in part.labels),
-        probabilities=tuple(row for part in parts for row in part.probabilities),
-        folds=tuple(fold for part in parts for fold in part.folds),
+        films=tuple(chain.from_iterable(part.films for part in parts)),
+        patients=tuple(chain.from_iterable(part.patients for part in parts)),
+        labels=tuple(chain.from_iterable(part.labels for part in parts)),
+        probabilities=tuple(chain.from_iterable(part.probabilities for part in parts)),
+        folds=tuple(chain.from_iterable(part.folds for part in parts)),
     )

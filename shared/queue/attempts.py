@@ -4,12 +4,15 @@ The broker counts an attempt before it begins, so that a film that kills its wor
 code) is counted as well as one that raises an error.
 """
 
+import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from shared.errors import (
+    DiskUnavailable,
     MammoError,
     ObjectOfLaterRelease,
     QueueUnavailable,
@@ -26,10 +29,12 @@ INFRASTRUCTURE_ERRORS = (
     ObjectOfLaterRelease,
     QueueUnavailable,
     ServiceUnavailable,
+    DiskUnavailable,
 )
 """Errors that no film causes; they do not count as attempts."""
 
 _LONGEST_TEXT = 2000
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _log = logging.getLogger("mammostack.shards")
 
 
@@ -85,7 +90,8 @@ def attempt(
     )
     while (begun := tries.begin_try(run, kind, film)) <= max_tries:
         try:
-            result = process()
+            with disk_failures_told():
+                result = process()
         except INFRASTRUCTURE_ERRORS:
             tries.take_back_try(run, kind, film)
             raise
@@ -100,6 +106,22 @@ def attempt(
             return result
     tries.end_tries(run, kind, film)
     return GivenUp(reason)
+
+
+@contextmanager
+def disk_failures_told() -> Iterator[None]:
+    """Raise DiskUnavailable in place of an error that a full, read-only or lost local disk has caused."""
+    try:
+        yield
+    except MammoError:
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in _DISK:
+                raise DiskUnavailable(cause) from error
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 def code_of(error: Exception) -> str:

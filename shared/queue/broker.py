@@ -1,9 +1,10 @@
 """The broker on Redis: messages, tallies of stages, attempts at films; checks of the server."""
 
 import logging
+import math
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import cast
@@ -17,16 +18,27 @@ from redis.retry import Retry
 from shared.errors import QueueMisconfigured, QueueUnavailable
 from shared.polling import wait_for_server
 from shared.queue.celery_app import make_app
-from shared.queue.messages import QUEUES, SENT_AT, STAGES, Message, QueueDepth, UnitKind, task_name
+from shared.queue.messages import (
+    QUEUES,
+    SCHEMA,
+    SCHEMA_NUMBER,
+    SENT_AT,
+    STAGES,
+    WAIT_S,
+    Message,
+    QueueDepth,
+    UnitKind,
+    task_name,
+)
 from shared.settings import BrokerSettings
 
-_CHUNK = 500
+_CHUNK, _CLOCK_S = 500, 60.0
 _KEPT_S = 30 * 24 * 3600
 _LEAST = (7, 0)
 """The oldest release of Redis that is tested."""
 
 _BASE, _OPEN = "", "+"  # no unit has these names: one keeps an empty tally there, the other one that is being filled
-_PASSING = ("MISCONF", "READONLY", "OOM", "LOADING", "BUSY", "CLUSTERDOWN", "TRYAGAIN")
+_PASSING = ("MISCONF", "READONLY", "OOM", "LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
 """Answers of a server that takes nothing just now: its disk or memory is full, it is read-only, or it is starting."""
 
 _STRIKE = """
@@ -74,6 +86,7 @@ class Broker:
         self._app = app
         self.client = client
         self._patient = patient
+        self._clock_ahead, self._clock_until = 0.0, -math.inf
 
     @classmethod
     def open(cls, settings: BrokerSettings) -> "Broker":
@@ -122,24 +135,51 @@ class Broker:
                 self._send(kind, Message(run=run, unit=unit.decode()))
                 self.client.lrem(held, 1, unit.decode())
 
-    def send_again(self, kind: UnitKind, message: Message, *, tries: int, in_s: float) -> None:
-        """Send a message again, to be delivered in `in_s` seconds.
+    def send_again(
+        self, kind: UnitKind, message: Message, *, tries: int, in_s: float, sent_at: float | None = None
+    ) -> None:
+        """Send a message again; the worker that takes it holds it for `in_s` seconds.
+
+        Args:
+            sent_at: when it was first sent, in seconds since the epoch, so that its age goes on; None: now.
 
         Raises:
             QueueUnavailable: the broker does not answer.
         """
         with _answering():
-            self._send(kind, message, countdown=in_s, retries=tries)
+            self._send(kind, message, {WAIT_S: in_s}, sent_at, retries=tries)
 
-    def _send(self, kind: UnitKind, message: Message, **options: object) -> None:
+    def _send(
+        self,
+        kind: UnitKind,
+        message: Message,
+        headers: Mapping[str, float] | None = None,
+        sent_at: float | None = None,
+        **options: object,
+    ) -> None:
         self._app.send_task(
             task_name(kind),
             kwargs=message.model_dump(),
             queue=QUEUES[kind],
-            headers={SENT_AT: time.time()},
+            headers={SENT_AT: sent_at or self._now(), SCHEMA: SCHEMA_NUMBER, **(headers or {})},
             retry=self._patient,
             **options,
         )
+
+    def _now(self) -> float:
+        """Return the server's time, in seconds since the epoch: ages are compared across machines.
+
+        It is asked once in a while, and this machine's where the server does not answer.
+        """
+        if time.monotonic() > self._clock_until:
+            try:
+                seconds, microseconds = self.client.time()
+                now = seconds + microseconds / 1e6
+            except redis.RedisError:
+                return time.time()
+            self._clock_ahead = now - time.monotonic()
+            self._clock_until = time.monotonic() + _CLOCK_S
+        return time.monotonic() + self._clock_ahead
 
     def begin_tally(self, run: str, kind: UnitKind, units: Iterable[str]) -> None:
         key, remaining = _tally(run, kind), iter(units)
@@ -190,6 +230,12 @@ class Broker:
     def forget_tries(self, run: str) -> None:
         with _answering():
             self.client.delete(*(_tries(run, stage) for stage in STAGES))
+
+    def is_under_way(self, run: str, kind: UnitKind) -> bool:
+        with _answering():
+            if not self.client.exists(_tally(run, kind)):
+                return False
+            return bool(self.client.llen(QUEUES[kind]) or self.client.hlen("unacked"))
 
     def depth(self) -> QueueDepth:
         names = sorted(set(QUEUES.values()))

@@ -4,7 +4,6 @@ All processes export the same values, so that they are available while any of th
 """
 
 import json
-import time
 from collections.abc import Iterator
 
 import redis
@@ -45,7 +44,8 @@ class BrokerCollector(Collector):
                     pipeline.lindex(name, -1)  # the next to be taken
                 pipeline.hlen("unacked")
                 pipeline.info("memory")
-                *queues, in_hand, memory = pipeline.execute()
+                pipeline.time()
+                *queues, in_hand, memory, (seconds, microseconds) = pipeline.execute()
         except (redis.RedisError, ValueError):  # ValueError: an invalid address or host
             yield _gauge("mammo_broker_up", "Whether the broker answers", 0)
             return
@@ -54,7 +54,7 @@ class BrokerCollector(Collector):
         oldest = GaugeMetricFamily("mammo_queue_oldest_seconds", "Age of the next message", labels=["queue_name"])
         for index, name in enumerate(names):
             length.add_metric([name], queues[2 * index])
-            oldest.add_metric([name], _age(queues[2 * index + 1]))
+            oldest.add_metric([name], _age(queues[2 * index + 1], seconds + microseconds / 1e6))
         yield length
         yield oldest
         yield _gauge("mammo_messages_in_hand", "Messages in the hands of workers, not yet acknowledged", in_hand)
@@ -74,10 +74,10 @@ def _gauge(name: str, documentation: str, value: float) -> Metric:
     return GaugeMetricFamily(name, documentation, value=value)
 
 
-def _age(message: bytes | None) -> float:
+def _age(message: bytes | None, now: float) -> float:
     """Return the seconds since a message was sent; 0 without a message of ours."""
     try:
         sent = json.loads(message or b"{}").get("headers", {}).get(SENT_AT)
     except ValueError:
         return 0.0
-    return max(0.0, time.time() - sent) if sent else 0.0
+    return max(0.0, now - sent) if sent else 0.0

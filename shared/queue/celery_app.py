@@ -22,6 +22,8 @@ def make_app(config: BrokerSettings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=True,
+        worker_proc_alive_timeout=120,  # of a child that waits for room; it would be killed, and the next one started
+        worker_consumer="shared.queue.consumer:PatientConsumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,  # "read only" and "out of memory" are answers, and pass

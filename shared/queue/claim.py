@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from shared.domain.records import Record
 from shared.errors import MammoError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.queue.lease import LeaseHeld
-from shared.store.documents import parse_document
+from shared.store.documents import document, parse_document
 from shared.store.interface import ObjectEntry, ObjectStore, StoredObject
 
 
@@ -140,7 +140,7 @@ class FencedStore:
 
     def _replace(self, claim: Claim) -> None:
         try:
-            self._etag = self._store.put(self._key, claim.model_dump_json().encode(), if_match=self._etag)
+            self._etag = self._store.put(self._key, document(claim), if_match=self._etag)
         except PreconditionFailed:
             raise self._superseded() from None
         self.claim = claim
@@ -182,9 +182,9 @@ def claimed(store: ObjectStore, key: str, done_key: str) -> Iterator[FencedStore
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         deaths=before.deaths + 1 if before and not before.released else 0,
     )
-    document = claim.model_dump_json().encode()
+    data = document(claim)
     try:
-        etag = store.put(key, document, if_match=stored.etag) if stored else store.put(key, document, if_absent=True)
+        etag = store.put(key, data, if_match=stored.etag) if stored else store.put(key, data, if_absent=True)
     except PreconditionFailed:
         raise LeaseHeld(f"{key} is being claimed by another worker") from None
     fenced = FencedStore(store, key, claim, etag, done_key)

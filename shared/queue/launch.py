@@ -6,12 +6,14 @@ worker is one process, because CUDA does not survive a fork and its data stay in
 
 import atexit
 import importlib
+import logging
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import warnings
+from pathlib import Path
 
 if __name__ == "__main__":  # until Celery takes it over, Ctrl-C ends this without a trace of half an import
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -21,6 +23,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.nodenames import host_format
 
 from shared.errors import MammoError
+from shared.files import METRICS_ROOM, memory_folder, wait_for_room
 
 
 def main(service: str) -> None:
@@ -28,10 +31,15 @@ def main(service: str) -> None:
     forks = service != "train"
     # prometheus_client sums the counts of parent and children there; it looks for it when it is imported
     if forks and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder = tempfile.mkdtemp(prefix="mammostack-metrics-")
+        folder = tempfile.mkdtemp(prefix="mammostack-metrics-", dir=memory_folder())
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         atexit.register(_remove, folder, os.getpid())
     elif forks:
         os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
+    if forks:
+        wait_for_room(
+            Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), METRICS_ROOM, logging.getLogger("mammostack.worker")
+        )
     # Celery advises against going on with a task when the broker is lost; ours are safe to be delivered twice
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
     # after the folder of the metrics is known
@@ -45,8 +53,9 @@ def main(service: str) -> None:
         configure_logs(settings.log.level)
         if forks and settings.worker.idle_s:
             raise SettingsError("only a training worker ends when it is idle; unset MAMMO_WORKER_IDLE_S for this one")
-        process = WorkerProcess(settings)
-        register(process, *importlib.import_module(f"services.{service}.tasks").unit_tasks(settings))
+        tasks = importlib.import_module(f"services.{service}.tasks")
+        process = WorkerProcess(settings, getattr(tasks, "GAUGES", ()))
+        register(process, *tasks.unit_tasks(settings))
     except MammoError as error:
         raise SystemExit(f"mammostack: {error}") from error
     process.listen()

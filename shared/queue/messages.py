@@ -29,7 +29,13 @@ QUEUES: dict[UnitKind, str] = {
 
 
 SENT_AT = "mammostack_sent_at"
-"""Header of a message: time of sending, in seconds since the epoch."""
+"""Header of a message: time of its first sending, in seconds since the epoch."""
+
+WAIT_S = "mammostack_wait_s"
+"""Header of a message: seconds that its taker holds it. A time would be another one by the clock of another machine."""
+
+SCHEMA, SCHEMA_NUMBER = "mammostack_schema", 1
+"""Header of a message, and its value: the layout of the arguments. Workers take those of the next number, too."""
 
 
 class Message(Record):
@@ -80,6 +86,12 @@ class Queue(Protocol):
 
     def forget_tries(self, run: str) -> None:
         """Reset the attempts at all films of a run."""
+
+    def is_under_way(self, run: str, kind: UnitKind) -> bool:
+        """Return whether units of a kind may still be done without a `resume`.
+
+        False if the broker has lost the tally, or if no message waits in the queue of the kind and no worker has any.
+        """
 
     def depth(self) -> QueueDepth: ...
 

@@ -4,18 +4,22 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 from celery import signals
 from prometheus_client import start_http_server
 
 from shared import metrics
 from shared.errors import MammoError
+from shared.files import METRICS_ROOM, wait_for_room
 from shared.polling import wait_for_server
 from shared.queue.broker import Broker, check_server, connect, wait_for_broker
 from shared.queue.broker_metrics import BrokerCollector
 from shared.queue.celery_app import make_app
 from shared.queue.idle import IdleMonitor
+from shared.queue.store_gauges import StoreGauge, keep_counting
 from shared.settings import SettingsError, WorkerProcessSettings
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -27,8 +31,9 @@ _log = logging.getLogger("mammostack.worker")
 class WorkerProcess:
     """The application of a worker, and its store and broker, which each process opens for itself."""
 
-    def __init__(self, settings: WorkerProcessSettings) -> None:
+    def __init__(self, settings: WorkerProcessSettings, gauges: Sequence[StoreGauge] = ()) -> None:
         self.settings = settings
+        self._gauges = gauges
         self.app = make_app(settings.broker)
         self.shutting_down = threading.Event()
         self._main_process = os.getpid()
@@ -49,8 +54,9 @@ class WorkerProcess:
         os.kill(self._main_process, signal.SIGTERM)
 
     def listen(self) -> None:
-        """Connect to Celery's signals of this process: start, fork of a child, end."""
+        """Connect to Celery's signals of this process: start, readiness, fork of a child, end."""
         signals.worker_init.connect(self._prepare, weak=False)
+        signals.worker_ready.connect(self._begin_counting, weak=False)
         signals.worker_process_init.connect(self._begin_child, weak=False)
         signals.worker_shutting_down.connect(self._note_shutdown, weak=False)
         signals.setup_logging.connect(_keep_our_logs, weak=False)
@@ -91,8 +97,16 @@ class WorkerProcess:
                 "choose another port, or 0 for none"
             ) from error
 
+    def _begin_counting(self, **_: object) -> None:
+        """Start the threads that count, once the first children are forked."""
+        if self.settings.worker.metrics_port:
+            for gauge in self._gauges:
+                keep_counting(gauge, open_store(self.settings.store), self.settings.broker)
+
     def _begin_child(self, **_: object) -> None:
-        """Drop the parent's connections, which a child must not share."""
+        """Drop the parent's connections, which a child must not share; its own counts need room first."""
+        wait_for_room(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), METRICS_ROOM, _log)
+        metrics.CHILDREN_STARTED.inc()
         for opened in ("store", "broker"):
             self.__dict__.pop(opened, None)
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Task
@@ -18,11 +19,11 @@ from celery.exceptions import Reject
 
 from shared import metrics
 from shared.errors import JobInterrupted, MammoError, QueueUnavailable, RunNotFound, StoreMisconfigured
-from shared.queue.attempts import INFRASTRUCTURE_ERRORS
+from shared.queue.attempts import INFRASTRUCTURE_ERRORS, disk_failures_told
 from shared.queue.broker import Broker
 from shared.queue.claim import Superseded
 from shared.queue.lease import LeaseHeld, lease
-from shared.queue.messages import Message, UnitKind, task_name
+from shared.queue.messages import SENT_AT, Message, UnitKind, task_name
 from shared.queue.process import WorkerProcess
 from shared.queue.unit_task import U, UnitTask
 from shared.store.interface import ObjectStore
@@ -45,7 +46,7 @@ def register(worker: WorkerProcess, *table: UnitTask[Any]) -> None:
 
 
 def _register(worker: WorkerProcess, kind: UnitTask[U]) -> None:
-    def run_unit(task: Task, run: str, unit: str) -> None:
+    def run_unit(task: Task, run: str, unit: str, **_of_the_next_release: object) -> None:
         _perform(worker, task, kind, Message(run=run, unit=unit))
 
     for outcome in (
@@ -63,14 +64,14 @@ def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Mess
     stage = kind.kind
     ids = {"run": message.run, "stage": stage, "unit": message.unit, "task": task.request.id}
     store, broker, began = worker.store, worker.broker, time.monotonic()
-    tries = task.request.retries
+    tries, again = task.request.retries, _Sender(broker, stage, message, getattr(task.request, SENT_AT, None))
     try:
         with metrics.UNITS_IN_HAND.labels(stage).track_inprogress():
             outcome = _carry_out(worker, kind, message)
     except LeaseHeld as held:
         # Sent again rather than dropped: this may be the only copy left, should that worker die.
         _log.info("unit waits", extra={**ids, "reason": str(held)})
-        return _send_again(broker, stage, message, tries, _LEASE_PAUSE_S)
+        return again.send(tries, _LEASE_PAUSE_S)
     except Superseded as error:
         _log.warning("unit dropped", extra={**ids, "reason": str(error)})
         outcome = "dropped"
@@ -78,7 +79,7 @@ def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Mess
         # Either the run was deleted, or this worker has another store than the sender: others may know the run.
         if tries < worker.settings.worker.retries:
             _log.warning("unit waits", extra={**ids, "reason": str(error)})
-            return _send_again(broker, stage, message, tries + 1, _pause(9))
+            return again.send(tries + 1, _pause(9))
         _log.error("unit of an unknown run dropped", extra={**ids, "reason": str(error)})
         outcome = "unknown run"
     except JobInterrupted as interrupted:
@@ -91,17 +92,17 @@ def _perform(worker: WorkerProcess, task: Task, kind: UnitTask[U], message: Mess
         raise Reject(error, requeue=True) from error
     except INFRASTRUCTURE_ERRORS as error:
         _log.warning("unit waits", extra={**ids, "reason": str(error)})
-        return _send_again(broker, stage, message, tries, _pause(9))
+        return again.send(tries, _pause(9))
     except Exception as error:  # noqa: BLE001  whatever it is, the unit is tried again or given up
         hopeless = isinstance(error, MammoError) and not error.retryable
         metrics.UNITS.labels(stage, "failed").inc()
         _log.warning("unit failed", extra={**ids, "try": tries + 1}, exc_info=None if hopeless else error)
         if not hopeless and tries < worker.settings.worker.retries:
-            return _send_again(broker, stage, message, tries + 1, _pause(tries))
+            return again.send(tries + 1, _pause(tries))
         outcome = "given up"
         reason = _give_up(kind, store, broker, message, error)
         if reason is None:
-            return _send_again(broker, stage, message, tries, _pause(9))
+            return again.send(tries, _pause(9))
         _log.error("unit given up", extra={**ids, "reason": reason})
     seconds = time.monotonic() - began
     metrics.UNITS.labels(stage, outcome).inc()
@@ -119,7 +120,8 @@ def _carry_out(worker: WorkerProcess, kind: UnitTask[U], message: Message) -> st
     with _holding(worker, kind.done_key(unit), lambda: kind.is_cancelled(store, unit)) as stopping:
         skipped = kind.is_done(store, unit)
         if not skipped:
-            kind.execute(store, broker, unit, stopping)
+            with disk_failures_told():
+                kind.execute(store, broker, unit, stopping)
         kind.advance(store, broker, unit)
     return "skipped" if skipped else "done"
 
@@ -171,12 +173,21 @@ def _holding(worker: WorkerProcess, name: str, is_cancelled: Callable[[], bool])
         yield lambda: worker.shutting_down.is_set() or cancelled.is_set() or held.lost
 
 
-def _send_again(broker: Broker, kind: UnitKind, message: Message, tries: int, in_s: float) -> None:
-    try:
-        broker.send_again(kind, message, tries=tries, in_s=in_s)
-    except QueueUnavailable as error:
-        # Neither acknowledged nor lost: the broker delivers it again when it is back.
-        raise Reject(error, requeue=True) from error
+@dataclass(frozen=True)
+class _Sender:
+    """What sends a message again, as old as it is."""
+
+    broker: Broker
+    kind: UnitKind
+    message: Message
+    sent_at: float | None
+
+    def send(self, tries: int, in_s: float) -> None:
+        try:
+            self.broker.send_again(self.kind, self.message, tries=tries, in_s=in_s, sent_at=self.sent_at)
+        except QueueUnavailable as error:
+            # Neither acknowledged nor lost: the broker delivers it again when it is back.
+            raise Reject(error, requeue=True) from error
 
 
 def _pause(tries: int) -> float:

@@ -20,7 +20,7 @@ from shared.runs.plan import SHARDED, Plan, Unit, check_plan, read_plan
 from shared.runs.shards import images_are_intact
 from shared.runs.sources import check_same_films, check_trained_images, stale_units
 from shared.store import layout
-from shared.store.documents import read_document
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 _COMPARED_AT_ONCE = 256
@@ -60,7 +60,7 @@ def start(store: ObjectStore, queue: Queue, plan: Plan) -> None:
     """
     check_plan(plan)
     check_same_films(store, plan)
-    store.put(layout.run_plan(plan.run), plan.model_dump_json(indent=1).encode(), if_absent=True)
+    store.put(layout.run_plan(plan.run), document(plan, indent=1), if_absent=True)
     try:
         _enqueue_from(store, queue, plan, STAGES[0])
     except QueueUnavailable as error:
@@ -75,7 +75,7 @@ def advance(store: ObjectStore, queue: Queue, plan: Plan, stage: Stage, unit: st
     if following < len(STAGES) and (marker := _take_marker(store, plan, stage, unit)):
         _enqueue_from(store, queue, plan, STAGES[following])
         done = marker.model_copy(update={"enqueued": True})
-        store.put(layout.stage_marker(plan.run, stage), done.model_dump_json().encode())
+        store.put(layout.stage_marker(plan.run, stage), document(done))
     queue.drop_tally(plan.run, stage)
 
 
@@ -86,12 +86,12 @@ def _take_marker(store: ObjectStore, plan: Plan, stage: Stage, unit: str) -> Sta
     """
     key, marker = layout.stage_marker(plan.run, stage), StageMarker(unit=unit, token=secrets.token_hex(8), when=now())
     try:
-        store.put(key, marker.model_dump_json().encode(), if_absent=True)
+        store.put(key, document(marker), if_absent=True)
     except PreconditionFailed:
         try:
             stored = read_document(store, key, StageMarker)
         except ObjectUnreadable:  # the next stage may be enqueued twice then, which does no harm
-            store.put(key, marker.model_dump_json().encode())
+            store.put(key, document(marker))
             return marker
         return stored if stored.unit == unit and not stored.enqueued else None
     return marker
@@ -194,7 +194,7 @@ def _damaged(store: ObjectStore, plan: Plan, stage: Stage) -> Iterator[Unit]:
 def give_up(store: ObjectStore, run: str, stage: Stage, unit: str, error: Exception) -> Failure:
     """Store the reason why a unit is given up."""
     failure = Failure(stage=stage, unit=unit, code=code_of(error), message=text_of(error), when=now())
-    store.put(layout.failure(run, stage, unit), failure.model_dump_json(indent=1).encode())
+    store.put(layout.failure(run, stage, unit), document(failure, indent=1))
     return failure
 
 
@@ -204,7 +204,7 @@ def set_aside(store: ObjectStore, plan: Plan, unit: str, films: Iterable[SetAsid
         failure = Failure(
             stage=film.stage, unit=unit, film=film.film, code=film.code, message=film.message, when=now()
         )  # fmt: skip
-        store.put(layout.failure(plan.run, film.stage, film.film), failure.model_dump_json(indent=1).encode())
+        store.put(layout.failure(plan.run, film.stage, film.film), document(failure, indent=1))
 
 
 def failures(store: ObjectStore, run: str) -> list[Failure]:

@@ -50,6 +50,8 @@ class Plan(Record):
         large: network inputs are rounded to 8 or 16 bits and stored by shard, for the jobs of all machines.
     """
 
+    schema_number = 2  # films_sha256
+
     run: str
     created: str
     code_version: str

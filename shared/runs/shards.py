@@ -11,7 +11,7 @@ from shared.errors import ObjectNotFound, ObjectUnreadable
 from shared.queue.attempts import AttemptCounter, GivenUp, T, attempt, code_of, text_of
 from shared.queue.messages import Stage
 from shared.runs.plan import Plan
-from shared.store.documents import read_document
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 from shared.store.prefetch import ObjectAccess, PrefetchingStore
 
@@ -70,7 +70,7 @@ def process_shard(
         variants=tuple(variants),
         set_aside=(*shard_input.set_aside, *aside),
     )
-    store.put(plan.done_key(stage.stage, shard), manifest.model_dump_json().encode())
+    store.put(plan.done_key(stage.stage, shard), document(manifest))
     return tuple(aside)
 
 

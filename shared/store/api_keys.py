@@ -6,10 +6,12 @@ hash, which is meant for passwords. `rotate_key` replaces a key without a gap.
 """
 
 import hmac
+import json
 import re
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pydantic import Field
 
@@ -18,7 +20,7 @@ from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import InputError, KeyUnknown, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
-from shared.store.documents import parse_document, read_document
+from shared.store.documents import document, parse_document, read_document
 from shared.store.interface import ObjectStore
 
 _FORMAT = re.compile(r"mammo_([0-9a-f]{8})_([A-Za-z0-9_-]{40,80})")
@@ -207,14 +209,24 @@ def _change(store: ObjectStore, change: Callable[[KeyRing], KeyRing], *, anew: b
             if not anew:
                 raise
             ring = KeyRing()
-        ring = change(ring)
-        document = ring.model_dump_json(indent=1).encode()
+            stored_fields: dict[str, Any] = {}
+        else:
+            stored_fields = json.loads(stored.data) if stored else {}
+        data = _with_unknown_fields(change(ring), stored_fields)
         try:
             if stored:
-                store.put(layout.api_keys(), document, if_match=stored.etag)
+                store.put(layout.api_keys(), data, if_match=stored.etag)
             else:
-                store.put(layout.api_keys(), document, if_absent=True)
+                store.put(layout.api_keys(), data, if_absent=True)
             return
         except PreconditionFailed:
             if attempt == _TRIES - 1:
                 raise
+
+
+def _with_unknown_fields(ring: KeyRing, stored: dict[str, Any]) -> bytes:
+    """Return the stored form of the keys, with the fields that a later release gave them: they may bound the keys."""
+    written = json.loads(document(ring))
+    known = {key["id"]: key for key in stored.get("keys", ())}
+    keys = [known.get(key["id"], {}) | key for key in written.pop("keys")]
+    return json.dumps({**stored, **written, "keys": keys}, indent=1, ensure_ascii=False).encode()

@@ -17,7 +17,7 @@ from shared.datasets.problems import SourceProblem
 from shared.domain.films import Dataset, Film, FilmShard, Manifest, describe, grown
 from shared.errors import DatasetError, ObjectNotFound, ObjectUnreadable, PreconditionFailed
 from shared.store import layout
-from shared.store.documents import parse_document, read_document
+from shared.store.documents import document, parse_document, read_document
 from shared.store.ingest_units import (
     UNIT_FILMS,
     Ingestion,
@@ -38,7 +38,7 @@ ProgressCallback = Callable[[str, int, int], None]
 
 _CONTENT = re.compile(r"([0-9a-f]{64}/)?(films|manifests|units)/.*")
 _DOING = "ingesting films"
-_READERS = 8
+_REQUESTS = 8
 """Requests at a time for what is known of films."""
 
 
@@ -240,12 +240,12 @@ def write_manifests(store: ObjectStore, dataset: Dataset, manifest: Manifest, et
     """
     if not _all_shards(store, dataset):
         _write_shards(store, dataset, manifest)
-    key, document = layout.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode()
+    key, data = layout.raw_manifest(dataset.dataset), document(dataset, indent=1)
     try:
         if etag is None:
-            store.put(key, document, if_absent=True)
+            store.put(key, data, if_absent=True)
         elif read_dataset(store, dataset.dataset) != dataset:
-            store.put(key, document, if_match=etag)
+            store.put(key, data, if_match=etag)
     except PreconditionFailed:
         stored = _stored_or_replaced(store, dataset)
         if stored.model_copy(update={"content": dataset.content}) != dataset:
@@ -262,7 +262,7 @@ def _stored_or_replaced(store: ObjectStore, dataset: Dataset) -> Dataset:
     try:
         return read_dataset(store, dataset.dataset)
     except ObjectUnreadable:
-        store.put(layout.raw_manifest(dataset.dataset), dataset.model_dump_json(indent=1).encode())
+        store.put(layout.raw_manifest(dataset.dataset), document(dataset, indent=1))
         return dataset
 
 
@@ -299,9 +299,13 @@ def _remove_own(store: ObjectStore, ingestion: Ingestion, films: Sequence[Film])
 
 
 def _write_shards(store: ObjectStore, dataset: Dataset, manifest: Manifest) -> None:
-    for name, end, size in zip(shard_names(dataset.shards), accumulate(dataset.shards), dataset.shards, strict=True):
+    def write(name: str, end: int, size: int) -> None:
         shard = FilmShard(films=manifest.films[end - size : end])
-        store.put(shard_key(dataset, name), shard.model_dump_json(indent=1).encode())
+        store.put(shard_key(dataset, name), document(shard, indent=1))
+
+    with ThreadPoolExecutor(_REQUESTS, "manifests") as threads:
+        for _ in threads.map(write, shard_names(dataset.shards), accumulate(dataset.shards), dataset.shards):
+            pass
 
 
 def _all_shards(store: ObjectStore, dataset: Dataset) -> bool:
@@ -338,9 +342,9 @@ def read_manifest(store: ObjectStore, dataset: Dataset) -> Manifest:
 def films_of(store: ObjectStore, dataset: Dataset) -> tuple[Film, ...]:
     """Read the films of a data set, in the order of its shards."""
     keys = [shard_key(dataset, name) for name in shard_names(dataset.shards)]
-    with ThreadPoolExecutor(_READERS, "manifests") as threads:
+    with ThreadPoolExecutor(_REQUESTS, "manifests") as threads:
         documents = list(threads.map(store.get, keys))
-    shards = (parse_document(key, document, FilmShard) for key, document in zip(keys, documents, strict=True))
+    shards = (parse_document(key, data, FilmShard) for key, data in zip(keys, documents, strict=True))
     return tuple(film for shard in shards for film in shard.films)
 
 

@@ -6,7 +6,6 @@ of other files or of changed ones, never write to the same place.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +14,9 @@ from shared.datasets.problems import ProblemKind, SourceProblem
 from shared.digests import sha256_hex
 from shared.domain.films import Dataset, Film
 from shared.domain.records import Record
-from shared.errors import DatasetError, ObjectNotFound
+from shared.errors import DatasetError, ObjectNotFound, ObjectUnreadable
 from shared.store import layout
+from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 UNIT_FILMS = 16
@@ -33,6 +33,8 @@ class Remark(Record):
 
 class UnitResult(Record):
     """What is known of the films of a unit; `files` tells whether their files were changed since."""
+
+    schema_number = 2
 
     files: tuple[str, ...]
     films: tuple[Film, ...]
@@ -106,13 +108,16 @@ def finished_unit(store: ObjectStore, ingestion: Ingestion, unit: int, *, whole:
 
     Args:
         whole: only if all its films can be used.
+
+    Raises:
+        ObjectOfLaterRelease: only a later release can read it.
     """
-    with suppress(ObjectNotFound, ValueError):
-        found = UnitResult.model_validate_json(store.get(ingestion.unit_key(unit)))
-        entries = ingestion.of_unit(unit)
-        if found.files == _files(entries) and (not whole or len(found.films) == len(entries)):
-            return found
-    return None
+    try:
+        found = read_document(store, ingestion.unit_key(unit), UnitResult)
+    except (ObjectNotFound, ObjectUnreadable):
+        return None
+    entries = ingestion.of_unit(unit)
+    return found if found.files == _files(entries) and (not whole or len(found.films) == len(entries)) else None
 
 
 def do_unit(store: ObjectStore, ingestion: Ingestion, unit: int) -> tuple[UnitResult, int]:
@@ -139,7 +144,7 @@ def do_unit(store: ObjectStore, ingestion: Ingestion, unit: int) -> tuple[UnitRe
         written += new
         remarks += [Remark(entry=number, kind=problem.kind, what=problem.what) for problem in problems]
     result = UnitResult(files=_files(entries), films=tuple(films), remarks=tuple(remarks))
-    store.put(ingestion.unit_key(unit), result.model_dump_json().encode())
+    store.put(ingestion.unit_key(unit), document(result))
     return result, written
 
 

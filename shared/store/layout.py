@@ -36,7 +36,14 @@ from datetime import datetime
 from shared.errors import InputError
 
 TOP = (
-    *("batches/", "data_augmentation/", "data_segmentation/", "evaluations/", "failed/", "models/", "raw/", "runs/"),
+    "batches/",
+    "data_augmentation/",
+    "data_segmentation/",
+    "evaluations/",
+    "failed/",
+    "models/",
+    "raw/",
+    "runs/",
     "weights/",
 )
 """What commands look through: an operator may list nothing else (deploy/aws/policies)."""

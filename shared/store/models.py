@@ -29,7 +29,7 @@ from shared.modelling.card import ModelCard
 from shared.modelling.predictions import FoldPredictions
 from shared.modelling.promotion import PREDICTIONS, check_fit, check_not_worse
 from shared.store import layout
-from shared.store.documents import parse_document, read_document
+from shared.store.documents import document, parse_document, read_document
 from shared.store.interface import ObjectStore
 from shared.store.unreferenced import remove_unreferenced
 
@@ -82,8 +82,7 @@ def publish(store: ObjectStore, card: ModelCard, files: Mapping[str, bytes]) -> 
         if complete.files.get(name) == digests[name]:  # never other bytes under a card that is there
             store.put(file_key(complete, name), data)
     try:
-        document = complete.model_dump_json(indent=1).encode()
-        store.put(layout.model_card(card.network, card.version), document, if_absent=True)
+        store.put(layout.model_card(card.network, card.version), document(complete, indent=1), if_absent=True)
     except PreconditionFailed:
         complete = read_card(store, card.network, card.version)
     named = tuple(file_key(complete, name) for name in complete.files)
@@ -146,6 +145,11 @@ def read_file(store: ObjectStore, card: ModelCard, name: str) -> bytes:
     if sha256_hex(data) != card.files.get(name):
         raise ModelCorrupt(f"{key} differs from its card's SHA-256; publish the model again")
     return data
+
+
+def is_there(store: ObjectStore, card: ModelCard, name: str) -> bool:
+    """Return whether a file of a version is in the store; it is not read."""
+    return store.exists(file_key(card, name)) or store.exists(layout.model_file(card.network, card.version, "", name))
 
 
 def _read_beside_card(store: ObjectStore, card: ModelCard, name: str) -> bytes:
@@ -336,12 +340,12 @@ def _move(
         network=network, alias=alias, version=version, previous=current.version if current else None,
         by=reason.by, why=reason.why, when=when.isoformat(timespec="microseconds"), forced=forced,
     )  # fmt: skip
-    document = move.model_dump_json(indent=1).encode()
+    data = document(move, indent=1)
     try:
         if found.etag:
-            store.put(key, document, if_match=found.etag)
+            store.put(key, data, if_match=found.etag)
         else:
-            store.put(key, document, if_absent=True)
+            store.put(key, data, if_absent=True)
     except PreconditionFailed:
         raise PromotionRefused(
             f"'{alias}' of {network} was changed meanwhile; check `mammo models history {network}` and try again"
@@ -357,7 +361,7 @@ def _note(store: ObjectStore, move: AliasMove) -> None:
     lost
     to a crash between the two writes.
     """
-    document = move.model_dump_json(indent=1).encode()
-    line = layout.audit_line(move.network, datetime.fromisoformat(move.when), sha256_hex(document))
+    data = document(move, indent=1)
+    line = layout.audit_line(move.network, datetime.fromisoformat(move.when), sha256_hex(data))
     with suppress(PreconditionFailed):
-        store.put(line, document, if_absent=True)
+        store.put(line, data, if_absent=True)

@@ -30,6 +30,9 @@ ROOM = {"MAMMO_SERVE_THREADS": "80", "MAMMO_SERVE_WAITING": "70"}
 """By default the service refuses what would wait too long; here 64 clients are to wait, as they do with the others."""
 
 FORMS = ("png", "pgm")
+SINGLE: tuple[Engine, ...] = ("onnx", "openvino")
+"""Engines in single precision, of which a service takes the faster one where a version offers nothing else."""
+
 Turn = tuple[str, int]
 """The form of the film, and the number of clients."""
 
@@ -132,6 +135,10 @@ class Target:
 
 def targets(seen: dict[str, Seen], base: str, effort: Effort) -> Iterator[Target]:
     old, amx = seen[base], has_amx()
+    for clients in effort.clients[1:]:
+        for form in FORMS:
+            best = max(ratio(seen[f"mammostack, {engine}"], old, (form, clients)) for engine in SINGLE)
+            yield Target(f"single precision, {form}, {clients} clients, to {base}", best, 1.0)
     for engine in ("openvino-bf16", "openvino-int8"):
         ours = seen[f"mammostack, {engine}"]
         for clients in effort.clients[1:]:
@@ -190,7 +197,7 @@ def main() -> int:
         folder, base = Path(name), base_server(chosen.base, root)
         published, old = publish(folder / "now"), publish(folder / "base", root)
         sides: dict[str, tuple[Server, Engine, Published]] = {base.name: (base, "onnx", old)}
-        ours: tuple[Engine, ...] = ("onnx", "openvino-bf16", "openvino-int8")
+        ours: tuple[Engine, ...] = (*SINGLE, "openvino-bf16", "openvino-int8")
         for engine in ours:
             sides[f"mammostack, {engine}"] = (MAMMOSTACK, engine, published)
         of_flask: tuple[Engine, ...] = ("openvino-bf16", "openvino-int8", "torch-bf16")

@@ -11,13 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from shared.datasets.mapping import read_mapping
 from shared.datasets.sources import open_source
 from shared.datasets.synthetic_exams import Exposed, draw_exposure
+from shared.domain.films import ViewName
 from shared.imaging.formats.decode import decode, encode_pgm
 from shared.imaging.preprocess import LEAST_EDGE
 from shared.store.directory import DirectoryStore
@@ -29,7 +32,7 @@ SMALL_FILMS, LARGE_FILMS = 8_000, 24
 WANTED_OF_FOLDER, WANTED_OF_DECODING = 1.5, 0.85
 _ROUNDS = 3
 _LARGE = (2560, 3328)  # width and height
-_VIEWS = (("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO"))
+_VIEWS: tuple[tuple[Literal["L", "R"], ViewName], ...] = (("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO"))
 
 
 def main() -> None:
@@ -111,21 +114,28 @@ def _write_small(folder: Path) -> Path:
 
 
 def _write_large(folder: Path) -> None:
-    """Write generated films, with the noise of a detector, in the layout of RSNA's training set."""
+    """Write generated films, with the noise of a detector, in the layout of RSNA's training set.
+
+    All patients have the pixels of one.
+    """
     syntax, encode = LOSSLESS["JPEG 2000 lossless"]
-    random, rows = np.random.default_rng(0), []
+    frames = [(grey, encode(grey)) for grey in map(_large_film, _VIEWS)]
+    rows = []
     for number in range(LARGE_FILMS):
         patient, (side, view) = number // len(_VIEWS), _VIEWS[number % len(_VIEWS)]
-        drawn = draw_exposure(Exposed(1 + patient, "left" if side == "L" else "right", view, 1), 3)
-        pixels = cv2.resize(drawn.pixels, _LARGE, interpolation=cv2.INTER_LINEAR).astype(np.int32)
-        pixels = (pixels << (12 - drawn.bits)) + random.integers(-8, 9, pixels.shape)
-        grey = pixels.clip(0, 4095).astype(np.uint16)
+        grey, frame = frames[number % len(_VIEWS)]
         elements = {"ImageLaterality": side, "ViewPosition": view, "SOPInstanceUID": f"1.2.{number}", "BitsStored": 12}
-        file = folder / "train_images" / str(patient) / f"{number}.dcm"
-        put(file, dicom(grey, syntax, encode(grey), **elements))
+        put(folder / "train_images" / str(patient) / f"{number}.dcm", dicom(grey, syntax, frame, **elements))
         rows.append((1, patient, number, side, view, 61, 0, 0, 0, 1, 0, "B", 49))
     columns = "site_id,patient_id,image_id,laterality,view,age,cancer,biopsy,invasive,BIRADS,implant,density,machine_id"
     put_table(folder / "train.csv", columns, rows)
+
+
+def _large_film(place: tuple[Literal["L", "R"], ViewName]) -> npt.NDArray[np.uint16]:
+    drawn = draw_exposure(Exposed(1, "left" if place[0] == "L" else "right", place[1], 1), 3)
+    pixels = cv2.resize(drawn.pixels, _LARGE, interpolation=cv2.INTER_LINEAR).astype(np.int32)
+    noise = np.random.default_rng(0).integers(-8, 9, pixels.shape)
+    return ((pixels << (12 - drawn.bits)) + noise).clip(0, 4095).astype(np.uint16)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ _ENVIRONMENTS = ROOT / ".venv-bench"
 _START_S = 60.0
 KEY = new_key()
 
-Engine = Literal["torch", "torch-bf16", "onnx", "openvino-bf16", "openvino-int8", "auto"]
+Engine = Literal["torch", "torch-bf16", "onnx", "openvino", "openvino-bf16", "openvino-int8", "auto"]
 
 
 @dataclass(frozen=True)

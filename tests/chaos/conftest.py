@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.rounds import Films, read_films, undisturbed_run
+from tests.support.releases import code_of, last_release_commit
 
 
 @pytest.fixture(scope="package")
@@ -23,7 +24,9 @@ def films(synthetic_films: Path) -> Films:
 
 @pytest.fixture(scope="package")
 def cluster(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("chaos"), seed, print).running() as cluster:
+    folder = tmp_path_factory.mktemp("chaos")
+    last_release = code_of(last_release_commit(), folder / "last-release")
+    with Cluster(folder, seed, print, last_release=last_release).running() as cluster:
         cluster.away_s = 8.0
         yield cluster
 

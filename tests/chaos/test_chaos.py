@@ -10,8 +10,11 @@ from tests.chaos.rounds import Films, play
 ROUNDS = {
     "processes": ("kill_child", "kill_worker", "drain_worker", "kill_child", "kill_all_workers"),
     "broker": ("kill_broker", "wipe_broker", "kill_broker"),
+    "a broker that takes nothing": ("broker_read_only", "broker_out_of_memory", "fill_broker_disk"),
     "store": ("disturb_store", "fill_disk", "stop_store"),
-    "clocks and messages": ("jump_clock", "kill_worker", "jump_clock"),
+    "full /tmp": ("fill_tmp", "fill_tmp", "fill_tmp"),
+    "clocks and messages": ("jump_clock", "kill_worker", "skew_clocks"),
+    "releases": ("swap_release", "swap_release", "swap_release"),
 }
 
 

@@ -57,6 +57,15 @@ def _without(content: Any) -> Any:
     return [_without(value) for value in content] if isinstance(content, list) else content
 
 
+def of_every_release(found: dict[str, str]) -> dict[str, str]:
+    """Reduce an inventory to what two releases have in common: images byte for byte, and that the rest is there.
+
+    Which files a model has, and of which bytes, is for a release to say.
+    """
+    kept = {key: digest for key, digest in found.items() if not key.startswith("models/")}
+    return {key: digest if key.startswith(("raw/", "data_")) else "there" for key, digest in kept.items()}
+
+
 def differences(undisturbed: dict[str, str], disturbed: dict[str, str]) -> list[str]:
     """What is missing, left over or different; empty when nothing was lost."""
     lines = [f"missing: {key}" for key in sorted(undisturbed.keys() - disturbed.keys())]

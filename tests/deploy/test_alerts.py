@@ -63,6 +63,34 @@ def test_alertmanager_has_a_route_of_its_own_for_each_severity(severity: str) ->
     assert f'{{severity="{severity}"}}' in tree
 
 
+def start_alertmanager(folder: Path, url: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command of compose's container in a folder, with a program that prints its configuration."""
+    shell, option, script = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["alertmanager"][
+        "entrypoint"
+    ]
+    script = (
+        script.replace("$$", "$")
+        .replace("/etc/alertmanager/", f"{PROMETHEUS}/")
+        .replace(">/tmp/", f">{folder}/")
+        .replace("=/tmp/", f"={folder}/")
+    )
+    (folder / "alertmanager").write_text('#!/bin/sh\ncat "${1#--config.file=}"\n')
+    (folder / "alertmanager").chmod(0o755)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", "ALERTS_URL": url}
+    return subprocess.run([shell, option, script], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_compose_starts_alertmanager_with_a_receiver_and_refuses_without(tmp_path: Path) -> None:
+    refused = start_alertmanager(tmp_path, "")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "set ALERTS_URL in .env" in refused.stderr
+    started = yaml.safe_load(start_alertmanager(tmp_path, "https://alarm.example.org/?a=1&b=2|3").stdout)
+    (receiver,) = started["receivers"]
+    assert receiver["webhook_configs"] == [{"url": "https://alarm.example.org/?a=1&b=2|3"}]
+    routes = [started["route"], *started["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == {receiver["name"]}
+
+
 @with_promtool
 @pytest.mark.skipif(
     bool(PROMTOOL) and release_of_promtool() < LEAST,

@@ -82,8 +82,8 @@ def alerted(tmp_path: Path) -> Iterator[tuple[Callable[[], None], "SimpleQueue[A
         stack.callback(worker.shutdown)
         url, came = stack.enter_context(receiver())
         routes = yaml.safe_load(ROUTES.read_text())
-        (nobody,) = routes["receivers"]
-        nobody["webhook_configs"] = [{"url": url}]
+        (operators,) = routes["receivers"]
+        operators["webhook_configs"] = [{"url": url}]
         routes["route"]["group_wait"] = "1s"
         (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(routes))
         of_manager = (f"--config.file={tmp_path / 'alertmanager.yml'}", f"--storage.path={tmp_path / 'alertmanager'}")
@@ -121,7 +121,7 @@ def test_an_alert_arrives_with_its_severity_its_summary_and_its_runbook(
     set_aside()
     told = came.get(timeout=60)
     (alert,) = told["alerts"]
-    assert (told["status"], told["receiver"]) == ("firing", "nobody")
+    assert (told["status"], told["receiver"]) == ("firing", "operators")
     assert alert["labels"] == {"alertname": "FilmsFailed", "severity": "ticket", "stage": "segment"}
     assert alert["annotations"] == {
         "summary": "segment: films were set aside, or units given up, in the last hour",

@@ -12,8 +12,9 @@ from shared.datasets.mias import Source
 from shared.domain.films import Dataset
 from shared.local.stack import Stack, running_stack, wait_for
 from shared.modelling.profiles import profile
+from shared.queue.celery_app import make_app
 from shared.queue.lease import lease
-from shared.queue.messages import Message
+from shared.queue.messages import SCHEMA, SCHEMA_NUMBER, Message
 from shared.runs import pipeline
 from shared.runs.plan import Plan, RunOptions, make_plan
 from shared.runs.status import read_status
@@ -105,3 +106,18 @@ def test_a_job_that_another_worker_holds_waits_and_is_done_when_that_worker_is_g
         assert not store.exists(unit.done_key)
     follow(store, plan, stack.processes.check)
     assert read_status(store, plan.run).failures == ()
+
+
+def test_messages_of_a_later_release_are_left_to_its_workers_and_hold_up_no_other(
+    stack: Stack, synthetic_films: Path
+) -> None:
+    store, queue = open_store(stack.settings.store), queue_of(stack)
+    app, arguments = make_app(stack.settings.broker), {"run": "later", "unit": "000000", "more": [1]}
+    app.send_task("mammostack.unknown", kwargs=arguments, queue="augment")
+    app.send_task("mammostack.augment", kwargs=arguments, queue="augment", headers={SCHEMA: SCHEMA_NUMBER + 2})
+    plan = plan_over(ingest(store, Source(synthetic_films), "later").dataset)
+    pipeline.start(store, queue, plan)
+    follow(store, plan, stack.processes.check)
+    assert read_status(store, plan.run).state == "finished"
+    depth = queue.depth()
+    assert depth.waiting["augment"] + depth.in_hand == 2

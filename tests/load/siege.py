@@ -27,6 +27,7 @@ import requests
 
 from shared.store.directory import DirectoryStore
 from tests.bench.published import NETWORK, publish
+from tests.bench.results import record
 from tests.load.besiegers import FORMS, KEYLESS, Besieger, forms
 from tests.load.exams import MEMORY_LIMIT_MB, exam_form, watching
 from tests.support.serving import HEADERS, Served, running_service
@@ -149,6 +150,7 @@ def throughput(served: Served, film: bytes) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default="", help="a part of the description of the clients to run")
+    parser.add_argument("--record", action="store_true", help="keep what is printed in benchmarks/RESULTS.md")
     parser.add_argument("--serve", default="", help="a command that serves the application on MAMMO_SERVE_PORT")
     asked = parser.parse_args()
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -162,13 +164,18 @@ def main() -> None:
         store = DirectoryStore(published.store)
         settings = {"MAMMO_SERVE_NETWORK": NETWORK, "TMPDIR": str(folder / "tmp"), "MAMMO_CPU_THREADS": str(_CORES)}
         with running_service(store, folder, shlex.split(asked.serve), **settings) as served:
-            print(throughput(served, published.film("png").read_bytes()), flush=True)
+            lines = [throughput(served, published.film("png").read_bytes())]
+            print(lines[0], flush=True)
             kind, attacks = prepared.headers["Content-Type"], []
             for each in besiege(served, folder / "tmp", prepared.body, kind, asked.only):
                 attacks.append(each)
                 print(each, flush=True)
     slowest, memory = max(each.probes.slowest for each in attacks), max(each.memory_mb for each in attacks)
-    print(f"slowest probe {slowest:.2f} s (at most {SLOWEST_S:.0f}); memory {memory} MB (at most {MEMORY_LIMIT_MB})")
+    most = f"slowest probe {slowest:.2f} s (at most {SLOWEST_S:.0f}); memory {memory} MB (at most {MEMORY_LIMIT_MB})"
+    print(most)
+    if asked.record and not asked.serve:
+        command = f'make siege ONLY="{asked.only}"' if asked.only else "make siege"
+        record(command, "\n".join([*lines, *map(str, attacks), most]))
     raise SystemExit(not all(each.held for each in attacks))
 
 

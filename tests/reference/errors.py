@@ -43,6 +43,10 @@ ADVICE = {
         "Use a server that has it.",
     ),
     "queue-unavailable": ("The broker does not answer.", "Repeat later; see the runbook broker-away."),
+    "disk-unavailable": (
+        "A disk of the machine is full, read-only or lost.",
+        "Free some space on it, or replace it; units wait, and are not counted.",
+    ),
     "service-unavailable": (
         "An archive, destination or the inference service does not answer.",
         "Nothing: it is tried again.",

@@ -27,6 +27,16 @@ MEANINGS = {
     ),
     "mammo_keys_unread": ("inference", "1 while the API keys in the store can't be read"),
     "mammo_ending_key_requests_total": ("I", "requests with an API key that ends within 7 days; the log names it"),
+    "mammo_child_processes_started_total": (
+        "IW",
+        "starts of the child processes that do the work; more than one for each place is a crash",
+    ),
+    "mammo_runs_without_messages": (
+        "A",
+        "unfinished runs that nothing in the broker continues; looked at once a minute",
+    ),
+    "mammo_batches_without_messages": ("B", "unfinished batches that nothing in the broker continues; the same"),
+    "mammo_model_not_loaded": ("I", "1 while the promoted version can't be loaded, also where an earlier one answers"),
     "mammo_store_retries_total": ("*", "requests to the object store that were repeated"),
     "celery_queue_length": ("*", "messages that wait (celery-exporter's name)"),
     "mammo_queue_oldest_seconds": ("*", "age of the message that is next"),
@@ -114,7 +124,7 @@ The inference service exports them at `/metrics` to a key with the scope `metric
 processes are summed. Dashboards are in `deploy/grafana`, alerts in `deploy/prometheus/alerts.yml`.
 
 Histograms end with `_bucket`, `_sum` and `_count`. From: I is the inference service, W every worker, T the training
-worker, B the worker of batches, GW the gateway and its worker, * all of them.
+worker, A the augment worker, B the worker of batches, GW the gateway and its worker, * all of them.
 """
 
 MONITORING = """

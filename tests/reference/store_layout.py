@@ -104,7 +104,8 @@ def store_layout_page() -> str:
     return page(
         "Layout of the object store",
         "`MAMMO_STORE` names a bucket with an optional prefix, or a directory; the paths below begin there. A path "
-        "that ends in `/` is a prefix.",
+        "that ends in `/` is a prefix. A record in JSON has the number of its layout in `schema_number`, or 1 where it "
+        "has none; lists, lines and marks have that of the plan that names them.",
         table(("path", "what", "function of `shared.store.layout`"), rows),
     )
 

@@ -42,6 +42,7 @@ SECRETS = ("SECRETNAME", "MARY", "SECRET-NUMBER-7", "SECRET-ACC-9", "SECRET-INST
 """Values of the headers that must not leave the films, the results and the inbox."""
 
 WIDTH, HEIGHT = 300, 400
+_OUTLINE = ((10, 20), (200, 60), (210, 200), (180, 320), (10, 380))
 MADE = datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
 _NONE = Interval(value=0.9, low=0.8, high=0.95)
 
@@ -97,7 +98,7 @@ def finding(
         applicability=ApplicabilityAnswer(applies=applies, reasons=tuple(reasons), misfits=(), unknown=()),
         breast_box=Box(x=10, y=20, width=200, height=300),
         seconds=Seconds(decode=0.1, segment=0.1, network=0.1, total=0.3),
-        outline=((10, 20), (200, 60), (210, 200), (180, 320), (10, 380)),
+        outline=tuple((x * width // WIDTH, y * height // HEIGHT) for x, y in _OUTLINE),
         heatmap=HeatMap(label=label, form="grey", png=base64.b64encode(encode_png(heat)).decode()),
     )
 

@@ -77,6 +77,9 @@ class MemoryQueue:
     def forget_tries(self, run: str) -> None:
         self.forgotten.append(run)
 
+    def is_under_way(self, run: str, kind: UnitKind) -> bool:
+        return (run, kind) in self._tallies and any(QUEUES[kind] == QUEUES[other] for other, _ in self.messages)
+
     def depth(self) -> QueueDepth:
         waiting = dict.fromkeys(QUEUES.values(), 0)
         for kind, _ in self.messages:

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +19,7 @@ from services.gateway.objects import (
 from services.gateway.report import Report, ResultKind
 from shared.imaging.formats.dicom_writer import dicom_bytes
 
+_THREADS = 2  # reports are Python's own work, pictures that of libraries which run next to it
 logging.getLogger("highdicom").setLevel(logging.WARNING)  # at INFO it logs UIDs of the films
 
 
@@ -35,24 +37,35 @@ class ResultObject:
 
 def build_objects(
     report: Report, kinds: Collection[ResultKind], film_data: Callable[[str], bytes]
-) -> Iterator[ResultObject]:
-    """Build the objects of the wanted kinds one after the other.
+) -> list[ResultObject]:
+    """Build the objects of the wanted kinds; pictures are drawn while reports are written.
 
     Args:
-        film_data: returns a film's DICOM file by its SOP Instance UID; called for the pictures alone.
+        film_data: returns a film's DICOM file by its SOP Instance UID; called for the pictures alone, in threads.
     """
-    for kind, make in _builders(report, kinds, film_data):
-        with warnings.catch_warnings(action="ignore"):  # highdicom and pydicom quote the patient's name in them
-            found = make()
-        if found is not None:
-            yield ResultObject(
-                kind,
-                sop_class=str(found.SOPClassUID),
-                sop_uid=str(found.SOPInstanceUID),
-                series_uid=str(found.SeriesInstanceUID),
-                study_uid=str(found.StudyInstanceUID),
-                data=dicom_bytes(found),
-            )
+    for film in report.films:
+        for _ in film.header.elements.iterall():
+            pass  # pydicom decodes elements when they are first read, which two threads must not do at a time
+    with (
+        warnings.catch_warnings(action="ignore"),  # highdicom and pydicom quote the patient's name in them
+        ThreadPoolExecutor(_THREADS) as threads,
+    ):
+        found = list(threads.map(lambda builder: _built(*builder), _builders(report, kinds, film_data)))
+    return [each for each in found if each is not None]
+
+
+def _built(kind: ResultKind, make: Callable[[], Dataset | None]) -> ResultObject | None:
+    found = make()
+    if found is None:
+        return None
+    return ResultObject(
+        kind,
+        sop_class=str(found.SOPClassUID),
+        sop_uid=str(found.SOPInstanceUID),
+        series_uid=str(found.SeriesInstanceUID),
+        study_uid=str(found.StudyInstanceUID),
+        data=dicom_bytes(found),
+    )
 
 
 def _builders(

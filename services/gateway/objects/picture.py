@@ -56,8 +56,11 @@ def _with_heat(film: ReportedFilm, pixels: Picture) -> Picture:
         return pixels
     height, width = pixels.shape[:2]
     opacity = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    opacity = (opacity * (_STRONGEST / 255))[..., None]
-    return np.rint(pixels * (1 - opacity) + _HEAT * opacity).astype(np.uint8)
+    opacity *= _STRONGEST / 255
+    film_share = pixels[..., 0] * (1 - opacity)  # the film is grey: its channels are alike
+    return np.asarray(
+        cv2.merge([np.rint(film_share + colour * opacity).astype(np.uint8) for colour in _HEAT]), np.uint8
+    )
 
 
 def _add_outline(film: ReportedFilm, pixels: Picture) -> None:

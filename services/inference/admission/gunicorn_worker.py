@@ -20,9 +20,11 @@ from contextlib import suppress
 from typing import Any
 
 from flask import request
+from gunicorn import util
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from services.inference.admission.client_socket import READ_WITHIN_S, ClientSocket
+from services.inference.admission.refused_heads import refusal
 from services.inference.admission.waiting_room import Wait, WaitingRoom
 
 HEADERS_S = 10.0
@@ -225,6 +227,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if answered:
             conn.early = conn.parser.unreader.take_buffered()
         return answered
+
+    def handle_error(self, _req: Any, client: Any, _address: Any, exc: Exception) -> None:
+        """Answer a request that can't be handed to the application with a problem document."""
+        with suppress(OSError):  # it has hung up
+            util.write_nonblock(client, refusal(exc))
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         _at_work[conn.sock] = req

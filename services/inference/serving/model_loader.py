@@ -77,6 +77,7 @@ class ModelKeeper:
         try:
             version = models.read_alias(self._store, self._network, self._alias).version
             if self._model and version == self._model.card.version:
+                metrics.MODEL_NOT_LOADED.set(0)
                 return
             if version == self._refused and time.monotonic() < self._again_at:
                 return
@@ -99,6 +100,7 @@ class ModelKeeper:
         created = datetime.fromisoformat(model.card.created).timestamp()
         metrics.MODEL_CREATED.labels(model.card.network, model.card.version).set(created)
         metrics.MODEL_LOADS.labels("loaded").inc()
+        metrics.MODEL_NOT_LOADED.set(0)
         _log.info(
             "model loaded",
             extra={"network": model.card.network, "version": model.card.version, "engine": model.engine_name},
@@ -107,6 +109,7 @@ class ModelKeeper:
     def _keep_old(self, error: MammoError, outcome: str) -> None:
         self._reason, self._told = str(error), f"no model is loaded: {text_for_clients(error)}"
         metrics.MODEL_LOADS.labels(outcome).inc()
+        metrics.MODEL_NOT_LOADED.set(1)
         if self._repeats.is_due(str(error)):
             _log.error("model not loaded", extra={"reason": str(error)})
 

@@ -20,7 +20,7 @@ import psutil
 from services.train.data.examples import StoredInputs
 from shared.errors import MammoError
 
-Number = TypeVar("Number", bound=np.number[Any])
+NumberType = TypeVar("NumberType", bound=np.number[Any])
 KEPT = 8
 """Number of arrays in the cache."""
 
@@ -40,8 +40,8 @@ class NoRoomForArray(MammoError):
 
 
 def cached_array(
-    name: str, shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Number]]], dtype: type[Number]
-) -> npt.NDArray[Number]:
+    name: str, shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[NumberType]]], dtype: type[NumberType]
+) -> npt.NDArray[NumberType]:
     """Return the array `name`, read-only and mapped, or fill it from `rows` if it is not cached.
 
     `name` must identify the content, such as a digest of everything that it is computed from. An exception of `rows`
@@ -75,8 +75,8 @@ def cached_array(
 
 
 def _allocated(
-    file: Path, shape: tuple[int, ...], dtype: type[Number]
-) -> "np.memmap[tuple[int, ...], np.dtype[Number]]":
+    file: Path, shape: tuple[int, ...], dtype: type[NumberType]
+) -> "np.memmap[tuple[int, ...], np.dtype[NumberType]]":
     """Create an array with all of its pages allocated: writing to a page without space would kill the process."""
     array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
     with file.open("r+b") as opened:
@@ -97,7 +97,7 @@ def _digest(array: StoredInputs) -> str:
     return digest.hexdigest()
 
 
-def _mapped(file: Path, shape: tuple[int, ...], dtype: type[Number]) -> npt.NDArray[Number] | None:
+def _mapped(file: Path, shape: tuple[int, ...], dtype: type[NumberType]) -> npt.NDArray[NumberType] | None:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
         digest, inode = _last_bytes(file), file.stat().st_ino
@@ -118,8 +118,8 @@ def _last_bytes(file: Path) -> bytes:
 
 
 def _in_memory(
-    shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[Number]]], dtype: type[Number]
-) -> npt.NDArray[Number]:
+    shape: tuple[int, ...], rows: Callable[[], Iterable[npt.NDArray[NumberType]]], dtype: type[NumberType]
+) -> npt.NDArray[NumberType]:
     size, free = math.prod(shape) * np.dtype(dtype).itemsize, psutil.virtual_memory().available
     if size > _SHARE_OF_MEMORY * free:
         raise NoRoomForArray(
@@ -131,7 +131,7 @@ def _in_memory(
     return array
 
 
-def _fill(array: npt.NDArray[Number], rows: Iterable[npt.NDArray[Number]]) -> None:
+def _fill(array: npt.NDArray[NumberType], rows: Iterable[npt.NDArray[NumberType]]) -> None:
     for index, row in enumerate(rows):
         array[index] = row
 

@@ -95,7 +95,7 @@ def from_bytes(data: bytes, identity: str) -> Checkpoint:
     try:
         tensors = load(data)
         metadata = _metadata(data)
-        progress = TrainingProgress.model_validate_json(metadata["progress"])
+        progress = TrainingProgress.model_validate_json(metadata["progress"], extra="ignore")
         checksum, owner = metadata["checksum"], metadata["identity"]
     except (SafetensorError, KeyError, ValidationError) as error:
         raise CheckpointUnusable("the checkpoint is incomplete; delete it to restart the job") from error

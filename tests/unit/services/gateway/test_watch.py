@@ -49,7 +49,9 @@ class Queue:
     def delete(self, key: str) -> None:
         self._tickets.pop(key, None)
 
-    def send_again(self, _kind: str, message: Message, *, tries: int, in_s: float) -> None:
+    def send_again(
+        self, _kind: str, message: Message, *, tries: int, in_s: float, sent_at: float | None = None
+    ) -> None:
         self.messages.append(message)
 
 

@@ -109,6 +109,12 @@ class TestFindTroubles:
         evaluations.start(store, queue, external.planned(store))
         assert queue.taken() == [("judge", "000000")]
 
+    def test_damaged_records_of_the_gateway_are_found_and_its_films_are_not_read(self, store: DirectoryStore) -> None:
+        store.put("gateway/outbox/s.json", b"")
+        store.put("gateway/forgotten/s.json", b"{")
+        store.put("gateway/inbox/s/f.json", b"")
+        assert troubled(store) == ["gateway/outbox/s.json", "gateway/forgotten/s.json"]
+
     def test_a_record_of_a_later_release_is_named_as_that(self, store: DirectoryStore) -> None:
         publish(store, "v1")
         harm(store, layout.model_card("resnet50", "v1"), b'{"schema_number": 9, "code_version": "3.0.0"}')

@@ -1,8 +1,17 @@
 """Work on one film: which errors are tried again, which are not, and what is counted meanwhile."""
 
+import errno
+
 import pytest
 
-from shared.errors import NotAMammogram, QueueUnavailable, StoreMisconfigured, StoreUnavailable, UndecodableImage
+from shared.errors import (
+    DiskUnavailable,
+    NotAMammogram,
+    QueueUnavailable,
+    StoreMisconfigured,
+    StoreUnavailable,
+    UndecodableImage,
+)
 from shared.queue.attempts import GivenUp, WorkerLost, attempt, code_of, storable, text_of
 from tests.support.builders import Tries
 
@@ -37,6 +46,19 @@ class TestAttempt:
         work = Work(ValueError("bad"), ValueError("bad"))
         assert tried(work) == "done"
         assert work.calls == MOST
+
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+    def test_a_local_disk_that_takes_nothing_is_no_fault_of_the_film(self, code: int) -> None:
+        wrapped = RuntimeError("the library says it in its own words")
+        wrapped.__cause__ = OSError(code, "No room", "/a/graph.onnx")
+        tries = Tries()
+        with pytest.raises(DiskUnavailable, match=r"the disk of /a/graph.onnx can't be used \(No room\); free some"):
+            tried(Work(wrapped), tries)
+        assert set(tries.begun.values()) <= {0}
+
+    def test_another_error_of_a_file_is(self) -> None:
+        missing = FileNotFoundError(errno.ENOENT, "No such file", "/a/graph.onnx")
+        assert tried(Work(*[missing] * MOST)) == GivenUp(missing)
 
     def test_after_the_last_try_the_last_reason_is_given(self) -> None:
         last = ValueError("third")

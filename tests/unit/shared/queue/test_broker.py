@@ -19,7 +19,7 @@ from shared.local.commands import ROOT
 from shared.queue import broker as module
 from shared.queue.broker import Broker, check_server, connect, wait_for_broker
 from shared.queue.celery_app import make_app
-from shared.queue.messages import QUEUES, STAGES, Message, Stage, task_name
+from shared.queue.messages import QUEUES, SCHEMA, SCHEMA_NUMBER, SENT_AT, STAGES, WAIT_S, Message, Stage, task_name
 from tests.support.brokers import broker_at, empty_broker, settings_for
 from tests.support.servers import running_broker
 
@@ -69,7 +69,26 @@ class TestMessages:
         (message,) = waiting(broker, "train")
         assert arguments(message) == {"run": RUN, "unit": "resnet50/paper/fold-0"}
         assert message["headers"]["retries"] == 2
-        assert message["headers"]["eta"] is not None
+        assert message["headers"][WAIT_S] == 5
+        assert message["headers"]["eta"] is None  # a time, which other clocks have another one for
+
+    def test_a_message_names_its_layout_and_when_it_was_first_sent(self, broker: Broker) -> None:
+        message, long_ago = Message(run=RUN, unit="000000"), 1_700_000_000.5
+        broker.send_again("segment", message, tries=1, in_s=0, sent_at=long_ago)
+        broker.enqueue(RUN, "augment", ["000000"])
+        (again,), (new,) = waiting(broker, "segment"), waiting(broker, "augment")
+        assert (again["headers"][SENT_AT], again["headers"][SCHEMA]) == (long_ago, SCHEMA_NUMBER)
+        assert new["headers"][SENT_AT] > long_ago
+
+    def test_a_run_is_under_way_while_its_tally_and_a_message_are_there(self, broker: Broker) -> None:
+        assert not broker.is_under_way(RUN, "augment")
+        broker.enqueue(RUN, "augment", ["000000"])
+        assert broker.is_under_way(RUN, "augment")
+        assert not broker.is_under_way(RUN, "segment")
+        assert not broker.is_under_way("other", "augment")
+        waiting(broker, "augment")
+        broker.client.delete("augment")
+        assert not broker.is_under_way(RUN, "augment")
 
     def test_depth_counts_what_waits_in_every_queue_and_what_workers_hold(self, broker: Broker) -> None:
         assert broker.depth().waiting == {"augment": 0, "gateway": 0, "inference": 0, "segment": 0, "train": 0}
@@ -89,6 +108,14 @@ class TestMessages:
             queue.get(timeout=5)
             depth = broker.depth()
         assert (depth.waiting["augment"], depth.in_hand) == (1, 1)
+
+
+class TestClocks:
+    def test_ages_go_by_the_clock_of_the_server(self, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shared.queue.broker.time.time", lambda: 0.0)
+        broker.enqueue(RUN, "augment", ["000000"])
+        (message,) = waiting(broker, "augment")
+        assert abs(message["headers"][SENT_AT] - broker.client.time()[0]) < 60
 
 
 class TestTallies:

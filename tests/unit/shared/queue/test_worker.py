@@ -20,6 +20,7 @@ from shared.store.interface import ObjectStore
 from tests.support.settings import NO_BROKER
 
 RETRIES = WorkerSettings().retries
+FIRST_SENT = 1_700_000_000.0
 
 
 class Sent:
@@ -27,9 +28,11 @@ class Sent:
 
     def __init__(self) -> None:
         self.again: list[int] = []
+        self.sent_at: list[float | None] = []
 
-    def send_again(self, kind: str, message: Message, *, tries: int, in_s: float) -> None:
+    def send_again(self, kind: str, message: Message, *, tries: int, in_s: float, sent_at: float | None = None) -> None:
         self.again.append(tries)
+        self.sent_at.append(sent_at)
 
 
 class Failing(UnitTask[str]):
@@ -64,7 +67,7 @@ def perform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callab
     )
 
     def deliver(give_up: Callable[[ObjectStore, Broker, Message, Exception], str], tries: int) -> Sent:
-        task: Any = SimpleNamespace(request=SimpleNamespace(retries=tries, id="id"))
+        task: Any = SimpleNamespace(request=SimpleNamespace(retries=tries, id="id", mammostack_sent_at=FIRST_SENT))
         worker._perform(process, task, Failing(give_up), Message(run="run", unit="000000"))
         return sent
 
@@ -99,7 +102,8 @@ class TestPerform:
         def give_up(*_: Any) -> str:
             raise error
 
-        assert perform(give_up, RETRIES).again == [RETRIES]
+        sent = perform(give_up, RETRIES)
+        assert (sent.again, sent.sent_at) == ([RETRIES], [FIRST_SENT])
 
     def test_what_an_error_says_can_be_stored(self) -> None:
         assert storable("Größe \udcff\ud800") == "Größe \\udcff\\ud800"

@@ -1,5 +1,6 @@
 """API keys: made, found by nothing but themselves, followed by others, revoked; over both stores where they race."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,21 @@ class TestAddKey:
         key = new_key()
         add_key(store, describe_key(key, "pacs", ["predict"]))
         assert key.rpartition("_")[2].encode() not in store.get(layout.api_keys())
+
+
+class TestFieldsOfALaterRelease:
+    def test_they_stay_when_this_release_changes_other_keys(self, store: DirectoryStore) -> None:
+        bounded, other = new_key(), new_key()
+        add_key(store, describe_key(bounded, "bounded", ["predict"]))
+        later = json.loads(store.get(layout.api_keys()))
+        later["schema_number"], later["keys"][0]["only_from"] = 2, "10.0.0.0/8"
+        store.put(layout.api_keys(), json.dumps(later).encode())
+        add_key(store, describe_key(other, "other", ["predict"]))
+        revoke_key(store, other.split("_")[1])
+        written = json.loads(store.get(layout.api_keys()))
+        assert written["schema_number"] == 2
+        assert [key.get("only_from") for key in written["keys"]] == ["10.0.0.0/8", None]
+        assert [key.name for key in read_keys(store).unrevoked] == ["bounded"]
 
 
 class TestRevokeKey:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from shared import __version__
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable
 from shared.store.directory import DirectoryStore
-from shared.store.documents import SCHEMA_NUMBER, parse_document, read_document
+from shared.store.documents import document, parse_document, read_document
 from shared.store.ingest import ingest, read_dataset
 from tests.support.builders import small_plan
 
@@ -27,12 +28,34 @@ class Outer(Record):
     inner: Inner
 
 
+class OfSecondLayout(Record):
+    """A record whose layout has changed once."""
+
+    schema_number = 2
+
+    name: str
+
+
 WHOLE = {"name": "a", "inner": {"count": 1}}
 KEY = "runs/r/plan.json"
 
 
 def unread() -> float:
     return REGISTRY.get_sample_value("mammo_objects_unreadable_total", {"prefix": "runs"}) or 0.0
+
+
+class TestDocument:
+    def test_the_first_layout_is_written_without_a_number_as_0_1_0_reads_it(self) -> None:
+        assert json.loads(document(Outer(name="a", inner=Inner(count=1)))) == WHOLE
+
+    def test_later_layouts_name_their_number_and_the_release_and_are_read_again(self) -> None:
+        written = document(OfSecondLayout(name="ä"))
+        assert json.loads(written) == {"schema_number": 2, "code_version": __version__, "name": "ä"}
+        assert parse_document(KEY, written, OfSecondLayout) == OfSecondLayout(name="ä")
+
+    def test_a_record_with_a_release_of_its_own_keeps_it(self) -> None:
+        plan = small_plan().model_copy(update={"code_version": "0.0.9"})
+        assert json.loads(document(plan, indent=1))["code_version"] == "0.0.9"
 
 
 class TestReadDocument:
@@ -43,14 +66,14 @@ class TestReadDocument:
 
 class TestParseDocument:
     def test_fields_of_the_next_release_are_ignored_at_any_depth(self) -> None:
-        newer = {**WHOLE, "schema_number": SCHEMA_NUMBER + 1, "new": [1], "inner": {"count": 1, "also": "new"}}
+        newer = {**WHOLE, "schema_number": Outer.schema_number + 1, "new": [1], "inner": {"count": 1, "also": "new"}}
         assert parse_document(KEY, json.dumps(newer).encode(), Outer) == Outer(name="a", inner=Inner(count=1))
 
     @pytest.mark.parametrize(
         "newer",
         [
-            {**WHOLE, "schema_number": SCHEMA_NUMBER + 2, "code_version": "0.9.0"},
-            {"title": "a", "schema_number": SCHEMA_NUMBER + 1, "code_version": "0.9.0"},
+            {**WHOLE, "schema_number": Outer.schema_number + 2, "code_version": "0.9.0"},
+            {"title": "a", "schema_number": Outer.schema_number + 1, "code_version": "0.9.0"},
         ],
     )
     def test_a_record_that_only_a_later_release_reads_names_that_release(self, newer: dict[str, object]) -> None:
@@ -79,9 +102,13 @@ class TestParseDocument:
         assert "secret" not in str(refused.value)
         assert unread() == before + 1
 
-    def test_what_this_release_writes_is_of_its_number(self) -> None:
+    def test_a_record_of_the_release_before_is_read(self) -> None:
+        before = b'{"name": "a"}'
+        assert parse_document(KEY, before, OfSecondLayout) == OfSecondLayout(name="a")
+
+    def test_what_this_release_writes_is_read_again(self) -> None:
         plan = small_plan()
-        assert parse_document(KEY, plan.model_dump_json().encode(), type(plan)) == plan
+        assert parse_document(KEY, document(plan), type(plan)) == plan
 
 
 class TestDocuments:

@@ -9,7 +9,7 @@ from services.gateway.objects.uids import instance_uid, kind_of, result_prefix, 
 from services.gateway.report import KINDS
 from shared.api.predictions import PointInUse
 from shared.modelling.bootstrap import Interval
-from tests.support.gateway import MADE, finding, four_films, report
+from tests.support.gateway import finding, four_films, report
 
 FILMS = four_films()
 ONE = Interval(value=1.0, low=1.0, high=1.0)
@@ -70,10 +70,3 @@ class TestUids:
         refused = report(FILMS, ("abnormal", "normal", "abnormal", Refusal("implant", "x")))
         early, late, other = ([*build_objects(each, ["sc"], data.__getitem__)] for each in (three, report(), refused))
         assert [each.data for each in early] == [each.data for each in late[:3]] == [each.data for each in other[:3]]
-
-    def test_same_report_gives_the_same_bytes(self) -> None:
-        data = dict(zip(SOPS, FILMS, strict=True))
-        first, second = ([*build_objects(report(), KINDS, data.__getitem__)] for _ in range(2))
-        assert first == second
-        assert {each.kind for each in first} == set(KINDS)
-        assert MADE.strftime("%Y%m%d").encode() in first[0].data
