@@ -29,8 +29,8 @@ test: .venv/ready .venv-kserve/ready .venv-deploy/ready .venv-release/ready ## a
 test-fast: .venv/ready ## unit tests that start no process and need no network, in half a minute
 	$(PYTEST) -m "not external and not slow" -n $(JOBS) --dist loadfile tests/unit
 
-chaos: .venv/ready ## the pipeline under random faults, or with GATEWAY=1 exams on their way through the gateway; FAULTS=100, SEED=; RECORD=1 keeps the pipeline's table
-	.venv/bin/python -m tests.chaos.$(if $(GATEWAY),gateway_storm,storm) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(GATEWAY),,$(if $(RECORD),--record))
+chaos: .venv/ready ## the pipeline under random faults, or with GATEWAY=1 exams on their way through the gateway; FAULTS=100, SEED=; RECORD=1 keeps the table
+	.venv/bin/python -m tests.chaos.$(if $(GATEWAY),gateway_storm,storm) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(RECORD),--record)
 
 bench-scale: .venv/ready ## what large data sets cost ingestion, planner, store, queue and training (about 15 minutes); ONLY=ingest, shape or queue
 	.venv/bin/python -m tests.bench.scale $(if $(ONLY),--only $(ONLY))

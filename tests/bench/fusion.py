@@ -141,7 +141,8 @@ def by_exam(breasts: FoldPredictions) -> FoldPredictions:
     scores = abnormal_score(breasts.rows)
     chosen = [max(places, key=lambda place: scores[place]) for places in worst.values()]
     labels = [max((breasts.labels[place] for place in places), key=CLASSES.index) for places in worst.values()]
-    return breasts.at(chosen).model_copy(update={"labels": tuple(labels)})
+    exams = tuple(exam for exam, _ in worst)
+    return breasts.at(chosen).model_copy(update={"films": exams, "labels": tuple(labels)})
 
 
 def areas(predictions: FoldPredictions, positive: BoolArray, scores: Float64Array) -> Float64Array:

@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from tests.bench.results import record
 from tests.chaos.gateway_cluster import GatewayCluster
 from tests.chaos.gateway_rounds import MANNERS, Exam, Outcome, play
 from tests.chaos.storm import say
@@ -25,8 +26,9 @@ _EXAMS_IN_A_ROUND, _MOST_IN_A_ROUND = 6, 7
 def main() -> int:
     """Play rounds until `--faults` faults have struck."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--record", action="store_true", help="keep the summary in benchmarks/RESULTS.md")
     given = parser.parse_args()
     say(f"seed {given.seed}, at least {given.faults} faults")
     outcomes: list[Outcome] = []
@@ -39,7 +41,10 @@ def main() -> int:
             outcomes.append(_round(cluster, len(outcomes)))
             for line in outcomes[-1].wrong:
                 say(f"WRONG: {line}")
-    _summary(given.seed, outcomes)
+    summary = _summary(given.seed, outcomes)
+    print(f"\n{summary}")
+    if given.record:
+        record(f"make chaos GATEWAY=1 FAULTS={given.faults}", summary)
     return 1 if any(outcome.wrong for outcome in outcomes) else 0
 
 
@@ -56,16 +61,18 @@ def _round(cluster: GatewayCluster, number: int) -> Outcome:
     return outcome
 
 
-def _summary(seed: int, outcomes: list[Outcome]) -> None:
+def _summary(seed: int, outcomes: list[Outcome]) -> str:
     struck = Counter(fault for outcome in outcomes for fault in outcome.faults)
     exams = len(outcomes) * _EXAMS_IN_A_ROUND
-    print(f"\nseed {seed}: {exams} exams in {len(outcomes)} rounds, {struck.total()} faults")
-    for fault, count in sorted(struck.items()):
-        print(f"  {fault.replace('_', ' '):<18}{count:>4}")
-    print(f"  reports, with those of incomplete exams: {sum(outcome.reports for outcome in outcomes)}")
-    print(f"  exams that `mammo gateway retry` took up: {sum(outcome.retries for outcome in outcomes)}")
-    print(f"  rounds with anything wrong:              {sum(bool(outcome.wrong) for outcome in outcomes)}")
-    print(f"  took {sum(outcome.seconds for outcome in outcomes) / 60:.0f} min")
+    lines = [f"seed {seed}: {exams} exams in {len(outcomes)} rounds, {struck.total()} faults"]
+    lines += [f"  {fault.replace('_', ' '):<18}{count:>4}" for fault, count in sorted(struck.items())]
+    lines += [
+        f"  reports, with those of incomplete exams: {sum(outcome.reports for outcome in outcomes)}",
+        f"  exams that `mammo gateway retry` took up: {sum(outcome.retries for outcome in outcomes)}",
+        f"  rounds with anything wrong:              {sum(bool(outcome.wrong) for outcome in outcomes)}",
+        f"  took {sum(outcome.seconds for outcome in outcomes) / 60:.0f} min",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from tests.support.page.browsing import CHROMIUM
 
 VERSION = "3.13.2"
 _ALONE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
-pytestmark = pytest.mark.external
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from shared.client import ApiError, InferenceClient
 from shared.datasets.mias import Source
 from shared.datasets.phantom import render
 from shared.domain.records import Label
+from shared.evaluations import flow
+from shared.evaluations.plan import make_evaluation
 from shared.local.broker import free_port
 from shared.local.commands import ROOT, WORKERS
 from shared.local.stack import Stack, running_stack, wait_for
@@ -133,6 +135,8 @@ def _work(stack: Stack, films: Path) -> None:
     client = InferenceClient(stack.url, stack.key)
     plan = _run(stack, store, films)
     wait_for("loading the model", client.ready, stack.processes)
+    evaluation = flow.start(store, queue_of(stack), make_evaluation(store, "resnet50", plan.run, plan.dataset))
+    wait_until(lambda: flow.read_external_evaluation(store, evaluation) is not None, 60)
     _promote_with_inputs(store, plan)
     wait_for("loading its successor", lambda: client.model().version == "watched", stack.processes)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from services.train.jobs import JobResult
-from shared.domain.arrays import BoolArray
+from shared.domain.arrays import BoolArray, Float64Array
 from shared.modelling.bootstrap import share
 from shared.modelling.calibration import (
     OPERATING_POINTS,
@@ -40,15 +40,13 @@ def pooled_predictions(folds: Sequence[JobResult]) -> FoldPredictions:
 
 def pooled_operating_points(folds: Sequence[JobResult]) -> tuple[PooledOperatingPoint, ...]:
     """Compute the metrics of all operating points on held-out films."""
-    return tuple(_pooled_operating_point(name, folds) for name in OPERATING_POINTS)
+    held_out = merge([fold.predictions for fold in folds])
 
+    def called(name: OperatingPointName) -> BoolArray:
+        """Tell which films are called abnormal, each under its own fold's threshold."""
+        return np.concatenate([_scores(fold.predictions, fold) >= _threshold(name, fold) for fold in folds])
 
-def _pooled_operating_point(name: OperatingPointName, folds: Sequence[JobResult]) -> PooledOperatingPoint:
-    """Compute the metrics of an operating point on held-out films, each under its own fold's threshold."""
-    called = np.concatenate(
-        [abnormal_score(calibrated(fold.predictions, fold).rows) >= _threshold(name, fold) for fold in folds]
-    )
-    return judged_point(name, called, merge([fold.predictions for fold in folds]))
+    return tuple(judged_point(name, called(name), held_out) for name in OPERATING_POINTS)
 
 
 def judged_point(name: OperatingPointName, called: BoolArray, predictions: FoldPredictions) -> PooledOperatingPoint:
@@ -67,7 +65,7 @@ def judged_point(name: OperatingPointName, called: BoolArray, predictions: FoldP
 
 def published_points(published: JobResult, pooled: Sequence[PooledOperatingPoint]) -> tuple[OperatingPoint, ...]:
     """Return a card's operating points: thresholds and bands of the published fold, metrics of all folds."""
-    scores = abnormal_score(calibrated(published.validation, published).rows)
+    scores = _scores(published.validation, published)
     thresholds = {point.name: _threshold(point.name, published) for point in pooled}
     return tuple(
         OperatingPoint(
@@ -82,5 +80,9 @@ def published_points(published: JobResult, pooled: Sequence[PooledOperatingPoint
 
 
 def _threshold(name: OperatingPointName, fold: JobResult) -> float:
-    validation = calibrated(fold.validation, fold)
-    return choose_threshold(name, abnormal_score(validation.rows), validation.abnormal)
+    return choose_threshold(name, _scores(fold.validation, fold), fold.validation.abnormal)
+
+
+def _scores(predictions: FoldPredictions, fold: JobResult) -> Float64Array:
+    """Return the calibrated abnormal scores of films (n,)."""
+    return abnormal_score(calibrate(predictions.rows, fold.temperature))

@@ -38,3 +38,7 @@ class TestGunicornConf:
 
     def test_threads_are_as_many_as_they_are_set_to(self) -> None:
         assert printed("print(read['threads'])", MAMMO_SERVE_THREADS="5") == 5
+
+    def test_each_start_of_a_child_is_counted(self) -> None:
+        count = "from shared import metrics; print(int(metrics.CHILDREN_STARTED._value.get()))"
+        assert printed(f"read['post_fork'](None, None); {count}") == 1

@@ -39,6 +39,12 @@ class TestMakeEvaluation:
         assert planned(store).evaluation == planned(store).evaluation
         assert planned(store).evaluation != planned(store, "town").evaluation
 
+    def test_a_version_of_the_data_set_can_be_named(self, store: DirectoryStore) -> None:
+        known_films(store, "clinic", others())
+        assert planned(store, "clinic@1").evaluation == planned(store).evaluation
+        with pytest.raises(PlanError, match="data set clinic has no version 2"):
+            planned(store, "clinic@2")
+
     def test_a_patient_on_both_sides_is_left_out(self, store: DirectoryStore) -> None:
         films = others()
         films[0] = films[0].model_copy(update={"patient": "p005"})
