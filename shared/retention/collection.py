@@ -25,6 +25,7 @@ _GROUPS = tuple(
         (r"weights/[^/]+/", "weights that no run names"),
         (r"models/[^/]+/(?!aliases/|audit/)[^/]+/", "models without run, alias and trail"),
         (r"raw/[^/]+/[^/]+/", "films that no data set has"),
+        (r"evaluations/[^/]+/", "evaluations without a plan"),
         (r"batches/of/[^/]+/[^/]+$", "batches without a plan"),
         (r"batches/(?!of/)[^/]+/", "batches without a plan"),
     )
@@ -127,6 +128,8 @@ def is_referenced(references: References, group: Group) -> bool:
             return any(marker.endswith(f"-{batch}") for batch in references.batches)
         case ["batches", batch, *_]:
             return batch in references.batches
+        case ["evaluations", evaluation, *_]:
+            return evaluation in references.evaluations
     return group.place in references.prefixes
 
 

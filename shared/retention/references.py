@@ -1,17 +1,21 @@
 """Read what the documents of a store refer to."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from shared.batches.plan import BatchPlan
 from shared.domain.films import Dataset, FilmShard
 from shared.domain.records import Record
+from shared.evaluations.plan import EvaluationPlan
+from shared.modelling.card import ModelCard
 from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.documents import read_document
 from shared.store.ingest import film_key
 from shared.store.interface import ObjectStore
-from shared.store.models import AliasMove
+from shared.store.models import CARD, AliasMove
 
 _R = TypeVar("_R", bound=Record)
 _ALIASES, _AUDIT = "aliases", "audit"
@@ -24,12 +28,14 @@ class References:
     Attributes:
         runs: names of the runs that have a plan.
         batches: names of the batches that have a plan.
-        models: network and version of each that an alias, the audit trail, a run or a batch names.
+        evaluations: names of the evaluations that have a plan.
+        models: network and version of each that an alias, the audit trail, a run, a batch or an evaluation names.
         prefixes: of images and weights that runs use, and of films that data sets have; each ends with a slash.
     """
 
     runs: frozenset[str]
     batches: frozenset[str]
+    evaluations: frozenset[str]
     models: frozenset[tuple[str, str]]
     prefixes: frozenset[str]
 
@@ -51,13 +57,20 @@ class ReferenceReader:
         """
         plans = [self._once(key, Plan) for key in self._named(layout.runs(), "plan.json")]
         batches = [self._once(key, BatchPlan) for key in self._named(layout.batches(), "plan.json")]
+        evaluations = [self._once(key, EvaluationPlan) for key in self._named(layout.evaluations(), "plan.json")]
         prefixes = {prefix for plan in plans for prefix in _of_plan(plan)}
         for key in self._named(layout.all_raw(), "manifest.json"):
             prefixes |= self._of_dataset(read_document(self._store, key, Dataset))
         return References(
             runs=frozenset(plan.run for plan in plans),
             batches=frozenset(batch.batch for batch in batches),
-            models=frozenset(self._models(plans, batches)),
+            evaluations=frozenset(evaluation.evaluation for evaluation in evaluations),
+            models=frozenset(
+                {(batch.network, batch.version) for batch in batches}
+                | {(evaluation.network, evaluation.version) for evaluation in evaluations}
+                | set(self._moved())
+                | set(self._made_by({plan.run for plan in plans}))
+            ),
             prefixes=frozenset(prefixes),
         )
 
@@ -83,15 +96,20 @@ class ReferenceReader:
             self._films[described] = frozenset(f"{own}{key.removeprefix(own).split('/')[0]}/" for key in keys)
         return self._films[described]
 
-    def _models(self, plans: list[Plan], batches: list[BatchPlan]) -> set[tuple[str, str]]:
-        found = {(network, plan.run) for plan in plans for network in plan.networks}
-        found |= {(batch.network, batch.version) for batch in batches}
+    def _made_by(self, runs: set[str]) -> Iterator[tuple[str, str]]:
+        """Yield the models of runs; a version has its card last, and until then the name of its run."""
         for key in self._store.list(layout.models()):
-            place = key.split("/")[2]
+            network, version, *rest = f"{key.removeprefix(layout.models())}/".split("/")
+            if version in runs or (rest == [CARD, ""] and self._once(key, ModelCard).run in runs):
+                yield network, version
+
+    def _moved(self) -> Iterator[tuple[str, str]]:
+        """Yield the models that aliases and the audit trail name."""
+        for key in self._store.list(layout.models()):
+            place = PurePosixPath(key).parent.name
             if place in (_ALIASES, _AUDIT):
-                read = self._once(key, AliasMove) if place == _AUDIT else read_document(self._store, key, AliasMove)
-                found |= {(read.network, version) for version in (read.version, read.previous) if version}
-        return found
+                move = self._once(key, AliasMove) if place == _AUDIT else read_document(self._store, key, AliasMove)
+                yield from ((move.network, version) for version in (move.version, move.previous) if version)
 
 
 def _of_plan(plan: Plan) -> set[str]:

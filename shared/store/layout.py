@@ -316,6 +316,10 @@ def batch_end(batch: str) -> str:
     return f"batches/{batch}/end.json"
 
 
+def evaluations() -> str:
+    return "evaluations/"
+
+
 def evaluation_plan(evaluation: str) -> str:
     return f"evaluations/{evaluation}/plan.json"
 

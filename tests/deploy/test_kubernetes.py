@@ -206,7 +206,7 @@ def _secrets_asked_for(manifests: list[Manifest]) -> Iterator[tuple[str, str]]:
 def test_variables_are_settings_and_none_that_is_needed_is_missing(rendered: dict[str, list[Manifest]]) -> None:
     known = set(VARIABLES)
     required = {name for name, field in VARIABLES.items() if field.is_required()}
-    others = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "METRICS_KEY"}
+    others = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "METRICS_KEY", "KEDA_DATABASE"}
     for choice, manifests in rendered.items():
         settings = next(_settings(manifests), {"MAMMO_STORE"})  # the Job that retrains takes those of the base
         assert settings <= known

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.manifests import (
     Manifest,
     copy_of_tree,
     environment_of,
+    pods,
     redis_secret,
     render,
 )
@@ -138,6 +140,35 @@ class TestValues:
         scaled = [one for one in rendered[True] if one["kind"] in ("ScaledObject", "ScaledJob")]
         assert len(scaled) == 5
         assert {one["spec"]["triggers"][0]["metadata"]["databaseIndex"] for one in scaled} == {"3"}
+
+    @pytest.mark.parametrize(
+        ("url", "fits"),
+        [
+            ("redis://:secret@host:6379/3", True),
+            ("rediss://u:secret@host:6379/3?ssl_cert_reqs=required", True),
+            ("redis://:secret@host:6379/0", False),
+            ("redis://:secret@host:6379", False),
+            ("redis://:secret@host:6379/", False),
+            ("redis://:secret@host:6379/33", False),
+        ],
+    )
+    def test_set_up_refuses_a_url_with_another_database(
+        self, rendered: dict[bool, list[Manifest]], tmp_path: Path, url: str, fits: bool
+    ) -> None:
+        for name in ("python", "mammo"):
+            (tmp_path / name).write_text("#!/bin/sh\necho did $*\n")
+            (tmp_path / name).chmod(0o755)
+        (job,) = [template for name, template in pods(rendered[True]) if name == "Job set-up"]
+        (container,) = job["spec"]["containers"]
+        (database,) = [each["value"] for each in container["env"] if each["name"] == "KEDA_DATABASE"]
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KEDA_DATABASE": database, "MAMMO_REDIS_URL": url}
+        done = subprocess.run(
+            container["command"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == (0 if fits else 1), done.stderr
+        assert ("did -m shared.store.bucket" in done.stdout) is fits
+        assert ("KEDA watches database 3" in done.stderr) is not fits
+        assert "secret" not in done.stdout + done.stderr.replace("redis_secret", "")
 
     def test_each_value_reaches_every_place_where_the_shipped_one_stood(
         self, rendered: dict[bool, list[Manifest]]

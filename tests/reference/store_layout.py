@@ -68,6 +68,7 @@ MEANINGS = {
     "batch_mark": "the part is finished; so many of its images have no finding",
     "batch_enqueued": "all parts of the batch were enqueued",
     "batch_end": "how the batch ended",
+    "evaluations": "all evaluations on other data sets",
     "evaluation_plan": "a version, the films of another data set that it is tested on, and those that are left out",
     "evaluation_shards": "the finished units of an evaluation",
     "evaluation_shard": "the version's answers for the films of a shard",

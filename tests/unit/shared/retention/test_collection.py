@@ -14,6 +14,7 @@ from shared.store.directory import DirectoryStore
 from shared.store.ingest import ingest
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
+from tests.support import external
 from tests.support.builders import model_card, small_plan
 from tests.support.stores import AgedStore, contents, new_bucket, settings_for
 
@@ -82,6 +83,18 @@ class TestFound:
         put(store, layout.batch_part("b1", "000000"), "batches/of/o/20260101T000000000000-b1")
         put(store, layout.api_keys(), "gateway/inbox/s/f.dcm", "failed/gateway/exam/x.json", "inbox/film.pgm")
         assert places(store) == []
+
+    def test_an_evaluation_keeps_its_model_and_a_run_what_it_made(self, store: AgedStore) -> None:
+        external.published(store)
+        external.known_films(store, "clinic", external.others())
+        plan = external.planned(store)
+        put(store, "evaluations/gone/films/000000.json")
+        assert places(store) == ["evaluations/gone/"]
+        store.put(layout.evaluation_plan(plan.evaluation), plan.model_dump_json().encode())
+        store.delete(layout.run_plan(models.read_card(store, external.NETWORK, external.VERSION).run))
+        assert f"models/{external.NETWORK}/{external.VERSION}/" not in places(store)
+        store.delete(layout.evaluation_plan(plan.evaluation))
+        assert f"models/{external.NETWORK}/{external.VERSION}/" in places(store)
 
     def test_what_nothing_refers_to_is_found_with_its_size(self, store: AgedStore) -> None:
         plan = small_plan()
