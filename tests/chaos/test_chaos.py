@@ -18,13 +18,14 @@ ROUNDS = {
 }
 
 
-@pytest.mark.parametrize("kind", ROUNDS)
-def test_a_run_that_is_hurt_leaves_what_an_undisturbed_one_leaves(
-    cluster: Cluster, films: Films, undisturbed: dict[str, str], seed: int, kind: str
-) -> None:
-    print(f"seed {seed}")
-    cluster.deliver_twice(on=kind == "clocks and messages")
-    outcome = play(cluster, films, [getattr(cluster, name) for name in ROUNDS[kind]], undisturbed)
-    print(outcome)
-    assert outcome.wrong == []
-    assert outcome.faults
+class TestChaos:
+    @pytest.mark.parametrize("kind", ROUNDS)
+    def test_a_run_that_is_hurt_leaves_what_an_undisturbed_one_leaves(
+        self, cluster: Cluster, films: Films, undisturbed: dict[str, str], seed: int, kind: str
+    ) -> None:
+        print(f"seed {seed}")
+        cluster.deliver_twice(on=kind == "clocks and messages")
+        outcome = play(cluster, films, [getattr(cluster, name) for name in ROUNDS[kind]], undisturbed)
+        print(outcome)
+        assert outcome.wrong == []
+        assert outcome.faults

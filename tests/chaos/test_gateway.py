@@ -19,12 +19,15 @@ def cluster(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gat
         yield cluster
 
 
-def test_exams_get_one_current_result_of_each_kind_whatever_is_killed(cluster: GatewayCluster, seed: int) -> None:
-    print(f"seed {seed}")
-    ways = [(manner, pushed) for manner in MANNERS for pushed in (True, False)]
-    exams = [Exam(number, manner, pushed) for number, (manner, pushed) in enumerate(ways, 1)]
-    outcome = play(cluster, exams, [getattr(cluster, name) for name in FAULTS])
-    print(outcome)
-    assert outcome.wrong == []
-    assert outcome.faults == list(FAULTS)
-    assert outcome.reports >= 2 * len(exams)
+class TestGateway:
+    def test_exams_get_one_current_result_of_each_kind_whatever_is_killed(
+        self, cluster: GatewayCluster, seed: int
+    ) -> None:
+        print(f"seed {seed}")
+        ways = [(manner, pushed) for manner in MANNERS for pushed in (True, False)]
+        exams = [Exam(number, manner, pushed) for number, (manner, pushed) in enumerate(ways, 1)]
+        outcome = play(cluster, exams, [getattr(cluster, name) for name in FAULTS])
+        print(outcome)
+        assert outcome.wrong == []
+        assert outcome.faults == list(FAULTS)
+        assert outcome.reports >= 2 * len(exams)

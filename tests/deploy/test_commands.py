@@ -28,15 +28,15 @@ def commands(page: Path) -> Iterator[str]:
     yield from (" ".join(span.split()) for span in re.findall(r"`mammo ([^`]+)`", ANY_BLOCK.sub("", text)))
 
 
-@pytest.mark.parametrize(
-    ("page", "line"), [pytest.param(p, line, id=f"{p.stem}: {line}") for p in PAGES for line in commands(p)]
-)
-def test_it_can_be_typed_as_it_stands(page: Path, line: str) -> None:
-    command, arguments = get_command(app), shlex.split(line)
-    while hasattr(command, "commands"):
-        command = command.commands[arguments.pop(0)]
-    command.make_context(line, arguments)
+class TestCommands:
+    @pytest.mark.parametrize(
+        ("page", "line"), [pytest.param(p, line, id=f"{p.stem}: {line}") for p in PAGES for line in commands(p)]
+    )
+    def test_it_can_be_typed_as_it_stands(self, page: Path, line: str) -> None:
+        command, arguments = get_command(app), shlex.split(line)
+        while hasattr(command, "commands"):
+            command = command.commands[arguments.pop(0)]
+        command.make_context(line, arguments)
 
-
-def test_there_are_some() -> None:
-    assert len({line for page in PAGES for line in commands(page)}) > 15
+    def test_there_are_some(self) -> None:
+        assert len({line for page in PAGES for line in commands(page)}) > 15

@@ -73,69 +73,64 @@ def registry() -> Iterator[Registry]:
         thread.join()
 
 
-@pytest.mark.parametrize(
-    ("reference", "url"),
-    [
-        ("redis:8", "https://registry-1.docker.io/v2/library/redis/manifests/8"),
-        ("prom/prometheus:v3.5.0", "https://registry-1.docker.io/v2/prom/prometheus/manifests/v3.5.0"),
-        ("ghcr.io/versity/versitygw:v1.8.0", "https://ghcr.io/v2/versity/versitygw/manifests/v1.8.0"),
-        ("127.0.0.1:5000/a/b:c", "http://127.0.0.1:5000/v2/a/b/manifests/c"),
-    ],
-)
-def test_references_lead_to_the_registry_that_an_engine_would_ask(reference: str, url: str) -> None:
-    assert parsed(reference).url == url
+class TestImages:
+    @pytest.mark.parametrize(
+        ("reference", "url"),
+        [
+            ("redis:8", "https://registry-1.docker.io/v2/library/redis/manifests/8"),
+            ("prom/prometheus:v3.5.0", "https://registry-1.docker.io/v2/prom/prometheus/manifests/v3.5.0"),
+            ("ghcr.io/versity/versitygw:v1.8.0", "https://ghcr.io/v2/versity/versitygw/manifests/v1.8.0"),
+            ("127.0.0.1:5000/a/b:c", "http://127.0.0.1:5000/v2/a/b/manifests/c"),
+        ],
+    )
+    def test_references_lead_to_the_registry_that_an_engine_would_ask(self, reference: str, url: str) -> None:
+        assert parsed(reference).url == url
 
+    def test_every_image_of_others_is_found(self) -> None:
+        found = {each for name in FILES for each in references((ROOT / name).read_text())}
+        run = {re.sub("@.*", "", service["image"]) for service in compose()["services"].values()}
+        assert {image for image in run if not image.startswith(OURS)} | {"python:3.11-slim-bookworm"} == found
+        assert len(found) > 8
 
-def test_every_image_of_others_is_found() -> None:
-    found = {each for name in FILES for each in references((ROOT / name).read_text())}
-    run = {re.sub("@.*", "", service["image"]) for service in compose()["services"].values()}
-    assert {image for image in run if not image.startswith(OURS)} | {"python:3.11-slim-bookworm"} == found
-    assert len(found) > 8
+    def test_a_digest_is_that_of_the_manifest(self, registry: Registry) -> None:
+        assert digest_of(f"{registry.host}/team/tool:1") == DIGEST
+        assert [path.partition("?")[0] for path in registry.asked] == [
+            "/v2/team/tool/manifests/1",
+            "/token",
+            "/v2/team/tool/manifests/1",
+        ]
 
+    @pytest.mark.parametrize(("image", "why"), [("team/odd:1", "says sha256:0000"), ("team/none:1", "answers 404")])
+    def test_what_a_registry_does_not_have_is_not_pinned(self, registry: Registry, image: str, why: str) -> None:
+        with pytest.raises(RegistryFault, match=why):
+            digest_of(f"{registry.host}/{image}")
 
-def test_a_digest_is_that_of_the_manifest(registry: Registry) -> None:
-    assert digest_of(f"{registry.host}/team/tool:1") == DIGEST
-    assert [path.partition("?")[0] for path in registry.asked] == [
-        "/v2/team/tool/manifests/1",
-        "/token",
-        "/v2/team/tool/manifests/1",
-    ]
+    def test_files_get_the_digests_and_keep_everything_else(self, registry: Registry, tmp_path: Path) -> None:
+        tool, gone = f"{registry.host}/team/tool:1", f"{registry.host}/team/none:1"
+        old = "@sha256:" + "1" * 64
+        text = (
+            "services:\n"
+            f"  a:\n    image: {tool}  \n"
+            f"  b:\n    image: {tool}\n"
+            f"  c:\n    image: {gone}{old}\n"
+            "  d:\n    image: mammostack/augment:${VERSION:-dev}\n"
+            f"    args: ${{PYTHON_IMAGE:-{tool}{old}}}\n"
+        ).replace("  \n", "\n")
+        (tmp_path / "compose.yml").write_text(text)
+        (tmp_path / "Dockerfile").write_text(f"ARG PYTHON_IMAGE={tool}\nFROM ${{PYTHON_IMAGE}} AS base\n")
+        faults = renew([tmp_path / "compose.yml", tmp_path / "Dockerfile"])
+        assert faults == [f"{gone}: {registry.host} answers 404"]
+        wanted = text.replace(f"{tool}{old}", tool).replace(tool, f"{tool}@{DIGEST}")
+        assert (tmp_path / "compose.yml").read_text() == wanted
+        assert (tmp_path / "Dockerfile").read_text().startswith(f"ARG PYTHON_IMAGE={tool}@{DIGEST}\n")
 
+    def test_a_second_time_changes_nothing(self) -> None:
+        for name in FILES:
+            text = (ROOT / name).read_text()
+            once = pinned(text, dict.fromkeys(references(text), DIGEST))
+            assert pinned(once, dict.fromkeys(references(once), DIGEST)) == once
+            assert once.count(DIGEST) == len(references(text)) > 0
 
-@pytest.mark.parametrize(("image", "why"), [("team/odd:1", "says sha256:0000"), ("team/none:1", "answers 404")])
-def test_what_a_registry_does_not_have_is_not_pinned(registry: Registry, image: str, why: str) -> None:
-    with pytest.raises(RegistryFault, match=why):
-        digest_of(f"{registry.host}/{image}")
-
-
-def test_files_get_the_digests_and_keep_everything_else(registry: Registry, tmp_path: Path) -> None:
-    tool, gone = f"{registry.host}/team/tool:1", f"{registry.host}/team/none:1"
-    old = "@sha256:" + "1" * 64
-    text = (
-        "services:\n"
-        f"  a:\n    image: {tool}  \n"
-        f"  b:\n    image: {tool}\n"
-        f"  c:\n    image: {gone}{old}\n"
-        "  d:\n    image: mammostack/augment:${VERSION:-dev}\n"
-        f"    args: ${{PYTHON_IMAGE:-{tool}{old}}}\n"
-    ).replace("  \n", "\n")
-    (tmp_path / "compose.yml").write_text(text)
-    (tmp_path / "Dockerfile").write_text(f"ARG PYTHON_IMAGE={tool}\nFROM ${{PYTHON_IMAGE}} AS base\n")
-    faults = renew([tmp_path / "compose.yml", tmp_path / "Dockerfile"])
-    assert faults == [f"{gone}: {registry.host} answers 404"]
-    wanted = text.replace(f"{tool}{old}", tool).replace(tool, f"{tool}@{DIGEST}")
-    assert (tmp_path / "compose.yml").read_text() == wanted
-    assert (tmp_path / "Dockerfile").read_text().startswith(f"ARG PYTHON_IMAGE={tool}@{DIGEST}\n")
-
-
-def test_a_second_time_changes_nothing() -> None:
-    for name in FILES:
-        text = (ROOT / name).read_text()
-        once = pinned(text, dict.fromkeys(references(text), DIGEST))
-        assert pinned(once, dict.fromkeys(references(once), DIGEST)) == once
-        assert once.count(DIGEST) == len(references(text)) > 0
-
-
-def test_no_registry_means_no_digest() -> None:
-    with pytest.raises(RegistryFault, match=r"127\.0\.0\.1:1 can't be reached"):
-        digest_of("127.0.0.1:1/team/tool:1")
+    def test_no_registry_means_no_digest(self) -> None:
+        with pytest.raises(RegistryFault, match=r"127\.0\.0\.1:1 can't be reached"):
+            digest_of("127.0.0.1:1/team/tool:1")

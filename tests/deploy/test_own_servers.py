@@ -102,25 +102,6 @@ class TestRedisSecret:
         assert (k8s / "overlays" / "local" / "values.yaml").read_text() == before
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_overlays_have_the_same_values(overlay: str) -> None:
-    assert values(K8S / "overlays" / overlay).keys() == OWN.keys()
-
-
-def test_s3_port_of_each_overlay_is_that_of_its_address() -> None:
-    local = yaml.safe_load((K8S / "overlays" / "local" / "kustomization.yaml").read_text())["patches"][0]["patch"]
-    addresses = {
-        "local": yaml.safe_load(local)["data"],
-        **{
-            name: yaml.safe_load((K8S / "overlays" / name / "settings.yaml").read_text())["data"]
-            for name in ("production", "on-premises")
-        },
-    }
-    for name, settings in addresses.items():
-        address = settings.get("MAMMO_S3_ENDPOINT_URL", "https://aws:443")
-        assert address.endswith(f":{values(K8S / 'overlays' / name)['s3-port']}"), name
-
-
 @with_kustomize
 class TestValues:
     @pytest.fixture(scope="class")
@@ -296,3 +277,22 @@ class TestHowTo:
             word for command in commands for word in command if word.startswith("deploy/") and "/overlays/" in word
         }
         assert {word for word in named if not (ROOT / word).exists()} == {"deploy/k8s/overlays/mine"}
+
+
+class TestOwnServers:
+    @pytest.mark.parametrize("overlay", OVERLAYS)
+    def test_overlays_have_the_same_values(self, overlay: str) -> None:
+        assert values(K8S / "overlays" / overlay).keys() == OWN.keys()
+
+    def test_s3_port_of_each_overlay_is_that_of_its_address(self) -> None:
+        local = yaml.safe_load((K8S / "overlays" / "local" / "kustomization.yaml").read_text())["patches"][0]["patch"]
+        addresses = {
+            "local": yaml.safe_load(local)["data"],
+            **{
+                name: yaml.safe_load((K8S / "overlays" / name / "settings.yaml").read_text())["data"]
+                for name in ("production", "on-premises")
+            },
+        }
+        for name, settings in addresses.items():
+            address = settings.get("MAMMO_S3_ENDPOINT_URL", "https://aws:443")
+            assert address.endswith(f":{values(K8S / 'overlays' / name)['s3-port']}"), name

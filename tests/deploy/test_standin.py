@@ -71,54 +71,51 @@ def restart(server: Server) -> Callable[[], None]:
     return kill_and_start
 
 
-def test_what_was_written_outlives_a_kill(store: ObjectStore, restart: Callable[[], None]) -> None:
-    objects = {
-        "raw/mias/films/mdb001.pgm": bytes(range(256)) * 9,
-        "raw/mias/films/ä +%41.pgm": b"odd",
-        "raw/empty": b"",
-    }
-    for key, data in objects.items():
-        store.put(key, b"before it is replaced")
-        store.put(key, data)
-    tag = store.read("raw/empty").etag
-    restart()
-    assert {key: store.get(key) for key in store.list("raw/")} == objects
-    assert store.read("raw/empty").etag == tag
+class TestStandin:
+    def test_what_was_written_outlives_a_kill(self, store: ObjectStore, restart: Callable[[], None]) -> None:
+        objects = {
+            "raw/mias/films/mdb001.pgm": bytes(range(256)) * 9,
+            "raw/mias/films/ä +%41.pgm": b"odd",
+            "raw/empty": b"",
+        }
+        for key, data in objects.items():
+            store.put(key, b"before it is replaced")
+            store.put(key, data)
+        tag = store.read("raw/empty").etag
+        restart()
+        assert {key: store.get(key) for key in store.list("raw/")} == objects
+        assert store.read("raw/empty").etag == tag
 
+    def test_what_was_deleted_stays_deleted(self, store: ObjectStore, restart: Callable[[], None]) -> None:
+        store.put("runs/r/plan.json", b"{}")
+        store.delete("runs/r/plan.json")
+        restart()
+        assert list(store.list("runs/")) == []
 
-def test_what_was_deleted_stays_deleted(store: ObjectStore, restart: Callable[[], None]) -> None:
-    store.put("runs/r/plan.json", b"{}")
-    store.delete("runs/r/plan.json")
-    restart()
-    assert list(store.list("runs/")) == []
+    def test_an_object_in_parts_outlives_a_kill(self, store: ObjectStore, restart: Callable[[], None]) -> None:
+        data = bytes(65 * 2**20)  # more than goes up as one
+        store.put("models/resnet50/v1/model.onnx", data)
+        restart()
+        assert store.get("models/resnet50/v1/model.onnx") == data
 
+    def test_conditions_hold_before_and_after(self, store: ObjectStore, restart: Callable[[], None]) -> None:
+        store.put("runs/r/plan.json", b"{}", if_absent=True)
+        restart()
+        check_conditional_writes(store)
+        with pytest.raises(PreconditionFailed):
+            store.put("runs/r/plan.json", b"another", if_absent=True)
 
-def test_an_object_in_parts_outlives_a_kill(store: ObjectStore, restart: Callable[[], None]) -> None:
-    data = bytes(65 * 2**20)  # more than goes up as one
-    store.put("models/resnet50/v1/model.onnx", data)
-    restart()
-    assert store.get("models/resnet50/v1/model.onnx") == data
+    def test_of_many_writers_one_wins_and_the_file_holds_its_object(
+        self, store: ObjectStore, restart: Callable[[], None]
+    ) -> None:
+        def write(number: int) -> bytes | None:
+            data = str(number).encode()
+            with suppress(PreconditionFailed):
+                store.put("runs/r/end.json", data, if_absent=True)
+                return data
+            return None
 
-
-def test_conditions_hold_before_and_after(store: ObjectStore, restart: Callable[[], None]) -> None:
-    store.put("runs/r/plan.json", b"{}", if_absent=True)
-    restart()
-    check_conditional_writes(store)
-    with pytest.raises(PreconditionFailed):
-        store.put("runs/r/plan.json", b"another", if_absent=True)
-
-
-def test_of_many_writers_one_wins_and_the_file_holds_its_object(
-    store: ObjectStore, restart: Callable[[], None]
-) -> None:
-    def write(number: int) -> bytes | None:
-        data = str(number).encode()
-        with suppress(PreconditionFailed):
-            store.put("runs/r/end.json", data, if_absent=True)
-            return data
-        return None
-
-    with ThreadPoolExecutor(16) as pool:
-        won = [data for data in pool.map(write, range(16)) if data is not None]
-    restart()
-    assert [store.get("runs/r/end.json")] == won
+        with ThreadPoolExecutor(16) as pool:
+            won = [data for data in pool.map(write, range(16)) if data is not None]
+        restart()
+        assert [store.get("runs/r/end.json")] == won

@@ -64,27 +64,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     end_noted(folder)
 
 
-def test_after_kill_9_nothing_runs_and_the_next_demo_does_the_whole_job_and_serves(folder: Path) -> None:
-    killed = start(folder)
-    read_until(killed, "are up")
-    processes = service_processes(folder)
-    killed.kill()
-    killed.wait()
-    assert all_gone(processes)
-
-    demo = start(folder)
-    output = read_until(demo, "--data-binary")
-    processes = service_processes(folder)
-    check_output(output)
-    check_service(output, next((folder / "store" / "raw" / "synthetic").glob("*/films/*")))
-    demo.send_signal(signal.SIGINT)
-    assert demo.wait(40) == 0
-    assert demo.stdout
-    assert "nothing is left running" in demo.stdout.read()
-    assert all_gone(processes, 1)
-    assert not (folder / "processes.json").exists()
-
-
 def check_output(output: str) -> None:
     """The words that a newcomer is promised: what the films are, all networks with intervals, prediction, report."""
     assert "SYNTHETIC" in output
@@ -120,42 +99,60 @@ def check_service(output: str, film: Path) -> None:
     assert sum(counted) >= 3, metrics  # the films of the demo's exam, and this one
 
 
-def test_a_demo_that_is_interrupted_in_the_middle_leaves_nothing(folder: Path) -> None:
-    demo = start(folder, "--once")
-    read_until(demo, "are up")
-    processes = service_processes(folder)
-    demo.send_signal(signal.SIGINT)
-    assert demo.wait(40) == 130
-    assert all_gone(processes, 1)
+class TestDemo:
+    def test_after_kill_9_nothing_runs_and_the_next_demo_does_the_whole_job_and_serves(self, folder: Path) -> None:
+        killed = start(folder)
+        read_until(killed, "are up")
+        processes = service_processes(folder)
+        killed.kill()
+        killed.wait()
+        assert all_gone(processes)
 
+        demo = start(folder)
+        output = read_until(demo, "--data-binary")
+        processes = service_processes(folder)
+        check_output(output)
+        check_service(output, next((folder / "store" / "raw" / "synthetic").glob("*/films/*")))
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(40) == 0
+        assert demo.stdout
+        assert "nothing is left running" in demo.stdout.read()
+        assert all_gone(processes, 1)
+        assert not (folder / "processes.json").exists()
 
-def test_a_second_demo_in_the_same_folder_is_told_so(folder: Path) -> None:
-    first = start(folder)
-    read_until(first, "are up")
-    second = start(folder)
-    assert second.wait(60) == 1
-    assert second.stdout
-    assert "another demo is running" in second.stdout.read()
-    first.send_signal(signal.SIGTERM)
-    assert first.wait(40) == 130
+    def test_a_demo_that_is_interrupted_in_the_middle_leaves_nothing(self, folder: Path) -> None:
+        demo = start(folder, "--once")
+        read_until(demo, "are up")
+        processes = service_processes(folder)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(40) == 130
+        assert all_gone(processes, 1)
 
+    def test_a_second_demo_in_the_same_folder_is_told_so(self, folder: Path) -> None:
+        first = start(folder)
+        read_until(first, "are up")
+        second = start(folder)
+        assert second.wait(60) == 1
+        assert second.stdout
+        assert "another demo is running" in second.stdout.read()
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(40) == 130
 
-def test_a_folder_that_is_not_a_demos_is_not_emptied(folder: Path) -> None:
-    (folder / "store").mkdir(parents=True)
-    (folder / "store" / "films").write_text("mine")
-    demo = start(folder)
-    assert demo.wait(60) == 1
-    assert demo.stdout
-    assert "was not created by a demo" in demo.stdout.read()
-    assert (folder / "store" / "films").read_text() == "mine"
+    def test_a_folder_that_is_not_a_demos_is_not_emptied(self, folder: Path) -> None:
+        (folder / "store").mkdir(parents=True)
+        (folder / "store" / "films").write_text("mine")
+        demo = start(folder)
+        assert demo.wait(60) == 1
+        assert demo.stdout
+        assert "was not created by a demo" in demo.stdout.read()
+        assert (folder / "store" / "films").read_text() == "mine"
 
-
-def test_missing_films_are_one_clear_line(folder: Path) -> None:
-    began = time.monotonic()
-    demo = start(folder, "--mias", str(folder / "nowhere"))
-    assert demo.wait(60) == 1
-    assert demo.stdout
-    last = demo.stdout.read().strip().splitlines()[-1]
-    assert last.startswith("mammo: ")
-    assert "there is no such folder or archive; check the path" in last
-    assert time.monotonic() - began < 30
+    def test_missing_films_are_one_clear_line(self, folder: Path) -> None:
+        began = time.monotonic()
+        demo = start(folder, "--mias", str(folder / "nowhere"))
+        assert demo.wait(60) == 1
+        assert demo.stdout
+        last = demo.stdout.read().strip().splitlines()[-1]
+        assert last.startswith("mammo: ")
+        assert "there is no such folder or archive; check the path" in last
+        assert time.monotonic() - began < 30

@@ -51,15 +51,15 @@ def seen(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     return found
 
 
-def test_films_hang_first_in_their_order_and_results_follow(seen: dict[str, Any]) -> None:
-    modalities = [listed.split("\n")[0] for listed in seen["listed"]]
-    assert modalities == ["MG"] * 4 + ["OT", "SR", "SR"]
-    assert seen["first"]["position"] == "1/1"
-    assert seen["first"]["grey"] > 10_000
-    assert seen["first"]["green"] == 0
+class TestOhif:
+    def test_films_hang_first_in_their_order_and_results_follow(self, seen: dict[str, Any]) -> None:
+        modalities = [listed.split("\n")[0] for listed in seen["listed"]]
+        assert modalities == ["MG"] * 4 + ["OT", "SR", "SR"]
+        assert seen["first"]["position"] == "1/1"
+        assert seen["first"]["grey"] > 10_000
+        assert seen["first"]["green"] == 0
 
-
-def test_pictures_of_results_open_with_the_outline_of_the_breast(seen: dict[str, Any]) -> None:
-    assert seen["opened"]["position"] == "1/4"
-    assert seen["opened"]["grey"] > 10_000
-    assert seen["opened"]["green"] > 200
+    def test_pictures_of_results_open_with_the_outline_of_the_breast(self, seen: dict[str, Any]) -> None:
+        assert seen["opened"]["position"] == "1/4"
+        assert seen["opened"]["grey"] > 10_000
+        assert seen["opened"]["green"] > 200

@@ -112,21 +112,23 @@ def _status(url: str) -> int | None:
         return None
 
 
-def test_it_has_no_rights_and_writes_nowhere_but_to_its_tmp(played: str) -> None:
-    said = dict(line.split(":\t", 1) for line in in_pod("cat", "/proc/1/status").splitlines() if ":\t" in line)
-    assert said["Uid"].split() == said["Gid"].split() == ["10001"] * 4
-    assert int(said["CapEff"], 16) == int(said["CapBnd"], 16) == 0
-    assert (said["NoNewPrivs"], said["Seccomp"]) == ("1", "2")
-    in_pod("sh", "-c", "grep -q '^[^ ]* / [^ ]* ro,' /proc/mounts && touch /tmp/x")
+class TestPodman:
+    def test_it_has_no_rights_and_writes_nowhere_but_to_its_tmp(self, played: str) -> None:
+        said = dict(line.split(":\t", 1) for line in in_pod("cat", "/proc/1/status").splitlines() if ":\t" in line)
+        assert said["Uid"].split() == said["Gid"].split() == ["10001"] * 4
+        assert int(said["CapEff"], 16) == int(said["CapBnd"], 16) == 0
+        assert (said["NoNewPrivs"], said["Seccomp"]) == ("1", "2")
+        in_pod("sh", "-c", "grep -q '^[^ ]* / [^ ]* ro,' /proc/mounts && touch /tmp/x")
 
-
-def test_it_is_ready_when_a_model_answers_and_predicts_then(played: str, store: ObjectStore, tmp_path: Path) -> None:
-    assert _status(f"{played}/readyz") == 503
-    models = published(tmp_path / "store")
-    for key in sorted(models.list(""), key=lambda key: "/aliases/" in key):  # last, as whoever promotes writes it
-        store.put(key, models.get(key))
-    wait_until(lambda: _status(f"{played}/readyz") == 200, 180)
-    film = encode_png(render_film(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels)
-    answer = requests.post(f"{played}/v1/predictions", data=film, headers=HEADERS, timeout=30)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["model"]["version"] == "v1"
+    def test_it_is_ready_when_a_model_answers_and_predicts_then(
+        self, played: str, store: ObjectStore, tmp_path: Path
+    ) -> None:
+        assert _status(f"{played}/readyz") == 503
+        models = published(tmp_path / "store")
+        for key in sorted(models.list(""), key=lambda key: "/aliases/" in key):  # last, as whoever promotes writes it
+            store.put(key, models.get(key))
+        wait_until(lambda: _status(f"{played}/readyz") == 200, 180)
+        film = encode_png(render_film(np.random.default_rng(3), "left", "G", Label.MALIGNANT).pixels)
+        answer = requests.post(f"{played}/v1/predictions", data=film, headers=HEADERS, timeout=30)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["model"]["version"] == "v1"

@@ -74,45 +74,48 @@ def stack(tmp_path: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
         yield running
 
 
-def test_exams_and_a_table_become_a_promoted_version_that_answers_an_exam(stack: Stack, tmp_path: Path) -> None:
-    films = screening_set(tmp_path / "rsna", range(1, WOMEN + 1))
+class TestScreeningSet:
+    def test_exams_and_a_table_become_a_promoted_version_that_answers_an_exam(
+        self, stack: Stack, tmp_path: Path
+    ) -> None:
+        films = screening_set(tmp_path / "rsna", range(1, WOMEN + 1))
 
-    surveyed = mammo("ingest", str(films), "--mapping", "rsna-2023", "--dry-run")
-    for planted in ("image without row: 1", "view repeated: 1", "1 rows are left out by the mapping"):
-        assert planted in surveyed
-    said = mammo("ingest", str(films), "--mapping", "rsna-2023", "--workers")
-    assert f"data set rsna-2023: {4 * WOMEN + 1} films" in said
-    assert "image without row: 1" in said
-    store = open_store(stack.settings.store)
-    manifest = stored_manifest(store, "rsna-2023")
-    assert Counter(film.label for film in manifest.films) == {Label.NORMAL: 17, Label.BENIGN: 8, Label.MALIGNANT: 8}
-    hidden = (b"GENERATED^EXAM", b"GEN0001")
-    assert not [key for key in store.list("raw/") for name in hidden if name in store.get(key)]
+        surveyed = mammo("ingest", str(films), "--mapping", "rsna-2023", "--dry-run")
+        for planted in ("image without row: 1", "view repeated: 1", "1 rows are left out by the mapping"):
+            assert planted in surveyed
+        said = mammo("ingest", str(films), "--mapping", "rsna-2023", "--workers")
+        assert f"data set rsna-2023: {4 * WOMEN + 1} films" in said
+        assert "image without row: 1" in said
+        store = open_store(stack.settings.store)
+        manifest = stored_manifest(store, "rsna-2023")
+        assert Counter(film.label for film in manifest.films) == {Label.NORMAL: 17, Label.BENIGN: 8, Label.MALIGNANT: 8}
+        hidden = (b"GENERATED^EXAM", b"GEN0001")
+        assert not [key for key in store.list("raw/") for name in hidden if name in store.get(key)]
 
-    options = ("--profile", "test", "--network", "resnet50", "--protocol", "patient", "--from-scratch", "--wait")
-    mammo("run", "--dataset", "rsna-2023", *options)
-    (run,) = pipeline.list_runs(store)
-    card = models.read_card(store, "resnet50", run)
-    assert models.read_alias(store, "resnet50").version == run
-    assert card.data_terms.startswith("RSNA Screening Mammography")
-    assert card.labelling is not None
-    assert card.exam_rule is not None
-    assert (card.metrics.n_films, card.exam_rule.breast.metrics.n_films) == (4 * WOMEN + 1, 2 * WOMEN)
-    assert card.exam_rule.exam.metrics.n_films == WOMEN
+        options = ("--profile", "test", "--network", "resnet50", "--protocol", "patient", "--from-scratch", "--wait")
+        mammo("run", "--dataset", "rsna-2023", *options)
+        (run,) = pipeline.list_runs(store)
+        card = models.read_card(store, "resnet50", run)
+        assert models.read_alias(store, "resnet50").version == run
+        assert card.data_terms.startswith("RSNA Screening Mammography")
+        assert card.labelling is not None
+        assert card.exam_rule is not None
+        assert (card.metrics.n_films, card.exam_rule.breast.metrics.n_films) == (4 * WOMEN + 1, 2 * WOMEN)
+        assert card.exam_rule.exam.metrics.n_films == WOMEN
 
-    client = InferenceClient(stack.url, stack.key)
-    wait_for("loading the promoted model", client.ready, stack.processes)
-    answer = client.predict_exam([FilmUpload(film) for film in exam_films(LATER, seed=7, study_date=STUDY_DATE)])
-    assert [film.problem for film in answer.films] == [None] * 4
-    assert {breast.laterality: len(breast.films) for breast in answer.breasts} == {"L": 2, "R": 2}
-    assert answer.exam is not None
-    assert answer.model.version == run
+        client = InferenceClient(stack.url, stack.key)
+        wait_for("loading the promoted model", client.ready, stack.processes)
+        answer = client.predict_exam([FilmUpload(film) for film in exam_films(LATER, seed=7, study_date=STUDY_DATE)])
+        assert [film.problem for film in answer.films] == [None] * 4
+        assert {breast.laterality: len(breast.films) for breast in answer.breasts} == {"L": 2, "R": 2}
+        assert answer.exam is not None
+        assert answer.model.version == run
 
-    more = screening_set(tmp_path / "more", range(WOMEN, WOMEN + 5))
-    mammo("ingest", str(more), "--mapping", "rsna-2023", "--dataset", "later")
-    mammo("evaluate", "production", "--network", "resnet50", "--dataset", "later", "--wait")
-    found = read_external_evaluation(store, make_evaluation(store, "resnet50", run, "later"))
-    assert found is not None
-    seen = str(patient(WOMEN)) not in card.held_out_patients
-    assert found.left_out.patients_by_id == ((str(patient(WOMEN)),) if seen else ())
-    assert found.levels[1].metrics.n_films == 5 - seen
+        more = screening_set(tmp_path / "more", range(WOMEN, WOMEN + 5))
+        mammo("ingest", str(more), "--mapping", "rsna-2023", "--dataset", "later")
+        mammo("evaluate", "production", "--network", "resnet50", "--dataset", "later", "--wait")
+        found = read_external_evaluation(store, make_evaluation(store, "resnet50", run, "later"))
+        assert found is not None
+        seen = str(patient(WOMEN)) not in card.held_out_patients
+        assert found.left_out.patients_by_id == ((str(patient(WOMEN)),) if seen else ())
+        assert found.levels[1].metrics.n_films == 5 - seen

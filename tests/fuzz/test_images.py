@@ -5,9 +5,10 @@ import pytest
 from tests.fuzz.images import corpus, fuzz
 
 
-@pytest.mark.parametrize("name", corpus())
-def test_damaged_files_are_read_or_refused(name: str) -> None:
-    report = fuzz(name, range(150))
-    assert report.executions == 150
-    assert report.wrong == []
-    assert report.grown_mb < 300
+class TestImages:
+    @pytest.mark.parametrize("name", corpus())
+    def test_damaged_files_are_read_or_refused(self, name: str) -> None:
+        report = fuzz(name, range(150))
+        assert report.executions == 150
+        assert report.wrong == []
+        assert report.grown_mb < 300

@@ -113,17 +113,19 @@ def _seen(prometheus: str) -> bool:
     return bool(requests.get(f"http://{prometheus}/api/v1/query", params=query, timeout=5).json()["data"]["result"])
 
 
-def test_an_alert_arrives_with_its_severity_its_summary_and_its_runbook(
-    alerted: tuple[Callable[[], None], "SimpleQueue[Any]"],
-) -> None:
-    set_aside, came = alerted
-    assert came.empty()
-    set_aside()
-    told = came.get(timeout=60)
-    (alert,) = told["alerts"]
-    assert (told["status"], told["receiver"]) == ("firing", "operators")
-    assert alert["labels"] == {"alertname": "FilmsFailed", "severity": "ticket", "stage": "segment"}
-    assert alert["annotations"] == {
-        "summary": "segment: films were set aside, or units given up, in the last hour",
-        "runbook_url": "https://git.example.org/runbooks/films-failed.md",
-    }
+class TestAlerting:
+    def test_an_alert_arrives_with_its_severity_its_summary_and_its_runbook(
+        self,
+        alerted: tuple[Callable[[], None], "SimpleQueue[Any]"],
+    ) -> None:
+        set_aside, came = alerted
+        assert came.empty()
+        set_aside()
+        told = came.get(timeout=60)
+        (alert,) = told["alerts"]
+        assert (told["status"], told["receiver"]) == ("firing", "operators")
+        assert alert["labels"] == {"alertname": "FilmsFailed", "severity": "ticket", "stage": "segment"}
+        assert alert["annotations"] == {
+            "summary": "segment: films were set aside, or units given up, in the last hour",
+            "runbook_url": "https://git.example.org/runbooks/films-failed.md",
+        }

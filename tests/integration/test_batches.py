@@ -167,101 +167,102 @@ def said(line: BatchLine) -> dict[str, object]:
     return line.finding.model_dump(mode="json", exclude={"seconds"})
 
 
-def test_every_image_is_answered_once_as_over_http_whatever_is_killed_or_promoted(
-    place: Place, films: dict[str, bytes | None]
-) -> None:
-    named = tuple(key for copy in range(TIMES) for key in stored(place, films, f"inbox/{copy}"))
-    expected = [said_over_http(place, data) for name, data in films.items() if name not in BROKEN and data]
-    batch = place.client.create_batch(BatchRequest(keys=named))
-    assert (batch.state, batch.images, batch.version) == ("queued", len(named), "v1")
-
-    with worker(place) as first:
-        wait_until(lambda: any(place.store.list(layout.batch_marks(batch.id))), ALLOWED_S)
-        os.killpg(first.pid, signal.SIGKILL)
-    between = place.client.batch(batch.id)
-    assert (between.state, 16 <= between.done < len(named)) == ("running", True)
-    models.promote(place.store, NETWORK, "v2", models.MoveReason(by="test", why="test"))
-    wait_until(lambda: place.client.model().version == "v2", ALLOWED_S)
-
-    with worker(place):
-        done = ended(place, batch)
-    assert (done.done, done.failed, done.version) == (len(named), len(BROKEN) * TIMES, "v1")
-    lines = list(place.client.batch_results(batch.id))
-    assert [(line.index, line.key) for line in lines] == list(enumerate(named))
-    broken = {line.key: said(line)["code"] for line in lines if line.problem}
-    assert broken == {f"inbox/{copy}/{name}": code for copy in range(TIMES) for name, (_, code) in BROKEN.items()}
-    assert [said(line) for line in lines if line.finding] == expected * TIMES
-    again = place.client.create_batch(BatchRequest(keys=named[:1]))
-    assert again.version == "v2"
-
-
-def test_a_child_that_is_killed_costs_its_worker_nothing(place: Place, films: dict[str, bytes | None]) -> None:
-    stored(place, films)
-    with worker(place) as process:
-        batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
-        wait_until(lambda: any(place.store.list(layout.batch_marks(batch.id))), ALLOWED_S)
-        for child in psutil.Process(process.pid).children():
-            child.kill()
-        done = ended(place, batch)
-        assert process.poll() is None
-    assert done.failed == len(BROKEN) - 1  # a prefix holds no missing image
-    assert len(list(place.client.batch_results(batch.id))) == IMAGES - 1
-
-
-def test_messages_that_the_broker_lost_are_sent_again_by_resuming(place: Place, films: dict[str, bytes | None]) -> None:
-    stored(place, films)
-    batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
-    redis.Redis.from_url(place.broker_url).flushall()
-    port, folder = broker.free_port(), place.folder / "made-by-the-worker"
-    with worker(place, MAMMO_METRICS_PORT=str(port), PROMETHEUS_MULTIPROC_DIR=str(folder)):
-        assert place.client.resume_batch(batch.id).state == "queued"
-        assert ended(place, batch).done == IMAGES - 1
-        outcomes = Counter(said(line).get("code", "predicted") for line in place.client.batch_results(batch.id))
-        expected = [f'mammo_batch_images_total{{outcome="{name}"}} {count:.1f}' for name, count in outcomes.items()]
-        expected.append('mammo_units_total{outcome="done",stage="predict"} 3.0')
-        until = time.monotonic() + 10  # what the worker counts is counted after the mark that ends the batch
-        while absent := [line for line in expected if line not in exposed_by(port)]:
-            assert time.monotonic() < until, absent
-            time.sleep(0.05)
-
-
 def exposed_by(port: int) -> str:
     return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
 
 
-def test_the_commands_lead_through_a_batch(
-    place: Place, films: dict[str, bytes | None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stored(place, films)
-    monkeypatch.setenv("MAMMO_API_KEY", KEY)
-    url, out = ("--url", place.url), place.folder / "results.jsonl"
-    made = mammo("batch", "create", "--prefix", "inbox/", "--heatmaps", "--idempotency-key", "order-17", *url)
-    batch = made.split()[1].rstrip(":")
-    assert f"{IMAGES - 1} images, model {NETWORK} v1" in made
-    assert f"{batch}: queued, 0 of" in mammo("batch", "status", batch, *url)
-    with worker(place):
-        assert f"{batch}: done" in mammo("batch", "status", batch, "--follow", *url)
-    assert f"{IMAGES - 1} lines written to" in mammo("batch", "results", batch, "--out", str(out), *url)
-    assert out.read_text() == mammo("batch", "results", batch, *url)
-    line = BatchLine.model_validate_json(out.read_text().splitlines()[-1])
-    assert line.heatmap is not None
-    assert place.store.get(line.heatmap).startswith(b"\x89PNG")
-    assert batch in mammo("batch", "list", *url)
+class TestBatches:
+    def test_every_image_is_answered_once_as_over_http_whatever_is_killed_or_promoted(
+        self, place: Place, films: dict[str, bytes | None]
+    ) -> None:
+        named = tuple(key for copy in range(TIMES) for key in stored(place, films, f"inbox/{copy}"))
+        expected = [said_over_http(place, data) for name, data in films.items() if name not in BROKEN and data]
+        batch = place.client.create_batch(BatchRequest(keys=named))
+        assert (batch.state, batch.images, batch.version) == ("queued", len(named), "v1")
 
-    named = mammo("batch", "create", "inbox/film-00", "inbox/film-01", *url).split()[1].rstrip(":")
-    assert f"{named}: cancelled, 0 of 2" in mammo("batch", "cancel", named, *url)
-    with pytest.raises(ApiError, match="is cancelled"):
-        mammo("batch", "resume", named, *url)
-    with pytest.raises(InputError, match="either store keys of images or --prefix"):
-        mammo("batch", "create", *url)
+        with worker(place) as first:
+            wait_until(lambda: any(place.store.list(layout.batch_marks(batch.id))), ALLOWED_S)
+            os.killpg(first.pid, signal.SIGKILL)
+        between = place.client.batch(batch.id)
+        assert (between.state, 16 <= between.done < len(named)) == ("running", True)
+        models.promote(place.store, NETWORK, "v2", models.MoveReason(by="test", why="test"))
+        wait_until(lambda: place.client.model().version == "v2", ALLOWED_S)
 
+        with worker(place):
+            done = ended(place, batch)
+        assert (done.done, done.failed, done.version) == (len(named), len(BROKEN) * TIMES, "v1")
+        lines = list(place.client.batch_results(batch.id))
+        assert [(line.index, line.key) for line in lines] == list(enumerate(named))
+        broken = {line.key: said(line)["code"] for line in lines if line.problem}
+        assert broken == {f"inbox/{copy}/{name}": code for copy in range(TIMES) for name, (_, code) in BROKEN.items()}
+        assert [said(line) for line in lines if line.finding] == expected * TIMES
+        again = place.client.create_batch(BatchRequest(keys=named[:1]))
+        assert again.version == "v2"
 
-def test_a_model_that_is_damaged_is_told_of_every_image(place: Place, films: dict[str, bytes | None]) -> None:
-    stored(place, films)
-    batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
-    place.store.put(model_place(place.store, NETWORK, "v1", "model.onnx"), b"damaged")
-    with worker(place):
-        done = ended(place, batch)
-    assert (done.done, done.failed) == (IMAGES - 1, IMAGES - 1)
-    codes = {line.problem.code for line in place.client.batch_results(batch.id) if line.problem}
-    assert codes == {"model-corrupt"}
+    def test_a_child_that_is_killed_costs_its_worker_nothing(
+        self, place: Place, films: dict[str, bytes | None]
+    ) -> None:
+        stored(place, films)
+        with worker(place) as process:
+            batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
+            wait_until(lambda: any(place.store.list(layout.batch_marks(batch.id))), ALLOWED_S)
+            for child in psutil.Process(process.pid).children():
+                child.kill()
+            done = ended(place, batch)
+            assert process.poll() is None
+        assert done.failed == len(BROKEN) - 1  # a prefix holds no missing image
+        assert len(list(place.client.batch_results(batch.id))) == IMAGES - 1
+
+    def test_messages_that_the_broker_lost_are_sent_again_by_resuming(
+        self, place: Place, films: dict[str, bytes | None]
+    ) -> None:
+        stored(place, films)
+        batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
+        redis.Redis.from_url(place.broker_url).flushall()
+        port, folder = broker.free_port(), place.folder / "made-by-the-worker"
+        with worker(place, MAMMO_METRICS_PORT=str(port), PROMETHEUS_MULTIPROC_DIR=str(folder)):
+            assert place.client.resume_batch(batch.id).state == "queued"
+            assert ended(place, batch).done == IMAGES - 1
+            outcomes = Counter(said(line).get("code", "predicted") for line in place.client.batch_results(batch.id))
+            expected = [f'mammo_batch_images_total{{outcome="{name}"}} {count:.1f}' for name, count in outcomes.items()]
+            expected.append('mammo_units_total{outcome="done",stage="predict"} 3.0')
+            until = time.monotonic() + 10  # what the worker counts is counted after the mark that ends the batch
+            while absent := [line for line in expected if line not in exposed_by(port)]:
+                assert time.monotonic() < until, absent
+                time.sleep(0.05)
+
+    def test_the_commands_lead_through_a_batch(
+        self, place: Place, films: dict[str, bytes | None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stored(place, films)
+        monkeypatch.setenv("MAMMO_API_KEY", KEY)
+        url, out = ("--url", place.url), place.folder / "results.jsonl"
+        made = mammo("batch", "create", "--prefix", "inbox/", "--heatmaps", "--idempotency-key", "order-17", *url)
+        batch = made.split()[1].rstrip(":")
+        assert f"{IMAGES - 1} images, model {NETWORK} v1" in made
+        assert f"{batch}: queued, 0 of" in mammo("batch", "status", batch, *url)
+        with worker(place):
+            assert f"{batch}: done" in mammo("batch", "status", batch, "--follow", *url)
+        assert f"{IMAGES - 1} lines written to" in mammo("batch", "results", batch, "--out", str(out), *url)
+        assert out.read_text() == mammo("batch", "results", batch, *url)
+        line = BatchLine.model_validate_json(out.read_text().splitlines()[-1])
+        assert line.heatmap is not None
+        assert place.store.get(line.heatmap).startswith(b"\x89PNG")
+        assert batch in mammo("batch", "list", *url)
+
+        named = mammo("batch", "create", "inbox/film-00", "inbox/film-01", *url).split()[1].rstrip(":")
+        assert f"{named}: cancelled, 0 of 2" in mammo("batch", "cancel", named, *url)
+        with pytest.raises(ApiError, match="is cancelled"):
+            mammo("batch", "resume", named, *url)
+        with pytest.raises(InputError, match="either store keys of images or --prefix"):
+            mammo("batch", "create", *url)
+
+    def test_a_model_that_is_damaged_is_told_of_every_image(self, place: Place, films: dict[str, bytes | None]) -> None:
+        stored(place, films)
+        batch = place.client.create_batch(BatchRequest(prefix="inbox/"))
+        place.store.put(model_place(place.store, NETWORK, "v1", "model.onnx"), b"damaged")
+        with worker(place):
+            done = ended(place, batch)
+        assert (done.done, done.failed) == (IMAGES - 1, IMAGES - 1)
+        codes = {line.problem.code for line in place.client.batch_results(batch.id) if line.problem}
+        assert codes == {"model-corrupt"}

@@ -42,30 +42,28 @@ def _metrics(address: str) -> str | None:
     return None
 
 
-def test_it_exports_the_series_that_the_page_names_of_a_broker_with_a_password(redis_url: str) -> None:
-    named = set(re.findall(r"`(redis_\w+)`", (ROOT / "docs" / "reference" / "metrics.md").read_text()))
-    with exporter(redis_url) as text:
-        assert "\nredis_up 1\n" in text
-        assert named <= set(re.findall(r"^(redis_\w+)", text, re.MULTILINE))
-    assert "redis_up" in named
+class TestExporters:
+    def test_it_exports_the_series_that_the_page_names_of_a_broker_with_a_password(self, redis_url: str) -> None:
+        named = set(re.findall(r"`(redis_\w+)`", (ROOT / "docs" / "reference" / "metrics.md").read_text()))
+        with exporter(redis_url) as text:
+            assert "\nredis_up 1\n" in text
+            assert named <= set(re.findall(r"^(redis_\w+)", text, re.MULTILINE))
+        assert "redis_up" in named
 
+    def test_it_says_so_when_the_password_is_wrong(self, redis_url: str) -> None:
+        with exporter(redis_url.replace("@", "x@")) as text:
+            assert "\nredis_up 0\n" in text
 
-def test_it_says_so_when_the_password_is_wrong(redis_url: str) -> None:
-    with exporter(redis_url.replace("@", "x@")) as text:
-        assert "\nredis_up 0\n" in text
+    def test_compose_gives_both_exporters_the_broker_of_the_workers(self) -> None:
+        services = compose()["services"]
+        broker = "${MAMMO_REDIS_URL:-redis://:${REDIS_PASSWORD}@redis:6379/0}"
+        assert services["redis-exporter"]["environment"] == {"REDIS_ADDR": broker}
+        assert services["celery-exporter"]["environment"] == {"CE_BROKER_URL": broker}
+        assert re.sub(r":\?set [^}]*", "", services["augment"]["environment"]["MAMMO_REDIS_URL"]) == broker
 
-
-def test_compose_gives_both_exporters_the_broker_of_the_workers() -> None:
-    services = compose()["services"]
-    broker = "${MAMMO_REDIS_URL:-redis://:${REDIS_PASSWORD}@redis:6379/0}"
-    assert services["redis-exporter"]["environment"] == {"REDIS_ADDR": broker}
-    assert services["celery-exporter"]["environment"] == {"CE_BROKER_URL": broker}
-    assert re.sub(r":\?set [^}]*", "", services["augment"]["environment"]["MAMMO_REDIS_URL"]) == broker
-
-
-def test_prometheus_looks_where_it_listens() -> None:
-    told = subprocess.run([str(REDIS_EXPORTER), "--help"], capture_output=True, text=True, check=False)
-    (port,) = set(re.findall(r'web\.listen-address.*?default "[\d.]*:(\d+)"', told.stdout + told.stderr, re.DOTALL))
-    jobs = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
-    (asked,) = [job["dns_sd_configs"] for job in jobs if job["job_name"] == "redis"]
-    assert asked == [{"names": ["redis-exporter"], "type": "A", "port": int(port)}]
+    def test_prometheus_looks_where_it_listens(self) -> None:
+        told = subprocess.run([str(REDIS_EXPORTER), "--help"], capture_output=True, text=True, check=False)
+        (port,) = set(re.findall(r'web\.listen-address.*?default "[\d.]*:(\d+)"', told.stdout + told.stderr, re.DOTALL))
+        jobs = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+        (asked,) = [job["dns_sd_configs"] for job in jobs if job["job_name"] == "redis"]
+        assert asked == [{"names": ["redis-exporter"], "type": "A", "port": int(port)}]

@@ -181,28 +181,6 @@ def panels() -> list[tuple[str, str]]:
     ]
 
 
-def test_every_panel_has_data(watched: Watched) -> None:
-    without = []
-    for title, query in panels():
-        asked = query.replace("$__rate_interval", "3m")
-        if "gateway" not in query and not watched.values(asked):  # which is not among the watched
-            without.append((title, asked))
-    assert without == []
-
-
-def test_every_series_is_in_the_table_and_the_other_way_round(watched: Watched) -> None:
-    told = [name for name in watched.ask("label/__name__/values") if re.match("mammo_|request_|celery_", name)]
-    bare = {re.sub("_(bucket|sum|count)$", "", name) for name in told if not name.endswith("_created")}
-    bare |= {"mammo_model_created_timestamp_seconds"}
-    assert OF_THE_GATEWAY
-    assert bare - OF_THE_GATEWAY == exported() - ON_A_GPU - OF_THE_GATEWAY
-    table = documented()
-    assert set(table) == exported()
-    for name in sorted(bare - OF_THE_GATEWAY):
-        (one, *_) = labelled(watched, name)
-        assert set(one) - {"__name__", "job", "instance", "le"} == table[name], name
-
-
 def documented() -> dict[str, set[str]]:
     """Series -> labels, as docs/reference/metrics.md has them."""
     rows = re.findall(
@@ -216,24 +194,45 @@ def labelled(watched: Watched, name: str) -> list[dict[str, str]]:
     return found
 
 
-def test_no_alert_of_a_system_that_is_well(watched: Watched) -> None:
-    states = {alert["labels"]["alertname"] for alert in watched.ask("alerts")["alerts"] if alert["state"] == "firing"}
-    assert states == {"Watchdog"}, "which fires for ever, so that its absence is noticed"
+class TestObservability:
+    def test_every_panel_has_data(self, watched: Watched) -> None:
+        without = []
+        for title, query in panels():
+            asked = query.replace("$__rate_interval", "3m")
+            if "gateway" not in query and not watched.values(asked):  # which is not among the watched
+                without.append((title, asked))
+        assert without == []
 
+    def test_every_series_is_in_the_table_and_the_other_way_round(self, watched: Watched) -> None:
+        told = [name for name in watched.ask("label/__name__/values") if re.match("mammo_|request_|celery_", name)]
+        bare = {re.sub("_(bucket|sum|count)$", "", name) for name in told if not name.endswith("_created")}
+        bare |= {"mammo_model_created_timestamp_seconds"}
+        assert OF_THE_GATEWAY
+        assert bare - OF_THE_GATEWAY == exported() - ON_A_GPU - OF_THE_GATEWAY
+        table = documented()
+        assert set(table) == exported()
+        for name in sorted(bare - OF_THE_GATEWAY):
+            (one, *_) = labelled(watched, name)
+            assert set(one) - {"__name__", "job", "instance", "le"} == table[name], name
 
-def test_no_log_holds_anything_of_a_patient(watched: Watched) -> None:
-    logs = sorted(watched.logs.iterdir())
-    text = "".join(log.read_text() for log in logs)
-    assert len(logs) == 6
-    assert '"route": "/v1/predictions"' in text
-    assert '"task": "' in text
-    for planted in PLANTED.values():
-        for word in planted.split("^"):
-            assert len(word) < 4 or word not in text, planted
+    def test_no_alert_of_a_system_that_is_well(self, watched: Watched) -> None:
+        states = {
+            alert["labels"]["alertname"] for alert in watched.ask("alerts")["alerts"] if alert["state"] == "firing"
+        }
+        assert states == {"Watchdog"}, "which fires for ever, so that its absence is noticed"
 
+    def test_no_log_holds_anything_of_a_patient(self, watched: Watched) -> None:
+        logs = sorted(watched.logs.iterdir())
+        text = "".join(log.read_text() for log in logs)
+        assert len(logs) == 6
+        assert '"route": "/v1/predictions"' in text
+        assert '"task": "' in text
+        for planted in PLANTED.values():
+            for word in planted.split("^"):
+                assert len(word) < 4 or word not in text, planted
 
-def test_what_each_service_asks_of_the_store_is_what_its_policy_allows(watched: Watched) -> None:
-    asked = {request for request in watched.s3.asked if request[0] in WORKERS}
-    assert {who for who, *_ in asked} == set(WORKERS)
-    refused = sorted(request for request in asked if not allows(*request))
-    assert not refused, "\n".join(map(str, refused))
+    def test_what_each_service_asks_of_the_store_is_what_its_policy_allows(self, watched: Watched) -> None:
+        asked = {request for request in watched.s3.asked if request[0] in WORKERS}
+        assert {who for who, *_ in asked} == set(WORKERS)
+        refused = sorted(request for request in asked if not allows(*request))
+        assert not refused, "\n".join(map(str, refused))

@@ -95,34 +95,35 @@ def typed(word: str) -> list[str]:
     return shlex.split(re.sub(FASTER[1], FASTER[0], line))
 
 
-def test_the_page_ends_with_an_answered_film(cluster: Cluster, tmp_path: Path, synthetic_films: Path) -> None:
-    operator = "Deployment operator"
-    assert cluster.environment(operator)["MAMMO_REDIS_URL"].endswith("/3")
-    cluster.type("Job set-up", *cluster.command("Job set-up"))
-    port = free_port()
-    with Processes(tmp_path / "processes") as processes:
-        for pod, service in WORKERS.items():
-            processes.start(pod, worker_command(service), cluster.environment(f"Deployment {pod}"))
-        served = {**cluster.environment("Deployment inference"), "MAMMO_SERVE_PORT": str(port)}
-        processes.start("inference", inference_command(1), {**served, "MAMMO_SERVE_CACHE": str(tmp_path / "cache")})
-        for word in ("ingest", "run", "status", "models list"):
-            command = [part.replace("/tmp/mias", str(synthetic_films)) for part in typed(word)]  # noqa: S108
-            told = cluster.type(operator, *command)
-        assert "production" in told
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _status(f"{url}/readyz") == 200, 60)
-        film = next((synthetic_films).rglob("*.pgm")).read_bytes()
-        key = cluster.environment(operator)["MAMMO_API_KEY"]
-        answer = requests.post(
-            f"{url}/v1/predictions", data=film, headers={"Authorization": f"Bearer {key}"}, timeout=60
-        )
-        assert answer.status_code == 200, answer.text
-        assert sum(answer.json()["probabilities"].values()) == pytest.approx(1, abs=1e-3)
-        processes.check()
-
-
 def _status(url: str) -> int:
     try:
         return requests.get(url, timeout=5).status_code
     except requests.RequestException:
         return 0
+
+
+class TestOwnServers:
+    def test_the_page_ends_with_an_answered_film(self, cluster: Cluster, tmp_path: Path, synthetic_films: Path) -> None:
+        operator = "Deployment operator"
+        assert cluster.environment(operator)["MAMMO_REDIS_URL"].endswith("/3")
+        cluster.type("Job set-up", *cluster.command("Job set-up"))
+        port = free_port()
+        with Processes(tmp_path / "processes") as processes:
+            for pod, service in WORKERS.items():
+                processes.start(pod, worker_command(service), cluster.environment(f"Deployment {pod}"))
+            served = {**cluster.environment("Deployment inference"), "MAMMO_SERVE_PORT": str(port)}
+            processes.start("inference", inference_command(1), {**served, "MAMMO_SERVE_CACHE": str(tmp_path / "cache")})
+            for word in ("ingest", "run", "status", "models list"):
+                command = [part.replace("/tmp/mias", str(synthetic_films)) for part in typed(word)]  # noqa: S108
+                told = cluster.type(operator, *command)
+            assert "production" in told
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: _status(f"{url}/readyz") == 200, 60)
+            film = next((synthetic_films).rglob("*.pgm")).read_bytes()
+            key = cluster.environment(operator)["MAMMO_API_KEY"]
+            answer = requests.post(
+                f"{url}/v1/predictions", data=film, headers={"Authorization": f"Bearer {key}"}, timeout=60
+            )
+            assert answer.status_code == 200, answer.text
+            assert sum(answer.json()["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+            processes.check()

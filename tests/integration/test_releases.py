@@ -122,59 +122,65 @@ def planned(store: ObjectStore) -> Plan:
     return make_plan(read_dataset(store, "films"), profile("test"), options)
 
 
-@pytest.mark.parametrize("installation", [last_release_commit()], indirect=True)
-def test_two_releases_share_a_queue_resume_each_others_runs_and_read_each_others_records(
-    installation: Installation,
-) -> None:
-    store, queue, old, new = installation.store, installation.queue, installation.old, installation.new
-    ours, theirs = planned(store), installation.start_old_run()
-    pipeline.start(store, queue, ours)
-    queue.client.flushall()
-    old.mammo("resume", ours.run)
-    pipeline.resume(store, queue, theirs)
-    with installation.working(old, new):
-        installation.wait_for(ours.run, theirs)
-    assert installation.units(old) > 0
-    assert installation.units(new) > 0
+class TestReleases:
+    @pytest.mark.parametrize("installation", [last_release_commit()], indirect=True)
+    def test_two_releases_share_a_queue_resume_each_others_runs_and_read_each_others_records(
+        self,
+        installation: Installation,
+    ) -> None:
+        store, queue, old, new = installation.store, installation.queue, installation.old, installation.new
+        ours, theirs = planned(store), installation.start_old_run()
+        pipeline.start(store, queue, ours)
+        queue.client.flushall()
+        old.mammo("resume", ours.run)
+        pipeline.resume(store, queue, theirs)
+        with installation.working(old, new):
+            installation.wait_for(ours.run, theirs)
+        assert installation.units(old) > 0
+        assert installation.units(new) > 0
 
-    models.promote(store, NETWORK, theirs, models.MoveReason(by="new", why="first"))
-    old.mammo("models", "promote", NETWORK, ours.run, "--force", "--reason", "second")
-    assert [move.version for move in models.history(store, NETWORK) if move.alias == "production"] == [theirs, ours.run]
+        models.promote(store, NETWORK, theirs, models.MoveReason(by="new", why="first"))
+        old.mammo("models", "promote", NETWORK, ours.run, "--force", "--reason", "second")
+        assert [move.version for move in models.history(store, NETWORK) if move.alias == "production"] == [
+            theirs,
+            ours.run,
+        ]
 
-    add_key(store, describe_key(new_key(), "new", ["predict"]))
-    old.mammo("keys", "create", "old", "--scope", "predict")
-    assert [key.name for key in read_keys(store).keys] == ["new", "old"]
+        add_key(store, describe_key(new_key(), "new", ["predict"]))
+        old.mammo("keys", "create", "old", "--scope", "predict")
+        assert [key.name for key in read_keys(store).keys] == ["new", "old"]
 
-    assert installation.predict_one(new, "a" * 32, answering=old) == installation.predict_one(
-        old, "b" * 32, answering=new
-    )
+        assert installation.predict_one(new, "a" * 32, answering=old) == installation.predict_one(
+            old, "b" * 32, answering=new
+        )
 
+    @pytest.mark.parametrize("installation", [FIRST_RELEASE], indirect=True)
+    def test_what_0_1_0_left_goes_on_and_the_way_back_keeps_models_keys_and_batches(
+        self, installation: Installation
+    ) -> None:
+        store, queue, old, new = installation.store, installation.queue, installation.old, installation.new
+        finished, begun = installation.start_old_run(), installation.start_old_run()
+        queue.client.flushall()
+        old.mammo("resume", finished)
+        with installation.working(old):
+            installation.wait_for(finished)
+        old.mammo("models", "promote", NETWORK, finished, "--reason", "first")
+        old.mammo("keys", "create", "old", "--scope", "predict")
 
-@pytest.mark.parametrize("installation", [FIRST_RELEASE], indirect=True)
-def test_what_0_1_0_left_goes_on_and_the_way_back_keeps_models_keys_and_batches(installation: Installation) -> None:
-    store, queue, old, new = installation.store, installation.queue, installation.old, installation.new
-    finished, begun = installation.start_old_run(), installation.start_old_run()
-    queue.client.flushall()
-    old.mammo("resume", finished)
-    with installation.working(old):
-        installation.wait_for(finished)
-    old.mammo("models", "promote", NETWORK, finished, "--reason", "first")
-    old.mammo("keys", "create", "old", "--scope", "predict")
+        pipeline.resume(store, queue, begun)
+        with installation.working(new):
+            installation.wait_for(begun)
+        predicted = installation.predict_one(old, "a" * 32, answering=new)
+        models.promote(store, NETWORK, begun, models.MoveReason(by="new", why="second"), force=True)
+        add_key(store, describe_key(new_key(), "new", ["predict"]))
+        assert [key.name for key in read_keys(store).keys] == ["old", "new"]
+        ours = planned(store)
+        pipeline.start(store, queue, ours)
+        queue.client.flushall()
 
-    pipeline.resume(store, queue, begun)
-    with installation.working(new):
-        installation.wait_for(begun)
-    predicted = installation.predict_one(old, "a" * 32, answering=new)
-    models.promote(store, NETWORK, begun, models.MoveReason(by="new", why="second"), force=True)
-    add_key(store, describe_key(new_key(), "new", ["predict"]))
-    assert [key.name for key in read_keys(store).keys] == ["old", "new"]
-    ours = planned(store)
-    pipeline.start(store, queue, ours)
-    queue.client.flushall()
-
-    old.mammo("models", "promote", NETWORK, finished, "--force", "--reason", "back")
-    assert models.read_alias(store, NETWORK).version == finished
-    assert "new" in old.mammo("keys", "list")
-    assert installation.predict_one(new, "b" * 32, answering=old) == predicted
-    for unreadable in (("status", ours.run), ("models", "card", NETWORK, begun)):
-        old.mammo(*unreadable, status=1)
+        old.mammo("models", "promote", NETWORK, finished, "--force", "--reason", "back")
+        assert models.read_alias(store, NETWORK).version == finished
+        assert "new" in old.mammo("keys", "list")
+        assert installation.predict_one(new, "b" * 32, answering=old) == predicted
+        for unreadable in (("status", ours.run), ("models", "card", NETWORK, begun)):
+            old.mammo(*unreadable, status=1)

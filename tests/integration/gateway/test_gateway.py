@@ -87,68 +87,68 @@ def push(gateway: GatewayProcesses, films: list[bytes]) -> None:
     DicomNode("gateway", peer).send_files([(read_header(film).sop_class, "film", film) for film in films])
 
 
-def test_polled_exam_gets_results_once_and_a_late_film_new_reports(
-    variables: dict[str, str], archive: ArchiveProcess, films: list[bytes], tmp_path: Path
-) -> None:
-    put(archive, films[:3])
-    with running_gateway(tmp_path / "gateway", MAMMO_PACS_URL=archive.url, **variables) as gateway:
-        wait_for_results(archive, films, gateway, {"cad-sr": 1, "tid1500": 1, "sc": 3})
-        put(archive, films)
-        wait_for_results(archive, films, gateway, {"cad-sr": 2, "tid1500": 2, "sc": 4})
-        gateway.kill()
-        gateway.start()
-        series = requests.get(f"http://127.0.0.1:{gateway.port}/metrics", timeout=5).text
-        wait_for(lambda: "mammo_gateway_archive_up" in series, 10, lambda: gateway.log)
-    assert results(archive, films[0]) == {"cad-sr": 2, "tid1500": 2, "sc": 4}
+class TestGateway:
+    def test_polled_exam_gets_results_once_and_a_late_film_new_reports(
+        self, variables: dict[str, str], archive: ArchiveProcess, films: list[bytes], tmp_path: Path
+    ) -> None:
+        put(archive, films[:3])
+        with running_gateway(tmp_path / "gateway", MAMMO_PACS_URL=archive.url, **variables) as gateway:
+            wait_for_results(archive, films, gateway, {"cad-sr": 1, "tid1500": 1, "sc": 3})
+            put(archive, films)
+            wait_for_results(archive, films, gateway, {"cad-sr": 2, "tid1500": 2, "sc": 4})
+            gateway.kill()
+            gateway.start()
+            series = requests.get(f"http://127.0.0.1:{gateway.port}/metrics", timeout=5).text
+            wait_for(lambda: "mammo_gateway_archive_up" in series, 10, lambda: gateway.log)
+        assert results(archive, films[0]) == {"cad-sr": 2, "tid1500": 2, "sc": 4}
 
+    def test_pushed_exam_gets_results_and_no_name_is_left_anywhere(
+        self, variables: dict[str, str], archive: ArchiveProcess, films: list[bytes], tmp_path: Path
+    ) -> None:
+        store = DirectoryStore(tmp_path / "store")
+        variables = {**variables, "MAMMO_LOG_LEVEL": "DEBUG"}
+        with running_gateway(tmp_path / "gateway", **variables) as gateway:
+            push(gateway, films)
+            wait_for_results(archive, films, gateway, ONE_SET)
+            wait_for(lambda: not list(store.list("gateway/")), 20, lambda: str(list(store.list("gateway/"))))
+            push(gateway, films)
+            wait_for(lambda: not list(store.list("gateway/")), 20, lambda: str(list(store.list("gateway/"))))
+            series = requests.get(f"http://127.0.0.1:{gateway.port}/metrics", timeout=5).text
+            log = gateway.log
+        assert results(archive, films[0]) == ONE_SET
+        assert "mammo_gateway_received_total" in series
+        uids = [uid for film in films for uid in (read_header(film).sop_uid, read_header(film).study_uid)]
+        everywhere = log + series + "".join(store.list(""))
+        assert not [secret for secret in (*SECRETS, *uids) if secret in everywhere]
 
-def test_pushed_exam_gets_results_and_no_name_is_left_anywhere(
-    variables: dict[str, str], archive: ArchiveProcess, films: list[bytes], tmp_path: Path
-) -> None:
-    store = DirectoryStore(tmp_path / "store")
-    variables = {**variables, "MAMMO_LOG_LEVEL": "DEBUG"}
-    with running_gateway(tmp_path / "gateway", **variables) as gateway:
-        push(gateway, films)
-        wait_for_results(archive, films, gateway, ONE_SET)
-        wait_for(lambda: not list(store.list("gateway/")), 20, lambda: str(list(store.list("gateway/"))))
-        push(gateway, films)
-        wait_for(lambda: not list(store.list("gateway/")), 20, lambda: str(list(store.list("gateway/"))))
-        series = requests.get(f"http://127.0.0.1:{gateway.port}/metrics", timeout=5).text
-        log = gateway.log
-    assert results(archive, films[0]) == ONE_SET
-    assert "mammo_gateway_received_total" in series
-    uids = [uid for film in films for uid in (read_header(film).sop_uid, read_header(film).study_uid)]
-    everywhere = log + series + "".join(store.list(""))
-    assert not [secret for secret in (*SECRETS, *uids) if secret in everywhere]
-
-
-@pytest.mark.parametrize("victim", ["worker", "gateway", "archive", "inference"])
-def test_exam_gets_one_set_of_results_whoever_is_killed(
-    variables: dict[str, str],
-    archive: ArchiveProcess,
-    films: list[bytes],
-    tmp_path: Path,
-    inference: Served,
-    victim: str,
-) -> None:
-    variables = {**variables, "MAMMO_PACS_STABLE_S": "60"}  # taken when all four views are there, and not before
-    if victim == "inference":
-        variables = {**variables, "MAMMO_INFERENCE_URL": "http://127.0.0.1:1"}
-    with running_gateway(tmp_path / "gateway", **variables) as gateway:
-        push(gateway, films[:2])
-        if victim == "archive":
-            archive.kill()
-        elif victim != "inference":
-            gateway.kill(victim)
-        if victim != "gateway":
-            push(gateway, films[2:])
-        if victim == "archive":
-            archive.start()
-        elif victim == "inference":
-            gateway.kill("worker")
-            gateway.variables["MAMMO_INFERENCE_URL"] = inference.url
-            gateway.start("worker")
-        else:
-            gateway.start(victim)
-        push(gateway, films)
-        wait_for_results(archive, films, gateway, ONE_SET)
+    @pytest.mark.parametrize("victim", ["worker", "gateway", "archive", "inference"])
+    def test_exam_gets_one_set_of_results_whoever_is_killed(
+        self,
+        variables: dict[str, str],
+        archive: ArchiveProcess,
+        films: list[bytes],
+        tmp_path: Path,
+        inference: Served,
+        victim: str,
+    ) -> None:
+        variables = {**variables, "MAMMO_PACS_STABLE_S": "60"}  # taken when all four views are there, and not before
+        if victim == "inference":
+            variables = {**variables, "MAMMO_INFERENCE_URL": "http://127.0.0.1:1"}
+        with running_gateway(tmp_path / "gateway", **variables) as gateway:
+            push(gateway, films[:2])
+            if victim == "archive":
+                archive.kill()
+            elif victim != "inference":
+                gateway.kill(victim)
+            if victim != "gateway":
+                push(gateway, films[2:])
+            if victim == "archive":
+                archive.start()
+            elif victim == "inference":
+                gateway.kill("worker")
+                gateway.variables["MAMMO_INFERENCE_URL"] = inference.url
+                gateway.start("worker")
+            else:
+                gateway.start(victim)
+            push(gateway, films)
+            wait_for_results(archive, films, gateway, ONE_SET)

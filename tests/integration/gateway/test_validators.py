@@ -53,33 +53,6 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, ResultObject
     return found
 
 
-def test_dciodvfy_finds_no_error(objects: dict[Path, ResultObject]) -> None:
-    judge = Path(sys.executable).with_name("dciodvfy")
-    for path in objects:
-        assert not [line for line in _said([str(judge), str(path)]) if line.startswith("Error")], path.name
-
-
-def test_dsrdump_reads_every_report(objects: dict[Path, ResultObject]) -> None:
-    if not shutil.which("dsrdump"):
-        pytest.skip("dsrdump of DCMTK is not on PATH")
-    for path in _reports_among(objects):
-        said = _said(["dsrdump", str(path)])
-        assert not [line for line in said if line.startswith(("E:", "F:"))], path.name
-        assert any("CONTAINER" in line or "Report" in line for line in said), path.name
-
-
-def test_pixelmed_finds_no_error_in_reports(objects: dict[Path, ResultObject]) -> None:
-    if not shutil.which("DicomSRValidator"):
-        pytest.skip("DicomSRValidator of pixelmed-apps is not on PATH")
-    if not shutil.which("java"):
-        pytest.skip("DicomSRValidator needs Java, which is not on PATH")
-    chosen = [path for path in _reports_among(objects) if path.name.startswith(("abnormal", "refused"))]
-    for path in chosen:
-        said = _said(["DicomSRValidator", str(path)], JAVA_TOOL_OPTIONS=_WITHOUT_LIMITS)
-        assert "Root Template Validation Complete" in said, said
-        assert not [line for line in said if line.startswith("Error")], path.name
-
-
 def _reports_among(objects: dict[Path, ResultObject]) -> list[Path]:
     return [path for path, made in objects.items() if made.kind in ("cad-sr", "tid1500")]
 
@@ -89,3 +62,29 @@ def _said(command: Sequence[str], **variables: str) -> list[str]:
         command, capture_output=True, text=True, env={**os.environ, **variables}, check=False, timeout=120
     )
     return (done.stdout + done.stderr).splitlines()
+
+
+class TestValidators:
+    def test_dciodvfy_finds_no_error(self, objects: dict[Path, ResultObject]) -> None:
+        judge = Path(sys.executable).with_name("dciodvfy")
+        for path in objects:
+            assert not [line for line in _said([str(judge), str(path)]) if line.startswith("Error")], path.name
+
+    def test_dsrdump_reads_every_report(self, objects: dict[Path, ResultObject]) -> None:
+        if not shutil.which("dsrdump"):
+            pytest.skip("dsrdump of DCMTK is not on PATH")
+        for path in _reports_among(objects):
+            said = _said(["dsrdump", str(path)])
+            assert not [line for line in said if line.startswith(("E:", "F:"))], path.name
+            assert any("CONTAINER" in line or "Report" in line for line in said), path.name
+
+    def test_pixelmed_finds_no_error_in_reports(self, objects: dict[Path, ResultObject]) -> None:
+        if not shutil.which("DicomSRValidator"):
+            pytest.skip("DicomSRValidator of pixelmed-apps is not on PATH")
+        if not shutil.which("java"):
+            pytest.skip("DicomSRValidator needs Java, which is not on PATH")
+        chosen = [path for path in _reports_among(objects) if path.name.startswith(("abnormal", "refused"))]
+        for path in chosen:
+            said = _said(["DicomSRValidator", str(path)], JAVA_TOOL_OPTIONS=_WITHOUT_LIMITS)
+            assert "Root Template Validation Complete" in said, said
+            assert not [line for line in said if line.startswith("Error")], path.name
