@@ -1,7 +1,8 @@
 """Films of one data set whose patient or pixels a model has seen in another.
 
 A model that is tested on what it was trained on looks better than it is. Patients are the same person if their ids are
-equal, or if one image file stands under both ids, in either data set; a person may so have several ids.
+equal, or if one stored image file stands under both ids; a person may so have several ids in the set that is tested on.
+Stored DICOM films name their patient, so that one exam under two ids is not seen to be one.
 """
 
 from collections import defaultdict

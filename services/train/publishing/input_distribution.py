@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from services.train.data.inputs import READERS, load_images, read_segmented
 from services.train.data.run_split import run_split
 from services.train.jobs import JobResult
+from services.train.publishing.sample import drawn
 from shared.domain.films import Variant
 from shared.imaging.preprocess import Preprocessing
 from shared.modelling.drift import MIN_FILMS, InputDistribution, TraitsOfFilm, distribution, traits_of
@@ -13,7 +16,7 @@ from shared.runs.plan import Plan
 from shared.store.interface import ObjectStore
 
 _MOST_FILMS = 2_000
-"""Films that are measured, evenly spread over all: each has to be read and decoded, and deciles need no more."""
+"""Films that are measured, drawn from all: each has to be read and decoded, and deciles need no more."""
 
 
 def training_films(store: ObjectStore, plan: Plan, best: JobResult) -> list[Variant]:
@@ -32,6 +35,6 @@ def training_inputs(store: ObjectStore, films: Sequence[Variant]) -> InputDistri
         film, mask = read_segmented(store, variant)
         return traits_of(film.pixels, mask, film.bits)
 
-    measured = films[:: -(-len(films) // _MOST_FILMS)]
+    measured = [films[number] for number in drawn(np.zeros(len(films), np.int64), _MOST_FILMS)]
     with ThreadPoolExecutor(READERS) as readers:
         return distribution(list(readers.map(measure, measured)))

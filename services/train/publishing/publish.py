@@ -21,6 +21,7 @@ from services.train.jobs import JobResult, read_weights
 from services.train.publishing.input_distribution import training_films, training_inputs
 from services.train.publishing.number_formats import Judge
 from services.train.publishing.quantise import CALIBRATION_FILMS, logits_of, quantised
+from services.train.publishing.sample import drawn
 from shared.domain.arrays import Float32Array
 from shared.domain.records import CLASSES
 from shared.errors import ModelCorrupt, ModelNotFound, PlanError
@@ -55,7 +56,7 @@ from shared.store.documents import parse_document
 from shared.store.interface import ObjectStore
 
 _MOST_JUDGED = 256
-"""Validation films by which a number format is judged, evenly spread: their feature maps are in memory together."""
+"""Validation films by which a number format is judged, of all classes: their feature maps are in memory together."""
 
 
 def publish_best(store: ObjectStore, plan: Plan, network: Network, results: Sequence[JobResult]) -> None:
@@ -158,7 +159,7 @@ def _faster_formats(
     originals = [index for index in split.train if images.variants[index].variant == 0]
     quantised_graph = quantised(files[ONNX], images.read(np.array(originals[:CALIBRATION_FILMS])))
     head = np.load(BytesIO(files[HEAD]), allow_pickle=False) if HEAD in files else None
-    judged = split.validation[:: -(-len(split.validation) // _MOST_JUDGED)]
+    judged = split.validation[drawn(images.labels[split.validation], _MOST_JUDGED)]
     judge = Judge.of(files[ONNX], images.examples(judged), head, best.temperature, points)
     bfloat16, golden_bfloat16 = judge.bfloat16(files[ONNX], files[GOLDEN])
     int8, golden_int8 = judge.int8(quantised_graph, files[GOLDEN])
