@@ -6,10 +6,11 @@ from shared.domain.arrays import Int64Array
 
 
 def drawn(groups: Int64Array, most: int, seed: int = 0) -> Int64Array:
-    """Draw at most `most` films by their groups (n,), and return their numbers in order; all of them if there are no more.
+    """Draw at most `most` films, and return their numbers in order; all of them if there are no more.
 
-    Small groups are kept whole, and the others share the rest: of a screening set, where one film in two hundred shows
-    a cancer, all of these are drawn. Films are drawn at random, since neighbours in a list differ in view and side.
+    Of the films' groups (n,), small ones are kept whole, and the others share the rest: of a screening set, where one
+    film in two hundred shows a cancer, all of these are drawn. Films are drawn at random, since neighbours in a list
+    differ in view and side.
     """
     if len(groups) <= most:
         return np.arange(len(groups))

@@ -44,5 +44,6 @@ class TestInputDistribution:
         assert sorted(told.breast_area) == list(told.breast_area)
         monkeypatch.setattr("services.train.publishing.input_distribution._MOST_FILMS", len(films) - 1)
         some = training_inputs(store, films)
-        assert some == training_inputs(store, films[::2])
-        assert some != told
+        assert some
+        assert some.films == len(films) - 1
+        assert some.brightness != told.brightness
