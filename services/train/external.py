@@ -13,7 +13,7 @@ from services.train.evaluation.external_report import render_external
 from shared.digests import sha256_hex
 from shared.domain.arrays import Float64Array
 from shared.domain.films import Dataset, Film, FilmShard
-from shared.errors import ImageError, JobInterrupted, ObjectNotFound, StoreError
+from shared.errors import ImageError, JobInterrupted, StoreError
 from shared.evaluations import flow
 from shared.evaluations.plan import (
     REPORT,
@@ -79,7 +79,7 @@ class JudgeTask(UnitTask[PlannedEvaluationUnit]):
 
     def is_done(self, store: ObjectStore, unit: PlannedEvaluationUnit) -> bool:
         if unit.name == REPORT:
-            return _report_is_intact(store, unit.plan)
+            return flow.report_is_intact(store, unit.plan)
         return flow.is_judged(store, unit.plan, unit.name)
 
     def execute(
@@ -193,15 +193,3 @@ def write_report(store: ObjectStore, plan: EvaluationPlan) -> None:
         store.put(layout.evaluation_report(plan.evaluation, name), data)
     digests = {name: sha256_hex(data) for name, data in files.items()}
     store.put(plan.done_key(REPORT), json.dumps(digests).encode())
-
-
-def _report_is_intact(store: ObjectStore, plan: EvaluationPlan) -> bool:
-    """Return True if every file of the report has the digest with which it was written."""
-    try:
-        digests = json.loads(store.get(plan.done_key(REPORT)))
-        return all(
-            sha256_hex(store.get(layout.evaluation_report(plan.evaluation, name))) == digest
-            for name, digest in digests.items()
-        )
-    except (ObjectNotFound, ValueError):
-        return False
