@@ -13,7 +13,7 @@ from services.train.evaluation.external_report import render_external
 from shared.digests import sha256_hex
 from shared.domain.arrays import Float64Array
 from shared.domain.films import Dataset, Film, FilmShard
-from shared.errors import ImageError, JobInterrupted, ObjectNotFound, UndecodableImage
+from shared.errors import ImageError, JobInterrupted, StoreError
 from shared.evaluations import flow
 from shared.evaluations.plan import (
     REPORT,
@@ -32,7 +32,7 @@ from shared.modelling.engines.onnx import OnnxEngine
 from shared.modelling.external import RefusedFilm
 from shared.modelling.golden import check_golden
 from shared.modelling.promotion import GOLDEN_TOLERANCE
-from shared.queue.attempts import AttemptCounter, GivenUp, attempt, code_of, text_of
+from shared.queue.attempts import AttemptCounter, GivenUp, WorkerLost, attempt, code_of, text_of
 from shared.queue.broker import Broker
 from shared.queue.messages import Message
 from shared.queue.unit_task import UnitTask
@@ -79,7 +79,7 @@ class JudgeTask(UnitTask[PlannedEvaluationUnit]):
 
     def is_done(self, store: ObjectStore, unit: PlannedEvaluationUnit) -> bool:
         if unit.name == REPORT:
-            return _report_is_intact(store, unit.plan)
+            return flow.report_is_intact(store, unit.plan)
         return flow.is_judged(store, unit.plan, unit.name)
 
     def execute(
@@ -124,8 +124,12 @@ def judge_shard(
 ) -> JudgedShard:
     """Judge the films of a shard that are not left out, in order; those that inference would refuse are named.
 
+    Only what is wrong with an image itself refuses it: any other fault may pass, and the figures are final.
+
     Raises:
         JobInterrupted: `stopping` returned True between two films.
+        StoreError: a film is missing, or is not the one that was ingested.
+        WorkerLost: the worker died at every attempt at a film.
     """
     dataset, left_out = dataset_of(store, plan), set(plan.left_out.films)
     key = shard_key(dataset, shard)
@@ -139,24 +143,35 @@ def judge_shard(
         def judge(film: Film = film) -> Float64Array:
             return _judge_film(store, dataset, film, network)
 
-        result = attempt(tries, plan.evaluation, flow.JUDGE, film.id, max_tries, judge, (ImageError, ObjectNotFound))
+        result = attempt(tries, plan.evaluation, flow.JUDGE, film.id, max_tries, judge, (ImageError, StoreError))
         if isinstance(result, GivenUp):
-            refused.append(RefusedFilm(film=film.id, code=code_of(result.reason), message=text_of(result.reason)))
+            refused.append(_refused(film, result.reason))
         else:
             normal, benign, malignant = result.tolist()
             judged.append(FilmProbabilities(film=film.id, probabilities=(normal, benign, malignant)))
     return JudgedShard(judged=tuple(judged), refused=tuple(refused))
 
 
+def _refused(film: Film, reason: Exception) -> RefusedFilm:
+    """Return the record of a film that inference would refuse; raise any other `reason` why it was given up."""
+    if isinstance(reason, ImageError):
+        return RefusedFilm(film=film.id, code=code_of(reason), message=text_of(reason))
+    if isinstance(reason, WorkerLost):
+        raise WorkerLost(f"film {film.id}: {reason}") from reason
+    raise reason
+
+
 def _judge_film(store: ObjectStore, dataset: Dataset, film: Film, network: PublishedNetwork) -> Float64Array:
     """Return the calibrated probabilities (3,) of a film; view and depth are those of its record, as in training.
 
     Raises:
-        ImageError: inference would refuse the film, or it is not the one that was ingested.
+        ImageError: inference would refuse the film.
+        StoreError: it is missing, or not the one that was ingested.
     """
-    data, card = store.get(film_key(dataset, film)), network.card
+    key, card = film_key(dataset, film), network.card
+    data = store.get(key)
     if sha256_hex(data) != film.sha256:
-        raise UndecodableImage(f"film {film.id} is not what was ingested; restore it")
+        raise StoreError(f"{key} is not film {film.id} as it was ingested; restore it")
     preprocessing = Preprocessing(size=card.preprocessing.size)
     image = decode(data, preprocessing.least_edge)
     prepared = prepare_image(replace(image, view=film.view or image.view), preprocessing)
@@ -178,15 +193,3 @@ def write_report(store: ObjectStore, plan: EvaluationPlan) -> None:
         store.put(layout.evaluation_report(plan.evaluation, name), data)
     digests = {name: sha256_hex(data) for name, data in files.items()}
     store.put(plan.done_key(REPORT), json.dumps(digests).encode())
-
-
-def _report_is_intact(store: ObjectStore, plan: EvaluationPlan) -> bool:
-    """Return True if every file of the report has the digest with which it was written."""
-    try:
-        digests = json.loads(store.get(plan.done_key(REPORT)))
-        return all(
-            sha256_hex(store.get(layout.evaluation_report(plan.evaluation, name))) == digest
-            for name, digest in digests.items()
-        )
-    except (ObjectNotFound, ValueError):
-        return False

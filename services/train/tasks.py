@@ -33,7 +33,7 @@ def evaluate(claimed: ClaimedJob, settings: TrainingProcessSettings) -> None:
     missing = len([failure for failure in failures(store, plan.run) if failure.film])
     results = read_results(store, plan)
     device = training_device(settings.compute, settings.training)
-    regression = logistic_regression(store, plan, device, claimed.stopping) if plan.honest else None
+    regression = logistic_regression(store, plan, device) if plan.honest else None
     evaluation = evaluate_run(plan, planned_manifest(store, plan), results, missing, regression)
     evaluation = evaluation.model_copy(update={"created": _first_evaluated(store, plan, evaluation.created)})
     best = best_result(evaluation)

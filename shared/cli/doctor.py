@@ -129,6 +129,12 @@ _KINDS = (
         "give the same mammo evaluate command again",
     ),
     _Kind(
+        r"evaluations/(?P<e>[^/]+)/report/digests\.json",
+        _AnyObject,
+        "the report counts as missing",
+        "give the same mammo evaluate command again",
+    ),
+    _Kind(
         r"gateway/(?:outbox|forgotten)/[^/]+\.json",
         _AnyObject,
         "an exam is set aside before its results are stored everywhere",

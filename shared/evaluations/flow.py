@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
+from pydantic import TypeAdapter
+
+from shared.digests import sha256_hex
 from shared.domain.records import Record
 from shared.errors import ObjectNotFound, ObjectUnreadable, PreconditionFailed, QueueUnavailable
 from shared.evaluations.plan import REPORT, EvaluationPlan, JudgedShard, read_evaluation_plan
@@ -15,6 +18,10 @@ from shared.store.documents import read_document
 from shared.store.interface import ObjectStore
 
 JUDGE: UnitKind = "judge"
+FIGURES = "metrics.json"
+"""The file of the report that holds its figures."""
+
+_DIGESTS = TypeAdapter(dict[str, str])
 
 
 class UnitFailure(Record):
@@ -95,15 +102,27 @@ def is_judged(store: ObjectStore, plan: EvaluationPlan, shard: str) -> bool:
     return True
 
 
+def report_is_intact(store: ObjectStore, plan: EvaluationPlan) -> bool:
+    """Return True if every file of the report has the digest with which it was written."""
+    try:
+        digests = _DIGESTS.validate_json(store.get(plan.done_key(REPORT)))
+        return FIGURES in digests and all(
+            sha256_hex(store.get(layout.evaluation_report(plan.evaluation, name))) == digest
+            for name, digest in digests.items()
+        )
+    except (ObjectNotFound, ValueError):
+        return False
+
+
 def read_external_evaluation(store: ObjectStore, plan: EvaluationPlan) -> ExternalEvaluation | None:
-    """Read the figures of an evaluation; None while it has no report."""
-    if not store.exists(plan.done_key(REPORT)):
+    """Read the figures of an evaluation; None while it has no intact report."""
+    if not report_is_intact(store, plan):
         return None
-    return read_document(store, layout.evaluation_report(plan.evaluation, "metrics.json"), ExternalEvaluation)
+    return read_document(store, layout.evaluation_report(plan.evaluation, FIGURES), ExternalEvaluation)
 
 
 def _enqueue_missing(store: ObjectStore, queue: Queue, plan: EvaluationPlan) -> None:
-    if store.exists(plan.done_key(REPORT)):
+    if report_is_intact(store, plan):
         return
     units = [shard for shard in plan.shards if not is_judged(store, plan, shard)] or [REPORT]
     if queue.enqueue(plan.evaluation, JUDGE, units) == 0:  # the workers have finished them meanwhile

@@ -50,14 +50,10 @@ def cached_array(
     Raises:
         NoRoomForArray: there is no space for it on disk, and too little memory.
     """
-    folder = Path(tempfile.gettempdir()) / f"mammostack-arrays-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        return _in_memory(shape, rows, dtype)  # another user's folder is not trusted
-    target = folder / f"{name}.npy"
-    if (cached := _mapped(target, shape, dtype)) is not None:
-        target.touch()
+    if (cached := array_in_cache(name, shape, dtype)) is not None:
         return cached
+    if (folder := _own_folder()) is None:
+        return _in_memory(shape, rows, dtype)
     partial = folder / f"{name}.{os.getpid()}.part"
     try:
         try:
@@ -67,11 +63,28 @@ def cached_array(
         _fill(array, rows())
         array.flush()
         _append_digest(partial, array)
-        partial.replace(target)
+        partial.replace(folder / f"{name}.npy")
         _delete_stale(folder)
         return np.asarray(array)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def array_in_cache(name: str, shape: tuple[int, ...], dtype: type[NumberType]) -> npt.NDArray[NumberType] | None:
+    """Return the array `name`, read-only and mapped; None if it is not cached or damaged."""
+    if (folder := _own_folder()) is None:
+        return None
+    file = folder / f"{name}.npy"
+    if (cached := _mapped(file, shape, dtype)) is not None:
+        file.touch()
+    return cached
+
+
+def _own_folder() -> Path | None:
+    """Return the folder of the cache, made if it is not there; None if it is another user's, which is not trusted."""
+    folder = Path(tempfile.gettempdir()) / f"mammostack-arrays-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return None if folder.is_symlink() or folder.stat().st_uid != os.getuid() else folder
 
 
 def _allocated(

@@ -1,7 +1,7 @@
 """Baselines of a run: the majority class, a logistic regression on features of photographs, and the ensemble."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from services.train.data.examples import Examples
-from services.train.data.frozen_features import frozen_feature_maps
+from services.train.data.frozen_features import maps_in_cache
 from services.train.data.inputs import RunImages, load_images
 from services.train.data.run_split import run_split
 from services.train.fitting.head_regression import balanced_regression
@@ -75,9 +75,7 @@ def baselines(networks: Mapping[Network, FoldPredictions], regression: FoldPredi
     return tuple(rows)
 
 
-def logistic_regression(
-    store: ObjectStore, plan: Plan, device: torch.device, stopping: Callable[[], bool] = lambda: False
-) -> FoldPredictions | None:
+def logistic_regression(store: ObjectStore, plan: Plan, device: torch.device) -> FoldPredictions | None:
     """Train the regression in every fold and predict the held-out films.
 
     It is trained on the films without their augmented copies; validation films choose C and calibrate it. None if no
@@ -93,12 +91,12 @@ def logistic_regression(
         _log.warning("no logistic regression", extra={"run": plan.run, "reason": str(error)})
         return None
     originals, frozen = np.array(images.originals(range(len(images.variants)))), plan.training[kind].frozen
-    examples = images.examples(originals)
-    if 0 < frozen <= len(_loaded(network, weights)):  # the jobs have computed these stages
-        examples = replace(examples, pool=frozen_feature_maps(network, frozen, images, device, stopping))
-    else:
-        frozen = 0
-    of_originals = pooled_features(network.to(device), weights, examples, frozen)
+    examples, done = images.examples(originals), 0
+    if 0 < frozen <= len(_loaded(network, weights)):
+        maps = maps_in_cache(network, frozen, images, device)
+        if maps is not None:  # a job of this machine has computed them; those of all copies are too many to do it here
+            examples, done = replace(examples, pool=maps), frozen
+    of_originals = pooled_features(network.to(device), weights, examples, done)
     features = np.zeros((len(images.variants), of_originals.shape[1]), np.float32)
     features[originals] = of_originals
     jobs = [

@@ -7,17 +7,20 @@ import pytest
 from services.train import external
 from services.train.external import JudgeTask, judge_shard, published_network, write_report
 from shared.datasets.sources import open_source
-from shared.domain.films import describe
-from shared.errors import DatasetError, JobInterrupted, ModelCorrupt
+from shared.digests import sha256_hex
+from shared.domain.films import FilmShard, describe
+from shared.errors import DatasetError, JobInterrupted, ModelCorrupt, ObjectNotFound, StoreError
 from shared.evaluations import flow
 from shared.evaluations.plan import REPORT, EvaluationPlan, JudgedShard, make_evaluation
 from shared.imaging.preprocess import Preprocessing, prepare
 from shared.modelling.calibration import calibrate, softmax
 from shared.modelling.engines.onnx import OnnxEngine
+from shared.queue.attempts import WorkerLost
 from shared.queue.messages import Message
 from shared.queue.unit_task import UnitTask
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
+from shared.store.documents import document, parse_document
 from shared.store.ingest import ingest, write_manifests
 from tests.support.builders import (
     Tries,
@@ -25,6 +28,7 @@ from tests.support.builders import (
     model_card,
     model_place,
     preprocessing_card,
+    shard_place,
     small_manifest,
     small_plan,
 )
@@ -91,19 +95,44 @@ class TestJudgeShard:
         assert [answer.film for answer in shard.judged] == [f"mdb00{number}" for number in (2, 3, 4, 6, 7, 8)]
 
     def test_films_that_inference_refuses_are_named_and_the_others_judged(self, store: DirectoryStore) -> None:
-        plan = planned(store)
-        store.put(film_place(store, "mdb002"), b"no film")
-        store.delete(film_place(store, "mdb004"))
-        shard = judged(store, plan)
-        assert [film.film for film in shard.refused] == ["mdb002", "mdb004"]
-        assert [film.code for film in shard.refused] == ["undecodable-image", "object-not-found"]
-        assert "film mdb002 is not what was ingested" in shard.refused[0].message
-        assert len(shard.judged) == 6
+        plan, place, bad = planned(store), shard_place(store, "000000"), b"no film"
+        store.put(film_place(store, "mdb002"), bad)
+        shard = parse_document(place, store.get(place), FilmShard)
+        films = [
+            film.model_copy(update={"sha256": sha256_hex(bad)} if film.id == "mdb002" else {}) for film in shard.films
+        ]
+        store.put(place, document(shard.model_copy(update={"films": tuple(films)})))
+        found = judged(store, plan)
+        assert [(film.film, film.code) for film in found.refused] == [("mdb002", "unsupported-image")]
+        assert len(found.judged) == 7
 
-    def test_a_film_at_which_workers_died_is_refused(self, made: DirectoryStore) -> None:
-        network = published_network(made, NETWORK, "v1", 1)
-        shard = judge_shard(made, planned(made), "000001", network, Tries(mdb010=2), max_tries=2)
-        assert [(film.film, film.code) for film in shard.refused] == [("mdb010", "worker-lost")]
+    def test_a_film_that_is_missing_gives_the_unit_up_and_is_judged_once_it_is_back(
+        self, store: DirectoryStore
+    ) -> None:
+        plan, place = planned(store), film_place(store, "mdb004")
+        film = store.get(place)
+        store.delete(place)
+        with pytest.raises(ObjectNotFound, match="mdb004"):
+            judged(store, plan)
+        store.put(place, b"another film")
+        with pytest.raises(StoreError, match="is not film mdb004 as it was ingested; restore it"):
+            judged(store, plan)
+        store.put(place, film)
+        assert len(judged(store, plan).judged) == 8
+
+    def test_a_film_at_which_workers_died_gives_the_unit_up_and_is_tried_again(self, made: DirectoryStore) -> None:
+        network, plan, tries = published_network(made, NETWORK, "v1", 1), planned(made), Tries(mdb010=2)
+        with pytest.raises(WorkerLost, match="film mdb010: the worker died"):
+            judge_shard(made, plan, "000001", network, tries, max_tries=2)
+        assert len(judge_shard(made, plan, "000001", network, tries, max_tries=2).judged) == 8
+
+    def test_a_fault_of_the_worker_refuses_no_film(self, made: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        def out_of_memory(*_: object) -> None:
+            raise MemoryError("no memory")
+
+        monkeypatch.setattr(external, "decode", out_of_memory)
+        with pytest.raises(MemoryError):
+            judged(made, planned(made))
 
     def test_it_stops_between_two_films_when_the_worker_ends(self, made: DirectoryStore) -> None:
         answers = iter((False, False, True))

@@ -102,7 +102,12 @@ class TestFindTroubles:
         plan = evaluations.start(store, MemoryQueue(), external.planned(store))
         external.judge(store, plan)
         assert troubled(store) == []
-        harmed = [harm(store, plan.done_key("000000"), b""), harm(store, layout.evaluation_plan(plan.evaluation))]
+        store.put(plan.done_key("report"), b"{}")
+        harmed = [
+            harm(store, plan.done_key("000000"), b""),
+            harm(store, layout.evaluation_plan(plan.evaluation)),
+            harm(store, plan.done_key("report")),
+        ]
         found = {trouble.key: trouble.remedy for trouble in find_troubles(store)}
         assert found == dict.fromkeys(harmed, "give the same mammo evaluate command again")
         queue = MemoryQueue()

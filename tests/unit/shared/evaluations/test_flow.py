@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from services.train.external import write_report
 from shared.errors import ModelCorrupt, QueueUnavailable
 from shared.evaluations import flow
 from shared.evaluations.plan import REPORT, EvaluationPlan
@@ -58,9 +59,37 @@ class TestFlow:
         queue.lose_everything()
         flow.start(store, queue, plan)
         assert queue.taken() == [("judge", REPORT)]
-        store.put(plan.done_key(REPORT), b"{}")
+        write_report(store, plan)
         flow.start(store, queue, plan)
         assert queue.taken() == []
+
+    @pytest.mark.parametrize(
+        ("damaged", "content"),
+        [
+            ("metrics.json", None),
+            ("index.html", b"<html>"),
+            ("digests.json", b""),
+            ("digests.json", b"{}"),
+            ("digests.json", b"[]"),
+        ],
+    )
+    def test_a_report_that_is_damaged_or_has_lost_a_file_is_made_again_by_the_same_command(
+        self, store: DirectoryStore, queue: MemoryQueue, damaged: str, content: bytes | None
+    ) -> None:
+        plan = begun(store, queue)
+        judge(store, plan)
+        write_report(store, plan)
+        key = layout.evaluation_report(plan.evaluation, damaged)
+        queue.lose_everything()
+        if content is None:
+            store.delete(key)
+        else:
+            store.put(key, content)
+        flow.start(store, queue, plan)
+        assert queue.taken() == [("judge", REPORT)]
+        assert flow.read_external_evaluation(store, plan) is None
+        write_report(store, plan)
+        assert flow.read_external_evaluation(store, plan)
 
     def test_a_shard_that_is_delivered_again_when_the_tally_is_lost_brings_the_report(
         self, store: DirectoryStore, queue: MemoryQueue

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from services.train.data.examples import Examples
-from services.train.data.frozen_features import frozen_feature_maps
+from services.train.data.frozen_features import frozen_feature_maps, maps_in_cache
 from services.train.data.inputs import RunImages
 from services.train.fitting.fit import FitContext, fit
 from services.train.fitting.predict import predict
@@ -80,3 +80,16 @@ class TestFrozenFeatureMaps:
         with pytest.raises(JobInterrupted):
             frozen_feature_maps(build("modified_cnn"), FROZEN, images(), CPU, lambda: True)
         assert not list(tmp_path.glob("*/*"))
+
+
+class TestMapsInCache:
+    def test_they_are_found_once_they_were_computed_and_never_computed(self, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        network, films = build("modified_cnn"), images()
+        assert maps_in_cache(network, FROZEN, films, CPU) is None
+        assert not list(tmp_path.glob("*/*"))
+        made = frozen_feature_maps(network, FROZEN, films, CPU, never)
+        found = maps_in_cache(network, FROZEN, films, CPU)
+        assert found is not None
+        assert np.array_equal(found, made)
+        assert maps_in_cache(network, FROZEN - 1, films, CPU) is None

@@ -1,5 +1,7 @@
 """What a network has to beat: the same answer always, features that never saw a film, and the networks together."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,13 @@ from safetensors.torch import save
 from services.augment.tasks import AUGMENT
 from services.segment.tasks import SEGMENT
 from services.train.data.examples import Examples
+from services.train.data.frozen_features import frozen_feature_maps
+from services.train.data.inputs import load_images
 from services.train.evaluation import baselines as module
 from services.train.evaluation.baselines import baselines, logistic_regression, pooled_features
+from services.train.fitting.initial_weights import initial_network
 from shared.datasets.synthetic import write_dataset
+from shared.imaging.preprocess import Preprocessing
 from shared.modelling.evaluation import WeightsReport
 from shared.modelling.networks import build
 from shared.modelling.predictions import FoldPredictions
@@ -21,6 +27,8 @@ from shared.modelling.recipes import UP_TO_LAYER3
 from shared.runs.plan import Plan
 from shared.store.directory import DirectoryStore
 from tests.support.builders import do, ingested, small_predictions
+
+CPU = torch.device("cpu")
 
 
 def backwards(predictions: FoldPredictions) -> FoldPredictions:
@@ -44,10 +52,43 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[DirectoryStore, Plan]
     return store, plan.model_copy(update=changes)
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty temporary folder, as that of a machine that has trained nothing."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def features(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """What the regressions of a test are fitted to, one after the other."""
+    seen: list[np.ndarray] = []
+
+    def noted(*arguments: Any) -> np.ndarray:
+        seen.append(pooled_features(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(module, "pooled_features", noted)
+    return seen
+
+
+def with_frozen(plan: Plan, frozen: int) -> Plan:
+    recipe = plan.training["resnet50"].model_copy(update={"frozen": frozen})
+    return plan.model_copy(update={"training": {"resnet50": recipe}})
+
+
+def make_maps(store: DirectoryStore, plan: Plan) -> None:
+    """Compute the maps of frozen stages, as a job of this machine does."""
+    recipe = plan.training["resnet50"]
+    images = load_images(store, plan, Preprocessing(size=recipe.input_size))
+    network, _ = initial_network(store, plan, "resnet50", plan.seed)
+    frozen_feature_maps(network, recipe.frozen, images, CPU, lambda: False)
+
+
 class TestLogisticRegression:
     def test_the_regression_is_asked_about_every_held_out_film_once(self, run: tuple[DirectoryStore, Plan]) -> None:
         store, plan = run
-        found = logistic_regression(store, plan, torch.device("cpu"))
+        found = logistic_regression(store, plan, CPU)
         assert found is not None
         assert sorted(found.films) == [f"mdb{number:03}" for number in range(1, 25)]
         assert set(found.folds) == set(range(plan.folds))
@@ -58,28 +99,34 @@ class TestLogisticRegression:
     ) -> None:
         store, plan = run
         store.put("weights/damaged.pth", b"no weights")
-        assert logistic_regression(store, plan.model_copy(update={"weights": weights}), torch.device("cpu")) is None
+        assert logistic_regression(store, plan.model_copy(update={"weights": weights}), CPU) is None
 
     def test_maps_of_frozen_stages_give_the_features_that_films_give(
-        self, run: tuple[DirectoryStore, Plan], monkeypatch: pytest.MonkeyPatch
+        self, run: tuple[DirectoryStore, Plan], features: list[np.ndarray]
     ) -> None:
         """Whatever stages are frozen: the others are computed from their maps."""
         store, plan = run
-        seen: list[np.ndarray] = []
-
-        def noted(*arguments: Any) -> np.ndarray:
-            seen.append(pooled_features(*arguments))
-            return seen[-1]
-
-        monkeypatch.setattr(module, "pooled_features", noted)
         for frozen in (0, UP_TO_LAYER3, 8):
-            recipe = plan.training["resnet50"].model_copy(update={"frozen": frozen})
-            frozen_plan = plan.model_copy(update={"training": {"resnet50": recipe}})
-            assert logistic_regression(store, frozen_plan, torch.device("cpu")) is not None
-        films, *of_maps = seen
-        for features in of_maps:
-            assert np.allclose(features, films, atol=2e-3 * films.max())
-            assert not np.array_equal(features, films)
+            frozen_plan = with_frozen(plan, frozen)
+            if frozen:
+                make_maps(store, frozen_plan)
+            assert logistic_regression(store, frozen_plan, CPU) is not None
+        films, *of_maps = features
+        for found in of_maps:
+            assert np.allclose(found, films, atol=2e-3 * films.max())
+            assert not np.array_equal(found, films)
+
+    def test_maps_that_this_machine_does_not_have_are_not_made_for_it(
+        self, run: tuple[DirectoryStore, Plan], features: list[np.ndarray], folder: Path
+    ) -> None:
+        """Those of all augmented copies are many times the work, and may have no room here."""
+        store, plan = run
+        assert logistic_regression(store, with_frozen(plan, 0), CPU) is not None
+        inputs = list(folder.glob("*/*"))
+        assert logistic_regression(store, with_frozen(plan, UP_TO_LAYER3), CPU) is not None
+        assert list(folder.glob("*/*")) == inputs
+        films, without_maps = features
+        assert np.allclose(without_maps, films, rtol=1e-4, atol=1e-5 * films.max())
 
 
 class TestBaselines:
