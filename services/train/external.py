@@ -162,7 +162,7 @@ def _refused(film: Film, reason: Exception) -> RefusedFilm:
 
 
 def _judge_film(store: ObjectStore, dataset: Dataset, film: Film, network: PublishedNetwork) -> Float64Array:
-    """Return the calibrated probabilities (3,) of a film; view and depth are those of its record, as in training.
+    """Return the calibrated probabilities (3,) of a film; its view is that of its record, as in training.
 
     Raises:
         ImageError: inference would refuse the film.

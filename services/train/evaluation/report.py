@@ -90,7 +90,7 @@ def report_is_intact(store: ObjectStore, plan: Plan, unit: str) -> bool:
     """Return True if every file of a stored report has the digest with which it was written."""
     try:
         digests = json.loads(store.get(plan.done_key("evaluate", unit)))
-        return all(
+        return isinstance(digests, dict) and all(
             sha256_hex(store.get(layout.report_file(plan.run, name))) == digest for name, digest in digests.items()
         )
     except (ObjectNotFound, ValueError):

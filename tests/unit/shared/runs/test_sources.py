@@ -207,9 +207,13 @@ class TestResultsAndReports:
         plan = begun(store, queue, small_plan(), *STAGES[:4])
         assert list(pipeline.missing_units(store, plan, "evaluate")) == []
 
-    def test_an_unreadable_report_is_made_again(self, store: DirectoryStore, queue: MemoryQueue) -> None:
+    @pytest.mark.parametrize("damaged", [b"{", b"[]"])
+    def test_an_unreadable_report_is_made_again(
+        self, store: DirectoryStore, queue: MemoryQueue, damaged: bytes
+    ) -> None:
         plan = begun(store, queue, small_plan(), *STAGES[:4])
-        store.put(plan.done_key("evaluate", "report"), b"{")
+        store.put(plan.done_key("evaluate", "report"), damaged)
+        assert not report_is_intact(store, plan, "report")
         assert [unit.name for unit in pipeline.missing_units(store, plan, "evaluate")] == ["report"]
 
     def test_a_shard_whose_manifest_can_not_be_read_is_made_again(
