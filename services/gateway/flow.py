@@ -4,6 +4,7 @@ Films are those of the archive and of the inbox together. What is done is read f
 destination that can be asked: a result about exactly these films, whatever model made it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ from services.gateway.report import ResultKind
 from shared import metrics
 from shared.api.exams import MOST_FILMS, ExamPrediction
 from shared.domain.records import Record
-from shared.errors import ObjectNotFound, ServiceUnavailable
+from shared.errors import ObjectNotFound, ObjectUnreadable, ServiceUnavailable
 from shared.store import layout
 from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
+_log = logging.getLogger("mammostack.gateway")
 _DAY = timedelta(days=1)
 """Margin for an exam that was listed before midnight and predicted after it."""
 
@@ -191,9 +193,11 @@ class ExamFlow:
             if prediction is not None:
                 raise ServiceUnavailable("an exam is predicted, and its films are not found; its results wait for them")
             return "gone"
+        # where its record is damaged, a destination may lack results that the archive has
+        damaged = prediction is None and self._store.exists(layout.gateway_result(study))
         if prediction is not None and prediction.film_set != film_set(exam.films):
             prediction = None  # a film came late: the answer is about other films
-        if prediction is None and exam.has_results(self._options.kinds):
+        if prediction is None and not damaged and exam.has_results(self._options.kinds):
             self._forget(exam)
             return "there already"
         if prediction is None:
@@ -272,10 +276,14 @@ class ExamFlow:
         self._store.delete(layout.gateway_result(exam.study))
 
     def _finish_forgetting(self, study: str) -> None:
-        """Go on where a crash ended `_forget`."""
+        """Go on where a crash ended `_forget`. A note that can't be read is dropped, and its films are new."""
         try:
             note = read_document(self._store, layout.gateway_forgotten(study), ForgottenExam)
         except ObjectNotFound:
+            return
+        except ObjectUnreadable as error:
+            _log.warning("a note of stored films is ignored", extra={"exam": study, "reason": str(error)})
+            self._store.delete(layout.gateway_forgotten(study))
             return
         for key in note.keys:
             self._store.delete(key)

@@ -4,8 +4,10 @@ It holds the answer and no value of a header, since films are named by hashes. O
 the films have the same bytes.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pydantic import AwareDatetime
 
@@ -16,12 +18,13 @@ from services.gateway.objects.uids import kind_of
 from services.gateway.report import KINDS, Predecessor, Report, ResultKind, join
 from shared.api.exams import ExamPrediction
 from shared.domain.records import Record
-from shared.errors import ObjectNotFound
+from shared.errors import ObjectNotFound, ObjectUnreadable
 from shared.store import layout
 from shared.store.documents import document, read_document
 from shared.store.interface import ObjectStore
 
 _FIRST_SERIES = 9001
+_log = logging.getLogger("mammostack.gateway")
 
 
 class StoredRefusal(Record):
@@ -125,11 +128,26 @@ def new_prediction(
 
 
 def read_prediction(store: ObjectStore, study: str) -> StoredPrediction | None:
-    """Return the prediction of a study, given by its hash, that is not stored everywhere yet."""
+    """Return the prediction of a study, given by its hash, that is not stored everywhere yet.
+
+    One that can't be read is as none: the exam is predicted again, and the new prediction replaces it.
+
+    Raises:
+        ObjectOfLaterRelease: a later release made it; it waits for that release.
+    """
     try:
         return read_document(store, layout.gateway_result(study), StoredPrediction)
     except ObjectNotFound:
         return None
+    except ObjectUnreadable as error:
+        _warn_once(study, str(error))
+        return None
+
+
+@lru_cache(maxsize=1000)
+def _warn_once(study: str, reason: str) -> None:
+    """Log that a prediction can't be read; once in a process, since it is read at every look until it is replaced."""
+    _log.warning("a stored prediction is ignored", extra={"exam": study, "reason": reason})
 
 
 def write_prediction(store: ObjectStore, study: str, prediction: StoredPrediction) -> None:

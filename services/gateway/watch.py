@@ -19,7 +19,7 @@ from services.gateway.set_aside import is_set_aside, studies_set_aside
 from services.gateway.stability import StabilityOptions, decide
 from services.gateway.tickets import queue_exam
 from shared import metrics
-from shared.errors import MammoError, ServiceUnavailable
+from shared.errors import MammoError, ObjectOfLaterRelease, ServiceUnavailable
 from shared.queue.broker import Broker
 from shared.store import layout
 from shared.store.interface import ObjectStore
@@ -143,14 +143,19 @@ class Watch:
         """Queue exams that are predicted and not stored, since their message may be lost.
 
         Those that are set aside, because a destination refuses their results, are left alone and deleted in the end.
+        Without a time of its own a prediction that can't be read stays, as does one of a later release.
         """
         waiting, aside = waiting_studies(self._store), studies_set_aside(self._store)
         metrics.GATEWAY_OUTBOX.set(len(waiting))
         for study in waiting:
-            prediction = read_prediction(self._store, study) if study in aside else None
-            if prediction is None or not is_set_aside(self._store, study, prediction.films):
+            try:
+                prediction = read_prediction(self._store, study) if study in aside else None
+            except ObjectOfLaterRelease:
+                continue
+            films = prediction.films if prediction else ()
+            if study not in aside or not is_set_aside(self._store, study, films):
                 queue_exam(self._broker, study, self._clock())
-            elif self._clock() - prediction.made.timestamp() > self._keep_s:
+            elif prediction and self._clock() - prediction.made.timestamp() > self._keep_s:
                 self._store.delete(layout.gateway_result(study))
 
     def _consider(self, study: str, digest: str, complete: bool, first: float, last: float) -> bool:

@@ -135,10 +135,16 @@ _KINDS = (
         "give the same mammo evaluate command again",
     ),
     _Kind(
-        r"gateway/(?:outbox|forgotten)/[^/]+\.json",
+        r"gateway/outbox/[^/]+\.json",
         _AnyObject,
-        "an exam is set aside before its results are stored everywhere",
-        "delete it, then mammo gateway retry: the exam is predicted again",
+        "the exam is predicted again, and all destinations get the new results",
+        "none while its films are found; mammo gateway retry if it is set aside; delete it if its films are gone",
+    ),
+    _Kind(
+        r"gateway/forgotten/[^/]+\.json",
+        _AnyObject,
+        "films of the exam that are still in the inbox are predicted again",
+        "none while such films are there; otherwise delete it",
     ),
     _Kind(
         r"access/keys\.json",

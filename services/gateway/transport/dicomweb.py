@@ -28,6 +28,9 @@ _REFUSED = {400, 406, 409, 413, 415, 422}
 _DUPLICATES = {0x0111, 0xB007}
 """Failure reasons that say that the object is there already."""
 
+_PASSING = {0x0110, *range(0xA700, 0xA800)}
+"""Failure reasons that may pass: a failure in processing, and a lack of resources (PS3.18 table I.2-2)."""
+
 
 @dataclass(frozen=True)
 class Access:
@@ -139,19 +142,19 @@ class DicomWeb:
         return self._send("POST", "/studies", headers=headers, data=b"".join(multipart.body_of(list(files), boundary)))
 
     def send(self, objects: Sequence[ResultObject]) -> None:
-        """Store objects; the answer's body decides, whatever its status."""
+        """Store objects; the answer's body decides, unless its status may pass. Reasons that may pass come first."""
         response = self.store(*(each.data for each in objects))
+        if not response.ok and response.status_code not in _REFUSED:
+            raise _unavailable("storing results", response.status_code)
         failed = _failures(response)
         if not failed and not response.ok:
-            if response.status_code in _REFUSED:
-                raise Rejected(f"the archive refused results with HTTP status {response.status_code}")
-            raise _unavailable("storing results", response.status_code)
+            raise Rejected(f"the archive refused results with HTTP status {response.status_code}")
         kinds = {each.sop_uid: each.kind for each in objects}
+        failed = {uid: reason for uid, reason in failed.items() if reason not in _DUPLICATES}
         for uid, reason in failed.items():
-            if reason in _DUPLICATES:
-                continue
-            if 0xA700 <= reason <= 0xA7FF or uid not in kinds:
+            if reason in _PASSING or uid not in kinds:
                 raise ServiceUnavailable(f"the archive could not store results for now, reason {reason:04X}")
+        for uid, reason in failed.items():
             raise Rejected(f"the archive refused an object of kind {kinds[uid]} with reason {reason:04X}")
 
     def _query(self, path: str, **query: str | int | list[str]) -> list[dict[str, Any]]:

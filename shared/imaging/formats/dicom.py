@@ -52,8 +52,11 @@ _ELEMENTS = [
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 NATIVE = {_IMPLICIT, _EXPLICIT, DEFLATED, _BIG_ENDIAN}
+_RUN_LENGTHS = "1.2.840.10008.1.2.5"
+_WHOLE_WORDS = {*NATIVE, _RUN_LENGTHS}
+"""Transfer syntaxes whose words have bits around the value, which codecs of values leave out (PS3.5 8.1.1, annex G)."""
 _CODECS: dict[str, codecs.FrameDecoder] = {
-    "1.2.840.10008.1.2.5": codecs.run_lengths,
+    _RUN_LENGTHS: codecs.run_lengths,
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg for number in (50, 51, 57, 70)},
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_ls for number in (80, 81)},
     **{f"1.2.840.10008.1.2.4.{number}": codecs.jpeg_2000 for number in (90, 91, 201, 202, 203)},
@@ -219,15 +222,13 @@ def _image(file: DicomFile, least_edge: int | None) -> Image:
     if not 1 <= stored <= high_bit + 1 <= allocated:
         raise UndecodableImage("the DICOM's bits allocated, stored and high bit disagree; send the file again")
 
-    native = file.syntax in NATIVE
-    if native:
+    if file.syntax in NATIVE:
         words, times = native_words(file), 0
     else:
         words, times = _CODECS[file.syntax](frame_of(file), (width, height), allocated, least_edge)
     inverted = photometric == "MONOCHROME1"
-    greyscale = greyscale_of(
-        elements, file.order, notes, bits=stored, high_bit=high_bit if native else None, inverted=inverted
-    )
+    high = high_bit if file.syntax in _WHOLE_WORDS else None
+    greyscale = greyscale_of(elements, file.order, notes, bits=stored, high_bit=high, inverted=inverted)
     levels = greyscale.levels(counts(words))
     spacing = spacing_of(elements, notes)
     windows = presets_of(elements, levels)

@@ -37,7 +37,7 @@ from shared.imaging.formats.dicom_metadata import (
     view_of,
 )
 from shared.imaging.formats.dicom_writer import dicom_bytes
-from shared.imaging.image import check_size, unsigned
+from shared.imaging.image import Pixels, check_size, unsigned
 
 _CHOICES: dict[int, frozenset[str]] = {
     0x00080060: frozenset(("MG", "CR", "DX", "RG", "OT")),
@@ -175,18 +175,23 @@ def _lut(item: Dataset, file: DicomFile) -> Dataset:
 
 
 def _native_pixels(file: DicomFile) -> bytes:
-    """Return uncompressed pixels, without what lay in bits above them (an overlay, once) or behind them."""
-    words = native_words(file)
+    """Return uncompressed pixels, with nothing around or behind them."""
+    words = _cleared(native_words(file), file)
+    data = words.astype(words.dtype.newbyteorder(file.order)).tobytes()
+    return data + bytes(len(data) % 2)
+
+
+def _cleared(words: Pixels, file: DicomFile) -> Pixels:
+    """Return words (H x W) without the bits around their values (above them an overlay, once)."""
     bits = 8 * words.itemsize
     stored = whole_of(file.elements, 0x00280101, bits)
     high = whole_of(file.elements, 0x00280102, stored - 1)
     if stored < bits and whole_of(file.elements, 0x00280103, 0) == 0:
-        words = words & words.dtype.type(((1 << stored) - 1) << (high + 1 - stored))
-    elif stored < bits:  # the bits above signed pixels repeat their sign
+        return words & words.dtype.type(((1 << stored) - 1) << (high + 1 - stored))
+    if stored < bits:  # the bits above signed pixels repeat their sign
         signed = words.astype(f"i{words.itemsize}") << (bits - 1 - high)
-        words = unsigned((signed >> (bits - stored)) << (high + 1 - stored))
-    data = words.astype(words.dtype.newbyteorder(file.order)).tobytes()
-    return data + bytes(len(data) % 2)
+        return unsigned((signed >> (bits - stored)) << (high + 1 - stored))
+    return words
 
 
 def _compressed_pixels(file: DicomFile) -> bytes:
@@ -205,4 +210,4 @@ def _compressed_pixels(file: DicomFile) -> bytes:
     size = whole_of(file.elements, 0x00280011), whole_of(file.elements, 0x00280010)
     check_size(*size)
     words, _ = codecs.run_lengths(frame, size, whole_of(file.elements, 0x00280100), None)
-    return codecs.encode_run_lengths(words)
+    return codecs.encode_run_lengths(_cleared(words, file))

@@ -48,7 +48,7 @@ def greyscale_of(
         order: byte order of values that are stored as pixels are.
         notes: sentences for the reader; grows.
         bits: bits stored.
-        high_bit: the highest of them in a word; None for words that a codec decoded.
+        high_bit: the highest of them in a word; None for the values of a codec.
         inverted: the lowest value is white.
 
     Raises:

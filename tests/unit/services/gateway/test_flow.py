@@ -14,9 +14,11 @@ from services.gateway.inbox import keep, received_exams
 from services.gateway.interfaces import ListedInstance, Rejected, StudyEntry
 from services.gateway.objects.build import ResultObject
 from services.gateway.objects.uids import kind_of
+from services.gateway.outbox import read_prediction
 from services.gateway.report import ResultKind
 from shared.api.exams import ExamPrediction
-from shared.errors import ServiceUnavailable
+from shared.errors import ObjectOfLaterRelease, ServiceUnavailable
+from shared.store import layout
 from shared.store.directory import DirectoryStore
 from tests.support.gateway import PATIENT, SECRETS, answer, changed, finding, four_films, problem
 
@@ -360,6 +362,46 @@ class TestExamFlow:
         results = [data for uid, (_, data) in pacs.objects.items() if kind_of(uid)]
         other = Pacs(films=results)
         assert flow(store, Service(), other, archive=other).process(STUDY) == "gone"
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"schema_number": 2}'])
+    def test_exam_whose_stored_prediction_is_damaged_is_predicted_again(
+        self, store: DirectoryStore, data: bytes
+    ) -> None:
+        first, second, service = Pacs("first", FILMS), Pacs("second"), Service()
+        second.away = True
+        exams = flow(store, service, first, second, archive=first)
+        with pytest.raises(ServiceUnavailable, match="second"):
+            exams.process(STUDY)
+        store.put(layout.gateway_result(STUDY), data)
+        second.away = False
+        assert exams.process(STUDY) == "stored"
+        assert (second.results(), service.asked, keys(store)) == (ONE_SET, [4, 4], [])
+
+    def test_exam_with_a_damaged_prediction_can_be_set_aside(self, store: DirectoryStore) -> None:
+        pacs = Pacs(films=FILMS)
+        store.put(layout.gateway_result(STUDY), b"{")
+        assert len(flow(store, Service(), pacs, archive=pacs).exam(STUDY).films) == 4
+
+    def test_prediction_of_a_later_release_waits_for_it(self, store: DirectoryStore) -> None:
+        pacs, service = Pacs(films=FILMS), Service()
+        later = b'{"schema_number": 9, "code_version": "3.0.0"}'
+        store.put(layout.gateway_result(STUDY), later)
+        with pytest.raises(ObjectOfLaterRelease):
+            flow(store, service, pacs, archive=pacs).process(STUDY)
+        assert (store.get(layout.gateway_result(STUDY)), service.asked) == (later, [])
+
+    def test_damaged_prediction_is_logged_once(self, store: DirectoryStore, caplog: pytest.LogCaptureFixture) -> None:
+        study = hashed("1.2.3.4.5")
+        store.put(layout.gateway_result(study), b"{")
+        assert [read_prediction(store, study) for _ in range(3)] == [None] * 3
+        assert [record.message for record in caplog.records] == ["a stored prediction is ignored"]
+
+    @pytest.mark.parametrize("data", [b"", b'["gateway/inbox/key"]'])
+    def test_note_of_stored_films_that_can_not_be_read_is_no_obstacle(self, store: DirectoryStore, data: bytes) -> None:
+        pacs = Pacs(films=FILMS)
+        store.put(layout.gateway_forgotten(STUDY), data)
+        assert flow(store, Service(), pacs, archive=pacs).process(STUDY) == "stored"
+        assert (pacs.results(), keys(store)) == (ONE_SET, [])
 
     def test_outbox_holds_no_value_of_a_header(self, store: DirectoryStore) -> None:
         pacs = Pacs()

@@ -259,6 +259,22 @@ class TestWatch:
         watch(store, queue, None, time.time).look()
         assert [message.unit for message in queue.messages] == [STUDY]
 
+    @pytest.mark.parametrize("data", [b"{", b'{"schema_number": 9}'], ids=["damaged", "of a later release"])
+    def test_prediction_that_can_not_be_read_is_left_alone_while_set_aside_and_holds_up_no_other(
+        self, store: DirectoryStore, data: bytes
+    ) -> None:
+        queue: Any = Queue()
+        others = ["0" * 64, "f" * 64]
+        for study in (STUDY, *others):
+            store.put(layout.gateway_result(study), data)
+        set_aside.set_aside(store, STUDY, HASHES, Rejected("refused"))
+        looking = watch(store, queue, None, time.time)
+        looking.look()
+        assert sorted(message.unit for message in queue.messages) == others
+        set_aside.take_back(store, STUDY)
+        looking.look()
+        assert sorted(message.unit for message in queue.messages) == sorted([STUDY, *others])
+
     def test_refused_results_of_the_archives_films_are_deleted_in_the_end(self, store: DirectoryStore) -> None:
         queue, clock = Queue(), Clock(time.time() + 71 * 3600)
         pacs = refused_by_its_destination(store)

@@ -52,13 +52,21 @@ def storing(status: int, body: str) -> BaseWSGIServer:
     return make_server("127.0.0.1", 0, app)
 
 
+def refusing_all(reasons: dict[str, int]) -> str:
+    """Return the body of an answer that names objects as not stored (PS3.18 10.5.3.2)."""
+    items = [
+        {"00081155": {"vr": "UI", "Value": [uid]}, "00081197": {"vr": "US", "Value": [reason]}}
+        for uid, reason in reasons.items()
+    ]
+    return json.dumps({"00081198": {"vr": "SQ", "Value": items}})
+
+
 def refusing(uid: str, reason: int) -> str:
-    """Return the body of an answer that names an object as not stored (PS3.18 10.5.3.2)."""
-    item = {"00081155": {"vr": "UI", "Value": [uid]}, "00081197": {"vr": "US", "Value": [reason]}}
-    return json.dumps({"00081198": {"vr": "SQ", "Value": [item]}})
+    """Return the body of an answer that names one object as not stored."""
+    return refusing_all({uid: reason})
 
 
-RESULT = next(iter(build_objects(report(FILMS), ("cad-sr",), lambda _: b"")))
+RESULT, SECOND = build_objects(report(FILMS), ("cad-sr", "tid1500"), lambda _: b"")
 OTHER = refusing("1.2.3", 0x0122)
 
 
@@ -84,15 +92,23 @@ class TestDicomWeb:
             (404, "", ServiceUnavailable),
             (500, "", ServiceUnavailable),
             (503, refusing(RESULT.sop_uid, 0xA700), ServiceUnavailable),
+            *((status, refusing(RESULT.sop_uid, 0x0122), ServiceUnavailable) for status in (401, 403, 404, 429, 500)),
+            (503, refusing(RESULT.sop_uid, 0x0110), ServiceUnavailable),
+            (503, refusing(RESULT.sop_uid, 0x0111), ServiceUnavailable),
+            (202, refusing(RESULT.sop_uid, 0x0110), ServiceUnavailable),
+            (409, refusing(RESULT.sop_uid, 0x0110), ServiceUnavailable),
+            (202, refusing_all({RESULT.sop_uid: 0x0122, SECOND.sop_uid: 0xA700}), ServiceUnavailable),
+            (202, refusing_all({RESULT.sop_uid: 0xA700, SECOND.sop_uid: 0x0122}), ServiceUnavailable),
+            (409, refusing_all({RESULT.sop_uid: 0x0111, SECOND.sop_uid: 0x0122}), Rejected),
         ],
     )
     def test_answer_to_stored_results_is_read(self, status: int, body: str, error: type[Exception] | None) -> None:
         with served(storing(status, body)) as archive:
             if error is None:
-                archive.send([RESULT])
+                archive.send([RESULT, SECOND])
                 return
             with pytest.raises(error) as raised:
-                archive.send([RESULT])
+                archive.send([RESULT, SECOND])
         said = str(raised.value)
         assert not [secret for secret in (*SECRETS, RESULT.sop_uid) if secret in said]
 

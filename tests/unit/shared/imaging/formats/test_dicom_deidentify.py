@@ -10,11 +10,12 @@ import pytest
 from pydicom import dcmread, uid
 from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.filewriter import dcmwrite
 
 from shared.datasets.pseudonyms import Pseudonyms
 from shared.errors import UndecodableImage, UnsuitableKind
+from shared.imaging.formats import codecs
 from shared.imaging.formats.decode import decode
 from shared.imaging.formats.dicom_deidentify import deidentify
 from shared.imaging.image import Image
@@ -171,6 +172,22 @@ class TestDeidentify:
         order = ">i2" if syntax == uid.ExplicitVRBigEndian else "<i2"
         words = np.frombuffer(dcmread(BytesIO(again)).PixelData, order)
         assert np.array_equal(words.reshape(PIXELS.shape), clean)
+
+    @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+    @pytest.mark.parametrize(("high", "below"), [(11, 0), (13, 2)])
+    def test_bits_around_the_pixels_of_run_lengths_are_cleared_too(self, signed: bool, high: int, below: int) -> None:
+        facts = {**FACTS, "PixelPaddingValue": None, "HighBit": high}
+        clean = ((PIXELS.astype(np.int16) - 2048) if signed else PIXELS.astype(np.int16)) << below
+        clean = clean if signed else clean.view(np.uint16)
+        overlay = np.random.default_rng(2).integers(0, 2, PIXELS.shape, np.uint16) << (high + 1)
+        planted = (clean.view(np.uint16) ^ overlay).view(clean.dtype)
+        again = rewritten(dicom(planted, uid.RLELossless, run_lengths(planted), **facts))
+        check_same(decode(dicom(clean, **facts)), decode(again))
+        check_same(decode(dicom(clean, uid.RLELossless, run_lengths(clean), **facts)), decode(again))
+        check_same(decode(dicom(planted, uid.RLELossless, run_lengths(planted), **facts)), decode(again))
+        frame = get_frame(dcmread(BytesIO(again)).PixelData, 0, number_of_frames=1)
+        words, _ = codecs.run_lengths(frame, PIXELS.shape[::-1], 16, None)  # pydicom would mask them
+        assert np.array_equal(words.view(clean.dtype), clean)
 
     @pytest.mark.parametrize("kind", sorted({*LOSSLESS, *LOSSY} - {"RLE"}))
     def test_bytes_behind_the_end_of_a_codestream_are_left_out(self, kind: str) -> None:
