@@ -32,7 +32,8 @@ _GROUPS = tuple(
 )
 """The beginnings of keys that make a group, and what it is. The gateway sweeps its own."""
 
-_MARKS = ("plan.json", "card.json", "manifest.json")
+_MARKS = re.compile(r".*/(manifests|units)/.*|.*(plan|card|manifest)\.json")
+"""Objects that say that others are complete."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _entries(store: ObjectStore, group: Group) -> Iterator[ObjectEntry]:
 
 def _delete(store: ObjectStore, entries: list[ObjectEntry], before: float, removal: Removal) -> bool:
     """Delete objects; stop at the first that was written since, and return False."""
-    for entry in sorted(entries, key=lambda entry: not _marks(entry.key)):
+    for entry in sorted(entries, key=lambda entry: not _MARKS.fullmatch(entry.key)):
         try:
             current = store.entry(entry.key)
         except ObjectNotFound:  # somebody else deleted it
@@ -156,8 +157,3 @@ def _delete(store: ObjectStore, entries: list[ObjectEntry], before: float, remov
         removal.objects += 1
         removal.size += current.size
     return True
-
-
-def _marks(key: str) -> bool:
-    """Return whether an object says that others are complete."""
-    return "/manifests/" in key or key.endswith(_MARKS)

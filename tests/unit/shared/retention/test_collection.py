@@ -11,7 +11,8 @@ from shared.retention.collection import find_unreferenced, group_of, remove
 from shared.runs.plan import Plan
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
-from shared.store.ingest import ingest
+from shared.store.ingest import begin, film_key, ingest
+from shared.store.ingest_units import do_unit
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from tests.support import external
@@ -206,6 +207,24 @@ class TestRemoved:
         store.before_deletion = look
         remove(store, find_unreferenced(store, LIMIT), LIMIT)
         assert seen == [False, False]
+
+    def test_an_ingest_that_is_repeated_after_a_removal_that_was_killed_stores_its_films_again(
+        self, store: AgedStore, synthetic_films: Path
+    ) -> None:
+        source = open_source(synthetic_films)
+        begun = begin(store, source, "films", None)
+        for unit in begun.units:
+            do_unit(store, begun, unit)
+
+        def die(key: str) -> None:
+            if len(set(store.list(layout.raw("films")))) < before - 2:
+                raise KeyboardInterrupt(key)
+
+        before, store.before_deletion = len(set(store.list(layout.raw("films")))), die
+        with pytest.raises(KeyboardInterrupt):
+            remove(store, find_unreferenced(store, LIMIT), LIMIT)
+        ingested = ingest(store, source, "films")
+        assert all(store.exists(film_key(ingested.dataset, film)) for film in ingested.manifest.films)
 
     def test_what_may_not_be_deleted_holds_up_nothing_else(self, store: AgedStore) -> None:
         put(store, "runs/gone/training/a/result.json", "runs/other/training/a/result.json")
