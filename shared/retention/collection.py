@@ -3,7 +3,8 @@
 Objects are judged by groups, such as the images of a recipe or a version of a model: a group stays as long as one of
 its objects is younger than the limit, so that nothing is taken from a process that writes. Before a group is removed,
 references and objects are read again, and each object once more before it is deleted. What marks a group as complete is
-deleted first: a run that begins meanwhile finds nothing done, and makes it again.
+deleted first, and then references are read once more. A run writes its plan first and looks second: if it saw a mark,
+its plan is found here, and all else stays; if its plan came later, it finds nothing done, and makes it again.
 """
 
 import re
@@ -100,10 +101,8 @@ def remove(store: ObjectStore, found: Iterable[Unreferenced], before: float) -> 
     """Remove groups, unless they came into use since they were found."""
     removal, reader = Removal(), ReferenceReader(store)
     for each in found:
-        entries = list(_entries(store, each.group))
-        used = is_referenced(reader.read(), each.group) or any(entry.modified >= before for entry in entries)
         try:
-            if used or not _delete(store, entries, before, removal):
+            if not _remove_group(store, each.group, before, reader, removal):
                 removal.kept.append(each.group)
         except StoreMisconfigured:
             removal.forbidden.append(each.group)
@@ -144,9 +143,23 @@ def _entries(store: ObjectStore, group: Group) -> Iterator[ObjectEntry]:
         return
 
 
+def _remove_group(store: ObjectStore, group: Group, before: float, reader: ReferenceReader, removal: Removal) -> bool:
+    """Delete a group, its marks first; return False if it is used or young, whatever is deleted by then."""
+    entries = list(_entries(store, group))
+    if is_referenced(reader.read(), group) or any(entry.modified >= before for entry in entries):
+        return False
+    marks = [entry for entry in entries if _MARKS.fullmatch(entry.key)]
+    others = [entry for entry in entries if not _MARKS.fullmatch(entry.key)]
+    if not _delete(store, marks, before, removal):
+        return False
+    if marks and is_referenced(reader.read(), group):
+        return False
+    return _delete(store, others, before, removal)
+
+
 def _delete(store: ObjectStore, entries: list[ObjectEntry], before: float, removal: Removal) -> bool:
     """Delete objects; stop at the first that was written since, and return False."""
-    for entry in sorted(entries, key=lambda entry: not _MARKS.fullmatch(entry.key)):
+    for entry in entries:
         try:
             current = store.entry(entry.key)
         except ObjectNotFound:  # somebody else deleted it

@@ -208,6 +208,24 @@ class TestRemoved:
         remove(store, find_unreferenced(store, LIMIT), LIMIT)
         assert seen == [False, False]
 
+    def test_a_run_that_begins_and_looks_just_before_a_mark_goes_keeps_the_images_that_it_saw(
+        self, store: AgedStore
+    ) -> None:
+        plan, seen = small_plan(), list[bool]()
+        put(store, *images_of(plan))
+        found = find_unreferenced(store, LIMIT)
+
+        def begin_run(mark: str) -> None:
+            store.now = YOUNG
+            store.put(layout.run_plan(plan.run), plan.model_dump_json().encode())
+            seen.append(store.exists(mark))
+
+        store.before_deletion = begin_run
+        removal = remove(store, found, LIMIT)
+        assert seen == [True]
+        assert removal.kept == [each.group for each in found]
+        assert [key for key in images_of(plan) if not store.exists(key)] == [images_of(plan)[1]]
+
     def test_an_ingest_that_is_repeated_after_a_removal_that_was_killed_stores_its_films_again(
         self, store: AgedStore, synthetic_films: Path
     ) -> None:
