@@ -80,6 +80,7 @@ def find_unreferenced(store: ObjectStore, before: float) -> list[Unreferenced]:
     Raises:
         ObjectUnreadable: what a damaged record refers to is not known.
         ObjectOfLaterRelease: the same of a record of a later release.
+        DatasetError: the same of a shard of a data set that is missing.
     """
     references = ReferenceReader(store).read()
     found = []

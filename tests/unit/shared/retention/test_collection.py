@@ -6,12 +6,14 @@ import pytest
 
 from shared.batches.plan import BatchPlan
 from shared.datasets.sources import open_source
-from shared.errors import ObjectOfLaterRelease, ObjectUnreadable, StoreMisconfigured
+from shared.datasets.synthetic import write_dataset
+from shared.domain.films import Dataset, version_of
+from shared.errors import DatasetError, ObjectOfLaterRelease, ObjectUnreadable, StoreMisconfigured
 from shared.retention.collection import find_unreferenced, group_of, remove
 from shared.runs.plan import Plan
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
-from shared.store.ingest import begin, film_key, ingest
+from shared.store.ingest import begin, film_key, ingest, shard_key
 from shared.store.ingest_units import do_unit
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
@@ -63,6 +65,14 @@ def images_of(plan: Plan) -> list[str]:
 
 def places(store: AgedStore, before: float = LIMIT) -> list[str]:
     return [each.group.place for each in find_unreferenced(store, before)]
+
+
+def grow(store: AgedStore, folder: Path) -> Dataset:
+    """Ingest a data set, and a second version of it, which adds two films."""
+    for patients in (1, 2):
+        write_dataset(folder / "films", patients)
+        ingested = ingest(store, open_source(folder / "films"), "films")
+    return ingested.dataset
 
 
 def batch(name: str, **changes: str) -> BatchPlan:
@@ -128,6 +138,32 @@ class TestFound:
         ingest(store, open_source(synthetic_films), "films")
         put(store, "raw/films/abandoned/units/000000.json", "raw/films/abandoned/films/x-0.pgm")
         assert places(store) == ["raw/films/abandoned/"]
+
+    def test_the_films_of_all_versions_of_a_data_set_stay(self, store: AgedStore, tmp_path: Path) -> None:
+        grow(store, tmp_path)
+        assert places(store) == []
+
+    @pytest.mark.parametrize(
+        ("number", "advice"),
+        [(1, "deleted; restore it from a backup"), (2, "run `mammo ingest SOURCE --dataset films` again, or restore")],
+    )
+    def test_nothing_is_found_while_a_shard_of_a_version_is_missing(
+        self, store: AgedStore, tmp_path: Path, number: int, advice: str
+    ) -> None:
+        version = version_of(grow(store, tmp_path), number)
+        assert version
+        lost = shard_key(version, "000000")
+        store.delete_inside(lost)
+        with pytest.raises(DatasetError) as refusal:
+            find_unreferenced(store, LIMIT)
+        assert f"data set 'films': {lost} is missing" in str(refusal.value)
+        assert advice in str(refusal.value)
+
+    def test_an_ingest_makes_a_missing_shard_again(self, store: AgedStore, tmp_path: Path) -> None:
+        newest = grow(store, tmp_path)
+        store.delete_inside(shard_key(newest, "000000"))
+        ingest(store, open_source(tmp_path / "films"), "films")
+        assert places(store) == []
 
     @pytest.mark.parametrize(
         ("document", "error"),
