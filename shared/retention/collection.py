@@ -8,6 +8,7 @@ its plan is found here, and all else stays; if its plan came later, it finds not
 """
 
 import re
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, groupby
@@ -74,8 +75,21 @@ class Removal:
     forbidden: list[Group] = field(default_factory=list)
 
 
+def store_time(store: ObjectStore) -> float:
+    """Return the time by the store's clock, in seconds since the epoch: that of an object that is written for it.
+
+    An object that a killed process leaves there belongs to a group without references.
+    """
+    key = f"{layout.runs()}gc-clock/{uuid.uuid4().hex}"
+    store.put(key, b"")
+    try:
+        return store.entry(key).modified
+    finally:
+        store.delete(key)
+
+
 def find_unreferenced(store: ObjectStore, before: float) -> list[Unreferenced]:
-    """Find the groups that nothing refers to and of which no object is as young as `before`.
+    """Find the groups that nothing refers to and of which no object is as young as `before`, by the store's clock.
 
     Raises:
         ObjectUnreadable: what a damaged record refers to is not known.

@@ -9,7 +9,7 @@ from shared.datasets.sources import open_source
 from shared.datasets.synthetic import write_dataset
 from shared.domain.films import Dataset, version_of
 from shared.errors import DatasetError, ObjectOfLaterRelease, ObjectUnreadable, StoreMisconfigured
-from shared.retention.collection import find_unreferenced, group_of, remove
+from shared.retention.collection import find_unreferenced, group_of, remove, store_time
 from shared.runs.plan import Plan
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
@@ -19,6 +19,7 @@ from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from tests.support import external
 from tests.support.builders import model_card, small_plan
+from tests.support.policies import allows
 from tests.support.stores import AgedStore, contents, new_bucket, settings_for
 
 OLD, LIMIT, YOUNG = 1000.0, 2000.0, 3000.0
@@ -78,6 +79,28 @@ def grow(store: AgedStore, folder: Path) -> Dataset:
 def batch(name: str, **changes: str) -> BatchPlan:
     known = {"batch": name, "owner": "o", "created": "c", "network": "resnet50", "version": "v9", "asked": "a"}
     return BatchPlan(**{**known, **changes}, operating_point="x", explain=None, images=1, part_images=1, listing="l")
+
+
+class TestStoreTime:
+    def test_it_is_that_of_an_object_of_which_nothing_stays(self, store: AgedStore) -> None:
+        store.now = YOUNG
+        assert store_time(store) == YOUNG
+        assert contents(store) == {}
+
+    def test_the_object_of_a_killed_process_is_found(self, store: AgedStore) -> None:
+        def die(key: str) -> None:
+            raise KeyboardInterrupt(key)
+
+        store.before_deletion = die
+        with pytest.raises(KeyboardInterrupt):
+            store_time(store)
+        assert places(store) == ["runs/gc-clock/"]
+
+    def test_the_policy_of_operators_allows_that_object(self, store: AgedStore) -> None:
+        keys = list[str]()
+        store.before_deletion = keys.append
+        store_time(store)
+        assert [allows("operator", method, keys[0], "") for method in ("PUT", "HEAD", "DELETE")] == [True] * 3
 
 
 class TestFound:
