@@ -1,7 +1,6 @@
 """The command `mammo gc`: list and remove what nothing in the store refers to any more."""
 
 import re
-import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,7 +9,7 @@ import typer
 
 from shared.cli.console import console, listing, show_listing
 from shared.errors import InputError, ObjectOfLaterRelease, ObjectUnreadable
-from shared.retention.collection import Unreferenced, find_unreferenced, remove
+from shared.retention.collection import Unreferenced, find_unreferenced, remove, store_time
 from shared.settings import StoreSettings, read_settings
 from shared.store.objects import open_store
 
@@ -25,7 +24,8 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed; without it, nothing is.")] = False,
 ) -> None:
     """List what no run, model, batch or data set refers to; delete it with --delete."""
-    before, store = time.time() - _age_s(older_than), open_store(read_settings(StoreSettings))
+    age_s, store = _age_s(older_than), open_store(read_settings(StoreSettings))
+    before = store_time(store) - age_s
     try:
         found = find_unreferenced(store, before)
         _show(found)

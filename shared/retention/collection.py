@@ -3,10 +3,12 @@
 Objects are judged by groups, such as the images of a recipe or a version of a model: a group stays as long as one of
 its objects is younger than the limit, so that nothing is taken from a process that writes. Before a group is removed,
 references and objects are read again, and each object once more before it is deleted. What marks a group as complete is
-deleted first: a run that begins meanwhile finds nothing done, and makes it again.
+deleted first, and then references are read once more. A run writes its plan first and looks second: if it saw a mark,
+its plan is found here, and all else stays; if its plan came later, it finds nothing done, and makes it again.
 """
 
 import re
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, groupby
@@ -32,7 +34,8 @@ _GROUPS = tuple(
 )
 """The beginnings of keys that make a group, and what it is. The gateway sweeps its own."""
 
-_MARKS = ("plan.json", "card.json", "manifest.json")
+_MARKS = re.compile(r".*/(manifests|units)/.*|.*(plan|card|manifest)\.json")
+"""Objects that say that others are complete."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,26 @@ class Removal:
     forbidden: list[Group] = field(default_factory=list)
 
 
+def store_time(store: ObjectStore) -> float:
+    """Return the time by the store's clock, in seconds since the epoch: that of an object that is written for it.
+
+    An object that a killed process leaves there belongs to a group without references.
+    """
+    key = f"{layout.runs()}gc-clock/{uuid.uuid4().hex}"
+    store.put(key, b"")
+    try:
+        return store.entry(key).modified
+    finally:
+        store.delete(key)
+
+
 def find_unreferenced(store: ObjectStore, before: float) -> list[Unreferenced]:
-    """Find the groups that nothing refers to and of which no object is as young as `before`.
+    """Find the groups that nothing refers to and of which no object is as young as `before`, by the store's clock.
 
     Raises:
         ObjectUnreadable: what a damaged record refers to is not known.
         ObjectOfLaterRelease: the same of a record of a later release.
+        DatasetError: the same of a shard of a data set that is missing.
     """
     references = ReferenceReader(store).read()
     found = []
@@ -99,10 +116,8 @@ def remove(store: ObjectStore, found: Iterable[Unreferenced], before: float) -> 
     """Remove groups, unless they came into use since they were found."""
     removal, reader = Removal(), ReferenceReader(store)
     for each in found:
-        entries = list(_entries(store, each.group))
-        used = is_referenced(reader.read(), each.group) or any(entry.modified >= before for entry in entries)
         try:
-            if used or not _delete(store, entries, before, removal):
+            if not _remove_group(store, each.group, before, reader, removal):
                 removal.kept.append(each.group)
         except StoreMisconfigured:
             removal.forbidden.append(each.group)
@@ -143,9 +158,23 @@ def _entries(store: ObjectStore, group: Group) -> Iterator[ObjectEntry]:
         return
 
 
+def _remove_group(store: ObjectStore, group: Group, before: float, reader: ReferenceReader, removal: Removal) -> bool:
+    """Delete a group, its marks first; return False if it is used or young, whatever is deleted by then."""
+    entries = list(_entries(store, group))
+    if is_referenced(reader.read(), group) or any(entry.modified >= before for entry in entries):
+        return False
+    marks = [entry for entry in entries if _MARKS.fullmatch(entry.key)]
+    others = [entry for entry in entries if not _MARKS.fullmatch(entry.key)]
+    if not _delete(store, marks, before, removal):
+        return False
+    if marks and is_referenced(reader.read(), group):
+        return False
+    return _delete(store, others, before, removal)
+
+
 def _delete(store: ObjectStore, entries: list[ObjectEntry], before: float, removal: Removal) -> bool:
     """Delete objects; stop at the first that was written since, and return False."""
-    for entry in sorted(entries, key=lambda entry: not _marks(entry.key)):
+    for entry in entries:
         try:
             current = store.entry(entry.key)
         except ObjectNotFound:  # somebody else deleted it
@@ -156,8 +185,3 @@ def _delete(store: ObjectStore, entries: list[ObjectEntry], before: float, remov
         removal.objects += 1
         removal.size += current.size
     return True
-
-
-def _marks(key: str) -> bool:
-    """Return whether an object says that others are complete."""
-    return "/manifests/" in key or key.endswith(_MARKS)

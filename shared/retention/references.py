@@ -6,14 +6,15 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from shared.batches.plan import BatchPlan
-from shared.domain.films import Dataset, FilmShard
+from shared.domain.films import Dataset, Film, version_of
 from shared.domain.records import Record
+from shared.errors import DatasetError, ObjectNotFound
 from shared.evaluations.plan import EvaluationPlan
 from shared.modelling.card import ModelCard
 from shared.runs.plan import Plan
 from shared.store import layout
 from shared.store.documents import read_document
-from shared.store.ingest import film_key
+from shared.store.ingest import film_key, films_of
 from shared.store.interface import ObjectStore
 from shared.store.models import CARD, AliasMove
 
@@ -54,6 +55,7 @@ class ReferenceReader:
         Raises:
             ObjectUnreadable: one of them can't be read, so that what it refers to is not known.
             ObjectOfLaterRelease: only a later release can read it.
+            DatasetError: a shard of a data set is missing.
         """
         plans = [self._once(key, Plan) for key in self._named(layout.runs(), "plan.json")]
         batches = [self._once(key, BatchPlan) for key in self._named(layout.batches(), "plan.json")]
@@ -88,13 +90,24 @@ class ReferenceReader:
         """Return the prefixes below a data set's own, one part long, that its manifest or a film's entry names."""
         own, described = layout.raw(dataset.dataset), dataset.model_dump_json()
         if described not in self._films:
-            contents = {version.content for version in dataset.earlier} | {dataset.content}
-            keys = [layout.raw_manifests(dataset.dataset, content) for content in contents]
-            for below in list(keys):
-                for key in self._store.list(below):
-                    keys += [film_key(dataset, film) for film in read_document(self._store, key, FilmShard).films]
+            keys = []
+            for number in range(1, dataset.version + 1):
+                if version := version_of(dataset, number):
+                    keys.append(layout.raw_manifests(dataset.dataset, version.content))
+                    keys += [film_key(version, film) for film in self._films_of(version, newest=dataset)]
             self._films[described] = frozenset(f"{own}{key.removeprefix(own).split('/')[0]}/" for key in keys)
         return self._films[described]
+
+    def _films_of(self, version: Dataset, newest: Dataset) -> tuple[Film, ...]:
+        try:
+            return films_of(self._store, version)
+        except ObjectNotFound as error:  # an ingest makes the shards of the newest version again, and no others
+            again = f"run `mammo ingest SOURCE --dataset {newest.dataset}` again, or " if version == newest else ""
+            raise DatasetError(
+                f"data set '{newest.dataset}'",
+                f"{error.key} is missing, so it is not known which films it names, and no more is deleted; "
+                f"{again}restore it from a backup",
+            ) from error
 
     def _made_by(self, runs: set[str]) -> Iterator[tuple[str, str]]:
         """Yield the models of runs; a version has its card last, and until then the name of its run."""

@@ -34,6 +34,17 @@ class TestGc:
         assert list(store.list("runs/")) == ["runs/newer/training/x/result.json"]
         assert "There is nothing" in mammo("gc", "--older-than", "48h", "--delete")
 
+    @pytest.mark.parametrize("ahead_days", [-40, 40])
+    def test_ages_are_by_the_clock_of_the_store(
+        self, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, ahead_days: int
+    ) -> None:
+        old(store, "runs/gone/training/x/result.json", days=31)
+        old(store, "runs/newer/training/x/result.json", days=0)
+        shifted = time.time() + ahead_days * 86400
+        monkeypatch.setattr(time, "time", lambda: shifted)
+        assert "1 objects with 5 B were deleted" in mammo("gc", "--delete")
+        assert list(store.list("")) == ["runs/newer/training/x/result.json"]
+
     @pytest.mark.parametrize(("age", "why"), [("30", "such as 30d"), ("1h", "at least 1d"), ("-3d", "such as 30d")])
     def test_an_age_that_is_none_or_too_young_is_refused(self, store: DirectoryStore, age: str, why: str) -> None:
         with pytest.raises(InputError, match=why):

@@ -6,16 +6,20 @@ import pytest
 
 from shared.batches.plan import BatchPlan
 from shared.datasets.sources import open_source
-from shared.errors import ObjectOfLaterRelease, ObjectUnreadable, StoreMisconfigured
-from shared.retention.collection import find_unreferenced, group_of, remove
+from shared.datasets.synthetic import write_dataset
+from shared.domain.films import Dataset, version_of
+from shared.errors import DatasetError, ObjectOfLaterRelease, ObjectUnreadable, StoreMisconfigured
+from shared.retention.collection import find_unreferenced, group_of, remove, store_time
 from shared.runs.plan import Plan
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
-from shared.store.ingest import ingest
+from shared.store.ingest import begin, film_key, ingest, shard_key
+from shared.store.ingest_units import do_unit
 from shared.store.interface import ObjectStore
 from shared.store.objects import open_store
 from tests.support import external
 from tests.support.builders import model_card, small_plan
+from tests.support.policies import allows
 from tests.support.stores import AgedStore, contents, new_bucket, settings_for
 
 OLD, LIMIT, YOUNG = 1000.0, 2000.0, 3000.0
@@ -64,9 +68,39 @@ def places(store: AgedStore, before: float = LIMIT) -> list[str]:
     return [each.group.place for each in find_unreferenced(store, before)]
 
 
+def grow(store: AgedStore, folder: Path) -> Dataset:
+    """Ingest a data set, and a second version of it, which adds two films."""
+    for patients in (1, 2):
+        write_dataset(folder / "films", patients)
+        ingested = ingest(store, open_source(folder / "films"), "films")
+    return ingested.dataset
+
+
 def batch(name: str, **changes: str) -> BatchPlan:
     known = {"batch": name, "owner": "o", "created": "c", "network": "resnet50", "version": "v9", "asked": "a"}
     return BatchPlan(**{**known, **changes}, operating_point="x", explain=None, images=1, part_images=1, listing="l")
+
+
+class TestStoreTime:
+    def test_it_is_that_of_an_object_of_which_nothing_stays(self, store: AgedStore) -> None:
+        store.now = YOUNG
+        assert store_time(store) == YOUNG
+        assert contents(store) == {}
+
+    def test_the_object_of_a_killed_process_is_found(self, store: AgedStore) -> None:
+        def die(key: str) -> None:
+            raise KeyboardInterrupt(key)
+
+        store.before_deletion = die
+        with pytest.raises(KeyboardInterrupt):
+            store_time(store)
+        assert places(store) == ["runs/gc-clock/"]
+
+    def test_the_policy_of_operators_allows_that_object(self, store: AgedStore) -> None:
+        keys = list[str]()
+        store.before_deletion = keys.append
+        store_time(store)
+        assert [allows("operator", method, keys[0], "") for method in ("PUT", "HEAD", "DELETE")] == [True] * 3
 
 
 class TestFound:
@@ -127,6 +161,32 @@ class TestFound:
         ingest(store, open_source(synthetic_films), "films")
         put(store, "raw/films/abandoned/units/000000.json", "raw/films/abandoned/films/x-0.pgm")
         assert places(store) == ["raw/films/abandoned/"]
+
+    def test_the_films_of_all_versions_of_a_data_set_stay(self, store: AgedStore, tmp_path: Path) -> None:
+        grow(store, tmp_path)
+        assert places(store) == []
+
+    @pytest.mark.parametrize(
+        ("number", "advice"),
+        [(1, "deleted; restore it from a backup"), (2, "run `mammo ingest SOURCE --dataset films` again, or restore")],
+    )
+    def test_nothing_is_found_while_a_shard_of_a_version_is_missing(
+        self, store: AgedStore, tmp_path: Path, number: int, advice: str
+    ) -> None:
+        version = version_of(grow(store, tmp_path), number)
+        assert version
+        lost = shard_key(version, "000000")
+        store.delete_inside(lost)
+        with pytest.raises(DatasetError) as refusal:
+            find_unreferenced(store, LIMIT)
+        assert f"data set 'films': {lost} is missing" in str(refusal.value)
+        assert advice in str(refusal.value)
+
+    def test_an_ingest_makes_a_missing_shard_again(self, store: AgedStore, tmp_path: Path) -> None:
+        newest = grow(store, tmp_path)
+        store.delete_inside(shard_key(newest, "000000"))
+        ingest(store, open_source(tmp_path / "films"), "films")
+        assert places(store) == []
 
     @pytest.mark.parametrize(
         ("document", "error"),
@@ -206,6 +266,42 @@ class TestRemoved:
         store.before_deletion = look
         remove(store, find_unreferenced(store, LIMIT), LIMIT)
         assert seen == [False, False]
+
+    def test_a_run_that_begins_and_looks_just_before_a_mark_goes_keeps_the_images_that_it_saw(
+        self, store: AgedStore
+    ) -> None:
+        plan, seen = small_plan(), list[bool]()
+        put(store, *images_of(plan))
+        found = find_unreferenced(store, LIMIT)
+
+        def begin_run(mark: str) -> None:
+            store.now = YOUNG
+            store.put(layout.run_plan(plan.run), plan.model_dump_json().encode())
+            seen.append(store.exists(mark))
+
+        store.before_deletion = begin_run
+        removal = remove(store, found, LIMIT)
+        assert seen == [True]
+        assert removal.kept == [each.group for each in found]
+        assert [key for key in images_of(plan) if not store.exists(key)] == [images_of(plan)[1]]
+
+    def test_an_ingest_that_is_repeated_after_a_removal_that_was_killed_stores_its_films_again(
+        self, store: AgedStore, synthetic_films: Path
+    ) -> None:
+        source = open_source(synthetic_films)
+        begun = begin(store, source, "films", None)
+        for unit in begun.units:
+            do_unit(store, begun, unit)
+
+        def die(key: str) -> None:
+            if len(set(store.list(layout.raw("films")))) < before - 2:
+                raise KeyboardInterrupt(key)
+
+        before, store.before_deletion = len(set(store.list(layout.raw("films")))), die
+        with pytest.raises(KeyboardInterrupt):
+            remove(store, find_unreferenced(store, LIMIT), LIMIT)
+        ingested = ingest(store, source, "films")
+        assert all(store.exists(film_key(ingested.dataset, film)) for film in ingested.manifest.films)
 
     def test_what_may_not_be_deleted_holds_up_nothing_else(self, store: AgedStore) -> None:
         put(store, "runs/gone/training/a/result.json", "runs/other/training/a/result.json")
