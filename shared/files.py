@@ -1,14 +1,18 @@
 """Files that other processes read while they are written, and the room for them."""
 
+import errno
 import logging
 import os
 import tempfile
 import time
 from pathlib import Path
 
+from shared.errors import InputError
+
 METRICS_ROOM = 8 << 20
 """Bytes that the files of the metrics of one process may take: prometheus_client makes up to eight, of 1 MiB."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -28,9 +32,12 @@ def wait_for_room(folder: Path, needed: int, log: logging.Logger) -> None:
     """Wait until a folder has room for files that are mapped: a write to a page without room kills its process.
 
     Args:
-        folder: where the files are made.
+        folder: where the files are made; it is made where it is missing.
         needed: in bytes.
         log: gets a warning before each pause; pauses grow to half a minute.
+
+    Raises:
+        InputError: the folder takes no files for another reason, which time does not change.
     """
     attempt = 0
     while (reason := _lack_of_room(folder, needed)) is not None:
@@ -42,8 +49,15 @@ def wait_for_room(folder: Path, needed: int, log: logging.Logger) -> None:
 
 def _lack_of_room(folder: Path, needed: int) -> str | None:
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, needed)
     except OSError as error:
-        return error.strerror or str(error)
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            return reason
+        raise InputError(
+            f"PROMETHEUS_MULTIPROC_DIR: no file can be made in {folder} ({reason}); name a folder that this process "
+            "may write to"
+        ) from error
     return None

@@ -60,7 +60,8 @@ def predict_part(
 ) -> list[BatchLine]:
     """Predict the images of a part; store heat maps if requested. Lines are in the order of the images.
 
-    If a worker died in the part, its images are processed one after the other, so that each of them is tried by itself.
+    If a worker died in the part, its images are processed one after the other, so that each of them is tried by itself:
+    those that were at work when it died have a try more, which pays for the one that another image may have ended.
 
     Raises:
         PlanError: there is no such part.
@@ -83,7 +84,9 @@ def predict_part(
             _check_name(key)
             return _predict_image(store, plan, index, key, model, point, limits.most_bytes)
 
-        result = attempt(tries, plan.batch, PREDICT, _try_of(index), limits.max_tries, process, _HOPELESS)
+        lost = at_once < limits.at_once and tries.has_begun(plan.batch, PREDICT, [_try_of(index)])
+        most = limits.max_tries + 1 if lost else limits.max_tries
+        result = attempt(tries, plan.batch, PREDICT, _try_of(index), most, process, _HOPELESS)
         return failed_line(index, key, result.reason) if isinstance(result, GivenUp) else result
 
     with ThreadPoolExecutor(at_once, "image") as threads:

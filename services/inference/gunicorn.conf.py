@@ -31,16 +31,16 @@ _own_directory = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 if _own_directory:
     # Mapped files on a full file system kill the process that writes to them (SIGBUS), so not on that of /tmp.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mammostack-metrics-", dir=_in_memory)
-_metrics_directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
-os.makedirs(_metrics_directory, exist_ok=True)
+_metrics_directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+for _leftover in _metrics_directory.glob("*.db"):  # of a process that was killed: they take the room of ours
+    _leftover.unlink()
 _log = logging.getLogger("mammostack.inference")
-wait_for_room(Path(_metrics_directory), METRICS_ROOM, _log)
+try:
+    wait_for_room(_metrics_directory, METRICS_ROOM, _log)
+except MammoError as error:
+    raise SystemExit(f"mammostack: {error}") from None
 # prometheus_client looks for the directory when it is imported, so not earlier than here
 from prometheus_client import multiprocess  # noqa: E402
-
-for _leftover in os.scandir(_metrics_directory):
-    if _leftover.name.endswith(".db"):
-        os.unlink(_leftover.path)
 
 # Each place at the network has a core; OpenCV's own threads would take the others'.
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
@@ -76,9 +76,13 @@ def on_starting(_server: Any) -> None:
         raise SystemExit(f"mammostack: {error}") from error
 
 
-def post_fork(_server: Any, _worker: Any) -> None:
+def post_fork(server: Any, _worker: Any) -> None:
     """Count the start of a child; a successor of one that died of a full file system waits for room first."""
-    wait_for_room(Path(_metrics_directory), METRICS_ROOM, _log)
+    try:
+        wait_for_room(_metrics_directory, METRICS_ROOM, _log)
+    except MammoError as error:  # the next child would fare no better
+        _log.error("%s", error)
+        raise SystemExit(server.WORKER_BOOT_ERROR) from None
     from shared import metrics  # noqa: PLC0415  after the metrics' folder
 
     metrics.CHILDREN_STARTED.inc()

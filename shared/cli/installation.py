@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from shared.batches.unattended import unattended_batches
-from shared.errors import MammoError, ModelNotFound
+from shared.errors import MammoError, ModelNotFound, StoreError
 from shared.queue.messages import Queue
 from shared.runs.unattended import unattended_runs
 from shared.store import layout
@@ -20,6 +20,8 @@ def troubles(store: ObjectStore, open_queue: Callable[[], Queue]) -> Iterator[st
             yield f"run {run}: nothing of it is left in the broker; `mammo resume {run}` enqueues what is missing"
         for batch in unattended_batches(store, queue, set()):
             yield f"batch {batch}: nothing of it is left in the broker; `mammo batch resume {batch}` goes on with it"
+    except StoreError as error:
+        yield f"runs and batches can't be read: {error}"
     except MammoError as error:
         yield f"the broker can't be asked what waits: {error}"
     try:

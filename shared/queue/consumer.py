@@ -49,14 +49,18 @@ class PatientConsumer(Consumer):  # type: ignore[misc]  # celery has no types
     def _hold(self, seconds: float, then: Callable[[Any], None], message: Any) -> None:
         """Call `then` with a message after some seconds; the worker takes others meanwhile.
 
-        When the connection is lost, Celery clears its timers, and the broker delivers the message again.
+        Celery keeps its timers when the connection is lost, while the broker delivers the message again: the one that
+        was held is dropped then. A new connection has a new `qos`, which does not count what was held before.
         """
-        self.qos.increment_eventually()
-        self.timer.call_after(seconds, self._go_on, (then, message))
+        qos = self.qos
+        qos.increment_eventually()
+        self.timer.call_after(seconds, self._go_on, (qos, then, message))
 
-    def _go_on(self, then: Callable[[Any], None], message: Any) -> None:
+    def _go_on(self, qos: Any, then: Callable[[Any], None], message: Any) -> None:
+        if self.qos is not qos:
+            return
         then(message)
-        self.qos.decrement_eventually()
+        qos.decrement_eventually()
 
     def _hand_back(self, message: Any) -> None:
         message.reject_log_error(_log, self.connection_errors, requeue=True)

@@ -34,12 +34,12 @@ def main(service: str) -> None:
         folder = tempfile.mkdtemp(prefix="mammostack-metrics-", dir=memory_folder())
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         atexit.register(_remove, folder, os.getpid())
-    elif forks:
-        os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
     if forks:
-        wait_for_room(
-            Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), METRICS_ROOM, logging.getLogger("mammostack.worker")
-        )
+        folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        try:
+            wait_for_room(Path(folder), METRICS_ROOM, logging.getLogger("mammostack.worker"))
+        except MammoError as error:
+            raise SystemExit(f"mammostack: {error}") from error
     # Celery advises against going on with a task when the broker is lost; ours are safe to be delivered twice
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
     # after the folder of the metrics is known

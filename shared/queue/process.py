@@ -105,7 +105,12 @@ class WorkerProcess:
 
     def _begin_child(self, **_: object) -> None:
         """Drop the parent's connections, which a child must not share; its own counts need room first."""
-        wait_for_room(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), METRICS_ROOM, _log)
+        try:
+            wait_for_room(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), METRICS_ROOM, _log)
+        except MammoError as error:  # the next child would fare no better
+            _log.error("%s", error)
+            self.end()
+            raise SystemExit(1) from error
         metrics.CHILDREN_STARTED.inc()
         for opened in ("store", "broker"):
             self.__dict__.pop(opened, None)

@@ -1,6 +1,6 @@
 """Unfinished runs whose messages are lost: nothing goes on by itself, and `mammo resume` helps."""
 
-from shared.errors import ObjectOfLaterRelease, ObjectUnreadable, RunNotFound
+from shared.errors import ObjectNotFound, ObjectOfLaterRelease, ObjectUnreadable, RunNotFound
 from shared.queue.messages import STAGES, Queue
 from shared.runs.pipeline import failures, is_cancelled, list_runs, missing_units
 from shared.runs.plan import Plan, read_plan
@@ -11,7 +11,8 @@ from shared.store.interface import ObjectStore
 def unattended_runs(store: ObjectStore, queue: Queue, finished: set[str]) -> list[str]:
     """List the unfinished runs that nothing in the broker continues, the oldest first.
 
-    Left out are runs that were cancelled, have a unit that was given up, or can't go on since their films changed.
+    Left out are runs that were cancelled, have a unit that was given up, or can't go on since their films changed; and
+    runs with a record that can't be read: `mammo doctor` lists them.
 
     Args:
         finished: runs that are known to be finished; those that are found to be are added.
@@ -19,14 +20,20 @@ def unattended_runs(store: ObjectStore, queue: Queue, finished: set[str]) -> lis
     Raises:
         QueueUnavailable: the broker does not answer.
     """
-    return [run for run in list_runs(store) if run not in finished and _is_unattended(store, queue, run, finished)]
+    return [
+        run for run in list_runs(store) if run not in finished and _is_known_unattended(store, queue, run, finished)
+    ]
+
+
+def _is_known_unattended(store: ObjectStore, queue: Queue, run: str, finished: set[str]) -> bool:
+    try:
+        return _is_unattended(store, queue, run, finished)
+    except (RunNotFound, ObjectNotFound, ObjectUnreadable, ObjectOfLaterRelease):  # one that is gone was removed since
+        return False
 
 
 def _is_unattended(store: ObjectStore, queue: Queue, run: str, finished: set[str]) -> bool:
-    try:
-        plan = read_plan(store, run)
-    except (RunNotFound, ObjectUnreadable, ObjectOfLaterRelease):  # `mammo doctor` lists it
-        return False
+    plan = read_plan(store, run)
     if _is_finished(store, plan):
         finished.add(run)
         return False

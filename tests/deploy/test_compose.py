@@ -64,6 +64,12 @@ class TestCompose:
             <= targets
         )
 
+    def test_the_images_keep_the_files_of_the_metrics_apart_from_tmp(self) -> None:
+        recipe = (DOCKER / "Dockerfile").read_text()
+        folders = re.findall(r"\bPROMETHEUS_MULTIPROC_DIR=(\S+)", recipe)
+        assert folders
+        assert all(folder.startswith("/dev/shm/") for folder in folders)  # noqa: S108  the container's
+
     @pytest.mark.parametrize(
         "target", ["augment", "segment", "train", "inference", "inference-worker", "gateway", "gateway-worker"]
     )

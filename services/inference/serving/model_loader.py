@@ -76,17 +76,25 @@ class ModelKeeper:
         """Load the version that the alias points to; after any failure keep the old one."""
         try:
             version = models.read_alias(self._store, self._network, self._alias).version
-            if self._model and version == self._model.card.version:
-                metrics.MODEL_NOT_LOADED.set(0)
-                return
-            if version == self._refused and time.monotonic() < self._again_at:
-                return
+        except ModelNotFound as error:  # nothing is promoted, so nothing fails to be loaded
+            self._reason = self._told = str(error)
+            metrics.MODEL_NOT_LOADED.set(0)
+        except MammoError as error:
+            self._keep_old(error, error.code)
+        else:
+            self._take(version)
+
+    def _take(self, version: str) -> None:
+        if self._model and version == self._model.card.version:
+            metrics.MODEL_NOT_LOADED.set(0)
+            return
+        if version == self._refused and time.monotonic() < self._again_at:
+            return
+        try:
             self._swap(load_model(self._store, self._network, version, self._wanted))
         except (ModelCorrupt, EngineUnavailable, ModelNotReady) as error:  # loading it again at once would cost as much
             self._refused, self._again_at = version, time.monotonic() + _AGAIN_AFTER_S
             self._keep_old(error, "corrupt" if isinstance(error, ModelCorrupt) else error.code)
-        except ModelNotFound as error:
-            self._reason = self._told = str(error)
         except MammoError as error:
             self._keep_old(error, error.code)
 

@@ -267,6 +267,25 @@ class TestPredictPart:
         assert [line.problem for line in lines] == [None] * 6
         assert most == [1]
 
+    def test_a_crash_costs_the_images_next_to_it_no_try_and_its_own_image_all(
+        self, store: DirectoryStore, model: ServedModel, film: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without retries: the worker died while images 0 to 3 were at work, and again in image 2 by itself."""
+        store.put("inbox/film.png", encode_png(film))
+        plan, limits = planned(store, *["film.png"] * 6), replace(LIMITS, max_tries=1, at_once=4)
+        tries = Tries(**{"000000": 1, "000001": 1, "000002": 2, "000003": 1})
+        lines = predict_part(store, plan, "000000", model, tries, limits)
+        assert [line.problem and line.problem.code for line in lines] == [None, None, "worker-lost", None, None, None]
+
+        def failing(*_arguments: Any, **_options: Any) -> Prediction:
+            calls.append(True)
+            raise ValueError("damaged")
+
+        calls = list[bool]()
+        monkeypatch.setattr(batches, "predict", failing)
+        predict_part(store, plan, "000000", model, Tries(**{"000000": 1}), limits)
+        assert len(calls) == 6
+
     def test_an_operating_point_that_the_model_lacks_is_told(self, store: DirectoryStore, model: ServedModel) -> None:
         with pytest.raises(InputError, match="no operating point"):
             answered(store, model, "film.png", operating_point="best")

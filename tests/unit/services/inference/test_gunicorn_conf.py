@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,13 +15,20 @@ pytestmark = pytest.mark.external
 NEEDED = {"MAMMO_STORE": "unused", "MAMMO_REDIS_URL": "redis://:unused@127.0.0.1:1/0"}
 
 
-def printed(code: str, **settings: str) -> int:
+def printed(code: str, before: str = "", **settings: str) -> int:
     """What `code` prints in a process that gunicorn's configuration has been read in, as `read`."""
+    end = ended(code, before, **settings)
+    assert end.returncode == 0, end.stderr
+    return int(end.stdout)
+
+
+def ended(code: str, before: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    """How a process ends that does `before`, reads gunicorn's configuration, as `read`, and does `code`."""
     configuration = next(part for part in inference_command() if part.endswith("gunicorn.conf.py"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MAMMO_CPU_THREADS": "2", **NEEDED, **settings}
-    begin = "import runpy, sys; read = runpy.run_path(sys.argv[1])"
-    command = [sys.executable, "-c", f"{begin}\n{code}", configuration]
-    return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    read = "import runpy, sys; read = runpy.run_path(sys.argv[1])"
+    command = [sys.executable, "-c", f"{before}\n{read}\n{code}", configuration]
+    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
 
 
 class TestGunicornConf:
@@ -42,3 +50,30 @@ class TestGunicornConf:
     def test_each_start_of_a_child_is_counted(self) -> None:
         count = "from shared import metrics; print(int(metrics.CHILDREN_STARTED._value.get()))"
         assert printed(f"read['post_fork'](None, None); {count}") == 1
+
+    def test_files_that_a_killed_process_left_make_room_before_room_is_waited_for(self, tmp_path: Path) -> None:
+        (tmp_path / "counter_1.db").touch()
+        look = f"""
+import os, shared.files
+shared.files.wait_for_room = lambda *_: print(len(os.listdir({str(tmp_path)!r})))
+"""
+        assert printed("", before=look, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) == 0
+
+    def test_a_folder_of_metrics_that_can_not_be_made_ends_the_start_with_a_sentence(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        end = ended("", PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "file"))
+        assert end.returncode == 1
+        assert end.stderr.startswith("mammostack: PROMETHEUS_MULTIPROC_DIR: ")
+        assert "Traceback" not in end.stderr
+
+    def test_a_child_without_its_folder_of_metrics_ends_gunicorn_with_a_sentence(self, tmp_path: Path) -> None:
+        code = f"""
+from types import SimpleNamespace
+import os, shutil
+shutil.rmtree({str(tmp_path / "metrics")!r})
+open({str(tmp_path / "metrics")!r}, "w").close()
+read["post_fork"](SimpleNamespace(WORKER_BOOT_ERROR=3), None)
+"""
+        end = ended(code, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics"))
+        assert (end.returncode, "Traceback" in end.stderr) == (3, False)
+        assert "PROMETHEUS_MULTIPROC_DIR: no file can be made" in end.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.cli.installation import troubles
-from shared.errors import QueueUnavailable
+from shared.errors import QueueUnavailable, StoreUnavailable
 from shared.store import layout, models
 from shared.store.directory import DirectoryStore
 from tests.support.builders import model_card, small_plan
@@ -32,6 +32,25 @@ class TestTroubles:
                 raise QueueUnavailable("the broker is away")
 
         assert list(troubles(store, Away)) == ["the broker can't be asked what waits: the broker is away"]
+
+    def test_a_record_of_a_later_release_hides_no_other_run_and_is_not_the_brokers_fault(
+        self, store: DirectoryStore
+    ) -> None:
+        queue = MemoryQueue()
+        of_later_release, lost = (begun(store, queue, small_plan()) for _ in range(2))
+        store.put(layout.failure(of_later_release.run, "augment", "000000"), b'{"schema_number": 99}')
+        (line,) = troubles(store, lambda: queue)
+        assert line.endswith(f"`mammo resume {lost.run}` enqueues what is missing")
+
+    def test_a_store_that_is_away_is_not_the_brokers_fault(
+        self, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(_store: DirectoryStore, _run: str) -> bool:
+            raise StoreUnavailable("the store is away")
+
+        begun(store, MemoryQueue(), small_plan())
+        monkeypatch.setattr("shared.runs.unattended.is_cancelled", away)
+        assert list(troubles(store, MemoryQueue)) == ["runs and batches can't be read: the store is away"]
 
     def test_keys_that_can_not_be_read_are_named(self, store: DirectoryStore) -> None:
         store.put(layout.api_keys(), b"")

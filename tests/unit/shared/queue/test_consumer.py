@@ -32,10 +32,15 @@ class Held:
         self.consumer = PatientConsumer.__new__(PatientConsumer)
         self.consumer.connection_errors = ()
         self.consumer.timer = SimpleNamespace(call_after=self._call_after)
+        self.connect()
+        monkeypatch.setattr(Consumer, "create_task_handler", lambda _self: self.taken.append)
+
+    def connect(self) -> None:
+        """Give the consumer a new connection, which counts its messages from 0; timers stay, as in Celery 5.7."""
+        self.more = 0
         self.consumer.qos = SimpleNamespace(
             increment_eventually=lambda: self._add(1), decrement_eventually=lambda: self._add(-1)
         )
-        monkeypatch.setattr(Consumer, "create_task_handler", lambda _self: self.taken.append)
 
     def receive(self, message: Sent) -> None:
         self.consumer.create_task_handler()(message)
@@ -70,6 +75,20 @@ class TestPatientConsumer:
         assert (held.taken, seconds, held.more) == ([], 4.5, 1)
         go_on()
         assert (held.taken, held.more) == ([message], 0)
+
+    @pytest.mark.parametrize("headers", [{WAIT_S: 4.5}, {SCHEMA: SCHEMA_NUMBER + 2}])
+    def test_one_that_was_held_when_the_connection_was_lost_is_left_to_its_next_delivery(
+        self, held: Held, headers: dict[str, float]
+    ) -> None:
+        old, again = Sent(**headers), Sent(**headers)
+        held.receive(old)
+        held.connect()
+        held.receive(again)
+        (_, go_on_with_old), (_, go_on) = held.timers
+        go_on_with_old()
+        assert (held.taken, old.put_back, held.more) == ([], False, 1)
+        go_on()
+        assert (held.taken == [again] or again.put_back, held.more) == (True, 0)
 
     def test_one_of_a_later_release_goes_back_after_a_while(self, held: Held, caplog: pytest.LogCaptureFixture) -> None:
         message = Sent(**{SCHEMA: SCHEMA_NUMBER + 2, WAIT_S: 1})

@@ -33,3 +33,11 @@ class TestLaunch:
         with pytest.raises(SystemExit) as ended:
             launch.main("augment")
         assert ended.value.code == 7
+
+    def test_a_folder_of_metrics_that_can_not_be_made_ends_the_worker_with_a_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "file"))
+        with pytest.raises(SystemExit, match=r"^mammostack: PROMETHEUS_MULTIPROC_DIR: .*File exists"):
+            launch.main("augment")

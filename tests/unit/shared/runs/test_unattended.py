@@ -66,3 +66,19 @@ class TestUnattendedRuns:
         plan = begun(store, queue, small_plan())
         store.put(layout.run_plan("20260101-000000-0000"), b"{")
         assert unattended_runs(store, queue, set()) == [plan.run]
+
+    def test_a_run_with_a_failure_that_only_a_later_release_can_read_hides_no_other(
+        self, store: DirectoryStore, queue: MemoryQueue
+    ) -> None:
+        of_later_release, lost = (begun(store, queue, small_plan()) for _ in range(2))
+        store.put(layout.failure(of_later_release.run, "augment", "000000"), b'{"schema_number": 99}')
+        assert unattended_runs(store, queue, set()) == [lost.run]
+
+    def test_a_failure_that_is_removed_while_it_is_looked_at_raises_nothing(
+        self, store: DirectoryStore, queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan = begun(store, queue, small_plan())
+        key = layout.failure(plan.run, "augment", "000000")
+        listed = store.list
+        monkeypatch.setattr(store, "list", lambda prefix: iter([key] if key.startswith(prefix) else listed(prefix)))
+        assert unattended_runs(store, queue, set()) == []

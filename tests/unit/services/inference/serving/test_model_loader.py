@@ -45,6 +45,10 @@ def not_loaded() -> float | None:
     return REGISTRY.get_sample_value("mammo_model_not_loaded")
 
 
+def loads(outcome: str) -> float:
+    return REGISTRY.get_sample_value("mammo_model_loads_total", {"outcome": outcome}) or 0
+
+
 class TestModelKeeper:
     def test_nothing_is_ready_before_a_promotion_and_the_reason_says_what_to_do(self, keeper: ModelKeeper) -> None:
         keeper.refresh()
@@ -79,6 +83,22 @@ class TestModelKeeper:
         promote(store, "v1")
         keeper.refresh()
         assert not_loaded() == 0
+
+    def test_an_alias_that_names_a_version_without_a_card_is_told_until_it_is_gone(
+        self, keeper: ModelKeeper, store: ObjectStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        promote(store, "v1")
+        keeper.refresh()
+        promote(store, "v2")
+        store.delete(layout.model_card(NETWORK, "v2"))
+        failed = loads("model-not-found")
+        keeper.refresh()
+        assert (keeper.current.card.version, not_loaded()) == ("v1", 1)
+        assert loads("model-not-found") == failed + 1
+        assert "model not loaded" in caplog.messages
+        store.delete(layout.alias(NETWORK, "production"))
+        keeper.refresh()
+        assert (keeper.current.card.version, not_loaded()) == ("v1", 0)
 
     def test_a_store_that_is_away_says_nothing_of_the_version(
         self, keeper: ModelKeeper, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
