@@ -1,4 +1,4 @@
-"""What this machine's CPU is and can do, as far as the system tells."""
+"""The CPU of this machine and its instructions, as far as the system tells."""
 
 import os
 import platform

@@ -154,7 +154,7 @@ _KINDS = (
     ),
 )
 _GATEWAY = ("gateway/outbox/", "gateway/forgotten/")
-"""What the gateway keeps and an operator may read: its inbox holds films with their headers."""
+"""Prefixes of the gateway that an operator may read; its inbox holds films with their headers."""
 
 _PATTERNS = [(re.compile(kind.keys.replace("{{", "{").replace("}}", "}")), kind) for kind in _KINDS]
 

@@ -1,4 +1,4 @@
-"""What `mammo status` says of the installation besides its runs: what would stand still without anybody noticing."""
+"""Lines of `mammo status` on the installation, besides its runs: work that would stand still unnoticed."""
 
 from collections.abc import Callable, Iterator
 

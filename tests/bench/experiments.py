@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -184,6 +184,16 @@ def shown(area: Interval) -> str:
     return f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
 
 
+def frozen_network(weights: Path | None, strided: Literal["3x3", "1x1"]) -> tuple[MammogramNetwork, str]:
+    """Build ResNet-50 from ImageNet weights, or random ones; with what they are called."""
+    torch.manual_seed(SEED)
+    network = build("resnet50", strided=strided).eval()
+    if weights is None:
+        return network, "random weights"
+    load_into(network, "resnet50", from_file(weights.read_bytes(), weights.name), weights.name)
+    return network, weights.name
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="ImageNet weights of ResNet-50; without them, random ones")
@@ -192,12 +202,7 @@ def main() -> None:
     parser.add_argument("--regression", type=float, default=RECIPE.regression, help="C of that on places; 0: in steps")
     arguments = parser.parse_args()
     recipe = RECIPE.model_copy(update={"regression": arguments.regression})
-    torch.manual_seed(SEED)
-    network = build("resnet50", strided=arguments.strided).eval()
-    start = "random weights"
-    if arguments.weights:
-        start = arguments.weights.name
-        load_into(network, "resnet50", from_file(arguments.weights.read_bytes(), start), start)
+    network, start = frozen_network(arguments.weights, arguments.strided)
     with tempfile.TemporaryDirectory() as folder:
         kind = write_source(Path(folder) / "films", 40, SEED)
         known, segmented = films(Path(folder) / "films", Path(folder) / "store")

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -33,12 +32,21 @@ from shared.modelling.bilateral import log_odds
 from shared.modelling.bootstrap import Interval, Resamples, percentile_interval
 from shared.modelling.calibration import abnormal_score, calibrate, fit_temperature, softmax
 from shared.modelling.exams import by_breast_and_exam
-from shared.modelling.networks import build
 from shared.modelling.predictions import FoldPredictions, merge
 from shared.modelling.roc import RankedCounts
-from shared.modelling.weights import from_file, load_into
 from tests.bench.dataset import write_source
-from tests.bench.experiments import RECIPE, SEED, Judge, Numbers, beside, by_places, features, films, variants
+from tests.bench.experiments import (
+    RECIPE,
+    SEED,
+    Judge,
+    Numbers,
+    beside,
+    by_places,
+    features,
+    films,
+    frozen_network,
+    variants,
+)
 
 FOLDS = 5
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -177,12 +185,7 @@ def main() -> None:
     parser.add_argument("--strided", choices=("3x3", "1x1"), default="3x3", help="the strides of those weights")
     parser.add_argument("--exams", type=int, default=0, help="so many generated exams of four views, not MIAS")
     arguments = parser.parse_args()
-    torch.manual_seed(SEED)
-    network = build("resnet50", strided=arguments.strided).eval()
-    start = "random weights"
-    if arguments.weights:
-        start = arguments.weights.name
-        load_into(network, "resnet50", from_file(arguments.weights.read_bytes(), start), start)
+    network, start = frozen_network(arguments.weights, arguments.strided)
     with tempfile.TemporaryDirectory() as folder:
         source, kind = Path(folder) / "films", "films of generated four-view exams"
         if arguments.exams:

@@ -1,4 +1,4 @@
-"""Which films of a large set are measured."""
+"""Samples of the films of a large set."""
 
 import numpy as np
 
